@@ -1,0 +1,105 @@
+"""Why each gap is there: host, launch, queued or unattributed, which add up to idle to the nanosecond.
+
+Let a gap be [g0, g1), ended by the operations that start at g1, and l0 the earliest start of their launch calls:
+
+- host: max(0, min(l0, g1) - g0). The device ran dry and the host had not issued the next work.
+- launch: the rest, if l0 >= g0. Issued after the device ran dry; waiting for the launch to arrive.
+- queued: the rest, if l0 < g0. Issued before the gap: a stream dependency, an event wait, latency inside a graph.
+- unattributed: the whole gap, where no launch call was captured.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from idlescope.analysis.intervals import Intervals
+from idlescope.trace.model import Int64, Operations, Trace
+
+CAUSES = ("host", "launch", "queued", "unattributed")
+
+
+@dataclass(frozen=True)
+class Gaps:
+    """The gaps of one device, in time order, each divided among the four causes (nanoseconds)."""
+
+    start: Int64
+    end: Int64
+    host: Int64
+    launch: Int64
+    queued: Int64
+    unattributed: Int64
+    call: Int64  # index into Trace.calls of the launch that ended the gap; -1: not captured
+    operation: Int64  # index into the device's operations of the first one that ended the gap
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+    @property
+    def length(self) -> Int64:
+        """Return the length of each gap in nanoseconds."""
+        return self.end - self.start
+
+    @property
+    def waiting(self) -> Intervals:
+        """Return the host's share of each gap, [g0, g0 + host), empty ones included."""
+        return Intervals(self.start, self.start + self.host)
+
+    def totals(self) -> dict[str, int]:
+        """Return the nanoseconds of each cause."""
+        return {cause: int(getattr(self, cause).sum()) for cause in CAUSES}
+
+
+def link(trace: Trace, operations: Operations) -> Int64:
+    """Return for each operation the index of its launch call, -1 where none was captured.
+
+    Calls and operations meet by process and correlation id; ids are unique within a process only. Where a profiler
+    wrote the runtime and the driver record of one call, the one that started first counts.
+    """
+    calls = trace.calls
+    device_process = np.array([d.process for d in trace.devices], np.int64)
+    thread_process = np.array([t.process for t in trace.threads], np.int64)
+    _, codes = np.unique(np.concatenate((operations.correlation, calls.correlation)), return_inverse=True)
+    spread = int(codes.max(initial=0)) + 1
+    wanted = device_process[operations.device] * spread + codes[: len(operations)]
+    offered = thread_process[calls.thread] * spread + codes[len(operations) :]
+    rows = np.flatnonzero(calls.correlation != 0)
+    rows = rows[np.lexsort((calls.start[rows], offered[rows]))]
+    keys = offered[rows]
+    at = np.searchsorted(keys, wanted, "left")
+    found = (at < keys.size) & (operations.correlation != 0)
+    found[found] = keys[at[found]] == wanted[found]
+    linked = np.full(len(operations), -1, np.int64)
+    linked[found] = rows[at[found]]
+    return linked
+
+
+def attribute(trace: Trace, operations: Operations, launches: Int64, idle: Intervals) -> Gaps:
+    """Divide the gaps of one device among the causes.
+
+    `operations` are that device's, sorted by start; `launches` is their `link`; `idle` its gaps.
+    """
+    n = idle.start.size
+    first = np.searchsorted(operations.start, idle.end, "left")
+    last = np.searchsorted(operations.start, idle.end, "right")
+    ending = np.repeat(np.arange(n), last - first)
+    row = np.arange(ending.size) - np.repeat(np.cumsum(last - first) - (last - first), last - first)
+    row += np.repeat(first, last - first)
+    call = launches[row]
+    issued = np.where(call >= 0, trace.calls.start[call] if len(trace.calls) else 0, np.iinfo(np.int64).max)
+    earliest = np.lexsort((issued, ending))[np.searchsorted(ending, np.arange(n), "left")]
+    call, issued = call[earliest], issued[earliest]
+    length, known = idle.length, call >= 0
+    host = np.where(known, np.clip(np.minimum(issued, idle.end) - idle.start, 0, None), 0)
+    late = known & (issued >= idle.start)
+    return Gaps(
+        start=idle.start,
+        end=idle.end,
+        host=host,
+        launch=np.where(late, length - host, 0),
+        queued=np.where(known & ~late, length - host, 0),
+        unattributed=np.where(known, 0, length),
+        call=call,
+        operation=row[earliest],
+    )

@@ -1,0 +1,118 @@
+"""Interval arithmetic on half-open [start, end) int64 nanosecond arrays: the only place that has any.
+
+"Disjoint" means sorted by start and not overlapping, which is what `union` and `gaps` return.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from idlescope.trace.model import Int64
+
+
+class Intervals(NamedTuple):
+    """Starts and ends of equal length, in nanoseconds."""
+
+    start: Int64
+    end: Int64
+
+    @property
+    def length(self) -> Int64:
+        """Return the length of each interval in nanoseconds."""
+        return self.end - self.start
+
+    @property
+    def measure(self) -> int:
+        """Return the summed length in nanoseconds; for disjoint intervals, the time they cover."""
+        return int((self.end - self.start).sum())
+
+
+class Overlaps(NamedTuple):
+    """Where interval `left` of one disjoint set and `right` of another are both open."""
+
+    left: Int64
+    right: Int64
+    start: Int64
+    end: Int64
+
+
+def union(start: Int64, end: Int64) -> Intervals:
+    """Return the disjoint, maximal intervals covered by any of the given ones; touching intervals are joined.
+
+    A running maximum of ends makes nested and concurrent intervals safe. Empty intervals cover nothing.
+    """
+    keep = end > start
+    start, end = start[keep], end[keep]
+    if not start.size:
+        return Intervals(start, end)
+    order = np.argsort(start, kind="stable")
+    start, reach = start[order], np.maximum.accumulate(end[order])
+    first = np.flatnonzero(np.concatenate(([True], start[1:] > reach[:-1])))
+    return Intervals(start[first], reach[np.concatenate((first[1:] - 1, [start.size - 1]))])
+
+
+def gaps(covered: Intervals) -> Intervals:
+    """Return the intervals between consecutive disjoint ones."""
+    return Intervals(covered.end[:-1], covered.start[1:])
+
+
+def clip(intervals: Intervals, low: int, high: int) -> Intervals:
+    """Return the parts that lie within [low, high); what lies outside is dropped."""
+    start, end = np.maximum(intervals.start, low), np.minimum(intervals.end, high)
+    keep = end > start
+    return Intervals(start[keep], end[keep])
+
+
+def overlaps(left: Intervals, right: Intervals) -> Overlaps:
+    """Return every pair of a left and a right interval that overlap; both sets must be disjoint."""
+    first = np.searchsorted(right.end, left.start, "right")
+    last = np.searchsorted(right.start, left.end, "left")
+    count = np.maximum(last - first, 0)
+    i = np.repeat(np.arange(left.start.size), count)
+    j = np.arange(i.size) - np.repeat(np.cumsum(count) - count, count) + np.repeat(first, count)
+    start, end = np.maximum(left.start[i], right.start[j]), np.minimum(left.end[i], right.end[j])
+    keep = end > start
+    return Overlaps(i[keep], j[keep], start[keep], end[keep])
+
+
+def subtract(left: Intervals, right: Intervals) -> Intervals:
+    """Return the parts of the left intervals that no right one covers; both sets must be disjoint."""
+    if not left.start.size or not right.start.size:
+        return left
+    points = np.unique(np.concatenate((left.start, left.end, right.start, right.end)))
+    pieces = Intervals(points[:-1], points[1:])
+    inside = covers(left, pieces.start) & ~covers(right, pieces.start)
+    return union(pieces.start[inside], pieces.end[inside])
+
+
+def covers(disjoint: Intervals, times: Int64) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """Return whether each time lies within one of the disjoint intervals."""
+    at = np.searchsorted(disjoint.start, times, "right") - 1
+    if not disjoint.start.size:
+        return np.zeros(times.size, np.bool_)
+    return np.asarray((at >= 0) & (times < disjoint.end[at]), np.bool_)
+
+
+def innermost(start: Int64, end: Int64) -> tuple[Intervals, Int64]:
+    """Return who is innermost when: disjoint intervals, and for each the index of the given interval that owns it.
+
+    Of the intervals open at an instant, the owner is the one that started last (of those, the one that ends first).
+    For the nested ranges of one thread that is the deepest; overlapping ones that do not nest are resolved alike.
+    """
+    rows = np.flatnonzero(end > start)
+    rows = rows[np.lexsort((-end[rows], start[rows]))]
+    starts, ends = start[rows], end[rows]
+    if not rows.size:
+        return Intervals(starts, ends), rows
+    # around[i]: the nearest earlier interval that ends later than i does; chains of it lead outwards.
+    around = np.arange(-1, rows.size - 1)
+    while (short := (around >= 0) & (ends[around] <= ends)).any():
+        around[short] = around[around[short]]
+    points = np.unique(np.concatenate((starts, ends)))
+    owner = np.searchsorted(starts, points[:-1], "right") - 1
+    while (over := (owner >= 0) & (ends[owner] <= points[:-1])).any():
+        owner[over] = around[owner[over]]
+    known = owner >= 0
+    return Intervals(points[:-1][known], points[1:][known]), rows[owner[known]]

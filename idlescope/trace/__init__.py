@@ -1,0 +1,1 @@
+"""The columnar Trace, its readers, and what the names of spans mean."""

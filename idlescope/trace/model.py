@@ -1,0 +1,172 @@
+"""The Trace: columnar tables that every reader makes and every analysis takes.
+
+Times are int64 nanoseconds on one clock per trace. Text is stored once in `Trace.names`; columns hold int32 indices
+into it. A missing step is -1, a missing correlation id 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Int64 = NDArray[np.int64]
+Float64 = NDArray[np.float64]
+Bool = NDArray[np.bool_]
+
+
+class OperationKind(IntEnum):
+    """What ran on the device."""
+
+    KERNEL = 0
+    MEMCPY = 1
+    MEMSET = 2
+    GRAPH = 3  # one record for a whole graph launch
+
+
+class RangeKind(IntEnum):
+    """What a host range says the thread was doing."""
+
+    ANNOTATION = 0  # NVTX range, record_function, or a phase of our engine
+    OPERATOR = 1
+    FRAME = 2  # a Python function
+    OVERHEAD = 3  # the profiler's own work
+    GARBAGE_COLLECTION = 4
+    NO_DEMAND = 5  # the engine had no request
+
+
+TableT = TypeVar("TableT", bound="Table")
+
+
+@dataclass(frozen=True)
+class Table:
+    """Equally long one-dimensional numpy columns; `DTYPES` names them and their types."""
+
+    DTYPES: ClassVar[Mapping[str, str]] = {}
+
+    def __post_init__(self) -> None:
+        columns = [np.ascontiguousarray(getattr(self, name), dtype=dtype) for name, dtype in self.DTYPES.items()]
+        if len({len(c) for c in columns}) > 1:
+            raise ValueError(f"{type(self).__name__}: columns differ in length")
+        for name, column in zip(self.DTYPES, columns, strict=True):
+            object.__setattr__(self, name, column)
+
+    def __len__(self) -> int:
+        return len(getattr(self, fields(self)[0].name))
+
+    @classmethod
+    def empty(cls: type[TableT]) -> TableT:
+        """Return a table with no rows."""
+        return cls(**{name: np.empty(0, dtype) for name, dtype in cls.DTYPES.items()})
+
+    def take(self: TableT, rows: NDArray[Any] | slice) -> TableT:
+        """Return the rows chosen by an index array, a mask or a slice."""
+        return type(self)(**{name: getattr(self, name)[rows] for name in self.DTYPES})
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the columns as a pandas DataFrame, names still as indices."""
+        import pandas as pd
+
+        return pd.DataFrame({name: getattr(self, name) for name in self.DTYPES})
+
+
+@dataclass(frozen=True)
+class Operations(Table):
+    """Kernels, copies, memsets and graph-level records that ran on a device."""
+
+    DTYPES = {
+        "start": "i8", "end": "i8", "kind": "u1", "device": "i4", "stream": "i4", "name": "i4",
+        "correlation": "i8", "step": "i4", "bytes": "i8", "flops": "f8",
+    }  # fmt: skip
+    start: Int64  # ns
+    end: Int64  # ns
+    kind: NDArray[np.uint8]  # OperationKind
+    device: NDArray[np.int32]  # index into Trace.devices
+    stream: NDArray[np.int32]  # index into Trace.streams
+    name: NDArray[np.int32]  # index into Trace.names
+    correlation: Int64  # id shared with the launch call of the same process; 0: none
+    step: NDArray[np.int32]  # step of the batching loop; -1: not recorded
+    bytes: Int64  # bytes copied, or the fewest bytes of device memory a compute operation must move; 0: unknown
+    flops: Float64  # floating-point operations of a compute operation; 0: unknown
+
+
+@dataclass(frozen=True)
+class Calls(Table):
+    """Runtime and driver API calls made by the host."""
+
+    DTYPES = {"start": "i8", "end": "i8", "thread": "i4", "name": "i4", "correlation": "i8"}
+    start: Int64  # ns
+    end: Int64  # ns
+    thread: NDArray[np.int32]  # index into Trace.threads
+    name: NDArray[np.int32]  # index into Trace.names
+    correlation: Int64
+
+
+@dataclass(frozen=True)
+class Ranges(Table):
+    """Named spans of host time: phases, annotations, operators, Python frames, profiler overhead."""
+
+    DTYPES = {"start": "i8", "end": "i8", "thread": "i4", "name": "i4", "kind": "u1", "step": "i4"}
+    start: Int64  # ns
+    end: Int64  # ns
+    thread: NDArray[np.int32]  # index into Trace.threads
+    name: NDArray[np.int32]  # index into Trace.names
+    kind: NDArray[np.uint8]  # RangeKind
+    step: NDArray[np.int32]  # step that the work belongs to; -1: not recorded
+
+
+@dataclass(frozen=True)
+class Samples(Table):
+    """Counters over time, such as requests running or free KV blocks."""
+
+    DTYPES = {"time": "i8", "name": "i4", "value": "f8"}
+    time: Int64  # ns
+    name: NDArray[np.int32]  # index into Trace.names
+    value: Float64
+
+
+@dataclass(frozen=True)
+class Device:
+    """One GPU as one process saw it."""
+
+    process: int  # code shared with Thread.process: correlation ids are unique within it
+    index: int  # the trace's device number
+    name: str = ""
+    process_name: str = ""
+
+
+@dataclass(frozen=True)
+class Thread:
+    """One host thread."""
+
+    process: int
+    label: str
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Everything that was recorded, wherever it came from."""
+
+    operations: Operations
+    calls: Calls
+    ranges: Ranges
+    samples: Samples
+    names: tuple[str, ...]
+    devices: tuple[Device, ...]
+    streams: tuple[str, ...]
+    threads: tuple[Thread, ...]
+    meta: dict[str, Any] = field(default_factory=dict)  # JSON values only: format, path, events, clock, …
+
+    def name_index(self, name: str) -> int:
+        """Return the index of a name, or -1 where the trace does not hold it."""
+        try:
+            return self.names.index(name)
+        except ValueError:
+            return -1
