@@ -1,0 +1,86 @@
+"""The clocks a run is timed by: the machine's own, or a virtual one on which waiting costs nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from idlescope.trace.phases import ENGINE_PHASES
+
+SCHEDULE, PREPARE, SUBMIT, RETRIEVE, UPDATE = range(len(ENGINE_PHASES))
+
+# How a fixed host cost (`--host-ms`) is spread over the phases, API calls apart: as in transformers' synchronous
+# decode loop on an H200 (schedule_batch 71 us, prepare_batch_tensors and get_model_kwargs 2,010 us, update_batch less
+# its wait 48 us; medians of 24 steps, torch.profiler, 2026-11-23).
+HOST_SHARES = {SCHEDULE: 0.03, PREPARE: 0.95, UPDATE: 0.02}
+
+
+class Clock(Protocol):
+    """Host time in integer nanoseconds from the start of the run."""
+
+    def now(self) -> int:
+        """Return the time."""
+
+    def end_phase(self, phase: int, start: int) -> int:
+        """Return the time at which a phase that began at `start` ends, after any cost that is fixed for it."""
+
+    def wait_until(self, time_ns: int) -> None:
+        """Block the host until a time."""
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Run what is not the host's work, such as a progress bar, without it being timed where that is possible."""
+
+
+class VirtualClock:
+    """Real host work is timed as it happens; waiting for the modelled device jumps ahead.
+
+    With `host_ns` the real work is not timed at all: each step costs exactly that much on the host, whatever the
+    machine, so that a run is deterministic.
+    """
+
+    def __init__(self, host_ns: int | None = None, api_ns: int = 0) -> None:
+        self._fixed = host_ns is not None
+        spread = max(0, (host_ns or 0) - api_ns)
+        self._cost = {phase: round(spread * share) for phase, share in HOST_SHARES.items()}
+        self._cost[PREPARE] += spread - sum(self._cost.values())
+        self._jumped = 0 if self._fixed else -time.perf_counter_ns()
+        self._paused_at: int | None = None
+
+    @property
+    def fixed(self) -> bool:
+        """Return whether host costs are fixed rather than timed."""
+        return self._fixed
+
+    def now(self) -> int:
+        """Return the time; it stands still while paused."""
+        if self._paused_at is not None:
+            return self._paused_at
+        return self._jumped if self._fixed else time.perf_counter_ns() + self._jumped
+
+    def spend(self, ns: int) -> None:
+        """Make the host busy that much longer: the cost of an API call that is modelled."""
+        self._jumped += ns
+
+    def wait_until(self, time_ns: int) -> None:
+        """Block the host until a time on the virtual clock; no time passes for real."""
+        self._jumped += max(0, time_ns - self.now())
+
+    def end_phase(self, phase: int, start: int) -> int:
+        """Return the end of a phase: now, or where costs are fixed its start plus its cost."""
+        if self._fixed and phase in self._cost:
+            self._jumped = max(self._jumped, start + self._cost[phase])
+        return self.now()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Keep the clock still while real time passes."""
+        self._paused_at = now = self.now()
+        try:
+            yield
+        finally:
+            self._paused_at = None
+            if not self._fixed:
+                self._jumped = now - time.perf_counter_ns()

@@ -1,0 +1,1 @@
+"""The devices that the loop can drive, behind one small interface."""

@@ -1,0 +1,159 @@
+"""The step loop. One loop serves both modes: the mode is the depth of its pipeline.
+
+    depth 1, synchronous:   schedule N, prepare N, submit N, retrieve N, update N
+    depth 2, asynchronous:  schedule N+1, prepare N+1, submit N+1, retrieve N, update N      (two slots, by turns)
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import NamedTuple, Protocol
+
+from idlescope.engine.clock import PREPARE, RETRIEVE, SCHEDULE, SUBMIT, UPDATE
+from idlescope.engine.devices.base import Device, DeviceOperation, Ticket
+from idlescope.engine.requests import Request
+from idlescope.engine.rows import Shape
+from idlescope.engine.scheduler import Batch, Emitted, Scheduler
+from idlescope.errors import EngineError
+
+DEPTHS = {"sync": 1, "async": 2}
+
+
+class Recorder(Protocol):
+    """Takes down what each step did and when; times in nanoseconds on the device's clock."""
+
+    def phase(self, phase: int, step: int, start: int, end: int) -> None:
+        """Record host work on a step."""
+
+    def wait(self, step: int, start: int, end: int) -> None:
+        """Record that the host was blocked until a step's tokens were there."""
+
+    def no_demand(self, start: int, end: int) -> None:
+        """Record that there was no request to work on."""
+
+    def operations(self, step: int, operations: Iterable[DeviceOperation]) -> None:
+        """Record what a retired step ran on the device."""
+
+    def counters(self, time: int, running: int, waiting: int, free_blocks: int, tokens: int) -> None:
+        """Record the state of the scheduler after a step; `tokens` is what the step yielded."""
+
+
+class InFlight(NamedTuple):
+    """A step that was submitted and not yet retrieved."""
+
+    batch: Batch
+    ticket: Ticket
+
+
+def ignore(emitted: Emitted) -> None:
+    """Take a step's tokens and do nothing with them: the default sink."""
+
+
+class Engine:
+    """Runs requests on a device until all have ended.
+
+    `emit` takes the tokens of every step: the hook for detokenising and streaming.
+    """
+
+    def __init__(
+        self,
+        device: Device,
+        shape: Shape,
+        requests: Iterable[Request],
+        depth: int,
+        recorder: Recorder,
+        emit: Callable[[Emitted], None] = ignore,
+    ) -> None:
+        self.device, self.clock, self.recorder = device, device.clock, recorder
+        self._arriving = deque(sorted(requests, key=lambda r: r.arrival_ns))
+        stop_width = max((len(r.stop_ids) for r in self._arriving), default=0)
+        self.scheduler = Scheduler(shape, stop_width)
+        for request in self._arriving:
+            self.scheduler.check(request)
+        self.depth, self.emit = depth, emit
+        self.steps = 0
+        self.tokens = 0
+        self.in_flight: deque[InFlight] = deque()
+        self._slots = device.open(shape, depth)
+
+    def run(self, on_step: Callable[[Engine], None] | None = None) -> None:
+        """Step until every request has ended. `on_step` is called after each step, outside of what is timed.
+
+        An exception leaves no step in flight and no block taken; it names the step.
+        """
+        try:
+            while self.step():
+                if on_step is not None:
+                    with self.clock.paused():
+                        on_step(self)
+        except Exception as error:
+            self._abandon()
+            raise EngineError(f"step {self.steps} failed: {type(error).__name__}: {error}") from error
+        except KeyboardInterrupt:
+            self._abandon()
+            raise
+        finally:
+            self.device.close()
+
+    def step(self) -> bool:
+        """Submit the next batch, and finish the oldest step in flight if the pipeline is full or nothing was submitted.
+
+        Returns whether there is more to do.
+        """
+        start = self.clock.now()
+        self._arrive(start)
+        batch = self.scheduler.schedule(self.steps)
+        if batch is not None:
+            start = self._mark(SCHEDULE, batch.step, start)
+            slot = self._slots[batch.step % self.depth]
+            slot.fill(batch, self.scheduler.rows)
+            start = self._mark(PREPARE, batch.step, start)
+            self.in_flight.append(InFlight(batch, self.device.submit(slot, batch)))
+            self._mark(SUBMIT, batch.step, start)
+            self.steps += 1
+        if self.in_flight and (batch is None or len(self.in_flight) == self.depth):
+            self._finish(*self.in_flight.popleft())
+        elif batch is None:
+            return self._await_arrival(start)
+        return True
+
+    def _finish(self, batch: Batch, ticket: Ticket) -> None:
+        start = self.clock.now()
+        tokens = ticket.wait()
+        self.recorder.wait(batch.step, start, self.clock.now())
+        start = self._mark(RETRIEVE, batch.step, start)
+        emitted = self.scheduler.update(batch, tokens, start)
+        self.emit(emitted)
+        end = self._mark(UPDATE, batch.step, start)
+        self.tokens += emitted.tokens.size
+        self.recorder.operations(batch.step, ticket.operations)
+        scheduler = self.scheduler
+        waiting, free = len(scheduler.waiting), scheduler.allocator.free
+        self.recorder.counters(end, scheduler.running.size, waiting, free, emitted.tokens.size)
+
+    def _mark(self, phase: int, step: int, start: int) -> int:
+        end = self.clock.end_phase(phase, start)
+        self.recorder.phase(phase, step, start, end)
+        return end
+
+    def _arrive(self, now: int) -> None:
+        while self._arriving and self._arriving[0].arrival_ns <= now:
+            self.scheduler.add(self._arriving.popleft())
+
+    def _await_arrival(self, start: int) -> bool:
+        """Wait for the next request; return whether there is one."""
+        if not self._arriving:
+            return False
+        self.clock.wait_until(self._arriving[0].arrival_ns)
+        self.recorder.no_demand(start, self.clock.now())
+        return True
+
+    def _abandon(self) -> None:
+        while self.in_flight:
+            batch, ticket = self.in_flight.popleft()
+            try:
+                ticket.wait()
+            except Exception:  # noqa: BLE001,S112 - the first failure is the one to report; drain the others
+                continue
+        self.scheduler.abandon()
