@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from idlescope import __version__
-from idlescope.analysis import causes, coverage, host, idle, intervals, steps
+from idlescope.analysis import causes, host, idle, intervals, steps
+from idlescope.analysis import coverage as coverage_of
+from idlescope.analysis.coverage import Coverage, Verdict
 from idlescope.errors import TraceError
 from idlescope.trace.model import Device, Operations, Trace
 
@@ -28,8 +30,8 @@ class DeviceResult:
     gaps: causes.Gaps
     host_ns: dict[str, int]
     steps: steps.Steps
-    coverage: coverage.Coverage
-    verdict: coverage.Verdict
+    coverage: Coverage
+    verdict: Verdict
     streams: list[dict[str, Any]]
 
     @property
@@ -123,7 +125,7 @@ def _analyze_device(trace: Trace, index: int) -> DeviceResult:
     occupancy = idle.occupancy(operations)
     launches = causes.link(trace, operations)
     gaps = causes.attribute(trace, operations, launches, occupancy.gaps)
-    covered = coverage.measure(trace, operations, launches)
+    covered = coverage_of.measure(trace, operations, launches)
     return DeviceResult(
         device=trace.devices[index],
         operations=operations,
@@ -132,7 +134,7 @@ def _analyze_device(trace: Trace, index: int) -> DeviceResult:
         host_ns=host.divide(trace, gaps),
         steps=steps.find(trace, operations, launches, gaps),
         coverage=covered,
-        verdict=coverage.judge(covered, occupancy, gaps),
+        verdict=coverage_of.judge(covered, occupancy, gaps),
         streams=_streams(trace, operations),
     )
 

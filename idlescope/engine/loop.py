@@ -1,7 +1,7 @@
 """The step loop. One loop serves both modes: the mode is the depth of its pipeline.
 
-    depth 1, synchronous:   schedule N, prepare N, submit N, retrieve N, update N
-    depth 2, asynchronous:  schedule N+1, prepare N+1, submit N+1, retrieve N, update N      (two slots, by turns)
+depth 1, synchronous:   schedule N, prepare N, submit N, retrieve N, update N
+depth 2, asynchronous:  schedule N+1, prepare N+1, submit N+1, retrieve N, update N      (two slots, by turns)
 """
 
 from __future__ import annotations
@@ -34,6 +34,9 @@ class Recorder(Protocol):
 
     def operations(self, step: int, operations: Iterable[DeviceOperation]) -> None:
         """Record what a retired step ran on the device."""
+
+    def overhead(self, start: int, end: int) -> None:
+        """Record the time that recording itself took."""
 
     def counters(self, time: int, running: int, waiting: int, free_blocks: int, tokens: int) -> None:
         """Record the state of the scheduler after a step; `tokens` is what the step yielded."""
@@ -131,6 +134,7 @@ class Engine:
         scheduler = self.scheduler
         waiting, free = len(scheduler.waiting), scheduler.allocator.free
         self.recorder.counters(end, scheduler.running.size, waiting, free, emitted.tokens.size)
+        self.recorder.overhead(end, self.clock.now())
 
     def _mark(self, phase: int, step: int, start: int) -> int:
         end = self.clock.end_phase(phase, start)
@@ -151,9 +155,9 @@ class Engine:
 
     def _abandon(self) -> None:
         while self.in_flight:
-            batch, ticket = self.in_flight.popleft()
+            ticket = self.in_flight.popleft().ticket
             try:
                 ticket.wait()
-            except Exception:  # noqa: BLE001,S112 - the first failure is the one to report; drain the others
+            except Exception:  # noqa: S112 - the first failure is the one to report; drain the others
                 continue
         self.scheduler.abandon()

@@ -173,7 +173,9 @@ class Scheduler:
 
         Every running request keeps a free block to grow into, so that an admission does not preempt at once.
         """
-        r, chunks, admitted = self.rows, [], []
+        r = self.rows
+        chunks: list[int] = []
+        admitted: list[int] = []
         while self.waiting and budget > 0 and r.free:
             request = self.waiting[0]
             known = len(request.prompt) + len(request.output)

@@ -1,4 +1,4 @@
-"""Read a torch.profiler (Kineto) trace into a Trace. Times are exact: decimal microseconds become integer nanoseconds."""
+"""Read a torch.profiler (Kineto) trace into a Trace; its decimal microseconds become integer nanoseconds, exactly."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idlescope.errors import TraceError
-from idlescope.trace.kineto_events import Batch, Event, KinetoFile
+from idlescope.trace.kineto_events import Args, Batch, Event, KinetoFile
 from idlescope.trace.model import (
     Calls,
     Device,
@@ -39,6 +39,8 @@ RANGE_CATEGORIES = {
     "overhead": RangeKind.OVERHEAD, "gc": RangeKind.GARBAGE_COLLECTION, "no_demand": RangeKind.NO_DEMAND,
     "Operator": RangeKind.OPERATOR,
 }  # fmt: skip
+
+NO_ARGS = Args()
 
 # A float64 holds microseconds to within half a nanosecond below this value: 2**43 us is 101 days.
 EXACT_BELOW_US = float(2**43)
@@ -88,8 +90,15 @@ def _int(value: Any, default: int = 0) -> int:
     """Return an id that the profiler wrote as a number, as text, or not at all."""
     try:
         return default if value is None else int(value)
-    except (ValueError, OverflowError):
+    except (TypeError, ValueError, OverflowError):
         return default
+
+
+def _float(value: Any) -> float:
+    try:
+        return float(value or 0)
+    except (TypeError, ValueError):
+        return 0.0
 
 
 class _Builder:
@@ -132,50 +141,57 @@ class _Builder:
     def _add_operations(self, batch: Batch, rows: list[int]) -> None:
         events = [batch.events[i] for i in rows]
         start, end = self._times(batch, rows)
-        args = [e.args for e in events]
+        args = [e.args or NO_ARGS for e in events]
+        pairs = list(zip(events, args, strict=True))
         self.parts[Operations].append(
-            Operations(
+            Operations.of(
                 start=start,
                 end=end,
-                kind=np.array([OPERATION_CATEGORIES[e.cat or ""] for e in events], np.uint8),
-                device=self.devices.codes(_int(a.device if a and a.device is not None else e.pid, -1)
-                                          for e, a in zip(events, args, strict=True)),
-                stream=self.streams.codes(str(a.stream if a and a.stream is not None else e.tid)
-                                          for e, a in zip(events, args, strict=True)),
+                kind=[OPERATION_CATEGORIES[e.cat or ""] for e in events],
+                device=self.devices.codes(_int(e.pid if a.device is None else a.device, -1) for e, a in pairs),
+                stream=self.streams.codes(str(e.tid if a.stream is None else a.stream) for e, a in pairs),
                 name=self.names.codes(str(e.name) for e in events),
-                correlation=np.array([_int(a.correlation) if a else 0 for a in args], np.int64),
-                step=np.array([_int(a.step, -1) if a else -1 for a in args], np.int32),
-                bytes=np.array([_int(a.bytes) if a else 0 for a in args], np.int64),
-                flops=np.array([float(a.flops or 0) if a else 0.0 for a in args]),
-            )  # fmt: skip
+                correlation=[_int(a.correlation) for a in args],
+                step=[_int(a.step, -1) for a in args],
+                bytes=[_int(a.bytes) for a in args],
+                flops=[_float(a.flops) for a in args],
+            )
         )
 
     def _add_calls(self, batch: Batch, rows: list[int]) -> None:
         events = [batch.events[i] for i in rows]
         start, end = self._times(batch, rows)
-        correlation = [_int(e.args.correlation) if e.args else 0 for e in events]
         self.parts[Calls].append(
-            Calls(start, end, self._threads(events), self.names.codes(str(e.name) for e in events),
-                  np.array(correlation, np.int64))
-        )  # fmt: skip
+            Calls.of(
+                start=start,
+                end=end,
+                thread=self._threads(events),
+                name=self.names.codes(str(e.name) for e in events),
+                correlation=[_int((e.args or NO_ARGS).correlation) for e in events],
+            )
+        )
 
     def _add_ranges(self, batch: Batch, rows: list[int]) -> None:
         events = [batch.events[i] for i in rows]
         start, end = self._times(batch, rows)
-        kind = [RANGE_CATEGORIES[e.cat or ""] for e in events]
-        step = [_int(e.args.step, -1) if e.args else -1 for e in events]
         self.parts[Ranges].append(
-            Ranges(start, end, self._threads(events), self.names.codes(str(e.name) for e in events),
-                   np.array(kind, np.uint8), np.array(step, np.int32))
-        )  # fmt: skip
+            Ranges.of(
+                start=start,
+                end=end,
+                thread=self._threads(events),
+                name=self.names.codes(str(e.name) for e in events),
+                kind=[RANGE_CATEGORIES[e.cat or ""] for e in events],
+                step=[_int((e.args or NO_ARGS).step, -1) for e in events],
+            )
+        )
 
     def _add_counter(self, batch: Batch, row: int) -> None:
         event = batch.events[row]
         if event.args is None or event.args.value is None:
             return
         time = exact_ns([event.ts], lambda: _raw(batch, [row], "ts"))
-        name = np.array([self.names.code(str(event.name))])
-        self.parts[Samples].append(Samples(time, name, np.array([float(event.args.value)])))
+        value = _float(event.args.value)
+        self.parts[Samples].append(Samples.of(time=time, name=[self.names.code(str(event.name))], value=[value]))
 
     def _threads(self, events: list[Event]) -> NDArray[np.int32]:
         return self.threads.codes((str(e.pid), str(e.tid)) for e in events)

@@ -13,7 +13,7 @@ import re
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import msgspec
 
@@ -27,16 +27,16 @@ _ARRAY_END = re.compile(rb"(?:\}|\[)\s*(?=\])")
 
 
 class Args(msgspec.Struct, gc=False):
-    """The wanted part of an event's `args`; a profiler may write ids as numbers or as text."""
+    """The wanted part of an event's `args`; tools write ids as numbers or as text."""
 
-    correlation: int | str | None = None
-    device: int | str | None = None
-    stream: int | str | None = None
-    bytes: int | float | str | None = None
-    flops: float | str | None = None
-    step: int | str | None = None
+    correlation: Any = None
+    device: Any = None
+    stream: Any = None
+    bytes: Any = None
+    flops: Any = None
+    step: Any = None
     name: Any = None
-    value: float | str | None = None
+    value: Any = None
 
 
 class Event(msgspec.Struct, gc=False):
@@ -44,9 +44,9 @@ class Event(msgspec.Struct, gc=False):
 
     ph: str = ""
     cat: str | None = None
-    name: str | int | None = None
-    pid: int | str | None = None
-    tid: int | str | None = None
+    name: Any = None
+    pid: Any = None
+    tid: Any = None
     ts: int | float | str | None = 0
     dur: int | float | str | None = 0
     args: Args | None = None
@@ -119,9 +119,7 @@ class KinetoFile:
             self._head = b'{"traceEvents":['
             return buffer.lstrip()[1:]
         if start != b"{":
-            raise TraceError(
-                f"{self.path} is not JSON: it starts with {buffer[:12]!r}; give a torch.profiler trace (.json, .json.gz)"
-            )
+            raise TraceError(f"{self.path} is not JSON: it starts with {buffer[:12]!r}; give a torch.profiler trace")
         while (found := _EVENTS_KEY.search(buffer)) is None:
             more = file.read(CHUNK_BYTES)
             if not more:
@@ -168,7 +166,7 @@ def open_maybe_gzip(path: Path) -> IO[bytes]:
     """Open a file for reading bytes, through gzip where its first two bytes say so."""
     with path.open("rb") as file:
         magic = file.read(2)
-    return gzip.open(path, "rb") if magic == b"\x1f\x8b" else path.open("rb")
+    return cast("IO[bytes]", gzip.open(path, "rb")) if magic == b"\x1f\x8b" else path.open("rb")
 
 
 def _try(text: bytes) -> Batch | None:

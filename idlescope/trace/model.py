@@ -12,7 +12,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,6 +62,11 @@ class Table:
         return len(getattr(self, fields(self)[0].name))
 
     @classmethod
+    def of(cls: type[TableT], **columns: ArrayLike) -> TableT:
+        """Return a table of columns that are converted to its types."""
+        return cls(**{name: np.asarray(column, cls.DTYPES[name]) for name, column in columns.items()})
+
+    @classmethod
     def empty(cls: type[TableT]) -> TableT:
         """Return a table with no rows."""
         return cls(**{name: np.empty(0, dtype) for name, dtype in cls.DTYPES.items()})
@@ -81,7 +86,7 @@ class Table:
 class Operations(Table):
     """Kernels, copies, memsets and graph-level records that ran on a device."""
 
-    DTYPES = {
+    DTYPES: ClassVar[Mapping[str, str]] = {
         "start": "i8", "end": "i8", "kind": "u1", "device": "i4", "stream": "i4", "name": "i4",
         "correlation": "i8", "step": "i4", "bytes": "i8", "flops": "f8",
     }  # fmt: skip
@@ -101,7 +106,13 @@ class Operations(Table):
 class Calls(Table):
     """Runtime and driver API calls made by the host."""
 
-    DTYPES = {"start": "i8", "end": "i8", "thread": "i4", "name": "i4", "correlation": "i8"}
+    DTYPES: ClassVar[Mapping[str, str]] = {
+        "start": "i8",
+        "end": "i8",
+        "thread": "i4",
+        "name": "i4",
+        "correlation": "i8",
+    }
     start: Int64  # ns
     end: Int64  # ns
     thread: NDArray[np.int32]  # index into Trace.threads
@@ -113,7 +124,14 @@ class Calls(Table):
 class Ranges(Table):
     """Named spans of host time: phases, annotations, operators, Python frames, profiler overhead."""
 
-    DTYPES = {"start": "i8", "end": "i8", "thread": "i4", "name": "i4", "kind": "u1", "step": "i4"}
+    DTYPES: ClassVar[Mapping[str, str]] = {
+        "start": "i8",
+        "end": "i8",
+        "thread": "i4",
+        "name": "i4",
+        "kind": "u1",
+        "step": "i4",
+    }
     start: Int64  # ns
     end: Int64  # ns
     thread: NDArray[np.int32]  # index into Trace.threads
@@ -126,7 +144,7 @@ class Ranges(Table):
 class Samples(Table):
     """Counters over time, such as requests running or free KV blocks."""
 
-    DTYPES = {"time": "i8", "name": "i4", "value": "f8"}
+    DTYPES: ClassVar[Mapping[str, str]] = {"time": "i8", "name": "i4", "value": "f8"}
     time: Int64  # ns
     name: NDArray[np.int32]  # index into Trace.names
     value: Float64

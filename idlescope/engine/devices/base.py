@@ -33,7 +33,9 @@ class DeviceOperation(NamedTuple):
 class Ticket(Protocol):
     """A step in flight."""
 
-    operations: Sequence[DeviceOperation]  # complete once `wait` has returned
+    @property
+    def operations(self) -> Sequence[DeviceOperation]:
+        """Return what the step ran; complete once `wait` has returned."""
 
     def wait(self) -> Int32:
         """Block until the step's tokens are in host memory; return them, in the order of `Batch.sampled`."""
@@ -42,10 +44,21 @@ class Ticket(Protocol):
 class Device(Protocol):
     """A device that runs steps in the order of their submission."""
 
-    kind: str  # "cuda", "cpu" or "modelled"
-    name: str
-    measured: bool  # False: its times come from a model
-    clock: Clock
+    @property
+    def kind(self) -> str:
+        """Return "cuda", "cpu" or "modelled"."""
+
+    @property
+    def name(self) -> str:
+        """Return what the device is called in reports."""
+
+    @property
+    def measured(self) -> bool:
+        """Return False where its times come from a model."""
+
+    @property
+    def clock(self) -> Clock:
+        """Return the clock that the run is timed by."""
 
     def open(self, shape: Shape, slots: int) -> list[Slot]:
         """Allocate so many slots, on both sides, and the KV cache."""

@@ -100,10 +100,11 @@ class ModelledDevice:
         duration = self._device_ns if self._device_ns is not None else step_ns(self.model, self.gpu, work)
         earliest = max(call[1] + ARRIVAL_NS, copy_in.end + EVENT_WAIT_NS, compute.free + SUCCESSION_NS)
         span = compute.run(earliest, duration)
+        moved = self.model.step_bytes(work.context)
+        flops = self.model.step_flops(work.tokens, work.sampled, work.pairs)
         forward = DeviceOperation(
-            COMPUTE, OperationKind.GRAPH, "forward", "cudaGraphLaunch", *call, *span, self.model.step_bytes(work.context),
-            self.model.step_flops(work.tokens, work.sampled, work.pairs),
-        )  # fmt: skip
+            COMPUTE, OperationKind.GRAPH, "forward", "cudaGraphLaunch", *call, *span, moved, flops
+        )
         self._busy += duration
         clock.spend(2 * self._event_ns)  # record on compute, wait on D2H
         call = self._call(self._memcpy_ns)

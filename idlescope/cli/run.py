@@ -1,0 +1,74 @@
+"""`idlescope run`."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from idlescope.engine.loop import Engine
+from idlescope.experiment.config import RunConfig
+from idlescope.experiment.devices import choose
+from idlescope.experiment.run import Progress as Report
+from idlescope.experiment.run import run
+from idlescope.report import folder, terminal
+
+REFRESH_S = 0.1
+
+
+def run_command(config: RunConfig, out: Path | None, force: bool, as_json: bool) -> None:
+    """Run, write the folder, print the table; exit code 130 where Ctrl-C stopped it."""
+    note = choose(config.device).note
+    if out is None:
+        base = Path("reports") / folder.run_name(config)
+        out = base if force else folder.free_name(base)
+    console = Console(stderr=as_json)
+    folder.claim(out, force)
+    if note:
+        console.print(f"[dim]{note}[/dim]")
+    with live(console, config) as progress:
+        result = run(config, progress)
+    with console.status("writing the report"):
+        paths = folder.write_run(result, out)
+    summary = result.summary()
+    if as_json:
+        sys.stdout.write(folder.to_text(summary))
+    else:
+        console.print(terminal.run_table(summary))
+        console.print(f"[bold]{summary['verdict']}[/bold]")
+        for warning in summary["warnings"]:
+            if warning != note:
+                console.print(f"[yellow]{warning}[/yellow]")
+        for path in paths:
+            console.print(f"  {path}", highlight=False)
+    if result.interrupted:
+        raise SystemExit(130)
+
+
+@contextmanager
+def live(console: Console, config: RunConfig) -> Iterator[Report]:
+    """Show a bar a mode with its idle share and tokens/s so far; yield what to call after each step."""
+    columns = (
+        TextColumn("{task.description:<5}"), BarColumn(), MofNCompleteColumn(), TextColumn("tokens"),
+        TimeRemainingColumn(), TextColumn("{task.fields[live]}"),
+    )  # fmt: skip
+    with Progress(*columns, console=console, transient=True) as bars:
+        tasks = {m: bars.add_task(m, total=config.request_count * config.tokens, live="") for m in config.modes}
+        due = 0.0
+
+        def report(mode: str, engine: Engine) -> None:
+            nonlocal due
+            if time.monotonic() < due:
+                return
+            now = max(engine.clock.now(), 1)
+            idle = 100.0 * max(0.0, 1.0 - engine.device.busy_ns() / now)
+            text = f"idle {idle:.1f} %  {engine.tokens / now * 1e9:,.0f} tokens/s"
+            bars.update(tasks[mode], completed=engine.tokens, live=text)
+            due = time.monotonic() + REFRESH_S
+
+        yield report

@@ -1,0 +1,204 @@
+"""Run the engine on a device in one or both modes, and gather the figures of each."""
+
+from __future__ import annotations
+
+import gc
+import platform
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+
+from idlescope import __version__
+from idlescope.analysis.result import Analysis, DeviceResult, analyze
+from idlescope.analysis.roofline import GPU, achieved_pct
+from idlescope.capture.clock import StepClock
+from idlescope.engine.devices.base import Device
+from idlescope.engine.loop import DEPTHS, Engine
+from idlescope.engine.requests import Request, closed_batch
+from idlescope.experiment import devices
+from idlescope.experiment.config import RunConfig
+from idlescope.trace.model import Trace
+
+SCHEMA = 1
+Progress = Callable[[str, Engine], None]
+
+
+@dataclass(frozen=True)
+class ModeRun:
+    """One mode's recording and what it shows."""
+
+    mode: str
+    trace: Trace
+    analysis: Analysis
+    total_ns: int  # from the first scheduling to the last update
+    tokens: int
+    finished: tuple[Request, ...]
+    interrupted: bool
+
+    @property
+    def result(self) -> DeviceResult:
+        """Return the figures of the run's one device."""
+        return self.analysis.devices[0]
+
+    def summary(self, gpu: GPU) -> dict[str, Any]:
+        """Return the mode's entry of summary.json."""
+        result, steps = self.result, self.result.steps
+        window = result.occupancy.window_ns
+        roofline = achieved_pct(result.operations, window, gpu)
+        return {
+            "steps": len(steps),
+            "requests": len(self.finished),
+            "tokens": self.tokens,
+            "total_s": self.total_ns / 1e9,
+            "tokens_per_s": self.tokens / (self.total_ns / 1e9),
+            "active_pct": 100.0 * result.occupancy.active_ns / window,
+            "compute_pct": 100.0 * result.occupancy.compute_ns / window,
+            "idle_ms_per_step": result.occupancy.idle_ns / len(steps) / 1e6,
+            "host_ms_per_step": float(np.mean(steps.host)) / 1e6,
+            "device_ms_per_step": float(np.mean(steps.device)) / 1e6,
+            "roofline_pct": roofline,
+            "window_s": window / 1e9,
+            "idle_ns": result.occupancy.idle_ns,
+            "cause_ns": result.gaps.totals(),
+            "host_ns": result.host_ns,
+            "preemptions": sum(r.preemptions for r in self.finished),
+            "interrupted": self.interrupted,
+        }
+
+
+@dataclass(frozen=True)
+class Run:
+    """What `run` returns: every mode that was run, and how they compare."""
+
+    config: RunConfig
+    gpu: GPU
+    device_name: str
+    modes: dict[str, ModeRun]
+    notes: tuple[str, ...]
+
+    @property
+    def interrupted(self) -> bool:
+        """Return whether the run was stopped before its end."""
+        return any(mode.interrupted for mode in self.modes.values()) or set(self.modes) != set(self.config.modes)
+
+    @property
+    def speedup(self) -> float | None:
+        """Return synchronous time over asynchronous time; None unless both modes ran to their end."""
+        if self.interrupted or set(self.modes) != set(DEPTHS):
+            return None
+        return self.modes["sync"].total_ns / self.modes["async"].total_ns
+
+    def verdict(self) -> str:
+        """Return what the run shows, in one sentence."""
+        how = f"on a {self.device_name}"
+        if self.interrupted:
+            return f"Stopped early {how}: the figures cover only the steps that ran."
+        idle = {mode: run.result.idle_pct for mode, run in self.modes.items()}
+        if self.speedup is None:
+            ((mode, run),) = self.modes.items()
+            name = {"sync": "Synchronous", "async": "Asynchronous"}[mode]
+            return f"{name} batching took {run.total_ns / 1e9:.1f} s with the GPU idle {idle[mode]:.2f} % {how}."
+        change = (
+            f"{self.modes['sync'].total_ns / 1e9:.1f} s to {self.modes['async'].total_ns / 1e9:.1f} s, "
+            f"idle {idle['sync']:.2f} % to {idle['async']:.2f} %"
+        )
+        if self.speedup < 1.005:
+            return f"Asynchronous batching changes little ({change}) {how}: the GPU was hardly waiting for the host."
+        return f"Asynchronous batching is {self.speedup:.3f} times faster ({change}) {how}."
+
+    def summary(self) -> dict[str, Any]:
+        """Return summary.json (README.md, "JSON")."""
+        return {
+            "schema": SCHEMA,
+            "config": asdict(self.config),
+            "device": {"kind": "modelled", "name": self.device_name, "measured": False},
+            "environment": environment(),
+            "modes": {mode: run.summary(self.gpu) for mode, run in self.modes.items()},
+            "speedup": self.speedup,
+            "verdict": self.verdict(),
+            "warnings": list(self.notes),
+        }
+
+
+def run(config: RunConfig, progress: Progress | None = None) -> Run:
+    """Run a configuration; `progress` is called after every step, outside of what is timed.
+
+    Ctrl-C stops the mode that is running and skips the next; what was recorded until then is kept. Where nothing was,
+    KeyboardInterrupt is raised. Raises ConfigError for what cannot be run.
+    """
+    chosen = devices.choose(config.device)
+    blocks, warning = devices.kv_blocks(config, chosen.gpu)
+    notes = tuple(note for note in (chosen.note, warning) if note)
+    modes: dict[str, ModeRun] = {}
+    name = ""
+    for mode in config.modes:
+        device = devices.make(config, chosen.gpu)
+        name = device.name
+        try:
+            modes[mode] = run_mode(config, mode, device, chosen.gpu, blocks, progress)
+        except KeyboardInterrupt:
+            if not modes:
+                raise
+            break
+        if modes[mode].interrupted:
+            break
+    return Run(config, chosen.gpu, name, modes, notes)
+
+
+def run_mode(
+    config: RunConfig, mode: str, device: Device, gpu: GPU, blocks: int, progress: Progress | None = None
+) -> ModeRun:
+    """Run one mode on a fresh device."""
+    architecture = config.architecture
+    stops = architecture.eos if config.stop_at_eos else ()
+    requests = closed_batch(
+        config.request_count, config.prompt_tokens, config.tokens, architecture.vocab, config.seed, stops
+    )
+    recorder = StepClock(device.clock.now)
+    engine = Engine(device, config.shape(blocks), requests, DEPTHS[mode], recorder)
+    interrupted = False
+    with recorder.watching_collector(), frozen_heap():
+        try:
+            engine.run(None if progress is None else lambda running: progress(mode, running))
+        except KeyboardInterrupt:
+            interrupted = True
+    meta = {
+        "format": "recording",
+        "source": "idlescope run",
+        "mode": mode,
+        "measured": device.measured,
+        "device": device.name,
+        "model": architecture.name,
+        "gpu": gpu.key,
+    }
+    trace = recorder.trace(device.name, meta)
+    if interrupted and not len(trace.operations):
+        raise KeyboardInterrupt  # there is nothing to keep
+    total = device.clock.now()
+    return ModeRun(mode, trace, analyze(trace), total, engine.tokens, tuple(engine.scheduler.finished), interrupted)
+
+
+@contextmanager
+def frozen_heap() -> Iterator[None]:
+    """Keep what is alive already out of garbage collections meanwhile, as serving engines do before their loop."""
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
+def environment() -> dict[str, str]:
+    """Return the versions that a result depends on, and the machine it was made on."""
+    return {
+        "idlescope": __version__,
+        "python": platform.python_version(),
+        "numpy": version("numpy"),
+        "system": platform.system(),
+        "machine": platform.machine(),
+    }

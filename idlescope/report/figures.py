@@ -1,0 +1,185 @@
+"""The figures of a report, drawn from analysis results: activity, idle over the run, gap lengths, causes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from idlescope.analysis import activity, idle, intervals
+from idlescope.analysis.causes import CAUSES
+from idlescope.analysis.intervals import Intervals
+from idlescope.analysis.result import DeviceResult
+from idlescope.report.palette import BLUE, CAUSE, GREEN, GREY, MODE, ORANGE, SKY, STATE
+from idlescope.trace.model import Trace
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+STEPS_SHOWN = 4.5  # in the activity timeline
+BINS = 200  # of idle over the run
+GAP_EDGES_NS = np.logspace(2, 10.5, 52)  # 100 ns to 32 s
+STYLE = {
+    "svg.hashsalt": "idlescope", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False,
+    "axes.titlesize": 10, "axes.titlelocation": "left", "legend.frameon": False, "figure.dpi": 150,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One line of work in a report: a mode of a run, or a device of a trace."""
+
+    label: str
+    trace: Trace
+    result: DeviceResult
+
+    @property
+    def color(self) -> str:
+        """Return the colour that stands for it."""
+        return MODE.get(self.label, GREEN)
+
+    @property
+    def step_ns(self) -> float:
+        """Return the mean length of a step, or a fiftieth of the window where there are no steps."""
+        return self.result.occupancy.window_ns / (len(self.result.steps) or 50)
+
+
+def draw_all(shown: Sequence[Shown], subtitle: str) -> dict[str, Figure]:
+    """Return every figure by name. `subtitle` says what was run, and that it is modelled where it is."""
+    import matplotlib as mpl
+
+    with mpl.rc_context(STYLE):  # type: ignore[arg-type]
+        return {
+            "timeline": timeline(shown, subtitle),
+            "causes": causes(shown, subtitle),
+            "idle": idle_over_run(shown, subtitle),
+            "gaps": gap_lengths(shown, subtitle),
+        }
+
+
+def save(figures: dict[str, Figure], folder: Path) -> list[Path]:
+    """Write each figure as PNG and SVG, equal figures as equal files; return the paths."""
+    import matplotlib as mpl
+
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    with mpl.rc_context(STYLE):  # type: ignore[arg-type]
+        for name, figure in figures.items():
+            for suffix, metadata in (("svg", {"Date": None, "Creator": "idlescope"}), ("png", {"Software": None})):
+                paths.append(folder / f"{name}.{suffix}")
+                figure.savefig(paths[-1], metadata=metadata)
+    return paths
+
+
+def timeline(shown: Sequence[Shown], subtitle: str) -> Figure:
+    """Draw when the CPU and the GPU were busy in the middle of each run, all on one time scale."""
+    span = STEPS_SHOWN * max(s.step_ns for s in shown)
+    figure, axes = _figure(len(shown), 1.55 * len(shown) + 1.0, sharex=True)
+    unit, scale = ("ms", 1e6) if span >= 1e6 else ("µs", 1e3)
+    for axis, item in zip(axes, shown, strict=True):
+        _activity(axis, item, int(span), scale)
+    axes[-1].set_xlabel(f"{unit} from the middle of the run")
+    handles = [_patch(STATE[state], state) for state in activity.STATES]
+    handles += [_patch(ORANGE, "CPU working"), _patch(BLUE, "GPU compute"), _patch(SKY, "GPU copy")]
+    figure.legend(handles=handles, loc="outside lower center", ncols=7, handlelength=1.2, columnspacing=1.2)
+    figure.suptitle(f"CPU and GPU activity · {subtitle}", x=0.01, ha="left", fontsize=10)
+    return figure
+
+
+def _activity(axis: Axes, item: Shown, span: int, scale: float) -> None:
+    operations, occupancy = item.result.operations, item.result.occupancy
+    low = activity.typical_moment(operations, occupancy)
+    high = low + span
+    compute = idle.is_compute(operations)
+    copies = activity.device_busy(operations.take(~compute))
+    computing = activity.device_busy(operations.take(compute))
+    host, device = activity.host_busy(item.trace, item.result.gaps), activity.device_busy(operations)
+    for y, color, busy in ((2, ORANGE, host), (1, BLUE, computing), (1, SKY, intervals.subtract(copies, computing))):
+        _bars(axis, intervals.clip(busy, low, high), y, color, low, scale)
+    for state, parts in activity.states(host, device, low, high).items():
+        _bars(axis, parts, 0, STATE[state], low, scale)
+    axis.set_yticks([2, 1, 0], ["CPU", "GPU", "together"])
+    axis.set_ylim(-0.5, 2.5)
+    axis.set_xlim(0, span / scale)
+    axis.spines["left"].set_visible(False)
+    axis.tick_params(axis="y", length=0)
+    axis.set_title(f"{item.label}: GPU active {100 - item.result.idle_pct:.1f} % of the run")
+
+
+def _bars(axis: Axes, parts: Intervals, y: float, color: str, low: int, scale: float) -> None:
+    spans = np.column_stack(((parts.start - low) / scale, parts.length / scale))
+    axis.broken_barh([(float(a), float(b)) for a, b in spans], (y - 0.4, 0.8), facecolors=color, linewidth=0)
+
+
+def idle_over_run(shown: Sequence[Shown], subtitle: str) -> Figure:
+    """Draw the share of idle time in equal parts of each run."""
+    figure, (axis,) = _figure(1, 2.6)
+    for item in shown:
+        edges, percent = activity.idle_over_time(item.result.occupancy, BINS)
+        axis.stairs(percent, (edges - edges[0]) / 1e9, color=item.color, label=item.label, linewidth=1.3, baseline=None)
+    axis.set_xlabel("seconds from the first operation")
+    axis.set_ylabel("idle, %")
+    axis.set_ylim(-0.02 * axis.get_ylim()[1], None)  # a run with no idle is a line to see, not the axis itself
+    axis.legend(loc="upper right")
+    axis.set_title(f"Idle over the run · {subtitle}")
+    return figure
+
+
+def gap_lengths(shown: Sequence[Shown], subtitle: str) -> Figure:
+    """Draw how many gaps there are of each length, and how much idle time they hold."""
+    figure, axes = _figure(2, 4.2, sharex=True)
+    for item in shown:
+        counts, lengths = activity.gap_histogram(item.result.gaps, GAP_EDGES_NS)
+        axes[0].stairs(counts, GAP_EDGES_NS, color=item.color, label=item.label, linewidth=1.3)
+        axes[1].stairs(lengths / 1e6, GAP_EDGES_NS, color=item.color, linewidth=1.3)
+    axes[0].set_yscale("symlog", linthresh=1)
+    axes[0].set_ylabel("gaps")
+    axes[0].legend()
+    axes[1].set_ylabel("idle in them, ms")
+    axes[1].set_xscale("log")
+    axes[1].set_xlabel("length of the gap")
+    ticks = {1e3: "1 µs", 1e4: "10 µs", 1e5: "100 µs", 1e6: "1 ms", 1e7: "10 ms", 1e8: "100 ms", 1e9: "1 s"}
+    axes[1].set_xticks(list(ticks), list(ticks.values()))
+    axes[0].set_title(f"Lengths of idle gaps · {subtitle}")
+    return figure
+
+
+def causes(shown: Sequence[Shown], subtitle: str) -> Figure:
+    """Draw idle time by cause, stacked, as a share of each window."""
+    figure, (axis,) = _figure(1, 0.55 * len(shown) + 1.6)
+    for y, item in enumerate(reversed(shown)):
+        left, window = 0.0, item.result.occupancy.window_ns or 1
+        for cause in CAUSES:
+            width = 100.0 * item.result.gaps.totals()[cause] / window
+            axis.barh(y, width, left=left, color=CAUSE[cause], height=0.6)
+            left += width
+        axis.text(left, y, f"  {left:.2f} % idle", va="center")
+    axis.set_yticks(range(len(shown)), [item.label for item in reversed(shown)])
+    axis.set_ylim(-0.5, len(shown) - 0.5)
+    widest = max(item.result.idle_pct for item in shown)
+    axis.set_xlim(0, max(widest * 1.2, 0.1))
+    axis.set_xlabel("idle, % of the window")
+    figure.legend(handles=[_patch(CAUSE[c], c) for c in CAUSES], loc="outside lower center", ncols=4, handlelength=1.2)
+    axis.set_title(f"Idle by cause · {subtitle}")
+    return figure
+
+
+def _figure(rows: int, height: float, **options: Any) -> tuple[Figure, list[Axes]]:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(rows, 1, squeeze=False, **options)
+    return figure, list(axes[:, 0])
+
+
+def _patch(color: str, label: str) -> Any:
+    from matplotlib.patches import Patch
+
+    edge = GREY if label == "neither" else "none"
+    return Patch(facecolor=color, edgecolor=edge, linewidth=0.5, label=label)

@@ -1,0 +1,139 @@
+"""Write everything that a run or an analysis leaves behind into one folder."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from idlescope.analysis.result import Analysis
+from idlescope.errors import OutputExistsError
+from idlescope.experiment.config import RunConfig
+from idlescope.experiment.run import Run, environment
+from idlescope.report import figures, page, perfetto
+from idlescope.report.palette import milliseconds
+from idlescope.report.terminal import TITLES, device_label, device_rows, mode_rows
+from idlescope.trace import recording
+from idlescope.trace.model import Trace
+
+
+def claim(folder: Path, force: bool) -> None:
+    """Make the folder. Raises OutputExistsError where it holds anything, unless forced to replace what is written."""
+    if folder.exists() and not folder.is_dir():
+        raise OutputExistsError(f"{folder} is a file: give a folder with --out")
+    if folder.is_dir() and any(folder.iterdir()) and not force:
+        raise OutputExistsError(f"{folder} already holds files: give another --out, or --force to replace them")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputExistsError(f"{folder} cannot be made: {error.strerror or error}; give another --out") from error
+
+
+def free_name(base: Path) -> Path:
+    """Return the folder of that name, or the first of name-2, name-3, … that is not there yet."""
+    candidate, n = base, 1
+    while candidate.exists():
+        n += 1
+        candidate = base.with_name(f"{base.name}-{n}")
+    return candidate
+
+
+def run_name(config: RunConfig) -> str:
+    """Return what a run's folder is called by default."""
+    device = "h200" if config.device == "auto" else config.device.replace(":", "-")
+    return f"{config.model}-{device}-b{config.batch_size}-t{config.tokens}"
+
+
+def command(config: RunConfig) -> str:
+    """Return the command line that repeats a run: every option that is not the default."""
+    words = ["idlescope", "run"]
+    for option in fields(RunConfig):
+        value = getattr(config, option.name)
+        if option.name != "model" and value == option.default:
+            continue
+        words.append(f"--{option.name.replace('_', '-')}")
+        if value is not True:
+            words.append(str(value))
+    return shlex.join(words)
+
+
+def write_run(run: Run, folder: Path) -> list[Path]:
+    """Write a run's report, traces, figures, recordings and summary; return the paths, the report first."""
+    summary = run.summary()
+    shown = [figures.Shown(mode, m.trace, m.result) for mode, m in run.modes.items()]
+    c = run.config
+    subtitle = f"{c.architecture.name}, batch {c.batch_size}, {run.device_name}"
+    written = []
+    for mode, result in run.modes.items():
+        written.append(folder / f"{mode}.trace.json.gz")
+        perfetto.write(result.trace, written[-1])
+        recording.write(result.trace, folder / f"{mode}.recording")
+        written.append(folder / f"{mode}.recording")
+    drawn = figures.save(figures.draw_all(shown, subtitle), folder / "figures")
+    (folder / "summary.json").write_text(to_text(summary), encoding="utf-8")
+    written += [folder / "figures", folder / "summary.json"]
+    headline = [(f"{run.speedup:.3f}×", "asynchronous over synchronous")] if run.speedup is not None else []
+    headline += [(f"{m['active_pct']:.1f} %", f"GPU active, {TITLES[mode]}") for mode, m in summary["modes"].items()]
+    report = page.Page(
+        title=f"{c.architecture.name}, {c.request_count} requests of {c.prompt_tokens} + {c.tokens} tokens, "
+        f"batch {c.batch_size}",
+        verdict=summary["verdict"],
+        measured=_how(c, run),
+        headline=headline,
+        columns=[TITLES[mode] for mode in run.modes],
+        rows=mode_rows(summary),
+        figures=_svgs(drawn),
+        shown=shown,
+        warnings=run.notes,
+        command=command(c),
+        environment=summary["environment"],
+        files=[str(p.relative_to(folder)) for p in written if p.is_file()],
+    )
+    page.write(report, folder / "report.html")
+    return [folder / "report.html", *written]
+
+
+def _how(config: RunConfig, run: Run) -> str:
+    host = "host time measured" if config.host_ms is None else f"host time fixed at {config.host_ms:g} ms a step"
+    if config.device_ms is not None:
+        return f"{run.device_name}: {host}, compute fixed at {config.device_ms:g} ms a step"
+    return f"{run.device_name}: {host}, GPU times modelled, not measured"
+
+
+def write_analysis(trace: Trace, analysis: Analysis, folder: Path, command: str) -> list[Path]:
+    """Write a trace's report, figures and analysis; return the paths, the report first."""
+    shown = [figures.Shown(device_label(d) or "device", trace, d) for d in analysis.devices]
+    source = Path(analysis.source["path"]).name
+    drawn = figures.save(figures.draw_all(shown, source), folder / "figures")
+    (folder / "analysis.json").write_text(to_text(analysis.to_json()), encoding="utf-8")
+    worst = max(analysis.devices, key=lambda d: d.idle_pct)
+    report = page.Page(
+        title=source,
+        verdict=worst.verdict.text,
+        measured="modelled, not measured" if trace.meta.get("measured") is False else "as recorded in the trace",
+        headline=[
+            (f"{worst.idle_pct:.2f} %", f"idle, device {device_label(worst)}"),
+            (milliseconds(worst.occupancy.idle_ns), "idle time"),
+            (milliseconds(worst.occupancy.window_ns), "window, first to last operation"),
+        ],
+        columns=[s.label for s in shown],
+        rows=device_rows(analysis),
+        figures=_svgs(drawn),
+        shown=shown,
+        warnings=analysis.warnings,
+        command=command,
+        environment=environment(),
+    )
+    page.write(report, folder / "report.html")
+    return [folder / "report.html", folder / "figures", folder / "analysis.json"]
+
+
+def _svgs(paths: list[Path]) -> dict[str, Path]:
+    return {p.stem: p for p in paths if p.suffix == ".svg"}
+
+
+def to_text(document: dict[str, Any]) -> str:
+    """Return a JSON document as text, the same text for the same document."""
+    return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
