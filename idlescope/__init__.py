@@ -1,3 +1,48 @@
-"""See, explain, predict and remove the idle time of a GPU that serves a language model."""
+"""See, explain, predict and remove the idle time of a GPU that serves a language model.
+
+    import idlescope
+
+    analysis = idlescope.analyze(idlescope.open("trace.json.gz"))
+    analysis.to_frame()                       # one row a device, times in nanoseconds
+    run = idlescope.run(idlescope.RunConfig(model="8b", tokens=1000))
+    run.modes["sync"].analysis, run.speedup
+
+What each number means is in README.md.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from idlescope.analysis.result import Analysis, analyze
+    from idlescope.errors import IdlescopeError
+    from idlescope.experiment.config import RunConfig
+    from idlescope.experiment.run import Run, run
+    from idlescope.trace.model import Trace
+    from idlescope.trace.open import open_trace as open  # noqa: A004 - idlescope.open reads as intended
+
+__all__ = ["Analysis", "IdlescopeError", "Run", "RunConfig", "Trace", "__version__", "analyze", "open", "run"]
+
+_HOME = {
+    "Analysis": ("idlescope.analysis.result", "Analysis"),
+    "analyze": ("idlescope.analysis.result", "analyze"),
+    "IdlescopeError": ("idlescope.errors", "IdlescopeError"),
+    "RunConfig": ("idlescope.experiment.config", "RunConfig"),
+    "Run": ("idlescope.experiment.run", "Run"),
+    "run": ("idlescope.experiment.run", "run"),
+    "Trace": ("idlescope.trace.model", "Trace"),
+    "open": ("idlescope.trace.open", "open_trace"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for when it is asked for: `import idlescope` alone costs nothing."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'idlescope' has no attribute {name!r}")
+    from importlib import import_module
+
+    module, attribute = _HOME[name]
+    return getattr(import_module(module), attribute)

@@ -50,7 +50,7 @@ def occupancy(operations: Operations) -> Occupancy:
     active = intervals.union(operations.start, operations.end)
     compute = is_compute(operations)
     computing = intervals.union(operations.start[compute], operations.end[compute])
-    return Occupancy(window, active.measure, computing.measure, intervals.gaps(active))
+    return Occupancy(window, active.measure, computing.measure, intervals.gaps(active, *window))
 
 
 def is_compute(operations: Operations) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:

@@ -53,9 +53,11 @@ def union(start: Int64, end: Int64) -> Intervals:
     return Intervals(start[first], reach[np.concatenate((first[1:] - 1, [start.size - 1]))])
 
 
-def gaps(covered: Intervals) -> Intervals:
-    """Return the intervals between consecutive disjoint ones."""
-    return Intervals(covered.end[:-1], covered.start[1:])
+def gaps(covered: Intervals, low: int, high: int) -> Intervals:
+    """Return the maximal intervals of [low, high) that the disjoint ones, all within it, leave uncovered."""
+    start, end = np.concatenate(([low], covered.end)), np.concatenate((covered.start, [high]))
+    keep = end > start
+    return Intervals(start[keep], end[keep])
 
 
 def clip(intervals: Intervals, low: int, high: int) -> Intervals:

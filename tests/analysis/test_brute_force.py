@@ -1,0 +1,173 @@
+"""The analysis of random traces equals a slow program written straight from the definitions in README.md."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from idlescope.analysis.host import COLLECTION, NO_DEMAND, PROFILER, UNTRACED
+from idlescope.analysis.result import analyze
+from idlescope.trace.model import (
+    Calls,
+    Device,
+    OperationKind,
+    Operations,
+    RangeKind,
+    Ranges,
+    Samples,
+    Thread,
+    Trace,
+)
+
+NAMES = ("kernel", "cudaLaunchKernel", "cudaStreamSynchronize", "prepare", "cb:update_batch", "aten::add", "frame")
+PHASES = {3: "prepare", 4: "postprocess"}
+END = 80
+
+times = st.tuples(st.integers(0, END), st.integers(0, 15)).map(lambda p: (p[0], p[0] + p[1]))
+operations = st.lists(st.tuples(times, st.integers(0, 3), st.integers(0, 1), st.integers(0, 2), st.integers(0, 6)),
+                      min_size=1, max_size=10)  # fmt: skip
+calls = st.lists(st.tuples(times, st.integers(0, 2), st.sampled_from([1, 2]), st.integers(0, 6)), max_size=10)
+ranges = st.lists(st.tuples(times, st.integers(0, 2), st.integers(3, 6), st.sampled_from(list(RangeKind))), max_size=10)
+
+
+@st.composite
+def traces(draw):
+    ops, made, held = draw(operations), draw(calls), draw(ranges)
+    step = [draw(st.integers(-1, 3)) for _ in ops]
+    return Trace(
+        operations=Operations.of(
+            start=[o[0][0] for o in ops], end=[o[0][1] for o in ops], kind=[o[1] for o in ops],
+            device=[o[2] for o in ops], stream=[o[3] for o in ops], name=[0] * len(ops),
+            correlation=[o[4] for o in ops], step=step, bytes=[0] * len(ops), flops=[0.0] * len(ops),
+        ),
+        calls=Calls.of(
+            start=[c[0][0] for c in made], end=[c[0][1] for c in made], thread=[c[1] for c in made],
+            name=[c[2] for c in made], correlation=[c[3] for c in made],
+        ),
+        ranges=Ranges.of(
+            start=[r[0][0] for r in held], end=[r[0][1] for r in held], thread=[r[1] for r in held],
+            name=[r[2] for r in held], kind=[r[3] for r in held], step=[i % 4 - 1 for i in range(len(held))],
+        ),
+        samples=Samples.empty(),
+        names=NAMES,
+        devices=(Device(0, 0), Device(1, 1)),
+        streams=("a", "b", "c"),
+        threads=(Thread(0, "x"), Thread(0, "y"), Thread(1, "z")),
+    )  # fmt: skip
+
+
+def rows(table):
+    return [
+        dict(zip(table.DTYPES, values, strict=True))
+        for values in zip(*(getattr(table, n).tolist() for n in table.DTYPES), strict=True)
+    ]
+
+
+def reference(trace: Trace, device: int):
+    ops = [o for o in rows(trace.operations) if o["device"] == device]
+    made = rows(trace.calls)
+    low, high = min(o["start"] for o in ops), max(o["end"] for o in ops)
+    running = [[o for o in ops if o["start"] <= t < o["end"]] for t in range(low, high)]
+    computing = (OperationKind.KERNEL, OperationKind.GRAPH)
+    result = {
+        "window_ns": high - low,
+        "active_ns": sum(bool(r) for r in running),
+        "compute_ns": sum(any(o["kind"] in computing for o in r) for r in running),
+    }
+    gaps, t = [], low
+    while t < high:
+        if running[t - low]:
+            t += 1
+            continue
+        end = next((u for u in range(t, high) if running[u - low]), high)
+        gaps.append((t, end))
+        t = end
+    cause = dict.fromkeys(("host", "launch", "queued", "unattributed"), 0)
+    host: dict[str, int] = {}
+    for g0, g1 in gaps:
+        launches = [
+            c
+            for o in ops
+            if o["start"] == g1 and o["correlation"]
+            for c in made
+            if c["correlation"] == o["correlation"]
+            and trace.threads[c["thread"]].process == trace.devices[device].process
+        ]
+        if not launches:
+            cause["unattributed"] += g1 - g0
+            continue
+        first = min(launches, key=lambda c: c["start"])
+        share = max(0, min(first["start"], g1) - g0)
+        cause["host"] += share
+        cause["launch" if first["start"] >= g0 else "queued"] += g1 - g0 - share
+        same = {c["thread"] for c in launches if c["start"] == first["start"]}
+        if len(same) == 1:
+            for u in range(g0, g0 + share):
+                label = doing(trace, first["thread"], u)
+                host[label] = host.get(label, 0) + 1
+        else:
+            host["any"] = host.get("any", 0) + share
+    return result, gaps, cause, host
+
+
+def doing(trace: Trace, thread: int, t: int) -> str:
+    now = [r for r in rows(trace.ranges) if r["start"] <= t < r["end"]]
+    blocked = [c for c in rows(trace.calls) if c["thread"] == thread and c["start"] <= t < c["end"] and c["name"] == 2]
+    mine = [r for r in now if r["thread"] == thread]
+    if any(r["kind"] == RangeKind.OVERHEAD for r in now):
+        return PROFILER
+    if blocked:
+        return "call: cudaStreamSynchronize"
+    if any(r["kind"] == RangeKind.GARBAGE_COLLECTION for r in mine):
+        return COLLECTION
+
+    def innermost(candidates):
+        return min(candidates, key=lambda r: (-r["start"], r["end"]))
+
+    phases = [r for r in mine if r["kind"] == RangeKind.ANNOTATION and r["name"] in PHASES]
+    others = [r for r in mine if r["kind"] <= RangeKind.FRAME and r not in phases]
+    if phases:
+        return PHASES[innermost(phases)["name"]]
+    if others:
+        return "range: " + NAMES[innermost(others)["name"]]
+    return NO_DEMAND if any(r["kind"] == RangeKind.NO_DEMAND for r in mine) else UNTRACED
+
+
+def ambiguous(trace: Trace) -> bool:
+    """Whether two different ranges of a thread begin and end together: either may be called the inner one."""
+    seen = [(r["start"], r["end"], r["thread"]) for r in rows(trace.ranges)]
+    return len(seen) != len(set(seen))
+
+
+@given(traces())
+@settings(max_examples=400, deadline=None)
+def test_every_figure_equals_the_reference(trace):
+    for got in analyze(trace).devices:
+        figures, gaps, cause, host = reference(trace, got.device.index)
+        document = got.to_json()
+        assert {k: document[k] for k in figures} == figures
+        assert document["idle_ns"] == sum(b - a for a, b in gaps)
+        assert list(zip(got.gaps.start.tolist(), got.gaps.end.tolist(), strict=True)) == gaps
+        assert document["cause_ns"] == cause
+        assert sum(cause.values()) == document["idle_ns"]
+        assert sum(got.host_ns.values()) == cause["host"]
+        if "any" not in host and not ambiguous(trace):
+            assert got.host_ns == {k: v for k, v in host.items() if v}
+
+
+@given(traces())
+@settings(max_examples=200, deadline=None)
+def test_steps_equal_the_reference(trace):
+    for got in analyze(trace).devices:
+        s = got.steps
+        numbers = sorted({r["step"] for r in rows(trace.ranges) if r["step"] >= 0})
+        assert s.number.tolist() == numbers
+        ops = [o for o in rows(trace.operations) if o["device"] == got.device.index]
+        for i, number in enumerate(numbers):
+            mine = [o for o in ops if o["step"] == number]
+            assert s.device[i] == len({t for o in mine for t in range(o["start"], o["end"])})
+            held = [r for r in rows(trace.ranges) if r["step"] == number]
+            assert (s.start[i], s.end[i]) == (min(r["start"] for r in held), max(r["end"] for r in held))
+        known = np.isin(got.operations.step[got.gaps.operation], s.number)
+        assert s.idle.sum() == got.gaps.length[known].sum()

@@ -1,0 +1,153 @@
+"""Kineto files of every layout become the same Trace, exact to the nanosecond; damaged ones get one sentence."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from decimal import Decimal
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from idlescope.errors import TraceError
+from idlescope.trace import kineto, kineto_events
+from idlescope.trace.model import OperationKind, RangeKind
+from idlescope.trace.open import open_trace
+from tests.kineto_files import call, document, operation, span, write
+
+EVENTS = [
+    span(0, 9_000_001, "ProfilerStep#3"),
+    call(1_000, 3_001, 11),
+    operation(5_123, 9_456, correlation=11),
+    operation(10_000, 10_007, "memcpy", device=1, stream="s-9"),
+    operation(12_000, 12_500, "memset"),
+    span(500, 600, 'odd "},{" name ][', "cpu_op"),
+    {"ph": "s", "id": 11, "pid": 50, "tid": 100, "ts": 1.0, "cat": "ac2g", "name": "ac2g"},
+    {"ph": "M", "name": "thread_name", "pid": 50, "tid": 100, "ts": 0, "args": {"name": "engine"}},
+]
+
+
+def read_text(tmp_path, text: bytes | str):
+    path = tmp_path / "t.json"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return open_trace(path)
+
+
+@pytest.mark.parametrize("name", ["t.json", "t.json.gz", "no_suffix"])
+@pytest.mark.parametrize("indent", [None, 0, 4])
+@pytest.mark.parametrize("array", [False, True])
+@pytest.mark.parametrize("chunk", [64, 300, 1 << 18])
+def test_every_layout_reads_the_same(tmp_path, monkeypatch, name, indent, array, chunk):
+    monkeypatch.setattr(kineto_events, "CHUNK_BYTES", chunk)
+    trace = open_trace(write(tmp_path / name, EVENTS, indent, array))
+    o = trace.operations
+    assert trace.meta["events"] == len(EVENTS)
+    assert o.start.tolist() == [5_123, 10_000, 12_000]
+    assert o.end.tolist() == [9_456, 10_007, 12_500]
+    assert o.kind.tolist() == [OperationKind.KERNEL, OperationKind.MEMCPY, OperationKind.MEMSET]
+    assert [trace.devices[d].index for d in o.device] == [0, 1, 0]
+    assert [trace.streams[s] for s in o.stream] == ["7", "s-9", "7"]
+    assert o.correlation.tolist() == [11, 0, 0]
+    assert (trace.calls.start.tolist(), trace.calls.end.tolist()) == ([1_000], [3_001])
+    assert [trace.names[n] for n in trace.ranges.name] == ["ProfilerStep#3", 'odd "},{" name ][']
+    assert trace.ranges.kind.tolist() == [RangeKind.ANNOTATION, RangeKind.OPERATOR]
+    assert [t.label for t in trace.threads] == ["engine"]
+    assert trace.devices[0].name == ("" if array else "Test GPU")
+
+
+@given(st.lists(st.integers(0, 2 * 10**18), min_size=1, max_size=20))
+def test_decimal_microseconds_are_exact_to_the_nanosecond(times):
+    text = [f"{t // 1000}.{t % 1000:03d}" for t in times]
+    got = kineto.exact_ns([float(t) for t in text], lambda: text)
+    assert got.tolist() == times
+
+
+def test_epoch_times_with_decimals_stay_exact_through_a_file(tmp_path):
+    text = json.dumps(document([operation(0, 2_001, correlation=1), call(0, 1, 1)]))
+    text = text.replace('"ts": 0.0', '"ts": 1669783687389324.123')
+    trace = read_text(tmp_path, text)
+    assert trace.operations.start.tolist() == [1669783687389324123]
+    assert trace.operations.end.tolist() == [1669783687389326124]
+
+
+@pytest.mark.parametrize("ts", ["12.5", '"12.5"', "1.25e1"])
+def test_times_written_as_text_or_with_exponents(tmp_path, ts):
+    text = json.dumps(document([operation(0, 1_000)])).replace('"ts": 0.0', f'"ts": {ts}')
+    assert read_text(tmp_path, text).operations.start.tolist() == [12_500]
+
+
+def test_ids_written_as_text_or_missing(tmp_path):
+    event = operation(0, 10)
+    event["args"] = {"correlation": "12", "bytes": "what", "flops": [1]}
+    trace = read_text(tmp_path, json.dumps(document([event, {**operation(20, 30), "args": {}}])))
+    assert trace.operations.correlation.tolist() == [12, 0]
+    assert [trace.streams[s] for s in trace.operations.stream] == ["7", "7"]
+
+
+def test_triton_rows_with_a_stream_in_their_args_are_host_work(tmp_path):
+    rows = [{**span(0, 10, "triton_kernel", "cpu_op"), "args": {"stream": 0}}, operation(20, 30)]
+    assert len(open_trace(write(tmp_path / "t.json", rows)).operations) == 1
+
+
+def test_device_side_annotations_are_no_operations(tmp_path):
+    rows = [operation(0, 10), {**operation(0, 100), "cat": "gpu_user_annotation"}]
+    assert len(open_trace(write(tmp_path / "t.json", rows)).operations) == 1
+
+
+class TestDamage:
+    whole = json.dumps(document(EVENTS), indent=1).encode()
+
+    @pytest.mark.parametrize("cut", range(40, len(whole) - 2, 97))
+    def test_a_truncated_file_is_refused_wherever_it_ends(self, tmp_path, cut):
+        with pytest.raises(TraceError, match=r"t\.json"):
+            read_text(tmp_path, self.whole[:cut])
+
+    def test_a_file_that_is_cut_between_events(self, tmp_path):
+        cut = self.whole.rindex(b"{\n   ")
+        with pytest.raises(TraceError, match="truncated or damaged: its list of events is never closed"):
+            read_text(tmp_path, self.whole[:cut])
+
+    def test_truncated_gzip(self, tmp_path):
+        path = tmp_path / "t.json.gz"
+        path.write_bytes(gzip.compress(self.whole)[:-20])
+        with pytest.raises(TraceError, match="breaks inside its gzip data"):
+            open_trace(path)
+
+    @pytest.mark.parametrize(
+        ("text", "reason"),
+        [
+            (b"", "is empty"),
+            (b"hello", "is not JSON: it starts with b'hello'"),
+            (b"{}", 'has no "traceEvents"'),
+            (b'{"a": 1', "is not valid JSON"),
+            (b'{"traceEvents": []}', "holds no events"),
+            (b"[]", "holds no events"),
+            (b"SQLite format 3\x00", "SQLite"),
+            (b'{"traceEvents": [{"ph": "X", "cat": "kernel", "ts": "soon"}]}', "time in the trace is not a number: "),
+        ],
+    )
+    def test_other_files(self, tmp_path, text, reason):
+        with pytest.raises(TraceError) as error:
+            read_text(tmp_path, text)
+        assert reason in str(error.value)
+        assert "\n" not in str(error.value)
+
+    def test_missing_files_and_folders(self, tmp_path):
+        with pytest.raises(TraceError, match="does not exist"):
+            open_trace(tmp_path / "none.json")
+        with pytest.raises(TraceError, match="without a recording"):
+            open_trace(tmp_path)
+
+
+def test_exact_ns_agrees_with_decimal_arithmetic_below_the_float_limit():
+    rng = np.random.default_rng(0)
+    times = rng.integers(0, int(kineto.EXACT_BELOW_US) * 1000, 20_000)
+    text = [f"{t // 1000}.{t % 1000:03d}" for t in times.tolist()]
+
+    def not_needed():
+        raise AssertionError("the fast path is exact here")
+
+    assert (kineto.exact_ns([float(t) for t in text], not_needed) == times).all()
+    assert all(Decimal(t) * 1000 == n for t, n in zip(text[:100], times[:100].tolist(), strict=True))
