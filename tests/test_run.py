@@ -1,0 +1,133 @@
+"""Whole runs: the published experiment, reproducibility, and what a run says."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+import idlescope
+from idlescope import RunConfig, run
+from idlescope.errors import ConfigError
+from idlescope.report import folder
+
+PUBLISHED = {"tokens": 8192, "batch_size": 32, "host_ms": 8.81, "device_ms": 27.89, "device": "modelled"}
+
+
+@pytest.fixture(scope="module")
+def published():
+    return run(RunConfig(**PUBLISHED)).summary()
+
+
+def test_the_published_run_is_reproduced(published):
+    # Hugging Face, 8B, batch 32, 8K tokens on an H200: 300.6 s at 76.0 % and 234.5 s at 99.4 % active; bound 228 s
+    sync, asynchronous = published["modes"]["sync"], published["modes"]["async"]
+    assert sync["total_s"] == pytest.approx(300.6, rel=0.005)
+    assert sync["active_pct"] == pytest.approx(76.0, abs=0.2)
+    assert 228.5 <= asynchronous["total_s"] <= 234.5
+    assert asynchronous["active_pct"] >= 99.4
+    assert published["speedup"] == pytest.approx(sync["total_s"] / asynchronous["total_s"])
+    assert "1.316 times faster" in published["verdict"]
+    assert published["device"] == {"kind": "modelled", "name": "modelled NVIDIA H200 SXM", "measured": False}
+
+
+def test_a_deterministic_run_writes_the_same_files_twice(tmp_path):
+    config = RunConfig(model="tiny", tokens=60, batch_size=4, requests=9, host_ms=0.3, device_ms=1.0, device="modelled",
+                       kv_blocks=60, stop_at_eos=True)  # fmt: skip
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        folder.write_run(run(config), tmp_path / name)
+    files = sorted(p.relative_to(tmp_path / "a") for p in (tmp_path / "a").rglob("*") if p.is_file())
+    assert len(files) >= 20
+    for file in files:
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes(), file
+
+
+def test_a_measured_host_is_charged_to_its_phases():
+    result = run(RunConfig(model="1b", tokens=50, batch_size=8, device="modelled:h100"))
+    sync = result.modes["sync"].result
+    assert {"schedule", "prepare", "update"} <= set(sync.host_ns)
+    assert sum(sync.host_ns.values()) == sync.gaps.totals()["host"]
+    assert sync.steps.early.sum() == 0
+    assert result.modes["async"].result.steps.early[1:].all()
+
+
+def test_both_modes_do_the_same_work():
+    result = run(
+        RunConfig(model="tiny", tokens=50, batch_size=8, requests=20, device="modelled", host_ms=1, device_ms=1)
+    )
+    sync, asynchronous = (sorted(m.finished, key=lambda r: r.id) for m in result.modes.values())
+    assert [r.output for r in sync] == [r.output for r in asynchronous]
+    assert {m.tokens for m in result.modes.values()} == {20 * 50}
+
+
+def test_one_mode_alone_has_no_speedup():
+    result = run(RunConfig(model="tiny", tokens=5, mode="async", device="modelled"))
+    summary = result.summary()
+    assert list(summary["modes"]) == ["async"]
+    assert summary["speedup"] is None
+    assert summary["verdict"].startswith("Asynchronous batching took")
+
+
+def test_a_model_that_does_not_fit_is_said_to_be_modelled_as_if():
+    result = run(RunConfig(model="70b", tokens=5, device="modelled:h200"))
+    assert any("modelled as if it all fitted" in note for note in result.notes)
+
+
+def test_ctrl_c_keeps_what_was_recorded(tmp_path):
+    def stop(mode, engine):
+        if mode == "sync" and engine.steps == 20:
+            raise KeyboardInterrupt
+
+    result = run(RunConfig(model="tiny", tokens=500, device="modelled"), stop)
+    assert result.interrupted
+    assert list(result.modes) == ["sync"]
+    assert len(result.modes["sync"].result.steps) == 20
+    assert result.summary()["verdict"].startswith("Stopped early")
+    folder.write_run(result, tmp_path)
+    assert json.loads((tmp_path / "summary.json").read_text())["modes"]["sync"]["interrupted"]
+
+
+def test_ctrl_c_before_anything_was_recorded_is_an_interrupt():
+    def stop(mode, engine):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(RunConfig(model="tiny", tokens=500, prompt_tokens=1, device="modelled", mode="async"), stop)
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"model": "9b"}, "no model is known as '9b'"),
+        ({"mode": "fast"}, "no mode is called 'fast'"),
+        ({"tokens": 0}, "--tokens is 0"),
+        ({"host_ms": -1.0}, "--host-ms is -1.0"),
+        ({"device_ms": float("nan")}, "--device-ms is nan"),
+        ({"max_batch_tokens": 8}, "--max-batch-tokens 8 is less than --batch-size 32"),
+        ({"model": "tiny", "tokens": 20_000}, "exceed the 16384 positions"),
+        ({"seed": -1}, "--seed is -1"),
+    ],
+)
+def test_options_that_cannot_be_run_are_one_sentence(options, reason):
+    with pytest.raises(ConfigError) as error:
+        RunConfig(**options)
+    assert reason in str(error.value)
+
+
+@pytest.mark.parametrize("device", ["cuda", "cpu", "tpu", "modelled:h900", "auto:h200"])
+def test_devices_that_cannot_be_driven_are_one_sentence(device):
+    with pytest.raises(ConfigError):
+        run(RunConfig(model="tiny", tokens=1, device=device))
+
+
+def test_the_command_line_of_a_run_repeats_it():
+    config = RunConfig(model="1b", tokens=7, host_ms=1.5, stop_at_eos=True)
+    assert folder.command(config) == "idlescope run --model 1b --tokens 7 --host-ms 1.5 --stop-at-eos"
+
+
+def test_the_public_names_are_there():
+    for name in idlescope.__all__:
+        assert getattr(idlescope, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = idlescope.nothing

@@ -1,0 +1,97 @@
+"""A Trace survives its recording and its Perfetto file unchanged."""
+
+from __future__ import annotations
+
+import gzip
+import json
+
+import pytest
+
+import idlescope
+from idlescope import RunConfig, analyze, run
+from idlescope.errors import TraceError
+from idlescope.report import perfetto
+from idlescope.trace import recording
+
+
+@pytest.fixture(scope="module")
+def ran():
+    config = RunConfig(model="tiny", device="modelled", tokens=40, prompt_tokens=20, batch_size=4, requests=7,
+                       kv_blocks=16, seed=3, stop_at_eos=True)  # fmt: skip
+    return run(config)
+
+
+def without(document, *keys):
+    return {k: v for k, v in document.items() if k not in keys}
+
+
+@pytest.mark.parametrize("mode", ["sync", "async"])
+def test_the_recording_reads_back_the_same(ran, mode, tmp_path):
+    trace = ran.modes[mode].trace
+    recording.write(trace, tmp_path / "r")
+    again = idlescope.open(tmp_path / "r")
+    for name in recording.TABLES:
+        left, right = getattr(trace, name), getattr(again, name)
+        assert all((getattr(left, c) == getattr(right, c)).all() for c in left.DTYPES)
+    assert (again.names, again.devices, again.streams, again.threads) == (
+        trace.names,
+        trace.devices,
+        trace.streams,
+        trace.threads,
+    )
+    expected = ran.modes[mode].analysis.to_json()
+    assert without(analyze(again).to_json(), "source") == without(expected, "source")
+
+
+@pytest.mark.parametrize("mode", ["sync", "async"])
+def test_the_perfetto_file_analyses_the_same_to_the_nanosecond(ran, mode, tmp_path):
+    perfetto.write(ran.modes[mode].trace, tmp_path / "t.json.gz")
+    again = analyze(idlescope.open(tmp_path / "t.json.gz")).to_json()
+    expected = ran.modes[mode].analysis.to_json()
+    assert again["steps"] == expected["steps"]
+    assert without(again["devices"][0], "process") == without(expected["devices"][0], "process")
+
+
+@pytest.mark.parametrize("mode", ["sync", "async"])
+def test_slices_of_a_track_nest_and_arrows_are_paired(ran, mode, tmp_path):
+    perfetto.write(ran.modes[mode].trace, tmp_path / "t.json.gz")
+    events = json.loads(gzip.decompress((tmp_path / "t.json.gz").read_bytes()))["traceEvents"]
+    tracks: dict[tuple[int, int], list[tuple[int, int, str]]] = {}
+    arrows: dict[int, list[tuple[str, float]]] = {}
+    for e in events:
+        if e["ph"] == "X":
+            start = round(e["ts"] * 1000)
+            tracks.setdefault((e["pid"], e["tid"]), []).append((start, -round(e["dur"] * 1000), e["name"]))
+        elif e["ph"] in "sf":
+            arrows.setdefault(e["id"], []).append((e["ph"], e["ts"]))
+            assert e["ph"] == "s" or e["bp"] == "e"
+    for track in tracks.values():
+        stack: list[int] = []
+        for start, negative, name in sorted(track):
+            while stack and stack[-1] <= start:
+                stack.pop()
+            assert not stack or start - negative <= stack[-1], f"{name} overlaps without nesting"
+            stack.append(start - negative)
+    assert len(arrows) == len(ran.modes[mode].trace.operations)
+    for ends in arrows.values():
+        assert [ph for ph, _ in ends] == ["s", "f"]
+        assert ends[0][1] <= ends[1][1]
+    named = {e["args"]["name"] for e in events if e["ph"] == "M" and e["name"] == "thread_name"}
+    assert {"host", "h2d", "compute", "d2h"} <= named
+
+
+def test_equal_traces_are_equal_files(ran, tmp_path):
+    trace = ran.modes["sync"].trace
+    for name in ("a.json.gz", "b.json.gz"):
+        perfetto.write(trace, tmp_path / name)
+    assert (tmp_path / "a.json.gz").read_bytes() == (tmp_path / "b.json.gz").read_bytes()
+
+
+def test_a_damaged_recording_is_one_sentence(ran, tmp_path):
+    recording.write(ran.modes["sync"].trace, tmp_path / "r")
+    (tmp_path / "r" / "calls.parquet").unlink()
+    with pytest.raises(TraceError, match="is not a whole recording"):
+        idlescope.open(tmp_path / "r")
+    (tmp_path / "r" / "meta.json").write_text('{"schema": 99}')
+    with pytest.raises(TraceError, match="schema 99"):
+        idlescope.open(tmp_path / "r")
