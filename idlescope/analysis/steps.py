@@ -71,11 +71,11 @@ def _measure(
     end = np.zeros(n, np.int64)
     np.maximum.at(end, row, host.end)
     busy = np.zeros(n, np.int64)
-    np.add.at(busy, row, host.end - host.start - _blocked(trace, host))
+    np.add.at(busy, row, host.end - host.start - blocked(trace, host)[0])
 
     op_row = np.minimum(np.searchsorted(number, step), n - 1)
     known = number[op_row] == step
-    device = _union_by(op_row[known], operations.start[known], operations.end[known], n)
+    device = union_by(op_row[known], operations.start[known], operations.end[known], n)
     idle = np.zeros(n, np.int64)
     ends_known = known[gaps.operation]
     np.add.at(idle, op_row[gaps.operation[ends_known]], gaps.length[ends_known])
@@ -89,21 +89,22 @@ def _measure(
     return Steps(found, number, start, end, busy, device, idle, early)
 
 
-def _blocked(trace: Trace, host: Ranges) -> Int64:
-    """Return for each host range the time its thread spent in calls that wait for the device."""
+def blocked(trace: Trace, host: Ranges) -> tuple[Int64, Int64]:
+    """Return for each host range how long it waited for the device, and when the last wait in it ended (or 0)."""
     waits = synchronising(trace.names)[trace.calls.name] if len(trace.calls) else np.empty(0, np.bool_)
-    blocked = np.zeros(len(host), np.int64)
+    length, last = np.zeros(len(host), np.int64), np.zeros(len(host), np.int64)
     for thread in np.unique(host.thread):
         rows = np.flatnonzero(host.thread == thread)
         rows = rows[np.argsort(host.start[rows], kind="stable")]
         calls = np.flatnonzero(waits & (trace.calls.thread == thread))
         waiting = intervals.union(trace.calls.start[calls], trace.calls.end[calls])
         shared = intervals.overlaps(Intervals(host.start[rows], host.end[rows]), waiting)
-        np.add.at(blocked, rows[shared.left], shared.end - shared.start)
-    return blocked
+        np.add.at(length, rows[shared.left], shared.end - shared.start)
+        np.maximum.at(last, rows[shared.left], shared.end)
+    return length, last
 
 
-def _union_by(group: Int64, start: Int64, end: Int64, groups: int) -> Int64:
+def union_by(group: Int64, start: Int64, end: Int64, groups: int) -> Int64:
     """Return the time covered within each group: groups are laid one behind the other, then joined once."""
     low = np.full(groups, np.iinfo(np.int64).max)
     high = np.full(groups, np.iinfo(np.int64).min)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from idlescope import __version__
+from idlescope.analysis.predict import Prediction, asynchronous
 from idlescope.analysis.result import Analysis, DeviceResult, analyze
 from idlescope.analysis.roofline import GPU, achieved_pct
 from idlescope.capture.clock import StepClock
@@ -92,6 +93,11 @@ class Run:
             return None
         return self.modes["sync"].total_ns / self.modes["async"].total_ns
 
+    def predicted(self) -> Prediction | None:
+        """Return what the synchronous run foretells of the asynchronous one; None unless the former ran to its end."""
+        sync = self.modes.get("sync")
+        return None if sync is None or sync.interrupted else asynchronous(sync.trace, sync.result)
+
     def verdict(self) -> str:
         """Return what the run shows, in one sentence."""
         how = f"on a {self.device_name}"
@@ -119,6 +125,7 @@ class Run:
             "environment": environment(),
             "modes": {mode: run.summary(self.gpu) for mode, run in self.modes.items()},
             "speedup": self.speedup,
+            "predicted": predicted.to_json() if (predicted := self.predicted()) else None,
             "verdict": self.verdict(),
             "warnings": list(self.notes),
         }

@@ -37,7 +37,7 @@ def write(trace: Trace, path: Path) -> None:
         "idlescope": trace.meta,
     }
     # mtime and file name are left out, so that equal traces are equal files
-    with path.open("wb") as file, gzip.GzipFile("", "wb", 1, file, mtime=0) as out:
+    with path.open("wb") as file, gzip.GzipFile("", "wb", 4, file, mtime=0) as out:
         out.write(json.dumps(header, ensure_ascii=False)[:-1].encode() + b',\n"traceEvents": [\n')
         out.write(",\n".join(_events(trace)).encode() + b"\n]}\n")
 

@@ -34,6 +34,9 @@ def mode_rows(summary: dict[str, Any]) -> list[tuple[str, list[str]]]:
         row("device work a step", "device_ms_per_step", "{:.3f} ms"),
         row("roofline", "roofline_pct", "{:.1f} %"),
     ]
+    if foretold := summary["predicted"]:
+        text = f"{foretold['total_s']:,.2f} s ± {foretold['high_s'] - foretold['total_s']:,.2f}"
+        rows.insert(1, ("  predicted from sync", [text if mode == "async" else "–" for mode in summary["modes"]]))
     if any(m["preemptions"] for m in modes):
         rows.append(row("preemptions", "preemptions", "{:,}"))
 
