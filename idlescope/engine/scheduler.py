@@ -11,7 +11,7 @@ them back only when that step is retired, and a token that arrives for a row's e
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,8 +21,7 @@ from idlescope.engine.rows import Int32, Int64, Rows, Shape
 from idlescope.errors import ConfigError
 
 
-@dataclass(frozen=True, eq=False)
-class Batch:
+class Batch(NamedTuple):
     """The work of one step; arrays are over the batch's rows, b of them, unless stated."""
 
     step: int
@@ -36,12 +35,11 @@ class Batch:
     pairs: int  # (query, key) pairs that attention scores
 
 
-@dataclass(frozen=True, eq=False)
-class Emitted:
+class Emitted(NamedTuple):
     """Tokens that a step yielded, one a request: what a detokeniser and a response stream take."""
 
     step: int
-    requests: Int64  # ids
+    requests: Int32  # ids
     tokens: Int32
     finished: np.ndarray[tuple[int], np.dtype[np.bool_]]
 
@@ -92,43 +90,46 @@ class Scheduler:
 
     def schedule(self, step: int) -> Batch | None:
         """Form the next batch, with all its KV blocks allocated; None where nothing can run now."""
-        r, running = self.rows, self.running
-        length = r.length[running]
-        count = np.where(length < r.limit[running], length - r.computed[running], 0)
-        budget = self.shape.tokens
-        if (wanted := int(count.sum())) > budget:
+        r, running, size = self.rows, self.running, self.shape.block_size
+        length, start = r.length[running], r.computed[running]
+        count = (length - start) * (length < r.limit[running])
+        wanted, budget = int(count.sum()), self.shape.tokens
+        if wanted > budget:
             count = np.clip(budget - (np.cumsum(count) - count), 0, count)
             wanted = budget
         preempted = False
-        need = -(-(r.computed[running] + count) // self.shape.block_size) - r.blocks[running]
-        growing = np.flatnonzero(need > 0)
+        growing = np.flatnonzero(start + count > r.blocks[running] * size)
         if growing.size:
-            if int(need[growing].sum()) <= self.allocator.free:
+            need = np.zeros(running.size, np.int64)
+            need[growing] = -(-(start + count)[growing] // size) - r.blocks[running[growing]]
+            if int(need.sum()) <= self.allocator.free:
                 self._grow(running[growing], need[growing])
             else:
                 count, preempted = self._make_room(count, need)
-                running, wanted = self.running, int(count.sum())
+                wanted = int(count.sum())
         if self.waiting and not preempted:
-            count = np.concatenate((count, self._admit(budget - wanted)))
-            running = self.running
-        return self._form(step, running, count)
+            chunks = self._admit(budget - wanted)
+            count = np.concatenate((count, chunks))
+            wanted += int(chunks.sum())
+        return self._form(step, self.running, count, wanted) if wanted else None
 
-    def _form(self, step: int, running: Int64, count: Int64) -> Batch | None:
+    def _form(self, step: int, rows: Int64, count: Int64, tokens: int) -> Batch:
+        """Make the batch of the rows with a count, and move their state on as if its tokens were there."""
         r = self.rows
         taking_part = count > 0
         if not taking_part.all():
-            running, count = running[taking_part], count[taking_part]
-        if not running.size:
-            return None
-        start = r.computed[running]
+            rows, count = rows[taking_part], count[taking_part]
+        start = r.computed[rows]
         end = start + count
-        r.computed[running] = end
-        sampled = np.flatnonzero(end == r.length[running])
-        rows = running[sampled]
-        r.length[rows] += 1
-        r.last_step[running] = step
-        pairs = int((count * start + count * (count + 1) // 2).sum())
-        return Batch(step, running, count, start, sampled, r.life[rows], int(count.sum()), int(end.sum()), pairs)
+        r.computed[rows] = end
+        sampled = np.flatnonzero(end == r.length[rows])
+        yielding = rows[sampled]
+        r.length[yielding] += 1
+        r.last_step[rows] = step
+        context = pairs = int(end.sum())
+        if tokens > rows.size:  # query i of a chunk sees the tokens before it and itself
+            pairs = int((count * start + count * (count + 1) // 2).sum())
+        return Batch(step, rows, count, start, sampled, r.life[yielding], tokens, context, pairs)
 
     def _grow(self, rows: Int64, need: Int64) -> None:
         """Append `need` fresh blocks to each row's table."""
@@ -200,14 +201,12 @@ class Scheduler:
         if not live.all():
             rows, tokens = rows[live], tokens[live]
         at = r.known[rows]
+        after = at + 1
         r.tokens[rows, at] = tokens
-        r.known[rows] = at + 1
-        finished = at + 1 == r.limit[rows]
-        stopped = np.zeros(rows.size, np.bool_)
-        if r.stops.shape[1]:
-            stopped = (tokens[:, None] == r.stops[rows]).any(axis=1)
-            finished |= stopped
-        requests = r.id[rows].astype(np.int64)
+        r.known[rows] = after
+        stopped = (tokens[:, None] == r.stops[rows]).any(axis=1)
+        finished = stopped | (after == r.limit[rows])
+        requests = r.id[rows]
         for i in np.flatnonzero(at == r.prompt[rows]):
             first = r.request[rows[i]]
             if first is not None and first.first_token_ns is None:

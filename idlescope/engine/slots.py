@@ -36,7 +36,9 @@ class Slot:
         self.table, rest = rest[:size].reshape(shape.rows, shape.table_width), rest[size:]  # (R, W)
         self.tokens = rest.reshape(shape.tokens, FIELDS)  # (T, 4)
         self.output = np.zeros(shape.rows, np.int32)  # (R,) tokens of the sampled rows, in their order
-        self._seen = np.full(shape.rows, -1, np.int64)
+        self._seen = np.full(shape.rows, -1, np.int64)  # version of each table row that this slot holds
+        self._rows_filled: Int64 | None = None
+        self._count = np.arange(1, shape.rows + 1)
 
     @staticmethod
     def words(shape: Shape) -> int:
@@ -54,26 +56,29 @@ class Slot:
         """
         b, s, rows = batch.rows.size, batch.sampled.size, batch.rows
         self.header[:] = b, batch.tokens, s, batch.step
-        self.rows[:b] = rows
-        ends = np.cumsum(batch.count)
-        self.query_end[:b] = ends
-        self.context[:b] = batch.start + batch.count
-        self.request[:b] = state.id[rows]
-        self.sample_at[:s] = ends[batch.sampled] - 1
-        self._copy_table(rows, state)
-        if batch.tokens == b:  # decode only
-            token_row, position = rows, batch.start
+        if rows is not self._rows_filled:  # who runs has changed since this slot was last filled
+            self._rows_filled = rows
+            self.rows[:b] = rows
+            self.request[:b] = state.id[rows]
+        if batch.tokens == b:  # one token a row, as in all of decode
+            ends, token_row, position = self._count[:b], rows, batch.start
         else:
-            token_row = np.repeat(rows, batch.count)
+            ends, token_row = np.cumsum(batch.count), np.repeat(rows, batch.count)
             position = np.arange(batch.tokens) + np.repeat(batch.start - (ends - batch.count), batch.count)
+        self.query_end[:b] = ends
+        self.sample_at[:s] = ends[batch.sampled] - 1
+        self.context[:b] = batch.start + batch.count
+        self._copy_table(rows, state)
         carried = position >= state.known[token_row]
         fields = self.tokens[: batch.tokens]
         fields[:, 0] = np.where(carried, 0, state.tokens[token_row, position])
         fields[:, 1] = position
         fields[:, 2] = np.where(carried, state.output_index[token_row], -1)
-        block, offset = np.divmod(position, self.shape.block_size)
-        fields[:, 3] = state.table[token_row, block] * self.shape.block_size + offset
-        state.output_index[rows[batch.sampled]] = np.arange(s)
+        size = self.shape.block_size
+        block = position // size
+        # block id * size + offset within the block, the offset being position - block * size
+        fields[:, 3] = (state.table[token_row, block] - block) * size + position
+        state.output_index[rows[batch.sampled]] = self._count[:s] - 1
 
     def _copy_table(self, rows: Int64, state: Rows) -> None:
         """Copy the block tables that changed since this slot last held them."""
