@@ -57,7 +57,7 @@ def live(console: Console, config: RunConfig) -> Iterator[Report]:
         TextColumn("{task.description:<5}"), BarColumn(), MofNCompleteColumn(), TextColumn("tokens"),
         TimeRemainingColumn(), TextColumn("{task.fields[live]}"),
     )  # fmt: skip
-    with Progress(*columns, console=console, transient=True) as bars:
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
         tasks = {m: bars.add_task(m, total=config.request_count * config.tokens, live="") for m in config.modes}
         due = 0.0
 

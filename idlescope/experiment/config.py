@@ -58,6 +58,11 @@ class RunConfig:
                 f"--max-batch-tokens {self.max_batch_tokens} is less than --batch-size {self.batch_size}: "
                 "every running request needs one token a step"
             )
+        if self.kv_blocks is not None and self.kv_blocks * self.block_size < self.length:
+            raise ConfigError(
+                f"--kv-blocks {self.kv_blocks} hold {self.kv_blocks * self.block_size} tokens and a request needs "
+                f"{self.length}: give more, or ask for fewer tokens"
+            )
         if self.length > self.architecture.max_position:
             raise ConfigError(
                 f"{self.prompt_tokens} prompt and {self.tokens} new tokens exceed the {self.architecture.max_position} "

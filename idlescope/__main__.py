@@ -1,0 +1,5 @@
+"""`python -m idlescope`."""
+
+from idlescope.cli import main
+
+main()

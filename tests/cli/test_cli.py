@@ -1,0 +1,197 @@
+"""The command line as a newcomer uses it, in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from idlescope import __version__
+from idlescope.analysis.causes import CAUSES
+from tests.kineto_files import call, operation, span, write
+
+SMALL = ["run", "--model", "tiny", "--tokens", "30", "--batch-size", "4", "--device", "modelled:a100"]
+
+
+def idlescope(*arguments, cwd=None, **options):
+    environment = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1"}
+    command = [sys.executable, "-m", "idlescope", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment, check=False, **options)
+
+
+def refused(result, *parts):
+    """One clear sentence on stderr, exit code 2, nothing on stdout."""
+    assert result.returncode == 2, result.stderr
+    assert result.stdout == ""
+    assert result.stderr.startswith("idlescope: ")
+    assert result.stderr.count("\n") == 1
+    for part in parts:
+        assert part in result.stderr
+
+
+@pytest.fixture
+def trace(tmp_path):
+    events = [
+        call(0, 2_000, 1),
+        operation(5_000, 10_000, correlation=1),
+        span(10_500, 30_000, "cb:prepare_batch_tensors"),
+        call(40_000, 42_000, 2),
+        operation(45_000, 50_000, "memcpy", correlation=2),
+        operation(60_000, 65_000, name="<script>alert('kernel')</script>"),
+    ]
+    return write(tmp_path / "a.json.gz", events)
+
+
+def test_help_needs_none_of_the_heavy_libraries():
+    program = (
+        "import sys; sys.argv = ['idlescope', '--help']\n"
+        "from idlescope.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "print([m for m in ('numpy', 'pandas', 'matplotlib', 'pyarrow', 'msgspec', 'torch') if m in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert result.stdout.splitlines()[-1] == "[]"
+    assert "analyze" in result.stdout
+
+
+def test_version():
+    assert idlescope("--version").stdout == f"idlescope {__version__}\n"
+
+
+class TestRun:
+    def test_a_run_leaves_everything_and_never_overwrites(self, tmp_path):
+        first = idlescope(*SMALL, cwd=tmp_path)
+        assert first.returncode == 0, first.stderr
+        out = tmp_path / "reports" / "tiny-modelled-a100-b4-t30"
+        assert {p.name for p in out.iterdir()} == {
+            "report.html", "summary.json", "figures", "sync.recording", "async.recording", "sync.trace.json.gz",
+            "async.trace.json.gz",
+        }  # fmt: skip
+        assert {p.name for p in (out / "figures").iterdir()} == {
+            f"{name}.{suffix}" for name in ("timeline", "causes", "idle", "gaps") for suffix in ("png", "svg")
+        }
+        assert "modelled, not measured" in first.stdout
+        assert "reports/tiny-modelled-a100-b4-t30/report.html" in first.stdout
+        before = (out / "summary.json").read_bytes()
+        again = idlescope(*SMALL, cwd=tmp_path)
+        assert "reports/tiny-modelled-a100-b4-t30-2/report.html" in again.stdout
+        assert (out / "summary.json").read_bytes() == before
+
+    def test_a_folder_that_is_taken_is_refused_unless_forced(self, tmp_path):
+        (tmp_path / "mine.txt").write_text("keep me")
+        refused(idlescope(*SMALL, "--out", tmp_path), "already holds files", "--force")
+        assert [p.name for p in tmp_path.iterdir()] == ["mine.txt"]
+        assert idlescope(*SMALL, "--out", tmp_path, "--force").returncode == 0
+        assert (tmp_path / "mine.txt").read_text() == "keep me"
+
+    def test_json_is_the_summary_and_nothing_else(self, tmp_path):
+        result = idlescope(*SMALL, "--json", "--out", tmp_path / "o")
+        assert json.loads(result.stdout) == json.loads((tmp_path / "o" / "summary.json").read_text())
+        summary = json.loads(result.stdout)
+        assert set(summary["modes"]) == {"sync", "async"}
+        for mode in summary["modes"].values():
+            assert sum(mode["cause_ns"].values()) == mode["idle_ns"]
+            assert sum(mode["host_ns"].values()) == mode["cause_ns"]["host"]
+        assert set(summary["predicted"]) == {"total_s", "low_s", "high_s"}
+
+    def test_auto_says_what_it_took(self, tmp_path):
+        result = idlescope("run", "--model", "tiny", "--tokens", "3", "--out", tmp_path / "o")
+        assert result.stdout.count("using a modelled NVIDIA H200 SXM; its times are not measured") == 1
+
+    @pytest.mark.parametrize(
+        ("options", "reason"),
+        [
+            (["--device", "cuda"], "--device cuda is not in this version yet"),
+            (["--device", "cpu"], "--device cpu is not in this version yet"),
+            (["--device", "modelled:x"], "no GPU is known as 'x'"),
+            (["--model", "x"], "no model is known as 'x'"),
+            (["--tokens", "0"], "--tokens is 0"),
+            (["--kv-blocks", "2"], "--kv-blocks 2 hold 32 tokens and a request needs 1256"),
+        ],
+    )
+    def test_what_cannot_be_run_is_one_sentence_and_makes_no_folder(self, tmp_path, options, reason):
+        arguments = ["run", "--device", "modelled", *options]
+        refused(idlescope(*arguments, cwd=tmp_path), reason)
+        assert not list(tmp_path.iterdir())
+
+    def test_ctrl_c_stops_cleanly_and_keeps_what_it_has(self, tmp_path):
+        command = [sys.executable, "-m", "idlescope", "run", "--model", "8b", "--tokens", "100000", "--out", "o"]
+        process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        time.sleep(4)
+        process.send_signal(signal.SIGINT)
+        stdout, stderr = process.communicate(timeout=60)
+        assert process.returncode == 130, stderr
+        assert "Traceback" not in stderr
+        assert "Stopped early" in stdout
+        assert json.loads((tmp_path / "o" / "summary.json").read_text())["modes"]["sync"]["interrupted"] is True
+
+
+class TestAnalyze:
+    def test_the_table_says_how_idle_and_why(self, trace):
+        result = idlescope("analyze", trace)
+        assert result.returncode == 0, result.stderr
+        assert "45 µs (75.00 %)" in result.stdout  # idle
+        assert "host" in result.stdout
+        assert "30 µs (66.7 %)" in result.stdout
+
+    def test_json_follows_the_schema(self, trace):
+        document = json.loads(idlescope("analyze", trace, "--json").stdout)
+        assert document["schema"] == 1
+        assert document["source"] == {
+            "path": str(trace), "format": "kineto", "tool_version": __version__, "events": 6,
+        }  # fmt: skip
+        (device,) = document["devices"]
+        assert device["cause_ns"] == {"host": 30_000, "launch": 5_000, "queued": 0, "unattributed": 10_000}
+        assert device["host_ns"] == {"prepare": 19_500, "untraced": 10_500}
+        assert (device["window_ns"], device["active_ns"], device["compute_ns"]) == (60_000, 15_000, 10_000)
+        assert (device["copy_only_ns"], device["idle_ns"], device["gaps"]) == (5_000, 45_000, 2)
+        assert (device["idle_pct"], device["compute_idle_pct"]) == (75.0, 83.3333)
+        assert device["verdict"]["kind"] == "cannot tell"
+        assert set(device["cause_ns"]) == set(CAUSES)
+
+    def test_the_report_escapes_what_the_trace_says(self, trace, tmp_path):
+        result = idlescope("analyze", trace, "--out", tmp_path / "o")
+        assert result.returncode == 0, result.stderr
+        page = (tmp_path / "o" / "report.html").read_text()
+        assert "<script" not in page
+        assert "&lt;script&gt;alert(&#39;kernel&#39;)" in page
+        assert "http://" not in page
+        assert "https://" not in page
+        assert json.loads((tmp_path / "o" / "analysis.json").read_text())["devices"][0]["gaps"] == 2
+        refused(idlescope("analyze", trace, "--out", tmp_path / "o"), "already holds files")
+
+    def test_a_run_can_be_analysed_again(self, tmp_path):
+        idlescope(*SMALL, "--out", tmp_path / "o")
+        devices = [
+            json.loads(idlescope("analyze", tmp_path / "o" / name, "--json").stdout)["devices"][0]
+            for name in ("async.recording", "async.trace.json.gz")
+        ]
+        summary = json.loads((tmp_path / "o" / "summary.json").read_text())["modes"]["async"]
+        for device in devices:
+            assert device["cause_ns"] == summary["cause_ns"]
+            assert device["idle_ns"] == summary["idle_ns"]
+
+    @pytest.mark.parametrize(
+        ("make", "reason"),
+        [
+            (lambda p: None, "does not exist"),
+            (lambda p: p.write_text("no json"), "is not JSON"),
+            (lambda p: p.write_text('{"traceEvents": [{"ph": "X", "cat": "kernel"'), "truncated or damaged"),
+            (lambda p: write(p, [span(0, 10, "aten::add", "cpu_op")]), "holds no device operations"),
+            (lambda p: p.mkdir(), "without a recording"),
+        ],
+    )
+    def test_bad_input_is_one_sentence(self, tmp_path, make, reason):
+        make(tmp_path / "t.json")
+        refused(idlescope("analyze", tmp_path / "t.json"), reason, "t.json")
+
+    def test_the_trace_is_not_touched(self, trace):
+        before = (trace.read_bytes(), trace.stat().st_mtime_ns)
+        idlescope("analyze", trace)
+        assert (trace.read_bytes(), trace.stat().st_mtime_ns) == before
