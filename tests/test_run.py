@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -131,3 +132,11 @@ def test_the_public_names_are_there():
         assert getattr(idlescope, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = idlescope.nothing
+
+
+def test_the_committed_example_is_what_the_tool_computes(published):
+    example = Path(__file__).parents[1] / "reports" / "example"
+    committed = json.loads((example / "summary.json").read_text())
+    assert committed["modes"] == published["modes"]
+    assert (committed["speedup"], committed["predicted"]) == (published["speedup"], published["predicted"])
+    assert {"report.html", "sync.trace.json.gz", "async.trace.json.gz"} <= {p.name for p in example.iterdir()}

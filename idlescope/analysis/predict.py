@@ -39,7 +39,7 @@ class StepCosts:
 
     before: Int64  # host work up to its last launch
     after: Int64  # host work after it, waiting not counted
-    latency: Int64  # from the last launch to the start of compute, the device being free
+    latency: Int64  # from the end of the last launch to the start of compute, the device being free; may be negative
     compute: Int64
     tail: Int64  # from the end of compute to the end of the host's wait: copy and wake-up
 
@@ -91,7 +91,7 @@ def step_costs(trace: Trace, result: DeviceResult) -> StepCosts | None:
     return StepCosts(
         before=sums["before"][whole],
         after=sums["after"][whole],
-        latency=np.clip(start - launched, 0, None)[whole],
+        latency=(start - launched)[whole],
         compute=union_by(row, operations.start[computing], operations.end[computing], n)[whole],
         tail=np.clip(retrieved - end, 0, None)[whole],
     )

@@ -26,7 +26,7 @@ class Batch(NamedTuple):
 
     step: int
     rows: Int64
-    count: Int64  # query tokens
+    queries: Int64  # query tokens
     start: Int64  # position of the first one
     sampled: Int64  # indices into `rows` of the s requests that yield a token
     life: Int64  # (s,) lives of their rows when the step was formed

@@ -63,11 +63,11 @@ class Slot:
         if batch.tokens == b:  # one token a row, as in all of decode
             ends, token_row, position = self._count[:b], rows, batch.start
         else:
-            ends, token_row = np.cumsum(batch.count), np.repeat(rows, batch.count)
-            position = np.arange(batch.tokens) + np.repeat(batch.start - (ends - batch.count), batch.count)
+            ends, token_row = np.cumsum(batch.queries), np.repeat(rows, batch.queries)
+            position = np.arange(batch.tokens) + np.repeat(batch.start - (ends - batch.queries), batch.queries)
         self.query_end[:b] = ends
         self.sample_at[:s] = ends[batch.sampled] - 1
-        self.context[:b] = batch.start + batch.count
+        self.context[:b] = batch.start + batch.queries
         self._copy_table(rows, state)
         carried = position >= state.known[token_row]
         fields = self.tokens[: batch.tokens]

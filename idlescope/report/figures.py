@@ -84,8 +84,8 @@ def timeline(shown: Sequence[Shown], subtitle: str) -> Figure:
         _activity(axis, item, int(span), scale)
     axes[-1].set_xlabel(f"{unit} from the middle of the run")
     handles = [_patch(STATE[state], state) for state in activity.STATES]
-    handles += [_patch(ORANGE, "CPU working"), _patch(BLUE, "GPU compute"), _patch(SKY, "GPU copy")]
-    figure.legend(handles=handles, loc="outside lower center", ncols=7, handlelength=1.2, columnspacing=1.2)
+    handles.append(_patch(SKY, "GPU copy"))
+    figure.legend(handles=handles, loc="outside lower center", ncols=5, handlelength=1.2)
     figure.suptitle(f"CPU and GPU activity · {subtitle}", x=0.01, ha="left", fontsize=10)
     return figure
 

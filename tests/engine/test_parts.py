@@ -50,15 +50,15 @@ class TestScheduler:
     def test_long_prompts_are_prefilled_in_chunks_beside_decodes(self):
         scheduler = scheduler_with(Shape(rows=3, tokens=10, length=40, blocks=50, block_size=4), 4, 17)
         first = scheduler.schedule(0)
-        assert (first.rows.size, first.count.tolist(), first.sampled.tolist()) == (2, [4, 6], [0])
+        assert (first.rows.size, first.queries.tolist(), first.sampled.tolist()) == (2, [4, 6], [0])
         scheduler.update(first, np.array([7], np.int32), 0)
         second = scheduler.schedule(1)
-        assert (second.count.tolist(), second.start.tolist(), second.sampled.tolist()) == ([1, 9], [4, 6], [0])
+        assert (second.queries.tolist(), second.start.tolist(), second.sampled.tolist()) == ([1, 9], [4, 6], [0])
         assert (second.tokens, second.context) == (10, 5 + 15)
         assert second.pairs == 5 + sum(range(7, 16))
         scheduler.update(second, np.array([8], np.int32), 0)
         third = scheduler.schedule(2)
-        assert (third.count.tolist(), third.sampled.tolist()) == ([1, 2], [0, 1])
+        assert (third.queries.tolist(), third.sampled.tolist()) == ([1, 2], [0, 1])
 
     def test_admission_waits_for_rows_and_for_blocks(self):
         scheduler = scheduler_with(Shape(rows=2, tokens=64, length=40, blocks=50, block_size=4), 8, 8, 8)
