@@ -60,6 +60,15 @@ def gaps(covered: Intervals, low: int, high: int) -> Intervals:
     return Intervals(start[keep], end[keep])
 
 
+def join(disjoint: Intervals, slack: int) -> Intervals:
+    """Return the disjoint intervals with those joined that are less than `slack` apart."""
+    if not disjoint.start.size:
+        return disjoint
+    apart = np.flatnonzero(disjoint.start[1:] - disjoint.end[:-1] >= slack)
+    first, last = np.concatenate(([0], apart + 1)), np.concatenate((apart, [disjoint.end.size - 1]))
+    return Intervals(disjoint.start[first], disjoint.end[last])
+
+
 def clip(intervals: Intervals, low: int, high: int) -> Intervals:
     """Return the parts that lie within [low, high); what lies outside is dropped."""
     start, end = np.maximum(intervals.start, low), np.minimum(intervals.end, high)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 STEPS_SHOWN = 4.5  # in the activity timeline
+PIXELS = 2000  # of the timeline's width: shorter gaps between bars are not drawn, they would only blur
 BINS = 200  # of idle over the run
 GAP_EDGES_NS = np.logspace(2, 10.5, 52)  # 100 ns to 32 s
 STYLE = {
@@ -99,9 +100,9 @@ def _activity(axis: Axes, item: Shown, span: int, scale: float) -> None:
     computing = activity.device_busy(operations.take(compute))
     host, device = activity.host_busy(item.trace, item.result.gaps), activity.device_busy(operations)
     for y, color, busy in ((2, ORANGE, host), (1, BLUE, computing), (1, SKY, intervals.subtract(copies, computing))):
-        _bars(axis, intervals.clip(busy, low, high), y, color, low, scale)
-    for state, parts in activity.states(host, device, low, high).items():
-        _bars(axis, parts, 0, STATE[state], low, scale)
+        _bars(axis, intervals.join(intervals.clip(busy, low, high), span // PIXELS), y, color, low, scale)
+    for state, parts in reversed(activity.states(host, device, low, high).items()):  # idle first, busy over it
+        _bars(axis, intervals.join(parts, span // PIXELS), 0, STATE[state], low, scale)
     axis.set_yticks([2, 1, 0], ["CPU", "GPU", "together"])
     axis.set_ylim(-0.5, 2.5)
     axis.set_xlim(0, span / scale)

@@ -19,7 +19,8 @@ from idlescope.report.terminal import percent, share, shorten
 LONGEST_GAPS = 10
 HOST_ROWS = 12
 CAPTIONS = {
-    "timeline": "When the CPU and the GPU were busy, in the middle of the run. White between GPU bars is idle time.",
+    "timeline": "When the CPU and the GPU were busy, in the middle of the run. White between GPU bars is "
+    "idle time; gaps narrower than a pixel are not drawn.",
     "causes": "Idle time by cause, as a share of the window. The parts add up to all idle time.",
     "idle": "Idle time in equal parts of the run.",
     "gaps": "How many gaps there are of each length (above), and how much idle time they hold (below).",

@@ -41,6 +41,15 @@ def test_union_covers_the_same_and_joins_what_touches(pairs):
     assert paint(*between) == set(range(END)) - paint(*got)
 
 
+@given(spans, st.integers(0, 10))
+def test_join_closes_only_short_gaps(pairs, slack):
+    plain = intervals.union(*columns(pairs))
+    joined = intervals.join(plain, slack)
+    short = [t for a, b in zip(*intervals.gaps(plain, *(plain.start[0], plain.end[-1])), strict=True) if b - a < slack
+             for t in range(a, b)] if len(plain.start) else []  # fmt: skip
+    assert paint(*joined) == paint(*plain) | set(short)
+
+
 @given(spans, spans)
 def test_two_sets(left, right):
     a, b = intervals.union(*columns(left)), intervals.union(*columns(right))
