@@ -77,6 +77,7 @@ class Engine:
         self.depth, self.emit = depth, emit
         self.steps = 0
         self.tokens = 0
+        self._at = 0  # the step being worked on
         self.in_flight: deque[InFlight] = deque()
         self._slots = device.open(shape, depth)
 
@@ -92,7 +93,7 @@ class Engine:
                         on_step(self)
         except Exception as error:
             self._abandon()
-            raise EngineError(f"step {self.steps} failed: {type(error).__name__}: {error}") from error
+            raise EngineError(f"step {self._at} failed: {type(error).__name__}: {error}") from error
         except KeyboardInterrupt:
             self._abandon()
             raise
@@ -105,6 +106,7 @@ class Engine:
         Returns whether there is more to do.
         """
         start = self.clock.now()
+        self._at = self.steps
         self._arrive(start)
         batch = self.scheduler.schedule(self.steps)
         if batch is not None:
@@ -123,6 +125,7 @@ class Engine:
 
     def _finish(self, batch: Batch, ticket: Ticket) -> None:
         start = self.clock.now()
+        self._at = batch.step
         tokens = ticket.wait()
         self.recorder.wait(batch.step, start, self.clock.now())
         start = self._mark(RETRIEVE, batch.step, start)
@@ -148,6 +151,7 @@ class Engine:
     def _await_arrival(self, start: int) -> bool:
         """Wait for the next request; return whether there is one."""
         if not self._arriving:
+            assert not self.scheduler.waiting, "requests wait, nothing runs and nothing will free a block"
             return False
         self.clock.wait_until(self._arriving[0].arrival_ns)
         self.recorder.no_demand(start, self.clock.now())

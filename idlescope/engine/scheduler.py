@@ -189,7 +189,8 @@ class Scheduler:
             chunks.append(min(known, budget))
             budget -= chunks[-1]
             admitted.append(row)
-        self.running = np.concatenate((self.running, np.array(admitted, np.int64)))
+        if admitted:
+            self.running = np.concatenate((self.running, np.array(admitted, np.int64)))
         return np.array(chunks, np.int64)
 
     def update(self, batch: Batch, tokens: Int32, now: int) -> Emitted:

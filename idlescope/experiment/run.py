@@ -77,7 +77,7 @@ class Run:
 
     config: RunConfig
     gpu: GPU
-    device_name: str
+    device: dict[str, Any]  # kind, name, measured
     modes: dict[str, ModeRun]
     notes: tuple[str, ...]
 
@@ -100,7 +100,7 @@ class Run:
 
     def verdict(self) -> str:
         """Return what the run shows, in one sentence."""
-        how = f"on a {self.device_name}"
+        how = f"on a {self.device['name']}"
         if self.interrupted:
             return f"Stopped early {how}: the figures cover only the steps that ran."
         idle = {mode: run.result.idle_pct for mode, run in self.modes.items()}
@@ -121,7 +121,7 @@ class Run:
         return {
             "schema": SCHEMA,
             "config": asdict(self.config),
-            "device": {"kind": "modelled", "name": self.device_name, "measured": False},
+            "device": self.device,
             "environment": environment(),
             "modes": {mode: run.summary(self.gpu) for mode, run in self.modes.items()},
             "speedup": self.speedup,
@@ -141,10 +141,10 @@ def run(config: RunConfig, progress: Progress | None = None) -> Run:
     blocks, warning = devices.kv_blocks(config, chosen.gpu)
     notes = tuple(note for note in (chosen.note, warning) if note)
     modes: dict[str, ModeRun] = {}
-    name = ""
+    described: dict[str, Any] = {}
     for mode in config.modes:
         device = devices.make(config, chosen.gpu)
-        name = device.name
+        described = {"kind": device.kind, "name": device.name, "measured": device.measured}
         try:
             modes[mode] = run_mode(config, mode, device, chosen.gpu, blocks, progress)
         except KeyboardInterrupt:
@@ -153,7 +153,7 @@ def run(config: RunConfig, progress: Progress | None = None) -> Run:
             break
         if modes[mode].interrupted:
             break
-    return Run(config, chosen.gpu, name, modes, notes)
+    return Run(config, chosen.gpu, described, modes, notes)
 
 
 def run_mode(

@@ -64,7 +64,7 @@ def write_run(run: Run, folder: Path) -> list[Path]:
     summary = run.summary()
     shown = [figures.Shown(mode, m.trace, m.result) for mode, m in run.modes.items()]
     c = run.config
-    subtitle = f"{c.architecture.name}, batch {c.batch_size}, {run.device_name}"
+    subtitle = f"{c.architecture.name}, batch {c.batch_size}, {run.device['name']}"
     written = []
     for mode, result in run.modes.items():
         written.append(folder / f"{mode}.trace.json.gz")
@@ -98,8 +98,8 @@ def write_run(run: Run, folder: Path) -> list[Path]:
 def _how(config: RunConfig, run: Run) -> str:
     host = "host time measured" if config.host_ms is None else f"host time fixed at {config.host_ms:g} ms a step"
     if config.device_ms is not None:
-        return f"{run.device_name}: {host}, compute fixed at {config.device_ms:g} ms a step"
-    return f"{run.device_name}: {host}, GPU times modelled, not measured"
+        return f"{run.device['name']}: {host}, compute fixed at {config.device_ms:g} ms a step"
+    return f"{run.device['name']}: {host}, GPU times modelled, not measured"
 
 
 def write_analysis(trace: Trace, analysis: Analysis, folder: Path, command: str) -> list[Path]:
