@@ -21,6 +21,7 @@ from idlescope.errors import TraceError
 
 CHUNK_BYTES = 1 << 18
 CUTS_TRIED = 256  # objects nested in an event's args offer false cuts; more than this in a row is damage
+EVENT_BYTES = 16 << 20  # what does not decode within this is damage, not an event
 _EVENTS_KEY = re.compile(rb'"traceEvents"\s*:\s*\[')
 _CUT = re.compile(rb"\}\s*,\s*(?=\{)")
 _ARRAY_END = re.compile(rb"(?:\}|\[)\s*(?=\])")
@@ -105,6 +106,8 @@ class KinetoFile:
                     break
             batch, rest = _split(buffer)
             if batch is None:  # one event larger than the buffer, or the array's end lies inside it
+                if len(buffer) > EVENT_BYTES:
+                    raise self._damaged(_decode_error(buffer))
                 wanted = len(buffer) * 2
                 continue
             yield batch
@@ -142,7 +145,7 @@ class KinetoFile:
         if (opening := buffer.lstrip()[:1]) == b"]":
             ends.insert(0, buffer.index(b"]"))
         error: Exception | None = None
-        for end in ends:
+        for end in ends[-CUTS_TRIED:]:
             batch = _try(buffer[:end])
             if batch is None:
                 continue
@@ -156,9 +159,12 @@ class KinetoFile:
             self.metadata = document
             return batch
         reason = _decode_error(buffer) if opening else "it ends before its events are closed"
-        raise TraceError(
-            f"{self.path} is truncated or damaged: its list of events is never closed ({error or reason}); "
-            "record it again, or let the profiler finish writing before copying it"
+        raise self._damaged(f"its list of events is never closed, {error or reason}")
+
+    def _damaged(self, reason: str) -> TraceError:
+        return TraceError(
+            f"{self.path} is truncated or damaged: {reason}; record it again, or let the profiler finish writing "
+            "before copying it"
         )
 
 
@@ -182,7 +188,8 @@ def _split(buffer: bytes) -> tuple[Batch | None, bytes]:
     cuts = [m.start() + 1 for m in _CUT.finditer(buffer, max(0, len(buffer) - (CHUNK_BYTES >> 3)))]
     if not cuts:
         cuts = [m.start() + 1 for m in _CUT.finditer(buffer)]
-    for cut in reversed(cuts[-CUTS_TRIED:]):
+    tried = CUTS_TRIED if len(buffer) <= CHUNK_BYTES else CUTS_TRIED >> 4  # a grown buffer is dear to try
+    for cut in reversed(cuts[-tried:]):
         batch = _try(buffer[:cut])
         if batch is not None:
             return batch, buffer[cut:].lstrip()[1:]

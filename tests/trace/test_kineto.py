@@ -106,8 +106,16 @@ class TestDamage:
 
     def test_a_file_that_is_cut_between_events(self, tmp_path):
         cut = self.whole.rindex(b"{\n   ")
-        with pytest.raises(TraceError, match="truncated or damaged: its list of events is never closed"):
+        with pytest.raises(TraceError, match="truncated or damaged: its list of events is never closed, "):
             read_text(tmp_path, self.whole[:cut])
+
+    def test_a_file_that_is_damaged_in_the_middle(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(kineto_events, "CHUNK_BYTES", 4096)
+        monkeypatch.setattr(kineto_events, "EVENT_BYTES", 100_000)
+        text = json.dumps(document([operation(i, i + 1) for i in range(5_000)])).encode()
+        middle = len(text) // 2
+        with pytest.raises(TraceError, match=r"t\.json is truncated or damaged: JSON is malformed"):
+            read_text(tmp_path, text[:middle] + b"\x00\xff" + text[middle:])
 
     def test_truncated_gzip(self, tmp_path):
         path = tmp_path / "t.json.gz"
