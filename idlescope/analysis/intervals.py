@@ -92,7 +92,7 @@ def subtract(left: Intervals, right: Intervals) -> Intervals:
     """Return the parts of the left intervals that no right one covers; both sets must be disjoint."""
     if not left.start.size or not right.start.size:
         return left
-    points = np.unique(np.concatenate((left.start, left.end, right.start, right.end)))
+    points = _distinct(left.start, left.end, right.start, right.end)
     pieces = Intervals(points[:-1], points[1:])
     inside = covers(left, pieces.start) & ~covers(right, pieces.start)
     return union(pieces.start[inside], pieces.end[inside])
@@ -121,9 +121,15 @@ def innermost(start: Int64, end: Int64) -> tuple[Intervals, Int64]:
     around = np.arange(-1, rows.size - 1)
     while (short := (around >= 0) & (ends[around] <= ends)).any():
         around[short] = around[around[short]]
-    points = np.unique(np.concatenate((starts, ends)))
+    points = _distinct(starts, ends)
     owner = np.searchsorted(starts, points[:-1], "right") - 1
     while (over := (owner >= 0) & (ends[owner] <= points[:-1])).any():
         owner[over] = around[owner[over]]
     known = owner >= 0
     return Intervals(points[:-1][known], points[1:][known]), rows[owner[known]]
+
+
+def _distinct(*times: Int64) -> Int64:
+    """Return the distinct times in order. np.unique hashes first in newer numpy, several times slower here."""
+    ordered = np.sort(np.concatenate(times))
+    return ordered[np.concatenate((np.ones(min(ordered.size, 1), np.bool_), ordered[1:] != ordered[:-1]))]
