@@ -44,4 +44,4 @@ def analyze_command(path: Path, out: Path | None, force: bool, as_json: bool) ->
     for warning in analysis.warnings:
         console.print(f"[yellow]{escape(warning)}[/yellow]")
     for written in paths:
-        console.print(f"  {written}", highlight=False)
+        console.print(f"  {written}", highlight=False, markup=False)

@@ -45,7 +45,7 @@ def run_command(config: RunConfig, out: Path | None, force: bool, as_json: bool)
             if warning != note:
                 console.print(f"[yellow]{warning}[/yellow]")
         for path in paths:
-            console.print(f"  {path}", highlight=False)
+            console.print(f"  {path}", highlight=False, markup=False)
     if result.interrupted:
         raise SystemExit(130)
 
