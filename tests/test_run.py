@@ -53,6 +53,24 @@ def test_a_measured_host_is_charged_to_its_phases():
     assert result.modes["async"].result.steps.early[1:].all()
 
 
+@pytest.mark.parametrize(
+    ("host_ms", "device_ms", "said"),
+    [
+        (0.0, 20.0, "changes little"),
+        (0.0, 20.0, "the GPU hardly waited for the host."),
+        (20.0, 0.05, "changes little"),
+        (20.0, 0.05, "the host needs longer for a step than the GPU."),
+        (9.0, 3.0, "the host still needs longer for a step than the GPU."),
+        (3.0, 9.0, "times faster"),
+    ],
+)
+def test_the_verdict_tells_a_busy_gpu_from_a_slow_host(host_ms, device_ms, said):
+    config = RunConfig(
+        model="tiny", tokens=60, prompt_tokens=1, host_ms=host_ms, device_ms=device_ms, device="modelled"
+    )
+    assert said in run(config).verdict()
+
+
 def test_both_modes_do_the_same_work():
     result = run(
         RunConfig(model="tiny", tokens=50, batch_size=8, requests=20, device="modelled", host_ms=1, device_ms=1)

@@ -25,6 +25,8 @@ from idlescope.experiment.config import RunConfig
 from idlescope.trace.model import Trace
 
 SCHEMA = 1
+WORTH_SAYING = 1.005  # a smaller speed-up is called little
+HOST_BOUND_IDLE_PCT = 5.0  # idle that is left in asynchronous batching is host work that no overlap hides
 Progress = Callable[[str, Engine], None]
 
 
@@ -112,9 +114,14 @@ class Run:
             f"{self.modes['sync'].total_ns / 1e9:.1f} s to {self.modes['async'].total_ns / 1e9:.1f} s, "
             f"idle {idle['sync']:.2f} % to {idle['async']:.2f} %"
         )
-        if self.speedup < 1.005:
-            return f"Asynchronous batching changes little ({change}) {how}: the GPU was hardly waiting for the host."
-        return f"Asynchronous batching is {self.speedup:.3f} times faster ({change}) {how}."
+        host_bound = idle["async"] > HOST_BOUND_IDLE_PCT
+        if self.speedup < WORTH_SAYING:
+            why = (
+                "the host needs longer for a step than the GPU" if host_bound else "the GPU hardly waited for the host"
+            )
+            return f"Asynchronous batching changes little ({change}) {how}: {why}."
+        rest = "; the host still needs longer for a step than the GPU" if host_bound else ""
+        return f"Asynchronous batching is {self.speedup:.3f} times faster ({change}) {how}{rest}."
 
     def summary(self) -> dict[str, Any]:
         """Return summary.json (README.md, "JSON")."""
