@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from idlescope.analysis import intervals
 from idlescope.analysis.intervals import Intervals
 from idlescope.trace.model import Int64, Operations, Trace
 
@@ -40,11 +41,6 @@ class Gaps:
     def length(self) -> Int64:
         """Return the length of each gap in nanoseconds."""
         return self.end - self.start
-
-    @property
-    def waiting(self) -> Intervals:
-        """Return the host's share of each gap, [g0, g0 + host), empty ones included."""
-        return Intervals(self.start, self.start + self.host)
 
     def totals(self) -> dict[str, int]:
         """Return the nanoseconds of each cause."""
@@ -83,9 +79,7 @@ def attribute(trace: Trace, operations: Operations, launches: Int64, idle: Inter
     n = idle.start.size
     first = np.searchsorted(operations.start, idle.end, "left")
     last = np.searchsorted(operations.start, idle.end, "right")
-    ending = np.repeat(np.arange(n), last - first)
-    row = np.arange(ending.size) - np.repeat(np.cumsum(last - first) - (last - first), last - first)
-    row += np.repeat(first, last - first)
+    ending, row = intervals.spread(first, last - first)
     call = launches[row]
     issued = np.where(call >= 0, trace.calls.start[call] if len(trace.calls) else 0, np.iinfo(np.int64).max)
     earliest = np.lexsort((issued, ending))[np.searchsorted(ending, np.arange(n), "left")]

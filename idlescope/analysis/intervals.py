@@ -80,12 +80,16 @@ def overlaps(left: Intervals, right: Intervals) -> Overlaps:
     """Return every pair of a left and a right interval that overlap; both sets must be disjoint."""
     first = np.searchsorted(right.end, left.start, "right")
     last = np.searchsorted(right.start, left.end, "left")
-    count = np.maximum(last - first, 0)
-    i = np.repeat(np.arange(left.start.size), count)
-    j = np.arange(i.size) - np.repeat(np.cumsum(count) - count, count) + np.repeat(first, count)
+    i, j = spread(first, np.maximum(last - first, 0))
     start, end = np.maximum(left.start[i], right.start[j]), np.minimum(left.end[i], right.end[j])
     keep = end > start
     return Overlaps(i[keep], j[keep], start[keep], end[keep])
+
+
+def spread(first: Int64, count: Int64) -> tuple[Int64, Int64]:
+    """Return the pairs (i, j) of every i with the `count[i]` indices j from `first[i]` on."""
+    i = np.repeat(np.arange(first.size), count)
+    return i, np.arange(i.size) + np.repeat(first - (np.cumsum(count) - count), count)
 
 
 def subtract(left: Intervals, right: Intervals) -> Intervals:

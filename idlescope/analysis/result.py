@@ -37,7 +37,7 @@ class DeviceResult:
     @property
     def idle_pct(self) -> float:
         """Return idle as a share of the window."""
-        return _pct(self.occupancy.idle_ns, self.occupancy.window_ns)
+        return percent(self.occupancy.idle_ns, self.occupancy.window_ns)
 
     def to_json(self) -> dict[str, Any]:
         """Return the device's entry of `analyze --json`."""
@@ -54,7 +54,7 @@ class DeviceResult:
             "copy_only_ns": o.copy_only_ns,
             "idle_ns": o.idle_ns,
             "idle_pct": round(self.idle_pct, 4),
-            "compute_idle_pct": round(_pct(o.compute_idle_ns, o.window_ns), 4),
+            "compute_idle_pct": round(percent(o.compute_idle_ns, o.window_ns), 4),
             "gaps": len(self.gaps),
             "cause_ns": self.gaps.totals(),
             "host_ns": self.host_ns,
@@ -167,12 +167,13 @@ def _step_rows(result: DeviceResult) -> list[dict[str, Any]]:
             "host_ns": int(s.host[i]),
             "device_ns": int(s.device[i]),
             "idle_ns": int(s.idle[i]),
-            "idle_pct": round(_pct(int(s.idle[i]), int(s.idle[i] + s.device[i])), 4),
+            "idle_pct": round(percent(int(s.idle[i]), int(s.idle[i] + s.device[i])), 4),
             "launched_before_previous_ended": bool(s.early[i]),
         }
         for i in range(len(s))
     ]
 
 
-def _pct(part: int, whole: int) -> float:
+def percent(part: int, whole: int) -> float:
+    """Return a part in per cent of the whole, 0 of nothing."""
     return 100.0 * part / whole if whole else 0.0

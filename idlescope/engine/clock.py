@@ -49,11 +49,6 @@ class VirtualClock:
         self._jumped = 0 if self._fixed else -time.perf_counter_ns()
         self._paused_at: int | None = None
 
-    @property
-    def fixed(self) -> bool:
-        """Return whether host costs are fixed rather than timed."""
-        return self._fixed
-
     def now(self) -> int:
         """Return the time; it stands still while paused."""
         if self._paused_at is not None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-Int32 = NDArray[np.int32]
+from idlescope.trace.model import Int32
 
 
 class BlockAllocator:

@@ -6,11 +6,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 import numpy as np
-from numpy.typing import NDArray
 
 from idlescope.errors import ConfigError
-
-Int32 = NDArray[np.int32]
+from idlescope.trace.model import Int32
 
 
 class Finish(str, Enum):

@@ -5,12 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from idlescope.engine.requests import Request
-
-Int32 = NDArray[np.int32]
-Int64 = NDArray[np.int64]
+from idlescope.trace.model import Int32
 
 
 @dataclass(frozen=True)

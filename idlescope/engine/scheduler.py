@@ -17,8 +17,9 @@ import numpy as np
 
 from idlescope.engine.kv_cache import BlockAllocator
 from idlescope.engine.requests import Finish, Request
-from idlescope.engine.rows import Int32, Int64, Rows, Shape
+from idlescope.engine.rows import Rows, Shape
 from idlescope.errors import ConfigError
+from idlescope.trace.model import Int32, Int64
 
 
 class Batch(NamedTuple):

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from idlescope.engine.rows import Int32, Int64, Rows, Shape
+from idlescope.engine.rows import Rows, Shape
 from idlescope.engine.scheduler import Batch
+from idlescope.trace.model import Int32, Int64
 
 HEADER = 4  # batch rows, query tokens, sampled rows, step
 FIELDS = 4  # a query token's: id, position, carry-over index, place in the KV cache

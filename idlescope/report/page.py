@@ -12,9 +12,10 @@ import numpy as np
 
 from idlescope import __version__
 from idlescope.analysis.causes import CAUSES
+from idlescope.analysis.result import percent
 from idlescope.report.figures import Shown
 from idlescope.report.palette import CAUSE, milliseconds
-from idlescope.report.terminal import percent, share, shorten
+from idlescope.report.terminal import share, shorten
 
 LONGEST_GAPS = 10
 HOST_ROWS = 12

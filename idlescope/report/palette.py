@@ -1,17 +1,13 @@
-"""One colour-blind-safe palette for every picture (Okabe and Ito, 2008), and how figures are written out."""
+"""One colour-blind-safe palette for every picture (Okabe and Ito, 2008), and how lengths of time are written."""
 
 from __future__ import annotations
 
-BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
-YELLOW, BLUE, VERMILION, PURPLE, GREY = "#F0E442", "#0072B2", "#D55E00", "#CC79A7", "#BBBBBB"
+ORANGE, SKY, GREEN, BLUE = "#E69F00", "#56B4E9", "#009E73", "#0072B2"
+VERMILION, GREY = "#D55E00", "#BBBBBB"
 
 MODE = {"sync": VERMILION, "async": BLUE}
 CAUSE = {"host": VERMILION, "launch": ORANGE, "queued": SKY, "unattributed": GREY}
 STATE = {"both busy": GREEN, "device only": BLUE, "host only": ORANGE, "neither": "#EEEEEE"}
-PHASE = {
-    "schedule": PURPLE, "prepare": VERMILION, "submit": ORANGE, "retrieve": "#DDDDDD", "update": YELLOW,
-}  # fmt: skip
-STREAM = {"h2d": SKY, "compute": BLUE, "d2h": GREEN}
 
 
 def milliseconds(ns: float) -> str:

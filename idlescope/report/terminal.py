@@ -9,10 +9,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from idlescope.analysis.causes import CAUSES
-from idlescope.analysis.result import Analysis, DeviceResult
+from idlescope.analysis.result import Analysis, DeviceResult, percent
 from idlescope.report.palette import milliseconds
 
-HOST_SHOWN = 6  # divisions of `host` in a table; the rest are summed
+HOST_SHOWN = 6  # largest divisions of `host` in a table
 TITLES = {"sync": "synchronous", "async": "asynchronous"}
 
 
@@ -56,13 +56,8 @@ def mode_rows(summary: dict[str, Any]) -> list[tuple[str, list[str]]]:
 def run_table(summary: dict[str, Any]) -> Table:
     """Return the modes of a run side by side, from its summary."""
     kind = "measured" if summary["device"]["measured"] else "modelled, not measured"
-    table = Table(title=f"{escape(summary['device']['name'])} · {kind}", title_justify="left")
-    table.add_column("")
-    for mode in summary["modes"]:
-        table.add_column(TITLES[mode], justify="right")
-    for label, cells in mode_rows(summary):
-        table.add_row(escape(label), *cells)
-    return table
+    columns = [TITLES[mode] for mode in summary["modes"]]
+    return _table(f"{summary['device']['name']} · {kind}", columns, mode_rows(summary))
 
 
 def device_rows(analysis: Analysis) -> list[tuple[str, list[str]]]:
@@ -95,16 +90,19 @@ def cause_rows(analysis: Analysis) -> list[tuple[str, list[str]]]:
 
 def analysis_tables(analysis: Analysis) -> list[Table]:
     """Return a table of the devices of a trace, and one of their idle time by cause."""
-    tables = []
-    for title, rows in (("Devices", device_rows(analysis)), ("Idle by cause, % of idle", cause_rows(analysis))):
-        table = Table(title=title, title_justify="left")
-        table.add_column("")
-        for device in analysis.devices:
-            table.add_column(escape(device_label(device)), justify="right")
-        for label, cells in rows:
-            table.add_row(escape(label), *cells)
-        tables.append(table)
-    return tables
+    columns = [device_label(device) for device in analysis.devices]
+    causes = _table("Idle by cause, % of idle", columns, cause_rows(analysis))
+    return [_table("Devices", columns, device_rows(analysis)), causes]
+
+
+def _table(title: str, columns: list[str], rows: list[tuple[str, list[str]]]) -> Table:
+    table = Table(title=escape(title), title_justify="left")
+    table.add_column("")
+    for column in columns:
+        table.add_column(escape(column), justify="right")
+    for label, cells in rows:
+        table.add_row(escape(label), *cells)
+    return table
 
 
 def _of_idle(device: DeviceResult, ns: int) -> str:
@@ -128,11 +126,6 @@ def top_host(devices: Sequence[DeviceResult]) -> list[str]:
 def share(part: int, whole: int) -> str:
     """Return a part of the idle time in per cent."""
     return f"{percent(part, whole):.1f} %" if part else "–"
-
-
-def percent(part: int, whole: int) -> float:
-    """Return a part in per cent of the whole."""
-    return 100.0 * part / whole if whole else 0.0
 
 
 def shorten(name: str, width: int = 60) -> str:

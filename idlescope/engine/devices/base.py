@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from idlescope.engine.clock import Clock
-from idlescope.engine.rows import Int32, Shape
+from idlescope.engine.rows import Shape
 from idlescope.engine.scheduler import Batch
 from idlescope.engine.slots import Slot
-from idlescope.trace.model import OperationKind
+from idlescope.trace.model import Int32, OperationKind
 
 STREAMS = ("h2d", "compute", "d2h")
 H2D, COMPUTE, D2H = range(3)

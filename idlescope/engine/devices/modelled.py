@@ -19,10 +19,10 @@ from idlescope.engine.clock import VirtualClock
 from idlescope.engine.devices.base import COMPUTE, D2H, H2D, DeviceOperation
 from idlescope.engine.devices.kernels import StepWork, step_ns
 from idlescope.engine.models import Model
-from idlescope.engine.rows import Int32, Shape
+from idlescope.engine.rows import Shape
 from idlescope.engine.scheduler import Batch
 from idlescope.engine.slots import Slot
-from idlescope.trace.model import OperationKind
+from idlescope.trace.model import Int32, OperationKind
 
 UInt64 = NDArray[np.uint64]
 
@@ -38,7 +38,11 @@ EVENT_WAIT_NS = 1_600  # from an event on one stream to what waits for it on ano
 WAKE_NS = 15_000  # from an event to the return of a blocking wait, beyond a spinning one (latencies.py, short waits)
 COPY_FIXED_NS = 2_500  # a small copy between pinned and device memory (same traces: 32 kB to 230 kB, intercept)
 COPY_BYTES_PER_S = 55.1e9  # latencies.py, 64 MB either way, PCIe 5 x16; taken for every GPU
-API_CALLS_NS = 2 * MEMCPY_CALL_NS + GRAPH_CALL_NS + 5 * EVENT_CALL_NS  # three records, two waits
+
+
+def step_calls_ns(memcpy_ns: int, graph_ns: int, event_ns: int) -> int:
+    """Return the host cost of a step's API calls: two copies, a graph, three records and two waits of events."""
+    return 2 * memcpy_ns + graph_ns + 5 * event_ns
 
 
 @dataclass
@@ -67,12 +71,10 @@ class ModelledDevice:
         self.name = f"modelled {gpu.name}"
         self._device_ns = device_ns
         # With a fixed host cost the API calls are a part of it: they are scaled down where it is smaller than they are.
-        scale = 1.0 if host_ns is None else min(1.0, host_ns / API_CALLS_NS)
-        self._memcpy_ns, self._graph_ns, self._event_ns = (
-            int(ns * scale) for ns in (MEMCPY_CALL_NS, GRAPH_CALL_NS, EVENT_CALL_NS)
-        )
-        api_ns = 2 * self._memcpy_ns + self._graph_ns + 5 * self._event_ns
-        self.clock = VirtualClock(host_ns, api_ns)
+        calls = (MEMCPY_CALL_NS, GRAPH_CALL_NS, EVENT_CALL_NS)
+        scale = 1.0 if host_ns is None else min(1.0, host_ns / step_calls_ns(*calls))
+        self._memcpy_ns, self._graph_ns, self._event_ns = (int(ns * scale) for ns in calls)
+        self.clock = VirtualClock(host_ns, step_calls_ns(self._memcpy_ns, self._graph_ns, self._event_ns))
         self._streams = (Stream(), Stream(), Stream())
         self._busy = 0
         self._flying: deque[ModelledTicket] = deque()
@@ -81,7 +83,7 @@ class ModelledDevice:
 
     def open(self, shape: Shape, slots: int) -> list[Slot]:
         """Make the slots and the key-value memory."""
-        self._memory = Memory(shape, slots, self.model.vocab, self._seed)
+        self._memory = Memory(shape, self.model.vocab, self._seed)
         return [Slot(shape) for _ in range(slots)]
 
     def submit(self, slot: Slot, batch: Batch) -> ModelledTicket:
@@ -157,7 +159,7 @@ class ModelledTicket:
 
 
 class Memory:
-    """The device's memory: one input buffer a slot, output tokens, and a hash of the context where KV would be.
+    """The device's memory: output tokens, and a hash of the context where KV would be.
 
     The state of a context is h(t) = h(t-1) * A + token(t) + 1 modulo 2**64, from h(-1) = the request's own start; it is
     stored at each token's place in the paged cache, so a step reads it through the block table it was given.
@@ -165,7 +167,7 @@ class Memory:
 
     A = 6364136223846793005  # Knuth's MMIX multiplier: odd, so that it has an inverse modulo 2**64
 
-    def __init__(self, shape: Shape, slots: int, vocab: int, seed: int) -> None:
+    def __init__(self, shape: Shape, vocab: int, seed: int) -> None:
         self._shape, self._vocab = shape, np.uint64(vocab)
         self._start = np.uint64(np.random.default_rng(seed).integers(0, 2**63))
         self._kv: UInt64 = np.zeros(shape.blocks * shape.block_size, np.uint64)
