@@ -158,7 +158,8 @@ class Device:
     process: int  # code shared with Thread.process: correlation ids are unique within it
     index: int  # the trace's device number
     name: str = ""
-    process_name: str = ""
+    process_name: str = ""  # pid, rank or file: what tells processes apart
+    identity: str = ""  # UUID or PCI id, where the trace has it
 
 
 @dataclass(frozen=True)
@@ -181,7 +182,9 @@ class Trace:
     devices: tuple[Device, ...]
     streams: tuple[str, ...]
     threads: tuple[Thread, ...]
-    meta: dict[str, Any] = field(default_factory=dict)  # JSON values only: format, path, events, clock, …
+    # JSON values only: format, path, events; warnings, lost, truncated (damage.py); dropped (what the profiler itself
+    # said that it lost); whatever else the file says of itself
+    meta: dict[str, Any] = field(default_factory=dict)
 
     def name_index(self, name: str) -> int:
         """Return the index of a name, or -1 where the trace does not hold it."""
