@@ -3,7 +3,7 @@
     import idlescope
 
     analysis = idlescope.analyze(idlescope.open("trace.json.gz"))
-    analysis.to_frame()                       # one row a device, times in nanoseconds
+    analysis.devices, analysis.steps, analysis.gaps, analysis.host      # pandas DataFrames, times in nanoseconds
     run = idlescope.run(idlescope.RunConfig(model="8b", tokens=1000))
     run.modes["sync"].analysis, run.speedup
 

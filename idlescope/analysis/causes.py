@@ -32,7 +32,7 @@ class Gaps:
     queued: Int64
     unattributed: Int64
     call: Int64  # index into Trace.calls of the launch that ended the gap; -1: not captured
-    operation: Int64  # index into the device's operations of the first one that ended the gap
+    operation: Int64  # index into the device's operations of the first one that ended the gap; -1: none in the trace
 
     def __len__(self) -> int:
         return len(self.start)
@@ -74,19 +74,25 @@ def link(trace: Trace, operations: Operations) -> Int64:
 def attribute(trace: Trace, operations: Operations, launches: Int64, idle: Intervals) -> Gaps:
     """Divide the gaps of one device among the causes.
 
-    `operations` are that device's, sorted by start; `launches` is their `link`; `idle` its gaps.
+    `operations` are that device's, sorted by start; `launches` is their `link`; `idle` its gaps. A gap that a window
+    cuts off is ended by the operations that end the whole of it; where none follows, it is unattributed.
     """
-    n = idle.start.size
     first = np.searchsorted(operations.start, idle.end, "left")
-    last = np.searchsorted(operations.start, idle.end, "right")
+    ended = np.flatnonzero(first < len(operations))
+    first = first[ended]
+    last = np.searchsorted(operations.start, operations.start[first], "right")
     ending, row = intervals.spread(first, last - first)
-    call = launches[row]
-    issued = np.where(call >= 0, trace.calls.start[call] if len(trace.calls) else 0, np.iinfo(np.int64).max)
-    earliest = np.lexsort((issued, ending))[np.searchsorted(ending, np.arange(n), "left")]
-    call, issued = call[earliest], issued[earliest]
+    made = launches[row]
+    issued = np.full(row.size, np.iinfo(np.int64).max)
+    issued[made >= 0] = trace.calls.start[made[made >= 0]]
+    earliest = np.lexsort((issued, ending))[np.searchsorted(ending, np.arange(ended.size), "left")]
+    call, operation = np.full(idle.start.size, -1, np.int64), np.full(idle.start.size, -1, np.int64)
+    call[ended], operation[ended] = made[earliest], row[earliest]
+    launched = np.zeros(idle.start.size, np.int64)
+    launched[call >= 0] = trace.calls.start[call[call >= 0]]
     length, known = idle.length, call >= 0
-    host = np.where(known, np.clip(np.minimum(issued, idle.end) - idle.start, 0, None), 0)
-    late = known & (issued >= idle.start)
+    host = np.where(known, np.clip(np.minimum(launched, idle.end) - idle.start, 0, None), 0)
+    late = known & (launched >= idle.start)
     return Gaps(
         start=idle.start,
         end=idle.end,
@@ -95,5 +101,5 @@ def attribute(trace: Trace, operations: Operations, launches: Int64, idle: Inter
         queued=np.where(known & ~late, length - host, 0),
         unattributed=np.where(known, 0, length),
         call=call,
-        operation=row[earliest],
+        operation=operation,
     )

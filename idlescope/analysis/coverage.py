@@ -1,17 +1,27 @@
-"""How much of what happened the trace holds, and what may be concluded from it."""
+"""How much of what happened the trace holds, and the reasons for which nothing can be concluded from it."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
-from idlescope.analysis.causes import Gaps
+from idlescope.analysis import intervals
 from idlescope.analysis.idle import Occupancy
-from idlescope.trace.model import Int64, Operations, Trace
+from idlescope.analysis.intervals import Intervals
+from idlescope.analysis.steps import Steps
+from idlescope.trace.damage import uncertain
+from idlescope.trace.model import Bool, Int64, OperationKind, Operations, Trace
+from idlescope.trace.phases import CAPTURE, GRAPH_LAUNCH, LAUNCH, matching
 
 MIN_LINKED_PCT = 90.0  # below this share of operations with a known launch the causes are not told
-BUSY_IDLE_PCT = 2.0  # idle below this is called busy
+# A wait ends up to this much after the device did: wake-up from a blocking event took 0.26 to 0.42 ms more than
+# spinning on the lent H200 (tests/gpu/latencies.py), and a profiler adds to it.
+WAKE_UP_NS = 1_000_000
+MAX_BLOCKED_PCT = 10.0  # of idle: the host waiting, for longer than a wake-up, for a device that has nothing to do
+MAX_LOST_PCT = 5.0  # of launches with no operation under them
+CLIPPED = 0.5  # a first or last step with less than this share of the usual operations is cut off
 
 
 @dataclass(frozen=True)
@@ -19,62 +29,135 @@ class Coverage:
     """What is missing from one device's records."""
 
     linked_pct: float  # operations with a known launch call
-    graph_launches_without_operations: int
+    launched_before_recording: int  # operations without one that started before any recorded launch
     operations_before_launch: int  # started before their launch call did: dropped or corrupted records
     zero_duration_operations: int
+    graph_mode: str  # "none", "node-level" (each kernel) or "graph-level" (one record a launch)
+    graph_launches: int
+    graph_launches_without_operations: int
+    launches_without_operations: int  # calls that launch a kernel, copy or memset of which no record came
+    launches_in_capture: int  # of those, made while a CUDA graph was captured: they do not run
+    blocked_in_gaps_ns: int  # the host waited for the device while nothing ran, wake-up not counted
+    steps_without_operations: int
+    first_step_clipped: bool
+    last_step_clipped: bool
+    dropped: tuple[str, ...]  # what the profiler said that it lost
+    uncertain: tuple[str, ...]  # figures that records lost from a damaged file could change
+    truncated: bool  # the file ends early
 
-    def to_json(self) -> dict[str, float | int]:
+    def to_json(self) -> dict[str, Any]:
         """Return the figures as JSON values."""
-        return asdict(self)
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """What the figures mean, in one sentence."""
-
-    kind: str  # "busy", "host-bound", "launch-bound", "queue-bound" or "cannot tell"
-    text: str
-
-
-def measure(trace: Trace, operations: Operations, launches: Int64) -> Coverage:
-    """Return the coverage of one device's operations; `launches` is their `link`."""
+def measure(
+    trace: Trace, process: int, operations: Operations, launches: Int64, waits: Bool, occupancy: Occupancy, steps: Steps
+) -> Coverage:
+    """Return the coverage of one device of a process; `launches` is the `link` of its operations."""
+    calls, names = trace.calls, trace.names
     linked = launches >= 0
-    is_graph = np.array(["GraphLaunch" in name for name in trace.names], np.bool_)
-    launched = is_graph[trace.calls.name] if len(trace.calls) else np.empty(0, np.bool_)
-    with_operations = np.isin(trace.calls.correlation, trace.operations.correlation)
-    early = operations.start[linked] < trace.calls.start[launches[linked]]
+    own = np.array([t.process == process for t in trace.threads], np.bool_)
+    mine = own[calls.thread] if len(calls) else np.empty(0, np.bool_)
+    graph = matching(GRAPH_LAUNCH, names)[calls.name] & mine
+    launch = matching(LAUNCH, names)[calls.name] & mine & (calls.correlation != 0)
+    ran = np.isin(calls.correlation, trace.operations.correlation)
+    early = operations.start[linked] < calls.start[launches[linked]]
+    first = int(calls.start[launch].min()) if launch.any() else np.iinfo(np.int64).max
+    levels = operations.kind == OperationKind.GRAPH
+    under = graph[launches[linked]].any() if len(calls) else False
+    clipped = _clipped(steps)
     return Coverage(
         linked_pct=100.0 * float(linked.mean()),
-        graph_launches_without_operations=int((launched & ~with_operations).sum()),
+        launched_before_recording=int((~linked & (operations.start < first)).sum()) if launch.any() else 0,
         operations_before_launch=int(early.sum()),
         zero_duration_operations=int((operations.end <= operations.start).sum()),
+        graph_mode="graph-level" if levels.any() else "node-level" if under else "none",
+        graph_launches=int(graph.sum()),
+        graph_launches_without_operations=int((graph & ~ran).sum()),
+        launches_without_operations=int((launch & ~ran).sum()),
+        launches_in_capture=_captured(trace, launch & ~ran),
+        blocked_in_gaps_ns=_blocked(trace, mine, waits, occupancy),
+        steps_without_operations=int((steps.operations == 0).sum()),
+        first_step_clipped=clipped[0],
+        last_step_clipped=clipped[1],
+        dropped=tuple(trace.meta.get("dropped", ())),
+        uncertain=uncertain(trace.meta),
+        truncated=bool(trace.meta.get("truncated", False)),
     )
 
 
-def judge(coverage: Coverage, occupancy: Occupancy, gaps: Gaps) -> Verdict:
-    """Return the verdict on one device, "cannot tell" where the coverage does not carry one."""
-    if coverage.linked_pct < MIN_LINKED_PCT:
-        return Verdict(
-            "cannot tell",
-            f"Only {coverage.linked_pct:.1f} % of the device's operations have a known launch (at least "
+def _clipped(steps: Steps) -> tuple[bool, bool]:
+    """Return whether the first and the last step hold far fewer operations than the others do."""
+    if len(steps) < 4:
+        return False, False
+    usual = CLIPPED * float(np.median(steps.operations[1:-1]))
+    return bool(steps.operations[0] < usual), bool(steps.operations[-1] < usual)
+
+
+def _captured(trace: Trace, launch: Bool) -> int:
+    """Return how many of some launches were made between the begin and the end of a stream's capture."""
+    calls = trace.calls
+    if not launch.any():
+        return 0
+    name = np.array([(m[1] if (m := CAPTURE.search(n)) else "") for n in trace.names])
+    begins = np.sort(calls.start[(name == "StreamBeginCapture")[calls.name]])
+    ends = np.sort(calls.start[(name == "StreamEndCapture")[calls.name]])
+    if not begins.size and not ends.size:
+        return 0
+    begins = begins if begins.size else np.array([calls.start.min()])
+    ends = ends if ends.size else np.array([calls.end.max()])
+    at = np.searchsorted(begins, calls.start[launch], "right") - 1
+    end = ends[np.minimum(np.searchsorted(ends, begins[np.maximum(at, 0)]), ends.size - 1)]
+    return int(((at >= 0) & (calls.start[launch] <= end)).sum())
+
+
+def _blocked(trace: Trace, mine: Bool, waits: Bool, occupancy: Occupancy) -> int:
+    """Return how long calls of the process waited while none of the trace's devices ran anything, less wake-ups."""
+    calls, operations = trace.calls, trace.operations
+    rows = np.flatnonzero(mine & waits) if len(calls) else np.empty(0, np.int64)
+    waiting = intervals.union(calls.start[rows], calls.end[rows])
+    # a wait can be for another device, so only time counts when all of them are idle
+    anything = intervals.union(operations.start, operations.end)
+    quiet = intervals.subtract(occupancy.gaps, Intervals(anything.start, anything.end))
+    shared = intervals.overlaps(quiet, waiting)
+    return int(np.clip(shared.end - shared.start - WAKE_UP_NS, 0, None).sum())
+
+
+def refusal(coverage: Coverage, occupancy: Occupancy, operations: int) -> str | None:
+    """Return why no verdict can be given, and what to capture instead; None where the coverage carries one."""
+    c = coverage
+    blocked = c.blocked_in_gaps_ns
+    reasons = (
+        (
+            c.truncated,
+            "The file is incomplete, and nobody knows how much is missing: let the profiler finish writing before "
+            "copying the file, or record fewer steps.",
+        ),
+        (
+            c.launches_in_capture > max(operations, c.launches_without_operations / 2),
+            f"This is the capture of a CUDA graph, not an execution: {c.launches_in_capture:,} launches were recorded "
+            f"into a graph, which does not run them, and only {operations:,} operations ran. Start the profiler after "
+            "the warm-up, when graphs are replayed.",
+        ),
+        (
+            blocked > WAKE_UP_NS and 100 * blocked > MAX_BLOCKED_PCT * occupancy.idle_ns,
+            f"Records are missing: the host waits {blocked / 1e6:,.0f} ms for the device, in calls that fall into gaps "
+            "in which nothing ran, so what it waited for was not recorded. That time is not known to be idle: start "
+            "the profiler before the work that it is to see, and do not cut a step out of a longer trace.",
+        ),
+        (
+            100 * c.graph_launches_without_operations > MAX_LOST_PCT * c.graph_launches,
+            f"{c.graph_launches_without_operations:,} of {c.graph_launches:,} graph launches have no operations under "
+            "them: the device's records were dropped. Record fewer steps, or with nsys --cuda-graph-trace=node.",
+        ),
+        (
+            c.linked_pct < MIN_LINKED_PCT,
+            f"Only {c.linked_pct:.1f} % of the device's operations have a known launch (at least "
             f"{MIN_LINKED_PCT:.0f} % are needed): start the profiler before the work and record the CUDA API calls.",
-        )
-    if coverage.graph_launches_without_operations:
-        return Verdict(
-            "cannot tell",
-            f"{coverage.graph_launches_without_operations} graph launches have no operations under them: the device's "
-            "records were dropped; record fewer steps.",
-        )
-    idle_pct = 100.0 * occupancy.idle_ns / occupancy.window_ns if occupancy.window_ns else 0.0
-    if idle_pct < BUSY_IDLE_PCT:
-        return Verdict("busy", f"The device is busy: {idle_pct:.2f} % idle.")
-    totals = gaps.totals()
-    cause = max(totals, key=lambda name: totals[name])
-    share = 100.0 * totals[cause] / occupancy.idle_ns
-    kind, reading = {
-        "host": ("host-bound", "it ran dry before the host had issued the next work"),
-        "launch": ("launch-bound", "it waited for launches to arrive"),
-        "queued": ("queue-bound", "the work was issued but waited in a stream, on an event or inside a graph"),
-        "unattributed": ("cannot tell", "no launch was recorded for the work that ended the gaps"),
-    }[cause]
-    return Verdict(kind, f"The device is idle {idle_pct:.2f} % of the time, {share:.0f} % of that because {reading}.")
+        ),
+        (
+            bool(c.dropped),
+            f"The profiler lost records ({'; '.join(c.dropped)[:160]}): record fewer steps, or fewer kinds of events.",
+        ),
+    )
+    return next((reason for applies, reason in reasons if applies), None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -10,8 +11,8 @@ import numpy as np
 from idlescope.analysis import intervals
 from idlescope.analysis.causes import Gaps
 from idlescope.analysis.intervals import Intervals
-from idlescope.trace.model import Int64, RangeKind, Trace
-from idlescope.trace.phases import phase_of, synchronising
+from idlescope.trace.model import Bool, Int64, RangeKind, Trace
+from idlescope.trace.phases import IDLE, PROFILER_STEP, STEP, Phases
 
 PROFILER = "profiler overhead"
 COLLECTION = "garbage collection"
@@ -19,6 +20,7 @@ NO_DEMAND = "no demand"
 UNTRACED = "untraced"
 CALL_PREFIX = "call: "
 RANGE_PREFIX = "range: "
+_NUMBER = re.compile(r"\d+")
 
 
 class Layer(NamedTuple):
@@ -30,12 +32,12 @@ class Layer(NamedTuple):
     labels: tuple[str, ...]
 
 
-def divide(trace: Trace, gaps: Gaps) -> dict[str, int]:
+def divide(trace: Trace, gaps: Gaps, waits: Bool, phases: Phases) -> dict[str, int]:
     """Return nanoseconds of `host` idle by what the launching thread did; the values add up to `gaps.host.sum()`.
 
-    Each instant is charged once, to the first that fits: profiler overhead, a synchronising call (`call: NAME`),
-    garbage collection, the innermost named phase of the engine, the innermost other range, operator or Python frame
-    (`range: NAME`), no demand, untraced. Largest first.
+    Each instant is charged once, to the first that fits: profiler overhead, a waiting call (`call: NAME`), garbage
+    collection, the innermost named phase of the engine (with its span's name where that says more), the innermost
+    other range, operator or Python frame (`range: NAME`), no demand, untraced. Largest first.
     """
     totals: dict[str, int] = {}
     waiting = np.flatnonzero(gaps.host > 0)
@@ -43,41 +45,64 @@ def divide(trace: Trace, gaps: Gaps) -> dict[str, int]:
     for thread in np.unique(threads):
         rows = waiting[threads == thread]
         remaining = Intervals(gaps.start[rows], gaps.start[rows] + gaps.host[rows])
-        for layer in _layers(trace, int(thread)):
+        for layer in _layers(trace, int(thread), waits, phases):
             if not remaining.start.size:
                 break
-            pieces, owner = intervals.innermost(layer.start, layer.end)
-            shared = intervals.overlaps(remaining, pieces)
-            if shared.start.size:
-                label = layer.label[owner[shared.right]]
-                by_label = np.zeros(len(layer.labels), np.int64)
-                np.add.at(by_label, label, shared.end - shared.start)
-                for i in np.flatnonzero(by_label):
-                    totals[layer.labels[i]] = totals.get(layer.labels[i], 0) + int(by_label[i])
-                remaining = intervals.subtract(remaining, pieces)
+            by_label = np.zeros(len(layer.labels), np.int64)
+            covered: list[Intervals] = []
+            for pieces, owner in intervals.innermost_in_turn(layer.start, layer.end):
+                shared = intervals.overlaps(remaining, pieces)
+                if shared.start.size:
+                    np.add.at(by_label, layer.label[owner[shared.right]], shared.end - shared.start)
+                    covered.append(intervals.join(Intervals(shared.start, shared.end), 1))
+            for i in np.flatnonzero(by_label):
+                totals[layer.labels[i]] = totals.get(layer.labels[i], 0) + int(by_label[i])
+            if covered:
+                done = Intervals(np.concatenate([c.start for c in covered]), np.concatenate([c.end for c in covered]))
+                remaining = intervals.subtract(remaining, intervals.join(done, 1))
         if rest := remaining.measure:
             totals[UNTRACED] = totals.get(UNTRACED, 0) + rest
     return dict(sorted(totals.items(), key=lambda item: (-item[1], item[0])))
 
 
-def _layers(trace: Trace, thread: int) -> Iterator[Layer]:
+def _layers(trace: Trace, thread: int, waits: Bool, phases: Phases) -> Iterator[Layer]:
     """Yield what a thread was doing, most telling first."""
     ranges, calls, names = trace.ranges, trace.calls, trace.names
     mine = ranges.thread == thread
-    phase, phases = phase_of(names)
-    range_phase = phase[ranges.name]
 
-    def plain(rows: np.ndarray[tuple[int], np.dtype[np.bool_]], label: str) -> Layer:
+    def plain(rows: Bool, label: str) -> Layer:
         return Layer(ranges.start[rows], ranges.end[rows], np.zeros(int(rows.sum()), np.int64), (label,))
 
+    def named(rows: Bool, labels: tuple[str, ...]) -> Layer:
+        return Layer(ranges.start[rows], ranges.end[rows], ranges.name[rows].astype(np.int64), labels)
+
     yield plain(ranges.kind == RangeKind.OVERHEAD, PROFILER)  # written beside the threads, not within one
-    blocked = (calls.thread == thread) & synchronising(names)[calls.name]
+    blocked = (calls.thread == thread) & waits
     yield Layer(calls.start[blocked], calls.end[blocked], calls.name[blocked].astype(np.int64),
                 tuple(CALL_PREFIX + n for n in names))  # fmt: skip
     yield plain(mine & (ranges.kind == RangeKind.GARBAGE_COLLECTION), COLLECTION)
-    named = mine & (range_phase >= 0) & (ranges.kind == RangeKind.ANNOTATION)
-    yield Layer(ranges.start[named], ranges.end[named], range_phase[named].astype(np.int64), phases)
-    other = mine & ~named & (ranges.kind <= RangeKind.FRAME)
-    yield Layer(ranges.start[other], ranges.end[other], ranges.name[other].astype(np.int64),
-                tuple(RANGE_PREFIX + n for n in names))  # fmt: skip
-    yield plain(mine & (ranges.kind == RangeKind.NO_DEMAND), NO_DEMAND)
+    annotated = mine & (ranges.kind == RangeKind.ANNOTATION)
+    no_demand = annotated & phases.named(IDLE)[ranges.name]
+    # a span around a whole step says less than what is within it
+    phase = annotated & (phases.phase[ranges.name] >= 0) & ~phases.named(STEP)[ranges.name] & ~no_demand
+    yield named(phase, tuple(phase_label(phases, i, n) for i, n in enumerate(names)))
+    other = mine & ~phase & ~no_demand & (ranges.kind <= RangeKind.FRAME)
+    yield named(other, tuple(phase_label(phases, i, n) for i, n in enumerate(names)))
+    yield plain(no_demand | (mine & (ranges.kind == RangeKind.NO_DEMAND)), NO_DEMAND)
+
+
+def phase_label(phases: Phases, index: int, name: str) -> str:
+    """Return what time in a phase is charged to: the phase, and its span's name where that says more."""
+    code = int(phases.phase[index])
+    if code < 0:
+        return range_label(name)
+    phase = phases.labels[code]
+    if name.removeprefix("idlescope:") == phase:
+        return phase
+    # names of whole steps hold the batch's sizes, which would make a label of each step
+    return f"{phase} ({_NUMBER.sub('N', name) if phase in (STEP, 'forward') else name})"
+
+
+def range_label(name: str) -> str:
+    """Return what time in another range is charged to."""
+    return RANGE_PREFIX + ("ProfilerStep#" if PROFILER_STEP.match(name) else name)

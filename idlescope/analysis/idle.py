@@ -41,16 +41,16 @@ class Occupancy:
         return self.window_ns - self.compute_ns
 
 
-def occupancy(operations: Operations) -> Occupancy:
-    """Measure the operations of one device, over all its streams, from the first start to the last end.
+def occupancy(operations: Operations, window: tuple[int, int] | None = None) -> Occupancy:
+    """Measure the operations of one device, over all its streams, within a window.
 
-    There must be at least one operation.
+    Unless given, the window is from the first start to the last end; there must be at least one operation then.
     """
-    window = int(operations.start.min()), int(operations.end.max())
-    active = intervals.union(operations.start, operations.end)
+    low, high = window or (int(operations.start.min()), int(operations.end.max()))
+    active = intervals.clip(intervals.union(operations.start, operations.end), low, high)
     compute = is_compute(operations)
-    computing = intervals.union(operations.start[compute], operations.end[compute])
-    return Occupancy(window, active.measure, computing.measure, intervals.gaps(active, *window))
+    computing = intervals.clip(intervals.union(operations.start[compute], operations.end[compute]), low, high)
+    return Occupancy((low, high), active.measure, computing.measure, intervals.gaps(active, low, high))
 
 
 def is_compute(operations: Operations) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:

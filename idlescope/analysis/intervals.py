@@ -5,11 +5,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
 from idlescope.trace.model import Int64
+
+CHUNK = 1 << 16  # intervals whose arrays fit a core's cache
 
 
 class Intervals(NamedTuple):
@@ -133,7 +136,40 @@ def innermost(start: Int64, end: Int64) -> tuple[Intervals, Int64]:
     return Intervals(points[:-1][known], points[1:][known]), rows[owner[known]]
 
 
+def innermost_in_turn(start: Int64, end: Int64, size: int = CHUNK) -> Iterator[tuple[Intervals, Int64]]:
+    """Yield what `innermost` returns, stretch of time by stretch, in order: millions of intervals in bounded memory."""
+    rows = np.flatnonzero(end > start)
+    rows = rows[np.argsort(start[rows], kind="stable")]
+    still_open = rows[:0]
+    low = np.iinfo(np.int64).min
+    for first in range(0, rows.size, size):
+        high = start[rows[first + size]] if first + size < rows.size else np.iinfo(np.int64).max
+        here = np.concatenate((still_open, rows[first : first + size]))
+        pieces, owner = innermost(start[here], end[here])
+        inside = (pieces.start < high) & (pieces.end > low)
+        clipped = Intervals(np.maximum(pieces.start[inside], low), np.minimum(pieces.end[inside], high))
+        yield clipped, here[owner[inside]]
+        still_open = here[end[here] > high]
+        low = high
+
+
+def innermost_at(start: Int64, end: Int64, times: Int64) -> Int64:
+    """Return for each time the index of the innermost interval open at it; -1 where none is."""
+    owner = np.full(times.size, -1, np.int64)
+    for pieces, row in innermost_in_turn(start, end):
+        at = np.searchsorted(pieces.start, times, "right") - 1
+        inside = at >= 0
+        inside[inside] = times[inside] < pieces.end[at[inside]]
+        owner[inside] = row[at[inside]]
+    return owner
+
+
 def _distinct(*times: Int64) -> Int64:
     """Return the distinct times in order. np.unique hashes first in newer numpy, several times slower here."""
     ordered = np.sort(np.concatenate(times))
     return ordered[np.concatenate((np.ones(min(ordered.size, 1), np.bool_), ordered[1:] != ordered[:-1]))]
+
+
+def percent(part: int, whole: int) -> float:
+    """Return a part in per cent of the whole, 0 of nothing."""
+    return 100.0 * part / whole if whole else 0.0

@@ -4,44 +4,77 @@ from __future__ import annotations
 
 import shlex
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
 
 from idlescope.analysis.result import analyze
-from idlescope.report import terminal
+from idlescope.analysis.window import FIRST_LAST, length_ns
+from idlescope.trace import phases
 from idlescope.trace.open import open_trace
 
 
-def analyze_command(path: Path, out: Path | None, force: bool, as_json: bool) -> None:
+@dataclass(frozen=True)
+class Choices:
+    """What of a trace is looked at, as on the command line."""
+
+    window: str = FIRST_LAST
+    device: tuple[int, ...] = ()
+    process: str | None = None
+    min_gap: str | None = None
+    phases: Path | None = None
+    frames: bool = True
+
+    def words(self) -> list[str]:
+        """Return the options that are not the default, to be repeated."""
+        words = [] if self.window == FIRST_LAST else ["--window", self.window]
+        words += [word for index in self.device for word in ("--device", str(index))]
+        for option, value in (("--process", self.process), ("--min-gap", self.min_gap), ("--phases", self.phases)):
+            words += [] if value is None else [option, str(value)]
+        return words if self.frames else [*words, "--no-frames"]
+
+
+def analyze_command(path: Path, choices: Choices, out: Path | None, force: bool, as_json: bool) -> None:
     """Read, analyse, print; write the report where a folder is given."""
     console = Console(stderr=as_json)
+    min_gap_ns = 0 if choices.min_gap is None else length_ns(choices.min_gap)
+    engines = None if choices.phases is None else phases.load(choices.phases)
     with console.status("reading") as status:
-        trace = open_trace(path, lambda events: status.update(f"reading: {events:,} events"))
+        trace = open_trace(path, lambda events: status.update(f"reading: {events:,} events"), frames=choices.frames)
         status.update("analysing")
-        analysis = analyze(trace)
+        analysis = analyze(
+            trace, window=choices.window, devices=choices.device or None, process=choices.process,
+            min_gap_ns=min_gap_ns, phases=engines,
+        )  # fmt: skip
     paths: list[Path] = []
     if out is not None:
         from idlescope.report import folder
 
         folder.claim(out, force)
         with console.status("writing the report"):
-            command = shlex.join(["idlescope", "analyze", str(path), "--out", str(out)])
+            command = shlex.join(["idlescope", "analyze", str(path), *choices.words(), "--out", str(out)])
             paths = folder.write_analysis(trace, analysis, out, command)
     if as_json:
-        from idlescope.report.folder import to_text
+        import json
 
-        sys.stdout.write(to_text(analysis.to_json()))
+        sys.stdout.write(json.dumps(analysis.to_json(), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
         return
+    from idlescope.report import terminal
+
     source = analysis.source
-    console.print(f"{escape(source['path'])}: {source['format']}, {source['events']:,} events", highlight=False)
+    spans = f", spans of {analysis.engine}" if analysis.engine else ""
+    console.print(f"{escape(source['path'])}: {source['format']}, {source['events']:,} events{spans}", highlight=False)
     for table in terminal.analysis_tables(analysis):
         console.print(table)
-    for device in analysis.devices:
+    for device in analysis.results:
         label = escape(terminal.device_label(device))
+        if lines := terminal.gap_lines(device):
+            console.print(f"[italic]Longest gaps, {label}[/italic]", highlight=False)
+            console.print("\n".join(lines), highlight=False, markup=False)
         console.print(f"[bold]{label}: {escape(device.verdict.text)}[/bold]", highlight=False)
     for warning in analysis.warnings:
-        console.print(f"[yellow]{escape(warning)}[/yellow]")
+        console.print(f"[yellow]{escape(warning)}[/yellow]", highlight=False)
     for written in paths:
         console.print(f"  {written}", highlight=False, markup=False)

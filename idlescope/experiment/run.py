@@ -45,7 +45,7 @@ class ModeRun:
     @property
     def result(self) -> DeviceResult:
         """Return the figures of the run's one device."""
-        return self.analysis.devices[0]
+        return self.analysis.results[0]
 
     def summary(self, gpu: GPU) -> dict[str, Any]:
         """Return the mode's entry of summary.json."""

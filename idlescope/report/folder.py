@@ -14,7 +14,7 @@ from idlescope.experiment.config import RunConfig
 from idlescope.experiment.run import Run, environment
 from idlescope.report import figures, page, perfetto
 from idlescope.report.palette import milliseconds
-from idlescope.report.terminal import TITLES, device_label, device_rows, mode_rows
+from idlescope.report.terminal import TITLES, device_label, device_rows, mode_rows, window_label
 from idlescope.trace import recording
 from idlescope.trace.model import Trace
 
@@ -104,11 +104,11 @@ def _how(config: RunConfig, run: Run) -> str:
 
 def write_analysis(trace: Trace, analysis: Analysis, folder: Path, command: str) -> list[Path]:
     """Write a trace's report, figures and analysis; return the paths, the report first."""
-    shown = [figures.Shown(device_label(d) or "device", trace, d) for d in analysis.devices]
+    shown = [figures.Shown(device_label(d), trace, d) for d in analysis.results]
     source = Path(analysis.source["path"]).name
     drawn = figures.save(figures.draw_all(shown, source), folder / "figures")
     (folder / "analysis.json").write_text(to_text(analysis.to_json()), encoding="utf-8")
-    worst = max(analysis.devices, key=lambda d: d.idle_pct)
+    worst = max(analysis.results, key=lambda d: d.idle_pct)
     report = page.Page(
         title=source,
         verdict=worst.verdict.text,
@@ -116,7 +116,7 @@ def write_analysis(trace: Trace, analysis: Analysis, folder: Path, command: str)
         headline=[
             (f"{worst.idle_pct:.2f} %", f"idle, device {device_label(worst)}"),
             (milliseconds(worst.occupancy.idle_ns), "idle time"),
-            (milliseconds(worst.occupancy.window_ns), "window, first to last operation"),
+            (milliseconds(worst.occupancy.window_ns), window_label([worst])),
         ],
         columns=[s.label for s in shown],
         rows=device_rows(analysis),

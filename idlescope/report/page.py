@@ -8,16 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from idlescope import __version__
 from idlescope.analysis.causes import CAUSES
-from idlescope.analysis.result import percent
+from idlescope.analysis.intervals import percent
 from idlescope.report.figures import Shown
 from idlescope.report.palette import CAUSE, milliseconds
-from idlescope.report.terminal import share, shorten
+from idlescope.report.terminal import gap_cells, share
 
-LONGEST_GAPS = 10
+WHOLE_STACK = 40  # names of a gap's stack, innermost
 HOST_ROWS = 12
 CAPTIONS = {
     "timeline": "When the CPU and the GPU were busy, in the middle of the run. White between GPU bars is "
@@ -92,20 +90,5 @@ def _host(item: Shown) -> dict[str, Any]:
 
 
 def _longest(item: Shown) -> dict[str, Any]:
-    result, trace = item.result, item.trace
-    gaps, operations = result.gaps, result.operations
-    order = np.lexsort((gaps.start, -gaps.length))[:LONGEST_GAPS]
-    rows = []
-    for i in order.tolist():
-        parts = {cause: int(getattr(gaps, cause)[i]) for cause in CAUSES}
-        step = int(operations.step[gaps.operation[i]])
-        rows.append(
-            (
-                milliseconds(int(gaps.start[i]) - result.occupancy.window[0]),
-                milliseconds(int(gaps.length[i])),
-                str(step) if step >= 0 else "–",
-                ", ".join(f"{c} {share(ns, int(gaps.length[i]))}" for c, ns in parts.items() if ns),
-                shorten(trace.names[operations.name[gaps.operation[i]]], 80),
-            )
-        )
+    rows = [gap_cells(item.result, gap, WHOLE_STACK) for gap in item.result.longest]
     return {"label": item.label, "rows": rows}

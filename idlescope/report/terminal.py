@@ -5,14 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from rich.markup import escape
 from rich.table import Table
 
 from idlescope.analysis.causes import CAUSES
-from idlescope.analysis.result import Analysis, DeviceResult, percent
+from idlescope.analysis.intervals import percent
+from idlescope.analysis.result import Analysis, DeviceResult
+from idlescope.analysis.stacks import LongGap
+from idlescope.analysis.window import FIRST_LAST
 from idlescope.report.palette import milliseconds
 
 HOST_SHOWN = 6  # largest divisions of `host` in a table
+GAPS_SHOWN = 5
+STACK_SHOWN = 3  # innermost names of a gap's stack
+DOUBT = "~"  # marks a figure that lost records could change
 TITLES = {"sync": "synchronous", "async": "asynchronous"}
 
 
@@ -62,37 +69,93 @@ def run_table(summary: dict[str, Any]) -> Table:
 
 def device_rows(analysis: Analysis) -> list[tuple[str, list[str]]]:
     """Return the figures of a trace's devices: a label, and one cell a device."""
-    devices, rows = analysis.devices, []
-    rows.append(("operations", [f"{len(d.operations):,}" for d in devices]))
-    rows.append(("window, first to last operation", [milliseconds(d.occupancy.window_ns) for d in devices]))
+    devices, rows = analysis.results, []
+    processes = [d.device.process_name for d in devices]
+    if len(set(processes)) > 1:
+        rows.append(("process", processes))
+    rows.append(("operations", [_doubt(d, "operations") + f"{len(d.operations):,}" for d in devices]))
+    rows.append(
+        (window_label(devices), [_doubt(d, "window_ns") + milliseconds(d.occupancy.window_ns) for d in devices])
+    )
     for label in ("active", "compute", "copy only", "idle", "compute idle"):
         parts = [(getattr(d.occupancy, label.replace(" ", "_") + "_ns"), d.occupancy.window_ns) for d in devices]
-        rows.append((label, [f"{milliseconds(ns)} ({percent(ns, window):.2f} %)" for ns, window in parts]))
-    rows.append(("gaps", [f"{len(d.gaps):,}" for d in devices]))
+        cells = [f"{milliseconds(ns)} ({percent(ns, window):.2f} %)" for ns, window in parts]
+        rows.append((label, [_doubt(d, "active_ns") + cell for d, cell in zip(devices, cells, strict=True)]))
+    rows.append(("gaps", [_doubt(d, "gaps") + f"{len(d.gaps):,}" for d in devices]))
+    if any(d.min_gap_ns for d in devices):
+        short = [d.short_gaps for d in devices]
+        label = f"  shorter than {milliseconds(devices[0].min_gap_ns)}, not listed"
+        rows.append((label, [f"{count:,} ({milliseconds(ns)})" for count, ns in short]))
     if any(len(d.steps) for d in devices):
-        rows.append(("steps", [f"{len(d.steps):,} ({d.steps.found})" if len(d.steps) else "–" for d in devices]))
-        per_step = [d.occupancy.idle_ns / len(d.steps) if len(d.steps) else None for d in devices]
-        rows.append(("idle a step", ["–" if ns is None else milliseconds(ns) for ns in per_step]))
+        rows += _step_rows(devices)
+    linked = [f"{d.coverage.linked_pct:.1f} %" for d in devices]
+    rows.append(("operations with a known launch", linked))
     return rows
+
+
+def _step_rows(devices: Sequence[DeviceResult]) -> list[tuple[str, list[str]]]:
+    rows = [("steps", [f"{len(d.steps):,} (by {d.steps.found})" if len(d.steps) else "–" for d in devices])]
+    for label, column in (("host work a step, median", "host"), ("device work a step, median", "device"),
+                          ("idle exposed a step, median", "idle")):  # fmt: skip
+        medians = [float(np.median(getattr(d.steps, column))) if len(d.steps) else None for d in devices]
+        rows.append((label, ["–" if ns is None else milliseconds(ns) for ns in medians]))
+    early = [f"{d.batching.early:,} of {d.batching.followers:,}" if d.batching.followers else "–" for d in devices]
+    rows.append(("launched before the previous ended", early))
+    return rows
+
+
+def window_label(devices: Sequence[DeviceResult]) -> str:
+    """Return what the figures' window is called."""
+    window = devices[0].window
+    if window.kind == FIRST_LAST:
+        return "window, first to last operation"
+    return f"window {window.kind}" + (f", {window.note}" if window.note else "")
+
+
+def _doubt(device: DeviceResult, figure: str) -> str:
+    """Return the mark of a figure that records lost from a damaged file could change."""
+    return DOUBT if figure in device.coverage.uncertain else ""
 
 
 def cause_rows(analysis: Analysis) -> list[tuple[str, list[str]]]:
     """Return idle time by cause, `host` divided by its largest parts: a label, and one cell a device."""
     rows = []
     for cause in CAUSES:
-        rows.append((cause, [_of_idle(d, d.gaps.totals()[cause]) for d in analysis.devices]))
+        rows.append((cause, [_doubt(d, "cause_ns") + _of_idle(d, d.gaps.totals()[cause]) for d in analysis.results]))
         if cause == "host":
-            for name in top_host(analysis.devices):
-                cells = [_of_idle(d, d.host_ns.get(name, 0)) for d in analysis.devices]
+            for name in top_host(analysis.results):
+                cells = [_doubt(d, "host_ns") + _of_idle(d, d.host_ns.get(name, 0)) for d in analysis.results]
                 rows.append((f"  {shorten(name, 36)}", cells))
     return rows
 
 
 def analysis_tables(analysis: Analysis) -> list[Table]:
     """Return a table of the devices of a trace, and one of their idle time by cause."""
-    columns = [device_label(device) for device in analysis.devices]
+    columns = [device_label(device) for device in analysis.results]
     causes = _table("Idle by cause, % of idle", columns, cause_rows(analysis))
     return [_table("Devices", columns, device_rows(analysis)), causes]
+
+
+def gap_lines(device: DeviceResult) -> list[str]:
+    """Return the longest gaps in words, three lines each."""
+    lines = []
+    for gap in device.longest[:GAPS_SHOWN]:
+        after, length, step, causes, stack, end = gap_cells(device, gap)
+        of_step = "" if step == "–" else f", step {step}"
+        lines += [f"{length}, {after} into the window{of_step}: {causes}", f"  host in   {stack}", f"  ended by  {end}"]
+    return lines
+
+
+def gap_cells(device: DeviceResult, gap: LongGap, names: int = STACK_SHOWN) -> tuple[str, ...]:
+    """Return a gap's row: after how long in the window, length, step, causes, innermost part of the stack, its end."""
+    causes = ", ".join(f"{c} {share(ns, gap.length_ns)}" for c, ns in gap.cause_ns.items() if ns)
+    stack = " › ".join(shorten(name) for name in gap.stack[-names:])
+    if len(gap.stack) > names:
+        stack = f"… › {stack}"
+    return (
+        milliseconds(gap.start_ns - device.occupancy.window[0]), milliseconds(gap.length_ns),
+        str(gap.step) if gap.step >= 0 else "–", causes, stack or "–", shorten(gap.ended_by, 80) or "–",
+    )  # fmt: skip
 
 
 def _table(title: str, columns: list[str], rows: list[tuple[str, list[str]]]) -> Table:
@@ -111,7 +174,7 @@ def _of_idle(device: DeviceResult, ns: int) -> str:
 
 def device_label(result: DeviceResult) -> str:
     """Return what a device is called in tables."""
-    return f"{result.device.index} {result.device.name}".strip()
+    return f"{result.device.index} {result.device.name}".strip() or "device"
 
 
 def top_host(devices: Sequence[DeviceResult]) -> list[str]:

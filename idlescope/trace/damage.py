@@ -34,6 +34,11 @@ class Damage:
         if count:
             self.lost[kind] = self.lost.get(kind, 0) + count
 
+    def cut(self, what: str, where: str) -> None:
+        """Note that the records end early: nobody knows how many are missing."""
+        self.repaired(what, where)
+        self.truncated = True
+
     def merge(self, other: Damage) -> None:
         """Add what another part of the same file had."""
         for what, (count, first) in other.notes.items():

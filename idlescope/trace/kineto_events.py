@@ -1,30 +1,38 @@
 """Stream the events of a Kineto (torch.profiler) JSON file in typed batches, without holding the file in memory.
 
-The file is read in chunks. A chunk is cut where one object ends and the next begins, and a cut is accepted only if what
-lies before it decodes as a whole list of events, so nested objects and text that looks like JSON cannot mislead it.
-Decoding into structs with only the wanted fields is about ten times faster than into dictionaries.
+The text is cut where one object ends and the next begins, and a cut is accepted only if what lies before it decodes as
+a whole list of events, so nested objects and text that looks like JSON cannot mislead it. Decoding into structs with
+only the wanted fields is about ten times faster than into dictionaries. A stretch that does not decode is repaired
+(kineto_repair.py) or taken apart object by object; what cannot be read is left out and counted.
 """
 
 from __future__ import annotations
 
-import gzip
 import json
 import re
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any
 
 import msgspec
 
 from idlescope.errors import TraceError
+from idlescope.trace import kineto_categories as categories
+from idlescope.trace.damage import KINDS, Damage
+from idlescope.trace.kineto_bytes import Source
+from idlescope.trace.kineto_repair import CLOSED, CUT, Done, object_end, repairs
 
-CHUNK_BYTES = 1 << 18
-CUTS_TRIED = 256  # objects nested in an event's args offer false cuts; more than this in a row is damage
-EVENT_BYTES = 16 << 20  # what does not decode within this is damage, not an event
+CHUNK_BYTES = 1 << 17  # decoded at once: fits a core's cache
+CUTS_TRIED = 64  # objects nested in an event's args offer false cuts, seldom more than a few in a row
+EVENT_BYTES = 16 << 20  # no event is longer than this
+HEAD_BYTES = 256 << 20  # what stands around the events can be large, as sources of kernels are, but not larger
+RESUME_BYTES = 1 << 16  # behind damage, an object longer than this is not taken up again
+LOST_BYTES = 32 << 20  # once this much, and more than half of what was read, is lost: not worth reading on
 _EVENTS_KEY = re.compile(rb'"traceEvents"\s*:\s*\[')
-_CUT = re.compile(rb"\}\s*,\s*(?=\{)")
-_ARRAY_END = re.compile(rb"(?:\}|\[)\s*(?=\])")
+_CATEGORY = re.compile(rb'"cat"\s*:\s*"([^"]{1,60})"')
+_SPACE = re.compile(rb"[\s,]*")
+_OPEN, _CLOSE = b"{]"
+_AT_BYTE = re.compile(r"\(byte (\d+)\)")
 
 
 class Args(msgspec.Struct, gc=False):
@@ -38,6 +46,8 @@ class Args(msgspec.Struct, gc=False):
     step: Any = None
     name: Any = None
     value: Any = None
+    process: Any = None  # written by idlescope: the pid that launched an operation
+    track: Any = None  # written by idlescope: the tid of a slice that overlaps others of its thread
 
 
 class Event(msgspec.Struct, gc=False):
@@ -48,157 +58,302 @@ class Event(msgspec.Struct, gc=False):
     name: Any = None
     pid: Any = None
     tid: Any = None
-    ts: int | float | str | None = 0
+    ts: int | float | str | None = None
     dur: int | float | str | None = 0
     args: Args | None = None
+    id: Any = None  # of a flow
 
 
 class RawEvent(msgspec.Struct, gc=False):
     """The same event with its times undecoded, for times that a float64 cannot hold to the nanosecond."""
 
-    ts: msgspec.Raw = msgspec.Raw(b"0")
+    ts: msgspec.Raw = msgspec.Raw(b"null")
     dur: msgspec.Raw = msgspec.Raw(b"0")
 
 
 _decode = msgspec.json.Decoder(list[Event]).decode
 _decode_raw = msgspec.json.Decoder(list[RawEvent]).decode
+_decode_any = msgspec.json.Decoder().decode
+_Undecodable = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class Batch:
-    """Events that stood together in the file; `raw()` decodes their times again as text."""
+    """Events that stood together in the file, from byte `offset` on (of the text, where the file is packed)."""
 
-    def __init__(self, text: bytes, events: list[Event]) -> None:
+    def __init__(self, text: bytes, events: list[Event], offset: int) -> None:
         self._text = text
         self.events = events
+        self.offset = offset
 
     def raw(self) -> list[RawEvent]:
         """Return the same events, in order, with `ts` and `dur` as the text in the file."""
-        return _decode_raw(self._text)
+        return _decode_raw(b"[" + self._text + b"]")
+
+    def place(self, row: int) -> str:
+        """Return where in the file an event of the batch stands; near it, where text before it was repaired."""
+        at = _between(self._text, 0)
+        for _ in range(row):
+            at = _between(self._text, object_end(self._text, at, len(self._text)))
+        return f"byte {self.offset + at:,}"
 
 
-class KinetoFile:
-    """One pass over a Kineto file: iterate for batches of events, then read `metadata`."""
+class KinetoEvents:
+    """One pass over the events of a file, or of a part of it: iterate for batches, then read `metadata`.
 
-    def __init__(self, path: Path) -> None:
+    A part begins at byte `start`, that of an event, and ends before byte `end`; only a part to the end of the file
+    sees the metadata that stands after the events. What was repaired or lost is counted in `damage`.
+    """
+
+    def __init__(self, path: Path, damage: Damage, start: int = 0, end: int | None = None) -> None:
         self.path = path
         self.metadata: dict[str, Any] = {}
-        self._head = b""
+        self._damage = damage
+        self._source = Source(path, start, end)
+        self._pieces = iter(self._source)
+        self._offset = start  # of the buffer's first byte in the text
+        self._buffer = b""
+        self._head = b'{"traceEvents":[' if start else b""
+        self._list = False  # the file is a bare list of events
+        self._whole = end is None  # to the end of the file
+        self._closed = not self._whole  # the list of events has ended, or does in another part
+        self._lost = 0  # bytes
 
     def __iter__(self) -> Iterator[Batch]:
-        try:
-            with open_maybe_gzip(self.path) as file:
-                yield from self._batches(file)
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise TraceError(
-                f"{self.path} ends or breaks inside its gzip data ({error}): copy the file again, or record it again"
-            ) from error
-        except OSError as error:
-            raise TraceError(f"{self.path} cannot be read: {error.strerror or error}") from error
-
-    def _batches(self, file: IO[bytes]) -> Iterator[Batch]:
-        buffer = self._find_events(file)
+        if not self._head:
+            self._find_events()
         wanted = CHUNK_BYTES
+        while self._fill(wanted):
+            batch = self._next() or self._salvage(final=False)
+            wanted = CHUNK_BYTES if batch is not None else 2 * len(self._buffer)
+            if batch is not None:
+                yield batch
+            if self._closed and self._whole:
+                break
+            if batch is None and wanted > 2 * EVENT_BYTES:
+                raise self._unreadable(f"no event ends in {len(self._buffer):,} bytes from byte {self._offset:,} on")
+        else:
+            if (batch := self._salvage(final=True)) is not None:
+                yield batch
+        self._finish()
+
+    def _fill(self, wanted: int) -> bool:
+        """Read until the buffer holds as many bytes as wanted; return whether it does."""
+        pieces, length = [self._buffer], len(self._buffer)
+        while length < wanted and (piece := next(self._pieces, None)) is not None:
+            pieces.append(piece)
+            length += len(piece)
+        self._buffer = b"".join(pieces)
+        return length >= wanted
+
+    def _find_events(self) -> None:
+        """Keep the head of the file, and leave in the buffer what follows the bracket that opens the events."""
+        wanted, searched = CHUNK_BYTES, 0
         while True:
-            if len(buffer) < wanted:
-                more = file.read(wanted - len(buffer))
-                buffer += more
-                if not more:
-                    break
-            batch, rest = _split(buffer)
-            if batch is None:  # one event larger than the buffer, or the array's end lies inside it
-                if len(buffer) > EVENT_BYTES:
-                    raise self._damaged(_decode_error(buffer))
-                wanted = len(buffer) * 2
-                continue
-            yield batch
-            buffer, wanted = rest, CHUNK_BYTES
-        yield self._last(buffer)
+            more = self._fill(wanted)
+            if not searched:
+                self._buffer = self._buffer.removeprefix(b"\xef\xbb\xbf")
+                start = self._buffer.lstrip()[:1]
+                if start == b"[":
+                    self._list, self._head = True, b'{"traceEvents":['
+                    self._advance(self._buffer.index(b"[") + 1)
+                    return
+                if start != b"{":
+                    raise TraceError(
+                        f"{self.path} is not JSON: it starts with {self._buffer[:12]!r}; give a torch.profiler trace, "
+                        "an Nsight Systems export or a recording"
+                    )
+            if found := _EVENTS_KEY.search(self._buffer, max(0, searched - 64)):
+                self._head = self._buffer[: found.end()]
+                self._advance(found.end())
+                return
+            if not more or len(self._buffer) > HEAD_BYTES:
+                self._no_events()
+            searched, wanted = len(self._buffer), 2 * len(self._buffer)
 
-    def _find_events(self, file: IO[bytes]) -> bytes:
-        """Read up to the events; keep the head of the file, return what follows the opening bracket."""
-        buffer = file.read(CHUNK_BYTES).removeprefix(b"\xef\xbb\xbf")
-        start = buffer.lstrip()[:1]
-        if start == b"[":
-            self._head = b'{"traceEvents":['
-            return buffer.lstrip()[1:]
-        if start != b"{":
-            raise TraceError(f"{self.path} is not JSON: it starts with {buffer[:12]!r}; give a torch.profiler trace")
-        while (found := _EVENTS_KEY.search(buffer)) is None:
-            more = file.read(CHUNK_BYTES)
-            if not more:
-                self._no_events(buffer)
-            buffer += more
-        self._head = buffer[: found.end()]
-        return buffer[found.end() :]
-
-    def _no_events(self, text: bytes) -> None:
+    def _no_events(self) -> None:
+        if self._source.damage:
+            raise self._unreadable(f"no events were found before {self._source.damage}")
         try:
-            json.loads(text)
-        except ValueError as error:
+            document = json.loads(self._buffer)
+        except (ValueError, RecursionError) as error:
             raise TraceError(f"{self.path} is not valid JSON ({error}): is it a torch.profiler trace?") from error
-        raise TraceError(f'{self.path} is JSON but has no "traceEvents": it is not a torch.profiler (Kineto) trace')
+        what = 'no list of events in "traceEvents"' if "traceEvents" in document else 'no "traceEvents"'
+        raise TraceError(f"{self.path} is JSON but has {what}: it is not a torch.profiler (Kineto) trace")
 
-    def _last(self, buffer: bytes) -> Batch:
-        """Decode the events before the array's end, and the metadata around the array."""
-        closing = b"}" if self._head != b'{"traceEvents":[' else b""
-        ends = [m.end() for m in _ARRAY_END.finditer(buffer)]
-        if (opening := buffer.lstrip()[:1]) == b"]":
-            ends.insert(0, buffer.index(b"]"))
-        error: Exception | None = None
-        for end in ends[-CUTS_TRIED:]:
-            batch = _try(buffer[:end])
-            if batch is None:
-                continue
-            tail = buffer[end:] if closing else buffer[end:] + b"}"
-            try:
-                document = json.loads(self._head + tail, strict=False)
-            except ValueError as e:
-                error = e
-                continue
-            del document["traceEvents"]
-            self.metadata = document
-            return batch
-        reason = _decode_error(buffer) if opening else "it ends before its events are closed"
-        raise self._damaged(f"its list of events is never closed, {error or reason}")
+    def _advance(self, used: int) -> None:
+        self._offset += used
+        self._buffer = self._buffer[used:]
 
-    def _damaged(self, reason: str) -> TraceError:
-        return TraceError(
-            f"{self.path} is truncated or damaged: {reason}; record it again, or let the profiler finish writing "
-            "before copying it"
-        )
-
-
-def open_maybe_gzip(path: Path) -> IO[bytes]:
-    """Open a file for reading bytes, through gzip where its first two bytes say so."""
-    with path.open("rb") as file:
-        magic = file.read(2)
-    return cast("IO[bytes]", gzip.open(path, "rb")) if magic == b"\x1f\x8b" else path.open("rb")
-
-
-def _try(text: bytes) -> Batch | None:
-    text = b"[" + text + b"]"
-    try:
-        return Batch(text, _decode(text))
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    def _next(self) -> Batch | None:
+        """Take the whole events of the buffer; None where the list ends in it, or damage lies in it."""
+        text = self._buffer
+        cuts = [m.start() + 1 for m in CUT.finditer(text, max(0, len(text) - CHUNK_BYTES // 8))]
+        cuts = cuts or [m.start() + 1 for m in CUT.finditer(text)]
+        for cut in reversed(cuts[-CUTS_TRIED:]):
+            events, at = _try(text[:cut])
+            if events is not None:
+                return self._batch(text[:cut], events, cut)
+            if at < cut - 1:  # not for want of what follows
+                break
+        else:
+            return None
+        for fixed, done in repairs(text[:cut]):
+            events, _ = _try(fixed)
+            if events is not None:
+                self._note(done)
+                return self._batch(fixed, events, cut)
         return None
 
+    def _batch(self, text: bytes, events: list[Event], used: int) -> Batch:
+        batch = Batch(text, events, self._offset)
+        self._advance(used)
+        if not (self._closed and self._whole):  # what follows is another event, not metadata
+            self._advance(_between(self._buffer, 0))
+        return batch
 
-def _split(buffer: bytes) -> tuple[Batch | None, bytes]:
-    """Decode as many whole events as stand in the buffer; return them and the bytes after them."""
-    cuts = [m.start() + 1 for m in _CUT.finditer(buffer, max(0, len(buffer) - (CHUNK_BYTES >> 3)))]
-    if not cuts:
-        cuts = [m.start() + 1 for m in _CUT.finditer(buffer)]
-    tried = CUTS_TRIED if len(buffer) <= CHUNK_BYTES else CUTS_TRIED >> 4  # a grown buffer is dear to try
-    for cut in reversed(cuts[-tried:]):
-        batch = _try(buffer[:cut])
-        if batch is not None:
-            return batch, buffer[cut:].lstrip()[1:]
-    return None, buffer
+    def _note(self, done: Done, at: int = 0) -> None:
+        for what, count, first in done:
+            self._damage.repaired(what, f"byte {self._offset + at + first:,}", count)
+
+    def _salvage(self, final: bool) -> Batch | None:
+        """Take the buffer apart object by object; leave out what no repair makes an event of.
+
+        Stops where the list of events is closed. Unless `final`, an object that is still open stays in the buffer;
+        None where there is nothing else.
+        """
+        text, at, used, lost_from, closed = self._buffer, 0, 0, -1, False
+        good: list[bytes] = []
+        events: list[Event] = []
+        while True:
+            at = _between(text, at)
+            if at == len(text):
+                break
+            if text[at] == _CLOSE and lost_from < 0:
+                self._closed, closed, used = True, True, at + 1
+                break
+            limit = len(text) if lost_from < 0 else min(len(text), at + RESUME_BYTES)
+            end = object_end(text, at, limit) if text[at] == _OPEN else 0
+            if end < 0 and lost_from < 0 and not final:
+                break  # its end is not read yet
+            event, fixed, done = _one(text[at:end]) if end > 0 else (None, b"", [])
+            if event is not None and (event.ph or lost_from < 0):
+                if lost_from >= 0:
+                    self._lose(text, lost_from, at)
+                    lost_from = -1
+                self._note(done, at)
+                events.append(event)
+                good.append(fixed)
+                at = used = end
+                continue
+            lost_from = at if lost_from < 0 else lost_from
+            following = CUT.search(text, at)
+            if following is None:
+                break
+            at = following.end()
+        if final and not closed:
+            if lost_from >= 0:
+                self._closed |= CLOSED.search(text, lost_from) is not None
+                self._lose(text, lost_from, len(text))
+            used = len(text)
+        elif not used and lost_from >= 0 and len(text) > EVENT_BYTES:
+            used = len(text) - CHUNK_BYTES  # an event may begin in what is kept
+            self._lose(text, lost_from, used)
+        return self._batch(b",".join(good), events, used) if used else None
+
+    def _lose(self, text: bytes, start: int, end: int) -> None:
+        """Count what stands between two places and could not be read, by what it says that it was."""
+        lost = text[start:end]
+        self._lost += len(lost)
+        if self._lost > LOST_BYTES and self._lost > self._offset // 2:
+            raise self._unreadable(f"{self._lost >> 20} MB of its first {self._offset >> 20} MB cannot be read")
+        kinds = [categories.kind(c.decode("utf-8", "replace")) for c in _CATEGORY.findall(lost)] or ["unknown"]
+        for kind in KINDS:
+            what = "records" if kind == "unknown" else kind
+            place = f"byte {self._offset + start:,}"
+            self._damage.dropped(f"{what} that cannot be read were left out", place, kind, kinds.count(kind))
+
+    def _unreadable(self, reason: str) -> TraceError:
+        return TraceError(f"{self.path} is damaged: {reason}; record it again, or copy it again from where it was made")
+
+    def _finish(self) -> None:
+        """Say how the list of events ended, and read the metadata around it."""
+        tail = b"".join((self._buffer, *self._pieces))[:HEAD_BYTES] if self._whole else b""
+        place = f"byte {self._offset:,}"
+        if self._source.damage:
+            self._damage.cut(f"the file is incomplete, {self._source.damage}", place)
+        elif not self._closed:
+            self._damage.cut("the file ends before its list of events is closed", place)
+        bare = self._list or not self._closed or not self._whole
+        around = self._head + b"]" + tail + (b"}" if bare else b"")
+        for text in (around, *(fixed for fixed, _ in repairs(around))):
+            try:
+                document = json.loads(text, strict=False)
+            except (ValueError, RecursionError):
+                continue
+            break
+        else:
+            if tail.strip():
+                self._damage.repaired("metadata behind the events cannot be read and was left out", place)
+            try:
+                document = json.loads(self._head + b"]}", strict=False)
+            except (ValueError, RecursionError):
+                self._damage.repaired("metadata before the events cannot be read and was left out", "byte 0")
+                return
+        document.pop("traceEvents", None)
+        self.metadata = document
 
 
-def _decode_error(buffer: bytes) -> str:
+def event_boundary(text: bytes, offset: int) -> int | None:
+    """Return the byte of the file at which an event starts, given text of it from a byte on; None where none is sure.
+
+    Objects nested in an event look like events, but have no `ph`.
+    """
+    for cut in CUT.finditer(text):
+        end = object_end(text, cut.end(), len(text))
+        if end < 0:
+            return None
+        event, _, done = _one(text[cut.end() : end])
+        if event is not None and event.ph and not done:
+            return offset + cut.end()
+    return None
+
+
+def _between(text: bytes, at: int) -> int:
+    """Return where the next thing stands, past white space and commas."""
+    match = _SPACE.match(text, at)
+    return match.end() if match else at
+
+
+def _try(text: bytes) -> tuple[list[Event] | None, int]:
+    """Return the events of a text without its brackets, or None and the byte at which it is wrong (0: not known)."""
     try:
-        _decode(b"[" + buffer + b"]")
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        return str(error)
-    return "no closing bracket"
+        return _decode(b"[" + text + b"]"), 0
+    except _Undecodable as error:
+        if str(error) == "Input data was truncated":
+            return None, len(text)
+        found = _AT_BYTE.search(str(error))
+        return None, int(found[1]) - 1 if found else 0
+
+
+def _one(text: bytes) -> tuple[Event | None, bytes, Done]:
+    """Return the event in the text of one object, repaired as far as needed; None where it is none."""
+    for fixed, done in ((text, []), *repairs(text)):
+        events, _ = _try(fixed)
+        if events is None:
+            events = _coerced(fixed)
+        if events is not None:
+            return events[0], fixed, done
+    return None, text, []
+
+
+def _coerced(text: bytes) -> list[Event] | None:
+    """Return an event some of whose values are not of the type they should be."""
+    try:
+        fields = _decode_any(text)
+    except _Undecodable:
+        return None
+    event = Event(**{k: fields[k] for k in ("name", "pid", "tid", "ts", "dur") if k in fields})
+    event.ph, event.cat = str(fields.get("ph", "")), str(fields.get("cat", ""))
+    if isinstance(args := fields.get("args"), dict):
+        event.args = Args(**{k: v for k, v in args.items() if k in Args.__struct_fields__})
+    return [event]

@@ -76,6 +76,10 @@ class Table:
         """Return the rows chosen by an index array, a mask or a slice."""
         return type(self)(**{name: getattr(self, name)[rows] for name in self.DTYPES})
 
+    def replace(self: TableT, **columns: ArrayLike) -> TableT:
+        """Return the table with some of its columns replaced."""
+        return type(self)(**{name: columns.get(name, getattr(self, name)) for name in self.DTYPES})
+
     def to_frame(self) -> pd.DataFrame:
         """Return the columns as a pandas DataFrame, names still as indices."""
         import pandas as pd

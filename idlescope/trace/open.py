@@ -3,37 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from idlescope.errors import TraceError
-from idlescope.trace import kineto, recording
+from idlescope.trace import kineto, nsys, nsys_report, ranks, recording
 from idlescope.trace.model import Trace
 
 SQLITE_MAGIC = b"SQLite format 3\x00"
+Progress = Callable[[int], None]
 
 
-def open_trace(path: str | Path, progress: Callable[[int], None] | None = None) -> Trace:
-    """Return the Trace in a file or folder: a Kineto JSON (`.json`, `.json.gz`) or a recording of `idlescope run`.
+def open_trace(path: str | Path, progress: Progress | None = None, *, frames: bool = True) -> Trace:
+    """Return the Trace in a file or folder.
 
-    `progress` is called with the number of events read so far. Raises TraceError, one clear sentence, where there is
-    no such file or it is none of these.
+    A Kineto JSON (`.json`, `.json.gz`), an Nsight Systems export (SQLite or Parquet folder) or report (`.nsys-rep`,
+    exported with `nsys` where it is there), a recording of `idlescope run`, or a folder of such traces, one a rank.
+    `progress` is called with the number of events read so far. Without `frames`, operators and Python frames are left
+    out. Raises TraceError, one clear sentence, where there is no such file or it is none of these.
     """
     path = Path(path)
     if not path.exists():
-        raise TraceError(f"{path} does not exist: give the path of a trace file or of a recording's folder")
-    if path.is_dir():
-        if (path / "meta.json").is_file():
-            return recording.read(path)
-        raise TraceError(f"{path} is a folder without a recording in it (no meta.json): give one trace file")
+        raise TraceError(f"{path} does not exist: give the path of a trace file, of an export or of a folder of them")
+    if not path.is_dir():
+        return _open_file(path, progress, frames)
+    if (path / "meta.json").is_file():
+        return recording.read(path)
+    if nsys.is_parquet_export(path):
+        return nsys.read(path, progress, frames)
+    traces: list[Trace] = []
+    files = ranks.files(path)
+    for file in files:
+        before = sum(int(t.meta.get("events", 0)) for t in traces)
+        counted = partial(_count, progress, before) if progress is not None else None
+        traces.append(open_trace(file, counted, frames=frames))
+    return ranks.merge(path, files, traces)
+
+
+def _count(progress: Progress, before: int, events: int) -> None:
+    progress(before + events)
+
+
+def _open_file(path: Path, progress: Progress | None, frames: bool) -> Trace:
     try:
         with path.open("rb") as file:
-            magic = file.read(len(SQLITE_MAGIC))
+            magic = file.read(64)
     except OSError as error:
         raise TraceError(f"{path} cannot be read: {error.strerror or error}") from error
     if not magic:
         raise TraceError(f"{path} is empty: was the profiler stopped before the trace was written?")
-    if magic == SQLITE_MAGIC:
-        raise TraceError(
-            f"{path} is an SQLite file: Nsight Systems exports are not read yet, give a torch.profiler trace"
-        )
-    return kineto.read(path, progress)
+    if magic.startswith(SQLITE_MAGIC):
+        return nsys.read(path, progress, frames)
+    if nsys_report.is_report(path, magic):
+        return nsys_report.open_report(path, progress, frames)
+    return kineto.read(path, progress, frames)

@@ -1,50 +1,180 @@
-"""What the names of spans mean: which phase of a batching step a range belongs to."""
+"""What the names of spans mean: which engine wrote them, which phase of a step each is, and which calls wait."""
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
+
+from idlescope.errors import ConfigError
+from idlescope.trace.model import Bool, Int32
 
 # Our own engine's phases, in the order of a step (README.md, "The engine's loop").
 ENGINE_PHASES = ("schedule", "prepare", "submit", "retrieve", "update")
+STEP = "step"  # a span around a whole step
+IDLE = "idle"  # the engine had no request
+PHASES = (
+    STEP, "ingest", "schedule", "prepare", "h2d", "forward", "draft", "sample", "d2h", "sync_wait", "postprocess",
+    "detokenize", IDLE, "submit", "retrieve", "update",
+)  # fmt: skip
+# A step begins with the first of these that the engine's spans name.
+STEP_MARKERS = (STEP, "schedule", "ingest", "prepare", "forward")
 
-# transformers' continuous batching has no spans of its own; these are its methods, wrapped as `cb:<method>`
-# (transformers 5.23, generation/continuous_batching).
-TRANSFORMERS_PHASES = (
-    ("schedule_batch", "schedule"),
-    ("prepare_batch_tensors", "prepare"),
-    ("get_model_kwargs", "h2d"),
-    ("compute_batch", "forward"),
-    ("retrieve_device_outputs", "d2h"),
-    ("prepare_batch_update", "sync_wait"),
-    ("update_batch", "postprocess"),
-    ("prepare_next_batch", "schedule"),
-)
+Rules = tuple[tuple[str, str], ...]  # (regular expression searched for in a span's name, phase); the first match counts
 
-_RULES = tuple((re.compile(f"^{p}$"), p) for p in ENGINE_PHASES) + tuple(
-    (re.compile(rf"^cb:{method}$"), phase) for method, phase in TRANSFORMERS_PHASES
-)
+# Span names as the engines write them (read in their sources and in their traces, November 2026). Where names of two
+# engines fit a trace equally well, the earlier engine here is taken.
+ENGINES: Mapping[str, Rules] = {
+    "idlescope": tuple((rf"^(idlescope:)?{phase}$", phase) for phase in ENGINE_PHASES),
+    "transformers": (  # its methods wrapped as `cb:<method>`, since it has no spans of its own
+        ("prepare_next_batch|schedule_batch", "schedule"),
+        ("prepare_batch_tensors", "prepare"),
+        ("get_model_kwargs|transfer_inputs_h2d", "h2d"),
+        ("compute_batch", "forward"),
+        ("retrieve_device_outputs|transfer_outputs_d2h", "d2h"),
+        ("prepare_batch_update", "sync_wait"),
+        ("update_batch", "postprocess"),
+    ),
+    "sglang": (
+        (r"^step\[", "forward"),
+        (r"^scheduler\.recv_requests|^recv_requests$", "ingest"),
+        (r"^scheduler\.process_input_requests", "ingest"),
+        (r"^scheduler\.(get_next_batch_to_run|process_queue)|^get_next_batch_to_run$", "schedule"),
+        (r"^scheduler\.run_batch|^run_batch$", "forward"),
+        (r"^scheduler\.process_batch_result|^process_batch_result$", "postprocess"),
+        (r"^copy_(result|embedding)_to_cpu", "d2h"),
+        (r"^scheduler\.idle", IDLE),
+    ),
+    "vllm": (
+        (r"^execute_(new_\d+_cached_\d+|\d+_context_|context_\d+)", STEP),
+        (r"^schedule: ", "schedule"),
+        (r"^gpu_model_runner: preprocess", "prepare"),
+        (r"^gpu_model_runner: forward", "forward"),
+        (r"^gpu_model_runner: postprocess", "postprocess"),
+        (r"^gpu_model_runner: sample", "sample"),
+        (r"^gpu_model_runner: draft", "draft"),
+        (r"^gpu_model_runner: (bookkeep|ModelRunnerOutput|AsyncGPUModelRunnerOutput|set_async_sampled_token_ids|eplb)",
+         "postprocess"),
+        (r"^llm_engine step: (get_output)", "sync_wait"),
+        (r"^llm_engine step: (process_outputs)", "detokenize"),
+        (r"^llm_engine step: ", "postprocess"),
+    ),
+    "trtllm": (
+        (r"^\[Executor\] _forward_step ", "forward"),
+        (r"^_fetch_(and_activate_)?new_requests", "ingest"),
+        (r"^_schedule$", "schedule"),
+        (r"^_prepare_(tp_)?inputs|^prepare_resources", "prepare"),
+        (r"^_sample_async|^_setup_sampler_step|^sample_async", "sample"),
+        (r"^_update_requests|^update_requests", "sync_wait"),
+        (r"^_update_request_states|^_handle_(responses|canceled_requests|first_token_response)|^_process_previous_batch",
+         "postprocess"),
+        (r"^_enqueue_responses", "detokenize"),
+    ),
+    "lmdeploy": (
+        (r"^schedule_(prefill|running)$", "schedule"),
+        (r"^create_model_inputs|^make_forward_inputs|^make_dummy_input", "prepare"),
+        (r"^inputs_H2D$", "h2d"),
+        (r"^get_logits$", "forward"),
+        (r"^sampling_logits$|^stopping_criteria$", "sample"),
+        (r"^outputs_D2H$", "d2h"),
+        (r"^make_infer_outputs$", "postprocess"),
+    ),
+    "minisgl": (
+        (r"^Layer_|^MHA$|^MLP$|^Embedding$|^LMHead$", "forward"),
+        (r"^Sampler$", "sample"),
+    ),
+}  # fmt: skip
 
 PROFILER_STEP = re.compile(r"^ProfilerStep#(\d+)$")
 
 # Calls in which the host waits for the device (CUDA runtime and driver API, HIP's names alike); the step clock calls
-# its own wait `event.synchronize`.
+# its own wait `event.synchronize`. hipMemcpyWithStream copies and waits for its stream.
 SYNCHRONISING = re.compile(
-    r"^(cuda|hip|cu)(Device|Stream|Event|Ctx)Synchronize|^(cuda|hip)Memcpy(_v\d+)?$|^event\.synchronize$"
+    r"^(cuda|hip|cu)(Device|Stream|Event|Ctx)Synchronize|^(cuda|hip)Memcpy(2D|3D|ToSymbol|FromSymbol)?(_v\d+)?$"
+    r"|^hipMemcpyWithStream|^cuMemcpy(DtoH|HtoD|DtoD)?(_v\d+)?$|^event\.synchronize$"
 )
+GRAPH_LAUNCH = re.compile(r"GraphLaunch")
+LAUNCH = re.compile(r"LaunchKernel|LaunchCooperativeKernel|GraphLaunch|^(cuda|hip|cu)Mem(cpy|set)|^launch\.")
+CAPTURE = re.compile(r"(StreamBeginCapture|StreamEndCapture|GraphInstantiate)")
 
 
-def phase_of(names: Sequence[str]) -> tuple[NDArray[np.int32], tuple[str, ...]]:
-    """Return for each name the index of its phase in the second value, -1 where it is no phase known to idlescope."""
-    phases = tuple(dict.fromkeys(phase for _, phase in _RULES))
-    code = {phase: i for i, phase in enumerate(phases)}
-    found = [next((code[phase] for rule, phase in _RULES if rule.search(name)), -1) for name in names]
-    return np.array(found, np.int32), phases
+@dataclass(frozen=True)
+class Phases:
+    """What the span names of one trace mean."""
+
+    engine: str  # "" where no known engine's names are in it
+    phase: Int32  # for each name of the trace, index into `labels`; -1: no phase
+    labels: tuple[str, ...]
+
+    def named(self, phase: str) -> Bool:
+        """Return for each name of the trace whether it is of a phase."""
+        return np.asarray(self.phase == (self.labels.index(phase) if phase in self.labels else -2), np.bool_)
 
 
-def synchronising(names: Sequence[str]) -> NDArray[np.bool_]:
+def recognise(names: Sequence[str], used: Iterable[int], more: Mapping[str, Rules] | None = None) -> Phases:
+    """Return the phases of the engine whose rules most of the given names match.
+
+    `used` are the indices of names that annotations have; `more` are engines by name whose rules come before the
+    built-in ones.
+    """
+    candidates = [*(more or {}).items(), *((k, v) for k, v in ENGINES.items() if k not in (more or {}))]
+    spans = sorted(set(used))
+    best: tuple[int, str, Rules] = (0, "", ())
+    for engine, rules in candidates:
+        compiled = [re.compile(rule) for rule, _ in rules]
+        matched = {next((r for r, rule in enumerate(compiled) if rule.search(names[i])), -1) for i in spans} - {-1}
+        if len(matched) > best[0]:
+            best = (len(matched), engine, rules)
+    _, engine, rules = best
+    labels = tuple(dict.fromkeys(phase for _, phase in rules))
+    compiled = [re.compile(rule) for rule, _ in rules]
+    phase = np.full(len(names), -1, np.int32)
+    for i in spans:
+        found = next((r for r, rule in enumerate(compiled) if rule.search(names[i])), -1)
+        if found >= 0:
+            phase[i] = labels.index(rules[found][1])
+    return Phases(engine, phase, labels)
+
+
+def load(path: Path) -> dict[str, Rules]:
+    """Return the engines in a phases file: JSON `{"engine": [["regular expression", "phase"], …]}`.
+
+    Raises ConfigError, one sentence, where it is no such file.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"--phases {path} cannot be read: {error}") from error
+    engines: dict[str, Rules] = {}
+    for engine, rules in document.items() if isinstance(document, dict) else ():
+        if engine.startswith("_"):  # a comment
+            continue
+        for rule in rules if isinstance(rules, list) else [rules]:
+            if not (isinstance(rule, list) and len(rule) == 2 and all(isinstance(part, str) for part in rule)):
+                raise ConfigError(
+                    f'--phases {path}, engine {engine!r}: {rule!r} is not ["regular expression", "phase"]'
+                )
+            try:
+                re.compile(rule[0])
+            except re.error as error:
+                raise ConfigError(
+                    f"--phases {path}, engine {engine!r}: {rule[0]!r} is no regular expression ({error})"
+                ) from error
+        engines[engine] = tuple((rule, phase) for rule, phase in rules)
+    if not engines:
+        raise ConfigError(f'--phases {path} names no engine: give {{"engine": [["regular expression", "phase"], …]}}')
+    return engines
+
+
+def matching(pattern: re.Pattern[str], names: Sequence[str]) -> Bool:
+    """Return for each name whether a pattern is found in it."""
+    return np.array([pattern.search(name) is not None for name in names], np.bool_)
+
+
+def synchronising(names: Sequence[str]) -> Bool:
     """Return for each name of an API call whether the host waits for the device in it."""
-    return np.array([SYNCHRONISING.search(name) is not None for name in names], np.bool_)
+    return matching(SYNCHRONISING, names)

@@ -1,0 +1,109 @@
+"""A folder of traces is a set of ranks: one Trace of all their devices, each with its own process."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from idlescope.errors import TraceError
+from idlescope.trace.damage import KINDS
+from idlescope.trace.model import Calls, Device, Operations, Ranges, Samples, Table, Thread, Trace
+from idlescope.trace.nsys import is_parquet_export
+from idlescope.trace.strings import Interner
+
+SUFFIXES = (".json", ".json.gz", ".sqlite", ".nsys-rep")
+_Table = TypeVar("_Table", bound=Table)
+
+
+def files(folder: Path) -> list[Path]:
+    """Return the traces in a folder, by name. Raises TraceError where there are none."""
+    found = [
+        path for path in sorted(folder.iterdir())
+        if (path.is_file() and path.name.endswith(SUFFIXES))
+        or (path.is_dir() and ((path / "meta.json").is_file() or is_parquet_export(path)))
+    ]  # fmt: skip
+    # an export beside its report is the same trace twice
+    exported = {path.stem for path in found if path.suffix == ".sqlite"}
+    found = [path for path in found if not (path.suffix == ".nsys-rep" and path.stem in exported)]
+    if not found:
+        raise TraceError(
+            f"{folder} holds no traces: give a recording (a folder with meta.json), an Nsight Parquet export, or a "
+            f"folder of files that end in {', '.join(SUFFIXES)}"
+        )
+    return found
+
+
+def merge(folder: Path, paths: Sequence[Path], traces: Sequence[Trace]) -> Trace:
+    """Return one Trace of several ranks'.
+
+    Processes are called by the rank where the trace states it, else by the file. Times are brought onto one clock
+    where every trace states its base in epoch time; otherwise each rank keeps its own, which no figure depends on.
+    """
+    if len(traces) == 1:
+        return replace(traces[0], meta={**traces[0].meta, "path": str(folder)})
+    names: Interner[str] = Interner()
+    streams: Interner[str] = Interner()
+    parts: dict[type[Table], list[Table]] = {Operations: [], Calls: [], Ranges: [], Samples: []}
+    devices: list[Device] = []
+    threads: list[Thread] = []
+    shifts = _shifts(traces)
+    meta: dict[str, Any] = {"format": _formats(traces), "path": str(folder), "warnings": [], "lost": {}, "dropped": []}
+    processes = 0
+    for path, trace, shift in zip(paths, traces, shifts, strict=True):
+        codes = {
+            "name": names.codes(trace.names),
+            "stream": streams.codes(trace.streams),
+            "thread": np.arange(len(trace.threads), dtype=np.int32) + len(threads),
+            "device": np.arange(len(trace.devices), dtype=np.int32) + len(devices),
+        }
+        for table in (trace.operations, trace.calls, trace.ranges, trace.samples):
+            columns = {c: codes[c][getattr(table, c)] for c in table.DTYPES if c in codes and len(table)}
+            times = {c: getattr(table, c) + shift for c in ("start", "end", "time") if c in table.DTYPES}
+            parts[type(table)].append(table.replace(**columns, **times))
+        label = _label(path, trace)
+        several = len({d.process for d in trace.devices}) > 1
+        devices += [
+            replace(d, process=d.process + processes, process_name=f"{label}: {d.process_name}" if several else label)
+            for d in trace.devices
+        ]
+        threads += [replace(t, process=t.process + processes) for t in trace.threads]
+        processes += 1 + max((*(d.process for d in trace.devices), *(t.process for t in trace.threads)), default=0)
+        meta["events"] = meta.get("events", 0) + int(trace.meta.get("events", 0))
+        meta["warnings"] += [f"{path.name}: {w}" for w in trace.meta.get("warnings", ())]
+        meta["dropped"] += trace.meta.get("dropped", ())
+        for kind in KINDS:
+            if count := trace.meta.get("lost", {}).get(kind):
+                meta["lost"][kind] = meta["lost"].get(kind, 0) + count
+        if trace.meta.get("truncated"):
+            meta["truncated"] = True
+    return Trace(
+        operations=_join(Operations, parts), calls=_join(Calls, parts), ranges=_join(Ranges, parts),
+        samples=_join(Samples, parts), names=names.values(), devices=tuple(devices), streams=streams.values(),
+        threads=tuple(threads), meta={k: v for k, v in meta.items() if v not in ([], {})},
+    )  # fmt: skip
+
+
+def _join(kind: type[_Table], parts: dict[type[Table], list[Table]]) -> _Table:
+    return kind(**{c: np.concatenate([getattr(t, c) for t in parts[kind]]) for c in kind.DTYPES})
+
+
+def _shifts(traces: Sequence[Trace]) -> list[int]:
+    """Return what to add to each trace's times, ns, so that they share the clock of the first."""
+    bases = [t.meta.get("baseTimeNanoseconds", t.meta.get("session_start_epoch_ns")) for t in traces]
+    if not all(isinstance(base, int) for base in bases):
+        return [0] * len(traces)
+    return [int(base) - int(bases[0]) for base in bases]  # type: ignore[arg-type]
+
+
+def _label(path: Path, trace: Trace) -> str:
+    distributed = trace.meta.get("distributedInfo")
+    rank = distributed.get("rank") if isinstance(distributed, dict) else None
+    return f"rank {rank}" if isinstance(rank, int) else path.name
+
+
+def _formats(traces: Sequence[Trace]) -> str:
+    return ", ".join(dict.fromkeys(str(t.meta.get("format", "memory")) for t in traces))
