@@ -21,6 +21,8 @@ MIN_LINKED_PCT = 90.0  # below this share of operations with a known launch the 
 WAKE_UP_NS = 1_000_000
 MAX_BLOCKED_PCT = 10.0  # of idle: the host waiting, for longer than a wake-up, for a device that has nothing to do
 MAX_LOST_PCT = 5.0  # of launches with no operation under them
+IN_FLIGHT_STEPS = 1.25  # of work that can be on the device when an asynchronous loop's recording begins
+ENOUGH_STEPS = 4  # to tell what a usual one is
 CLIPPED = 0.5  # a first or last step with less than this share of the usual operations is cut off
 
 
@@ -29,7 +31,8 @@ class Coverage:
     """What is missing from one device's records."""
 
     linked_pct: float  # operations with a known launch call
-    launched_before_recording: int  # operations without one that started before any recorded launch
+    launched_before_recording: int  # operations without one that come before any with one in their stream
+    in_flight_at_start: int  # the same where they are no more than a step: asynchronous work that began before
     operations_before_launch: int  # started before their launch call did: dropped or corrupted records
     zero_duration_operations: int
     graph_mode: str  # "none", "node-level" (each kernel) or "graph-level" (one record a launch)
@@ -62,13 +65,14 @@ def measure(
     launch = matching(LAUNCH, names)[calls.name] & mine & (calls.correlation != 0)
     ran = np.isin(calls.correlation, trace.operations.correlation)
     early = operations.start[linked] < calls.start[launches[linked]]
-    first = int(calls.start[launch].min()) if launch.any() else np.iinfo(np.int64).max
     levels = operations.kind == OperationKind.GRAPH
     under = graph[launches[linked]].any() if len(calls) else False
     clipped = _clipped(steps)
+    before = _before_recording(operations, linked)
     return Coverage(
         linked_pct=100.0 * float(linked.mean()),
-        launched_before_recording=int((~linked & (operations.start < first)).sum()) if launch.any() else 0,
+        launched_before_recording=before,
+        in_flight_at_start=before if before <= IN_FLIGHT_STEPS * _usual(steps) else 0,
         operations_before_launch=int(early.sum()),
         zero_duration_operations=int((operations.end <= operations.start).sum()),
         graph_mode="graph-level" if levels.any() else "node-level" if under else "none",
@@ -86,12 +90,30 @@ def measure(
     )
 
 
+def _before_recording(operations: Operations, linked: Bool) -> int:
+    """Return how many operations were launched before the recording began.
+
+    A stream runs its work in the order of launches: what comes before the first operation with a recorded launch was
+    launched before it.
+    """
+    if not linked.any():
+        return 0
+    first = np.full(int(operations.stream.max()) + 1, np.iinfo(np.int64).max)
+    np.minimum.at(first, operations.stream[linked], operations.start[linked])
+    # a stream without any recorded launch tells nothing
+    known = first[operations.stream] < np.iinfo(np.int64).max
+    return int((~linked & known & (operations.start < first[operations.stream])).sum())
+
+
 def _clipped(steps: Steps) -> tuple[bool, bool]:
     """Return whether the first and the last step hold far fewer operations than the others do."""
-    if len(steps) < 4:
-        return False, False
-    usual = CLIPPED * float(np.median(steps.operations[1:-1]))
-    return bool(steps.operations[0] < usual), bool(steps.operations[-1] < usual)
+    least = CLIPPED * _usual(steps)
+    return bool(least and steps.operations[0] < least), bool(least and steps.operations[-1] < least)
+
+
+def _usual(steps: Steps) -> float:
+    """Return how many operations a step has as a rule; 0 where there are too few steps to tell."""
+    return float(np.median(steps.operations[1:-1])) if len(steps) >= ENOUGH_STEPS else 0.0
 
 
 def _captured(trace: Trace, launch: Bool) -> int:
@@ -151,7 +173,7 @@ def refusal(coverage: Coverage, occupancy: Occupancy, operations: int) -> str | 
             "them: the device's records were dropped. Record fewer steps, or with nsys --cuda-graph-trace=node.",
         ),
         (
-            c.linked_pct < MIN_LINKED_PCT,
+            c.linked_pct < MIN_LINKED_PCT * (1 - c.in_flight_at_start / operations),
             f"Only {c.linked_pct:.1f} % of the device's operations have a known launch (at least "
             f"{MIN_LINKED_PCT:.0f} % are needed): start the profiler before the work and record the CUDA API calls.",
         ),

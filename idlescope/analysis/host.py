@@ -76,7 +76,11 @@ def _layers(trace: Trace, thread: int, waits: Bool, phases: Phases) -> Iterator[
     def named(rows: Bool, labels: tuple[str, ...]) -> Layer:
         return Layer(ranges.start[rows], ranges.end[rows], ranges.name[rows].astype(np.int64), labels)
 
-    yield plain(ranges.kind == RangeKind.OVERHEAD, PROFILER)  # written beside the threads, not within one
+    # a profiler writes its own work beside the threads, not within one: under a process that makes no calls, if any
+    process = np.array([t.process for t in trace.threads], np.int64)
+    foreign = np.setdiff1d(process[np.unique(calls.thread)], process[thread])
+    overhead = (ranges.kind == RangeKind.OVERHEAD) & ~np.isin(process, foreign)[ranges.thread]
+    yield plain(overhead, PROFILER)
     blocked = (calls.thread == thread) & waits
     yield Layer(calls.start[blocked], calls.end[blocked], calls.name[blocked].astype(np.int64),
                 tuple(CALL_PREFIX + n for n in names))  # fmt: skip
@@ -87,7 +91,8 @@ def _layers(trace: Trace, thread: int, waits: Bool, phases: Phases) -> Iterator[
     phase = annotated & (phases.phase[ranges.name] >= 0) & ~phases.named(STEP)[ranges.name] & ~no_demand
     yield named(phase, tuple(phase_label(phases, i, n) for i, n in enumerate(names)))
     other = mine & ~phase & ~no_demand & (ranges.kind <= RangeKind.FRAME)
-    yield named(other, tuple(phase_label(phases, i, n) for i, n in enumerate(names)))
+    whole = phases.named(STEP)
+    yield named(other, tuple(phase_label(phases, i, n) if whole[i] else range_label(n) for i, n in enumerate(names)))
     yield plain(no_demand | (mine & (ranges.kind == RangeKind.NO_DEMAND)), NO_DEMAND)
 
 

@@ -14,11 +14,13 @@ import numpy as np
 
 from idlescope.analysis import intervals
 from idlescope.analysis.causes import Gaps
+from idlescope.analysis.idle import is_compute
 from idlescope.analysis.intervals import Intervals
 from idlescope.trace.model import Bool, Int64, Operations, RangeKind, Ranges, Trace
 from idlescope.trace.phases import GRAPH_LAUNCH, LAUNCH, PROFILER_STEP, STEP_MARKERS, Phases, matching
 
 ENOUGH = 3  # launches or waits that make a rhythm
+PREPARATION = 0.05  # of a step's time on the device may be launched before the step itself counts as launched
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Steps:
     idle: Int64  # gaps ended by an operation of the step: the idle time that it exposed
     early: Bool  # launched before the previous step ended on the device: real asynchrony; False for the first
     operations: Int64  # how many ran for it
-    launched: Int64  # start of its first launch call; the largest int64 where none is known
+    launched: Int64  # start of its first launch call that matters; the largest int64 where none is known
     done: Int64  # end of its last operation on the device; the smallest int64 where there is none
 
     def __len__(self) -> int:
@@ -115,7 +117,7 @@ def _by_calls(trace: Trace, launches: Int64, waits: Bool) -> tuple[str, Ranges]:
     # the last wait between two launches, if any
     at = np.searchsorted(ends, starts, "right") - 1
     waited = (at >= 0) & (np.concatenate(([-1], at[:-1])) < at)
-    waited[0] = False
+    waited[:1] = False  # a wait before the first launch ends no step
     if graphs.size >= ENOUGH:
         # launches with no wait between them are of one step, unless there are no waits at all
         cuts = ends[at[waited]] if waited.sum() + 1 >= ENOUGH else calls.end[graphs[:-1]]
@@ -170,13 +172,32 @@ def measure(
     np.add.at(idle, op_row[gaps.operation[ended]], gaps.length[ended])
 
     linked = known & (launches >= 0)
-    issued = np.full(n, np.iinfo(np.int64).max)
-    np.minimum.at(issued, op_row[linked], trace.calls.start[launches[linked]])
+    issued = _launched(operations.take(linked), op_row[linked], trace.calls.start[launches[linked]], n)
     done = np.full(n, np.iinfo(np.int64).min)
     np.maximum.at(done, op_row[known], operations.end[known])
     early = np.concatenate(([False], issued[1:] < done[:-1]))[:n]
     count = np.bincount(op_row[known], minlength=n).astype(np.int64)
     return Steps(division.found, number, start, end, busy, device, idle, early, count, issued, done)
+
+
+def _launched(operations: Operations, row: Int64, issued: Int64, n: int) -> Int64:
+    """Return when each of n steps was launched: when, in the order of launches, a share of its kernels' time had been.
+
+    The first few may be preparation, such as the check of a flag, and do not say that the forward pass was launched.
+    """
+    compute = is_compute(operations)
+    has = np.zeros(n, np.bool_)
+    has[row[compute]] = True
+    used = np.flatnonzero(compute | ~has[row])  # a step without kernels goes by its copies
+    used = used[np.lexsort((issued[used], row[used]))]
+    row, issued, length = row[used], issued[used], (operations.end - operations.start)[used]
+    total = np.bincount(row, length, n)
+    before = np.cumsum(total) - total
+    so_far = np.cumsum(length) - before[row]
+    matters = so_far >= PREPARATION * total[row]
+    launched = np.full(n, np.iinfo(np.int64).max)
+    np.minimum.at(launched, row[matters], issued[matters])
+    return launched
 
 
 def blocked(trace: Trace, host: Ranges, waits: Bool) -> tuple[Int64, Int64]:

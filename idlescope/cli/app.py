@@ -80,15 +80,61 @@ def run(
 
 @app.command()
 def analyze(
-    trace: Annotated[Path, typer.Argument(help="A torch.profiler trace (.json, .json.gz) or a recording's folder.")],
+    trace: Annotated[
+        Path,
+        typer.Argument(
+            help="A torch.profiler trace (.json, .json.gz), an Nsight Systems export (SQLite or Parquet folder) or "
+            "report, a recording's folder, or a folder of traces, one a rank.",
+        ),
+    ],
+    window: Annotated[
+        str, typer.Option(help="first-last, range:NAME, steps:A-B or time:A-B (time:200ms-350ms).")
+    ] = "first-last",
+    device: Annotated[Optional[list[int]], typer.Option(help="Only this device; may be given again.")] = None,  # noqa: UP045
+    process: Annotated[str | None, typer.Option(help="Only processes whose pid, rank or file has this in it.")] = None,
+    min_gap: Annotated[Optional[str], typer.Option(help="Count shorter gaps, but do not list them: 10us.")] = None,  # noqa: UP045
+    phases: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help='Span names of more engines: JSON {"engine": [["regular expression", "phase"]]}.'),
+    ] = None,
+    frames: Annotated[
+        bool, typer.Option("--frames/--no-frames", help="Read operators and Python frames, for what the host was in.")
+    ] = True,
     out: Out = None,
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
     """Say how idle each GPU of a trace was, and why.
 
-    Reads torch.profiler (Kineto) traces and idlescope's own recordings; the trace is never changed.
+    Reads what torch.profiler, Nsight Systems and idlescope write; the trace is never changed.
     """
-    from idlescope.cli.analyze import analyze_command
+    from idlescope.cli.analyze import Choices, analyze_command
 
-    analyze_command(trace, out, force, as_json)
+    choices = Choices(window, tuple(device or ()), process, min_gap, phases, frames)
+    analyze_command(trace, choices, out, force, as_json)
+
+
+@app.command()
+def convert(
+    source: Annotated[Path, typer.Argument(help="A trace that `analyze` reads.")],
+    target: Annotated[
+        Path, typer.Argument(help="FILE.json[.gz] for Perfetto, FILE.sqlite for Nsight, FOLDER for Parquet.")
+    ],
+    force: Force = False,
+) -> None:
+    """Convert a trace between Nsight, Kineto/Perfetto JSON and Parquet."""
+    from idlescope.cli.convert import convert_command
+
+    convert_command(source, target, force)
+
+
+@app.command()
+def scrub(
+    source: Annotated[Path, typer.Argument(help="A trace or export to be shared.")],
+    target: Annotated[Path, typer.Argument(help="The copy to write, of the same format.")],
+    force: Force = False,
+) -> None:
+    """Copy a trace without environment, command lines, host names and process lists; its figures stay the same."""
+    from idlescope.cli.scrub import scrub_command
+
+    scrub_command(source, target, force)

@@ -75,13 +75,17 @@ def read(path: Path, progress: Callable[[int], None] | None = None, frames: bool
     meta |= {key: metadata[key] for key in KEPT_METADATA if key in metadata} | damage.to_meta()
     if dropped := _dropped(metadata):
         meta["dropped"] = dropped
+    if shift and isinstance(base := meta.get("baseTimeNanoseconds"), int):
+        meta["baseTimeNanoseconds"] = base - shift
+    called = meta.pop("process_names", None)
+    labels = dict(called) if isinstance(called, dict) else {}
     return Trace(
         operations=_shifted(operations.replace(device=origin.device_of[operations.device]), shift),
         calls=_shifted(calls, shift),
         ranges=_shifted(ranges, shift),
         samples=samples.replace(time=samples.time + shift),
         names=names.values(),
-        devices=_devices(origin, metadata),
+        devices=_devices(origin, metadata, labels),
         streams=streams.values(),
         threads=tuple(
             Thread(int(p), thread_names.get(t) or f"{t[0]}:{t[1]}")
@@ -121,24 +125,23 @@ def _once(operations: Operations, blocks: list[tuple[int, int]], damage: Damage)
     return np.setdiff1d(np.arange(len(o)), again)
 
 
-def _devices(origin: Origin, metadata: dict[str, Any]) -> tuple[Device, ...]:
+def _devices(origin: Origin, metadata: dict[str, Any], labels: dict[str, str]) -> tuple[Device, ...]:
     properties = metadata.get("deviceProperties")
     if isinstance(properties, str):  # some tools write the list as text
         try:
             properties = json.loads(properties.replace("'", '"'))
         except ValueError:
             properties = None
-    known = {str(p.get("id")): p for p in properties or () if isinstance(p, dict)} if properties else {}
-    return tuple(
-        Device(
-            process,
-            index,
-            str(known.get(str(index), {}).get("name", "")),
-            origin.process_names[process],
-            str(known.get(str(index), {}).get("uuid", "")),
-        )
-        for process, index in origin.devices
-    )
+    entries = [p for p in properties if isinstance(p, dict)] if isinstance(properties, list) else []
+    # idlescope's own files of several processes say whose device an entry is
+    known = {(str(p.get("process", "")), str(p.get("id"))): p for p in entries}
+    devices = []
+    for process, index in origin.devices:
+        pid = origin.process_names[process]
+        entry = known.get((pid, str(index))) or known.get(("", str(index)), {})
+        name, uuid = str(entry.get("name", "")), str(entry.get("uuid", ""))
+        devices.append(Device(process, index, name, str(labels.get(pid, pid)), uuid))
+    return tuple(devices)
 
 
 def _dropped(metadata: dict[str, Any]) -> list[str]:

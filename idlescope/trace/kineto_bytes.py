@@ -48,9 +48,13 @@ class Source:
             read += len(data)
             rest = data
             while rest:
+                before = unpack.copy()
                 try:
                     piece = unpack.decompress(rest, PIECE_BYTES)
                 except zlib.error as error:
+                    for piece in _until_it_breaks(before, rest):
+                        written += len(piece)
+                        yield piece
                     self.damage = f"its gzip data breaks after {written:,} bytes of text ({error})"
                     return
                 within = True
@@ -70,3 +74,13 @@ class Source:
             if piece := unpack.flush():
                 yield piece
             self.damage = f"its gzip data ends early, after {written + len(piece):,} bytes of text"
+
+
+def _until_it_breaks(unpack: zlib._Decompress, data: bytes) -> Iterator[bytes]:
+    """Yield what can be unpacked of data that is known to break, bit by bit."""
+    try:
+        while data and (piece := unpack.decompress(data, 64)):
+            yield piece
+            data = unpack.unconsumed_tail
+    except zlib.error:
+        return

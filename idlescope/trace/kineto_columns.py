@@ -28,7 +28,15 @@ ZERO_BELOW_NS = HOUR_NS  # among records of around this time or less, a time of 
 ENOUGH = 16  # records to tell what is typical from
 _INT64 = range(-(2**63), 2**63)
 _NO_ARGS = Args()
-_SKIP, _OPERATION, _CALL, _RANGE, _OTHER = range(5)
+
+_CATEGORIES = (*categories.OPERATIONS, *sorted(categories.CALLS), *categories.RANGES)
+_NO_CATEGORY, _SKIPPED = len(_CATEGORIES), len(_CATEGORIES) + 1
+_NO_GROUP, _OPERATION, _CALL, _RANGE = range(4)
+_GROUP = np.array(
+    [_OPERATION] * len(categories.OPERATIONS) + [_CALL] * len(categories.CALLS) + [_RANGE] * len(categories.RANGES)
+    + [_NO_GROUP] * 2, np.uint8,
+)  # fmt: skip
+_KIND = np.array([(categories.OPERATIONS | categories.RANGES).get(c, 0) for c in _CATEGORIES] + [0, 0], np.uint8)
 
 Track = tuple[str, str]  # pid and tid as text: tools write them as numbers or as names
 
@@ -73,27 +81,25 @@ class Builder:
     )
 
     def __post_init__(self) -> None:
-        self._sort: dict[Any, int] = {None: _OTHER}
-        self._sort |= dict.fromkeys(categories.OPERATIONS, _OPERATION) | dict.fromkeys(categories.CALLS, _CALL)
-        self._sort |= {c: _RANGE for c in categories.RANGES if self.frames or c not in categories.DETAIL}
+        self._category: dict[Any, int] = {None: _NO_CATEGORY}
+        for code, category in enumerate(_CATEGORIES):
+            if self.frames or category not in categories.DETAIL:
+                self._category[category] = code
         self._around = 0  # a time that is typical of what was read last, ns
         self._name = _Codes(self.names, str)
         self._thread = _Codes(self.threads, lambda key: (str(key[0]), str(key[1])))
 
     def add(self, batch: Batch) -> None:
         """Add the events of one batch."""
-        events, sort = batch.events, self._sort
+        events, category = batch.events, self._category
         self.events += len(events)
-        kinds = np.array([sort.get(e.cat, _SKIP) for e in events], np.int8)
-        for kind, add in (
-            (_RANGE, self._add_ranges), (_CALL, self._add_calls), (_OPERATION, self._add_operations),
-            (_OTHER, self._add_others),
-        ):  # fmt: skip
-            rows = np.flatnonzero(kinds == kind).tolist()
-            if kind != _OTHER:
-                rows = [i for i in rows if events[i].ph == "X"]
+        codes = np.array([category.get(e.cat, _SKIPPED) for e in events], np.uint8)
+        groups = _GROUP[codes]
+        for group, add in ((_RANGE, self._add_ranges), (_CALL, self._add_calls), (_OPERATION, self._add_operations)):
+            rows = [i for i in np.flatnonzero(groups == group).tolist() if events[i].ph == "X"]
             if rows:
-                add(batch, rows)
+                add(batch, rows, codes)
+        self._add_others(batch, np.flatnonzero(codes == _NO_CATEGORY).tolist())
 
     def part(self, metadata: dict[str, Any]) -> Part:
         """Return all that was added."""
@@ -102,19 +108,29 @@ class Builder:
             self.thread_names, metadata, self.damage, self.events, self.operation_blocks,
         )  # fmt: skip
 
-    def _times(self, batch: Batch, rows: list[int], kind: str) -> tuple[list[Event], Int64, Int64]:
-        """Return the events of a kind whose times can be read, with their starts and ends in ns."""
+    def _times(
+        self, batch: Batch, rows: list[int], codes: NDArray[np.uint8], kind: str
+    ) -> tuple[list[Event], Int64, Int64, NDArray[np.uint8]]:
+        """Return the events of a kind whose times can be read, with their starts and ends in ns, and kinds."""
         events = [batch.events[i] for i in rows]
         start, known = exact_ns([e.ts for e in events], lambda: _raw(batch, rows, "ts"))
         length, timed = exact_ns([e.dur for e in events], lambda: _raw(batch, rows, "dur"))
         good = self._check(batch, rows, kind, start, length, known & timed)
+        kinds = _KIND[codes[rows]]
         if good.all():
-            return events, start, start + length
+            return events, start, start + length, kinds
         keep = np.flatnonzero(good)
-        return [events[i] for i in keep.tolist()], start[keep], start[keep] + length[keep]
+        return [events[i] for i in keep.tolist()], start[keep], start[keep] + length[keep], kinds[keep]
 
     def _check(self, batch: Batch, rows: list[int], kind: str, start: Int64, length: Int64, known: Bool) -> Bool:
         """Return which times can be true; count the others."""
+        low, high = int(start.min()), int(start.max())
+        if (
+            known.all() and length.min() >= 0 and length.max() <= LONGEST_NS[kind] and self._around - FAR_NS <= low
+            and high <= self._around + FAR_NS and (low > 0 or high < ZERO_BELOW_NS)
+        ):  # fmt: skip
+            self._around = int(start[start.size // 2])
+            return known
         if known.sum() >= ENOUGH or (not self._around and known.any()):
             self._around = int(np.median(start[known]))
         far = np.abs(start - self._around)
@@ -134,9 +150,8 @@ class Builder:
                 good[bad] = False
         return good
 
-    def _add_ranges(self, batch: Batch, rows: list[int]) -> None:
-        events, start, end = self._times(batch, rows, "ranges")
-        kind = np.array([categories.RANGES[e.cat or ""] for e in events], np.uint8)
+    def _add_ranges(self, batch: Batch, rows: list[int], codes: NDArray[np.uint8]) -> None:
+        events, start, end, kind = self._times(batch, rows, codes, "ranges")
         step = np.full(len(events), -1, np.int32)
         if self.own:
             step[:] = [self._int(batch, (e.args or _NO_ARGS).step, -1) for e in events]
@@ -145,16 +160,16 @@ class Builder:
             Ranges.of(start=start, end=end, thread=thread, name=self._names(events), kind=kind, step=step)
         )
 
-    def _add_calls(self, batch: Batch, rows: list[int]) -> None:
-        events, start, end = self._times(batch, rows, "calls")
+    def _add_calls(self, batch: Batch, rows: list[int], codes: NDArray[np.uint8]) -> None:
+        events, start, end, _ = self._times(batch, rows, codes, "calls")
         correlation = self._ints(batch, [(e.args or _NO_ARGS).correlation for e in events])
         thread = self._threads(events)
         self.tables[Calls].append(
             Calls.of(start=start, end=end, thread=thread, name=self._names(events), correlation=correlation)
         )
 
-    def _add_operations(self, batch: Batch, rows: list[int]) -> None:
-        events, start, end = self._times(batch, rows, "operations")
+    def _add_operations(self, batch: Batch, rows: list[int], codes: NDArray[np.uint8]) -> None:
+        events, start, end, kind = self._times(batch, rows, codes, "operations")
         self.operation_blocks.append((len(events), batch.offset))
         args = [e.args or _NO_ARGS for e in events]
         pairs = list(zip(events, args, strict=True))
@@ -166,7 +181,7 @@ class Builder:
             Operations.of(
                 start=start,
                 end=end,
-                kind=[categories.OPERATIONS[e.cat or ""] for e in events],
+                kind=kind,
                 device=self.gpus.codes(gpus),
                 stream=self.streams.codes(str(e.tid if a.stream is None else a.stream) for e, a in pairs),
                 name=self._names(events),

@@ -31,6 +31,7 @@ LOST_BYTES = 32 << 20  # once this much, and more than half of what was read, is
 _EVENTS_KEY = re.compile(rb'"traceEvents"\s*:\s*\[')
 _CATEGORY = re.compile(rb'"cat"\s*:\s*"([^"]{1,60})"')
 _SPACE = re.compile(rb"[\s,]*")
+_SEPARATOR = re.compile(rb"\s*,?\s*")
 _OPEN, _CLOSE = b"{]"
 _AT_BYTE = re.compile(r"\(byte (\d+)\)")
 
@@ -78,22 +79,25 @@ _Undecodable = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class Batch:
-    """Events that stood together in the file, from byte `offset` on (of the text, where the file is packed)."""
+    """Events that stood together in the file, from byte `offset` on (of the text, where the file is packed).
+
+    `text` is what was decoded, without the brackets of a list.
+    """
 
     def __init__(self, text: bytes, events: list[Event], offset: int) -> None:
-        self._text = text
+        self.text = text
         self.events = events
         self.offset = offset
 
     def raw(self) -> list[RawEvent]:
         """Return the same events, in order, with `ts` and `dur` as the text in the file."""
-        return _decode_raw(b"[" + self._text + b"]")
+        return _decode_raw(b"[" + self.text + b"]")
 
     def place(self, row: int) -> str:
         """Return where in the file an event of the batch stands; near it, where text before it was repaired."""
-        at = _between(self._text, 0)
+        at = _between(self.text, 0)
         for _ in range(row):
-            at = _between(self._text, object_end(self._text, at, len(self._text)))
+            at = _between(self.text, object_end(self.text, at, len(self.text)))
         return f"byte {self.offset + at:,}"
 
 
@@ -117,6 +121,7 @@ class KinetoEvents:
         self._whole = end is None  # to the end of the file
         self._closed = not self._whole  # the list of events has ended, or does in another part
         self._lost = 0  # bytes
+        self._comma = False  # the comma behind the last event was read
 
     def __iter__(self) -> Iterator[Batch]:
         if not self._head:
@@ -187,7 +192,7 @@ class KinetoEvents:
     def _next(self) -> Batch | None:
         """Take the whole events of the buffer; None where the list ends in it, or damage lies in it."""
         text = self._buffer
-        cuts = [m.start() + 1 for m in CUT.finditer(text, max(0, len(text) - CHUNK_BYTES // 8))]
+        cuts = [m.start() + 1 for m in CUT.finditer(text, max(0, len(text) - CHUNK_BYTES // 32))]
         cuts = cuts or [m.start() + 1 for m in CUT.finditer(text)]
         for cut in reversed(cuts[-CUTS_TRIED:]):
             events, at = _try(text[:cut])
@@ -208,7 +213,9 @@ class KinetoEvents:
         batch = Batch(text, events, self._offset)
         self._advance(used)
         if not (self._closed and self._whole):  # what follows is another event, not metadata
-            self._advance(_between(self._buffer, 0))
+            separator = _SEPARATOR.match(self._buffer)
+            self._comma = separator is not None and b"," in separator[0]
+            self._advance(separator.end() if separator else 0)
         return batch
 
     def _note(self, done: Done, at: int = 0) -> None:
@@ -225,10 +232,14 @@ class KinetoEvents:
         good: list[bytes] = []
         events: list[Event] = []
         while True:
-            at = _between(text, at)
+            at, before = _between(text, at), at
+            closes = at < len(text) and text[at] == _CLOSE
+            commas = text.count(b",", before, at) + (self._comma if before == 0 else 0) - (not closes and bool(before))
+            if commas > 0 and at < len(text) and lost_from < 0 and (before or text[:at].strip() or closes):
+                self._note([("commas too many were left out", commas, before)])
             if at == len(text):
                 break
-            if text[at] == _CLOSE and lost_from < 0:
+            if closes and lost_from < 0:
                 self._closed, closed, used = True, True, at + 1
                 break
             limit = len(text) if lost_from < 0 else min(len(text), at + RESUME_BYTES)
@@ -285,11 +296,15 @@ class KinetoEvents:
             self._damage.cut("the file ends before its list of events is closed", place)
         bare = self._list or not self._closed or not self._whole
         around = self._head + b"]" + tail + (b"}" if bare else b"")
-        for text in (around, *(fixed for fixed, _ in repairs(around))):
+        for text, done in ((around, []), *repairs(around)):
             try:
                 document = json.loads(text, strict=False)
             except (ValueError, RecursionError):
                 continue
+            for what, count, first in done:
+                behind = first - len(self._head) - 1
+                at = first if behind < 0 else self._offset + behind
+                self._damage.repaired(what, f"byte {at:,}", count)
             break
         else:
             if tail.strip():
@@ -327,7 +342,7 @@ def _between(text: bytes, at: int) -> int:
 def _try(text: bytes) -> tuple[list[Event] | None, int]:
     """Return the events of a text without its brackets, or None and the byte at which it is wrong (0: not known)."""
     try:
-        return _decode(b"[" + text + b"]"), 0
+        return _decode(b"".join((b"[", text, b"]"))), 0
     except _Undecodable as error:
         if str(error) == "Input data was truncated":
             return None, len(text)

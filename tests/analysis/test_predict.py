@@ -34,4 +34,4 @@ def test_a_trace_without_recorded_steps_predicts_nothing(shared_traces):
     import idlescope
 
     trace = idlescope.open(shared_traces / "vllm_decode_hipgraph_mi300.json.gz")
-    assert asynchronous(trace, idlescope.analyze(trace).devices[0]) is None
+    assert asynchronous(trace, idlescope.analyze(trace).results[0]) is None

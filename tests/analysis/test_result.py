@@ -32,7 +32,7 @@ def steps_of(*launches, wait=None):
 
 def test_operations_belong_to_the_step_in_which_they_were_launched(tmp_path):
     events = steps_of((10_000, 15_000, 60_000), (110_000, 115_000, 190_000), wait=(20_000, 65_000))
-    (device,) = analyse(tmp_path, events).devices
+    (device,) = analyse(tmp_path, events).results
     s = device.steps
     assert (s.found, s.number.tolist()) == ("ProfilerStep#", [4, 5])
     assert s.device.tolist() == [45_000, 75_000]
@@ -42,7 +42,7 @@ def test_operations_belong_to_the_step_in_which_they_were_launched(tmp_path):
 
 
 def test_a_step_launched_before_its_predecessor_ended_is_early(tmp_path):
-    (device,) = analyse(tmp_path, steps_of((10_000, 15_000, 150_000), (110_000, 151_000, 190_000))).devices
+    (device,) = analyse(tmp_path, steps_of((10_000, 15_000, 150_000), (110_000, 151_000, 190_000))).results
     assert device.steps.early.tolist() == [False, True]
     assert device.gaps.totals() == {"host": 0, "launch": 0, "queued": 1_000, "unattributed": 0}
 
@@ -59,7 +59,7 @@ def test_a_step_launched_before_its_predecessor_ended_is_early(tmp_path):
     ],
 )
 def test_verdicts(tmp_path, events, kind, part):
-    (device,) = analyse(tmp_path, events).devices
+    (device,) = analyse(tmp_path, events).results
     assert device.verdict.kind == kind
     assert part in device.verdict.text
 
@@ -67,7 +67,7 @@ def test_verdicts(tmp_path, events, kind, part):
 def test_two_devices_are_told_apart(tmp_path):
     events = [operation(0, 10, device=1), operation(20, 30, device=1), operation(0, 5)]
     analysis = analyse(tmp_path, events)
-    assert [(d.device.index, d.occupancy.idle_ns) for d in analysis.devices] == [(0, 0), (1, 10)]
+    assert [(d.device.index, d.occupancy.idle_ns) for d in analysis.results] == [(0, 0), (1, 10)]
     frame = analysis.to_frame()
     assert frame["idle_ns"].tolist() == [0, 10]
     assert frame["unattributed_ns"].tolist() == [0, 10]
@@ -76,7 +76,7 @@ def test_two_devices_are_told_apart(tmp_path):
 def test_host_and_device_states_add_up(tmp_path):
     events = steps_of((10_000, 15_000, 60_000), (110_000, 115_000, 190_000), wait=(20_000, 65_000))
     trace = idlescope.open(write(tmp_path / "t.json", events))
-    (device,) = idlescope.analyze(trace).devices
+    (device,) = idlescope.analyze(trace).results
     parts = states(host_busy(trace, device.gaps), device_busy(device.operations), 0, 250_000)
     assert {state: parts[state].measure for state in STATES} == {
         "both busy": 5_000 + 75_000, "device only": 40_000, "host only": 15_000 + 50_000 + 10_000,
@@ -85,7 +85,7 @@ def test_host_and_device_states_add_up(tmp_path):
 
 
 def test_idle_over_time_sums_to_idle(tmp_path):
-    (device,) = analyse(tmp_path, steps_of((10_000, 15_000, 60_000), (110_000, 115_000, 190_000))).devices
+    (device,) = analyse(tmp_path, steps_of((10_000, 15_000, 60_000), (110_000, 115_000, 190_000))).results
     edges, percent = idle_over_time(device.occupancy, 7)
     assert (percent * np.diff(edges) / 100).sum() == pytest.approx(device.occupancy.idle_ns)
 
@@ -96,7 +96,7 @@ def test_waiting_for_requests_is_no_demand():
     shape = Shape(rows=1, tokens=8, length=8, blocks=4, block_size=4)
     requests = [Request(i, np.ones(2, np.int32), 3, arrival_ns=i * 1_000_000) for i in range(2)]
     Engine(device, shape, requests, 1, recorder).run()
-    (result,) = idlescope.analyze(recorder.trace("d", {})).devices
+    (result,) = idlescope.analyze(recorder.trace("d", {})).results
     assert next(iter(result.host_ns)) == "no demand"
     assert result.host_ns["no demand"] > 800_000
 

@@ -96,7 +96,7 @@ def test_both_modes_emit_the_oracles_tokens_and_free_every_block(workload, host_
             assert request.finish == expected
         assert engine.scheduler.allocator.free == shape.blocks
         assert engine.tokens == sum(len(r.output) for r in requests)
-        for device in analyze(recorder.trace("d", {})).devices:
+        for device in analyze(recorder.trace("d", {})).results:
             assert sum(device.gaps.totals().values()) == device.occupancy.idle_ns
             assert sum(device.host_ns.values()) == device.gaps.totals()["host"]
 

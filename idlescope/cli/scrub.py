@@ -1,0 +1,19 @@
+"""`idlescope scrub`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+
+from idlescope.trace.scrub import scrub
+
+
+def scrub_command(source: Path, target: Path, force: bool) -> None:
+    """Write the copy that can be shared, and say what was removed from it and what is still in it."""
+    console = Console()
+    with console.status("scrubbing") as status:
+        result = scrub(source, target, force, lambda records: status.update(f"scrubbing: {records:,} records"))
+    console.print(f"{target}", highlight=False, markup=False, soft_wrap=True)
+    for line in result.lines():
+        console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,77 @@
+"""Lay the slices of a Trace on tracks that a viewer draws whole: one a thread and a stream, more where they overlap.
+
+A track is known by a tid within its process. The first track of a thread or a stream has the thread's or the stream's
+own number; slices that overlap without nesting lie on extra tracks behind the last number.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from idlescope.report import lanes
+from idlescope.trace.model import Int64, RangeKind, Trace
+
+
+class Track(NamedTuple):
+    """One line of a viewer."""
+
+    owner: int  # index of the thread or the stream
+    tid: int
+    label: str
+
+
+@dataclass(frozen=True)
+class Tracks:
+    """Where each slice lies, and the tracks in the order in which they are shown."""
+
+    tid: Int64
+    tracks: tuple[Track, ...]
+
+    @property
+    def extra(self) -> bool:
+        """Return whether an owner has more than one track."""
+        return any(track.tid != track.owner for track in self.tracks)
+
+
+def host(trace: Trace) -> Tracks:
+    """Return the tracks of the ranges, followed by those of the calls; a thread's ranges and calls nest together.
+
+    The profiler's own work is written beside the threads, not within them: it has tracks of its own.
+    """
+    ranges, calls = trace.ranges, trace.calls
+    overhead = np.concatenate((ranges.kind == RangeKind.OVERHEAD, np.zeros(len(calls), np.bool_)))
+    thread = np.concatenate((ranges.thread, calls.thread)).astype(np.int64)
+    start, end = np.concatenate((ranges.start, calls.start)), np.concatenate((ranges.end, calls.end))
+    labels = [t.label for t in trace.threads]
+    return _lay(start, end, thread, overhead.astype(np.int64), labels, ("", ": profiler overhead"))
+
+
+def device(trace: Trace, rows: Int64) -> Tracks:
+    """Return the tracks of one device's operations, given by their rows."""
+    o = trace.operations
+    stream = o.stream[rows].astype(np.int64)
+    return _lay(o.start[rows], o.end[rows], stream, np.zeros_like(stream), list(trace.streams), ("",))
+
+
+def _lay(
+    start: Int64, end: Int64, owner: Int64, side: Int64, labels: list[str], side_labels: tuple[str, ...]
+) -> Tracks:
+    group = owner * len(side_labels) + side
+    lane = lanes.by_group(start, end, group)
+    width = int(lane.max(initial=0)) + 1
+    keys, track = np.unique(group * width + lane, return_inverse=True)
+    tids, tracks = np.empty(keys.size, np.int64), []
+    placed: set[int] = set()
+    following = len(labels)
+    for i, key in enumerate(keys.tolist()):
+        at, beside = divmod(key // width, len(side_labels))
+        first = at not in placed
+        placed.add(at)
+        tids[i] = at if first else following
+        following += not first
+        label = labels[at] + ("" if first else side_labels[beside])
+        tracks.append(Track(at, int(tids[i]), f"{label} ({key % width + 1})" if key % width else label))
+    return Tracks(tids[track], tuple(tracks))

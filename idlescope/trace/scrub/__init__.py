@@ -1,0 +1,50 @@
+"""Copy a trace without what tells who recorded it and where: only what is known to be harmless is copied."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from idlescope.errors import TraceError
+from idlescope.trace.nsys import is_parquet_export
+from idlescope.trace.open import SQLITE_MAGIC
+from idlescope.trace.output import whole
+from idlescope.trace.scrub import kineto, nsight, recording
+from idlescope.trace.scrub.result import Scrubbed
+
+__all__ = ["Scrubbed", "scrub"]
+
+
+def scrub(source: Path, target: Path, force: bool = False, progress: Callable[[int], None] | None = None) -> Scrubbed:
+    """Write a copy of a trace, in its own format, that can be shared; the trace itself is only read.
+
+    Environment, command lines, names of hosts and processes, captured files and output, and times of the capture are
+    left out, and paths are cut to what says nothing about the machine. What `analyze` needs stays: every figure of the
+    copy is that of the original. Returns what was removed. `progress` is called with the number of records copied.
+    Raises TraceError where the source cannot be read, ConfigError or OutputExistsError where the target is not fit.
+    """
+    if not source.exists():
+        raise TraceError(f"{source} does not exist: give the path of a trace file or folder")
+    result = Scrubbed()
+    with whole(source, target, force) as draft:
+        _format(source)(source, draft, result, progress)
+    return result
+
+
+Scrubber = Callable[[Path, Path, Scrubbed, "Callable[[int], None] | None"], None]
+
+
+def _format(source: Path) -> Scrubber:
+    if source.is_dir():
+        if (source / "meta.json").is_file():
+            return recording.scrub
+        if is_parquet_export(source):
+            return nsight.scrub
+        raise TraceError(
+            f"{source} is a folder with neither a recording nor an Nsight export in it: give one trace at a time"
+        )
+    try:
+        with source.open("rb") as file:
+            return nsight.scrub if file.read(len(SQLITE_MAGIC)) == SQLITE_MAGIC else kineto.scrub
+    except OSError as error:
+        raise TraceError(f"{source} cannot be read: {error.strerror or error}") from error

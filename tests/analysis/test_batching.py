@@ -1,0 +1,129 @@
+"""The verdict names the batching that a trace shows. The fixtures were recorded on GPUs (tests/fixtures/README.md)."""
+
+from __future__ import annotations
+
+import pytest
+
+import idlescope
+from idlescope.trace.open import open_trace
+from tests.conftest import FIXTURES
+from tests.kineto_files import call, operation, span, write
+
+MS = 1_000_000
+
+
+def analysed(name):
+    (device,) = idlescope.analyze(open_trace(FIXTURES / name)).results
+    return device
+
+
+@pytest.mark.parametrize(
+    ("loop", "kind", "batching"),
+    [
+        ("sync", "synchronous", "synchronous"),
+        ("async", "busy", "asynchronous"),
+        ("item", "serialised", "serialised"),
+        ("pageable", "serialised", "serialised"),
+        ("eager", "launch-bound", "synchronous"),
+        ("copies", "copy-bound", "synchronous"),
+    ],
+)
+def test_loops_recorded_on_a_gpu_are_told_apart(loop, kind, batching):
+    device = analysed(f"loop_{loop}.json.gz")
+    assert (device.steps.found, len(device.steps)) == ("ProfilerStep#", 12)
+    assert (device.verdict.kind, device.batching.kind) == (kind, batching)
+    assert device.batching.followers == 11
+    assert device.batching.early == (11 if batching == "asynchronous" else 0)
+
+
+def test_what_serialises_is_named_with_its_count_and_cost():
+    item = analysed("loop_item.json.gz").batching.culprit
+    assert (item.call, item.inside, item.count) == ("cudaStreamSynchronize", "aten::_local_scalar_dense", 11)
+    assert "(an .item()): 11 times, 2.45 ms a step" in item.text(12)
+    copy = analysed("loop_pageable.json.gz").batching.culprit
+    assert (copy.call, copy.inside, copy.count) == ("cudaMemcpyAsync", "aten::copy_", 12)
+    assert copy.waited_ns / 12 == pytest.approx(4.1 * MS, rel=0.02)
+
+
+def test_transformers_before_and_after():
+    sync, later = analysed("transformers_sync.json.gz"), analysed("transformers_async.json.gz")
+    assert (sync.verdict.kind, sync.batching.early, len(sync.steps)) == ("synchronous", 0, 6)
+    assert next(iter(sync.host_ns)) == "prepare (cb:prepare_batch_tensors)"
+    assert (later.verdict.kind, later.batching.early, later.batching.followers) == ("asynchronous", 5, 5)
+    assert later.coverage.in_flight_at_start == later.coverage.launched_before_recording == 1472
+
+
+def loop(tmp_path, steps, kernel_ns, host_ns, ahead, wait_before_launch=False, spans=True):
+    """A loop that launches each step `ahead` of its predecessor's end, or waits for it first."""
+    events, end = [], 0
+    for i in range(steps):
+        begin = max(0, end - ahead) if i else 0
+        launch = begin + host_ns
+        if wait_before_launch and i:
+            events.append(call(launch - 1000, end + 1000, 0, "cudaStreamSynchronize"))
+            events.append(span(launch - 2000, end + 2000, "aten::item", "cpu_op"))
+            launch = end + 3000
+        start = max(end, launch + 500)
+        if spans:
+            events.append(span(begin, launch + 400, f"ProfilerStep#{i}"))
+        events.append(call(launch, launch + 300, i + 1, "cudaGraphLaunch"))
+        events.append(operation(start, start + kernel_ns, correlation=i + 1))
+        end = start + kernel_ns
+        if not ahead:
+            events.append(call(launch + 350, end + 50, 0, "cudaStreamSynchronize"))
+    (device,) = idlescope.analyze(open_trace(write(tmp_path / "t.json", events))).results
+    return device
+
+
+def test_work_launched_ahead_is_asynchronous(tmp_path):
+    assert loop(tmp_path, 8, 50_000, 10_000, ahead=40_000).batching.kind == "asynchronous"
+
+
+def test_a_host_slower_than_the_device_is_asynchronous_all_the_same(tmp_path):
+    device = loop(tmp_path, 8, 50_000, 90_000, ahead=40_000)
+    assert (device.batching.kind, device.batching.early) == ("asynchronous", 0)
+    assert "the host needs longer" in device.verdict.text
+
+
+def test_a_wait_while_preparing_serialises(tmp_path):
+    device = loop(tmp_path, 8, 50_000, 10_000, ahead=40_000, wait_before_launch=True)
+    assert device.batching.kind == "serialised"
+    assert device.batching.culprit.inside == "aten::item"
+    assert "serialised by cudaStreamSynchronize in aten::item (an .item()): 7 times" in device.verdict.text
+
+
+@pytest.mark.parametrize("spans", [True, False])
+def test_waiting_for_each_step_is_synchronous(tmp_path, spans):
+    device = loop(tmp_path, 8, 50_000, 10_000, ahead=0, spans=spans)
+    assert device.batching.kind == "synchronous"
+    assert device.steps.found == ("ProfilerStep#" if spans else "graph launches")
+    assert len(device.steps) == 8
+
+
+def test_two_steps_are_too_few_to_tell(tmp_path):
+    assert loop(tmp_path, 2, 50_000, 10_000, ahead=0).batching.kind == "unknown"
+
+
+class TestStepsWithoutSpans:
+    def test_graph_launches_with_no_waits_are_a_step_each(self, tmp_path):
+        device = loop(tmp_path, 8, 50_000, 10_000, ahead=40_000, spans=False)
+        assert (device.steps.found, len(device.steps)) == ("graph launches", 8)
+        assert device.steps.operations.tolist() == [1] * 8
+
+    def test_the_rhythm_of_waits_makes_steps_of_eager_work(self, tmp_path):
+        events = []
+        for i in range(5):
+            at = i * 100_000
+            for k in range(3):
+                events.append(call(at + k * 1000, at + k * 1000 + 500, 10 * i + k + 1))
+                events.append(operation(at + 5000 + k * 2000, at + 6500 + k * 2000, correlation=10 * i + k + 1))
+            events.append(call(at + 3500, at + 12_000, 0, "cudaStreamSynchronize"))
+        (device,) = idlescope.analyze(open_trace(write(tmp_path / "t.json", events))).results
+        assert (device.steps.found, len(device.steps)) == ("waiting calls", 5)
+        assert device.steps.operations.tolist() == [3] * 5
+        assert device.batching.kind == "synchronous"
+
+    def test_no_rhythm_no_steps(self, tmp_path):
+        events = [call(0, 10, 1), operation(20, 30, correlation=1)]
+        (device,) = idlescope.analyze(open_trace(write(tmp_path / "t.json", events))).results
+        assert (device.steps.found, len(device.steps)) == ("none", 0)
