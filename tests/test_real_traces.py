@@ -7,23 +7,29 @@ import json
 import pytest
 
 import idlescope
-from tests.conftest import SHARED
+from tests.conftest import FIXTURES, SHARED
 
-EXPECTED = SHARED / "traces" / "expected.json"
-NAMES = [n for n in json.loads(EXPECTED.read_text()) if n.endswith(".json.gz")] if EXPECTED.exists() else ["none"]
+SOURCES = (FIXTURES, SHARED / "traces")
+FILES = [(folder, name) for folder in SOURCES if folder.is_dir()
+         for name in json.loads((folder / "expected.json").read_text())]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_figures_are_equal_to_the_nanosecond(shared_traces, name):
-    expected = json.loads((shared_traces / "expected.json").read_text())[name]
-    analysis = idlescope.analyze(idlescope.open(shared_traces / name))
-    assert {str(d.device.index) for d in analysis.results} == set(expected)
-    for device in analysis.results:
-        wanted, got = expected[str(device.device.index)], device.to_json()
+@pytest.mark.parametrize(("folder", "name"), FILES, ids=[name for _, name in FILES])
+def test_figures_are_equal_to_the_nanosecond(folder, name):
+    expected = json.loads((folder / "expected.json").read_text())[name]
+    trace = idlescope.open(folder / name)
+    pids = trace.meta.get("global_pids")
+    seen = set()
+    for device in idlescope.analyze(trace).results:
+        # Nsight's are called by process and device, the others by device
+        key = f"{pids[device.device.process_name]}:{device.device.index}" if pids else str(device.device.index)
+        wanted, got = dict(expected[key]), device.to_json()
+        seen.add(key)
         assert got["operations"] == wanted.pop("ops")
         assert round(device.coverage.linked_pct, 2) == wanted.pop("linked_pct")
         assert {key: got[key] for key in wanted} == wanted
         assert sum(got["host_ns"].values()) == got["cause_ns"]["host"]
+    assert seen == set(expected)
 
 
 def test_transformers_bubble_is_charged_to_its_preparation(shared_traces):

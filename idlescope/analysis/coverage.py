@@ -9,7 +9,7 @@ import numpy as np
 
 from idlescope.analysis import intervals
 from idlescope.analysis.idle import Occupancy
-from idlescope.analysis.intervals import Intervals
+from idlescope.analysis.intervals import Intervals, Overlaps
 from idlescope.analysis.steps import Steps
 from idlescope.trace.damage import uncertain
 from idlescope.trace.model import Bool, Int64, OperationKind, Operations, Trace
@@ -137,12 +137,15 @@ def _blocked(trace: Trace, mine: Bool, waits: Bool, occupancy: Occupancy) -> int
     """Return how long calls of the process waited while none of the trace's devices ran anything, less wake-ups."""
     calls, operations = trace.calls, trace.operations
     rows = np.flatnonzero(mine & waits) if len(calls) else np.empty(0, np.int64)
-    waiting = intervals.union(calls.start[rows], calls.end[rows])
+    waiting = intervals.overlaps(occupancy.gaps, intervals.union(calls.start[rows], calls.end[rows]))
     # a wait can be for another device, so only time counts when all of them are idle
-    anything = intervals.union(operations.start, operations.end)
-    quiet = intervals.subtract(occupancy.gaps, Intervals(anything.start, anything.end))
-    shared = intervals.overlaps(quiet, waiting)
-    return int(np.clip(shared.end - shared.start - WAKE_UP_NS, 0, None).sum())
+    busy = intervals.overlaps(_intervals(waiting), intervals.union(operations.start, operations.end))
+    quiet = intervals.subtract(_intervals(waiting), _intervals(busy))
+    return int(np.clip(quiet.length - WAKE_UP_NS, 0, None).sum())
+
+
+def _intervals(shared: Overlaps) -> Intervals:
+    return Intervals(shared.start, shared.end)
 
 
 def refusal(coverage: Coverage, occupancy: Occupancy, operations: int) -> str | None:

@@ -126,14 +126,27 @@ def innermost(start: Int64, end: Int64) -> tuple[Intervals, Int64]:
         return Intervals(starts, ends), rows
     # around[i]: the nearest earlier interval that ends later than i does; chains of it lead outwards.
     around = np.arange(-1, rows.size - 1)
-    while (short := (around >= 0) & (ends[around] <= ends)).any():
+    short = np.flatnonzero(ends[around] <= ends)
+    while (short := short[around[short] >= 0]).size:
         around[short] = around[around[short]]
-    points = _distinct(starts, ends)
-    owner = np.searchsorted(starts, points[:-1], "right") - 1
-    while (over := (owner >= 0) & (ends[owner] <= points[:-1])).any():
-        owner[over] = around[owner[over]]
-    known = owner >= 0
-    return Intervals(points[:-1][known], points[1:][known]), rows[owner[known]]
+        short = short[ends[around[short]] <= ends[short]]
+    # crossed: an interval that started later is still open when this one ends; the nearest that ends later tells
+    later = np.append(np.arange(1, rows.size), 0)
+    short = np.flatnonzero(ends[later] <= ends)
+    while (short := short[(later[short] > 0) & (starts[later[short]] < ends[short])]).size:
+        later[short] = later[later[short]]
+        short = short[ends[later[short]] <= ends[short]]
+    crossed = (later > 0) & (starts[later] < ends) & (ends[later] > ends)
+    # Each interval owns from its start on. When one ends that is not crossed, what is around it takes over. At one time
+    # ends come first, and the last of several decides: of the starts the innermost, of the ends the last started.
+    ending = np.flatnonzero(~crossed)
+    times = np.concatenate((ends[ending], starts))
+    owner = np.concatenate((around[ending], np.arange(rows.size)))
+    order = np.argsort(times, kind="stable")
+    times, owner = times[order], owner[order]
+    last = np.flatnonzero(times[1:] > times[:-1])
+    last = last[owner[last] >= 0]
+    return Intervals(times[last], times[last + 1]), rows[owner[last]]
 
 
 def innermost_in_turn(start: Int64, end: Int64, size: int = CHUNK) -> Iterator[tuple[Intervals, Int64]]:

@@ -205,9 +205,10 @@ def analyze(
     path = str(trace.meta.get("path", "the trace"))
     if not len(trace.operations):
         lost = "; " + "; ".join(trace.meta["warnings"]) if trace.meta.get("lost") else ""
+        how = "nsys profile --trace=cuda,nvtx" if trace.meta.get("format") == "nsys" else "ProfilerActivity.CUDA"
         raise TraceError(
-            f"{path} holds no device operations, only host events{lost}: record with ProfilerActivity.CUDA on a GPU "
-            "machine and stop the profiler after the work has run"
+            f"{path} holds no device operations, only host events{lost}: record with {how} on a GPU machine, and stop "
+            "the profiler after the work has run"
         )
     spec = window_of.parse(window)
     used = trace.ranges.name[trace.ranges.kind == RangeKind.ANNOTATION]

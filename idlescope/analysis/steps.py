@@ -70,7 +70,7 @@ def find(trace: Trace, process: int, operations: Operations, launches: Int64, wa
     host = ranges.take(ranges.step >= 0)
     if len(host) and (operations.step >= 0).any():
         return Division("recorded", host, operations.step.astype(np.int64))
-    found, host = _by_spans(ranges, phases)
+    found, host = _by_spans(trace, ranges, phases)
     if not len(host):
         found, host = _by_profiler(trace, ranges)
     if not len(host):
@@ -79,7 +79,7 @@ def find(trace: Trace, process: int, operations: Operations, launches: Int64, wa
     return Division(found, host, _step_of_launch(trace, host, launches))
 
 
-def _by_spans(ranges: Ranges, phases: Phases) -> tuple[str, Ranges]:
+def _by_spans(trace: Trace, ranges: Ranges, phases: Phases) -> tuple[str, Ranges]:
     """Return a range a step, each from one outermost span of the engine's first phase to the next."""
     for marker in STEP_MARKERS:
         spans = ranges.take(phases.named(marker)[ranges.name]) if len(ranges) else ranges
@@ -91,7 +91,10 @@ def _by_spans(ranges: Ranges, phases: Phases) -> tuple[str, Ranges]:
         reach = np.maximum.accumulate(spans.end)
         outer = spans.start[np.concatenate(([True], spans.start[1:] >= reach[:-1]))]
         phase = ranges.take((phases.phase[ranges.name] >= 0) & (ranges.thread == thread))
-        return f"{phases.engine} spans", _from_each_to_the_next(outer, thread, int(phase.end.max()))
+        calls = trace.calls
+        launched = calls.end[matching(LAUNCH, trace.names)[calls.name] & (calls.thread == thread)]
+        last = max(int(phase.end.max()), int(launched.max(initial=0)))
+        return f"{phases.engine} spans", _from_each_to_the_next(outer, thread, last)
     return "none", Ranges.empty()
 
 

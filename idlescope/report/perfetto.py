@@ -89,8 +89,7 @@ class _Writer:
         if self.offset:
             meta["time_offset_ns"] = self.offset
         names = {str(self.pids[code]): name for code, name in process_names(self.trace).items() if name}
-        # our own engine is one process without a pid worth telling
-        if meta.get("source") != "idlescope run" and any(pid != name for pid, name in names.items()):
+        if any(pid != name for pid, name in names.items()):
             meta["process_names"] = names
         header: dict[str, Any] = {"schemaVersion": 1, "displayTimeUnit": "ns"}
         header["deviceProperties"] = [

@@ -22,7 +22,7 @@ from idlescope.trace.damage import KINDS, Damage
 from idlescope.trace.kineto_bytes import Source
 from idlescope.trace.kineto_repair import CLOSED, CUT, Done, object_end, repairs
 
-CHUNK_BYTES = 1 << 17  # decoded at once: fits a core's cache
+CHUNK_BYTES = 1 << 18  # decoded at once: fits a core's cache
 CUTS_TRIED = 64  # objects nested in an event's args offer false cuts, seldom more than a few in a row
 EVENT_BYTES = 16 << 20  # no event is longer than this
 HEAD_BYTES = 256 << 20  # what stands around the events can be large, as sources of kernels are, but not larger
@@ -195,14 +195,15 @@ class KinetoEvents:
         cuts = [m.start() + 1 for m in CUT.finditer(text, max(0, len(text) - CHUNK_BYTES // 32))]
         cuts = cuts or [m.start() + 1 for m in CUT.finditer(text)]
         for cut in reversed(cuts[-CUTS_TRIED:]):
-            events, at = _try(text[:cut])
+            upto = text[:cut]
+            events, at = _try(upto)
             if events is not None:
-                return self._batch(text[:cut], events, cut)
+                return self._batch(upto, events, cut)
             if at < cut - 1:  # not for want of what follows
                 break
         else:
             return None
-        for fixed, done in repairs(text[:cut]):
+        for fixed, done in repairs(upto):
             events, _ = _try(fixed)
             if events is not None:
                 self._note(done)

@@ -21,7 +21,7 @@ from idlescope.trace.kineto_columns import Builder, Part
 from idlescope.trace.kineto_events import KinetoEvents, event_boundary
 
 SPLIT_BYTES = 32 << 20  # below this a second process costs more than it saves
-OWN_SHARE = 0.52  # of the file for this process, which need not start and send
+OWN_SHARE = 0.57  # of the file for this process: the other has to start and to send
 
 
 def read_parts(path: Path, frames: bool, progress: Callable[[int], None] | None) -> list[Part]:

@@ -123,20 +123,23 @@ def recognise(names: Sequence[str], used: Iterable[int], more: Mapping[str, Rule
     """
     candidates = [*(more or {}).items(), *((k, v) for k, v in ENGINES.items() if k not in (more or {}))]
     spans = sorted(set(used))
-    best: tuple[int, str, Rules] = (0, "", ())
+    best: tuple[int, str, Rules, dict[int, int]] = (0, "", (), {})
     for engine, rules in candidates:
+        any_rule = re.compile("|".join(f"(?:{rule})" for rule, _ in rules))
         compiled = [re.compile(rule) for rule, _ in rules]
-        matched = {next((r for r, rule in enumerate(compiled) if rule.search(names[i])), -1) for i in spans} - {-1}
-        if len(matched) > best[0]:
-            best = (len(matched), engine, rules)
-    _, engine, rules = best
+        # of a name that some rule matches, the first rule that does
+        first = {
+            i: next(r for r, rule in enumerate(compiled) if rule.search(names[i]))
+            for i in spans
+            if any_rule.search(names[i])
+        }
+        if len(set(first.values())) > best[0]:
+            best = (len(set(first.values())), engine, rules, first)
+    _, engine, rules, first = best
     labels = tuple(dict.fromkeys(phase for _, phase in rules))
-    compiled = [re.compile(rule) for rule, _ in rules]
     phase = np.full(len(names), -1, np.int32)
-    for i in spans:
-        found = next((r for r, rule in enumerate(compiled) if rule.search(names[i])), -1)
-        if found >= 0:
-            phase[i] = labels.index(rules[found][1])
+    for i, rule in first.items():
+        phase[i] = labels.index(rules[rule][1])
     return Phases(engine, phase, labels)
 
 

@@ -1,0 +1,143 @@
+"""Span names of known engines become phases and steps; more engines come from a file."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+import idlescope
+from idlescope.errors import ConfigError
+from idlescope.trace import phases
+from idlescope.trace.open import open_trace
+from tests.kineto_files import call, operation, span, write
+
+# The spans of one step as each engine writes them, the phase that each is, and what the steps are found by.
+ENGINES = {
+    "vllm": [("execute_32_context_0(sq0)_generation_32(sq32)", "step"), ("gpu_model_runner: preprocess", "prepare"),
+             ("gpu_model_runner: forward", "forward"), ("gpu_model_runner: sample", "sample"),
+             ("gpu_model_runner: bookkeep", "postprocess")],
+    "sglang": [("scheduler.recv_requests", "ingest"), ("scheduler.get_next_batch_to_run", "schedule"),
+               ("scheduler.run_batch", "forward"), ("step[DECODE bs=32]", "forward"),
+               ("copy_result_to_cpu", "d2h"), ("scheduler.process_batch_result", "postprocess")],
+    "trtllm": [("_fetch_new_requests", "ingest"), ("_schedule", "schedule"), ("_prepare_tp_inputs", "prepare"),
+               ("[Executor] _forward_step 7: 0 ctx reqs, 32 gen reqs", "forward"), ("_sample_async", "sample"),
+               ("_update_requests", "sync_wait"), ("_handle_responses", "postprocess"),
+               ("_enqueue_responses", "detokenize")],
+    "lmdeploy": [("schedule_running", "schedule"), ("create_model_inputs", "prepare"), ("inputs_H2D", "h2d"),
+                 ("get_logits", "forward"), ("sampling_logits", "sample"), ("outputs_D2H", "d2h"),
+                 ("make_infer_outputs", "postprocess")],
+    "minisgl": [("Layer_0", "forward"), ("MHA", "forward"), ("LMHead", "forward"), ("Sampler", "sample")],
+    "transformers": [("cb:prepare_next_batch", "schedule"), ("cb:prepare_batch_tensors", "prepare"),
+                     ("cb:get_model_kwargs", "h2d"), ("cb:compute_batch", "forward"),
+                     ("cb:retrieve_device_outputs", "d2h"), ("cb:update_batch", "postprocess")],
+    "idlescope": [(f"idlescope:{p}", p) for p in phases.ENGINE_PHASES],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_every_span_is_the_phase_it_should_be(engine):
+    names = [*(name for name, _ in ENGINES[engine]), "aten::add", "something else"]
+    found = phases.recognise(names, range(len(names)))
+    assert found.engine == engine
+    got = [found.labels[p] if p >= 0 else None for p in found.phase]
+    assert got == [phase for _, phase in ENGINES[engine]] + [None, None]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_its_steps_are_found_by_its_spans(engine, tmp_path):
+    events = []
+    for i in range(4):
+        at = i * 100_000
+        for k, (name, _) in enumerate(ENGINES[engine]):
+            # a span around the whole step, or one after the other
+            whole = name.startswith("execute_")
+            events.append(span(at, at + 90_000, name) if whole else span(at + k * 9000, at + k * 9000 + 8000, name))
+        events += [call(at + 80_000, at + 81_000, i + 1), operation(at + 82_000, at + 99_000, correlation=i + 1)]
+    analysis = idlescope.analyze(open_trace(write(tmp_path / "t.json", events)))
+    (device,) = analysis.results
+    assert analysis.engine == engine
+    assert device.steps.found == f"{engine} spans"
+    # mini-sglang names no loop, only layers: each is a span of the forward pass
+    assert len(device.steps) == (12 if engine == "minisgl" else 4)
+    assert device.steps.operations.sum() == 4
+
+
+def test_spans_of_no_engine_are_no_phases(tmp_path):
+    found = phases.recognise(["aten::add", "my step"], [0, 1])
+    assert (found.engine, found.phase.tolist()) == ("", [-1, -1])
+
+
+def test_what_a_step_holds_is_more_telling_than_the_span_around_it(tmp_path):
+    events = [
+        call(0, 10, 1), operation(20, 100, correlation=1),
+        span(0, 9000, "execute_context_1(5_5)_generation_0(0)"), span(1000, 3000, "gpu_model_runner: preprocess"),
+        span(4000, 5000, "aten::to", "cpu_op"), call(7000, 7010, 2), operation(7100, 7200, correlation=2),
+    ]  # fmt: skip
+    (device,) = idlescope.analyze(open_trace(write(tmp_path / "t.json", events))).results
+    assert device.host_ns == {
+        "step (execute_context_N(N_N)_generation_N(N))": 3900,
+        "prepare (gpu_model_runner: preprocess)": 2000,
+        "range: aten::to": 1000,
+    }
+
+
+def test_an_idle_phase_is_no_demand(tmp_path):
+    events = [
+        call(0, 10, 1), operation(20, 100, correlation=1), span(10, 20, "scheduler.run_batch"),
+        span(200, 900, "scheduler.idle_sleep"), call(1000, 1010, 2), operation(1100, 1200, correlation=2),
+    ]  # fmt: skip
+    (device,) = idlescope.analyze(open_trace(write(tmp_path / "t.json", events))).results
+    assert device.host_ns == {"no demand": 700, "untraced": 200}
+
+
+class TestFile:
+    def test_an_engine_of_ones_own(self, tmp_path):
+        rules = {"_comment": "mine", "mine": [["^loop$", "step"], ["^think", "schedule"]]}
+        (tmp_path / "p.json").write_text(json.dumps(rules))
+        engines = phases.load(tmp_path / "p.json")
+        events = [e for i in range(3) for e in (
+            span(i * 1000, i * 1000 + 900, "loop"), span(i * 1000, i * 1000 + 500, "thinking"),
+            call(i * 1000 + 600, i * 1000 + 610, i + 1), operation(i * 1000 + 700, i * 1000 + 800, correlation=i + 1),
+        )]  # fmt: skip
+        analysis = idlescope.analyze(open_trace(write(tmp_path / "t.json", events)), phases=engines)
+        assert (analysis.engine, analysis.results[0].steps.found) == ("mine", "mine spans")
+        assert next(iter(analysis.results[0].host_ns)) == "schedule (thinking)"
+
+    @pytest.mark.parametrize(
+        ("text", "reason"),
+        [
+            ("{", "cannot be read"),
+            ("[]", "names no engine"),
+            ('{"a": [["(", "step"]]}', "is no regular expression"),
+            ('{"a": [["x"]]}', "is not"),
+            ('{"a": 5}', "is not"),
+        ],
+    )
+    def test_what_is_no_phases_file(self, tmp_path, text, reason):
+        (tmp_path / "p.json").write_text(text)
+        with pytest.raises(ConfigError, match=r"p\.json") as error:
+            phases.load(tmp_path / "p.json")
+        assert reason in str(error.value)
+
+    def test_a_missing_file(self, tmp_path):
+        with pytest.raises(ConfigError, match="cannot be read"):
+            phases.load(tmp_path / "none.json")
+
+
+def test_the_names_are_those_of_the_shared_map(shared_map):
+    """Where ../shared is there: its table of engines is ours, rule for rule."""
+    for engine, rules in shared_map.items():
+        if not engine.startswith("_"):
+            ours = "transformers" if engine == "transformers_cb_wrapped" else engine
+            assert [list(rule) for rule in phases.ENGINES[ours]] == rules
+
+
+@pytest.fixture
+def shared_map():
+    from tests.conftest import SHARED
+
+    path = SHARED / "phase_map.json"
+    if not path.exists():
+        pytest.skip("../shared/phase_map.json is not on this machine")
+    return json.loads(path.read_text())
