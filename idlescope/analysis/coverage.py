@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -23,6 +24,7 @@ MAX_BLOCKED_PCT = 10.0  # of idle: the host waiting, for longer than a wake-up, 
 MAX_LOST_PCT = 5.0  # of launches with no operation under them
 IN_FLIGHT_STEPS = 1.25  # of work that can be on the device when an asynchronous loop's recording begins
 ENOUGH_STEPS = 4  # to tell what a usual one is
+LESSER = re.compile(r"NVTX|OS runtime|sampl|context switch|ftrace", re.IGNORECASE)  # no figure depends on these
 CLIPPED = 0.5  # a first or last step with less than this share of the usual operations is cut off
 
 
@@ -152,6 +154,7 @@ def refusal(coverage: Coverage, occupancy: Occupancy, operations: int) -> str | 
     """Return why no verdict can be given, and what to capture instead; None where the coverage carries one."""
     c = coverage
     blocked = c.blocked_in_gaps_ns
+    of_the_device = [said for said in c.dropped if not LESSER.search(said)]
     reasons = (
         (
             c.truncated,
@@ -181,8 +184,9 @@ def refusal(coverage: Coverage, occupancy: Occupancy, operations: int) -> str | 
             f"{MIN_LINKED_PCT:.0f} % are needed): start the profiler before the work and record the CUDA API calls.",
         ),
         (
-            bool(c.dropped),
-            f"The profiler lost records ({'; '.join(c.dropped)[:160]}): record fewer steps, or fewer kinds of events.",
+            bool(of_the_device),
+            f"The profiler lost records ({'; '.join(of_the_device)[:160]}): record fewer steps, or fewer kinds of "
+            "events.",
         ),
     )
     return next((reason for applies, reason in reasons if applies), None)

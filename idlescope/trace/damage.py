@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+# How profilers speak of records that they lost. nsys 2023.4 says, for instance, "CUPTI dropped 5 records. Some CUPTI
+# events might be missing.", "Not all NVTX events might have been collected." and "5 GPU events were discarded as their
+# timestamps could not be converted". "No NVTX events collected." is not among them: it says that there were none.
+LOSS = re.compile(
+    r"\b(lost|drop\w*|discarded|missed|missing|incomplete|truncated|overflow\w*|exceed\w*|not all|out of memory)\b"
+    r"|not (be |been )?collected",
+    re.IGNORECASE,
+)
 
 # What a lost record was, where that can be told: each kind can change the figures named beside it.
 KINDS = ("operations", "calls", "ranges", "unknown")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from idlescope.errors import TraceError
 from idlescope.trace import kineto_flows
-from idlescope.trace.damage import Damage
+from idlescope.trace.damage import LOSS, Damage
 from idlescope.trace.kineto_columns import concatenate
 from idlescope.trace.kineto_parts import read_parts
 from idlescope.trace.kineto_processes import Origin, origins
@@ -22,7 +22,6 @@ from idlescope.trace.strings import Interner
 KEPT_METADATA = ("distributedInfo", "trace_id", "baseTimeNanoseconds", "with_stack", "record_shapes", "profile_memory")
 # Kineto writes its own log into the file: a list of messages under each of these keys.
 LOG_LEVELS = ("WARNING", "ERROR")
-LOSS = ("drop", "lost", "lose", "overflow", "out of memory", "incomplete", "missing", "exceed")
 T = TypeVar("T", bound=Table)
 
 
@@ -147,4 +146,4 @@ def _devices(origin: Origin, metadata: dict[str, Any], labels: dict[str, str]) -
 def _dropped(metadata: dict[str, Any]) -> list[str]:
     """Return what the profiler says that it lost."""
     said = [m for level in LOG_LEVELS for m in (metadata.get(level) or ()) if isinstance(m, str)]
-    return [m for m in said if any(word in m.lower() for word in LOSS)]
+    return [m for m in said if LOSS.search(m)]

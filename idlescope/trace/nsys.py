@@ -12,6 +12,7 @@ from typing import Any
 
 from idlescope.errors import TraceError
 from idlescope.trace import nsys_operations, nsys_ranges
+from idlescope.trace.damage import LOSS
 from idlescope.trace.model import Calls, Device, OperationKind, Samples, Thread, Trace
 from idlescope.trace.nsys_columns import NO_STRING, PROCESS_BITS, Export, pid_of, repeated, unsigned
 from idlescope.trace.nsys_tables import NULL, Tables, open_tables
@@ -21,13 +22,6 @@ EVENTS = (*nsys_operations.TABLES, CALLS, nsys_ranges.NVTX)
 SCHEMA_TABLES = ("META_DATA_EXPORT", "EXPORT_META_DATA")  # the second until 2022.4
 
 API_VERSION = re.compile(r"_v\d+$")  # of cudaLaunchKernel_v7000: the CUDA version of the call's signature
-# nsys 2023.4 says, for instance, "CUPTI dropped 5 records. Some CUPTI events might be missing.", "Not all NVTX events
-# might have been collected." and "5 GPU events were discarded as their timestamps could not be converted".
-# "No NVTX events collected." is not among them: it says that there were none.
-LOSS = re.compile(
-    r"\b(lost|dropped|discarded|missed|missing|incomplete|truncated|overflow\w*|not all)\b|not (be |been )?collected",
-    re.IGNORECASE,
-)
 
 
 def is_parquet_export(folder: Path) -> bool:

@@ -13,7 +13,8 @@ import pytest
 
 from idlescope import __version__
 from idlescope.analysis.causes import CAUSES
-from tests.kineto_files import call, operation, span, write
+from tests.conftest import FIXTURES
+from tests.kineto_files import call, document, operation, span, write
 
 SMALL = ["run", "--model", "tiny", "--tokens", "30", "--batch-size", "4", "--device", "modelled:a100"]
 
@@ -195,3 +196,103 @@ class TestAnalyze:
         before = (trace.read_bytes(), trace.stat().st_mtime_ns)
         idlescope("analyze", trace)
         assert (trace.read_bytes(), trace.stat().st_mtime_ns) == before
+
+
+class TestAnalyzeOptions:
+    """What of a trace is looked at."""
+
+    @pytest.fixture
+    def steps(self):
+        return FIXTURES / "transformers_sync.json.gz"
+
+    def test_the_verdict_names_the_batching_and_what_the_host_was_in(self, steps):
+        result = idlescope("analyze", steps)
+        assert result.returncode == 0, result.stderr
+        text = " ".join(result.stdout.split())
+        assert "spans of transformers" in text
+        assert "6 (by transformers spans)" in text
+        assert "Batching is synchronous: 0 of 5 steps were launched before the step before them ended." in text
+        assert "prepare (cb:prepare_batch_tensors)" in text
+        assert "Longest gaps, 0 NVIDIA H200" in text
+        assert "cb:compute_batch › cudaGraphLaunch" in text
+        assert "window, first to last operation" in text
+
+    def test_a_window_is_stated_with_the_figures(self, steps):
+        result = idlescope("analyze", steps, "--window", "steps:1-3", "--min-gap", "10us", "--device", "0")
+        assert result.returncode == 0, result.stderr
+        text = " ".join(result.stdout.split())
+        assert "window steps:1-3" in text
+        assert "shorter than 10 µs, not listed" in text
+        document = json.loads(idlescope("analyze", steps, "--window", "steps:1-3", "--json").stdout)
+        assert document["devices"][0]["window"]["kind"] == "steps:1-3"
+        assert [s["step"] for s in document["steps"]] == [1, 2, 3]
+
+    def test_without_frames_only_the_division_of_host_differs(self, steps):
+        whole, bare = (
+            json.loads(idlescope("analyze", steps, "--json", *options).stdout) for options in ((), ("--no-frames",))
+        )
+        for figure in ("active_ns", "idle_ns", "cause_ns", "gaps", "streams"):
+            assert whole["devices"][0][figure] == bare["devices"][0][figure]
+
+    def test_engines_from_a_file(self, steps, tmp_path):
+        (tmp_path / "p.json").write_text('{"mine": [["cb:prepare_next_batch", "step"], ["cb:", "schedule"]]}')
+        document = json.loads(idlescope("analyze", steps, "--json", "--phases", tmp_path / "p.json").stdout)
+        assert document["engine"] == "transformers"  # its own rules match more of the names
+        (tmp_path / "p.json").write_text('{"transformers": [["cb:prepare_next_batch", "step"]]}')
+        document = json.loads(idlescope("analyze", steps, "--json", "--phases", tmp_path / "p.json").stdout)
+        assert {s["found"] for s in document["steps"]} == {"transformers spans"}
+
+    @pytest.mark.parametrize(
+        ("options", "reason"),
+        [
+            (("--window", "everything"), "is no window"),
+            (("--window", "steps:70-80"), "no operation belongs to these steps; the trace's steps: 0 to 5"),
+            (("--device", "3"), "it has device 0 of process"),
+            (("--min-gap", "long"), "is no length of time"),
+            (("--phases", "none.json"), "cannot be read"),
+        ],
+    )
+    def test_what_is_not_there_is_one_sentence(self, steps, options, reason):
+        refused(idlescope("analyze", steps, *options), reason)
+
+    def test_doubtful_figures_are_marked(self, tmp_path):
+        text = json.dumps(document([call(0, 10, 1), operation(20, 90, correlation=1), operation(-5, 7)]))
+        (tmp_path / "t.json").write_text(text.replace('"dur": 0.012', '"dur": "?"'))
+        result = idlescope("analyze", tmp_path / "t.json")
+        assert result.returncode == 0, result.stderr
+        assert "~70 ns" in result.stdout
+        assert "operations whose times are no numbers were left out: 1, the first at byte " in result.stdout
+
+    def test_a_host_only_trace_says_what_to_do(self):
+        refused(idlescope("analyze", FIXTURES / "cpu_engine.json.gz"), "holds no device operations", "ProfilerActivity")
+        refused(idlescope("analyze", FIXTURES / "nsys_cpu.sqlite"), "holds no device operations", "nsys profile")
+        refused(idlescope("analyze", FIXTURES / "nsys_cpu_parquet"), "holds no device operations", "nsys profile")
+
+
+class TestConvertAndScrub:
+    def test_there_and_back(self, trace, tmp_path):
+        for source, target in ((trace, "a.sqlite"), ("a.sqlite", "b.recording"), ("b.recording", "c.json.gz")):
+            result = idlescope("convert", source, target, cwd=tmp_path)
+            assert result.returncode == 0, result.stderr
+            assert target in result.stdout
+        first, last = (
+            json.loads(idlescope("analyze", path, "--json", cwd=tmp_path).stdout)["devices"][0]
+            for path in (trace, "c.json.gz")
+        )
+        assert first["cause_ns"] == last["cause_ns"]
+        refused(idlescope("convert", trace, "c.json.gz", cwd=tmp_path), "is there already")
+        refused(idlescope("convert", trace, "c.xml", cwd=tmp_path), "names no format")
+        refused(idlescope("convert", trace, trace, "--force"), "is the trace itself")
+
+    def test_a_scrubbed_copy_says_what_was_removed(self, trace, tmp_path):
+        result = idlescope("scrub", trace, tmp_path / "clean.json")
+        assert result.returncode == 0, result.stderr
+        assert "clean.json" in result.stdout
+        before, after = (
+            json.loads(idlescope("analyze", path, "--json").stdout)["devices"]
+            for path in (trace, tmp_path / "clean.json")
+        )
+        for device in (*before, *after):
+            del device["longest_gaps"]  # a name in them looks like a path, and is cut
+        assert before == after
+        refused(idlescope("scrub", trace, tmp_path / "clean.json"), "is there already")

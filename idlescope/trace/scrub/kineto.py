@@ -15,8 +15,8 @@ from typing import IO, Any, cast
 import msgspec
 
 from idlescope.trace import kineto_categories as categories
-from idlescope.trace.damage import Damage
-from idlescope.trace.kineto import LOG_LEVELS, LOSS
+from idlescope.trace.damage import LOSS, Damage
+from idlescope.trace.kineto import LOG_LEVELS
 from idlescope.trace.kineto_bytes import Source
 from idlescope.trace.kineto_events import KinetoEvents
 from idlescope.trace.kineto_repair import object_end, repairs
@@ -102,7 +102,7 @@ def _header(metadata: dict[str, Any], damage: Damage, texts: Texts, result: Scru
         elif key == "deviceProperties":
             kept[key] = _devices(value, texts)
         elif key in LOG_LEVELS and isinstance(value, list):
-            said = [m for m in value if isinstance(m, str) and any(word in m.lower() for word in LOSS)]
+            said = [m for m in value if isinstance(m, str) and LOSS.search(m)]
             kept[key] = [texts.text(m) for m in said]
     about = metadata.get("idlescope")
     meta = cleaned(about, texts, result) if own and isinstance(about, dict) else {}

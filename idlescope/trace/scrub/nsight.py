@@ -14,9 +14,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from idlescope.trace.damage import Damage
+from idlescope.trace.damage import LOSS, Damage
 from idlescope.trace.model import Int64
-from idlescope.trace.nsys import LOSS, SCHEMA_TABLES
+from idlescope.trace.nsys import SCHEMA_TABLES
 from idlescope.trace.nsys_columns import PROCESS_BITS, pid_of, unsigned
 from idlescope.trace.nsys_ranges import OPERATOR
 from idlescope.trace.nsys_tables import NULL, ROWS_AT_ONCE, ParquetTables, SqliteTables, Tables, open_tables
