@@ -71,8 +71,8 @@ def gap_histogram(gaps: Gaps, edges: Float64) -> tuple[Int64, Int64]:
     return counts.astype(np.int64), lengths.astype(np.int64)
 
 
-def typical_moment(operations: Operations, occupancy: Occupancy) -> int:
-    """Return the start of the operation nearest the middle of the window: where to look at steady work."""
+def typical_moment(operations: Operations, occupancy: Occupancy, span: int) -> int:
+    """Return the start of an operation from which a span of time lies about the middle of the window, in ns."""
     low, high = occupancy.window
-    at = np.searchsorted(operations.start, (low + high) // 2)
+    at = np.searchsorted(operations.start, max(low, (low + high - span) // 2))
     return int(operations.start[min(int(at), len(operations) - 1)])

@@ -119,8 +119,7 @@ def innermost(start: Int64, end: Int64) -> tuple[Intervals, Int64]:
     Of the intervals open at an instant, the owner is the one that started last (of those, the one that ends first).
     For the nested ranges of one thread that is the deepest; overlapping ones that do not nest are resolved alike.
     """
-    rows = np.flatnonzero(end > start)
-    rows = rows[np.lexsort((-end[rows], start[rows]))]
+    rows = _longest_first(start, end)
     starts, ends = start[rows], end[rows]
     if not rows.size:
         return Intervals(starts, ends), rows
@@ -147,6 +146,19 @@ def innermost(start: Int64, end: Int64) -> tuple[Intervals, Int64]:
     last = np.flatnonzero(times[1:] > times[:-1])
     last = last[owner[last] >= 0]
     return Intervals(times[last], times[last + 1]), rows[owner[last]]
+
+
+def _longest_first(start: Int64, end: Int64) -> Int64:
+    """Return the rows of intervals that are not empty, by start, and of equal starts the longest first."""
+    rows = np.flatnonzero(end > start)
+    rows = rows[np.argsort(start[rows], kind="stable")]  # quick where they are nearly in order, as in most traces
+    starts = start[rows]
+    tied = np.flatnonzero(starts[1:] == starts[:-1])
+    if tied.size:
+        tied = np.union1d(tied, tied + 1)
+        some = rows[tied]
+        rows[tied] = some[np.lexsort((-end[some], start[some]))]
+    return rows
 
 
 def innermost_in_turn(start: Int64, end: Int64, size: int = CHUNK) -> Iterator[tuple[Intervals, Int64]]:

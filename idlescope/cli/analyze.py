@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from idlescope.analysis.result import analyze
 from idlescope.analysis.window import FIRST_LAST, length_ns
+from idlescope.cli.status import counting
 from idlescope.trace import phases
 from idlescope.trace.open import open_trace
 
@@ -42,7 +43,7 @@ def analyze_command(path: Path, choices: Choices, out: Path | None, force: bool,
     min_gap_ns = 0 if choices.min_gap is None else length_ns(choices.min_gap)
     engines = None if choices.phases is None else phases.load(choices.phases)
     with console.status("reading") as status:
-        trace = open_trace(path, lambda events: status.update(f"reading: {events:,} events"), frames=choices.frames)
+        trace = open_trace(path, counting(status, "reading", "events"), frames=choices.frames)
         status.update("analysing")
         analysis = analyze(
             trace, window=choices.window, devices=choices.device or None, process=choices.process,

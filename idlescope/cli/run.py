@@ -11,14 +11,13 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from idlescope.cli.status import REFRESH_S
 from idlescope.engine.loop import Engine
 from idlescope.experiment.config import RunConfig
 from idlescope.experiment.devices import choose
 from idlescope.experiment.run import Progress as Report
 from idlescope.experiment.run import run
 from idlescope.report import folder, terminal
-
-REFRESH_S = 0.1
 
 
 def run_command(config: RunConfig, out: Path | None, force: bool, as_json: bool) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from idlescope.cli.status import counting
 from idlescope.trace.scrub import scrub
 
 
@@ -13,7 +14,7 @@ def scrub_command(source: Path, target: Path, force: bool) -> None:
     """Write the copy that can be shared, and say what was removed from it and what is still in it."""
     console = Console()
     with console.status("scrubbing") as status:
-        result = scrub(source, target, force, lambda records: status.update(f"scrubbing: {records:,} records"))
+        result = scrub(source, target, force, counting(status, "scrubbing", "records"))
     console.print(f"{target}", highlight=False, markup=False, soft_wrap=True)
     for line in result.lines():
         console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)

@@ -83,7 +83,7 @@ def timeline(shown: Sequence[Shown], subtitle: str) -> Figure:
     unit, scale = ("ms", 1e6) if span >= 1e6 else ("µs", 1e3)
     for axis, item in zip(axes, shown, strict=True):
         _activity(axis, item, int(span), scale)
-    axes[-1].set_xlabel(f"{unit} from the middle of the run")
+    axes[-1].set_xlabel(f"{unit}, about the middle of the run")
     handles = [_patch(STATE[state], state) for state in activity.STATES]
     handles.append(_patch(SKY, "GPU copy"))
     figure.legend(handles=handles, loc="outside lower center", ncols=5, handlelength=1.2)
@@ -93,7 +93,7 @@ def timeline(shown: Sequence[Shown], subtitle: str) -> Figure:
 
 def _activity(axis: Axes, item: Shown, span: int, scale: float) -> None:
     operations, occupancy = item.result.operations, item.result.occupancy
-    low = activity.typical_moment(operations, occupancy)
+    low = activity.typical_moment(operations, occupancy, span)
     high = low + span
     compute = idle.is_compute(operations)
     copies = activity.device_busy(operations.take(~compute))

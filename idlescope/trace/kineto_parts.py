@@ -20,7 +20,7 @@ from idlescope.trace.kineto_bytes import GZIP_MAGIC, Source
 from idlescope.trace.kineto_columns import Builder, Part
 from idlescope.trace.kineto_events import KinetoEvents, event_boundary
 
-SPLIT_BYTES = 32 << 20  # below this a second process costs more than it saves
+SPLIT_BYTES = 64 << 20  # below this a second process costs more than it saves
 OWN_SHARE = 0.57  # of the file for this process: the other has to start and to send
 
 

@@ -11,8 +11,8 @@ pageable   the same, with the token copied to memory that is not pinned, `non_bl
 eager      no graph: hundreds of small kernels launched one by one
 copies     the weights are copied to the device anew in each step
 
-The traces, OUT/<loop>.json.gz, are torch.profiler's, of 12 steps after warm-up. `tests/test_gpu_loops.py` says what the
-analysis makes of those committed as tests/fixtures/loop_*.json.gz.
+The traces, OUT/<loop>.json.gz, are torch.profiler's, of 12 steps after warm-up. `tests/analysis/test_batching.py` says
+what the analysis makes of those committed as tests/fixtures/loop_*.json.gz.
 """
 
 from __future__ import annotations
