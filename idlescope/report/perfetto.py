@@ -126,14 +126,15 @@ class _Writer:
         for process, pid in self.pids.items():
             label = f"host {names[process] or pid}" if several else "host"
             yield entry("process_name", pid, 0, f'"name":{json.dumps(label)}')
-        first = {t.owner: t.label for t in reversed(self.host.tracks) if t.tid == t.owner}
+        labels = {t.owner: t.label for t in self.host.tracks if t.first}
         for i, thread in enumerate(trace.threads):
-            yield entry("thread_name", int(self.thread_pid[i]), i, f'"name":{json.dumps(first.get(i, thread.label))}')
-        for place, (owner, tid, label) in enumerate(self.host.tracks if self.host.extra else ()):
-            pid = int(self.thread_pid[owner])
-            if tid != owner:
-                yield entry("thread_name", pid, tid, f'"name":{json.dumps(label)}')
-            yield entry("thread_sort_index", pid, tid, f'"sort_index":{place}')
+            label = json.dumps(labels.get(i, thread.label))
+            yield entry("thread_name", int(self.thread_pid[i]), tracks.first_tid(i), f'"name":{label}')
+        for place, track in enumerate(self.host.tracks if self.host.extra else ()):
+            pid = int(self.thread_pid[track.owner])
+            if not track.first:
+                yield entry("thread_name", pid, track.tid, f'"name":{json.dumps(track.label)}')
+            yield entry("thread_sort_index", pid, track.tid, f'"sort_index":{place}')
         for i, device in enumerate(trace.devices):
             pid, label = self.device_pid + i, device.name or f"device {device.index}"
             if several:
@@ -149,7 +150,7 @@ class _Writer:
         pid, tid = self.thread_pid[ranges.thread], self.host.tid[: len(ranges)]
         columns = (ranges.start, _length(ranges), ranges.thread, ranges.name, ranges.step, pid, tid)
         for cat, (start, length, thread, name, step, p, t) in zip(category, _rows(*columns), strict=True):
-            args = _args((f'"step":{step}' if step >= 0 else "", f'"track":{thread}' if t != thread else ""))
+            args = _args((f'"step":{step}' if step >= 0 else "", _moved(thread, t)))
             yield self._slice(cat, name, p, t, start, length, args)
 
     def _calls(self) -> Iterator[str]:
@@ -161,8 +162,7 @@ class _Writer:
                               strict=True):  # fmt: skip
             sent.setdefault(row, []).append(arrow)
         for row, (start, length, thread, name, correlation, p, t) in enumerate(_rows(*columns)):
-            track = f'"track":{thread}' if t != thread else ""
-            args = _args((f'"correlation":{correlation}' if correlation else "", track))
+            args = _args((f'"correlation":{correlation}' if correlation else "", _moved(thread, t)))
             yield self._slice("cuda_runtime", name, p, t, start, length, args)
             for arrow in sent.get(row, ()):
                 yield (
@@ -236,6 +236,12 @@ def arrows(trace: Trace) -> tuple[Int64, Int64]:
 def _args(entries: tuple[str, ...]) -> str:
     known = ",".join(e for e in entries if e)
     return f',"args":{{{known}}}' if known else ""
+
+
+def _moved(thread: int, tid: int) -> str:
+    """Return the argument that says whose a slice on an extra track is."""
+    home = tracks.first_tid(thread)
+    return f'"track":{home}' if tid != home else ""
 
 
 def _length(table: Operations | Calls | Ranges) -> Int64:

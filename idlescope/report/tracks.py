@@ -1,7 +1,8 @@
 """Lay the slices of a Trace on tracks that a viewer draws whole: one a thread and a stream, more where they overlap.
 
 A track is known by a tid within its process. The first track of a thread or a stream has the thread's or the stream's
-own number; slices that overlap without nesting lie on extra tracks behind the last number.
+own number, from 1 on; slices that overlap without nesting lie on extra tracks behind the last number. No track has the
+tid 0: Perfetto takes that for the process's main thread, whose tid is the pid, and so for another track's tid.
 """
 
 from __future__ import annotations
@@ -22,6 +23,16 @@ class Track(NamedTuple):
     tid: int
     label: str
 
+    @property
+    def first(self) -> bool:
+        """Return whether it is the owner's first track."""
+        return self.tid == first_tid(self.owner)
+
+
+def first_tid(owner: int) -> int:
+    """Return the tid of the first track of a thread or a stream."""
+    return owner + 1
+
 
 @dataclass(frozen=True)
 class Tracks:
@@ -33,7 +44,7 @@ class Tracks:
     @property
     def extra(self) -> bool:
         """Return whether an owner has more than one track."""
-        return any(track.tid != track.owner for track in self.tracks)
+        return not all(track.first for track in self.tracks)
 
 
 def host(trace: Trace) -> Tracks:
@@ -65,12 +76,12 @@ def _lay(
     keys, track = np.unique(group * width + lane, return_inverse=True)
     tids, tracks = np.empty(keys.size, np.int64), []
     placed: set[int] = set()
-    following = len(labels)
+    following = first_tid(len(labels))
     for i, key in enumerate(keys.tolist()):
         at, beside = divmod(key // width, len(side_labels))
         first = at not in placed
         placed.add(at)
-        tids[i] = at if first else following
+        tids[i] = first_tid(at) if first else following
         following += not first
         label = labels[at] + ("" if first else side_labels[beside])
         tracks.append(Track(at, int(tids[i]), f"{label} ({key % width + 1})" if key % width else label))

@@ -20,14 +20,14 @@ from idlescope.errors import TraceError
 from idlescope.trace import kineto_categories as categories
 from idlescope.trace.damage import KINDS, Damage
 from idlescope.trace.kineto_bytes import Source
-from idlescope.trace.kineto_repair import CLOSED, CUT, Done, object_end, repairs
+from idlescope.trace.kineto_repair import CUT, Done, closes_list, object_end, repairs
 
 CHUNK_BYTES = 1 << 18  # decoded at once: fits a core's cache
 CUTS_TRIED = 64  # objects nested in an event's args offer false cuts, seldom more than a few in a row
-EVENT_BYTES = 16 << 20  # no event is longer than this
-HEAD_BYTES = 256 << 20  # what stands around the events can be large, as sources of kernels are, but not larger
-RESUME_BYTES = 1 << 16  # behind damage, an object longer than this is not taken up again
-LOST_BYTES = 32 << 20  # once this much, and more than half of what was read, is lost: not worth reading on
+EVENT_BYTES = 1 << 20  # no event is longer than this
+HEAD_BYTES = 64 << 20  # what stands before the events, or behind them, is not larger
+RESUME_BYTES = 1 << 14  # nor longer than this, near damage
+LOST_BYTES = 8 << 20  # once this much, and more than half of what was read, is lost: not worth reading on
 _EVENTS_KEY = re.compile(rb'"traceEvents"\s*:\s*\[')
 _CATEGORY = re.compile(rb'"cat"\s*:\s*"([^"]{1,60})"')
 _SPACE = re.compile(rb"[\s,]*")
@@ -121,23 +121,23 @@ class KinetoEvents:
         self._whole = end is None  # to the end of the file
         self._closed = not self._whole  # the list of events has ended, or does in another part
         self._lost = 0  # bytes
-        self._comma = False  # the comma behind the last event was read
+        self._astray = False  # the buffer begins within what cannot be read
+        self._comma: bool | None = None  # whether the comma behind the last event was read; None before the first
 
     def __iter__(self) -> Iterator[Batch]:
         if not self._head:
             self._find_events()
         wanted = CHUNK_BYTES
         while self._fill(wanted):
-            batch = self._next() or self._salvage(final=False)
+            batch, wrong_at = self._next()
+            batch = batch or self._salvage(wrong_at)
             wanted = CHUNK_BYTES if batch is not None else 2 * len(self._buffer)
             if batch is not None:
                 yield batch
             if self._closed and self._whole:
                 break
-            if batch is None and wanted > 2 * EVENT_BYTES:
-                raise self._unreadable(f"no event ends in {len(self._buffer):,} bytes from byte {self._offset:,} on")
         else:
-            if (batch := self._salvage(final=True)) is not None:
+            if (batch := self._salvage(None, final=True)) is not None:
                 yield batch
         self._finish()
 
@@ -189,8 +189,11 @@ class KinetoEvents:
         self._offset += used
         self._buffer = self._buffer[used:]
 
-    def _next(self) -> Batch | None:
-        """Take the whole events of the buffer; None where the list ends in it, or damage lies in it."""
+    def _next(self) -> tuple[Batch | None, int | None]:
+        """Take the whole events of the buffer.
+
+        None where it holds no whole one; where the list ends in it, or damage lies in it, also the byte of that.
+        """
         text = self._buffer
         cuts = [m.start() + 1 for m in CUT.finditer(text, max(0, len(text) - CHUNK_BYTES // 32))]
         cuts = cuts or [m.start() + 1 for m in CUT.finditer(text)]
@@ -198,24 +201,24 @@ class KinetoEvents:
             upto = text[:cut]
             events, at = _try(upto)
             if events is not None:
-                return self._batch(upto, events, cut)
+                return self._batch(upto, events, cut), None
             if at < cut - 1:  # not for want of what follows
                 break
         else:
-            return None
+            return None, None
         for fixed, done in repairs(upto):
             events, _ = _try(fixed)
             if events is not None:
                 self._note(done)
-                return self._batch(fixed, events, cut)
-        return None
+                return self._batch(fixed, events, cut), None
+        return None, at
 
     def _batch(self, text: bytes, events: list[Event], used: int) -> Batch:
         batch = Batch(text, events, self._offset)
         self._advance(used)
         if not (self._closed and self._whole):  # what follows is another event, not metadata
             separator = _SEPARATOR.match(self._buffer)
-            self._comma = separator is not None and b"," in separator[0]
+            self._comma = separator is not None and b"," in separator[0] if events else None
             self._advance(separator.end() if separator else 0)
         return batch
 
@@ -223,29 +226,30 @@ class KinetoEvents:
         for what, count, first in done:
             self._damage.repaired(what, f"byte {self._offset + at + first:,}", count)
 
-    def _salvage(self, final: bool) -> Batch | None:
+    def _salvage(self, wrong_at: int | None, final: bool = False) -> Batch | None:
         """Take the buffer apart object by object; leave out what no repair makes an event of.
 
-        Stops where the list of events is closed. Unless `final`, an object that is still open stays in the buffer;
-        None where there is nothing else.
+        `wrong_at` is the byte that does not decode, where that is known. Stops where the list of events is closed.
+        Unless `final`, an object that is still open stays in the buffer; None where there is nothing else.
         """
-        text, at, used, lost_from, closed = self._buffer, 0, 0, -1, False
+        text, at, used, closed = self._buffer, 0, 0, False
+        lost_from = 0 if self._astray else -1
+        self._astray = False
         good: list[bytes] = []
         events: list[Event] = []
         while True:
             at, before = _between(text, at), at
-            closes = at < len(text) and text[at] == _CLOSE
-            commas = text.count(b",", before, at) + (self._comma if before == 0 else 0) - (not closes and bool(before))
-            if commas > 0 and at < len(text) and lost_from < 0 and (before or text[:at].strip() or closes):
-                self._note([("commas too many were left out", commas, before)])
             if at == len(text):
                 break
-            if closes and lost_from < 0:
-                self._closed, closed, used = True, True, at + 1
-                break
-            limit = len(text) if lost_from < 0 else min(len(text), at + RESUME_BYTES)
-            end = object_end(text, at, limit) if text[at] == _OPEN else 0
-            if end < 0 and lost_from < 0 and not final:
+            if lost_from < 0:
+                self._count_commas(text, before, at)
+                if text[at] == _CLOSE:
+                    self._closed, closed, used = True, True, at + 1
+                    break
+            # a quote too many hides the ends of objects: near damage none is looked for far off
+            limit = at + EVENT_BYTES if wrong_at is None else max(at, wrong_at) + RESUME_BYTES
+            end = object_end(text, at, min(limit, len(text))) if text[at] == _OPEN else 0
+            if end < 0 and lost_from < 0 and not final and limit > len(text):
                 break  # its end is not read yet
             event, fixed, done = _one(text[at:end]) if end > 0 else (None, b"", [])
             if event is not None and (event.ph or lost_from < 0):
@@ -258,19 +262,30 @@ class KinetoEvents:
                 at = used = end
                 continue
             lost_from = at if lost_from < 0 else lost_from
+            wrong_at = at if wrong_at is None else wrong_at
             following = CUT.search(text, at)
             if following is None:
                 break
             at = following.end()
         if final and not closed:
             if lost_from >= 0:
-                self._closed |= CLOSED.search(text, lost_from) is not None
+                self._closed |= closes_list(text[lost_from:])
                 self._lose(text, lost_from, len(text))
             used = len(text)
-        elif not used and lost_from >= 0 and len(text) > EVENT_BYTES:
-            used = len(text) - CHUNK_BYTES  # an event may begin in what is kept
+        elif not used and lost_from >= 0 and len(text) > 2 * RESUME_BYTES:
+            used, self._astray = len(text) - RESUME_BYTES, True  # an event may begin in what is kept
             self._lose(text, lost_from, used)
         return self._batch(b",".join(good), events, used) if used else None
+
+    def _count_commas(self, text: bytes, start: int, end: int) -> None:
+        """Count commas too many, or the one that is missing, before an event or the end of the list."""
+        closes = text[end] == _CLOSE
+        found = text.count(b",", start, end) + int(closes and not start and self._comma is True)
+        due = int(not closes and (start > 0 or self._comma is False))
+        if found > due:
+            self._note([("commas too many were left out", found - due, start)])
+        elif found < due:
+            self._note([("commas that are missing were taken as there", 1, start)])
 
     def _lose(self, text: bytes, start: int, end: int) -> None:
         """Count what stands between two places and could not be read, by what it says that it was."""
@@ -289,8 +304,10 @@ class KinetoEvents:
 
     def _finish(self) -> None:
         """Say how the list of events ended, and read the metadata around it."""
-        tail = b"".join((self._buffer, *self._pieces))[:HEAD_BYTES] if self._whole else b""
         place = f"byte {self._offset:,}"
+        if self._whole and self._fill(HEAD_BYTES):
+            self._damage.repaired(f"what follows {HEAD_BYTES >> 20} MB behind the events was not read", place)
+        tail = self._buffer if self._whole else b""
         if self._source.damage:
             self._damage.cut(f"the file is incomplete, {self._source.damage}", place)
         elif not self._closed:

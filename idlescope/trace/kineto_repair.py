@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 # A candidate for the boundary between two events. Objects nested in an event's args look the same.
 CUT = re.compile(rb"\}\s*,\s*(?=\{)")
 
-# Where the list of events is closed, with or without metadata behind it.
-CLOSED = re.compile(rb'\}\s*\]\s*(?:,\s*"[^"]*"\s*:.*)?\}?\s*$', re.DOTALL)
+_LIST_END = re.compile(rb"\}\s*\]")
+_BEHIND_LIST = re.compile(rb'\s*(?:,\s*"[^"]*"\s*:.*)?\}?\s*', re.DOTALL)
 
 Done = list[tuple[str, int, int]]  # what was repaired, how often, where first
 Step = Callable[[bytes], tuple[bytes, int, int]]  # text -> repaired text, how many repairs, where the first was
@@ -28,7 +28,7 @@ _NOT_A_NUMBER = re.compile(rb"(?<=[:\[,\s])[-+]?(?:NaN|nan|Infinity|inf|Inf)(?=\
 _HUGE = re.compile(rb"(?<=[:\[,\s])-?\d+(?:\.\d+)?[eE]\+?\d{3,}(?=\s*[,}\]])")
 _TRAILING_COMMA = re.compile(rb'(?<=[}\]"0-9le]),(?=\s*[}\]])')
 _DOUBLE_COMMA = re.compile(rb"(?<=\}),(?:\s*,)+(?=\s*\{)")
-_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}]', re.DOTALL)
+_TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[{}]', re.DOTALL)
 
 
 def object_end(text: bytes, start: int, limit: int) -> int:
@@ -43,6 +43,12 @@ def object_end(text: bytes, start: int, limit: int) -> int:
             if not depth:
                 return token.end()
     return -1
+
+
+def closes_list(text: bytes) -> bool:
+    """Return whether a text that ends a file closes the list of events, with or without metadata behind it."""
+    ends = [m.end() for m in _LIST_END.finditer(text)]
+    return bool(ends) and _BEHIND_LIST.fullmatch(text, ends[-1]) is not None
 
 
 def repairs(text: bytes) -> Iterator[tuple[bytes, Done]]:
@@ -77,11 +83,18 @@ def _translate(table: bytes, bad: bytes) -> Step:
     return step
 
 
-def _substitute(pattern: re.Pattern[bytes], replace: Callable[[re.Match[bytes]], bytes]) -> Step:
-    """Return a step that replaces matches; a match that its replacement equals is no repair."""
+def _substitute(
+    pattern: re.Pattern[bytes], replace: Callable[[re.Match[bytes]], bytes], sign: re.Pattern[bytes] | None = None
+) -> Step:
+    """Return a step that replaces matches; a match that its replacement equals is no repair.
+
+    `sign` is quicker to look for, and in every text with a match.
+    """
 
     def step(text: bytes) -> tuple[bytes, int, int]:
         where: list[int] = []
+        if sign is not None and not sign.search(text):
+            return text, 0, 0
 
         def one(match: re.Match[bytes]) -> bytes:
             new = replace(match)
@@ -101,8 +114,10 @@ _STEPS: tuple[tuple[str, Step], ...] = (
     ("backslashes that escape nothing were kept as they are",
      _substitute(_ESCAPE, lambda m: m[0] if m[1] else b"\\\\")),
     ("halves of surrogate pairs were replaced", _substitute(_SURROGATE, lambda m: m[0] if m[1] else b"\\ufffd")),
-    ("NaN or Infinity was taken as missing", _substitute(_NOT_A_NUMBER, lambda m: b"null")),
-    ("numbers beyond any range were taken as missing", _substitute(_HUGE, lambda m: b"null")),
+    ("NaN or Infinity was taken as missing",
+     _substitute(_NOT_A_NUMBER, lambda m: b"null", re.compile(rb"NaN|nan|Inf|inf"))),
+    ("numbers beyond any range were taken as missing",
+     _substitute(_HUGE, lambda m: b"null", re.compile(rb"[eE]\+?\d{3}"))),
     ("commas too many were left out", _substitute(_DOUBLE_COMMA, lambda m: b",")),
     ("commas too many were left out", _substitute(_TRAILING_COMMA, lambda m: b"")),
     # last: between tokens a line break is sound, so this says something only where nothing else helped

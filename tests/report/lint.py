@@ -44,6 +44,8 @@ def _event(e: dict[str, Any]) -> Iterator[str]:
         yield f"{what}: lasts {e['dur']}"
     if phase == "C" and not all(isinstance(v, (int, float)) and math.isfinite(v) for v in e["args"].values()):
         yield f"{what}: a counter that is no number"
+    if phase != "C" and e["tid"] == 0:
+        yield f"{what}: lies on the track of its process's main thread"
     if phase == "f" and e.get("bp") != "e":
         yield f"{what}: an arrow ends at the next slice, not at its own"
 
@@ -51,7 +53,8 @@ def _event(e: dict[str, Any]) -> Iterator[str]:
 def _nesting(slices: list[dict[str, Any]]) -> Iterator[str]:
     tracks: dict[Any, list[tuple[int, int, str]]] = defaultdict(list)
     for e in slices:
-        tracks[e["pid"], e["tid"]].append((_ns(e["ts"]), -_ns(e["dur"]), _what(e)))
+        # the tid 0 is the process's main thread, whose tid is the pid
+        tracks[e["pid"], e["tid"] or e["pid"]].append((_ns(e["ts"]), -_ns(e["dur"]), _what(e)))
     for track, rows in tracks.items():
         around: list[int] = []
         for start, negative, what in sorted(rows):

@@ -78,7 +78,7 @@ def test_overlapping_ranges_say_whose_thread_they_are(tmp_path):
     made = trace(ranges=[(0, 10, 0, 0, ANNOTATION, -1), (5, 15, 0, 0, ANNOTATION, 2)], calls=[(6, 20, 0, 1, 0)])
     slices = [e for e in written(made, tmp_path)["traceEvents"] if e["ph"] == "X"]
     assert [(e["tid"], e.get("args")) for e in slices] == [
-        (0, None), (4, {"step": 2, "track": 0}), (5, {"track": 0})
+        (1, None), (4, {"step": 2, "track": 1}), (5, {"track": 1})
     ]  # fmt: skip
 
 
@@ -179,3 +179,12 @@ def test_lanes_are_found_in_a_large_track(tmp_path):
     start = np.arange(0, 200_000, 2)
     made = trace([operation(int(s), int(s) + 3) for s in start[:20_000]], processes=("1",))
     assert lint.findings(written(made, tmp_path)) == []
+
+
+def test_a_small_pid_is_no_track_of_another_thread(tmp_path):
+    """Perfetto lays tid 0 on the track whose tid is the pid: a process with pid 1 would lose one thread to another."""
+    made = trace(ranges=[(0, 10, 0, 0, ANNOTATION, -1), (5, 15, 1, 0, ANNOTATION, -1)])
+    pid_one = tuple(replace(d, process_name="1") for d in made.devices[:1])
+    document = written(replace(made, devices=pid_one + made.devices[1:]), tmp_path)
+    assert {e["pid"] for e in document["traceEvents"] if e["ph"] == "X"} == {1}
+    assert lint.findings(document) == []
