@@ -23,7 +23,8 @@ def convert(
 ) -> list[str]:
     """Read a trace and write it in the format that the target's name asks for.
 
-    Returns what could not be carried over, one sentence a kind, after what had to be repaired in reading it.
+    Returns what could not be carried over, one sentence a kind, after what had to be repaired in reading it. Events of
+    a Kineto file that no figure depends on (instants, device-side copies of annotations) are not read and not written.
     `progress` is called with the number of events read. Raises ConfigError for a name of no known format,
     OutputExistsError where the target exists (unless forced), TraceError where the source cannot be read.
     """

@@ -78,7 +78,7 @@ def test_overlapping_ranges_say_whose_thread_they_are(tmp_path):
     made = trace(ranges=[(0, 10, 0, 0, ANNOTATION, -1), (5, 15, 0, 0, ANNOTATION, 2)], calls=[(6, 20, 0, 1, 0)])
     slices = [e for e in written(made, tmp_path)["traceEvents"] if e["ph"] == "X"]
     assert [(e["tid"], e.get("args")) for e in slices] == [
-        (1, None), (4, {"step": 2, "track": 1}), (5, {"track": 1})
+        (1, None), (5, {"step": 2, "track": 1}), (6, {"track": 1})
     ]  # fmt: skip
 
 
