@@ -27,6 +27,7 @@ class Choices:
     min_gap: str | None = None
     phases: Path | None = None
     frames: bool = True
+    steps: bool = False  # list every step on the terminal
 
     def words(self) -> list[str]:
         """Return the options that are not the default, to be repeated."""
@@ -71,6 +72,10 @@ def analyze_command(path: Path, choices: Choices, out: Path | None, force: bool,
         console.print(table)
     for device in analysis.results:
         label = escape(terminal.device_label(device))
+        if len(device.streams) > 1:
+            console.print(terminal.stream_table(device))
+        if choices.steps and len(device.steps):
+            console.print(terminal.step_table(device))
         if lines := terminal.gap_lines(device):
             console.print(f"[italic]Longest gaps, {label}[/italic]", highlight=False)
             console.print("\n".join(lines), highlight=False, markup=False)

@@ -100,6 +100,7 @@ def analyze(
     frames: Annotated[
         bool, typer.Option("--frames/--no-frames", help="Read operators and Python frames, for what the host was in.")
     ] = True,
+    steps: Annotated[bool, typer.Option("--steps", help="List every step.")] = False,
     out: Out = None,
     force: Force = False,
     as_json: AsJson = False,
@@ -110,7 +111,7 @@ def analyze(
     """
     from idlescope.cli.analyze import Choices, analyze_command
 
-    choices = Choices(window, tuple(device or ()), process, min_gap, phases, frames)
+    choices = Choices(window, tuple(device or ()), process, min_gap, phases, frames, steps)
     analyze_command(trace, choices, out, force, as_json)
 
 

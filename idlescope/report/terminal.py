@@ -136,6 +136,29 @@ def analysis_tables(analysis: Analysis) -> list[Table]:
     return [_table("Devices", columns, device_rows(analysis)), causes]
 
 
+def stream_table(device: DeviceResult) -> Table:
+    """Return what each stream of a device did in the window."""
+    window = device.occupancy.window_ns
+    rows = [
+        (s["stream"], [f"{s['operations']:,}", *(f"{milliseconds(s[f'{f}_ns'])} ({percent(s[f'{f}_ns'], window):.2f} %)"
+                                                 for f in ("active", "compute"))])
+        for s in device.streams
+    ]  # fmt: skip
+    return _table(f"Streams of {device_label(device)}", ["operations", "active", "compute"], rows)
+
+
+def step_table(device: DeviceResult) -> Table:
+    """Return every step of a device: host-critical, device and exposed idle time, and whether it was launched early."""
+    s = device.steps
+    rows = [
+        (str(s.number[i]), [*(milliseconds(int(c[i])) for c in (s.host, s.device, s.idle)),
+                            f"{s.operations[i]:,}", "yes" if s.early[i] else "no" if i else "–"])
+        for i in range(len(s))
+    ]  # fmt: skip
+    columns = ["host work", "device work", "idle exposed", "operations", "launched before the previous ended"]
+    return _table(f"Steps of {device_label(device)}, by {s.found}", columns, rows)
+
+
 def gap_lines(device: DeviceResult) -> list[str]:
     """Return the longest gaps in words, three lines each."""
     lines = []

@@ -227,6 +227,17 @@ class TestAnalyzeOptions:
         assert document["devices"][0]["window"]["kind"] == "steps:1-3"
         assert [s["step"] for s in document["steps"]] == [1, 2, 3]
 
+    def test_steps_and_streams_are_listed(self):
+        result = idlescope("analyze", FIXTURES / "loop_async.json.gz", "--steps")
+        assert result.returncode == 0, result.stderr
+        lines = [" ".join(line.replace("│", " ").split()) for line in result.stdout.splitlines()]
+        assert "Steps of 0 NVIDIA H100 80GB HBM3, by ProfilerStep#" in lines
+        assert [line.split()[0] for line in lines if line.endswith((" yes", " –")) and line[0].isdigit()] == [
+            str(n) for n in range(6, 18)
+        ]
+        assert "Streams of 0 NVIDIA H100 80GB HBM3" in lines
+        assert len([line for line in lines if line.startswith(("25 ", "29 ", "33 "))]) == 3
+
     def test_without_frames_only_the_division_of_host_differs(self, steps):
         whole, bare = (
             json.loads(idlescope("analyze", steps, "--json", *options).stdout) for options in ((), ("--no-frames",))
