@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from idlescope.analysis.result import Analysis, analyze
+    from idlescope.analysis.analyze import analyze
+    from idlescope.analysis.result import Analysis
     from idlescope.errors import IdlescopeError
     from idlescope.experiment.config import RunConfig
     from idlescope.experiment.run import Run, run
@@ -28,7 +29,7 @@ __all__ = ["Analysis", "IdlescopeError", "Run", "RunConfig", "Trace", "__version
 
 _HOME = {
     "Analysis": ("idlescope.analysis.result", "Analysis"),
-    "analyze": ("idlescope.analysis.result", "analyze"),
+    "analyze": ("idlescope.analysis.analyze", "analyze"),
     "IdlescopeError": ("idlescope.errors", "IdlescopeError"),
     "RunConfig": ("idlescope.experiment.config", "RunConfig"),
     "Run": ("idlescope.experiment.run", "Run"),

@@ -47,7 +47,10 @@ class Batching:
 
 
 def classify(trace: Trace, launches: Int64, waits: Bool, steps: Steps) -> Batching:
-    """Return the batching that the steps show; `launches` is the `link` of all of the trace's operations."""
+    """Return the batching that the steps of one device show.
+
+    `launches` is the `link` of all of the trace's operations; `waits` are the waiting calls of the device's process.
+    """
     has = (steps.operations > 0) & (steps.launched < np.iinfo(np.int64).max)
     follows = np.concatenate(([False], has[1:] & (steps.operations[:-1] > 0)))[: len(steps)]
     early, followers = int((steps.early & follows).sum()), int(follows.sum())
@@ -99,6 +102,7 @@ def _silent_copy(trace: Trace, launches: Int64, waits: Bool, steps: Steps) -> Cu
     """
     calls = trace.calls
     copies = blocking_copies(trace, launches)
+    copies = copies[waits[copies]]  # of this process
     copies = copies[~matching(SYNCHRONISING, trace.names)[calls.name[copies]]]
     order = np.lexsort((calls.start, calls.thread))
     place = np.empty(order.size, np.int64)

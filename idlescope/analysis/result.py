@@ -1,34 +1,25 @@
-"""Analyse a Trace: one typed result for the terminal, the report, pandas and JSON alike."""
+"""What an analysis found: one typed result for the terminal, the report, pandas and JSON alike."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from idlescope import __version__
-from idlescope.analysis import batching as batching_of
-from idlescope.analysis import causes, host, idle, stacks, steps, verdict, waits
-from idlescope.analysis import coverage as coverage_of
-from idlescope.analysis import window as window_of
+from idlescope.analysis import causes, idle, steps
 from idlescope.analysis.batching import Batching
 from idlescope.analysis.coverage import Coverage
 from idlescope.analysis.intervals import percent
 from idlescope.analysis.stacks import LongGap
 from idlescope.analysis.verdict import Verdict
 from idlescope.analysis.window import Window
-from idlescope.errors import ConfigError, TraceError
-from idlescope.trace import phases as phases_of
-from idlescope.trace.model import Bool, Device, Int64, Operations, RangeKind, Trace
-from idlescope.trace.phases import Phases, Rules
+from idlescope.trace.model import Device, Int64, Operations, Trace
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SCHEMA = 1
-STARTING_NS = 2_000_000  # a first gap this much longer than five usual ones is not the engine's own
 
 
 @dataclass(frozen=True)
@@ -57,6 +48,14 @@ class DeviceResult:
         return percent(self.occupancy.idle_ns, self.occupancy.window_ns)
 
     @property
+    def operations_inside(self) -> int:
+        """Return how many operations ran within the window, in part at least."""
+        o, w = self.operations, self.window
+        touching = (o.end > w.start) & (o.start < w.end)
+        empty = (o.end == o.start) & (o.start >= w.start) & (o.start <= w.end)
+        return int((touching | empty).sum())
+
+    @property
     def short_gaps(self) -> tuple[int, int]:
         """Return how many gaps are shorter than `min_gap_ns`, and how long they are together, in ns."""
         length = self.gaps.length
@@ -71,7 +70,7 @@ class DeviceResult:
             "device": self.device.index,
             "name": self.device.name,
             "identity": self.device.identity,
-            "operations": len(self.operations),
+            "operations": self.operations_inside,
             "window": self.window.to_json(),
             "window_ns": o.window_ns,
             "active_ns": o.active_ns,
@@ -184,151 +183,6 @@ class Analysis:
             for doing, ns in d.host_ns.items()
         ]  # fmt: skip
         return pd.DataFrame(rows, columns=["process", "device", "doing", "ns", "pct_of_host", "pct_of_idle"])
-
-
-def analyze(
-    trace: Trace,
-    *,
-    window: str = window_of.FIRST_LAST,
-    devices: Sequence[int] | None = None,
-    process: str | None = None,
-    min_gap_ns: int = 0,
-    phases: Mapping[str, Rules] | None = None,
-) -> Analysis:
-    """Return the analysis of the devices of a Trace.
-
-    `window` is `first-last` (of each device's operations), `range:NAME`, `steps:A-B` or `time:A-B`; `devices` are
-    device indices; `process` is a pid, rank or file name, or a part of it; gaps shorter than `min_gap_ns` are counted
-    but not listed; `phases` adds engines by name (`trace.phases.load`). Raises TraceError where no operation ran on
-    any device, ConfigError where what is asked for is not in the trace.
-    """
-    path = str(trace.meta.get("path", "the trace"))
-    if not len(trace.operations):
-        lost = "; " + "; ".join(trace.meta["warnings"]) if trace.meta.get("lost") else ""
-        how = "nsys profile --trace=cuda,nvtx" if trace.meta.get("format") == "nsys" else "ProfilerActivity.CUDA"
-        raise TraceError(
-            f"{path} holds no device operations, only host events{lost}: record with {how} on a GPU machine, and stop "
-            "the profiler after the work has run"
-        )
-    spec = window_of.parse(window)
-    used = trace.ranges.name[trace.ranges.kind == RangeKind.ANNOTATION]
-    known = phases_of.recognise(trace.names, np.unique(used).tolist(), phases)
-    links = causes.link(trace, trace.operations)
-    waiting = waits.waiting(trace, links)
-    results = tuple(
-        _analyze_device(trace, index, links, waiting, known, spec, min_gap_ns)
-        for index in _chosen(trace, devices, process)
-    )
-    source = {
-        "path": path,
-        "format": str(trace.meta.get("format", "memory")),
-        "tool_version": __version__,
-        "events": int(trace.meta.get("events", len(trace.operations) + len(trace.calls) + len(trace.ranges))),
-    }
-    warnings = (*trace.meta.get("warnings", ()), *(w for d in results for w in _advice(d)))
-    return Analysis(source, known.engine, trace, results, tuple(dict.fromkeys(warnings)))
-
-
-def _chosen(trace: Trace, devices: Sequence[int] | None, process: str | None) -> list[int]:
-    """Return the devices to analyse, as indices into Trace.devices, by process and then by index."""
-    ran = np.unique(trace.operations.device).tolist()
-    order = sorted(ran, key=lambda i: (trace.devices[i].process, trace.devices[i].index))
-    chosen = [
-        i for i in order
-        if (devices is None or trace.devices[i].index in devices)
-        and (process is None or process in trace.devices[i].process_name)
-    ]  # fmt: skip
-    if not chosen:
-        there = ", ".join(f"device {trace.devices[i].index} of process {trace.devices[i].process_name}" for i in order)
-        raise ConfigError(f"no device of the trace is the one asked for: it has {there}")
-    return chosen
-
-
-def _analyze_device(
-    trace: Trace, index: int, links: Int64, waiting: Bool, known: Phases, spec: window_of.WindowSpec, min_gap_ns: int
-) -> DeviceResult:
-    device = trace.devices[index]
-    rows = np.flatnonzero(trace.operations.device == index)
-    rows = rows[np.lexsort((trace.operations.end[rows], trace.operations.start[rows]))]
-    operations, launches = trace.operations.take(rows), links[rows]
-    division = steps.find(trace, device.process, operations, launches, waiting, known)
-    chosen = window_of.resolve(spec, trace, operations, division, int(trace.operations.start.min()))
-    occupancy = idle.occupancy(operations, (chosen.start, chosen.end))
-    gaps = causes.attribute(trace, operations, launches, occupancy.gaps)
-    measured = steps.measure(trace, operations, division, launches, waiting, gaps)
-    if chosen.kind != window_of.FIRST_LAST:
-        measured = measured.within(chosen.start, chosen.end)
-    covered = coverage_of.measure(trace, device.process, operations, launches, waiting, occupancy, measured)
-    host_ns = host.divide(trace, gaps, waiting, known)
-    seen = batching_of.classify(trace, links, waiting, measured)
-    eager = verdict.eager_idle(trace, operations, launches, division.step, gaps)
-    return DeviceResult(
-        device=device,
-        window=chosen,
-        operations=operations,
-        launches=launches,
-        occupancy=occupancy,
-        gaps=gaps,
-        min_gap_ns=min_gap_ns,
-        host_ns=host_ns,
-        steps=measured,
-        step=division.step,
-        batching=seen,
-        longest=[g for g in stacks.longest(trace, operations, division, gaps) if g.length_ns >= min_gap_ns],
-        coverage=covered,
-        verdict=verdict.judge(covered, occupancy, gaps, host_ns, measured, seen, eager, len(operations)),
-        streams=_streams(trace, operations, chosen),
-    )
-
-
-def _advice(result: DeviceResult) -> list[str]:
-    """Return what a reader of the figures should know, and can do about it."""
-    c, advice, which = result.coverage, [], f"device {result.device.index}"
-    if result.longest and len(result.steps) > 3:
-        usual = float(np.median(result.steps.idle[1:]))
-        if result.longest[0].step == int(result.steps.number[0]) and result.steps.idle[0] > 5 * usual + STARTING_NS:
-            advice.append(
-                f"{which}: the first step exposes {result.steps.idle[0] / 1e6:.1f} ms of idle, the others "
-                f"{usual / 1e6:.1f} ms: probably the profiler starting up; leave it out with --window "
-                f"steps:{result.steps.number[1]}-{result.steps.number[-1]}"
-            )
-    if c.launched_before_recording:
-        advice.append(
-            f"{which}: {c.launched_before_recording:,} operations were launched before the recording began and have no "
-            "known cause"
-        )
-    if c.graph_mode == "graph-level":
-        advice.append(
-            f"{which}: CUDA graphs are recorded as one piece each, so idle time inside them does not show; record with "
-            "nsys --cuda-graph-trace=node to see it"
-        )
-    if c.operations_before_launch:
-        advice.append(
-            f"{which}: {c.operations_before_launch:,} operations start before their launch does: clocks that disagree, "
-            "or corrupted records"
-        )
-    if c.first_step_clipped or c.last_step_clipped:
-        ends = [end for end, cut in (("first", c.first_step_clipped), ("last", c.last_step_clipped)) if cut]
-        advice.append(f"{which}: the {' and the '.join(ends)} step is cut off: it has few of the usual operations")
-    return advice
-
-
-def _streams(trace: Trace, operations: Operations, chosen: Window) -> list[dict[str, Any]]:
-    rows = []
-    for stream in np.unique(operations.stream):
-        mine = operations.take(operations.stream == stream)
-        inside = mine.take((mine.end > chosen.start) & (mine.start < chosen.end))
-        used = idle.occupancy(mine, (chosen.start, chosen.end))
-        rows.append(
-            {
-                "stream": trace.streams[stream],
-                "operations": len(inside),
-                "active_ns": used.active_ns,
-                "compute_ns": used.compute_ns,
-                "idle_ns": used.idle_ns,
-            }
-        )
-    return rows
 
 
 _STEP_COLUMNS = (

@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from idlescope.analysis.result import analyze
+from idlescope.analysis.analyze import analyze
 from idlescope.analysis.window import FIRST_LAST, length_ns
 from idlescope.cli.status import counting
 from idlescope.trace import phases

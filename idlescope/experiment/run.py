@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from idlescope import __version__
+from idlescope.analysis.analyze import analyze
 from idlescope.analysis.predict import Prediction, asynchronous
-from idlescope.analysis.result import Analysis, DeviceResult, analyze
+from idlescope.analysis.result import Analysis, DeviceResult
 from idlescope.analysis.roofline import GPU, achieved_pct
 from idlescope.capture.clock import StepClock
 from idlescope.engine.devices.base import Device

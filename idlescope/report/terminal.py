@@ -73,7 +73,7 @@ def device_rows(analysis: Analysis) -> list[tuple[str, list[str]]]:
     processes = [d.device.process_name for d in devices]
     if len(set(processes)) > 1:
         rows.append(("process", processes))
-    rows.append(("operations", [_doubt(d, "operations") + f"{len(d.operations):,}" for d in devices]))
+    rows.append(("operations", [_doubt(d, "operations") + f"{d.operations_inside:,}" for d in devices]))
     rows.append(
         (window_label(devices), [_doubt(d, "window_ns") + milliseconds(d.occupancy.window_ns) for d in devices])
     )

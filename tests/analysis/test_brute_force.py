@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from idlescope.analysis.analyze import analyze
 from idlescope.analysis.host import COLLECTION, NO_DEMAND, PROFILER, UNTRACED
-from idlescope.analysis.result import analyze
 from idlescope.trace.model import (
     Calls,
     Device,

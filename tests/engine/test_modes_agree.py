@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from idlescope.analysis.result import analyze
+from idlescope.analysis.analyze import analyze
 from idlescope.analysis.roofline import gpu
 from idlescope.capture.clock import StepClock
 from idlescope.engine.devices.modelled import Memory, ModelledDevice, mix

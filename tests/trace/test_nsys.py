@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from idlescope.analysis.result import analyze
+from idlescope.analysis.analyze import analyze
 from idlescope.errors import TraceError
 from idlescope.trace import nsys, nsys_columns, nsys_tables
 from idlescope.trace.model import OperationKind, RangeKind, Trace

@@ -1,0 +1,134 @@
+"""Analyse a Trace: from columns to the typed result of each device."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from idlescope import __version__
+from idlescope.analysis import batching, causes, coverage, host, idle, stacks, steps, verdict, waits
+from idlescope.analysis import window as window_of
+from idlescope.analysis.advice import advice
+from idlescope.analysis.result import Analysis, DeviceResult
+from idlescope.analysis.window import Window
+from idlescope.errors import ConfigError, TraceError
+from idlescope.trace import phases as phases_of
+from idlescope.trace.model import Bool, Int64, Operations, RangeKind, Trace
+from idlescope.trace.phases import Phases, Rules
+
+
+def analyze(
+    trace: Trace,
+    *,
+    window: str = window_of.FIRST_LAST,
+    devices: Sequence[int] | None = None,
+    process: str | None = None,
+    min_gap_ns: int = 0,
+    phases: Mapping[str, Rules] | None = None,
+) -> Analysis:
+    """Return the analysis of the devices of a Trace.
+
+    `window` is `first-last` (of each device's operations), `range:NAME`, `steps:A-B` or `time:A-B`; `devices` are
+    device indices; `process` is a pid, rank or file name, or a part of it; gaps shorter than `min_gap_ns` are counted
+    but not listed; `phases` adds engines by name (`trace.phases.load`). Raises TraceError where no operation ran on
+    any device, ConfigError where what is asked for is not in the trace.
+    """
+    path = str(trace.meta.get("path", "the trace"))
+    if not len(trace.operations):
+        lost = "; " + "; ".join(trace.meta["warnings"]) if trace.meta.get("lost") else ""
+        how = "nsys profile --trace=cuda,nvtx" if trace.meta.get("format") == "nsys" else "ProfilerActivity.CUDA"
+        raise TraceError(
+            f"{path} holds no device operations, only host events{lost}: record with {how} on a GPU machine, and stop "
+            "the profiler after the work has run"
+        )
+    spec = window_of.parse(window)
+    used = trace.ranges.name[trace.ranges.kind == RangeKind.ANNOTATION]
+    known = phases_of.recognise(trace.names, np.unique(used).tolist(), phases)
+    links = causes.link(trace, trace.operations)
+    waiting = waits.waiting(trace, links)
+    results = tuple(
+        _analyze_device(trace, index, links, waiting, known, spec, min_gap_ns)
+        for index in _chosen(trace, devices, process)
+    )
+    source = {
+        "path": path,
+        "format": str(trace.meta.get("format", "memory")),
+        "tool_version": __version__,
+        "events": int(trace.meta.get("events", len(trace.operations) + len(trace.calls) + len(trace.ranges))),
+    }
+    warnings = (*trace.meta.get("warnings", ()), *(w for d in results for w in advice(d)))
+    return Analysis(source, known.engine, trace, results, tuple(dict.fromkeys(warnings)))
+
+
+def _chosen(trace: Trace, devices: Sequence[int] | None, process: str | None) -> list[int]:
+    """Return the devices to analyse, as indices into Trace.devices, by process and then by index."""
+    ran = np.unique(trace.operations.device).tolist()
+    order = sorted(ran, key=lambda i: (trace.devices[i].process, trace.devices[i].index))
+    chosen = [
+        i for i in order
+        if (devices is None or trace.devices[i].index in devices)
+        and (process is None or process in trace.devices[i].process_name)
+    ]  # fmt: skip
+    if not chosen:
+        there = ", ".join(f"device {trace.devices[i].index} of process {trace.devices[i].process_name}" for i in order)
+        raise ConfigError(f"no device of the trace is the one asked for: it has {there}")
+    return chosen
+
+
+def _analyze_device(
+    trace: Trace, index: int, links: Int64, all_waits: Bool, known: Phases, spec: window_of.WindowSpec, min_gap_ns: int
+) -> DeviceResult:
+    device = trace.devices[index]
+    own = np.array([t.process == device.process for t in trace.threads], np.bool_)
+    waiting = all_waits & own[trace.calls.thread] if len(trace.calls) else all_waits
+    rows = np.flatnonzero(trace.operations.device == index)
+    rows = rows[np.lexsort((trace.operations.end[rows], trace.operations.start[rows]))]
+    operations, launches = trace.operations.take(rows), links[rows]
+    division = steps.find(trace, device.process, operations, launches, waiting, known)
+    chosen = window_of.resolve(spec, trace, operations, division, int(trace.operations.start.min()))
+    occupancy = idle.occupancy(operations, (chosen.start, chosen.end))
+    gaps = causes.attribute(trace, operations, launches, occupancy.gaps)
+    measured = steps.measure(trace, operations, division, launches, waiting, gaps)
+    if chosen.kind != window_of.FIRST_LAST:
+        measured = measured.within(chosen.start, chosen.end)
+    covered = coverage.measure(trace, device.process, operations, launches, waiting, occupancy, measured)
+    host_ns = host.divide(trace, gaps, waiting, known)
+    seen = batching.classify(trace, links, waiting, measured)
+    eager = verdict.eager_idle(trace, operations, launches, division.step, gaps)
+    return DeviceResult(
+        device=device,
+        window=chosen,
+        operations=operations,
+        launches=launches,
+        occupancy=occupancy,
+        gaps=gaps,
+        min_gap_ns=min_gap_ns,
+        host_ns=host_ns,
+        steps=measured,
+        step=division.step,
+        batching=seen,
+        longest=[g for g in stacks.longest(trace, operations, division, gaps) if g.length_ns >= min_gap_ns],
+        coverage=covered,
+        verdict=verdict.judge(covered, occupancy, gaps, host_ns, measured, seen, eager, len(operations)),
+        streams=_streams(trace, operations, chosen),
+    )
+
+
+def _streams(trace: Trace, operations: Operations, chosen: Window) -> list[dict[str, Any]]:
+    rows = []
+    for stream in np.unique(operations.stream):
+        mine = operations.take(operations.stream == stream)
+        inside = mine.take((mine.end > chosen.start) & (mine.start < chosen.end))
+        used = idle.occupancy(mine, (chosen.start, chosen.end))
+        rows.append(
+            {
+                "stream": trace.streams[stream],
+                "operations": len(inside),
+                "active_ns": used.active_ns,
+                "compute_ns": used.compute_ns,
+                "idle_ns": used.idle_ns,
+            }
+        )
+    return rows
