@@ -87,13 +87,13 @@ def _analyze_device(
     rows = rows[np.lexsort((trace.operations.end[rows], trace.operations.start[rows]))]
     operations, launches = trace.operations.take(rows), links[rows]
     division = steps.find(trace, device.process, operations, launches, waiting, known)
-    chosen = window_of.resolve(spec, trace, operations, division, int(trace.operations.start.min()))
+    chosen = window_of.resolve(spec, trace, device.process, operations, division)
     occupancy = idle.occupancy(operations, (chosen.start, chosen.end))
     gaps = causes.attribute(trace, operations, launches, occupancy.gaps)
     measured = steps.measure(trace, operations, division, launches, waiting, gaps)
     if chosen.kind != window_of.FIRST_LAST:
         measured = measured.within(chosen.start, chosen.end)
-    covered = coverage.measure(trace, device.process, operations, launches, waiting, occupancy, measured)
+    covered = coverage.measure(trace, device.process, operations, launches, waiting, gaps, measured)
     host_ns = host.divide(trace, gaps, waiting, known)
     seen = batching.classify(trace, links, waiting, measured)
     eager = verdict.eager_idle(trace, operations, launches, division.step, gaps)

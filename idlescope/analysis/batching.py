@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +18,8 @@ ENOUGH_STEPS = 3
 MOST = 0.5  # share of the steps that makes a habit
 MATTERS = 0.1  # a wait shorter than this share of the device's work serialises nothing
 SYNCHRONOUS, ASYNCHRONOUS, SERIALISED, UNKNOWN = "synchronous", "asynchronous", "serialised", "unknown"
+NUMBER = re.compile(r"(?<![A-Za-z_])\d+")
+NEAR_END = 0.2  # of a step's time on the device: a wait in it waits for the step, though a small kernel may follow
 _ITEM = {"aten::item", "aten::_local_scalar_dense", "aten::is_nonzero"}
 
 
@@ -64,8 +68,29 @@ def classify(trace: Trace, launches: Int64, waits: Bool, steps: Steps) -> Batchi
     culprit = culprit or _silent_copy(trace, launches, waits, steps)
     if culprit and culprit.waited_ns > MATTERS * int(steps.device.sum()):
         return Batching(SERIALISED, early, followers, culprit)
+    if _waits_for_each(trace, waits, steps, follows):
+        return Batching(SYNCHRONOUS, early, followers)
     # begun while the last step ran, yet launched after it: the host needs longer than the device
-    return Batching(ASYNCHRONOUS if overlapping else SYNCHRONOUS, early, followers)
+    return Batching(ASYNCHRONOUS if overlapping else UNKNOWN, early, followers)
+
+
+def _waits_for_each(trace: Trace, waits: Bool, steps: Steps, follows: Bool) -> bool:
+    """Return whether the host, on any thread, waits for the end of most steps: else nothing makes it synchronous.
+
+    Where it is known that steps begin when their predecessor is over, a wait that found it so is enough.
+    """
+    waiting = intervals.union(trace.calls.start[waits], trace.calls.end[waits])
+    after = np.flatnonzero(follows)
+    before = after - 1
+    done = steps.done[before]
+    at = np.searchsorted(waiting.end, done - (NEAR_END * steps.device[before]).astype(np.int64), "right")
+    there = at < waiting.start.size
+    there[there] = waiting.start[at[there]] <= done[there]
+    if _knows_starts(steps):
+        first = np.searchsorted(waiting.end, steps.launched[before], "right")
+        last = np.searchsorted(waiting.end, steps.launched[after], "right")
+        there |= (steps.start[after] >= done) & (last > first)
+    return bool(there.sum() > MOST * before.size)
 
 
 def _before(steps: Steps) -> Int64:
@@ -91,7 +116,14 @@ def _wait_while_preparing(trace: Trace, waits: Bool, steps: Steps, begun: Bool) 
     last = np.searchsorted(calls.start[rows], np.minimum(steps.launched[late], before))
     step, at = intervals.spread(first, np.maximum(last - first, 0))
     lasting = calls.end[rows[at]] >= before[step]
-    return _named(trace, rows[at[lasting]], int(late.size))
+    step, at = step[lasting], at[lasting]
+    if not at.size:
+        return None
+    # a wait at the very top of a step is that for its predecessor, whose span ended a little early
+    worked = np.median(calls.start[rows[at]] - steps.start[late[step]])
+    if worked < MATTERS * np.median(steps.host[late]):
+        return None
+    return _named(trace, rows[at], int(late.size))
 
 
 def _silent_copy(trace: Trace, launches: Int64, waits: Bool, steps: Steps) -> Culprit | None:
@@ -113,22 +145,20 @@ def _silent_copy(trace: Trace, launches: Int64, waits: Bool, steps: Steps) -> Cu
 
 
 def _named(trace: Trace, rows: Int64, steps: int) -> Culprit | None:
-    """Return the costliest of some waits, grouped by call and by what is around them; None if they are few."""
+    """Return the costliest call of some waits, with what is most often innermost around it; None if they are few."""
     if rows.size <= MOST * steps:
         return None
     calls, ranges = trace.calls, trace.ranges
-    around = np.full(rows.size, -1, np.int64)
-    for thread in np.unique(calls.thread[rows]):
-        mine = calls.thread[rows] == thread
-        of = np.flatnonzero((ranges.thread == thread) & (ranges.kind <= RangeKind.FRAME))
-        owner = intervals.innermost_at(ranges.start[of], ranges.end[of], calls.start[rows[mine]])
-        around[mine] = np.where(owner >= 0, ranges.name[of[owner]] if of.size else -1, -1)
-    pairs = np.stack((calls.name[rows].astype(np.int64), around))
-    kinds, group = np.unique(pairs, axis=1, return_inverse=True)
-    waited = np.bincount(group.ravel(), calls.end[rows] - calls.start[rows])
+    kinds, group = np.unique(calls.name[rows], return_inverse=True)
+    waited = np.bincount(group, calls.end[rows] - calls.start[rows])
     worst = int(waited.argmax())
-    call, inside = kinds[:, worst]
-    return Culprit(
-        trace.names[call], trace.names[inside] if inside >= 0 else "", int((group.ravel() == worst).sum()),
-        int(waited[worst]),
-    )  # fmt: skip
+    rows = rows[group == worst]
+    inside: Counter[str] = Counter()
+    for thread in np.unique(calls.thread[rows]):
+        mine = rows[calls.thread[rows] == thread]
+        of = np.flatnonzero((ranges.thread == thread) & (ranges.kind <= RangeKind.FRAME))
+        owner = intervals.innermost_at(ranges.start[of], ranges.end[of], calls.start[mine])
+        # spans of whole steps have a number each
+        inside.update(NUMBER.sub("N", trace.names[ranges.name[of[i]]]) if i >= 0 else "" for i in owner.tolist())
+    name = inside.most_common(1)[0][0]
+    return Culprit(trace.names[kinds[worst]], name, int(rows.size), int(waited[worst]))

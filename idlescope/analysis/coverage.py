@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from idlescope.analysis import intervals
+from idlescope.analysis.causes import Gaps
 from idlescope.analysis.idle import Occupancy
 from idlescope.analysis.intervals import Intervals, Overlaps
 from idlescope.analysis.steps import Steps
@@ -25,6 +26,7 @@ MAX_LOST_PCT = 5.0  # of launches with no operation under them
 IN_FLIGHT_STEPS = 1.25  # of work that can be on the device when an asynchronous loop's recording begins
 ENOUGH_STEPS = 4  # to tell what a usual one is
 LESSER = re.compile(r"NVTX|OS runtime|sampl|context switch|ftrace", re.IGNORECASE)  # no figure depends on these
+MAX_UNSEEN_PCT = 10.0  # of launches of any kind
 CLIPPED = 0.5  # a first or last step with less than this share of the usual operations is cut off
 
 
@@ -42,6 +44,8 @@ class Coverage:
     graph_launches_without_operations: int
     launches_without_operations: int  # calls that launch a kernel, copy or memset of which no record came
     launches_in_capture: int  # of those, made while a CUDA graph was captured: they do not run
+    launches: int  # calls that launch anything
+    launches_lost: int  # of those without a record, made before the last one with a record: the others may not have run
     blocked_in_gaps_ns: int  # the host waited for the device while nothing ran, wake-up not counted
     steps_without_operations: int
     first_step_clipped: bool
@@ -56,16 +60,17 @@ class Coverage:
 
 
 def measure(
-    trace: Trace, process: int, operations: Operations, launches: Int64, waits: Bool, occupancy: Occupancy, steps: Steps
+    trace: Trace, process: int, operations: Operations, launches: Int64, waits: Bool, gaps: Gaps, steps: Steps
 ) -> Coverage:
-    """Return the coverage of one device of a process; `launches` is the `link` of its operations."""
+    """Return the coverage of one device of a process; `launches` is the `link` of its operations, `gaps` its gaps."""
     calls, names = trace.calls, trace.names
     linked = launches >= 0
     own = np.array([t.process == process for t in trace.threads], np.bool_)
     mine = own[calls.thread] if len(calls) else np.empty(0, np.bool_)
     graph = matching(GRAPH_LAUNCH, names)[calls.name] & mine
     launch = matching(LAUNCH, names)[calls.name] & mine & (calls.correlation != 0)
-    ran = np.isin(calls.correlation, trace.operations.correlation)
+    ours = np.array([d.process == process for d in trace.devices], np.bool_)[trace.operations.device]
+    ran = np.isin(calls.correlation, trace.operations.correlation[ours])  # ids are a process's own
     early = operations.start[linked] < calls.start[launches[linked]]
     levels = operations.kind == OperationKind.GRAPH
     under = graph[launches[linked]].any() if len(calls) else False
@@ -82,7 +87,9 @@ def measure(
         graph_launches_without_operations=int((graph & ~ran).sum()),
         launches_without_operations=int((launch & ~ran).sum()),
         launches_in_capture=_captured(trace, launch & ~ran),
-        blocked_in_gaps_ns=_blocked(trace, mine, waits, occupancy),
+        launches=int(launch.sum()),
+        launches_lost=int((calls.start[launch & ~ran] < calls.start[launch & ran].max(initial=0)).sum()),
+        blocked_in_gaps_ns=_blocked(trace, ours, mine & waits, gaps),
         steps_without_operations=int((steps.operations == 0).sum()),
         first_step_clipped=clipped[0],
         last_step_clipped=clipped[1],
@@ -135,14 +142,24 @@ def _captured(trace: Trace, launch: Bool) -> int:
     return int(((at >= 0) & (calls.start[launch] <= end)).sum())
 
 
-def _blocked(trace: Trace, mine: Bool, waits: Bool, occupancy: Occupancy) -> int:
-    """Return how long calls of the process waited while none of the trace's devices ran anything, less wake-ups."""
-    calls, operations = trace.calls, trace.operations
-    rows = np.flatnonzero(mine & waits) if len(calls) else np.empty(0, np.int64)
-    waiting = intervals.overlaps(occupancy.gaps, intervals.union(calls.start[rows], calls.end[rows]))
-    # a wait can be for another device, so only time counts when all of them are idle
-    busy = intervals.overlaps(_intervals(waiting), intervals.union(operations.start, operations.end))
-    quiet = intervals.subtract(_intervals(waiting), _intervals(busy))
+def _blocked(trace: Trace, ours: Bool, waits: Bool, gaps: Gaps) -> int:
+    """Return how long calls of the process waited while none of its devices ran anything, less wake-ups.
+
+    A call that itself launched what ended the gap, such as a blocking copy, waits for that.
+    """
+    calls, operations = trace.calls, trace.operations.take(ours)
+    idle = Intervals(gaps.start, gaps.end)
+    waiting = intervals.overlaps(idle, intervals.union(calls.start[waits], calls.end[waits]))
+    ended = gaps.call >= 0
+    ended[ended] = waits[gaps.call[ended]]
+    own = intervals.union(
+        np.maximum(gaps.start[ended], calls.start[gaps.call[ended]]),
+        np.minimum(gaps.end[ended], calls.end[gaps.call[ended]]),
+    )
+    missing = intervals.subtract(_intervals(waiting), own)
+    # a wait can be for another device of the process, so only time counts when all of them are idle
+    busy = intervals.overlaps(missing, intervals.union(operations.start, operations.end))
+    quiet = intervals.subtract(missing, _intervals(busy))
     return int(np.clip(quiet.length - WAKE_UP_NS, 0, None).sum())
 
 
@@ -182,6 +199,11 @@ def refusal(coverage: Coverage, occupancy: Occupancy, operations: int) -> str | 
             c.linked_pct < MIN_LINKED_PCT * (1 - c.in_flight_at_start / operations),
             f"Only {c.linked_pct:.1f} % of the device's operations have a known launch (at least "
             f"{MIN_LINKED_PCT:.0f} % are needed): start the profiler before the work and record the CUDA API calls.",
+        ),
+        (
+            100 * c.launches_lost > MAX_UNSEEN_PCT * c.launches,
+            f"{c.launches_lost:,} of {c.launches:,} launches have no operation recorded: the device's records were "
+            "dropped, and it was less idle than it looks. Record fewer steps.",
         ),
         (
             bool(of_the_device),

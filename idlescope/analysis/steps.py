@@ -17,7 +17,7 @@ from idlescope.analysis.causes import Gaps
 from idlescope.analysis.idle import is_compute
 from idlescope.analysis.intervals import Intervals
 from idlescope.trace.model import Bool, Int64, Operations, RangeKind, Ranges, Trace
-from idlescope.trace.phases import GRAPH_LAUNCH, LAUNCH, PROFILER_STEP, STEP_MARKERS, Phases, matching
+from idlescope.trace.phases import GRAPH_LAUNCH, LAUNCH, PROFILER_STEP, STEP_MARKERS, WHOLE_FORWARD, Phases, matching
 
 ENOUGH = 3  # launches or waits that make a rhythm
 PREPARATION = 0.05  # of a step's time on the device may be launched before the step itself counts as launched
@@ -81,7 +81,7 @@ def find(trace: Trace, process: int, operations: Operations, launches: Int64, wa
 
 def _by_spans(trace: Trace, ranges: Ranges, phases: Phases) -> tuple[str, Ranges]:
     """Return a range a step, each from one outermost span of the engine's first phase to the next."""
-    for marker in STEP_MARKERS:
+    for marker in (*STEP_MARKERS, *(["forward"] if phases.engine in WHOLE_FORWARD else [])):
         spans = ranges.take(phases.named(marker)[ranges.name]) if len(ranges) else ranges
         if not len(spans):
             continue
@@ -106,7 +106,7 @@ def _by_profiler(trace: Trace, ranges: Ranges) -> tuple[str, Ranges]:
 
 
 def _by_calls(trace: Trace, launches: Int64, waits: Bool) -> tuple[str, Ranges]:
-    """Return a range a step, cut where the launching thread's waiting calls end, or at its graph launches."""
+    """Return a range a step, cut where waiting calls end between launches, or at the launches of graphs."""
     calls, made = trace.calls, launches[launches >= 0]
     if not made.size:
         return "none", Ranges.empty()
@@ -115,7 +115,7 @@ def _by_calls(trace: Trace, launches: Int64, waits: Bool) -> tuple[str, Ranges]:
     mine = mine[np.argsort(calls.start[mine], kind="stable")]
     launching = matching(LAUNCH, trace.names)[calls.name[mine]]
     graphs = mine[matching(GRAPH_LAUNCH, trace.names)[calls.name[mine]]]
-    ends = np.sort(calls.end[mine[waits[mine]]])
+    ends = np.sort(calls.end[waits])  # of any thread of the process: one may wait for the others
     starts = calls.start[graphs] if graphs.size >= ENOUGH else calls.start[mine[launching]]
     # the last wait between two launches, if any
     at = np.searchsorted(ends, starts, "right") - 1

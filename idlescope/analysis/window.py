@@ -14,6 +14,7 @@ from idlescope.trace.model import Operations, Trace
 
 FIRST_LAST = "first-last"
 FORMS = "first-last, range:NAME, steps:A-B or time:A-B (as in time:1.5s-2s, time:200ms-350ms)"
+LONGEST_NS = 1 << 61
 _UNITS_NS = {"": 10**6, "ns": 1, "us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9}
 _TIMES = re.compile(r"^(\d+(?:\.\d+)?)(ns|us|µs|ms|s|)-(\d+(?:\.\d+)?)(ns|us|µs|ms|s|)$")
 _STEPS = re.compile(r"^(\d+)-(\d+)$")
@@ -58,7 +59,7 @@ def parse(text: str) -> WindowSpec:
             return WindowSpec(text, steps=(first, last))
     if kind == "time" and (found := _TIMES.match(rest)):
         low, high = _ns(found[1], found[2] or found[4]), _ns(found[3], found[4] or found[2])
-        if low < high:
+        if low < high < LONGEST_NS:
             return WindowSpec(text, time=(low, high))
     raise ConfigError(f"--window {text} is no window: give {FORMS}, the first not after the last")
 
@@ -77,15 +78,19 @@ def _ns(number: str, unit: str) -> int:
     return int(whole) * scale + (int(fraction) * scale // 10 ** len(fraction) if fraction else 0)
 
 
-def resolve(spec: WindowSpec, trace: Trace, operations: Operations, division: Division, origin: int) -> Window:
-    """Return the window on one device.
+def resolve(spec: WindowSpec, trace: Trace, process: int, operations: Operations, division: Division) -> Window:
+    """Return the window on one device of a process.
 
-    `operations` are the device's, sorted, `division` their steps; `origin` is the start of the trace's first
-    operation. Raises ConfigError where there is no such range, step or time.
+    `operations` are the device's, sorted, `division` their steps. Times count from the first operation of the trace,
+    or of the process where processes have clocks of their own. Raises ConfigError where there is no such range, step
+    or time.
     """
     first, last = int(operations.start.min()), int(operations.end.max())
     if spec.name is not None:
         rows = np.flatnonzero(trace.ranges.name == trace.name_index(spec.name)) if len(trace.ranges) else np.empty(0)
+        own = np.array([t.process == process for t in trace.threads], np.bool_)
+        if rows.size and (own[trace.ranges.thread[rows]].any() or trace.meta.get("clocks_apart")):
+            rows = rows[own[trace.ranges.thread[rows]]]  # each process has its own, and maybe its own clock
         if not rows.size:
             raise ConfigError(
                 f"no range of the trace is called {spec.name!r}: give --window a name as the trace has it"
@@ -105,7 +110,10 @@ def resolve(spec: WindowSpec, trace: Trace, operations: Operations, division: Di
             "from the first operation of these steps to the end of their last",
         )  # fmt: skip
     if spec.time is not None:
-        note = "from the first operation of the trace"
+        mine = np.array([d.process == process for d in trace.devices], np.bool_)[trace.operations.device]
+        apart = bool(trace.meta.get("clocks_apart"))
+        origin = int((trace.operations.start[mine] if apart else trace.operations.start).min())
+        note = f"from the first operation of the {'process' if apart else 'trace'}"
         return _checked(Window(spec.text, origin + spec.time[0], origin + spec.time[1], note), first, last)
     return Window(FIRST_LAST, first, last)
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from idlescope.errors import TraceError
 from idlescope.trace import kineto_flows
-from idlescope.trace.damage import LOSS, Damage
+from idlescope.trace.damage import KINDS, LOSS, Damage
 from idlescope.trace.kineto_columns import concatenate
 from idlescope.trace.kineto_parts import read_parts
 from idlescope.trace.kineto_processes import Origin, origins
@@ -67,9 +67,8 @@ def read(path: Path, progress: Callable[[int], None] | None = None, frames: bool
     if len(operations) and not operations.correlation.any():
         operations, calls = kineto_flows.linked(path, operations, calls, gpus.values(), threads.values())
     origin = origins(operations, calls, gpus.values(), threads.values())
-    said = metadata.get("idlescope")
-    written: dict[str, Any] = dict(said) if isinstance(said, dict) else {}
-    shift = int(written.pop("time_offset_ns", 0))
+    written = _written(metadata.get("idlescope"))
+    shift = written.pop("time_offset_ns", 0)
     meta: dict[str, Any] = {**written, "format": "kineto", "path": str(path), "events": events}
     meta |= {key: metadata[key] for key in KEPT_METADATA if key in metadata} | damage.to_meta()
     if dropped := _dropped(metadata):
@@ -143,7 +142,22 @@ def _devices(origin: Origin, metadata: dict[str, Any], labels: dict[str, str]) -
     return tuple(devices)
 
 
+def _written(said: Any) -> dict[str, Any]:
+    """Return what idlescope wrote of a trace that it converted; entries that are not of their type are left out."""
+    entries = dict(said) if isinstance(said, dict) else {}
+    texts = {key: entries.pop(key, None) for key in ("warnings", "dropped")}
+    lost, shift = entries.pop("lost", None), entries.pop("time_offset_ns", None)
+    for key, values in texts.items():
+        if isinstance(values, list):
+            entries[key] = [str(value) for value in values]
+    if isinstance(lost, dict):
+        entries["lost"] = {k: n for k, n in lost.items() if k in KINDS and isinstance(n, int)}
+    if isinstance(shift, int):
+        entries["time_offset_ns"] = shift
+    return entries
+
+
 def _dropped(metadata: dict[str, Any]) -> list[str]:
     """Return what the profiler says that it lost."""
-    said = [m for level in LOG_LEVELS for m in (metadata.get(level) or ()) if isinstance(m, str)]
-    return [m for m in said if LOSS.search(m)]
+    levels = [metadata[level] for level in LOG_LEVELS if isinstance(metadata.get(level), list)]
+    return [m for level in levels for m in level if isinstance(m, str) and LOSS.search(m)]

@@ -25,7 +25,6 @@ HOUR_NS = 3_600_000_000_000
 FAR_NS = 30 * 24 * HOUR_NS
 LONGEST_NS = {"operations": HOUR_NS, "calls": 24 * HOUR_NS, "ranges": FAR_NS}
 ZERO_BELOW_NS = HOUR_NS  # among records of around this time or less, a time of zero can be true
-ENOUGH = 16  # records to tell what is typical from
 _INT64 = range(-(2**63), 2**63)
 _NO_ARGS = Args()
 
@@ -92,6 +91,7 @@ class Builder:
     def add(self, batch: Batch) -> None:
         """Add the events of one batch."""
         events, category = batch.events, self._category
+        self._around = self._around or _typical_ns(events, 0)
         self.events += len(events)
         codes = np.array([category.get(e.cat, _SKIPPED) for e in events], np.uint8)
         groups = _GROUP[codes]
@@ -131,8 +131,7 @@ class Builder:
         ):  # fmt: skip
             self._around = int(start[start.size // 2])
             return known
-        if known.sum() >= ENOUGH or (not self._around and known.any()):
-            self._around = int(np.median(start[known]))
+        self._around = _typical_ns(batch.events, self._around)
         far = np.abs(start - self._around)
         checks = (
             ("whose times are no numbers", known),
@@ -285,6 +284,12 @@ def _text_ns(text: str) -> int | None:
     except (InvalidOperation, OverflowError, ValueError):
         return None
     return ns if ns in _INT64 else None
+
+
+def _typical_ns(events: list[Event], otherwise: int) -> int:
+    """Return the time about which most events of a batch lie."""
+    times = [e.ts for e in events if e.ph == "X" and isinstance(e.ts, (int, float)) and abs(e.ts) < INT64_US]
+    return round(float(np.median(times)) * 1000) if times else otherwise
 
 
 def _raw(batch: Batch, rows: list[int], which: str) -> list[str]:

@@ -30,6 +30,11 @@ RESUME_BYTES = 1 << 14  # nor longer than this, near damage
 LOST_BYTES = 8 << 20  # once this much, and more than half of what was read, is lost: not worth reading on
 _EVENTS_KEY = re.compile(rb'"traceEvents"\s*:\s*\[')
 _CATEGORY = re.compile(rb'"cat"\s*:\s*"([^"]{1,60})"')
+_PHASE = re.compile(rb'"ph"\s*:')
+_EVENT_START = re.compile(
+    rb'\{\s*"(?:ph|cat|name|pid|tid|ts|dur|id|bp|s)"\s*:'
+)  # args may begin so too, but have no ph
+_STRAY_CLOSE = re.compile(rb"\]\s*,?\s*(?=\{)")
 _SPACE = re.compile(rb"[\s,]*")
 _SEPARATOR = re.compile(rb"\s*,?\s*")
 _OPEN, _CLOSE = b"{]"
@@ -84,10 +89,11 @@ class Batch:
     `text` is what was decoded, without the brackets of a list.
     """
 
-    def __init__(self, text: bytes, events: list[Event], offset: int) -> None:
+    def __init__(self, text: bytes, events: list[Event], offset: int, starts: list[int] | None = None) -> None:
         self.text = text
         self.events = events
         self.offset = offset
+        self._starts = starts  # of each event in the file, where the text was put together from pieces of it
 
     def raw(self) -> list[RawEvent]:
         """Return the same events, in order, with `ts` and `dur` as the text in the file."""
@@ -95,6 +101,8 @@ class Batch:
 
     def place(self, row: int) -> str:
         """Return where in the file an event of the batch stands; near it, where text before it was repaired."""
+        if self._starts is not None:
+            return f"byte {self._starts[row]:,}"
         at = _between(self.text, 0)
         for _ in range(row):
             at = _between(self.text, object_end(self.text, at, len(self.text)))
@@ -213,8 +221,8 @@ class KinetoEvents:
                 return self._batch(fixed, events, cut), None
         return None, at
 
-    def _batch(self, text: bytes, events: list[Event], used: int) -> Batch:
-        batch = Batch(text, events, self._offset)
+    def _batch(self, text: bytes, events: list[Event], used: int, starts: list[int] | None = None) -> Batch:
+        batch = Batch(text, events, self._offset, starts)
         self._advance(used)
         if not (self._closed and self._whole):  # what follows is another event, not metadata
             separator = _SEPARATOR.match(self._buffer)
@@ -236,6 +244,7 @@ class KinetoEvents:
         lost_from = 0 if self._astray else -1
         self._astray = False
         good: list[bytes] = []
+        starts: list[int] = []
         events: list[Event] = []
         while True:
             at, before = _between(text, at), at
@@ -244,6 +253,10 @@ class KinetoEvents:
             if lost_from < 0:
                 self._count_commas(text, before, at)
                 if text[at] == _CLOSE:
+                    if (stray := _STRAY_CLOSE.match(text, at)) is not None:
+                        self._note([("brackets that close nothing were left out", 1, at)])
+                        at = stray.end()
+                        continue
                     self._closed, closed, used = True, True, at + 1
                     break
             # a quote too many hides the ends of objects: near damage none is looked for far off
@@ -259,14 +272,15 @@ class KinetoEvents:
                 self._note(done, at)
                 events.append(event)
                 good.append(fixed)
+                starts.append(self._offset + at)
                 at = used = end
                 continue
             lost_from = at if lost_from < 0 else lost_from
             wrong_at = at if wrong_at is None else wrong_at
-            following = CUT.search(text, at)
+            following = _EVENT_START.search(text, at + 1)
             if following is None:
                 break
-            at = following.end()
+            at = following.start()
         if final and not closed:
             if lost_from >= 0:
                 self._closed |= closes_list(text[lost_from:])
@@ -275,7 +289,7 @@ class KinetoEvents:
         elif not used and lost_from >= 0 and len(text) > 2 * RESUME_BYTES:
             used, self._astray = len(text) - RESUME_BYTES, True  # an event may begin in what is kept
             self._lose(text, lost_from, used)
-        return self._batch(b",".join(good), events, used) if used else None
+        return self._batch(b",".join(good), events, used, starts) if used else None
 
     def _count_commas(self, text: bytes, start: int, end: int) -> None:
         """Count commas too many, or the one that is missing, before an event or the end of the list."""
@@ -293,7 +307,9 @@ class KinetoEvents:
         self._lost += len(lost)
         if self._lost > LOST_BYTES and self._lost > self._offset // 2:
             raise self._unreadable(f"{self._lost >> 20} MB of its first {self._offset >> 20} MB cannot be read")
-        kinds = [categories.kind(c.decode("utf-8", "replace")) for c in _CATEGORY.findall(lost)] or ["unknown"]
+        kinds = [categories.kind(c.decode("utf-8", "replace")) for c in _CATEGORY.findall(lost)]
+        if not kinds or len(kinds) != len(_PHASE.findall(lost)) or not _legible(lost):
+            kinds.append("unknown")  # what else stood there cannot be told
         for kind in KINDS:
             what = "records" if kind == "unknown" else kind
             place = f"byte {self._offset + start:,}"
@@ -325,7 +341,9 @@ class KinetoEvents:
                 self._damage.repaired(what, f"byte {at:,}", count)
             break
         else:
-            if tail.strip():
+            if _PHASE.search(tail):
+                self._damage.cut("more events stand behind the end of the list and were not read", place)
+            elif tail.strip():
                 self._damage.repaired("metadata behind the events cannot be read and was left out", place)
             try:
                 document = json.loads(self._head + b"]}", strict=False)
@@ -334,6 +352,14 @@ class KinetoEvents:
                 return
         document.pop("traceEvents", None)
         self.metadata = document
+
+
+def _legible(text: bytes) -> bool:
+    """Return whether a text is one, and not what a disk or a copy has left of one."""
+    try:
+        return not any(c < " " and c not in "\t\r\n" for c in text.decode())
+    except UnicodeDecodeError:
+        return False
 
 
 def event_boundary(text: bytes, offset: int) -> int | None:

@@ -21,8 +21,9 @@ PHASES = (
     STEP, "ingest", "schedule", "prepare", "h2d", "forward", "draft", "sample", "d2h", "sync_wait", "postprocess",
     "detokenize", IDLE, "submit", "retrieve", "update",
 )  # fmt: skip
-# A step begins with the first of these that the engine's spans name.
-STEP_MARKERS = (STEP, "schedule", "ingest", "prepare", "forward")
+# A step begins with the first of these that the engine's spans name; with the forward pass only where that is one span.
+STEP_MARKERS = (STEP, "schedule", "ingest", "prepare")
+WHOLE_FORWARD = frozenset({"sglang", "trtllm"})
 
 Rules = tuple[tuple[str, str], ...]  # (regular expression searched for in a span's name, phase); the first match counts
 
@@ -92,9 +93,9 @@ ENGINES: Mapping[str, Rules] = {
 PROFILER_STEP = re.compile(r"^ProfilerStep#(\d+)$")
 
 # Calls in which the host waits for the device (CUDA runtime and driver API, HIP's names alike); the step clock calls
-# its own wait `event.synchronize`. hipMemcpyWithStream copies and waits for its stream.
+# its own wait `event.synchronize`. hipMemcpyWithStream copies and waits for its stream; cudaFree waits for the device.
 SYNCHRONISING = re.compile(
-    r"^(cuda|hip|cu)(Device|Stream|Event|Ctx)Synchronize|^(cuda|hip)Memcpy(2D|3D|ToSymbol|FromSymbol)?(_v\d+)?$"
+    r"^(cuda|hip|cu)(Device|Stream|Event|Ctx)Synchronize|^(cuda|hip)Free(Host|Array)?(_v\d+)?$|^(cuda|hip)Memcpy(2D|3D|ToSymbol|FromSymbol)?(_v\d+)?$"
     r"|^hipMemcpyWithStream|^cuMemcpy(DtoH|HtoD|DtoD)?(_v\d+)?$|^event\.synchronize$"
 )
 GRAPH_LAUNCH = re.compile(r"GraphLaunch")

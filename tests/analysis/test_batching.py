@@ -92,6 +92,30 @@ def test_a_wait_while_preparing_serialises(tmp_path):
     assert "serialised by cudaStreamSynchronize in aten::item (an .item()): 7 times" in device.verdict.text
 
 
+def test_the_culprit_is_one_though_it_stands_in_spans_with_numbers(tmp_path):
+    events, end = [], 0
+    for i in range(8):
+        begin = max(0, end - 40_000) if i else 0
+        launch = max(end + 3000, begin + 10_000)
+        if i:
+            events.append(call(begin + 9000, end + 1000, 0, "cudaEventSynchronize"))
+        events += [span(begin, launch + 400, f"ProfilerStep#{i}"), call(launch, launch + 300, i + 1, "cudaGraphLaunch")]
+        events.append(operation(launch + 500, launch + 50_500, correlation=i + 1))
+        end = launch + 50_500
+    (device,) = idlescope.analyze(open_trace(write(tmp_path / "t.json", events))).results
+    culprit = device.batching.culprit
+    assert (culprit.call, culprit.inside, culprit.count) == ("cudaEventSynchronize", "ProfilerStep#N", 7)
+
+
+def test_a_host_that_never_waits_is_not_called_synchronous(tmp_path):
+    events = [e for i in range(8) for e in (
+        call(i * 100_000, i * 100_000 + 300, i + 1, "cudaGraphLaunch"),
+        operation(i * 100_000 + 500, i * 100_000 + 30_000, correlation=i + 1),
+    )]  # fmt: skip
+    (device,) = idlescope.analyze(open_trace(write(tmp_path / "t.json", events))).results
+    assert (device.batching.kind, device.verdict.kind) == ("unknown", "host-bound")
+
+
 @pytest.mark.parametrize("spans", [True, False])
 def test_waiting_for_each_step_is_synchronous(tmp_path, spans):
     device = loop(tmp_path, 8, 50_000, 10_000, ahead=0, spans=spans)

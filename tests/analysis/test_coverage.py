@@ -35,7 +35,7 @@ def steady(steps=6, graph=True):
 
 def test_a_sound_trace_has_a_verdict(tmp_path):
     device, warnings = analysed(tmp_path, steady())
-    assert device.verdict.kind == "synchronous"
+    assert device.verdict.kind == "host-bound"
     c = device.coverage
     assert (c.linked_pct, c.graph_mode, c.graph_launches, c.launches_without_operations) == (100.0, "node-level", 6, 0)
     assert not warnings
@@ -84,6 +84,32 @@ def test_waiting_for_another_device_is_no_missing_record(tmp_path):
     assert device.coverage.blocked_in_gaps_ns == 0
 
 
+def test_a_copy_that_blocks_until_it_has_run_waits_for_itself(tmp_path):
+    events = steady()
+    at = 12 * MS
+    events += [call(at, at + 30 * MS, 99, "cudaMemcpy"), operation(at + 29 * MS, at + 30 * MS, "memcpy", 99)]
+    device, _ = analysed(tmp_path, events)
+    assert device.coverage.blocked_in_gaps_ns == 0
+
+
+def test_ids_of_another_process_do_not_hide_dropped_records(tmp_path):
+    bare = [e for e in steady() if e["cat"] != "kernel"]
+    (tmp_path / "r").mkdir()
+    for name, events in (("a.json", [*bare, call(1, 2, 99), operation(5, 9, correlation=99)]), ("b.json", steady())):
+        (tmp_path / "r" / name).write_text(json.dumps(document(events)))
+    without, whole = idlescope.analyze(open_trace(tmp_path / "r")).results
+    assert without.coverage.graph_launches_without_operations == 6
+    assert without.verdict.kind == "cannot tell"
+    assert whole.coverage.graph_launches_without_operations == 0
+
+
+def test_kernels_without_records_are_dropped_records(tmp_path):
+    events = [e for e in steady(20, graph=False) if not (e["cat"] == "kernel" and e["args"]["correlation"] % 2)]
+    device, _ = analysed(tmp_path, events)
+    assert (device.coverage.launches_lost, device.coverage.launches) == (10, 20)
+    assert device.verdict.text.startswith("10 of 20 launches have no operation recorded")
+
+
 def test_graph_launches_without_operations_are_dropped_records(tmp_path):
     events = [e for e in steady(10) if not (e["cat"] == "kernel" and e["args"]["correlation"] in (3, 4))]
     device, _ = analysed(tmp_path, events)
@@ -103,7 +129,7 @@ def test_work_in_flight_when_the_recording_began_is_recognised(tmp_path):
     events = [{**e, "ts": e["ts"] + 3000} for e in steady(8)]
     device, warnings = analysed(tmp_path, [operation(2000, 2500), *events])
     assert device.coverage.launched_before_recording == device.coverage.in_flight_at_start == 1
-    assert device.verdict.kind == "synchronous"
+    assert device.verdict.kind == "host-bound"
     assert "1 operations were launched before the recording began" in warnings[0]
 
 

@@ -158,6 +158,44 @@ def test_a_stretch_of_zeros_in_the_middle_is_left_out(tmp_path):
     assert "truncated" not in trace.meta
 
 
+def test_a_bracket_too_many_ends_nothing(tmp_path):
+    at = nth(WHOLE, b'}, {"ph"', 20)
+    trace = read(tmp_path, WHOLE[: at + 1] + b"]" + WHOLE[at + 1 :])
+    assert (len(trace.operations), len(trace.calls)) == (COUNT, COUNT)
+    assert "brackets that close nothing were left out: 1" in trace.meta["warnings"][0]
+
+
+def test_a_second_trace_behind_the_first_is_not_passed_over_in_silence(tmp_path):
+    trace = read(tmp_path, WHOLE + b"\n" + WHOLE)
+    assert trace.meta["truncated"]
+    assert "more events stand behind the end of the list" in trace.meta["warnings"][0]
+
+
+@pytest.mark.parametrize("junk", [b"\0", b"\xf0", b"null"])
+def test_what_cannot_be_told_of_a_lost_stretch_is_unknown(tmp_path, junk):
+    start = WHOLE.index(b'{"ph": "X", "cat": "kernel", "name": "k7"')
+    end = WHOLE.index(b', {"ph"', start)
+    text = junk if junk == b"null" else junk * (end - start)
+    trace = read(tmp_path, WHOLE[:start] + text + WHOLE[end:])
+    assert (len(trace.operations), len(trace.calls)) == (COUNT - 1, COUNT)  # nothing but the event itself
+    assert trace.meta["lost"] == {"unknown": 1}
+    assert "idle_ns" in idlescope.analyze(trace).results[0].coverage.uncertain
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"WARNING": 5},
+        {"idlescope": 5},
+        {"idlescope": {"time_offset_ns": "x"}},
+        {"idlescope": {"warnings": 5, "lost": 3}},
+    ],
+)
+def test_metadata_of_the_wrong_type_is_passed_over(tmp_path, metadata):
+    trace = read(tmp_path, json.dumps(document(EVENTS, **metadata)).encode())
+    assert len(idlescope.analyze(trace).results[0].operations) == COUNT
+
+
 def test_metadata_behind_the_events_is_read_and_repaired(tmp_path):
     text = WHOLE.replace(b'"at the end"', b'"C:\\Users\\me"')
     trace = read(tmp_path, text.replace(b'"traceName"', b'"distributedInfo": {"rank": 3}, "traceName"'))
@@ -198,6 +236,19 @@ class TestTimes:
         assert said in warning
         (device,) = idlescope.analyze(trace).results
         assert "idle_ns" in device.coverage.uncertain
+
+    def test_the_place_is_the_records_own(self, tmp_path):
+        events = [operation(self.base + i * 1000, self.base + i * 1000 + 500, correlation=i) for i in range(40)]
+        events[20]["dur"] = -3
+        text = json.dumps(document(events), indent=3).encode()
+        place = int(read(tmp_path, text).meta["warnings"][0].rpartition("byte ")[2].replace(",", ""))
+        assert text[place:].startswith(b"{")
+        assert -1 < text.index(b'"dur": -3') - place < 250
+
+    def test_one_bad_record_at_the_front_does_not_spoil_the_others(self, tmp_path):
+        events = [span(5, 10, "bad"), *(operation(self.base + i, self.base + i + 5, correlation=i) for i in range(6))]
+        trace = read(tmp_path, json.dumps(document(events)).encode())
+        assert (len(trace.operations), len(trace.ranges)) == (6, 0)
 
     def test_text_and_exponents_are_numbers(self, tmp_path):
         trace = self.trace(tmp_path, ts=f"{self.base // 1000 + 20}", dur="5e-1")
