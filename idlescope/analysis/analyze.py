@@ -37,7 +37,7 @@ def analyze(
     """
     path = str(trace.meta.get("path", "the trace"))
     if not len(trace.operations):
-        lost = "; " + "; ".join(trace.meta["warnings"]) if trace.meta.get("lost") else ""
+        lost = "; " + "; ".join(trace.meta.get("warnings", ())) if trace.meta.get("lost") else ""
         how = "nsys profile --trace=cuda,nvtx" if trace.meta.get("format") == "nsys" else "ProfilerActivity.CUDA"
         raise TraceError(
             f"{path} holds no device operations, only host events{lost}: record with {how} on a GPU machine, and stop "

@@ -5,16 +5,20 @@ from __future__ import annotations
 import sys
 
 from idlescope.errors import IdlescopeError
+from idlescope.report.text import visible
 
 
 def main() -> None:
     """Run the command line; errors that the user can put right are one sentence and exit code 2."""
     from idlescope.cli.app import app
 
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal that cannot show a character shows a question mark
     try:
         app()
     except IdlescopeError as error:
-        print(f"idlescope: {error}", file=sys.stderr)
+        print(f"idlescope: {visible(str(error))}", file=sys.stderr)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         print("idlescope: interrupted; nothing was recorded", file=sys.stderr)
@@ -22,3 +26,7 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output went away, as `head` does
         sys.exit(141)
+    except OSError as error:  # what no command foresaw: a full disk, a folder that may not be read
+        what = f"{error.filename}: {error.strerror}" if error.filename is not None else str(error)
+        print(f"idlescope: {visible(what)}", file=sys.stderr)
+        sys.exit(2)

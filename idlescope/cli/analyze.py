@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
 
 from idlescope.analysis.analyze import analyze
 from idlescope.analysis.window import FIRST_LAST, length_ns
@@ -54,33 +53,35 @@ def analyze_command(path: Path, choices: Choices, out: Path | None, force: bool,
     if out is not None:
         from idlescope.report import folder
 
-        folder.claim(out, force)
+        folder.claim(out, force, path)
         with console.status("writing the report"):
             command = shlex.join(["idlescope", "analyze", str(path), *choices.words(), "--out", str(out)])
             paths = folder.write_analysis(trace, analysis, out, command)
     if as_json:
-        import json
+        from idlescope.report.folder import to_text
 
-        sys.stdout.write(json.dumps(analysis.to_json(), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+        sys.stdout.write(to_text(analysis.to_json()))
         return
     from idlescope.report import terminal
+    from idlescope.report.terminal import plain
 
     source = analysis.source
     spans = f", spans of {analysis.engine}" if analysis.engine else ""
-    console.print(f"{escape(source['path'])}: {source['format']}, {source['events']:,} events{spans}", highlight=False)
+    console.print(plain(f"{source['path']}: {source['format']}, {source['events']:,} events{spans}"))
     for table in terminal.analysis_tables(analysis):
         console.print(table)
     for device in analysis.results:
-        label = escape(terminal.device_label(device))
+        label = terminal.device_label(device)
         if len(device.streams) > 1:
             console.print(terminal.stream_table(device))
         if choices.steps and len(device.steps):
             console.print(terminal.step_table(device))
         if lines := terminal.gap_lines(device):
-            console.print(f"[italic]Longest gaps, {label}[/italic]", highlight=False)
-            console.print("\n".join(lines), highlight=False, markup=False)
-        console.print(f"[bold]{label}: {escape(device.verdict.text)}[/bold]", highlight=False)
+            console.print(plain(f"Longest gaps, {label}", "italic"))
+            for line in lines:
+                console.print(plain(line))
+        console.print(plain(f"{label}: {device.verdict.text}", "bold"))
     for warning in analysis.warnings:
-        console.print(f"[yellow]{escape(warning)}[/yellow]", highlight=False)
+        console.print(plain(warning, "yellow"))
     for written in paths:
-        console.print(f"  {written}", highlight=False, markup=False)
+        console.print(plain(f"  {written}"))

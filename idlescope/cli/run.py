@@ -44,7 +44,7 @@ def run_command(config: RunConfig, out: Path | None, force: bool, as_json: bool)
             if warning != note:
                 console.print(f"[yellow]{warning}[/yellow]")
         for path in paths:
-            console.print(f"  {path}", highlight=False, markup=False)
+            console.print(terminal.plain(f"  {path}"))
     if result.interrupted:
         raise SystemExit(130)
 

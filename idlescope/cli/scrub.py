@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from idlescope.cli.status import counting
+from idlescope.report.terminal import plain
 from idlescope.trace.scrub import scrub
 
 
@@ -15,6 +16,6 @@ def scrub_command(source: Path, target: Path, force: bool) -> None:
     console = Console()
     with console.status("scrubbing") as status:
         result = scrub(source, target, force, counting(status, "scrubbing", "records"))
-    console.print(f"{target}", highlight=False, markup=False, soft_wrap=True)
+    console.print(plain(target), soft_wrap=True)
     for line in result.lines():
-        console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
+        console.print(plain(f"  {line}"), soft_wrap=True)

@@ -14,6 +14,7 @@ from idlescope.analysis.causes import CAUSES
 from idlescope.analysis.intervals import Intervals
 from idlescope.analysis.result import DeviceResult
 from idlescope.report.palette import BLUE, CAUSE, GREEN, GREY, MODE, ORANGE, SKY, STATE
+from idlescope.report.text import visible
 from idlescope.trace.model import Trace
 
 if TYPE_CHECKING:
@@ -39,6 +40,11 @@ class Shown:
     result: DeviceResult
 
     @property
+    def drawn(self) -> str:
+        """Return the label as figures show it."""
+        return _drawn(self.label)
+
+    @property
     def color(self) -> str:
         """Return the colour that stands for it."""
         return MODE.get(self.label, GREEN)
@@ -53,6 +59,7 @@ def draw_all(shown: Sequence[Shown], subtitle: str) -> dict[str, Figure]:
     """Return every figure by name. `subtitle` says what was run, and that it is modelled where it is."""
     import matplotlib as mpl
 
+    subtitle = _drawn(subtitle)
     with mpl.rc_context(STYLE):  # type: ignore[arg-type]
         return {
             "timeline": timeline(shown, subtitle),
@@ -108,7 +115,7 @@ def _activity(axis: Axes, item: Shown, span: int, scale: float) -> None:
     axis.set_xlim(0, span / scale)
     axis.spines["left"].set_visible(False)
     axis.tick_params(axis="y", length=0)
-    axis.set_title(f"{item.label}: GPU active {100 - item.result.idle_pct:.1f} % of the run")
+    axis.set_title(f"{item.drawn}: GPU active {100 - item.result.idle_pct:.1f} % of the run")
 
 
 def _bars(axis: Axes, parts: Intervals, y: float, color: str, low: int, scale: float) -> None:
@@ -121,7 +128,7 @@ def idle_over_run(shown: Sequence[Shown], subtitle: str) -> Figure:
     figure, (axis,) = _figure(1, 2.6)
     for item in shown:
         edges, percent = activity.idle_over_time(item.result.occupancy, BINS)
-        axis.stairs(percent, (edges - edges[0]) / 1e9, color=item.color, label=item.label, linewidth=1.3, baseline=None)
+        axis.stairs(percent, (edges - edges[0]) / 1e9, color=item.color, label=item.drawn, linewidth=1.3, baseline=None)
     axis.set_xlabel("seconds from the first operation")
     axis.set_ylabel("idle, %")
     axis.set_ylim(-0.02 * axis.get_ylim()[1], None)  # a run with no idle is a line to see, not the axis itself
@@ -135,7 +142,7 @@ def gap_lengths(shown: Sequence[Shown], subtitle: str) -> Figure:
     figure, axes = _figure(2, 4.2, sharex=True)
     for item in shown:
         counts, lengths = activity.gap_histogram(item.result.gaps, GAP_EDGES_NS)
-        axes[0].stairs(counts, GAP_EDGES_NS, color=item.color, label=item.label, linewidth=1.3)
+        axes[0].stairs(counts, GAP_EDGES_NS, color=item.color, label=item.drawn, linewidth=1.3)
         axes[1].stairs(lengths / 1e6, GAP_EDGES_NS, color=item.color, linewidth=1.3)
     axes[0].set_yscale("symlog", linthresh=1)
     axes[0].set_ylabel("gaps")
@@ -159,7 +166,7 @@ def causes(shown: Sequence[Shown], subtitle: str) -> Figure:
             axis.barh(y, width, left=left, color=CAUSE[cause], height=0.6)
             left += width
         axis.text(left, y, f"  {left:.2f} % idle", va="center")
-    axis.set_yticks(range(len(shown)), [item.label for item in reversed(shown)])
+    axis.set_yticks(range(len(shown)), [item.drawn for item in reversed(shown)])
     axis.set_ylim(-0.5, len(shown) - 0.5)
     widest = max(item.result.idle_pct for item in shown)
     axis.set_xlim(0, max(widest * 1.2, 0.1))
@@ -177,6 +184,11 @@ def _figure(rows: int, height: float, **options: Any) -> tuple[Figure, list[Axes
     FigureCanvasAgg(figure)
     axes = figure.subplots(rows, 1, squeeze=False, **options)
     return figure, list(axes[:, 0])
+
+
+def _drawn(text: str) -> str:
+    """Return a text that matplotlib draws as it stands, not as a formula."""
+    return visible(text).replace("$", r"\$")
 
 
 def _patch(color: str, label: str) -> Any:

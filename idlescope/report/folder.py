@@ -9,18 +9,24 @@ from pathlib import Path
 from typing import Any
 
 from idlescope.analysis.result import Analysis
-from idlescope.errors import OutputExistsError
+from idlescope.errors import ConfigError, OutputExistsError
 from idlescope.experiment.config import RunConfig
 from idlescope.experiment.run import Run, environment
 from idlescope.report import figures, page, perfetto
 from idlescope.report.palette import milliseconds
 from idlescope.report.terminal import TITLES, device_label, device_rows, mode_rows, window_label
+from idlescope.report.text import encodable
 from idlescope.trace import recording
 from idlescope.trace.model import Trace
 
 
-def claim(folder: Path, force: bool) -> None:
-    """Make the folder. Raises OutputExistsError where it holds anything, unless forced to replace what is written."""
+def claim(folder: Path, force: bool, source: Path | None = None) -> None:
+    """Make the folder. Raises OutputExistsError where it holds anything, unless forced to replace what is written.
+
+    Raises ConfigError, forced or not, where it is or holds `source`, the trace that is reported on.
+    """
+    if source is not None and _holds(folder, source):
+        raise ConfigError(f"{source} is in {folder}, and the trace is never changed: give another --out")
     if folder.exists() and not folder.is_dir():
         raise OutputExistsError(f"{folder} is a file: give a folder with --out")
     if folder.is_dir() and any(folder.iterdir()) and not force:
@@ -29,6 +35,14 @@ def claim(folder: Path, force: bool) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputExistsError(f"{folder} cannot be made: {error.strerror or error}; give another --out") from error
+
+
+def _holds(folder: Path, source: Path) -> bool:
+    """Return whether a folder is or holds a trace, by its name or by a link to it."""
+    where = folder.resolve()
+    if any(where == place or where in place.parents for place in (source.resolve(), source.parent.resolve() / "x")):
+        return True
+    return folder.is_dir() and source.is_file() and any(p.is_file() and p.samefile(source) for p in folder.iterdir())
 
 
 def free_name(base: Path) -> Path:
@@ -136,4 +150,4 @@ def _svgs(paths: list[Path]) -> dict[str, Path]:
 
 def to_text(document: dict[str, Any]) -> str:
     """Return a JSON document as text, the same text for the same document."""
-    return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return encodable(json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)) + "\n"

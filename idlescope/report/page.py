@@ -14,6 +14,7 @@ from idlescope.analysis.intervals import percent
 from idlescope.report.figures import Shown
 from idlescope.report.palette import CAUSE, milliseconds
 from idlescope.report.terminal import gap_cells, share
+from idlescope.report.text import visible
 
 WHOLE_STACK = 40  # names of a gap's stack, innermost
 HOST_ROWS = 12
@@ -50,7 +51,7 @@ def write(page: Page, path: Path) -> None:
 
     environment = Environment(
         loader=PackageLoader("idlescope.report"), autoescape=select_autoescape(default=True, default_for_string=True),
-        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        undefined=StrictUndefined, finalize=_shown, trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     text = environment.get_template("report.html.j2").render(
         page=page,
@@ -62,6 +63,10 @@ def write(page: Page, path: Path) -> None:
         coverage=[(item.label, item.result.coverage.to_json()) for item in page.shown],
     )
     path.write_text(text, encoding="utf-8")
+
+
+def _shown(value: Any) -> Any:
+    return visible(value) if isinstance(value, str) else value
 
 
 def _data_uri(svg: Path) -> str:

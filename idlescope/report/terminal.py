@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from idlescope.analysis.causes import CAUSES
 from idlescope.analysis.intervals import percent
@@ -15,9 +15,11 @@ from idlescope.analysis.result import Analysis, DeviceResult
 from idlescope.analysis.stacks import LongGap
 from idlescope.analysis.window import FIRST_LAST
 from idlescope.report.palette import milliseconds
+from idlescope.report.text import visible
 
 HOST_SHOWN = 6  # largest divisions of `host` in a table
 GAPS_SHOWN = 5
+DEVICES_BESIDE = 4  # in one table; more go into further ones
 STACK_SHOWN = 3  # innermost names of a gap's stack
 DOUBT = "~"  # marks a figure that lost records could change
 TITLES = {"sync": "synchronous", "async": "asynchronous"}
@@ -130,10 +132,22 @@ def cause_rows(analysis: Analysis) -> list[tuple[str, list[str]]]:
 
 
 def analysis_tables(analysis: Analysis) -> list[Table]:
-    """Return a table of the devices of a trace, and one of their idle time by cause."""
+    """Return tables of the devices of a trace, a few side by side, and of their idle time by cause."""
     columns = [device_label(device) for device in analysis.results]
-    causes = _table("Idle by cause, % of idle", columns, cause_rows(analysis))
-    return [_table("Devices", columns, device_rows(analysis)), causes]
+    return [
+        *_tables("Devices", columns, device_rows(analysis)),
+        *_tables("Idle by cause, % of idle", columns, cause_rows(analysis)),
+    ]
+
+
+def _tables(title: str, columns: list[str], rows: list[tuple[str, list[str]]]) -> list[Table]:
+    tables = []
+    for first in range(0, len(columns), DEVICES_BESIDE):
+        some = slice(first, first + DEVICES_BESIDE)
+        last = min(first + DEVICES_BESIDE, len(columns))
+        part = f", {first + 1} to {last} of {len(columns)}" if len(columns) > DEVICES_BESIDE else ""
+        tables.append(_table(f"{title}{part}", columns[some], [(label, cells[some]) for label, cells in rows]))
+    return tables
 
 
 def stream_table(device: DeviceResult) -> Table:
@@ -166,7 +180,7 @@ def gap_lines(device: DeviceResult) -> list[str]:
         after, length, step, causes, stack, end = gap_cells(device, gap)
         of_step = "" if step == "–" else f", step {step}"
         lines += [f"{length}, {after} into the window{of_step}: {causes}", f"  host in   {stack}", f"  ended by  {end}"]
-    return lines
+    return [visible(line) for line in lines]
 
 
 def gap_cells(device: DeviceResult, gap: LongGap, names: int = STACK_SHOWN) -> tuple[str, ...]:
@@ -182,13 +196,18 @@ def gap_cells(device: DeviceResult, gap: LongGap, names: int = STACK_SHOWN) -> t
 
 
 def _table(title: str, columns: list[str], rows: list[tuple[str, list[str]]]) -> Table:
-    table = Table(title=escape(title), title_justify="left")
+    table = Table(title=plain(title), title_justify="left")
     table.add_column("")
     for column in columns:
-        table.add_column(escape(column), justify="right")
+        table.add_column(plain(column), justify="right")
     for label, cells in rows:
-        table.add_row(escape(label), *cells)
+        table.add_row(plain(label), *map(plain, cells))
     return table
+
+
+def plain(text: object, style: str = "") -> Text:
+    """Return what the terminal shows as it stands: no markup, no emoji, nothing that acts."""
+    return Text(visible(str(text)), style)
 
 
 def _of_idle(device: DeviceResult, ns: int) -> str:

@@ -26,7 +26,7 @@ def is_report(path: Path, magic: bytes) -> bool:
 
 def export_command(path: Path) -> str:
     """Return the shell command that exports a report to an SQLite file beside it."""
-    return shlex.join(_export("nsys", path, path.with_suffix(".sqlite")))
+    return shlex.join(_export("nsys", path, path.with_suffix(".sqlite"), overwrite=False))
 
 
 def open_report(path: Path, progress: Callable[[int], None] | None = None, frames: bool = True) -> Trace:
@@ -42,7 +42,7 @@ def open_report(path: Path, progress: Callable[[int], None] | None = None, frame
         )
     with tempfile.TemporaryDirectory(prefix="idlescope-") as folder:
         export = Path(folder) / "report.sqlite"
-        _run(_export(tool, path, export), path, export)
+        _run(_export(tool, path, export, overwrite=True), path, export)
         try:
             trace = nsys.read(export, progress, frames)
         except TraceError as error:
@@ -50,10 +50,11 @@ def open_report(path: Path, progress: Callable[[int], None] | None = None, frame
     return replace(trace, meta={**trace.meta, "path": str(path)})
 
 
-def _export(tool: str, path: Path, export: Path) -> list[str]:
+def _export(tool: str, path: Path, export: Path, overwrite: bool) -> list[str]:
     # absolute or with "./": a name that starts with "-" is no option
     names = [str(p) if not str(p).startswith("-") else f"./{p}" for p in (export, path)]
-    return [tool, "export", "--type", "sqlite", "--force-overwrite=true", "--output", *names]
+    forced = ["--force-overwrite=true"] if overwrite else []
+    return [tool, "export", "--type", "sqlite", *forced, "--output", *names]
 
 
 def _run(command: list[str], path: Path, export: Path) -> None:

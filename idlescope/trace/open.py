@@ -32,12 +32,20 @@ def open_trace(path: str | Path, progress: Progress | None = None, *, frames: bo
     if nsys.is_parquet_export(path):
         return nsys.read(path, progress, frames)
     traces: list[Trace] = []
-    files = ranks.files(path)
-    for file in files:
+    files: list[Path] = []
+    errors: dict[Path, TraceError] = {}
+    for file in ranks.files(path):
         before = sum(int(t.meta.get("events", 0)) for t in traces)
         counted = partial(_count, progress, before) if progress is not None else None
-        traces.append(open_trace(file, counted, frames=frames))
-    return ranks.merge(path, files, traces)
+        try:
+            traces.append(open_trace(file, counted, frames=frames))
+            files.append(file)
+        except TraceError as error:  # such as a configuration that ends in .json, too
+            errors[file] = error
+    if not traces:
+        raise next(iter(errors.values()))
+    left_out = [f"{file.name} was left out: {str(e).removeprefix(f'{file} ')}" for file, e in errors.items()]
+    return ranks.merge(path, files, traces, left_out)
 
 
 def _count(progress: Progress, before: int, events: int) -> None:
@@ -45,6 +53,8 @@ def _count(progress: Progress, before: int, events: int) -> None:
 
 
 def _open_file(path: Path, progress: Progress | None, frames: bool) -> Trace:
+    if not path.is_file():  # a pipe or a device: reading it could wait for ever, or never end
+        raise TraceError(f"{path} is not a file: give the path of a trace file, of an export or of a folder of them")
     try:
         with path.open("rb") as file:
             magic = file.read(64)

@@ -41,14 +41,14 @@ def new_database(path: Path) -> Iterator[sqlite3.Connection]:
 
     It is not safe against a crash of the machine: what is written with it is renamed when it is whole.
     """
-    with closing(sqlite3.connect(path)) as database:
-        try:
+    try:
+        with closing(sqlite3.connect(path)) as database:
             database.execute("PRAGMA journal_mode = OFF")
             database.execute("PRAGMA synchronous = OFF")
             with database:
                 yield database
-        except sqlite3.Error as error:
-            raise OSError(str(error)) from error
+    except sqlite3.Error as error:
+        raise OSError(str(error)) from error
 
 
 def _refuse(source: Path, target: Path, force: bool) -> None:

@@ -16,6 +16,7 @@ from idlescope.trace.nsys import is_parquet_export
 from idlescope.trace.strings import Interner
 
 SUFFIXES = (".json", ".json.gz", ".sqlite", ".nsys-rep")
+FORMS = 3  # of an Nsight trace: SQLite, a folder of Parquet files, the report
 _Table = TypeVar("_Table", bound=Table)
 
 
@@ -26,9 +27,11 @@ def files(folder: Path) -> list[Path]:
         if (path.is_file() and path.name.endswith(SUFFIXES))
         or (path.is_dir() and ((path / "meta.json").is_file() or is_parquet_export(path)))
     ]  # fmt: skip
-    # an export beside its report is the same trace twice
-    exported = {path.stem for path in found if path.suffix == ".sqlite"}
-    found = [path for path in found if not (path.suffix == ".nsys-rep" and path.stem in exported)]
+    # exports beside their report, or beside each other, are the same trace again: one is taken
+    exported: dict[str, int] = {}
+    for path in found:
+        exported[_stem(path)] = min(exported.get(_stem(path), FORMS), _export(path))
+    found = [path for path in found if _export(path) in (FORMS, exported[_stem(path)])]
     if not found:
         raise TraceError(
             f"{folder} holds no traces: give a recording (a folder with meta.json), an Nsight Parquet export, or a "
@@ -37,23 +40,39 @@ def files(folder: Path) -> list[Path]:
     return found
 
 
-def merge(folder: Path, paths: Sequence[Path], traces: Sequence[Trace]) -> Trace:
-    """Return one Trace of several ranks'.
+def _export(path: Path) -> int:
+    """Return which form of an Nsight trace a path is, the first the best to read; FORMS where it is none."""
+    if path.is_dir():
+        return FORMS if (path / "meta.json").is_file() else 1
+    return {".sqlite": 0, ".nsys-rep": 2}.get(path.suffix, FORMS)
+
+
+def _stem(path: Path) -> str:
+    # nsys calls a folder of Parquet files NAME_pqtdir
+    return path.name.removesuffix("_pqtdir").removesuffix(".parquet") if path.is_dir() else path.stem
+
+
+def merge(folder: Path, paths: Sequence[Path], traces: Sequence[Trace], left_out: Sequence[str] = ()) -> Trace:
+    """Return one Trace of several ranks'; `left_out` says, a sentence each, which files of the folder are not in it.
 
     Processes are called by the rank where the trace states it, else by the file. Times are brought onto one clock
-    where every trace states its base in epoch time; otherwise each rank keeps its own, which no figure depends on.
+    where every trace states its base in epoch time; else each keeps its own, and `meta["clocks_apart"]` is true.
     """
     if len(traces) == 1:
-        return replace(traces[0], meta={**traces[0].meta, "path": str(folder)})
+        said = [*left_out, *traces[0].meta.get("warnings", ())]
+        return replace(traces[0], meta={**traces[0].meta, "path": str(folder), **({"warnings": said} if said else {})})
     names: Interner[str] = Interner()
     streams: Interner[str] = Interner()
     parts: dict[type[Table], list[Table]] = {Operations: [], Calls: [], Ranges: [], Samples: []}
     devices: list[Device] = []
     threads: list[Thread] = []
     shifts = _shifts(traces)
-    meta: dict[str, Any] = {"format": _formats(traces), "path": str(folder), "warnings": [], "lost": {}, "dropped": []}
+    meta: dict[str, Any] = {"format": _formats(traces), "path": str(folder), "lost": {}, "dropped": []}
+    meta["warnings"] = list(left_out)
+    if shifts is None:
+        meta["clocks_apart"] = True
     processes = 0
-    for path, trace, shift in zip(paths, traces, shifts, strict=True):
+    for path, trace, shift in zip(paths, traces, shifts or [0] * len(traces), strict=True):
         codes = {
             "name": names.codes(trace.names),
             "stream": streams.codes(trace.streams),
@@ -91,11 +110,11 @@ def _join(kind: type[_Table], parts: dict[type[Table], list[Table]]) -> _Table:
     return kind(**{c: np.concatenate([getattr(t, c) for t in parts[kind]]) for c in kind.DTYPES})
 
 
-def _shifts(traces: Sequence[Trace]) -> list[int]:
-    """Return what to add to each trace's times, ns, so that they share the clock of the first."""
+def _shifts(traces: Sequence[Trace]) -> list[int] | None:
+    """Return what to add to each trace's times, ns, so that they share the clock of the first; None if not known."""
     bases = [t.meta.get("baseTimeNanoseconds", t.meta.get("session_start_epoch_ns")) for t in traces]
     if not all(isinstance(base, int) for base in bases):
-        return [0] * len(traces)
+        return None
     return [int(base) - int(bases[0]) for base in bases]  # type: ignore[arg-type]
 
 

@@ -37,7 +37,8 @@ def write(trace: Trace, folder: Path) -> None:
         "threads": [asdict(t) for t in trace.threads],
         "meta": trace.meta,
     }
-    (folder / "meta.json").write_text(json.dumps(meta, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    text = json.dumps(meta, indent=1, ensure_ascii=False) + "\n"
+    (folder / "meta.json").write_bytes(text.encode("utf-8", "replace"))
 
 
 def read(folder: Path) -> Trace:

@@ -307,3 +307,20 @@ class TestConvertAndScrub:
             del device["longest_gaps"]  # a name in them looks like a path, and is cut
         assert before == after
         refused(idlescope("scrub", trace, tmp_path / "clean.json"), "is there already")
+
+
+class TestTerminals:
+    def test_one_that_knows_only_ascii_is_written_to(self, trace):
+        environment = {**os.environ, "PYTHONIOENCODING": "ascii:strict", "NO_COLOR": "1"}
+        command = [sys.executable, "-m", "idlescope", "analyze", str(trace)]
+        result = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+        assert (result.returncode, result.stderr) == (0, "")
+
+    def test_the_trace_is_not_overwritten_with_its_report(self, trace):
+        before = trace.read_bytes()
+        refused(idlescope("analyze", trace, "--out", trace.parent, "--force"), "never changed")
+        assert (trace.read_bytes(), os.listdir(trace.parent)) == (before, [trace.name])
+
+    def test_what_the_system_refuses_is_one_sentence(self, trace, tmp_path):
+        (tmp_path / "o" / "analysis.json").mkdir(parents=True)
+        refused(idlescope("analyze", trace, "--out", tmp_path / "o", "--force"), "analysis.json: Is a directory")

@@ -50,7 +50,7 @@ def test_a_report_is_told_by_its_content_or_by_its_name():
 
 def test_the_command_is_one_that_a_shell_runs():
     assert shlex.split(nsys_report.export_command(Path("/runs/it's a.nsys-rep"))) == [
-        "nsys", "export", "--type", "sqlite", "--force-overwrite=true", "--output", "/runs/it's a.sqlite",
+        "nsys", "export", "--type", "sqlite", "--output", "/runs/it's a.sqlite",
         "/runs/it's a.nsys-rep",
     ]  # fmt: skip
     assert "./-x.nsys-rep" in nsys_report.export_command(Path("-x.nsys-rep"))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
 import idlescope
 from idlescope.errors import TraceError
+from idlescope.trace import ranks
 from idlescope.trace.open import open_trace
 from tests.kineto_files import call, document, operation, span, write
 
@@ -72,6 +74,46 @@ def test_a_folder_without_traces(tmp_path):
     (tmp_path / "x.txt").write_text("hello")
     with pytest.raises(TraceError, match=r"holds no traces: give a recording"):
         open_trace(tmp_path)
+
+
+def test_a_file_that_is_no_trace_is_left_out_and_said(tmp_path):
+    rank(tmp_path / "a.json", 0, 10**18)
+    (tmp_path / "config.json").write_text('{"lr": 1}')
+    assert len(figures(tmp_path)) == 1
+    rank(tmp_path / "b.json", 1, 10**18)
+    assert [f[0] for f in figures(tmp_path)] == ["rank 0", "rank 1"]
+    (warning,) = open_trace(tmp_path).meta["warnings"]
+    assert warning.startswith("config.json was left out: ")
+    for name in "ab":
+        (tmp_path / f"{name}.json").unlink()
+    with pytest.raises(TraceError, match=r"config\.json"):
+        open_trace(tmp_path)
+
+
+def test_forms_of_one_nsight_trace_are_one(tmp_path):
+    for name in ("a.sqlite", "a.nsys-rep", "b.nsys-rep", "c.nsys-rep", "c.json"):
+        (tmp_path / name).touch()
+    for name in ("a_pqtdir", "b.parquet", "c"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "StringIds.parquet").touch()
+        (tmp_path / name / "CUPTI_ACTIVITY_KIND_KERNEL.parquet").touch()
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "meta.json").touch()
+    assert [p.name for p in ranks.files(tmp_path)] == ["a", "a.sqlite", "b.parquet", "c", "c.json"]
+
+
+def test_ranks_without_a_common_clock_say_so(tmp_path):
+    rank(tmp_path / "a.json", 0, 10**18)
+    rank(tmp_path / "b.json", 1, 10**18)
+    assert "clocks_apart" not in open_trace(tmp_path).meta
+    rank(tmp_path / "c.json", 2, None)
+    assert open_trace(tmp_path).meta["clocks_apart"] is True
+
+
+def test_a_pipe_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(TraceError, match="is not a file"):
+        open_trace(tmp_path / "pipe")
 
 
 class TestMergedFile:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import sqlite3
+import time
 from contextlib import closing
 
 import numpy as np
@@ -13,11 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import idlescope
+from idlescope.analysis.coverage import LESSER
 from idlescope.errors import ConfigError, OutputExistsError, TraceError
 from idlescope.report import nsight
 from idlescope.trace import recording
+from idlescope.trace.damage import LOSS
 from idlescope.trace.model import OperationKind, RangeKind
-from idlescope.trace.scrub import scrub
+from idlescope.trace.scrub import meta, scrub
 from idlescope.trace.scrub.result import Scrubbed
 from idlescope.trace.scrub.text import Texts
 from tests.conftest import SHARED
@@ -151,7 +154,7 @@ class TestKineto:
         written = json.loads(all_bytes(tmp_path / name)[20 * name.endswith("gz") :])
         assert {k: v for k, v in written.items() if k not in ("traceEvents", "deviceProperties")} == {
             "schemaVersion": 1, "displayTimeUnit": "ms", "with_stack": 1, "cuda_driver_version": "13.0",
-            "baseTimeNanoseconds": 1_790_857_026_000_000_000, "WARNING": ["libkineto.cpp:3] CUPTI dropped 2 records"],
+            "baseTimeNanoseconds": 1_790_857_026_000_000_000, "WARNING": ["The profiler lost records."],
             "distributedInfo": {"backend": "nccl", "rank": 3, "world_size": 4},
         }  # fmt: skip
         assert written["deviceProperties"] == [
@@ -336,7 +339,7 @@ class TestNsight:
         got, original = idlescope.open(tmp_path / "out"), idlescope.open(source)
         assert [t.label for t in got.threads] == [t.label for t in original.threads]
         assert {"train.py", "kernel.cu"} <= set(got.names)
-        assert got.meta["dropped"] == ["CUPTI dropped 5 records, see …"]
+        assert got.meta["dropped"] == ["The profiler lost records."]
         assert {d.identity.removeprefix("GPU-") for d in got.devices} == {"00000000-0000-0000-0000-000000000001"}
         for line in (
             "removed environment, command lines and settings of the capture (META_DATA_CAPTURE): 1",
@@ -363,7 +366,8 @@ def test_a_recording_tells_nothing_and_keeps_every_figure(tmp_path):
         [(0, 9, 0, 0, int(RangeKind.ANNOTATION), -1)],
         processes=(f"{HOME}/rank0.json",),
         meta={"path": HOME, "command": "zoltan", "warnings": [f"see {HOME}/log"], "lost": {"calls": 1},
-              "distributedInfo": {"backend": "nccl", "rank": 1, "pg": "zoltan"}},
+              "distributedInfo": {"backend": "nccl", "rank": 1, "pg": "zoltan"},
+              "dropped": ["hostname17 dropped NVTX events", "hostname17 lost one", "zoltan lost 2"]},
     )  # fmt: skip
     names = [f"{HOME}/kernel.cu", "aten::mm", "zoltan"]
     recording.write(
@@ -375,6 +379,8 @@ def test_a_recording_tells_nothing_and_keeps_every_figure(tmp_path):
     got = idlescope.open(tmp_path / "out")
     assert got.names == ("kernel.cu", "aten::mm")
     assert got.meta["lost"] == {"calls": 1}
+    assert got.meta["dropped"] == ["The profiler lost NVTX records.", *["The profiler lost records."] * 2]
+    assert got.meta["warnings"] == [meta.REPAIRED]
     assert got.meta["distributedInfo"] == {"backend": "nccl", "rank": 1}
     assert result.removed["names that no record has"] == 5
 
@@ -411,3 +417,35 @@ class TestManners:
         printed = capsys.readouterr().out
         assert "removed names and labels of processes: 2" in printed
         assert "look through them" in printed
+
+
+@pytest.mark.parametrize(
+    "said", ["CUPTI dropped 5 records", "Not all NVTX events of zoltan", "OS runtime events lost", "missed samples",
+             "context switch events were lost", "ftrace overflow"],
+)  # fmt: skip
+def test_losses_are_told_in_words_of_our_own_that_mean_the_same(said):
+    (told,) = meta.losses([said, "zoltan was here"])
+    assert LOSS.search(told)
+    assert bool(LESSER.search(told)) == bool(LESSER.search(said))
+    assert "zoltan" not in told
+
+
+@pytest.mark.parametrize("info", [{"backend": "zoltan", "rank": "hostname17", "world_size": True}, {"backend": ["a"]}])
+def test_a_place_among_ranks_is_numbers_and_a_known_backend(info):
+    assert meta.distributed(info) == {}
+
+
+@pytest.mark.parametrize("name", ["a" * 100_000, "/" + "a" * 100_000, "/a" * 50_000])
+def test_long_names_take_little_time(name):
+    texts, start = Texts(Scrubbed()), time.monotonic()
+    for _ in range(3):
+        texts.name(name)
+    assert time.monotonic() - start < 1
+
+
+def test_a_report_is_exported_first(tmp_path):
+    path = tmp_path / "x.nsys-rep"
+    path.write_bytes(b"NVIDIA Tegra Profiler Report")
+    with pytest.raises(TraceError, match=r"run `nsys export --type sqlite --output .*x\.sqlite"):
+        scrub(path, tmp_path / "y.nsys-rep")
+    assert [p.name for p in tmp_path.iterdir()] == ["x.nsys-rep"]

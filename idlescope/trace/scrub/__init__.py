@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from idlescope.errors import TraceError
+from idlescope.trace import nsys_report
 from idlescope.trace.nsys import is_parquet_export
 from idlescope.trace.open import SQLITE_MAGIC
 from idlescope.trace.output import whole
@@ -43,8 +44,18 @@ def _format(source: Path) -> Scrubber:
         raise TraceError(
             f"{source} is a folder with neither a recording nor an Nsight export in it: give one trace at a time"
         )
+    if not source.is_file():
+        raise TraceError(f"{source} is not a file: give the path of a trace file or folder")
     try:
         with source.open("rb") as file:
-            return nsight.scrub if file.read(len(SQLITE_MAGIC)) == SQLITE_MAGIC else kineto.scrub
+            magic = file.read(len(SQLITE_MAGIC))
     except OSError as error:
         raise TraceError(f"{source} cannot be read: {error.strerror or error}") from error
+    if magic == SQLITE_MAGIC:
+        return nsight.scrub
+    if nsys_report.is_report(source, magic):
+        raise TraceError(
+            f"{source} is a report that only nsys can read: run `{nsys_report.export_command(source)}`, and scrub the "
+            ".sqlite file"
+        )
+    return kineto.scrub

@@ -15,12 +15,12 @@ from typing import IO, Any, cast
 import msgspec
 
 from idlescope.trace import kineto_categories as categories
-from idlescope.trace.damage import LOSS, Damage
+from idlescope.trace.damage import Damage
 from idlescope.trace.kineto import LOG_LEVELS
 from idlescope.trace.kineto_bytes import Source
 from idlescope.trace.kineto_events import KinetoEvents
 from idlescope.trace.kineto_repair import object_end, repairs
-from idlescope.trace.scrub.meta import OTHER_ENTRIES, cleaned, distributed
+from idlescope.trace.scrub.meta import OTHER_ENTRIES, cleaned, distributed, losses
 from idlescope.trace.scrub.result import Scrubbed
 from idlescope.trace.scrub.text import Texts
 
@@ -98,12 +98,11 @@ def _header(metadata: dict[str, Any], damage: Damage, texts: Texts, result: Scru
         if (key in FACTS and is_number) or (key == "displayTimeUnit" and value in ("ms", "ns")):
             kept[key] = value
         elif key == "distributedInfo" and isinstance(value, dict):
-            kept[key] = distributed(value, texts)
+            kept[key] = distributed(value)
         elif key == "deviceProperties":
             kept[key] = _devices(value, texts)
         elif key in LOG_LEVELS and isinstance(value, list):
-            said = [m for m in value if isinstance(m, str) and LOSS.search(m)]
-            kept[key] = [texts.text(m) for m in said]
+            kept[key] = losses(value)
     about = metadata.get("idlescope")
     meta = cleaned(about, texts, result) if own and isinstance(about, dict) else {}
     if lost := damage.to_meta():

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from idlescope.trace.damage import LOSS
 from idlescope.trace.scrub.result import Scrubbed
 from idlescope.trace.scrub.text import Texts
 
@@ -14,22 +15,45 @@ ENTRIES = frozenset({
     "warnings", "lost", "truncated", "dropped", "graph_level", "export_schema", "with_stack", "record_shapes",
     "profile_memory", "interrupted",
 })  # fmt: skip
-DISTRIBUTED = ("backend", "rank", "world_size")
+BACKENDS = frozenset({"nccl", "gloo", "mpi", "ucc", "xccl", "hccl"})
+# Words by which the analysis tells records that no figure depends on, and what they are called in a shared file.
+KINDS_LOST = {
+    "nvtx": "NVTX", "os runtime": "OS runtime", "sampl": "sampling", "context switch": "context switch",
+    "ftrace": "ftrace",
+}  # fmt: skip
+REPAIRED = "records were repaired or left out when the trace was read, before it was scrubbed"
 OTHER_ENTRIES = "entries about the recording"
 
 
 def cleaned(meta: Mapping[str, Any], texts: Texts, result: Scrubbed) -> dict[str, Any]:
     """Return the entries of `Trace.meta` that say nothing of who recorded it and where."""
     kept = {key: _plain(value, texts) for key, value in meta.items() if key in ENTRIES}
+    if kept.pop("warnings", None):  # they hold the names of files
+        kept["warnings"] = [REPAIRED]
+    if "dropped" in kept:
+        said = kept["dropped"] if isinstance(kept["dropped"], list) else []
+        kept["dropped"] = [loss(m) for m in said if isinstance(m, str)]
     if isinstance(meta.get("distributedInfo"), dict):
-        kept["distributedInfo"] = distributed(meta["distributedInfo"], texts)
+        kept["distributedInfo"] = distributed(meta["distributedInfo"])
     result.remove(OTHER_ENTRIES, len(meta.keys() - kept.keys() - {"path", "events"}))
     return kept
 
 
-def distributed(info: Mapping[str, Any], texts: Texts) -> dict[str, Any]:
+def distributed(info: Mapping[str, Any]) -> dict[str, Any]:
     """Return a process's place among the others, without the groups, which are named by users."""
-    return {key: _plain(info[key], texts) for key in DISTRIBUTED if key in info}
+    kept = {key: info[key] for key in ("rank", "world_size") if type(info.get(key)) is int}
+    return kept | ({"backend": info["backend"]} if info.get("backend") in tuple(BACKENDS) else {})
+
+
+def loss(message: str) -> str:
+    """Return a sentence of our own for a profiler's message that records were lost, which can have any text in it."""
+    kind = next((f"{name} " for word, name in KINDS_LOST.items() if word in message.lower()), "")
+    return f"The profiler lost {kind}records."
+
+
+def losses(messages: Iterable[Any]) -> list[str]:
+    """Return the sentences for those of some messages that say that records were lost."""
+    return [loss(m) for m in messages if isinstance(m, str) and LOSS.search(m)]
 
 
 def _plain(value: Any, texts: Texts) -> Any:

@@ -21,6 +21,7 @@ from idlescope.trace.nsys_columns import PROCESS_BITS, pid_of, unsigned
 from idlescope.trace.nsys_ranges import OPERATOR
 from idlescope.trace.nsys_tables import NULL, ROWS_AT_ONCE, ParquetTables, SqliteTables, Tables, open_tables
 from idlescope.trace.output import new_database
+from idlescope.trace.scrub.meta import loss
 from idlescope.trace.scrub.result import Scrubbed
 from idlescope.trace.scrub.text import Texts
 
@@ -192,7 +193,7 @@ class _Copy:
             self._rows(table, {"name": str, "value": str}, kept)
         columns = {"timestamp": int, "timestampType": int, "source": int, "severity": int, "text": str}
         said = self.tables.rows("DIAGNOSTIC_EVENT", list(columns))
-        losses = [row for row in said if LOSS.search(str(row[-1]))]
+        losses = [(*row[:-1], loss(row[-1])) for row in said if isinstance(row[-1], str) and LOSS.search(row[-1])]
         self.result.remove("messages of the profiler", len(said) - len(losses))
         self._rows("DIAGNOSTIC_EVENT", columns, losses)
 

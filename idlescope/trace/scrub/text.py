@@ -19,9 +19,9 @@ _PATH = re.compile(
     re.VERBOSE,
 )
 _INSTALLED = re.compile(r".*(?:/(?:site|dist)-packages/|/lib/python\d+(?:\.\d+)?/)")
-_SOURCE_FILE = re.compile(
-    r"[\w.+-]*\w\.(?:py|pyc|pyi|pyx|so(?:\.\d+)*|dll|c|cc|cpp|cxx|cu|cuh|h|hpp|inl|cubin|ptx|ttir|hip|js|rs|go|jl)"
-)
+_SUFFIX = r"\w\.(?:py|pyc|pyi|pyx|so(?:\.\d+)*|dll|c|cc|cpp|cxx|cu|cuh|h|hpp|inl|cubin|ptx|ttir|hip|js|rs|go|jl)"
+_SOURCE_FILE = re.compile(rf"[\w.+-]*{_SUFFIX}")
+_NAMES_SOURCE_FILE = re.compile(_SUFFIX)  # to search for: with what stands before it, the time is quadratic
 _UUID = re.compile(r"^(GPU-|MIG-)?(?=[0-9a-fA-F])", re.ASCII)
 
 
@@ -30,8 +30,9 @@ class Texts:
 
     def __init__(self, result: Scrubbed) -> None:
         self._result = result
-        self._names: dict[str, str] = {}  # names with paths -> what stands for them
+        self._names: dict[str, str] = {}  # names -> what stands for them
         self._owners: dict[str, str] = {}  # what stands for a name, or could -> the name
+        self._numbers: dict[str, int] = {}  # names cut -> the last number behind one
         self._identities: dict[str, int] = {}
 
     def text(self, text: str) -> str:
@@ -50,12 +51,14 @@ class Texts:
         if found is not None:
             return found
         cleaned = self.text(name)
-        if cleaned == name and HIDDEN not in name and not _SOURCE_FILE.search(name):
-            return name  # no other name can be cut to this one
-        candidate, n = cleaned, 1
+        if cleaned == name and HIDDEN not in name and not _NAMES_SOURCE_FILE.search(name):
+            return self._names.setdefault(name, name)  # no other name can be cut to this one
+        n = self._numbers.get(cleaned, 1)
+        candidate = cleaned if n == 1 else f"{cleaned} ({n})"
         while self._owners.setdefault(candidate, name) != name:
             n += 1
             candidate = f"{cleaned} ({n})"
+        self._numbers[cleaned] = n
         self._names[name] = candidate
         return candidate
 
@@ -75,8 +78,7 @@ def _cut(path: str) -> str:
     slashed = path.replace("\\", "/")
     if not slashed.strip("/"):
         return path  # no path: a division, or a comment
-    inside = _INSTALLED.sub("", slashed)
-    if inside != slashed:
-        return inside or HIDDEN
+    if installed := _INSTALLED.match(slashed):
+        return slashed[installed.end() :] or HIDDEN
     base = slashed.rsplit("/", 1)[1]
     return base if _SOURCE_FILE.fullmatch(base) else HIDDEN

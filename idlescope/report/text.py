@@ -1,0 +1,20 @@
+"""Text from traces and file names as it may be shown: nothing in it acts on a terminal, a page or a picture."""
+
+from __future__ import annotations
+
+import re
+
+# C0 with ESC, newline and tab; DEL and C1; halves of surrogate pairs; line separators; marks that turn the direction of
+# text, behind which a name can pass for another; and what XML, and so SVG, does not allow
+_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufffe\uffff]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def visible(text: str) -> str:
+    """Return a text on one line with U+FFFD for each character that is not shown but acts."""
+    return _UNSEEN.sub("\ufffd", text)
+
+
+def encodable(text: str) -> str:
+    """Return a text that UTF-8 can hold: file names that are not UTF-8 have halves of surrogate pairs in them."""
+    return _SURROGATE.sub("\ufffd", text)

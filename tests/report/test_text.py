@@ -1,0 +1,99 @@
+"""Names from traces are shown, and do nothing else: on a terminal, in figures, in the page."""
+
+from __future__ import annotations
+
+import io
+import re
+import xml.etree.ElementTree as ET
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+import idlescope
+from idlescope.errors import ConfigError
+from idlescope.report import folder, terminal
+from idlescope.report.text import visible
+from idlescope.trace.model import OperationKind, RangeKind
+from idlescope.trace.output import new_database
+from tests.report.traces import trace
+
+BAD = "\x1b]52;c;eA==\x07\x00\n\t\x9b\ud800\u202e\u2066$\\frac{$[/bold][red]:fire:<b>"
+SHOWN = "$\\frac{$[/bold][red]:fire:<b>"
+
+
+def hostile(processes=2):
+    rows = [(10 * i, 10 * i + 5, OperationKind.KERNEL, d, 0, 0, i + 1, -1, 0, 0.0)
+            for d in range(processes) for i in range(8)]  # fmt: skip
+    made = trace(
+        rows, [(10 * i - 2, 10 * i - 1, 0, 0, i + 1) for i in range(8)], [(0, 90, 0, 1, int(RangeKind.ANNOTATION), -1)],
+        processes=tuple(f"{BAD} {p}" for p in range(processes)), meta={"path": f"/x/{BAD}.json", "warnings": [BAD]},
+    )  # fmt: skip
+    return replace(
+        made,
+        names=tuple(f"{BAD}{n}" for n in made.names),
+        devices=tuple(replace(d, name=BAD) for d in made.devices),
+        threads=tuple(replace(t, label=BAD) for t in made.threads),
+    )
+
+
+@pytest.mark.parametrize("c", "\x00\x1b\n\t\r\x7f\x9b\ud800\udfff\u200e\u200f\u202a\u202e\u2066\u2069\ufffe")
+def test_what_acts_is_replaced(c):
+    assert visible(f"a{c}b") == "a\ufffdb"
+
+
+def test_what_is_text_stays():
+    assert visible(text := "naïve ∑ 行 🙂 … \u00a0") == text
+
+
+def test_the_terminal_shows_names_as_they_stand():
+    console = Console(file=io.StringIO(), width=400, force_terminal=False)
+    analysis = idlescope.analyze(hostile())
+    for table in terminal.analysis_tables(analysis):
+        console.print(table)
+    for device in analysis.results:
+        console.print(terminal.plain("\n".join(terminal.gap_lines(device))))
+    out = console.file.getvalue()
+    assert SHOWN in out
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202e\u2066]", out)
+
+
+def test_figures_and_page_are_well_formed(tmp_path):
+    made = hostile()
+    folder.write_analysis(made, idlescope.analyze(made), tmp_path, f"idlescope analyze {BAD}")
+    for svg in (tmp_path / "figures").glob("*.svg"):
+        ET.parse(svg)  # noqa: S314 - our own file
+    page = (tmp_path / "report.html").read_text("utf-8")
+    assert SHOWN.replace("<b>", "&lt;b&gt;") in page
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e\u2066]", page)
+
+
+@pytest.mark.parametrize(("devices", "sizes"), [(1, [1]), (4, [4]), (6, [4, 2])])
+def test_at_most_four_devices_stand_side_by_side(devices, sizes):
+    tables = terminal.analysis_tables(idlescope.analyze(hostile(devices)))
+    assert [len(t.columns) - 1 for t in tables] == 2 * sizes
+
+
+class TestClaim:
+    def test_a_folder_with_the_trace_in_it_is_refused(self, tmp_path):
+        source = tmp_path / "analysis.json"
+        source.write_text("{}")
+        (tmp_path / "out").mkdir()
+        (tmp_path / "out" / "report.html").hardlink_to(source)
+        (tmp_path / "link.json").symlink_to(tmp_path / "out" / "report.html")
+        for out, what in (
+            (tmp_path, source), (tmp_path / "out", source), (tmp_path, tmp_path), (tmp_path, tmp_path / "link.json"),
+            (tmp_path / "out", tmp_path / "link.json"),
+        ):  # fmt: skip
+            with pytest.raises(ConfigError, match="never changed"):
+                folder.claim(out, force=True, source=what)
+
+    def test_a_folder_beside_or_below_the_trace_is_taken(self, tmp_path):
+        (tmp_path / "a.json").touch()
+        folder.claim(tmp_path / "out", force=False, source=tmp_path / "a.json")
+        folder.claim(tmp_path / "o", force=False, source=tmp_path)
+
+
+def test_a_database_that_cannot_be_made_is_an_oserror(tmp_path):
+    with pytest.raises(OSError, match="unable to open"), new_database(tmp_path / "nowhere" / "x.sqlite"):
+        pass
