@@ -44,7 +44,7 @@ def states(host: Intervals, device: Intervals, low: int, high: int) -> dict[str,
     shared = intervals.overlaps(host, device)
     either = intervals.union(np.concatenate((host.start, device.start)), np.concatenate((host.end, device.end)))
     return {
-        "both busy": Intervals(shared.start, shared.end),
+        "both busy": shared.intervals,
         "device only": intervals.subtract(device, host),
         "host only": intervals.subtract(host, device),
         "neither": intervals.subtract(window, either),

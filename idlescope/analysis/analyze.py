@@ -81,8 +81,7 @@ def _analyze_device(
     trace: Trace, index: int, links: Int64, all_waits: Bool, known: Phases, spec: window_of.WindowSpec, min_gap_ns: int
 ) -> DeviceResult:
     device = trace.devices[index]
-    own = np.array([t.process == device.process for t in trace.threads], np.bool_)
-    waiting = all_waits & own[trace.calls.thread] if len(trace.calls) else all_waits
+    waiting = all_waits & trace.calls_of(device.process)
     rows = np.flatnonzero(trace.operations.device == index)
     rows = rows[np.lexsort((trace.operations.end[rows], trace.operations.start[rows]))]
     operations, launches = trace.operations.take(rows), links[rows]
@@ -102,6 +101,7 @@ def _analyze_device(
         window=chosen,
         operations=operations,
         launches=launches,
+        waits=waiting,
         occupancy=occupancy,
         gaps=gaps,
         min_gap_ns=min_gap_ns,
@@ -120,12 +120,11 @@ def _streams(trace: Trace, operations: Operations, chosen: Window) -> list[dict[
     rows = []
     for stream in np.unique(operations.stream):
         mine = operations.take(operations.stream == stream)
-        inside = mine.take((mine.end > chosen.start) & (mine.start < chosen.end))
         used = idle.occupancy(mine, (chosen.start, chosen.end))
         rows.append(
             {
                 "stream": trace.streams[stream],
-                "operations": len(inside),
+                "operations": int(chosen.touches(mine).sum()),
                 "active_ns": used.active_ns,
                 "compute_ns": used.compute_ns,
                 "idle_ns": used.idle_ns,

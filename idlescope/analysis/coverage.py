@@ -11,7 +11,7 @@ import numpy as np
 from idlescope.analysis import intervals
 from idlescope.analysis.causes import Gaps
 from idlescope.analysis.idle import Occupancy
-from idlescope.analysis.intervals import Intervals, Overlaps
+from idlescope.analysis.intervals import Intervals
 from idlescope.analysis.steps import Steps
 from idlescope.trace.damage import uncertain
 from idlescope.trace.model import Bool, Int64, OperationKind, Operations, Trace
@@ -65,15 +65,14 @@ def measure(
     """Return the coverage of one device of a process; `launches` is the `link` of its operations, `gaps` its gaps."""
     calls, names = trace.calls, trace.names
     linked = launches >= 0
-    own = np.array([t.process == process for t in trace.threads], np.bool_)
-    mine = own[calls.thread] if len(calls) else np.empty(0, np.bool_)
+    mine = trace.calls_of(process)
     graph = matching(GRAPH_LAUNCH, names)[calls.name] & mine
     launch = matching(LAUNCH, names)[calls.name] & mine & (calls.correlation != 0)
-    ours = np.array([d.process == process for d in trace.devices], np.bool_)[trace.operations.device]
+    ours = trace.operations_of(process)
     ran = np.isin(calls.correlation, trace.operations.correlation[ours])  # ids are a process's own
     early = operations.start[linked] < calls.start[launches[linked]]
     levels = operations.kind == OperationKind.GRAPH
-    under = graph[launches[linked]].any() if len(calls) else False
+    under = graph[launches[linked]].any()
     clipped = _clipped(steps)
     before = _before_recording(operations, linked)
     return Coverage(
@@ -156,15 +155,11 @@ def _blocked(trace: Trace, ours: Bool, waits: Bool, gaps: Gaps) -> int:
         np.maximum(gaps.start[ended], calls.start[gaps.call[ended]]),
         np.minimum(gaps.end[ended], calls.end[gaps.call[ended]]),
     )
-    missing = intervals.subtract(_intervals(waiting), own)
+    missing = intervals.subtract(waiting.intervals, own)
     # a wait can be for another device of the process, so only time counts when all of them are idle
     busy = intervals.overlaps(missing, intervals.union(operations.start, operations.end))
-    quiet = intervals.subtract(missing, _intervals(busy))
+    quiet = intervals.subtract(missing, busy.intervals)
     return int(np.clip(quiet.length - WAKE_UP_NS, 0, None).sum())
-
-
-def _intervals(shared: Overlaps) -> Intervals:
-    return Intervals(shared.start, shared.end)
 
 
 def refusal(coverage: Coverage, occupancy: Occupancy, operations: int) -> str | None:

@@ -54,7 +54,7 @@ def divide(trace: Trace, gaps: Gaps, waits: Bool, phases: Phases) -> dict[str, i
                 shared = intervals.overlaps(remaining, pieces)
                 if shared.start.size:
                     np.add.at(by_label, layer.label[owner[shared.right]], shared.end - shared.start)
-                    covered.append(intervals.join(Intervals(shared.start, shared.end), 1))
+                    covered.append(intervals.join(shared.intervals, 1))
             for i in np.flatnonzero(by_label):
                 totals[layer.labels[i]] = totals.get(layer.labels[i], 0) + int(by_label[i])
             if covered:

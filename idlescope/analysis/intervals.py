@@ -40,6 +40,11 @@ class Overlaps(NamedTuple):
     start: Int64
     end: Int64
 
+    @property
+    def intervals(self) -> Intervals:
+        """Return the times that are shared, whoever shares them."""
+        return Intervals(self.start, self.end)
+
 
 def union(start: Int64, end: Int64) -> Intervals:
     """Return the disjoint, maximal intervals covered by any of the given ones; touching intervals are joined.

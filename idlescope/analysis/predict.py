@@ -12,10 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from idlescope.analysis import causes, idle
+from idlescope.analysis import idle
 from idlescope.analysis.result import DeviceResult
 from idlescope.analysis.steps import blocked, union_by
-from idlescope.analysis.waits import waiting
 from idlescope.trace.model import Int64, Trace
 
 CONFIDENCE = 1.96  # standard deviations: 95 % of a normal distribution
@@ -73,7 +72,7 @@ def step_costs(trace: Trace, result: DeviceResult) -> StepCosts | None:
 
     host = trace.ranges.take(trace.ranges.step >= 0)
     of = np.searchsorted(steps.number, host.step)
-    waited, wait_end = blocked(trace, host, waiting(trace, causes.link(trace, trace.operations)))
+    waited, wait_end = blocked(trace, host, result.waits)
     before = np.clip(np.minimum(host.end, launched[of]) - host.start, 0, None)
     costs = {"before": before, "after": host.end - host.start - before - waited}
     sums = {name: np.zeros(n, np.int64) for name in costs}

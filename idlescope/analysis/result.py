@@ -14,7 +14,7 @@ from idlescope.analysis.intervals import percent
 from idlescope.analysis.stacks import LongGap
 from idlescope.analysis.verdict import Verdict
 from idlescope.analysis.window import Window
-from idlescope.trace.model import Device, Int64, Operations, Trace
+from idlescope.trace.model import Bool, Device, Int64, Operations, Trace
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,6 +30,7 @@ class DeviceResult:
     window: Window
     operations: Operations  # all of the device's, sorted by start
     launches: Int64  # index into Trace.calls of the launch of each operation; -1: not captured
+    waits: Bool  # which of Trace.calls wait for the device, on the threads of its process
     occupancy: idle.Occupancy
     gaps: causes.Gaps
     min_gap_ns: int  # gaps shorter than this are counted, but not listed
@@ -50,10 +51,7 @@ class DeviceResult:
     @property
     def operations_inside(self) -> int:
         """Return how many operations ran within the window, in part at least."""
-        o, w = self.operations, self.window
-        touching = (o.end > w.start) & (o.start < w.end)
-        empty = (o.end == o.start) & (o.start >= w.start) & (o.start <= w.end)
-        return int((touching | empty).sum())
+        return int(self.window.touches(self.operations).sum())
 
     @property
     def short_gaps(self) -> tuple[int, int]:

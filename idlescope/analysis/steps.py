@@ -64,9 +64,8 @@ def find(trace: Trace, process: int, operations: Operations, launches: Int64, wa
 
     `operations` are that device's, sorted by start; `launches` is their `link`; `waits` are the calls that wait.
     """
-    own = np.array([t.process == process for t in trace.threads], np.bool_)
     ranges = trace.ranges.take((trace.ranges.kind == RangeKind.ANNOTATION) | (trace.ranges.step >= 0))
-    ranges = ranges.take(own[ranges.thread]) if len(ranges) else ranges
+    ranges = ranges.take(trace.threads_of(process)[ranges.thread])
     host = ranges.take(ranges.step >= 0)
     if len(host) and (operations.step >= 0).any():
         return Division("recorded", host, operations.step.astype(np.int64))

@@ -10,7 +10,7 @@ import numpy as np
 
 from idlescope.analysis.steps import Division
 from idlescope.errors import ConfigError
-from idlescope.trace.model import Operations, Trace
+from idlescope.trace.model import Bool, Operations, Trace
 
 FIRST_LAST = "first-last"
 FORMS = "first-last, range:NAME, steps:A-B or time:A-B (as in time:1.5s-2s, time:200ms-350ms)"
@@ -38,6 +38,12 @@ class Window:
     start: int  # ns
     end: int
     note: str = ""
+
+    def touches(self, operations: Operations) -> Bool:
+        """Return for each operation whether it runs within the window, in part at least."""
+        o = operations
+        empty = (o.end == o.start) & (o.start >= self.start) & (o.start <= self.end)
+        return (o.end > self.start) & (o.start < self.end) | empty
 
     def to_json(self) -> dict[str, Any]:
         """Return the window as JSON values."""
@@ -87,10 +93,10 @@ def resolve(spec: WindowSpec, trace: Trace, process: int, operations: Operations
     """
     first, last = int(operations.start.min()), int(operations.end.max())
     if spec.name is not None:
-        rows = np.flatnonzero(trace.ranges.name == trace.name_index(spec.name)) if len(trace.ranges) else np.empty(0)
-        own = np.array([t.process == process for t in trace.threads], np.bool_)
-        if rows.size and (own[trace.ranges.thread[rows]].any() or trace.meta.get("clocks_apart")):
-            rows = rows[own[trace.ranges.thread[rows]]]  # each process has its own, and maybe its own clock
+        rows = np.flatnonzero(trace.ranges.name == trace.name_index(spec.name))
+        own = trace.threads_of(process)[trace.ranges.thread[rows]]
+        if own.any() or trace.meta.get("clocks_apart"):
+            rows = rows[own]  # each process has its own, and maybe its own clock
         if not rows.size:
             raise ConfigError(
                 f"no range of the trace is called {spec.name!r}: give --window a name as the trace has it"
@@ -110,9 +116,8 @@ def resolve(spec: WindowSpec, trace: Trace, process: int, operations: Operations
             "from the first operation of these steps to the end of their last",
         )  # fmt: skip
     if spec.time is not None:
-        mine = np.array([d.process == process for d in trace.devices], np.bool_)[trace.operations.device]
-        apart = bool(trace.meta.get("clocks_apart"))
-        origin = int((trace.operations.start[mine] if apart else trace.operations.start).min())
+        apart, starts = bool(trace.meta.get("clocks_apart")), trace.operations.start
+        origin = int((starts[trace.operations_of(process)] if apart else starts).min())
         note = f"from the first operation of the {'process' if apart else 'trace'}"
         return _checked(Window(spec.text, origin + spec.time[0], origin + spec.time[1], note), first, last)
     return Window(FIRST_LAST, first, last)

@@ -5,15 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from idlescope.errors import TraceError
 from idlescope.trace import kineto_flows
 from idlescope.trace.damage import KINDS, LOSS, Damage
-from idlescope.trace.kineto_columns import concatenate
 from idlescope.trace.kineto_parts import read_parts
 from idlescope.trace.kineto_processes import Origin, origins
 from idlescope.trace.model import Calls, Device, Int64, Operations, Ranges, Samples, Table, Thread, Trace
@@ -22,7 +20,6 @@ from idlescope.trace.strings import Interner
 KEPT_METADATA = ("distributedInfo", "trace_id", "baseTimeNanoseconds", "with_stack", "record_shapes", "profile_memory")
 # Kineto writes its own log into the file: a list of messages under each of these keys.
 LOG_LEVELS = ("WARNING", "ERROR")
-T = TypeVar("T", bound=Table)
 
 
 def read(path: Path, progress: Callable[[int], None] | None = None, frames: bool = True) -> Trace:
@@ -58,12 +55,13 @@ def read(path: Path, progress: Callable[[int], None] | None = None, frames: bool
             "device": gpus.codes(part.gpus),
         }
         for kind, own in part.tables.items():
-            tables[kind].append(_recode(own.pop(), codes))
+            tables[kind].append(own.pop().recoded(codes))
         thread_names.update(part.thread_names)
         blocks += part.operation_blocks
-    operations = _joined(Operations, tables)
+    # each taken out of the dictionary: a large file's columns are in memory only once
+    joined = [kind.joined(tables.pop(kind)) for kind in list(tables)]
+    operations, calls, ranges, samples = cast("tuple[Operations, Calls, Ranges, Samples]", tuple(joined))
     operations = operations.take(_once(operations, blocks, damage))
-    calls, ranges, samples = _joined(Calls, tables), _joined(Ranges, tables), _joined(Samples, tables)
     if len(operations) and not operations.correlation.any():
         operations, calls = kineto_flows.linked(path, operations, calls, gpus.values(), threads.values())
     origin = origins(operations, calls, gpus.values(), threads.values())
@@ -78,10 +76,10 @@ def read(path: Path, progress: Callable[[int], None] | None = None, frames: bool
     called = meta.pop("process_names", None)
     labels = dict(called) if isinstance(called, dict) else {}
     return Trace(
-        operations=_shifted(operations.replace(device=origin.device_of[operations.device]), shift),
-        calls=_shifted(calls, shift),
-        ranges=_shifted(ranges, shift),
-        samples=samples.replace(time=samples.time + shift),
+        operations=operations.recoded({"device": origin.device_of}).shifted(shift),
+        calls=calls.shifted(shift),
+        ranges=ranges.shifted(shift),
+        samples=samples.shifted(shift),
         names=names.values(),
         devices=_devices(origin, metadata, labels),
         streams=streams.values(),
@@ -91,19 +89,6 @@ def read(path: Path, progress: Callable[[int], None] | None = None, frames: bool
         ),
         meta=meta,
     )
-
-
-def _joined(kind: type[T], tables: dict[type[Table], list[Table]]) -> T:
-    return cast("T", concatenate(kind, tables.pop(kind)))
-
-
-def _recode(table: Table, codes: dict[str, NDArray[np.int32]]) -> Table:
-    """Return a table with the codes of its part replaced by those of the whole file."""
-    return table.replace(**{c: codes[c][getattr(table, c)] for c in table.DTYPES if c in codes and len(codes[c])})
-
-
-def _shifted(table: T, shift: int) -> T:
-    return table if not shift else table.replace(start=table.start + shift, end=table.end + shift)  # type: ignore[attr-defined]
 
 
 def _once(operations: Operations, blocks: list[tuple[int, int]], damage: Damage) -> Int64:

@@ -58,7 +58,7 @@ class Part:
     def join(self) -> None:
         """Make one table of the tables of each kind."""
         for kind, tables in self.tables.items():
-            self.tables[kind] = [concatenate(kind, tables)]
+            self.tables[kind] = [kind.joined(tables)]
 
 
 @dataclass
@@ -306,12 +306,3 @@ def _float(value: Any) -> float:
         return float(value or 0)
     except (TypeError, ValueError):
         return 0.0
-
-
-def concatenate(kind: type[Table], tables: Sequence[Table]) -> Table:
-    """Return one table of several."""
-    if len(tables) == 1:
-        return tables[0]
-    return kind(
-        **{c: np.concatenate([getattr(t, c) for t in tables] or [np.empty(0, d)]) for c, d in kind.DTYPES.items()}
-    )

@@ -31,9 +31,8 @@ LOST_BYTES = 8 << 20  # once this much, and more than half of what was read, is 
 _EVENTS_KEY = re.compile(rb'"traceEvents"\s*:\s*\[')
 _CATEGORY = re.compile(rb'"cat"\s*:\s*"([^"]{1,60})"')
 _PHASE = re.compile(rb'"ph"\s*:')
-_EVENT_START = re.compile(
-    rb'\{\s*"(?:ph|cat|name|pid|tid|ts|dur|id|bp|s)"\s*:'
-)  # args may begin so too, but have no ph
+# args may begin so, too, but have no ph
+_EVENT_START = re.compile(rb'\{\s*"(?:ph|cat|name|pid|tid|ts|dur|id|bp|s)"\s*:')
 _STRAY_CLOSE = re.compile(rb"\]\s*,?\s*(?=\{)")
 _SPACE = re.compile(rb"[\s,]*")
 _SEPARATOR = re.compile(rb"\s*,?\s*")

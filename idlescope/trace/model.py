@@ -6,7 +6,7 @@ into it. A missing step is -1, a missing correlation id 0.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
@@ -79,6 +79,24 @@ class Table:
     def replace(self: TableT, **columns: ArrayLike) -> TableT:
         """Return the table with some of its columns replaced."""
         return type(self)(**{name: columns.get(name, getattr(self, name)) for name in self.DTYPES})
+
+    @classmethod
+    def joined(cls: type[TableT], tables: Sequence[TableT]) -> TableT:
+        """Return one table of the rows of several, in order."""
+        if len(tables) == 1:
+            return tables[0]
+        columns = {n: [getattr(t, n) for t in tables] or [np.empty(0, dtype)] for n, dtype in cls.DTYPES.items()}
+        return cls(**{name: np.concatenate(parts) for name, parts in columns.items()})
+
+    def recoded(self: TableT, codes: Mapping[str, Int32]) -> TableT:
+        """Return the table with the codes of some columns replaced: `codes[column][old]` is the new one."""
+        used = [name for name in self.DTYPES if name in codes] if len(self) else []
+        return self.replace(**{name: codes[name][getattr(self, name)] for name in used})
+
+    def shifted(self: TableT, ns: int) -> TableT:
+        """Return the table with so many nanoseconds added to all of its times."""
+        times = [name for name in ("start", "end", "time") if name in self.DTYPES] if ns else []
+        return self.replace(**{name: getattr(self, name) + ns for name in times})
 
     def to_frame(self) -> pd.DataFrame:
         """Return the columns as a pandas DataFrame, names still as indices."""
@@ -189,6 +207,18 @@ class Trace:
     # JSON values only: format, path, events; warnings, lost, truncated (damage.py); dropped (what the profiler itself
     # said that it lost); whatever else the file says of itself
     meta: dict[str, Any] = field(default_factory=dict)
+
+    def threads_of(self, process: int) -> Bool:
+        """Return for each thread whether it is of a process."""
+        return np.array([thread.process == process for thread in self.threads], np.bool_)
+
+    def calls_of(self, process: int) -> Bool:
+        """Return for each call whether a process made it."""
+        return self.threads_of(process)[self.calls.thread]
+
+    def operations_of(self, process: int) -> Bool:
+        """Return for each operation whether it ran on a device as a process saw it."""
+        return np.array([device.process == process for device in self.devices], np.bool_)[self.operations.device]
 
     def name_index(self, name: str) -> int:
         """Return the index of a name, or -1 where the trace does not hold it."""

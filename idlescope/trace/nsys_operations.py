@@ -35,7 +35,7 @@ MEMORY = {0: "Pageable", 1: "Pinned", 2: "Device", 3: "Array", 4: "Managed", 5: 
 def read(export: Export, only_process: int) -> Operations:
     """Return all operations; `only_process` is the globalPid of those that come without one."""
     parts = [_rows(export, table, kind, only_process) for table, kind in TABLES.items()]
-    return Operations(**{c: np.concatenate([getattr(part, c) for part in parts]) for c in Operations.DTYPES})
+    return Operations.joined(parts)
 
 
 def _rows(export: Export, table: str, kind: Kind, only_process: int) -> Operations:

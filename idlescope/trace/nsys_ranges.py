@@ -30,7 +30,7 @@ PAYLOADS = ("int64Value", "uint64Value", "int32Value", "uint32Value")
 def read(export: Export, frames: bool) -> Ranges:
     """Return all ranges; without `frames`, those that are not operators."""
     parts = [_nvtx(export, frames), *(_overhead(export, table) for table in OVERHEAD)]
-    return Ranges(**{c: np.concatenate([getattr(part, c) for part in parts]) for c in Ranges.DTYPES})
+    return Ranges.joined(parts)
 
 
 def _operator(text: str) -> tuple[str, bool]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, cast
 
 import numpy as np
 
@@ -17,7 +17,6 @@ from idlescope.trace.strings import Interner
 
 SUFFIXES = (".json", ".json.gz", ".sqlite", ".nsys-rep")
 FORMS = 3  # of an Nsight trace: SQLite, a folder of Parquet files, the report
-_Table = TypeVar("_Table", bound=Table)
 
 
 def files(folder: Path) -> list[Path]:
@@ -80,9 +79,7 @@ def merge(folder: Path, paths: Sequence[Path], traces: Sequence[Trace], left_out
             "device": np.arange(len(trace.devices), dtype=np.int32) + len(devices),
         }
         for table in (trace.operations, trace.calls, trace.ranges, trace.samples):
-            columns = {c: codes[c][getattr(table, c)] for c in table.DTYPES if c in codes and len(table)}
-            times = {c: getattr(table, c) + shift for c in ("start", "end", "time") if c in table.DTYPES}
-            parts[type(table)].append(table.replace(**columns, **times))
+            parts[type(table)].append(table.recoded(codes).shifted(shift))
         label = _label(path, trace)
         several = len({d.process for d in trace.devices}) > 1
         devices += [
@@ -99,15 +96,13 @@ def merge(folder: Path, paths: Sequence[Path], traces: Sequence[Trace], left_out
                 meta["lost"][kind] = meta["lost"].get(kind, 0) + count
         if trace.meta.get("truncated"):
             meta["truncated"] = True
+    joined = [kind.joined(tables) for kind, tables in parts.items()]
+    operations, calls, ranges, samples = cast("tuple[Operations, Calls, Ranges, Samples]", tuple(joined))
     return Trace(
-        operations=_join(Operations, parts), calls=_join(Calls, parts), ranges=_join(Ranges, parts),
-        samples=_join(Samples, parts), names=names.values(), devices=tuple(devices), streams=streams.values(),
-        threads=tuple(threads), meta={k: v for k, v in meta.items() if v not in ([], {})},
+        operations=operations, calls=calls, ranges=ranges, samples=samples, names=names.values(),
+        devices=tuple(devices), streams=streams.values(), threads=tuple(threads),
+        meta={k: v for k, v in meta.items() if v not in ([], {})},
     )  # fmt: skip
-
-
-def _join(kind: type[_Table], parts: dict[type[Table], list[Table]]) -> _Table:
-    return kind(**{c: np.concatenate([getattr(t, c) for t in parts[kind]]) for c in kind.DTYPES})
 
 
 def _shifts(traces: Sequence[Trace]) -> list[int] | None:
