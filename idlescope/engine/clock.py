@@ -17,8 +17,18 @@ SCHEDULE, PREPARE, SUBMIT, RETRIEVE, UPDATE = range(len(ENGINE_PHASES))
 HOST_SHARES = {SCHEDULE: 0.03, PREPARE: 0.95, UPDATE: 0.02}
 
 
+def spread(host_ns: int) -> dict[int, int]:
+    """Return the cost of each phase of a step that costs the host so much in all."""
+    cost = {phase: round(host_ns * share) for phase, share in HOST_SHARES.items()}
+    cost[PREPARE] += host_ns - sum(cost.values())
+    return cost
+
+
 class Clock(Protocol):
     """Host time in integer nanoseconds from the start of the run."""
+
+    def start(self) -> None:
+        """Begin the run: the time is 0 now."""
 
     def now(self) -> int:
         """Return the time."""
@@ -34,6 +44,48 @@ class Clock(Protocol):
         """Run what is not the host's work, such as a progress bar, without it being timed where that is possible."""
 
 
+class SystemClock:
+    """The machine's own time. With `host_ns` the host is kept busy until a step has cost it that much."""
+
+    def __init__(self, host_ns: int | None = None) -> None:
+        self._cost = spread(host_ns or 0)
+        self._submitting = 0  # what the last step's submission took: a part of its cost
+        self.start()
+
+    def start(self) -> None:
+        """Begin the run: the time is 0 now."""
+        self._zero = time.perf_counter_ns()
+
+    def now(self) -> int:
+        """Return the time."""
+        return self.at(time.perf_counter_ns())
+
+    def at(self, perf_counter_ns: int) -> int:
+        """Return the run's time at a reading of `time.perf_counter_ns`, this process's or another's."""
+        return perf_counter_ns - self._zero
+
+    def wait_until(self, time_ns: int) -> None:
+        """Sleep until a time."""
+        while (left := time_ns - self.now()) > 0:
+            time.sleep(left / 1e9)
+
+    def end_phase(self, phase: int, start: int) -> int:
+        """Return the end of a phase: now, but not before its fixed cost has been worked off."""
+        end = self.now()
+        if phase == SUBMIT:
+            self._submitting = end - start
+        elif phase in self._cost:
+            until = start + self._cost[phase] - (self._submitting if phase == PREPARE else 0)
+            while end < until:
+                end = self.now()
+        return end
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Run what is not the host's work; its time cannot be taken out."""
+        yield
+
+
 class VirtualClock:
     """Real host work is timed as it happens; waiting for the modelled device jumps ahead.
 
@@ -43,11 +95,13 @@ class VirtualClock:
 
     def __init__(self, host_ns: int | None = None, api_ns: int = 0) -> None:
         self._fixed = host_ns is not None
-        spread = max(0, (host_ns or 0) - api_ns)
-        self._cost = {phase: round(spread * share) for phase, share in HOST_SHARES.items()}
-        self._cost[PREPARE] += spread - sum(self._cost.values())
-        self._jumped = 0 if self._fixed else -time.perf_counter_ns()
+        self._cost = spread(max(0, (host_ns or 0) - api_ns))
         self._paused_at: int | None = None
+        self.start()
+
+    def start(self) -> None:
+        """Begin the run: the time is 0 now."""
+        self._jumped = 0 if self._fixed else -time.perf_counter_ns()
 
     def now(self) -> int:
         """Return the time; it stands still while paused."""

@@ -7,14 +7,14 @@ depth 2, asynchronous:  schedule N+1, prepare N+1, submit N+1, retrieve N, updat
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 from idlescope.engine.clock import PREPARE, RETRIEVE, SCHEDULE, SUBMIT, UPDATE
 from idlescope.engine.devices.base import Device, DeviceOperation, Ticket
 from idlescope.engine.requests import Request
-from idlescope.engine.rows import Shape
 from idlescope.engine.scheduler import Batch, Emitted, Scheduler
+from idlescope.engine.slots import Slot
 from idlescope.errors import EngineError
 
 DEPTHS = {"sync": 1, "async": 2}
@@ -54,7 +54,7 @@ def ignore(emitted: Emitted) -> None:
 
 
 class Engine:
-    """Runs requests on a device until all have ended.
+    """Runs requests on an open device until all have ended. The depth of its pipeline is the number of slots.
 
     `emit` takes the tokens of every step: the hook for detokenising and streaming.
     """
@@ -62,24 +62,25 @@ class Engine:
     def __init__(
         self,
         device: Device,
-        shape: Shape,
+        slots: Sequence[Slot],
         requests: Iterable[Request],
-        depth: int,
         recorder: Recorder,
         emit: Callable[[Emitted], None] = ignore,
     ) -> None:
         self.device, self.clock, self.recorder = device, device.clock, recorder
         self._arriving = deque(sorted(requests, key=lambda r: r.arrival_ns))
         stop_width = max((len(r.stop_ids) for r in self._arriving), default=0)
-        self.scheduler = Scheduler(shape, stop_width)
+        self.scheduler = Scheduler(slots[0].shape, stop_width)
         for request in self._arriving:
             self.scheduler.check(request)
-        self.depth, self.emit = depth, emit
+        self.depth, self.emit = len(slots), emit
         self.steps = 0
         self.tokens = 0
         self._at = 0  # the step being worked on
         self.in_flight: deque[InFlight] = deque()
-        self._slots = device.open(shape, depth)
+        self._slots = list(slots)
+        for slot in slots:
+            slot.forget()
 
     def run(self, on_step: Callable[[Engine], None] | None = None) -> None:
         """Step until every request has ended. `on_step` is called after each step, outside of what is timed.
@@ -89,16 +90,16 @@ class Engine:
         try:
             while self.step():
                 if on_step is not None:
+                    start = self.clock.now()
                     with self.clock.paused():
                         on_step(self)
+                    self.recorder.overhead(start, self.clock.now())
         except Exception as error:
             self._abandon()
             raise EngineError(f"step {self._at} failed: {type(error).__name__}: {error}") from error
         except KeyboardInterrupt:
             self._abandon()
             raise
-        finally:
-            self.device.close()
 
     def step(self) -> bool:
         """Submit the next batch, and finish the oldest step in flight if the pipeline is full or nothing was submitted.

@@ -16,6 +16,19 @@ HEADER = 4  # batch rows, query tokens, sampled rows, step
 FIELDS = 4  # a query token's: id, position, carry-over index, place in the KV cache
 
 
+def fields_of(shape: Shape) -> dict[str, slice]:
+    """Return where the fields of a packed slot are, and under "words" the whole; see `Slot` for what they hold."""
+    sizes = {
+        "header": HEADER,
+        **dict.fromkeys(("rows", "query_end", "context", "request", "sample_at"), shape.rows),
+        "table": shape.rows * shape.table_width,
+        "tokens": shape.tokens * FIELDS,
+    }
+    ends = np.cumsum(list(sizes.values())).tolist()
+    spans = {name: slice(end - size, end) for (name, size), end in zip(sizes.items(), ends, strict=True)}
+    return {**spans, "words": slice(0, ends[-1])}
+
+
 class Slot:
     """Named views into one packed int32 buffer; `fill` writes a batch into them.
 
@@ -23,28 +36,26 @@ class Slot:
     the block table is indexed by row number; token fields come last, so that the used part is a prefix.
     """
 
-    def __init__(self, shape: Shape, buffer: Int32 | None = None) -> None:
+    def __init__(self, shape: Shape, buffer: Int32 | None = None, output: Int32 | None = None) -> None:
         self.shape = shape
-        self.buffer = np.zeros(self.words(shape), np.int32) if buffer is None else buffer
-        rest = self.buffer
-        self.header, rest = rest[:HEADER], rest[HEADER:]
-        self.rows, rest = rest[: shape.rows], rest[shape.rows :]  # (R,) row numbers
-        self.query_end, rest = rest[: shape.rows], rest[shape.rows :]  # (R,) end of each row's query tokens
-        self.context, rest = rest[: shape.rows], rest[shape.rows :]  # (R,) cached tokens, the step's own included
-        self.request, rest = rest[: shape.rows], rest[shape.rows :]  # (R,) request ids
-        self.sample_at, rest = rest[: shape.rows], rest[shape.rows :]  # (R,) query token of each sampled row
-        size = shape.rows * shape.table_width
-        self.table, rest = rest[:size].reshape(shape.rows, shape.table_width), rest[size:]  # (R, W)
-        self.tokens = rest.reshape(shape.tokens, FIELDS)  # (T, 4)
-        self.output = np.zeros(shape.rows, np.int32)  # (R,) tokens of the sampled rows, in their order
-        self._seen = np.full(shape.rows, -1, np.int64)  # version of each table row that this slot holds
-        self._rows_filled: Int64 | None = None
+        fields = fields_of(shape)
+        self.buffer = np.zeros(fields["words"].stop, np.int32) if buffer is None else buffer
+        self.header = self.buffer[fields["header"]]
+        self.rows = self.buffer[fields["rows"]]  # (R,) row numbers
+        self.query_end = self.buffer[fields["query_end"]]  # (R,) end of each row's query tokens
+        self.context = self.buffer[fields["context"]]  # (R,) cached tokens, the step's own included
+        self.request = self.buffer[fields["request"]]  # (R,) request ids
+        self.sample_at = self.buffer[fields["sample_at"]]  # (R,) query token of each sampled row
+        self.table = self.buffer[fields["table"]].reshape(shape.rows, shape.table_width)  # (R, W)
+        self.tokens = self.buffer[fields["tokens"]].reshape(shape.tokens, FIELDS)  # (T, 4)
+        self.output = np.zeros(shape.rows, np.int32) if output is None else output  # (R,) of the sampled rows, in order
         self._count = np.arange(1, shape.rows + 1)
+        self.forget()
 
-    @staticmethod
-    def words(shape: Shape) -> int:
-        """Return the length of the packed buffer."""
-        return HEADER + shape.rows * (5 + shape.table_width) + shape.tokens * FIELDS
+    def forget(self) -> None:
+        """Take nothing for filled: another engine's rows come next."""
+        self._seen = np.full(self.shape.rows, -1, np.int64)  # version of each table row that this slot holds
+        self._rows_filled: Int64 | None = None
 
     def used_words(self, tokens: int) -> int:
         """Return the length of the prefix that a step of so many query tokens needs."""

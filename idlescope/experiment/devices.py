@@ -3,37 +3,57 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from idlescope.analysis.roofline import GPU, GPUS, gpu
+from idlescope.engine.devices.base import Device
+from idlescope.engine.devices.cpu import CpuDevice
 from idlescope.engine.devices.modelled import ModelledDevice
+from idlescope.engine.devices.network import Network
+from idlescope.engine.models import Model
+from idlescope.engine.rows import Shape
 from idlescope.errors import ConfigError
 from idlescope.experiment.config import RunConfig
 
 DEFAULT_GPU = "h200"
 USABLE_MEMORY = 0.9  # share of the device's memory for weights and KV cache: vLLM's gpu_memory_utilization default
+USABLE_HOST_MEMORY = 0.5  # the same of a machine that does other things too
 
 
 class Choice(NamedTuple):
     """The device that a name stands for, and one line that says so where the user did not choose."""
 
-    gpu: GPU
-    note: str | None
+    kind: str  # modelled, cpu or cuda
+    gpu: GPU | None  # whose peaks a roofline is drawn with; None where they are not known
+    note: str | None = None
 
 
 def choose(name: str) -> Choice:
-    """Return the device called `auto` or `modelled[:GPU]`. Raises ConfigError for one that cannot be driven."""
+    """Return the device called auto, cpu, cuda or modelled[:GPU]. Raises ConfigError for one that is not here."""
     kind, _, which = name.lower().partition(":")
     if kind == "auto" and not which:
-        seen = "a CUDA device is here but this version cannot drive it yet" if cuda_available() else "no CUDA device"
+        if cuda_available():
+            chosen = choose("cuda")
+            return chosen._replace(note=f"using the CUDA device {cuda_name()}")
         return Choice(
-            gpu(DEFAULT_GPU), f"{seen}: using a modelled {GPUS[DEFAULT_GPU].name}; its times are not measured"
+            "modelled",
+            gpu(DEFAULT_GPU),
+            f"no CUDA device: using a modelled {GPUS[DEFAULT_GPU].name}; its times are not measured",
         )
     if kind == "modelled":
-        return Choice(gpu(which or DEFAULT_GPU), None)
-    if kind in ("cuda", "cpu") and not which:
-        raise ConfigError(f"--device {kind} is not in this version yet: use --device modelled, or analyze a trace")
+        return Choice(kind, gpu(which or DEFAULT_GPU))
+    if kind in ("cpu", "cuda") and not which:
+        if importlib.util.find_spec("torch") is None:
+            raise ConfigError(f"--device {kind} needs torch: pip install 'idlescope[torch]', or use --device modelled")
+        if kind == "cpu":
+            return Choice(kind, None)
+        if not cuda_available():
+            raise ConfigError("torch sees no CUDA device: use --device cpu or --device modelled")
+        return Choice(kind, next((g for g in GPUS.values() if g.key in cuda_name().lower().split()), None))
     raise ConfigError(
         f"no device is called {name!r}: use auto, cpu, cuda or modelled:GPU, with GPU of {', '.join(GPUS)}"
     )
@@ -41,36 +61,95 @@ def choose(name: str) -> Choice:
 
 def cuda_available() -> bool:
     """Return whether torch sees a CUDA device; torch is imported only where a driver is loaded."""
-    if not Path("/proc/driver/nvidia/version").exists() or importlib.util.find_spec("torch") is None:
+    if not Path("/proc/driver/nvidia/version").exists() and shutil.which("nvidia-smi") is None:
+        return False
+    if importlib.util.find_spec("torch") is None:
         return False
     import torch
 
     return bool(torch.cuda.is_available())
 
 
-def make(config: RunConfig, chosen: GPU) -> ModelledDevice:
+def cuda_name() -> str:
+    """Return what the current CUDA device is called."""
+    import torch
+
+    return str(torch.cuda.get_device_name())
+
+
+def make(config: RunConfig, chosen: Choice) -> Device:
     """Return a fresh device for one mode of a run."""
-    return ModelledDevice(chosen, config.architecture, config.seed, _ns(config.host_ms), _ns(config.device_ms))
+    host_ns = _ns(config.host_ms)
+    if chosen.kind == "modelled":
+        assert chosen.gpu is not None
+        return ModelledDevice(chosen.gpu, config.architecture, config.seed, host_ns, _ns(config.device_ms))
+    network = Network(
+        model_for(config, chosen), dtype(config, chosen), config.checkpoint, config.seed,
+        config.temperature, config.top_k, config.top_p,
+    )  # fmt: skip
+    if chosen.kind == "cpu":
+        return CpuDevice(network, host_ns)
+    from idlescope.engine.devices.cuda import CudaDevice
+
+    return CudaDevice(network, config.graphs, config.sync_check, host_ns)
 
 
-def kv_blocks(config: RunConfig, chosen: GPU) -> tuple[int, str | None]:
-    """Return how many KV blocks the run has, and a warning where the model does not fit the device.
+def check(config: RunConfig, chosen: Choice) -> None:
+    """Raise ConfigError for options that a device does not have."""
+    if chosen.kind != "modelled" and config.device_ms is not None:
+        raise ConfigError(f"--device-ms is for a modelled GPU: what a step takes on {chosen.kind} is measured")
+    if chosen.kind == "modelled" and (config.temperature or config.top_k or config.top_p < 1):
+        raise ConfigError("a modelled GPU draws no tokens: --temperature, --top-k and --top-p need --device cpu or cuda")
+    if chosen.kind != "cuda" and config.sync_check != "off":
+        raise ConfigError(f"--sync-check watches a CUDA device and this run is on {chosen.kind}")
 
-    Unless given: what memory is left beside the weights, but no more than all rows can fill.
+
+def dtype(config: RunConfig, chosen: Choice) -> str:
+    """Return the type of weights and KV cache: float32 on a CPU, where others are slow, else bfloat16, unless given."""
+    if config.dtype not in (None, "auto"):
+        return str(config.dtype)
+    return "float32" if chosen.kind == "cpu" else "bfloat16"
+
+
+def model_for(config: RunConfig, chosen: Choice) -> Model:
+    """Return the model with the bytes of a value that the device computes in."""
+    return replace(config.architecture, value_bytes=4 if dtype(config, chosen) == "float32" else 2)
+
+
+def kv_blocks(config: RunConfig, chosen: Choice, shape: Shape) -> tuple[int, str | None]:
+    """Return how many KV blocks the run has, and a warning where a modelled GPU is too small for the model.
+
+    Unless given: what memory is left beside the weights, but no more than all rows can fill. Raises ConfigError where a
+    measured device is too small.
     """
-    wanted = config.rows * -(-config.length // config.block_size)
+    wanted = shape.rows * shape.table_width
     if config.kv_blocks is not None:
         return config.kv_blocks, None
-    architecture = config.architecture
-    left = chosen.memory_bytes * USABLE_MEMORY - architecture.weight_bytes
-    fitting = int(left // (architecture.kv_bytes_per_token * config.block_size))
-    if fitting * config.block_size >= config.length:
+    model = model_for(config, chosen)
+    usable, name = usable_memory(chosen)
+    fitting = int((usable - model.weight_bytes) // (model.kv_bytes_per_token * shape.block_size))
+    if fitting >= shape.table_width:
         return min(wanted, fitting), None
-    need = (architecture.weight_bytes + architecture.kv_bytes_per_token * config.length) / 1e9
-    return wanted, (
-        f"{architecture.name} with one request of {config.length} tokens needs {need:.1f} GB and "
-        f"{chosen.name} has {chosen.memory_bytes * USABLE_MEMORY / 1e9:.1f} GB to use: modelled as if it all fitted"
+    need = (model.weight_bytes + model.kv_bytes_per_token * shape.length) / 1e9
+    problem = (
+        f"{model.name} with one request of {shape.length} tokens needs {need:.1f} GB and "
+        f"{name} has {usable / 1e9:.1f} GB to use"
     )
+    if chosen.kind != "modelled":
+        raise ConfigError(f"{problem}: take a smaller model or fewer tokens, or --device modelled")
+    return wanted, f"{problem}: modelled as if it all fitted"
+
+
+def usable_memory(chosen: Choice) -> tuple[float, str]:
+    """Return the bytes for weights and KV cache, and the name of what has them."""
+    if chosen.kind == "cuda":
+        import torch
+
+        return USABLE_MEMORY * torch.cuda.mem_get_info()[0], cuda_name()
+    if chosen.kind == "cpu":
+        return USABLE_HOST_MEMORY * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), "this machine"
+    assert chosen.gpu is not None
+    return USABLE_MEMORY * chosen.gpu.memory_bytes, chosen.gpu.name
 
 
 def _ns(milliseconds: float | None) -> int | None:

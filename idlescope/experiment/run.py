@@ -174,13 +174,21 @@ def run_mode(
         config.request_count, config.prompt_tokens, config.tokens, architecture.vocab, config.seed, stops
     )
     recorder = StepClock(device.clock.now)
-    engine = Engine(device, config.shape(blocks), requests, DEPTHS[mode], recorder)
     interrupted = False
-    with recorder.watching_collector(), frozen_heap():
-        try:
-            engine.run(None if progress is None else lambda running: progress(mode, running))
-        except KeyboardInterrupt:
-            interrupted = True
+    try:
+        slots = device.open(shape, DEPTHS[mode])
+        if device.measured:
+            warm_up(device, slots, config.warmup, architecture.vocab)
+        engine = Engine(device, slots, requests, recorder)
+        with recorder.watching_collector(), frozen_heap():
+            device.clock.start()
+            try:
+                engine.run(None if progress is None else lambda running: progress(mode, running))
+            except KeyboardInterrupt:
+                interrupted = True
+            total = device.clock.now()
+    finally:
+        device.close()
     meta = {
         "format": "recording",
         "source": "idlescope run",
@@ -193,8 +201,18 @@ def run_mode(
     trace = recorder.trace(device.name, meta)
     if interrupted and not len(trace.operations):
         raise KeyboardInterrupt  # there is nothing to keep
-    total = device.clock.now()
     return ModeRun(mode, trace, analyze(trace), total, engine.tokens, tuple(engine.scheduler.finished), interrupted)
+
+
+def warm_up(device: Device, slots: Sequence[Slot], steps: int, vocab: int) -> None:
+    """Run so many steps of a full batch that nobody records: first touches of memory, compilers, clocks of the GPU."""
+    shape = slots[0].shape
+    if steps < 1:
+        return
+    length = max(1, min(steps, shape.length - 1))
+    prompt = max(1, min(shape.length - length, shape.tokens // shape.rows))
+    requests = closed_batch(shape.rows, prompt, length, vocab, seed=0)
+    Engine(device, slots, requests, StepClock(device.clock.now)).run()
 
 
 @contextmanager

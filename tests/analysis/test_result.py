@@ -95,7 +95,7 @@ def test_waiting_for_requests_is_no_demand():
     recorder = StepClock(device.clock.now)
     shape = Shape(rows=1, tokens=8, length=8, blocks=4, block_size=4)
     requests = [Request(i, np.ones(2, np.int32), 3, arrival_ns=i * 1_000_000) for i in range(2)]
-    Engine(device, shape, requests, 1, recorder).run()
+    Engine(device, device.open(shape, 1), requests, recorder).run()
     (result,) = idlescope.analyze(recorder.trace("d", {})).results
     assert next(iter(result.host_ns)) == "no demand"
     assert result.host_ns["no demand"] > 800_000

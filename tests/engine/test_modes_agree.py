@@ -58,7 +58,7 @@ def oracle(request: Request) -> list[int]:
 def engine_for(depth, shape, requests, host_ns=200_000, device_ns=1_000_000) -> tuple[Engine, Watched]:
     device = ModelledDevice(gpu("h200"), model("tiny"), SEED, host_ns, device_ns)
     recorder = Watched(device.clock.now)
-    recorder.engine = engine = Engine(device, shape, requests, depth, recorder)
+    recorder.engine = engine = Engine(device, device.open(shape, depth), requests, recorder)
     return engine, recorder
 
 

@@ -1,0 +1,134 @@
+"""The CPU as the device: the network in a worker process with cores of its own. Concurrent, and measured, for real."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from typing import IO
+
+from idlescope.engine.devices.base import COMPUTE, D2H, H2D
+from idlescope.engine.devices.network import Network
+from idlescope.engine.devices.streamed import Names, Span, StreamedDevice
+from idlescope.engine.devices.worker import COMMAND, TIMES, Setup, shared_bytes, shared_slots
+from idlescope.engine.rows import Shape
+from idlescope.engine.scheduler import Batch
+from idlescope.engine.slots import Slot
+from idlescope.errors import ConfigError, EngineError, IdlescopeError
+from idlescope.trace.model import OperationKind
+
+STOP_S = 5.0  # how long a worker is given to notice that the socket is closed
+
+
+def worker_cores() -> tuple[int, ...]:
+    """Return the cores for the worker: all that this process may use but one, which is the host's.
+
+    None where the system cannot say or there is only one.
+    """
+    if not hasattr(os, "sched_setaffinity"):
+        return ()
+    return tuple(sorted(os.sched_getaffinity(0))[1:])
+
+
+def nameless_file() -> IO[bytes]:
+    """Return a file that is gone when the last process that has it open is: in memory where the system can."""
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("idlescope"), "r+b")
+    return tempfile.TemporaryFile()
+
+
+class CpuDevice(StreamedDevice):
+    """Implements `Device`. The parent never imports torch."""
+
+    kind = "cpu"
+    names = (
+        Names(OperationKind.MEMCPY, "copy in", "submit copy in"),
+        Names(OperationKind.KERNEL, "forward", "submit forward"),
+        Names(OperationKind.MEMCPY, "copy out", "submit copy out"),
+    )
+    worker = "idlescope.engine.devices.worker"  # the module that is run
+
+    def __init__(self, network: Network, host_ns: int | None = None) -> None:
+        super().__init__(network.model, host_ns)
+        self.network = network
+        self.cores = worker_cores()
+        threads = len(self.cores) or 1
+        self.name = f"CPU worker process, {threads} thread{'s' * (threads > 1)}"
+        self._threads = threads
+        self._process: subprocess.Popen[bytes] | None = None
+        self._link: Connection | None = None
+
+    def _start(self, shape: Shape, slots: int) -> list[Slot]:
+        if sys.platform == "win32":
+            raise ConfigError("--device cpu needs Linux or macOS: use --device modelled")
+        self._link, theirs = Pipe()
+        with theirs, nameless_file() as file:
+            size = shared_bytes(shape, slots)
+            file.truncate(size)
+            memory = mmap.mmap(file.fileno(), size)
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", self.worker, str(theirs.fileno()), str(file.fileno())],
+                pass_fds=(theirs.fileno(), file.fileno()),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                env={**os.environ, "OMP_NUM_THREADS": str(self._threads), "MKL_NUM_THREADS": str(self._threads)},
+                start_new_session=True,  # Ctrl-C is the parent's to handle
+            )
+        try:
+            self._link.send(Setup(self.network, shape, slots, self.cores))
+            problem = self._link.recv()
+        except (EOFError, OSError):
+            raise self._death() from None
+        if isinstance(problem, IdlescopeError):
+            raise problem
+        if problem is not None:
+            raise EngineError(f"the CPU worker could not start: {problem}")
+        return shared_slots(memory, shape, slots)
+
+    def _issue(self, stream: int, waits_for: int | None, slot: int, batch: Batch) -> None:
+        words = (self._slots[slot].used_words(batch.tokens), 0, batch.sampled.size)[stream]
+        assert self._link is not None
+        try:
+            self._link.send_bytes(COMMAND.pack(stream, slot, -1 if waits_for is None else waits_for, words))
+        except OSError:
+            raise self._death() from None
+
+    def _wait(self, slot: int) -> Sequence[Span]:
+        assert self._link is not None
+        try:
+            message = self._link.recv_bytes()
+        except (EOFError, OSError):
+            raise self._death() from None
+        if len(message) != TIMES.size:
+            raise EngineError(f"the CPU worker failed: {message.decode()}")
+        times = [self.clock.at(ns) for ns in TIMES.unpack(message)]
+        return [(times[2 * s], times[2 * s + 1]) for s in (H2D, COMPUTE, D2H)]
+
+    def _death(self) -> EngineError:
+        """Return what to say of a worker that is gone."""
+        assert self._process is not None
+        try:
+            code = self._process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            return EngineError("the CPU worker closed its socket and hangs: it is killed")
+        how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        hint = "; memory may have run out: give fewer --kv-blocks or a smaller model" if code == -signal.SIGKILL else ""
+        return EngineError(f"the CPU worker died ({how}){hint}")
+
+    def _stop(self) -> None:
+        if self._link is not None:
+            self._link.close()
+            self._link = None
+        if self._process is not None:
+            try:
+                self._process.wait(STOP_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+            self._process = None

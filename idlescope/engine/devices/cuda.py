@@ -1,0 +1,161 @@
+"""A CUDA GPU: three streams, timed events, pinned slots, a graph for each bucket of rows and slot.
+
+All that is particular to CUDA is here, in `cuda_attention.py` and in `sync_check.py`.
+"""
+
+from __future__ import annotations
+
+import bisect
+import time
+from collections.abc import Sequence
+
+import torch
+
+from idlescope.engine.attention import Plan
+from idlescope.engine.devices.base import COMPUTE, D2H, H2D, STREAMS
+from idlescope.engine.devices.cuda_attention import CudaAttention
+from idlescope.engine.devices.network import Network
+from idlescope.engine.devices.streamed import Names, Span, StreamedDevice
+from idlescope.engine.devices.sync_check import SyncCheck
+from idlescope.engine.rows import Shape
+from idlescope.engine.scheduler import Batch
+from idlescope.engine.slots import Slot, fields_of
+from idlescope.errors import ConfigError
+from idlescope.trace.model import OperationKind
+
+ANCHOR_NS = 1_000_000_000  # how often the GPU's clock is tied to the host's: float32 milliseconds stay exact to 0.1 us
+ANCHOR_TRIES = 5
+
+
+class CudaDevice(StreamedDevice):
+    """Implements `Device` on the current CUDA device."""
+
+    kind = "cuda"
+    names = (
+        Names(OperationKind.MEMCPY, "Memcpy HtoD (Pinned -> Device)", "cudaMemcpyAsync"),
+        Names(OperationKind.GRAPH, "forward", "cudaGraphLaunch"),
+        Names(OperationKind.MEMCPY, "Memcpy DtoH (Device -> Pinned)", "cudaMemcpyAsync"),
+    )
+
+    def __init__(
+        self, network: Network, graphs: bool = True, sync_check: str = "off", host_ns: int | None = None
+    ) -> None:
+        super().__init__(network.model, host_ns)
+        self.network, self.graphs = network, graphs
+        self.name = torch.cuda.get_device_name()
+        self.check = SyncCheck(sync_check)
+
+    def _start(self, shape: Shape, slots: int) -> list[Slot]:
+        try:
+            self._forward = self.network.load(shape, slots, "cuda", CudaAttention, torch.compile(dynamic=True))
+            new = {"dtype": torch.int32, "pin_memory": True}
+            self._inputs = [torch.zeros(fields_of(shape)["words"].stop, **new) for _ in range(slots)]
+            self._outputs = [torch.zeros(shape.rows, **new) for _ in range(slots)]
+            self._streams = [torch.cuda.Stream() for _ in STREAMS]
+            self._events = [
+                [
+                    (torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True, blocking=stream == D2H))
+                    for stream in range(len(STREAMS))
+                ]
+                for _ in range(slots)
+            ]
+            self._clock_stream = torch.cuda.Stream()
+            self._buckets = buckets(shape.rows)
+            self._captured = self._capture(shape, slots) if self.graphs else {}
+        except torch.cuda.OutOfMemoryError:
+            raise ConfigError(
+                f"{self.model.name} with {shape.blocks} KV blocks does not fit {self.name}: give fewer --kv-blocks"
+            ) from None
+        torch.cuda.synchronize()
+        self._anchor()
+        self._anchors = [self._newest] * slots
+        self.check.start()
+        return [
+            Slot(shape, packed.numpy(), output.numpy())
+            for packed, output in zip(self._inputs, self._outputs, strict=True)
+        ]
+
+    def _capture(self, shape: Shape, slots: int) -> dict[tuple[int, int], torch.cuda.CUDAGraph]:
+        """Return a graph of the decode step for each bucket and slot, all in one memory pool, the largest first."""
+        captured: dict[tuple[int, int], torch.cuda.CUDAGraph] = {}
+        pool, stream = torch.cuda.graph_pool_handle(), self._streams[COMPUTE]
+        for rows in reversed(self._buckets):
+            plan = Plan((1,) * rows, (shape.length,) * rows, rows, padded=True)
+            for slot in range(slots):
+                with torch.cuda.stream(stream):
+                    self._forward(slot, plan)  # compiles kernels, which a capture must not
+                torch.cuda.synchronize()
+                graph = torch.cuda.CUDAGraph()
+                with torch.cuda.graph(graph, pool=pool, stream=stream, capture_error_mode="thread_local"):
+                    self._forward(slot, plan)
+                captured[rows, slot] = graph
+        return captured
+
+    def _issue(self, stream: int, waits_for: int | None, slot: int, batch: Batch) -> None:
+        queue, events = self._streams[stream], self._events[slot]
+        if waits_for is not None:
+            queue.wait_event(events[waits_for][1])
+        events[stream][0].record(queue)
+        with torch.cuda.stream(queue):
+            if stream == H2D:
+                words = self._slots[slot].used_words(batch.tokens)
+                self._forward.inputs[slot][:words].copy_(self._inputs[slot][:words], non_blocking=True)
+                self._anchors[slot] = self._newest
+            elif stream == COMPUTE:
+                self._compute(slot, batch)
+            else:
+                sampled = batch.sampled.size
+                tokens = self._forward.outputs[slot][1 : sampled + 1]
+                self._outputs[slot][:sampled].copy_(tokens, non_blocking=True)
+        events[stream][1].record(queue)
+
+    def _compute(self, slot: int, batch: Batch) -> None:
+        rows = batch.rows.size
+        if self._captured and batch.tokens == rows == batch.sampled.size:
+            bucket = self._buckets[bisect.bisect_left(self._buckets, rows)]
+            self._captured[bucket, slot].replay()
+        else:
+            contexts = tuple((batch.start + batch.queries).tolist())
+            self._forward(slot, Plan(tuple(batch.queries.tolist()), contexts, batch.sampled.size))
+
+    def _wait(self, slot: int) -> Sequence[Span]:
+        events = self._events[slot]
+        events[D2H][1].synchronize()
+        anchor, then = self._anchors[slot]
+        spans = [
+            (
+                self.clock.at(then + round(1e6 * anchor.elapsed_time(start))),
+                self.clock.at(then + round(1e6 * anchor.elapsed_time(end))),
+            )
+            for start, end in events
+        ]
+        if time.perf_counter_ns() - self._newest[1] > ANCHOR_NS:
+            self._anchor()
+        return spans
+
+    def _anchor(self) -> None:
+        """Tie the GPU's clock to the host's, by an event on a stream that has nothing else to do."""
+        tries = []
+        for _ in range(ANCHOR_TRIES):
+            event = torch.cuda.Event(enable_timing=True)
+            before = time.perf_counter_ns()
+            event.record(self._clock_stream)
+            event.synchronize()
+            after = time.perf_counter_ns()
+            tries.append((after - before, event, (before + after) // 2))
+        _, event, then = min(tries, key=lambda t: t[0])
+        self._newest = event, then
+
+    def _stop(self) -> None:
+        self.check.stop()
+        torch.cuda.synchronize()
+        self._captured = {}
+        self._inputs, self._outputs, self._events = [], [], []
+        del self._forward
+        torch.cuda.empty_cache()
+
+
+def buckets(rows: int) -> list[int]:
+    """Return the batch sizes that graphs are captured for: powers of two, multiples of 8 to 64, of 32 beyond; `rows`."""
+    sizes = {1, 2, 4, *range(8, 64, 8), *range(64, rows + 1, 32), rows}
+    return sorted(size for size in sizes if size <= rows)

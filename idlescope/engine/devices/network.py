@@ -1,0 +1,57 @@
+"""What a device with tensors is told to run, and how that becomes a `Forward`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from idlescope.engine.models import Model
+from idlescope.engine.rows import Shape
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from idlescope.engine.forward import Forward, MakeAttention
+
+
+@dataclass(frozen=True)
+class Network:
+    """A model with weights from a folder, or random ones, and how tokens are drawn; importing this needs no torch."""
+
+    model: Model
+    dtype: str  # float32, bfloat16 or float16
+    checkpoint: Path | None = None
+    seed: int = 0  # of random weights and of sampling
+    temperature: float = 0.0
+    top_k: int = 0
+    top_p: float = 1.0
+
+    def load(
+        self,
+        shape: Shape,
+        slots: int,
+        device: str = "cpu",
+        attention: MakeAttention | None = None,
+        fuse: Callable[[Callable[..., Tensor]], Callable[..., Tensor]] | None = None,
+    ) -> Forward:
+        """Return the network with its weights and an empty KV cache on a torch device. Raises ConfigError."""
+        import torch
+
+        from idlescope.engine.attention import PagedAttention
+        from idlescope.engine.checkpoint import load, random_weights
+        from idlescope.engine.decoder import Decoder
+        from idlescope.engine.forward import Forward
+        from idlescope.engine.sampling import Sampling
+
+        dtype = getattr(torch, self.dtype)
+        if self.checkpoint is None:
+            weights = random_weights(self.model, self.seed, dtype, device)
+        else:
+            weights = {name: w.to(device) for name, w in load(self.checkpoint, self.model, dtype).items()}
+        decoder = Decoder(
+            self.model, weights, shape.blocks, shape.block_size, shape.length, *(() if fuse is None else (fuse,))
+        )
+        sampling = Sampling(self.temperature, self.top_k, self.top_p, self.seed)
+        return Forward(decoder, shape, slots, sampling, attention or PagedAttention)

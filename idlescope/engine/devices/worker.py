@@ -1,0 +1,141 @@
+"""The process behind the CPU device: three threads with a queue each, as a GPU has streams.
+
+A process, not a thread, because two threads of one Python hardly overlap. It reads commands from a socket until that
+closes, which it does when the parent dies; it holds the shared slots by an open file without a name. Neither can leak.
+
+    python -m idlescope.engine.devices.worker SOCKET MEMORY        # numbers of inherited file descriptors
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from queue import SimpleQueue
+from struct import Struct
+
+import numpy as np
+from numpy.typing import NDArray
+
+from idlescope.engine.devices.base import D2H, STREAMS
+from idlescope.engine.devices.network import Network
+from idlescope.engine.rows import Shape
+from idlescope.engine.slots import Slot, fields_of
+from idlescope.errors import IdlescopeError
+
+COMMAND = Struct("<bbbi")  # stream, slot, the stream whose event of that slot it waits for (-1: none), words to move
+TIMES = Struct("<6q")  # start and end of each stream's operation, in the order of STREAMS, on time.perf_counter_ns
+
+
+@dataclass(frozen=True)
+class Setup:
+    """The first message: what to run, on which slots."""
+
+    network: Network
+    shape: Shape
+    slots: int
+    cores: tuple[int, ...]  # to run on; none: wherever the system likes
+
+
+def shared_slots(memory: mmap.mmap, shape: Shape, slots: int) -> list[Slot]:
+    """Return views of the slots in shared memory: inputs and output of each, one after the other."""
+    words = fields_of(shape)["words"].stop
+    whole = np.frombuffer(memory, np.int32).reshape(slots, words + shape.rows)
+    return [Slot(shape, part[:words], part[words:]) for part in whole]
+
+
+def shared_bytes(shape: Shape, slots: int) -> int:
+    """Return how much memory the slots share."""
+    return 4 * slots * (fields_of(shape)["words"].stop + shape.rows)
+
+
+class Worker:
+    """Runs the commands of one parent."""
+
+    def __init__(self, setup: Setup, memory: mmap.mmap, link: Connection) -> None:
+        self.shape = setup.shape
+        self.slots = shared_slots(memory, setup.shape, setup.slots)
+        self.forward = setup.network.load(setup.shape, setup.slots)
+        self.inputs: list[NDArray[np.int32]] = [tensor.numpy() for tensor in self.forward.inputs]
+        self.outputs: list[NDArray[np.int32]] = [tensor.numpy() for tensor in self.forward.outputs]
+        self.views = [Slot(setup.shape, packed) for packed in self.inputs]
+        self.times = np.zeros((setup.slots, len(STREAMS), 2), np.int64)
+        self.link = link
+        self.events: dict[tuple[int, int], threading.Event] = {}  # (slot, stream): its last operation has ended
+        self.queues: list[SimpleQueue[Callable[[], None]]] = [SimpleQueue() for _ in STREAMS]
+        for queue in self.queues:
+            threading.Thread(target=self._run, args=(queue,), daemon=True).start()
+
+    def obey(self, command: bytes) -> None:
+        """Put an operation in its stream's queue; the event that it waits for is the one recorded last."""
+        stream, slot, waits_for, words = COMMAND.unpack(command)
+        before = self.events.get((slot, waits_for))
+        after = self.events[slot, stream] = threading.Event()
+        operation = (self.copy_in, self.compute, self.copy_out)[stream]
+
+        def run() -> None:
+            if before is not None:
+                before.wait()
+            start = time.perf_counter_ns()
+            operation(slot, words)
+            self.times[slot, stream] = start, time.perf_counter_ns()
+            after.set()
+            if stream == D2H:
+                self.link.send_bytes(TIMES.pack(*self.times[slot].ravel().tolist()))
+
+        self.queues[stream].put(run)
+
+    def copy_in(self, slot: int, words: int) -> None:
+        """Move the used part of a slot's inputs to the device's side."""
+        self.inputs[slot][:words] = self.slots[slot].buffer[:words]
+
+    def compute(self, slot: int, words: int) -> None:
+        """Run the network on the device's side of a slot."""
+        from idlescope.engine.attention import Plan
+
+        view = self.views[slot]
+        b, _, sampled, _ = view.header.tolist()
+        queries = np.diff(view.query_end[:b], prepend=0).tolist()
+        self.forward(slot, Plan(tuple(queries), tuple(view.context[:b].tolist()), sampled))
+
+    def copy_out(self, slot: int, words: int) -> None:
+        """Move the tokens of a step to the host's side."""
+        self.slots[slot].output[:words] = self.outputs[slot][1 : words + 1]
+
+    def _run(self, queue: SimpleQueue[Callable[[], None]]) -> None:
+        while True:
+            operation = queue.get()
+            try:
+                operation()
+            except BaseException as error:
+                self.link.send_bytes(f"{type(error).__name__}: {error}".encode())
+                os._exit(1)
+
+
+def main(make: type[Worker] = Worker) -> None:
+    """Serve the parent until it closes the socket."""
+    link = Connection(int(sys.argv[1]))
+    setup: Setup = link.recv()
+    if setup.cores:
+        os.sched_setaffinity(0, setup.cores)
+    memory = mmap.mmap(int(sys.argv[2]), shared_bytes(setup.shape, setup.slots))
+    try:
+        worker = make(setup, memory, link)
+    except (IdlescopeError, MemoryError, ImportError, RuntimeError) as error:
+        link.send(error if isinstance(error, IdlescopeError) else f"{type(error).__name__}: {error}")
+        return
+    link.send(None)
+    try:
+        while True:
+            worker.obey(link.recv_bytes())
+    except (EOFError, OSError):
+        os._exit(0)  # at once: whatever still runs is for nobody
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,15 @@
+"""The CPU device's worker with slow copies in: what forgets to wait for them reads the inputs of an earlier step."""
+
+import time
+
+from idlescope.engine.devices.worker import Worker, main
+
+
+class SlowWorker(Worker):
+    def copy_in(self, slot, words):
+        time.sleep(0.004)
+        super().copy_in(slot, words)
+
+
+if __name__ == "__main__":
+    main(SlowWorker)
