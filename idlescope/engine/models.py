@@ -1,17 +1,31 @@
-"""Named model architectures, and the bytes and floating-point operations that a step of each needs."""
+"""Model architectures, named or read from a checkpoint, and the bytes and operations that a step of each needs."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
 
 from idlescope.errors import ConfigError
 
-BYTES_PER_VALUE = 2  # bf16 weights, activations and KV cache
+
+@dataclass(frozen=True)
+class RopeScaling:
+    """How rotary frequencies are stretched for long contexts: rope type `llama3` of Hugging Face.
+
+    Wavelengths above `original_positions / low_freq_factor` are multiplied by `factor`, those below
+    `original_positions / high_freq_factor` are kept, those between are interpolated.
+    """
+
+    factor: float
+    low_freq_factor: float
+    high_freq_factor: float
+    original_positions: int
 
 
 @dataclass(frozen=True)
 class Model:
-    """The shape of a Llama- or Qwen3-style decoder, as in its Hugging Face config.json."""
+    """A Llama- or Qwen3-style decoder, as in its Hugging Face config.json: no biases, SiLU, rotary embeddings."""
 
     key: str
     name: str
@@ -25,6 +39,13 @@ class Model:
     tied: bool  # the output projection is the embedding
     eos: tuple[int, ...]  # generation_config.json
     max_position: int
+    norm_eps: float  # of every RMSNorm
+    rope_theta: float
+    rope_scaling: RopeScaling | None
+    qk_norm: bool  # an RMSNorm over each head of queries and keys, before the rotation: Qwen3
+    dtype: str = "bfloat16"  # of the published weights
+    value_bytes: int = 2  # a weight, activation or cached value as it is run: bf16, whatever `dtype` is
+    folder: Path | None = None  # of the checkpoint that this was read from
 
     @property
     def attention_width(self) -> int:
@@ -50,19 +71,19 @@ class Model:
     @property
     def kv_bytes_per_token(self) -> int:
         """Return the bytes of keys and values that one token keeps in the cache, over all layers."""
-        return 2 * self.layers * self.kv_heads * self.head_dim * BYTES_PER_VALUE
+        return 2 * self.layers * self.kv_heads * self.head_dim * self.value_bytes
 
     @property
     def weight_bytes(self) -> int:
         """Return the bytes of all weights on the device."""
-        return self.params * BYTES_PER_VALUE
+        return self.params * self.value_bytes
 
     def step_bytes(self, context: int) -> int:
         """Return the fewest bytes a step must move: each weight and each cached key and value once.
 
         `context` is the number of cached tokens read, summed over the batch.
         """
-        return self.step_params * BYTES_PER_VALUE + context * self.kv_bytes_per_token
+        return self.step_params * self.value_bytes + context * self.kv_bytes_per_token
 
     def step_flops(self, tokens: int, sampled: int, pairs: int) -> float:
         """Return the floating-point operations of a step.
@@ -74,25 +95,56 @@ class Model:
         return matrices + 4.0 * pairs * self.layers * self.attention_width
 
 
-_LLAMA_EOS = (128001, 128008, 128009)
-_QWEN_EOS = (151645, 151643)
+def _llama(
+    key: str,
+    name: str,
+    hidden: int,
+    layers: int,
+    heads: int,
+    head_dim: int,
+    intermediate: int,
+    rope_factor: float,
+    tied: bool = False,
+) -> Model:
+    """Return a Llama 3.1 or 3.2: what their config.json and generation_config.json have in common."""
+    eos, scaling = (128001, 128008, 128009), RopeScaling(rope_factor, 1.0, 4.0, 8192)
+    shape = (hidden, layers, heads, 8, head_dim, intermediate, 128256)
+    return Model(key, name, *shape, tied, eos, 131072, 1e-5, 500_000.0, scaling, False)
+
+
+def _qwen3(key: str, name: str, hidden: int, layers: int, heads: int, intermediate: int, tied: bool = False) -> Model:
+    """Return a Qwen3: what their config.json and generation_config.json have in common."""
+    shape = (hidden, layers, heads, 8, 128, intermediate, 151936)
+    return Model(key, name, *shape, tied, (151645, 151643), 40960, 1e-6, 1_000_000.0, None, True)
+
+
 MODELS = {
     m.key: m
     for m in (
-        Model("tiny", "a toy Llama", 64, 2, 4, 2, 16, 128, 512, False, (2,), 16384),
-        Model("1b", "Llama-3.2-1B", 2048, 16, 32, 8, 64, 8192, 128256, True, _LLAMA_EOS, 131072),
-        Model("3b", "Llama-3.2-3B", 3072, 28, 24, 8, 128, 8192, 128256, True, _LLAMA_EOS, 131072),
-        Model("8b", "Llama-3.1-8B", 4096, 32, 32, 8, 128, 14336, 128256, False, _LLAMA_EOS, 131072),
-        Model("70b", "Llama-3.1-70B", 8192, 80, 64, 8, 128, 28672, 128256, False, _LLAMA_EOS, 131072),
-        Model("qwen3-0.6b", "Qwen3-0.6B", 1024, 28, 16, 8, 128, 3072, 151936, True, _QWEN_EOS, 40960),
-        Model("qwen3-8b", "Qwen3-8B", 4096, 36, 32, 8, 128, 12288, 151936, False, _QWEN_EOS, 40960),
+        Model("tiny", "a toy Llama", 64, 2, 4, 2, 16, 128, 512, False, (2,), 16384, 1e-5, 10_000.0, None, False),
+        _llama("1b", "Llama-3.2-1B", 2048, 16, 32, 64, 8192, 32.0, tied=True),
+        _llama("3b", "Llama-3.2-3B", 3072, 28, 24, 128, 8192, 32.0, tied=True),
+        _llama("8b", "Llama-3.1-8B", 4096, 32, 32, 128, 14336, 8.0),
+        _llama("70b", "Llama-3.1-70B", 8192, 80, 64, 128, 28672, 8.0),
+        _qwen3("qwen3-0.6b", "Qwen3-0.6B", 1024, 28, 16, 3072, tied=True),
+        _qwen3("qwen3-8b", "Qwen3-8B", 4096, 36, 32, 12288),
     )
 }
 
 
 def model(key: str) -> Model:
-    """Return the model of that key. Raises ConfigError naming the known ones."""
-    try:
-        return MODELS[key.lower()]
-    except KeyError:
-        raise ConfigError(f"no model is known as {key!r}: choose one of {', '.join(MODELS)}") from None
+    """Return the model of that name, or of the Hugging Face checkpoint in that folder; names come first.
+
+    Raises ConfigError for a name that is not known, and for a checkpoint that cannot be read or run.
+    """
+    named = MODELS.get(key.lower())
+    if named is not None:
+        return named
+    if os.path.isdir(key):
+        from idlescope.engine.hf_config import read  # it makes Models: imported late, for it imports this module
+
+        return read(Path(key).resolve())
+    known = f"one of {', '.join(MODELS)}"
+    if os.sep in key or "/" in key:
+        raise ConfigError(f"no folder is at {key!r}: give that of a checkpoint (none is downloaded), or {known}")
+    raise ConfigError(f"no model is known as {key!r}: choose {known}, or give the folder of a checkpoint")

@@ -8,10 +8,10 @@ CUDA graph, 512 to 8,192 tokens of context) come out within 1 %; nothing else ha
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from idlescope.analysis.roofline import GPU
-from idlescope.engine.models import BYTES_PER_VALUE, Model
+from idlescope.engine.models import Model
 
 MATMUL_BANDWIDTH = 0.77  # of the peak: the lm_head GEMM of batch 32 reads its weights at 3.7 of 4.8 TB/s
 MATMUL_FLOPS = 0.79  # of the peak: an 8192-cubed bf16 product runs at 782 of 989 TFLOP/s
@@ -47,25 +47,27 @@ def step_ns(model: Model, gpu: GPU, work: StepWork) -> int:
 @lru_cache(maxsize=4096)
 def _without_attention_ns(model: Model, gpu: GPU, tokens: int, sampled: int) -> float:
     heads = model.attention_width + 2 * model.kv_heads * model.head_dim
+    matmul_ns = partial(_matmul_ns, gpu, model.value_bytes)
+    elementwise_ns = partial(_elementwise_ns, gpu, model.value_bytes)
     layer = (
-        _matmul_ns(gpu, tokens, model.hidden, heads)
-        + _matmul_ns(gpu, tokens, model.attention_width, model.hidden)
-        + _matmul_ns(gpu, tokens, model.hidden, 2 * model.intermediate)
-        + _matmul_ns(gpu, tokens, model.intermediate, model.hidden)
-        + ELEMENTWISE_A_LAYER * _elementwise_ns(gpu, 3 * tokens * model.hidden)
+        matmul_ns(tokens, model.hidden, heads)
+        + matmul_ns(tokens, model.attention_width, model.hidden)
+        + matmul_ns(tokens, model.hidden, 2 * model.intermediate)
+        + matmul_ns(tokens, model.intermediate, model.hidden)
+        + ELEMENTWISE_A_LAYER * elementwise_ns(3 * tokens * model.hidden)
     )
     nodes = model.layers * (MATMULS_A_LAYER + ELEMENTWISE_A_LAYER) + 4  # embedding, last norm, lm_head, sampling
-    ends = 2 * _elementwise_ns(gpu, 2 * tokens * model.hidden) + _elementwise_ns(gpu, sampled * model.vocab)
-    lm_head = _matmul_ns(gpu, sampled, model.hidden, model.vocab)
+    ends = 2 * elementwise_ns(2 * tokens * model.hidden) + elementwise_ns(sampled * model.vocab)
+    lm_head = matmul_ns(sampled, model.hidden, model.vocab)
     return model.layers * layer + lm_head + ends + nodes * NODE_GAP_NS
 
 
-def _matmul_ns(gpu: GPU, tokens: int, inputs: int, outputs: int) -> float:
-    moved = BYTES_PER_VALUE * (inputs * outputs + tokens * (inputs + outputs))
+def _matmul_ns(gpu: GPU, value_bytes: int, tokens: int, inputs: int, outputs: int) -> float:
+    moved = value_bytes * (inputs * outputs + tokens * (inputs + outputs))
     reading = moved / (gpu.bytes_per_s * MATMUL_BANDWIDTH)
     computing = 2.0 * tokens * inputs * outputs / (gpu.flops_per_s * MATMUL_FLOPS)
     return 1e9 * max(reading, computing) if tokens else 0.0
 
 
-def _elementwise_ns(gpu: GPU, values: int) -> float:
-    return max(ELEMENTWISE_FLOOR_NS, 1e9 * values * BYTES_PER_VALUE / (gpu.bytes_per_s * ELEMENTWISE_BANDWIDTH))
+def _elementwise_ns(gpu: GPU, value_bytes: int, values: int) -> float:
+    return max(ELEMENTWISE_FLOOR_NS, 1e9 * values * value_bytes / (gpu.bytes_per_s * ELEMENTWISE_BANDWIDTH))
