@@ -36,9 +36,9 @@ class Forward:
     ) -> None:
         self.decoder, self.shape, self.sampling, self.attention = decoder, shape, sampling, attention
         self.device = decoder.embedding.device
-        new = {"dtype": torch.int32, "device": self.device}
-        self.inputs = [torch.zeros(fields_of(shape)["words"].stop, **new) for _ in range(slots)]
-        self.outputs = [torch.zeros(shape.rows + 1, **new) for _ in range(slots)]
+        words = fields_of(shape)["words"].stop
+        self.inputs = [torch.zeros(words, dtype=torch.int32, device=self.device) for _ in range(slots)]
+        self.outputs = [torch.zeros(shape.rows + 1, dtype=torch.int32, device=self.device) for _ in range(slots)]
 
     @torch.inference_mode()
     def __call__(self, slot: int, plan: Plan) -> None:

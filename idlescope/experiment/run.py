@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -20,6 +20,7 @@ from idlescope.analysis.roofline import GPU, achieved_pct
 from idlescope.capture.clock import StepClock
 from idlescope.engine.devices.base import Device
 from idlescope.engine.loop import DEPTHS, Engine
+from idlescope.engine.slots import Slot
 from idlescope.engine.requests import Request, closed_batch
 from idlescope.experiment import devices
 from idlescope.experiment.config import RunConfig

@@ -25,11 +25,12 @@ from idlescope.engine.models import model
 from idlescope.engine.requests import Finish, Request
 from idlescope.engine.rows import Shape
 from idlescope.errors import ConfigError, EngineError
+from tests import checkpoints
 from tests.checkpoints import write
 
 TOKENS, COUNT, VOCAB = 12, 64, 512
 SHAPES = {
-    "roomy": Shape(32, 2048, 80, 32 * 5, 16),
+    "roomy": Shape(32, 2048, 100, 32 * 7, 16),
     "chunked prefill": Shape(16, 24, 80, 16 * 5, 16),
     "few blocks": Shape(16, 64, 80, 60, 4),
 }
@@ -48,6 +49,14 @@ def llama(tmp_path_factory):
     return Network(model(str(folder)), "float32", folder)
 
 
+@pytest.fixture(scope="module")
+def expected(llama):
+    """What a synchronous run says."""
+    some = requests(8, 30)
+    run(llama, SHAPES["roomy"], 1, some)
+    return [r.output for r in some]
+
+
 def prompts(count=COUNT):
     rng = np.random.default_rng(0)
     return [rng.integers(0, VOCAB, int(rng.integers(1, 60)), np.int32) for _ in range(count)]
@@ -58,18 +67,15 @@ def requests(count=COUNT, tokens=TOKENS, stops=()):
 
 
 def reference(folder, some):
-    from transformers import AutoModelForCausalLM
-
-    network = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-    expected = []
+    network, outputs = checkpoints.network(folder), []
     for prompt in some:
         ids = torch.from_numpy(prompt.astype(np.int64))[None]
         out = network.generate(
             ids, attention_mask=torch.ones_like(ids), max_new_tokens=TOKENS, do_sample=False, eos_token_id=None,
             pad_token_id=0,
         )  # fmt: skip
-        expected.append(out[0, ids.shape[1] :].tolist())
-    return expected
+        outputs.append(out[0, ids.shape[1] :].tolist())
+    return outputs
 
 
 def run(network, shape, depth, some, *, spoil=None, on_step=None, device=None):
@@ -122,12 +128,6 @@ class TestBrokenOnPurpose:
     """What asynchrony must get right, each broken: the tokens, or the engine itself, must show it."""
 
     shape = SHAPES["roomy"]
-
-    @pytest.fixture(scope="class")
-    def expected(self, llama):
-        some = requests(8, 30)
-        run(llama, self.shape, 1, some)
-        return [r.output for r in some]
 
     def outputs(self, network, spoil=None, device=None):
         some = requests(8, 30)

@@ -48,9 +48,9 @@ class CudaDevice(StreamedDevice):
     def _start(self, shape: Shape, slots: int) -> list[Slot]:
         try:
             self._forward = self.network.load(shape, slots, "cuda", CudaAttention, torch.compile(dynamic=True))
-            new = {"dtype": torch.int32, "pin_memory": True}
-            self._inputs = [torch.zeros(fields_of(shape)["words"].stop, **new) for _ in range(slots)]
-            self._outputs = [torch.zeros(shape.rows, **new) for _ in range(slots)]
+            words = fields_of(shape)["words"].stop
+            self._inputs = [torch.zeros(words, dtype=torch.int32, pin_memory=True) for _ in range(slots)]
+            self._outputs = [torch.zeros(shape.rows, dtype=torch.int32, pin_memory=True) for _ in range(slots)]
             self._streams = [torch.cuda.Stream() for _ in STREAMS]
             self._events = [
                 [

@@ -63,7 +63,8 @@ class CudaAttention(PagedAttention):
             options |= {"block_table": self.table[self.singles :], "seqused_k": self.context[self.singles :]}
         else:
             keys, values = (cache.view(-1, kv_heads, dim).index_select(0, self.key_place) for cache in (keys, values))
-        return varlen_attn(query, keys, values, *starts, *self.longest, **options)
+        out: Tensor = varlen_attn(query, keys, values, *starts, *self.longest, **options)
+        return out
 
     def _reference(self, query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         """Attend one row after the other, in any precision."""
