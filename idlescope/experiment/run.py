@@ -14,13 +14,15 @@ import numpy as np
 
 from idlescope import __version__
 from idlescope.analysis.analyze import analyze
+from idlescope.analysis.host import NO_DEMAND
+from idlescope.analysis.intervals import percent
 from idlescope.analysis.predict import Prediction, asynchronous
 from idlescope.analysis.result import Analysis, DeviceResult
 from idlescope.analysis.roofline import GPU, achieved_pct
 from idlescope.capture.clock import StepClock
 from idlescope.engine.devices.base import Device
 from idlescope.engine.loop import DEPTHS, Engine
-from idlescope.engine.requests import Request, closed_batch
+from idlescope.engine.requests import Request
 from idlescope.experiment import devices
 from idlescope.experiment.config import RunConfig
 from idlescope.trace.model import Trace
@@ -97,9 +99,14 @@ class Run:
         return self.modes["sync"].total_ns / self.modes["async"].total_ns
 
     def predicted(self) -> Prediction | None:
-        """Return what the synchronous run foretells of the asynchronous one; None unless the former ran to its end."""
+        """Return what the synchronous run foretells of the asynchronous one.
+
+        None unless the former ran to its end, with all requests there at its start: a replay does not wait for others.
+        """
         sync = self.modes.get("sync")
-        return None if sync is None or sync.interrupted else asynchronous(sync.trace, sync.result)
+        if sync is None or sync.interrupted or self.config.demand.open:
+            return None
+        return asynchronous(sync.trace, sync.result)
 
     def verdict(self) -> str:
         """Return what the run shows, in one sentence."""
@@ -115,11 +122,15 @@ class Run:
             f"{self.modes['sync'].total_ns / 1e9:.1f} s to {self.modes['async'].total_ns / 1e9:.1f} s, "
             f"idle {idle['sync']:.2f} % to {idle['async']:.2f} %"
         )
-        host_bound = idle["async"] > HOST_BOUND_IDLE_PCT
+        result = self.modes["async"].result
+        no_demand = percent(result.host_ns.get(NO_DEMAND, 0), result.occupancy.window_ns)
+        host_bound = idle["async"] - no_demand > HOST_BOUND_IDLE_PCT
         if self.speedup < WORTH_SAYING:
-            why = (
-                "the host needs longer for a step than the GPU" if host_bound else "the GPU hardly waited for the host"
-            )
+            why = "the GPU hardly waited for the host"
+            if host_bound:
+                why = "the host needs longer for a step than the GPU"
+            elif no_demand > HOST_BOUND_IDLE_PCT:
+                why = "the GPU waited for requests to arrive"
             return f"Asynchronous batching changes little ({change}) {how}: {why}."
         rest = "; the host still needs longer for a step than the GPU" if host_bound else ""
         return f"Asynchronous batching is {self.speedup:.3f} times faster ({change}) {how}{rest}."
@@ -147,7 +158,7 @@ def run(config: RunConfig, progress: Progress | None = None) -> Run:
     """
     chosen = devices.choose(config.device)
     blocks, warning = devices.kv_blocks(config, chosen.gpu)
-    notes = tuple(note for note in (chosen.note, warning) if note)
+    notes = tuple(note for note in (chosen.note, warning, *config.demand.notes) if note)
     modes: dict[str, ModeRun] = {}
     described: dict[str, Any] = {}
     for mode in config.modes:
@@ -170,9 +181,7 @@ def run_mode(
     """Run one mode on a fresh device."""
     architecture = config.architecture
     stops = architecture.eos if config.stop_at_eos else ()
-    requests = closed_batch(
-        config.request_count, config.prompt_tokens, config.tokens, architecture.vocab, config.seed, stops
-    )
+    requests = config.demand.requests(architecture.vocab, config.seed, stops)
     recorder = StepClock(device.clock.now)
     engine = Engine(device, config.shape(blocks), requests, DEPTHS[mode], recorder)
     interrupted = False

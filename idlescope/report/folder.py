@@ -57,7 +57,10 @@ def free_name(base: Path) -> Path:
 def run_name(config: RunConfig) -> str:
     """Return what a run's folder is called by default."""
     device = "h200" if config.device == "auto" else config.device.replace(":", "-")
-    return f"{config.model}-{device}-b{config.batch_size}-t{config.tokens}"
+    if config.workload is not None:
+        return f"{config.model}-{device}-b{config.batch_size}-{Path(config.workload).stem}"
+    tokens = str(config.tokens).replace(":", "-").replace(",", "-")
+    return f"{config.model}-{device}-b{config.batch_size}-t{tokens}"
 
 
 def command(config: RunConfig) -> str:
@@ -67,8 +70,8 @@ def command(config: RunConfig) -> str:
         value = getattr(config, option.name)
         if option.name != "model" and value == option.default:
             continue
-        words.append(f"--{option.name.replace('_', '-')}")
-        if value is not True:
+        words.append(f"--{'no-' if value is False else ''}{option.name.replace('_', '-')}")
+        if not isinstance(value, bool):
             words.append(str(value))
     return shlex.join(words)
 
@@ -91,8 +94,7 @@ def write_run(run: Run, folder: Path) -> list[Path]:
     headline = [(f"{run.speedup:.3f}×", "asynchronous over synchronous")] if run.speedup is not None else []
     headline += [(f"{m['active_pct']:.1f} %", f"GPU active, {TITLES[mode]}") for mode, m in summary["modes"].items()]
     report = page.Page(
-        title=f"{c.architecture.name}, {c.request_count} requests of {c.prompt_tokens} + {c.tokens} tokens, "
-        f"batch {c.batch_size}",
+        title=_title(c),
         verdict=summary["verdict"],
         measured=_how(c, run),
         headline=headline,
@@ -107,6 +109,15 @@ def write_run(run: Run, folder: Path) -> list[Path]:
     )
     page.write(report, folder / "report.html")
     return [folder / "report.html", *written]
+
+
+def _title(config: RunConfig) -> str:
+    lengths = f"of {config.prompt_tokens} + {config.tokens} tokens"
+    if config.workload is not None:
+        lengths = f"of {Path(config.workload).name}"
+    arriving = "" if config.arrival == "closed" else f", arriving {config.arrival}"
+    name, requests = config.architecture.name, config.request_count
+    return f"{name}, {requests} requests {lengths}{arriving}, batch {config.batch_size}"
 
 
 def _how(config: RunConfig, run: Run) -> str:
