@@ -211,6 +211,17 @@ class TestArrivals:
         result = run(RunConfig(**SERVED, arrival="burst:1,1"))
         assert result.verdict().endswith("the GPU waited for requests to arrive.")
 
+    def test_figures_reach_the_table_and_the_report(self, served, tmp_path):
+        folder.write_run(served, tmp_path)
+        page = (tmp_path / "report.html").read_text()
+        assert "TTFT p50/p90/p99" in page
+        assert "Time to first token" in page
+        assert "40 requests of lognormal:50,1 + uniform:1,30 tokens, arriving poisson:20, batch 8" in page
+        summary = json.loads((tmp_path / "summary.json").read_text())
+        for mode in summary["modes"].values():
+            for figure in ("ttft_ms", "time_per_output_token_ms", "latency_ms"):
+                assert list(mode[figure]) == ["mean", "p50", "p90", "p99"]
+
 
 def test_a_workload_file_is_read_once_and_its_notes_are_said(tmp_path):
     path = tmp_path / "chat.json"

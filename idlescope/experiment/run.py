@@ -16,13 +16,14 @@ from idlescope import __version__
 from idlescope.analysis.analyze import analyze
 from idlescope.analysis.host import NO_DEMAND
 from idlescope.analysis.intervals import percent
+from idlescope.analysis.latency import Figures, latencies
 from idlescope.analysis.predict import Prediction, asynchronous
 from idlescope.analysis.result import Analysis, DeviceResult
 from idlescope.analysis.roofline import GPU, achieved_pct
 from idlescope.capture.clock import StepClock
 from idlescope.engine.devices.base import Device
 from idlescope.engine.loop import DEPTHS, Engine
-from idlescope.engine.requests import Request
+from idlescope.engine.requests import Finish, Request
 from idlescope.experiment import devices
 from idlescope.experiment.config import RunConfig
 from idlescope.trace.model import Trace
@@ -73,7 +74,14 @@ class ModeRun:
             "host_ns": result.host_ns,
             "preemptions": sum(r.preemptions for r in self.finished),
             "interrupted": self.interrupted,
+            **self.latencies(),
         }
+
+    def latencies(self) -> dict[str, Figures | None]:
+        """Return the latency figures of the requests that ended by themselves."""
+        done = [r for r in self.finished if r.finish is not Finish.CANCELLED]
+        times = [(r.arrival_ns, r.first_token_ns, r.finished_ns, len(r.output)) for r in done]
+        return latencies(*np.array(times, np.int64).reshape(-1, 4).T)
 
 
 @dataclass(frozen=True)

@@ -106,6 +106,7 @@ def write_run(run: Run, folder: Path) -> list[Path]:
         command=command(c),
         environment=summary["environment"],
         files=[str(p.relative_to(folder)) for p in written if p.is_file()],
+        latencies=True,
     )
     page.write(report, folder / "report.html")
     return [folder / "report.html", *written]

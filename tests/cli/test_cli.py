@@ -141,12 +141,15 @@ class TestRun:
         assert summary["config"]["graphs"] is False
         for mode in summary["modes"].values():
             assert (mode["requests"], mode["tokens"]) == (6, 21)
+            assert mode["ttft_ms"]["p99"] < 100
         assert (tmp_path / "reports" / "tiny-modelled-b32-w" / "report.html").exists()
 
     def test_distributions_and_arrivals_are_options(self, tmp_path):
         options = ["--tokens", "uniform:2,9", "--prompt-tokens", "lognormal:30,0.5", "--arrival", "burst:4,0.1"]
         result = idlescope(*SMALL[:3], *options, "--requests", "12", "--out", tmp_path / "o")
         assert result.returncode == 0, result.stderr
+        assert "TTFT p50/p90/p99" in result.stdout
+        assert "time per output token p50/p90/p99" in " ".join(result.stdout.replace("│", " ").split())
 
     def test_ctrl_c_stops_cleanly_and_keeps_what_it_has(self, tmp_path):
         command = [sys.executable, "-m", "idlescope", "run", "--model", "8b", "--tokens", "100000", "--out", "o"]
