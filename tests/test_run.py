@@ -127,6 +127,19 @@ def test_ctrl_c_before_anything_was_recorded_is_an_interrupt():
         ({"max_batch_tokens": 8}, "--max-batch-tokens 8 is less than --batch-size 32"),
         ({"model": "tiny", "tokens": 20_000}, "exceed the 16384 positions"),
         ({"seed": -1}, "--seed is -1"),
+        ({"tokens": "many"}, "--tokens is 'many'"),
+        ({"prompt_tokens": "uniform:9,5"}, "--prompt-tokens is uniform:9,5"),
+        ({"model": "tiny", "tokens": 400, "prompt_tokens": "uniform:16000,17000"}, "exceed the 16384 positions"),
+        ({"arrival": "poisson:0"}, "--arrival is poisson:0"),
+        ({"workload": "w.jsonl", "tokens": 5}, "--workload says how long requests are: leave --tokens out"),
+        ({"workload": "w.jsonl", "prompt_tokens": 5}, "leave --prompt-tokens out"),
+        ({"dtype": "int8"}, "no dtype is called 'int8': choose one of auto, bfloat16, float16, float32"),
+        ({"warmup": -1}, "--warmup is -1"),
+        ({"temperature": -0.1}, "--temperature is -0.1: give a number from 0 to 100"),
+        ({"top_k": -1}, "--top-k is -1"),
+        ({"top_p": 0.0}, "--top-p is 0.0: give a probability"),
+        ({"top_p": 1.5}, "--top-p is 1.5"),
+        ({"sync_check": "maybe"}, "no sync check is called 'maybe': choose one of off, warn, error"),
     ],
 )
 def test_options_that_cannot_be_run_are_one_sentence(options, reason):
@@ -144,6 +157,82 @@ def test_devices_that_cannot_be_driven_are_one_sentence(device):
 def test_the_command_line_of_a_run_repeats_it():
     config = RunConfig(model="1b", tokens=7, host_ms=1.5, stop_at_eos=True)
     assert folder.command(config) == "idlescope run --model 1b --tokens 7 --host-ms 1.5 --stop-at-eos"
+
+
+def test_the_command_line_of_a_run_names_switches_and_distributions():
+    config = RunConfig(model="1b", tokens="lognormal:50,1", graphs=False, arrival="poisson:2")
+    expected = "idlescope run --model 1b --tokens lognormal:50,1 --arrival poisson:2 --no-graphs"
+    assert folder.command(config) == expected
+    assert folder.run_name(config) == "1b-h200-b32-tlognormal-50-1"
+    assert folder.run_name(RunConfig(workload="data/chat.jsonl")) == "8b-h200-b32-chat"
+
+
+def test_arrays_are_as_long_as_the_longest_request():
+    config = RunConfig(model="tiny", tokens="uniform:5,60", prompt_tokens="uniform:1,200", requests=50, batch_size=8)
+    demand = config.demand
+    assert config.shape(9).length == config.length == (demand.prompt_tokens + demand.output_tokens).max()
+    assert (config.request_count, config.rows) == (50, 8)
+
+
+def test_options_of_real_devices_change_nothing_on_a_modelled_one():
+    plain = {"model": "tiny", "tokens": 20, "batch_size": 2, "device": "modelled", "host_ms": 1, "device_ms": 1}
+    real = {"dtype": "float16", "graphs": False, "warmup": 3, "temperature": 0.7, "top_k": 5, "top_p": 0.9,
+            "sync_check": "error"}  # fmt: skip
+    assert run(RunConfig(**plain, **real)).summary()["modes"] == run(RunConfig(**plain)).summary()["modes"]
+
+
+SERVED = {"model": "1b", "device": "modelled", "requests": 40, "batch_size": 8, "prompt_tokens": "lognormal:50,1",
+          "tokens": "uniform:1,30", "host_ms": 2, "kv_blocks": 70}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def served():
+    return run(RunConfig(**SERVED, arrival="poisson:20"))
+
+
+class TestArrivals:
+    def test_both_modes_serve_the_same_requests_when_they_come(self, served):
+        demand = served.config.demand
+        for mode in served.modes.values():
+            done = sorted(mode.finished, key=lambda r: r.id)
+            assert [len(r.output) for r in done] == demand.output_tokens.tolist()
+            assert [r.arrival_ns for r in done] == demand.arrival_ns.tolist()
+            assert all(r.arrival_ns < r.first_token_ns <= r.finished_ns for r in done)
+        sync, asynchronous = (sorted(m.finished, key=lambda r: r.id) for m in served.modes.values())
+        assert [r.output for r in sync] == [r.output for r in asynchronous]
+
+    def test_waiting_for_requests_is_no_demand_and_nothing_is_foretold(self, served):
+        for mode in served.modes.values():
+            assert mode.result.host_ns["no demand"] > 0
+            assert sum(mode.result.host_ns.values()) == mode.result.gaps.totals()["host"]
+        assert served.summary()["predicted"] is None
+
+    def test_the_verdict_does_not_blame_the_host_for_missing_requests(self):
+        result = run(RunConfig(**SERVED, arrival="burst:1,1"))
+        assert result.verdict().endswith("the GPU waited for requests to arrive.")
+
+    def test_figures_reach_the_table_and_the_report(self, served, tmp_path):
+        folder.write_run(served, tmp_path)
+        page = (tmp_path / "report.html").read_text()
+        assert "TTFT p50/p90/p99" in page
+        assert "Time to first token" in page
+        assert "40 requests of lognormal:50,1 + uniform:1,30 tokens, arriving poisson:20, batch 8" in page
+        summary = json.loads((tmp_path / "summary.json").read_text())
+        for mode in summary["modes"].values():
+            for figure in ("ttft_ms", "time_per_output_token_ms", "latency_ms"):
+                assert list(mode[figure]) == ["mean", "p50", "p90", "p99"]
+
+
+def test_a_workload_file_is_read_once_and_its_notes_are_said(tmp_path):
+    path = tmp_path / "chat.json"
+    turns = [{"from": "human", "value": "x" * 40}, {"from": "gpt", "value": "y" * 20}]
+    path.write_text(json.dumps([{"conversations": turns}] * 3))
+    config = RunConfig(model="tiny", device="modelled", workload=str(path))
+    result = run(config)
+    path.unlink()
+    assert [m.tokens for m in result.modes.values()] == [15, 15]
+    assert any("4 characters a token" in note for note in result.summary()["warnings"])
+    assert result.summary()["config"]["workload"] == str(path)
 
 
 def test_the_public_names_are_there():

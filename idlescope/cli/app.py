@@ -42,10 +42,31 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON, 
 @app.command()
 def run(
     model: Annotated[str, typer.Option(help="8b, 1b, 3b, 70b, qwen3-0.6b, qwen3-8b or tiny.")] = "8b",
-    tokens: Annotated[int, typer.Option(help="New tokens a request.")] = 1000,
-    prompt_tokens: Annotated[int, typer.Option(help="Prompt tokens a request.")] = 256,
+    tokens: Annotated[
+        str, typer.Option(help="New tokens a request: a number, uniform:LOW,HIGH or lognormal:MEDIAN,SIGMA.")
+    ] = "1000",
+    prompt_tokens: Annotated[str, typer.Option(help="Prompt tokens a request: the same.")] = "256",
     batch_size: Annotated[int, typer.Option(help="Requests that run at once.")] = 32,
-    requests: Annotated[Optional[int], typer.Option(help="Requests in all; the batch size unless given.")] = None,  # noqa: UP045
+    requests: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(help="Requests in all; the batch size, or all of --workload, unless given.", show_default=False),
+    ] = None,
+    arrival: Annotated[
+        str,
+        typer.Option(
+            help="closed (all there at the start), poisson:RATE (requests a second), burst:SIZE,SECONDS (groups, so "
+            "far apart) or burst (the batch size, every second)."
+        ),
+    ] = "closed",
+    workload: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            metavar="FILE",
+            help='JSONL of lengths, {"prompt_tokens": 512, "output_tokens": 128, "arrival_s": 0.5} (arrival_s may be '
+            "missing), or of conversations in ShareGPT's format, or a JSON array of them; the first --requests of it.",
+            show_default=False,
+        ),
+    ] = None,
     device: Annotated[
         str, typer.Option(help="auto, or modelled:GPU with GPU of h200, h100, a100, b200, l40s, rtx4090.")
     ] = "auto",
@@ -58,7 +79,40 @@ def run(
     block_size: Annotated[int, typer.Option(help="Tokens a KV block.")] = 16,
     kv_blocks: Annotated[Optional[int], typer.Option(help="KV blocks; what fits in memory unless given.")] = None,  # noqa: UP045
     stop_at_eos: Annotated[bool, typer.Option("--stop-at-eos", help="End a request at the model's EOS.")] = False,
-    seed: Annotated[int, typer.Option(help="Seed of prompts and tokens.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of lengths, arrivals, prompts and tokens.")] = 0,
+    dtype: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            help="Of weights and KV cache: auto, bfloat16, float16 or float32; the device's default unless given. "
+            "Not on a modelled GPU.",
+            show_default=False,
+        ),
+    ] = None,
+    graphs: Annotated[
+        bool, typer.Option("--graphs/--no-graphs", help="Run decode steps as CUDA graphs. Not on a modelled GPU.")
+    ] = True,
+    warmup: Annotated[
+        int, typer.Option(help="Steps that a measured device runs before the timed ones. Not on a modelled GPU.")
+    ] = 8,
+    temperature: Annotated[
+        float, typer.Option(help="Of sampling; 0 takes the likeliest token. Not on a modelled GPU.")
+    ] = 0.0,
+    top_k: Annotated[
+        int, typer.Option(help="Sample among so many likeliest tokens; 0 is all. Not on a modelled GPU.")
+    ] = 0,
+    top_p: Annotated[
+        float,
+        typer.Option(
+            help="Sample among the likeliest tokens that have this probability together. Not on a modelled GPU."
+        ),
+    ] = 1.0,
+    sync_check: Annotated[
+        str,
+        typer.Option(
+            help="What a call does that makes the host wait for the GPU where it should not: off, warn or error. "
+            "Not on a modelled GPU."
+        ),
+    ] = "off",
     out: Out = None,
     force: Force = False,
     as_json: AsJson = False,
@@ -71,11 +125,17 @@ def run(
     from idlescope.experiment.config import RunConfig
 
     config = RunConfig(
-        model=model, device=device, mode=mode, tokens=tokens, prompt_tokens=prompt_tokens, batch_size=batch_size,
-        requests=requests, max_batch_tokens=max_batch_tokens, block_size=block_size, kv_blocks=kv_blocks,
-        host_ms=host_ms, device_ms=device_ms, stop_at_eos=stop_at_eos, seed=seed,
+        model=model, device=device, mode=mode, tokens=_number(tokens), prompt_tokens=_number(prompt_tokens),
+        batch_size=batch_size, requests=requests, arrival=arrival, workload=workload,
+        max_batch_tokens=max_batch_tokens, block_size=block_size, kv_blocks=kv_blocks, host_ms=host_ms,
+        device_ms=device_ms, stop_at_eos=stop_at_eos, seed=seed, dtype=dtype, graphs=graphs, warmup=warmup,
+        temperature=temperature, top_k=top_k, top_p=top_p, sync_check=sync_check,
     )  # fmt: skip
     run_command(config, out, force, as_json)
+
+
+def _number(text: str) -> int | str:
+    return int(text) if text.isdecimal() else text
 
 
 @app.command()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,8 +13,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from idlescope.cli.status import REFRESH_S
 from idlescope.engine.loop import Engine
+from idlescope.experiment import devices
 from idlescope.experiment.config import RunConfig
-from idlescope.experiment.devices import choose
 from idlescope.experiment.run import Progress as Report
 from idlescope.experiment.run import run
 from idlescope.report import folder, terminal
@@ -22,7 +22,11 @@ from idlescope.report import folder, terminal
 
 def run_command(config: RunConfig, out: Path | None, force: bool, as_json: bool) -> None:
     """Run, write the folder, print the table; exit code 130 where Ctrl-C stopped it."""
-    note = choose(config.device).note
+    chosen = devices.choose(config.device)
+    # what cannot be run is refused, and the workload file read, before anything is written
+    devices.check(config, chosen)
+    devices.shape(config, chosen)
+    note, tokens = chosen.note, int(config.demand.output_tokens.sum())
     if out is None:
         base = Path("reports") / folder.run_name(config)
         out = base if force else folder.free_name(base)
@@ -30,7 +34,7 @@ def run_command(config: RunConfig, out: Path | None, force: bool, as_json: bool)
     folder.claim(out, force)
     if note:
         console.print(f"[dim]{note}[/dim]")
-    with live(console, config) as progress:
+    with live(console, config.modes, tokens) as progress:
         result = run(config, progress)
     with console.status("writing the report"):
         paths = folder.write_run(result, out)
@@ -50,14 +54,14 @@ def run_command(config: RunConfig, out: Path | None, force: bool, as_json: bool)
 
 
 @contextmanager
-def live(console: Console, config: RunConfig) -> Iterator[Report]:
-    """Show a bar a mode with its idle share and tokens/s so far; yield what to call after each step."""
+def live(console: Console, modes: Sequence[str], tokens: int) -> Iterator[Report]:
+    """Show a bar a mode, of so many tokens, with its idle share and tokens/s so far; yield what to call after steps."""
     columns = (
         TextColumn("{task.description:<5}"), BarColumn(), MofNCompleteColumn(), TextColumn("tokens"),
         TimeRemainingColumn(), TextColumn("{task.fields[live]}"),
     )  # fmt: skip
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
-        tasks = {m: bars.add_task(m, total=config.request_count * config.tokens, live="") for m in config.modes}
+        tasks = {m: bars.add_task(m, total=tokens, live="") for m in modes}
         due = 0.0
 
         def report(mode: str, engine: Engine) -> None:

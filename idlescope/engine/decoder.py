@@ -15,7 +15,9 @@ from torch import Tensor
 
 from idlescope.engine.models import Model
 
-Attend = Callable[[Tensor, Tensor, Tensor], Tensor]  # queries (T, heads, dim), keys and values cached -> (T, heads, dim)
+Attend = Callable[
+    [Tensor, Tensor, Tensor], Tensor
+]  # queries (T, heads, dim), keys and values cached -> (T, heads, dim)
 
 
 class Decoder:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
-import numpy as np
-
 from idlescope.errors import ConfigError
 from idlescope.trace.model import Int32
 
@@ -44,11 +42,3 @@ class Request:
     def limit(self) -> int:
         """Return the length of prompt and output at which the request ends."""
         return len(self.prompt) + self.max_tokens
-
-
-def closed_batch(
-    count: int, prompt_tokens: int, max_tokens: int, vocab: int, seed: int, stop_ids: tuple[int, ...] = ()
-) -> list[Request]:
-    """Return `count` requests that are all there at the start, with seeded random prompts."""
-    prompts = np.random.default_rng(seed).integers(0, vocab, (count, prompt_tokens), np.int32)
-    return [Request(i, prompt, max_tokens, stop_ids) for i, prompt in enumerate(prompts)]

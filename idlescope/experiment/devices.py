@@ -84,8 +84,8 @@ def make(config: RunConfig, chosen: Choice) -> Device:
         assert chosen.gpu is not None
         return ModelledDevice(chosen.gpu, config.architecture, config.seed, host_ns, _ns(config.device_ms))
     network = Network(
-        model_for(config, chosen), dtype(config, chosen), config.checkpoint, config.seed,
-        config.temperature, config.top_k, config.top_p,
+        model_for(config, chosen), dtype(config, chosen), config.seed, config.temperature, config.top_k,
+        config.top_p,
     )  # fmt: skip
     if chosen.kind == "cpu":
         return CpuDevice(network, host_ns)
@@ -99,16 +99,18 @@ def check(config: RunConfig, chosen: Choice) -> None:
     if chosen.kind != "modelled" and config.device_ms is not None:
         raise ConfigError(f"--device-ms is for a modelled GPU: what a step takes on {chosen.kind} is measured")
     if chosen.kind == "modelled" and (config.temperature or config.top_k or config.top_p < 1):
-        raise ConfigError("a modelled GPU draws no tokens: --temperature, --top-k and --top-p need --device cpu or cuda")
+        raise ConfigError(
+            "a modelled GPU draws no tokens: --temperature, --top-k and --top-p need --device cpu or cuda"
+        )
     if chosen.kind != "cuda" and config.sync_check != "off":
         raise ConfigError(f"--sync-check watches a CUDA device and this run is on {chosen.kind}")
 
 
 def dtype(config: RunConfig, chosen: Choice) -> str:
-    """Return the type of weights and KV cache: float32 on a CPU, where others are slow, else bfloat16, unless given."""
+    """Return the type of weights and KV cache: float32 on a CPU, where others are slow, else the model's own."""
     if config.dtype not in (None, "auto"):
         return str(config.dtype)
-    return "float32" if chosen.kind == "cpu" else "bfloat16"
+    return "float32" if chosen.kind == "cpu" else config.architecture.dtype
 
 
 def model_for(config: RunConfig, chosen: Choice) -> Model:
@@ -116,28 +118,29 @@ def model_for(config: RunConfig, chosen: Choice) -> Model:
     return replace(config.architecture, value_bytes=4 if dtype(config, chosen) == "float32" else 2)
 
 
-def kv_blocks(config: RunConfig, chosen: Choice, shape: Shape) -> tuple[int, str | None]:
-    """Return how many KV blocks the run has, and a warning where a modelled GPU is too small for the model.
+def shape(config: RunConfig, chosen: Choice) -> tuple[Shape, str | None]:
+    """Return the sizes of a run's arrays, and a warning where a modelled GPU is too small for the model.
 
-    Unless given: what memory is left beside the weights, but no more than all rows can fill. Raises ConfigError where a
-    measured device is too small.
+    Unless given there are as many KV blocks as the memory left beside the weights holds, but no more than all rows can
+    fill. Raises ConfigError where a measured device is too small.
     """
-    wanted = shape.rows * shape.table_width
+    sizes = config.shape(0)
+    wanted = sizes.rows * sizes.table_width
     if config.kv_blocks is not None:
-        return config.kv_blocks, None
+        return replace(sizes, blocks=config.kv_blocks), None
     model = model_for(config, chosen)
     usable, name = usable_memory(chosen)
-    fitting = int((usable - model.weight_bytes) // (model.kv_bytes_per_token * shape.block_size))
-    if fitting >= shape.table_width:
-        return min(wanted, fitting), None
-    need = (model.weight_bytes + model.kv_bytes_per_token * shape.length) / 1e9
+    fitting = int((usable - model.weight_bytes) // (model.kv_bytes_per_token * sizes.block_size))
+    if fitting >= sizes.table_width:
+        return replace(sizes, blocks=min(wanted, fitting)), None
+    need = (model.weight_bytes + model.kv_bytes_per_token * sizes.length) / 1e9
     problem = (
-        f"{model.name} with one request of {shape.length} tokens needs {need:.1f} GB and "
+        f"{model.name} with one request of {sizes.length} tokens needs {need:.1f} GB and "
         f"{name} has {usable / 1e9:.1f} GB to use"
     )
     if chosen.kind != "modelled":
         raise ConfigError(f"{problem}: take a smaller model or fewer tokens, or --device modelled")
-    return wanted, f"{problem}: modelled as if it all fitted"
+    return replace(sizes, blocks=wanted), f"{problem}: modelled as if it all fitted"
 
 
 def usable_memory(chosen: Choice) -> tuple[float, str]:

@@ -14,14 +14,19 @@ import numpy as np
 
 from idlescope import __version__
 from idlescope.analysis.analyze import analyze
+from idlescope.analysis.host import NO_DEMAND
+from idlescope.analysis.intervals import percent
+from idlescope.analysis.latency import Figures, latencies
 from idlescope.analysis.predict import Prediction, asynchronous
 from idlescope.analysis.result import Analysis, DeviceResult
 from idlescope.analysis.roofline import GPU, achieved_pct
 from idlescope.capture.clock import StepClock
 from idlescope.engine.devices.base import Device
 from idlescope.engine.loop import DEPTHS, Engine
+from idlescope.engine.requests import Finish, Request
+from idlescope.engine.rows import Shape
 from idlescope.engine.slots import Slot
-from idlescope.engine.requests import Request, closed_batch
+from idlescope.engine.workload import arrivals, generate, lengths
 from idlescope.experiment import devices
 from idlescope.experiment.config import RunConfig
 from idlescope.trace.model import Trace
@@ -49,11 +54,11 @@ class ModeRun:
         """Return the figures of the run's one device."""
         return self.analysis.results[0]
 
-    def summary(self, gpu: GPU) -> dict[str, Any]:
+    def summary(self, gpu: GPU | None) -> dict[str, Any]:
         """Return the mode's entry of summary.json."""
         result, steps = self.result, self.result.steps
         window = result.occupancy.window_ns
-        roofline = achieved_pct(result.operations, window, gpu)
+        roofline = achieved_pct(result.operations, window, gpu) if gpu else None
         return {
             "steps": len(steps),
             "requests": len(self.finished),
@@ -72,7 +77,14 @@ class ModeRun:
             "host_ns": result.host_ns,
             "preemptions": sum(r.preemptions for r in self.finished),
             "interrupted": self.interrupted,
+            **self.latencies(),
         }
+
+    def latencies(self) -> dict[str, Figures | None]:
+        """Return the latency figures of the requests that ended by themselves."""
+        done = [r for r in self.finished if r.finish is not Finish.CANCELLED]
+        times = [(r.arrival_ns, r.first_token_ns, r.finished_ns, len(r.output)) for r in done]
+        return latencies(*np.array(times, np.int64).reshape(-1, 4).T)
 
 
 @dataclass(frozen=True)
@@ -80,7 +92,7 @@ class Run:
     """What `run` returns: every mode that was run, and how they compare."""
 
     config: RunConfig
-    gpu: GPU
+    gpu: GPU | None  # whose peaks the rooflines are drawn with; None where they are not known
     device: dict[str, Any]  # kind, name, measured
     modes: dict[str, ModeRun]
     notes: tuple[str, ...]
@@ -98,9 +110,14 @@ class Run:
         return self.modes["sync"].total_ns / self.modes["async"].total_ns
 
     def predicted(self) -> Prediction | None:
-        """Return what the synchronous run foretells of the asynchronous one; None unless the former ran to its end."""
+        """Return what the synchronous run foretells of the asynchronous one.
+
+        None unless the former ran to its end, with all requests there at its start: a replay does not wait for others.
+        """
         sync = self.modes.get("sync")
-        return None if sync is None or sync.interrupted else asynchronous(sync.trace, sync.result)
+        if sync is None or sync.interrupted or self.config.demand.open:
+            return None
+        return asynchronous(sync.trace, sync.result)
 
     def verdict(self) -> str:
         """Return what the run shows, in one sentence."""
@@ -116,11 +133,15 @@ class Run:
             f"{self.modes['sync'].total_ns / 1e9:.1f} s to {self.modes['async'].total_ns / 1e9:.1f} s, "
             f"idle {idle['sync']:.2f} % to {idle['async']:.2f} %"
         )
-        host_bound = idle["async"] > HOST_BOUND_IDLE_PCT
+        result = self.modes["async"].result
+        no_demand = percent(result.host_ns.get(NO_DEMAND, 0), result.occupancy.window_ns)
+        host_bound = idle["async"] - no_demand > HOST_BOUND_IDLE_PCT
         if self.speedup < WORTH_SAYING:
-            why = (
-                "the host needs longer for a step than the GPU" if host_bound else "the GPU hardly waited for the host"
-            )
+            why = "the GPU hardly waited for the host"
+            if host_bound:
+                why = "the host needs longer for a step than the GPU"
+            elif no_demand > HOST_BOUND_IDLE_PCT:
+                why = "the GPU waited for requests to arrive"
             return f"Asynchronous batching changes little ({change}) {how}: {why}."
         rest = "; the host still needs longer for a step than the GPU" if host_bound else ""
         return f"Asynchronous batching is {self.speedup:.3f} times faster ({change}) {how}{rest}."
@@ -147,15 +168,16 @@ def run(config: RunConfig, progress: Progress | None = None) -> Run:
     KeyboardInterrupt is raised. Raises ConfigError for what cannot be run.
     """
     chosen = devices.choose(config.device)
-    blocks, warning = devices.kv_blocks(config, chosen.gpu)
-    notes = tuple(note for note in (chosen.note, warning) if note)
+    devices.check(config, chosen)
+    shape, warning = devices.shape(config, chosen)
+    notes = tuple(note for note in (chosen.note, warning, *config.demand.notes) if note)
     modes: dict[str, ModeRun] = {}
     described: dict[str, Any] = {}
     for mode in config.modes:
-        device = devices.make(config, chosen.gpu)
+        device = devices.make(config, chosen)
         described = {"kind": device.kind, "name": device.name, "measured": device.measured}
         try:
-            modes[mode] = run_mode(config, mode, device, chosen.gpu, blocks, progress)
+            modes[mode] = run_mode(config, mode, device, chosen.gpu, shape, progress)
         except KeyboardInterrupt:
             if not modes:
                 raise
@@ -166,14 +188,12 @@ def run(config: RunConfig, progress: Progress | None = None) -> Run:
 
 
 def run_mode(
-    config: RunConfig, mode: str, device: Device, gpu: GPU, blocks: int, progress: Progress | None = None
+    config: RunConfig, mode: str, device: Device, gpu: GPU | None, shape: Shape, progress: Progress | None = None
 ) -> ModeRun:
     """Run one mode on a fresh device."""
     architecture = config.architecture
     stops = architecture.eos if config.stop_at_eos else ()
-    requests = closed_batch(
-        config.request_count, config.prompt_tokens, config.tokens, architecture.vocab, config.seed, stops
-    )
+    requests = config.demand.requests(architecture.vocab, config.seed, stops)
     recorder = StepClock(device.clock.now)
     interrupted = False
     try:
@@ -197,7 +217,7 @@ def run_mode(
         "measured": device.measured,
         "device": device.name,
         "model": architecture.name,
-        "gpu": gpu.key,
+        "gpu": gpu.key if gpu else None,
     }
     trace = recorder.trace(device.name, meta)
     if interrupted and not len(trace.operations):
@@ -212,7 +232,9 @@ def warm_up(device: Device, slots: Sequence[Slot], steps: int, vocab: int) -> No
         return
     length = max(1, min(steps, shape.length - 1))
     prompt = max(1, min(shape.length - length, shape.tokens // shape.rows))
-    requests = closed_batch(shape.rows, prompt, length, vocab, seed=0)
+    closed = arrivals("closed", shape.rows)
+    demand = generate(shape.rows, lengths("", prompt), lengths("", length), closed, prompt + length, seed=0)
+    requests = demand.requests(vocab, 0, ())
     Engine(device, slots, requests, StepClock(device.clock.now)).run()
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from idlescope.analysis.result import Analysis
 from idlescope.errors import ConfigError, OutputExistsError
 from idlescope.experiment.config import RunConfig
+from idlescope.experiment.devices import choose
 from idlescope.experiment.run import Run, environment
 from idlescope.report import figures, page, perfetto
 from idlescope.report.palette import milliseconds
@@ -56,8 +57,13 @@ def free_name(base: Path) -> Path:
 
 def run_name(config: RunConfig) -> str:
     """Return what a run's folder is called by default."""
-    device = "h200" if config.device == "auto" else config.device.replace(":", "-")
-    return f"{config.model}-{device}-b{config.batch_size}-t{config.tokens}"
+    chosen = choose(config.device)
+    automatic = chosen.gpu.key if chosen.kind == "modelled" and chosen.gpu else chosen.kind
+    device = automatic if config.device == "auto" else config.device.replace(":", "-")
+    demand = f"t{config.tokens}".replace(":", "-").replace(",", "-")
+    if config.workload is not None:
+        demand = Path(config.workload).stem
+    return f"{config.architecture.key}-{device}-b{config.batch_size}-{demand}"
 
 
 def command(config: RunConfig) -> str:
@@ -67,8 +73,8 @@ def command(config: RunConfig) -> str:
         value = getattr(config, option.name)
         if option.name != "model" and value == option.default:
             continue
-        words.append(f"--{option.name.replace('_', '-')}")
-        if value is not True:
+        words.append(f"--{'no-' if value is False else ''}{option.name.replace('_', '-')}")
+        if not isinstance(value, bool):
             words.append(str(value))
     return shlex.join(words)
 
@@ -91,8 +97,7 @@ def write_run(run: Run, folder: Path) -> list[Path]:
     headline = [(f"{run.speedup:.3f}×", "asynchronous over synchronous")] if run.speedup is not None else []
     headline += [(f"{m['active_pct']:.1f} %", f"GPU active, {TITLES[mode]}") for mode, m in summary["modes"].items()]
     report = page.Page(
-        title=f"{c.architecture.name}, {c.request_count} requests of {c.prompt_tokens} + {c.tokens} tokens, "
-        f"batch {c.batch_size}",
+        title=_title(c),
         verdict=summary["verdict"],
         measured=_how(c, run),
         headline=headline,
@@ -104,9 +109,19 @@ def write_run(run: Run, folder: Path) -> list[Path]:
         command=command(c),
         environment=summary["environment"],
         files=[str(p.relative_to(folder)) for p in written if p.is_file()],
+        latencies=True,
     )
     page.write(report, folder / "report.html")
     return [folder / "report.html", *written]
+
+
+def _title(config: RunConfig) -> str:
+    lengths = f"of {config.prompt_tokens} + {config.tokens} tokens"
+    if config.workload is not None:
+        lengths = f"of {Path(config.workload).name}"
+    arriving = "" if config.arrival == "closed" else f", arriving {config.arrival}"
+    name, requests = config.architecture.name, config.request_count
+    return f"{name}, {requests} requests {lengths}{arriving}, batch {config.batch_size}"
 
 
 def _how(config: RunConfig, run: Run) -> str:

@@ -43,6 +43,7 @@ class Page:
     command: str
     environment: dict[str, str]
     files: Sequence[str] = field(default_factory=tuple)
+    latencies: bool = False  # the main table has latency figures, to be explained
 
 
 def write(page: Page, path: Path) -> None:

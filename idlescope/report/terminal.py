@@ -11,6 +11,7 @@ from rich.text import Text
 
 from idlescope.analysis.causes import CAUSES
 from idlescope.analysis.intervals import percent
+from idlescope.analysis.latency import PERCENTILES
 from idlescope.analysis.result import Analysis, DeviceResult
 from idlescope.analysis.stacks import LongGap
 from idlescope.analysis.window import FIRST_LAST
@@ -22,6 +23,7 @@ GAPS_SHOWN = 5
 DEVICES_BESIDE = 4  # in one table; more go into further ones
 STACK_SHOWN = 3  # innermost names of a gap's stack
 DOUBT = "~"  # marks a figure that lost records could change
+LATENCIES = {"TTFT": "ttft_ms", "time per output token": "time_per_output_token_ms", "latency": "latency_ms"}
 TITLES = {"sync": "synchronous", "async": "asynchronous"}
 
 
@@ -43,6 +45,9 @@ def mode_rows(summary: dict[str, Any]) -> list[tuple[str, list[str]]]:
         row("device work a step", "device_ms_per_step", "{:.3f} ms"),
         row("roofline", "roofline_pct", "{:.1f} %"),
     ]
+    for label, key in LATENCIES.items():
+        if any(m[key] for m in modes):
+            rows.append((f"{label} {'/'.join(f'p{p}' for p in PERCENTILES)}", [_percentiles(m[key]) for m in modes]))
     if foretold := summary["predicted"]:
         text = f"{foretold['total_s']:,.2f} s ± {foretold['high_s'] - foretold['total_s']:,.2f}"
         rows.insert(1, ("  predicted from sync", [text if mode == "async" else "–" for mode in summary["modes"]]))
@@ -60,6 +65,10 @@ def mode_rows(summary: dict[str, Any]) -> list[tuple[str, list[str]]]:
     top = sorted(largest, key=lambda name: (-largest[name], name))[:HOST_SHOWN]
     rows += [(f"  host: {shorten(name, 32)}", [part(m, m["host_ns"].get(name, 0)) for m in modes]) for name in top]
     return rows
+
+
+def _percentiles(figures: dict[str, float] | None) -> str:
+    return "–" if figures is None else " / ".join(milliseconds(figures[f"p{p}"] * 1e6) for p in PERCENTILES)
 
 
 def run_table(summary: dict[str, Any]) -> Table:

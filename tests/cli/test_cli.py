@@ -108,18 +108,50 @@ class TestRun:
     @pytest.mark.parametrize(
         ("options", "reason"),
         [
-            (["--device", "cuda"], "--device cuda is not in this version yet"),
-            (["--device", "cpu"], "--device cpu is not in this version yet"),
+            (["--device", "cuda"], "torch sees no CUDA device: use --device cpu or --device modelled"),
+            (["--device", "cpu", "--model", "70b"], "this machine has"),
+            (["--device", "cpu", "--model", "tiny", "--device-ms", "2"], "--device-ms is for a modelled GPU"),
+            (["--device", "cpu", "--sync-check", "warn"], "--sync-check watches a CUDA device"),
             (["--device", "modelled:x"], "no GPU is known as 'x'"),
             (["--model", "x"], "no model is known as 'x'"),
             (["--tokens", "0"], "--tokens is 0"),
             (["--kv-blocks", "2"], "--kv-blocks 2 hold 32 tokens and a request needs 1256"),
+            (["--kv-blocks", "8", "--tokens", "lognormal:512,0.5"], "--kv-blocks 8 hold 128 tokens and a request"),
+            (["--tokens", "few"], "--tokens is 'few': give a number, uniform:LOW,HIGH or lognormal:MEDIAN,SIGMA"),
+            (["--arrival", "poisson"], "--arrival is 'poisson'"),
+            (["--workload", "none.jsonl"], "none.jsonl cannot be read: No such file or directory"),
+            (["--sync-check", "x"], "no sync check is called 'x'"),
         ],
     )
     def test_what_cannot_be_run_is_one_sentence_and_makes_no_folder(self, tmp_path, options, reason):
         arguments = ["run", "--device", "modelled", *options]
         refused(idlescope(*arguments, cwd=tmp_path), reason)
         assert not list(tmp_path.iterdir())
+
+    def test_a_bad_workload_file_makes_no_folder(self, tmp_path):
+        (tmp_path / "w.jsonl").write_text('{"prompt_len": 5, "output_len": 5}\n{"prompt_len": 5}\n')
+        refused(idlescope(*SMALL[:3], "--workload", "w.jsonl", cwd=tmp_path), "w.jsonl, line 2 has no")
+        assert os.listdir(tmp_path) == ["w.jsonl"]
+
+    def test_a_workload_file_that_arrives_is_served(self, tmp_path):
+        lines = [{"prompt_tokens": 20, "output_tokens": n, "arrival_s": n / 10} for n in range(1, 9)]
+        (tmp_path / "w.jsonl").write_text("\n".join(map(json.dumps, lines)))
+        options = ["--workload", "w.jsonl", "--requests", "6", "--no-graphs", "--json"]
+        result = idlescope(*SMALL[:3], "--device", "modelled", *options, cwd=tmp_path)
+        assert result.returncode == 0, result.stderr
+        summary = json.loads(result.stdout)
+        assert summary["config"]["graphs"] is False
+        for mode in summary["modes"].values():
+            assert (mode["requests"], mode["tokens"]) == (6, 21)
+            assert mode["ttft_ms"]["p99"] < 100
+        assert (tmp_path / "reports" / "tiny-modelled-b32-w" / "report.html").exists()
+
+    def test_distributions_and_arrivals_are_options(self, tmp_path):
+        options = ["--tokens", "uniform:2,9", "--prompt-tokens", "lognormal:30,0.5", "--arrival", "burst:4,0.1"]
+        result = idlescope(*SMALL[:3], *options, "--requests", "12", "--out", tmp_path / "o")
+        assert result.returncode == 0, result.stderr
+        assert "TTFT p50/p90/p99" in result.stdout
+        assert "time per output token p50/p90/p99" in " ".join(result.stdout.replace("│", " ").split())
 
     def test_ctrl_c_stops_cleanly_and_keeps_what_it_has(self, tmp_path):
         command = [sys.executable, "-m", "idlescope", "run", "--model", "8b", "--tokens", "100000", "--out", "o"]

@@ -11,8 +11,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from idlescope.engine import checkpoint
-from idlescope.engine.checkpoint import load, random_weights, shapes, tokenizer
+from idlescope.engine.checkpoint import load, random_weights, shapes
 from idlescope.engine.models import MODELS, model
+from idlescope.engine.tokenizer import tokenizer
 from idlescope.errors import ConfigError
 from tests.checkpoints import network, write
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -40,13 +41,13 @@ SHAPES = {
 def family(request, tmp_path_factory):
     """A checkpoint whose tokens depend on the whole context, and what transformers says after each prompt."""
     folder = write(tmp_path_factory.mktemp(request.param), request.param, seed=1, initializer_range=0.3)
-    return Network(model(str(folder)), "float32", folder), reference(folder, prompts())
+    return Network(model(str(folder)), "float32"), reference(folder, prompts())
 
 
 @pytest.fixture(scope="module")
 def llama(tmp_path_factory):
     folder = write(tmp_path_factory.mktemp("llama"), "llama", seed=1, initializer_range=0.3)
-    return Network(model(str(folder)), "float32", folder)
+    return Network(model(str(folder)), "float32")
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +151,9 @@ class TestBrokenOnPurpose:
         def spoil(engine):
             spoil_carry(engine, lambda carry: carry, known=0)
 
-        assert self.outputs(llama, spoil) != expected
+        some = requests(8, 30)
+        run(llama, Shape(8, 24, 100, 56, 16), 2, some, spoil=spoil)  # chunks of prompts while others decode
+        assert [r.output for r in some] != expected
 
     @pytest.mark.parametrize("stream", [COMPUTE, D2H])
     def test_a_missing_wait(self, llama, expected, stream):
@@ -159,7 +162,8 @@ class TestBrokenOnPurpose:
         device = SlowCopies(llama)
         issue = device._issue
         device._issue = lambda s, waits_for, *rest: issue(s, None if s == stream else waits_for, *rest)
-        assert self.outputs(llama, device=device) != expected
+        with contextlib.suppress(EngineError):  # what it read was no step at all
+            assert self.outputs(llama, device=device) != expected
 
     def test_blocks_freed_while_a_step_in_flight_writes_them(self, llama, expected):
         """Stops end requests one step late; their blocks go to those that wait, whose prefill the stale step spoils."""
@@ -326,7 +330,7 @@ class TestWorker:
 
                 slot.fill = wrong
 
-        with pytest.raises(EngineError, match="step 3 failed.*CPU worker failed: IndexError"):
+        with pytest.raises(EngineError, match=r"step 3 failed.*CPU worker failed: IndexError"):
             run(llama, SHAPES["roomy"], 1, requests(8, 30), spoil=spoil)
 
     def test_it_dies_with_its_parent_and_nothing_is_left_in_shared_memory(self, tmp_path):
@@ -374,7 +378,7 @@ class TestWorker:
     def test_a_checkpoint_that_cannot_be_read_is_the_users_error(self, llama, tmp_path):
         from dataclasses import replace
 
-        device = CpuDevice(replace(llama, checkpoint=tmp_path))
+        device = CpuDevice(replace(llama, model=replace(llama.model, folder=tmp_path)))
         try:
             with pytest.raises(ConfigError, match="safetensors"):
                 device.open(SHAPES["roomy"], 1)

@@ -112,6 +112,24 @@ def test_blocks_that_run_out_preempt_and_the_tokens_stay_the_same():
 
 
 @pytest.mark.parametrize("depth", DEPTHS.values())
+def test_preemption_leaves_the_time_of_the_first_token_as_it_was(depth):
+    shape = Shape(rows=4, tokens=16, length=40, blocks=12, block_size=4)
+    requests = [Request(i, np.arange(8, dtype=np.int32) + i, 30) for i in range(4)]
+    engine, _ = engine_for(depth, shape, requests)
+    first, last = {}, {}
+
+    def emit(emitted):
+        for request in emitted.requests.tolist():
+            last[request] = engine.clock.now()
+            first.setdefault(request, last[request])
+
+    engine.emit = emit
+    engine.run()
+    assert sum(r.preemptions for r in requests) > 0
+    assert [(r.first_token_ns, r.finished_ns) for r in requests] == [(first[i], last[i]) for i in range(4)]
+
+
+@pytest.mark.parametrize("depth", DEPTHS.values())
 def test_no_step_runs_past_a_certain_token_limit(depth):
     shape = Shape(rows=3, tokens=24, length=28, blocks=40, block_size=4)
     requests = [Request(i, np.ones(8, np.int32), 20) for i in range(3)]

@@ -12,7 +12,7 @@ from idlescope.engine.devices.kernels import StepWork, step_ns
 from idlescope.engine.devices.modelled import ModelledDevice
 from idlescope.engine.kv_cache import BlockAllocator
 from idlescope.engine.models import MODELS, model
-from idlescope.engine.requests import Request, closed_batch
+from idlescope.engine.requests import Request
 from idlescope.engine.rows import Shape
 from idlescope.engine.scheduler import Scheduler
 from idlescope.engine.slots import Slot, fields_of
@@ -209,10 +209,3 @@ class TestVirtualClock:
         assert clock.now() >= frozen
         clock.wait_until(0)
         assert clock.now() >= frozen
-
-
-def test_a_closed_batch_is_seeded():
-    a, b, c = (closed_batch(3, 5, 7, 100, seed) for seed in (1, 1, 2))
-    assert all((x.prompt == y.prompt).all() for x, y in zip(a, b, strict=True))
-    assert any((x.prompt != y.prompt).any() for x, y in zip(a, c, strict=True))
-    assert [r.limit for r in a] == [12, 12, 12]

@@ -67,8 +67,9 @@ def mixed_requests(count: int, tokens: int, vocab: int) -> list[Request]:
 
 
 def right() -> None:
-    from tests.checkpoints import write
     from transformers import AutoModelForCausalLM
+
+    from tests.checkpoints import write
 
     tokens, count = 24, 64
     shapes = {
@@ -89,7 +90,7 @@ def right() -> None:
                 )  # fmt: skip
                 expected.append(out[0, ids.shape[1] :].tolist())
             for dtype in ("float32", "bfloat16"):
-                network = Network(model(str(path)), dtype, Path(path))
+                network = Network(model(str(path)), dtype)
                 for name, shape in shapes.items():
                     for mode, depth in DEPTHS.items():
                         for graphs in (True, False):
@@ -102,7 +103,7 @@ def right() -> None:
                             preempted = sum(r.preemptions for r in requests)
                             say(key, {"requests equal": f"{sum(same)}/{count}", "tokens equal": float(one),
                                       "preemptions": preempted, "steps": engine.steps})  # fmt: skip
-            spoiled(Network(model(str(path)), "float32", Path(path)), shapes["roomy"], expected, tokens, count)
+            spoiled(Network(model(str(path)), "float32"), shapes["roomy"], expected, tokens, count)
 
 
 def spoiled(network: Network, shape: Shape, expected: list[list[int]], tokens: int, count: int) -> None:
@@ -181,7 +182,8 @@ def speed(key: str = "8b", rows: int = 32, new: int = 512, block: int = 16, roun
             lengths = (trace.operations.end - trace.operations.start)[compute]
             say(f"{key} {rows} {new} {mode} {turn}", {
                 "seconds": seconds, "set-up seconds": time.perf_counter() - started - seconds,
-                "tokens/s": engine.tokens / seconds, "idle %": 100 * result.occupancy.idle_ns / result.occupancy.window_ns,
+                "tokens/s": engine.tokens / seconds,
+                "idle %": 100 * result.occupancy.idle_ns / result.occupancy.window_ns,
                 "compute idle %": 100 * (1 - result.occupancy.compute_ns / result.occupancy.window_ns),
                 "step ms": {p: float(np.percentile(lengths, p)) / 1e6 for p in (10, 50, 90)},
                 "gaps": result.gaps.totals(), "host": result.host_ns,

@@ -156,6 +156,6 @@ class CudaDevice(StreamedDevice):
 
 
 def buckets(rows: int) -> list[int]:
-    """Return the batch sizes that graphs are captured for: powers of two, multiples of 8 to 64, of 32 beyond; `rows`."""
+    """Return the batch sizes with graphs: 1, 2, 4, multiples of 8 to 64 and of 32 beyond, and `rows`."""
     sizes = {1, 2, 4, *range(8, 64, 8), *range(64, rows + 1, 32), rows}
     return sorted(size for size in sizes if size <= rows)

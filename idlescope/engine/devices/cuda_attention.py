@@ -7,7 +7,7 @@ split among programs that each keep a running softmax; a second kernel joins the
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -63,17 +63,14 @@ class CudaAttention(PagedAttention):
             options |= {"block_table": self.table[self.singles :], "seqused_k": self.context[self.singles :]}
         else:
             keys, values = (cache.view(-1, kv_heads, dim).index_select(0, self.key_place) for cache in (keys, values))
-        out: Tensor = varlen_attn(query, keys, values, *starts, *self.longest, **options)
-        return out
+        return cast(Tensor, varlen_attn(query, keys, values, *starts, *self.longest, **options))
 
     def _reference(self, query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         """Attend one row after the other, in any precision."""
         kv_heads, dim = keys.shape[-2:]
         k, v = (cache.view(-1, kv_heads, dim).index_select(0, self.key_place) for cache in (keys, values))
         parts, at, first = [], 0, 0
-        for queries, cached in zip(
-            self.plan.queries[self.singles :], self.plan.contexts[self.singles :], strict=True
-        ):
+        for queries, cached in zip(self.plan.queries[self.singles :], self.plan.contexts[self.singles :], strict=True):
             seen = torch.ones(queries, cached, dtype=torch.bool, device=query.device).tril(cached - queries)
             q, own_k, own_v = (
                 part.transpose(0, 1)[None]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from idlescope.engine.models import Model
@@ -18,11 +17,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Network:
-    """A model with weights from a folder, or random ones, and how tokens are drawn; importing this needs no torch."""
+    """A model, with weights of its folder or random ones, and how tokens are drawn. Importing this needs no torch."""
 
     model: Model
     dtype: str  # float32, bfloat16 or float16
-    checkpoint: Path | None = None
     seed: int = 0  # of random weights and of sampling
     temperature: float = 0.0
     top_k: int = 0
@@ -46,10 +44,10 @@ class Network:
         from idlescope.engine.sampling import Sampling
 
         dtype = getattr(torch, self.dtype)
-        if self.checkpoint is None:
+        if self.model.folder is None:
             weights = random_weights(self.model, self.seed, dtype, device)
         else:
-            weights = {name: w.to(device) for name, w in load(self.checkpoint, self.model, dtype).items()}
+            weights = {name: w.to(device) for name, w in load(self.model.folder, self.model, dtype).items()}
         decoder = Decoder(
             self.model, weights, shape.blocks, shape.block_size, shape.length, *(() if fuse is None else (fuse,))
         )

@@ -35,7 +35,7 @@ class SyncCheck(TorchDispatchMode):
     """
 
     def __init__(self, mode: str, on_device: Callable[[Tensor], bool] = on_gpu) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.mode, self.on_device = mode, on_device
         self.found: Counter[str] = Counter()
         self._warnings: Any = None
@@ -44,7 +44,7 @@ class SyncCheck(TorchDispatchMode):
         """Watch this thread."""
         if self.mode == "off":
             return
-        self.__enter__()
+        self.__enter__()  # type: ignore[no-untyped-call]
         if torch.cuda.is_available():
             torch.cuda.set_sync_debug_mode(self.mode)
             self._warnings = warnings.catch_warnings()
@@ -59,7 +59,7 @@ class SyncCheck(TorchDispatchMode):
             torch.cuda.set_sync_debug_mode("default")
             self._warnings.__exit__(None, None, None)
             self._warnings = None
-        self.__exit__(None, None, None)
+        self.__exit__(None, None, None)  # type: ignore[no-untyped-call]
 
     def report(self) -> tuple[str, ...]:
         """Return a sentence for each line that waited."""
