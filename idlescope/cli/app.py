@@ -135,7 +135,8 @@ def run(
 
 
 def _number(text: str) -> int | str:
-    return int(text) if text.isdecimal() else text
+    """Return a number as one; a distribution, or what is neither, stays for RunConfig to read."""
+    return int(text) if text.isdecimal() and len(text) < 10 else text
 
 
 @app.command()

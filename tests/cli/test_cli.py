@@ -153,6 +153,22 @@ class TestRun:
         assert "TTFT p50/p90/p99" in result.stdout
         assert "time per output token p50/p90/p99" in " ".join(result.stdout.replace("│", " ").split())
 
+    def test_the_bar_ends_where_the_tokens_end(self, tmp_path, monkeypatch):
+        from idlescope.cli import run as command
+        from idlescope.experiment.config import RunConfig
+
+        totals, live = [], command.live
+
+        def watched(console, modes, tokens):
+            totals.append(tokens)
+            return live(console, modes, tokens)
+
+        monkeypatch.setattr(command, "live", watched)
+        config = RunConfig(model="tiny", tokens="uniform:1,40", requests=30, device="modelled")
+        command.run_command(config, tmp_path / "o", force=False, as_json=False)
+        summary = json.loads((tmp_path / "o" / "summary.json").read_text())
+        assert [mode["tokens"] for mode in summary["modes"].values()] == totals * 2
+
     def test_ctrl_c_stops_cleanly_and_keeps_what_it_has(self, tmp_path):
         command = [sys.executable, "-m", "idlescope", "run", "--model", "8b", "--tokens", "100000", "--out", "o"]
         process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
