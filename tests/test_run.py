@@ -148,10 +148,33 @@ def test_options_that_cannot_be_run_are_one_sentence(options, reason):
     assert reason in str(error.value)
 
 
-@pytest.mark.parametrize("device", ["cuda", "cpu", "tpu", "modelled:h900", "auto:h200"])
+@pytest.mark.parametrize("device", ["cuda", "tpu", "modelled:h900", "auto:h200"])
 def test_devices_that_cannot_be_driven_are_one_sentence(device):
     with pytest.raises(ConfigError):
         run(RunConfig(model="tiny", tokens=1, device=device))
+
+
+def test_the_cpu_is_a_measured_device():
+    pytest.importorskip("torch")
+    result = run(RunConfig(model="tiny", device="cpu", tokens=30, batch_size=4, requests=6, kv_blocks=80, warmup=2))
+    summary = result.summary()
+    assert summary["device"]["kind"] == "cpu"
+    assert summary["device"]["measured"]
+    assert summary["modes"]["sync"]["tokens"] == summary["modes"]["async"]["tokens"] == 6 * 30
+    for mode in result.modes.values():
+        assert {"schedule", "prepare", "submit", "retrieve", "update"} <= set(mode.trace.names)
+        assert mode.summary(None)["roofline_pct"] is None
+        assert mode.trace.operations.start.min() >= 0  # warm-up is not in it
+
+
+def test_what_a_device_does_not_have_is_one_sentence():
+    for device, options, said in (
+        ("cpu", {"device_ms": 2.0}, "--device-ms is for a modelled GPU"),
+        ("cpu", {"sync_check": "warn"}, "--sync-check watches a CUDA device and this run is on cpu"),
+        ("modelled", {"sync_check": "warn"}, "--sync-check watches a CUDA device and this run is on modelled"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            run(RunConfig(model="tiny", tokens=1, device=device, **options))
 
 
 def test_the_command_line_of_a_run_repeats_it():
@@ -176,8 +199,7 @@ def test_arrays_are_as_long_as_the_longest_request():
 
 def test_options_of_real_devices_change_nothing_on_a_modelled_one():
     plain = {"model": "tiny", "tokens": 20, "batch_size": 2, "device": "modelled", "host_ms": 1, "device_ms": 1}
-    real = {"dtype": "float16", "graphs": False, "warmup": 3, "temperature": 0.7, "top_k": 5, "top_p": 0.9,
-            "sync_check": "error"}  # fmt: skip
+    real = {"dtype": "float16", "graphs": False, "warmup": 3, "temperature": 0.7, "top_k": 5, "top_p": 0.9}  # fmt: skip
     assert run(RunConfig(**plain, **real)).summary()["modes"] == run(RunConfig(**plain)).summary()["modes"]
 
 

@@ -201,13 +201,14 @@ def run_mode(
         if device.measured:
             warm_up(device, slots, config.warmup, architecture.vocab)
         engine = Engine(device, slots, requests, recorder)
-        with recorder.watching_collector(), frozen_heap():
+        with frozen_heap():
             device.clock.start()
-            try:
-                engine.run(None if progress is None else lambda running: progress(mode, running))
-            except KeyboardInterrupt:
-                interrupted = True
-            total = device.clock.now()
+            with recorder.watching_collector():
+                try:
+                    engine.run(None if progress is None else lambda running: progress(mode, running))
+                except KeyboardInterrupt:
+                    interrupted = True
+                total = device.clock.now()
     finally:
         device.close()
     meta = {

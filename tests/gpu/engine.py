@@ -34,11 +34,13 @@ from idlescope.engine.requests import Request
 from idlescope.engine.rows import Shape
 from idlescope.errors import EngineError
 
+OUT = Path(sys.argv[1])
 found: dict[str, object] = {}
 
 
 def say(key: str, value: object) -> None:
     found[key] = value
+    (OUT / "engine.json").write_text(json.dumps(found, indent=1))
     print(f"{key}: {value}", flush=True)
 
 
@@ -91,7 +93,7 @@ def right() -> None:
                 expected.append(out[0, ids.shape[1] :].tolist())
             for dtype in ("float32", "bfloat16"):
                 network = Network(model(str(path)), dtype)
-                for name, shape in shapes.items():
+                for name, shape in shapes.items() if dtype == "float32" else [("roomy", shapes["roomy"])]:
                     for mode, depth in DEPTHS.items():
                         for graphs in (True, False):
                             requests = mixed_requests(count, tokens, 512)
@@ -114,10 +116,11 @@ def spoiled(network: Network, shape: Shape, expected: list[list[int]], tokens: i
         issue = device._issue
 
         def careless(stream, waits_for, slot, batch):
-            if stream == 0:
+            decode = batch.step > 2  # before, what is not waited for is no step at all
+            if decode and stream == 0:
                 with torch.cuda.stream(device._streams[0]):
                     torch.cuda._sleep(20_000_000)
-            issue(stream, None if stream == 1 else waits_for, slot, batch)
+            issue(stream, None if decode and stream == 1 else waits_for, slot, batch)
 
         device._issue = careless
 
@@ -133,9 +136,13 @@ def spoiled(network: Network, shape: Shape, expected: list[list[int]], tokens: i
 
     for spoil in (one_buffer, no_wait, carry_off_by_one):
         requests = mixed_requests(count, tokens, 512)
-        run(CudaDevice(network), shape, 2, requests, spoil=spoil)
-        same = sum(r.output == e for r, e in zip(requests, expected, strict=True))
-        say(f"broken: {spoil.__name__}", f"{'caught' if same < count else 'NOT CAUGHT'}, {same}/{count} requests equal")
+        try:
+            run(CudaDevice(network), shape, 2, requests, spoil=spoil)
+            same = sum(r.output == e for r, e in zip(requests, expected, strict=True))
+            verdict = f"{'caught' if same < count else 'NOT CAUGHT'}, {same}/{count} requests equal"
+        except EngineError as error:
+            verdict = f"caught, {error}"
+        say(f"broken: {spoil.__name__}", verdict)
 
 
 def guard() -> None:
@@ -193,8 +200,6 @@ def speed(key: str = "8b", rows: int = 32, new: int = 512, block: int = 16, roun
 
 
 if __name__ == "__main__":
-    out = Path(sys.argv[1])
     print(torch.__version__, torch.cuda.get_device_name())
     for part in sys.argv[2:] or ("right", "guard", "speed"):
         {"right": right, "guard": guard, "speed": speed}[part]()
-    (out / "engine.json").write_text(json.dumps(found, indent=1))
