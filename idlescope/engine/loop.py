@@ -15,7 +15,7 @@ from idlescope.engine.devices.base import Device, DeviceOperation, Ticket
 from idlescope.engine.requests import Request
 from idlescope.engine.scheduler import Batch, Emitted, Scheduler
 from idlescope.engine.slots import Slot
-from idlescope.errors import EngineError
+from idlescope.errors import EngineError, IdlescopeError
 
 DEPTHS = {"sync": 1, "async": 2}
 
@@ -96,7 +96,8 @@ class Engine:
                     self.recorder.overhead(start, self.clock.now())
         except Exception as error:
             self._abandon()
-            raise EngineError(f"step {self._at} failed: {type(error).__name__}: {error}") from error
+            what = str(error) if isinstance(error, IdlescopeError) else f"{type(error).__name__}: {error}"
+            raise EngineError(f"step {self._at} failed: {what}") from error
         except KeyboardInterrupt:
             self._abandon()
             raise

@@ -36,7 +36,7 @@ def ours_us(batch: int) -> float:
     config = RunConfig(model="tiny", device="modelled", mode="sync", tokens=OUR_TOKENS, prompt_tokens=PROMPT,
                        batch_size=batch, max_batch_tokens=max(8192, batch), stop_at_eos=True)  # fmt: skip
     device = ModelledDevice(gpu("h200"), config.architecture)
-    trace = run_mode(config, "sync", device, gpu("h200"), blocks=batch * 40).trace
+    trace = run_mode(config, "sync", device, gpu("h200"), config.shape(batch * 40)).trace
     cost: dict[int, int] = {}
     for name in ("schedule", "prepare", "retrieve", "update"):
         rows = np.flatnonzero(trace.ranges.name == trace.name_index(name))

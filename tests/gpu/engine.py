@@ -159,7 +159,10 @@ def guard() -> None:
     def pageable(emitted):
         there.copy_(torch.ones(4), non_blocking=True)
 
-    for emit in (item, pageable):
+    def tolist(emitted):
+        there.tolist()
+
+    for emit in (item, tolist, pageable):
         for mode in ("error", "warn"):
             device = CudaDevice(network, sync_check=mode)
 

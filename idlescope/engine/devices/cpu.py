@@ -16,7 +16,7 @@ from typing import IO
 from idlescope.engine.devices.base import COMPUTE, D2H, H2D
 from idlescope.engine.devices.network import Network
 from idlescope.engine.devices.streamed import Names, Span, StreamedDevice
-from idlescope.engine.devices.worker import COMMAND, TIMES, Setup, shared_bytes, shared_slots
+from idlescope.engine.devices.worker import COMMAND, FAILURE, TIMES, Setup, shared_bytes, shared_slots
 from idlescope.engine.rows import Shape
 from idlescope.engine.scheduler import Batch
 from idlescope.engine.slots import Slot
@@ -58,9 +58,8 @@ class CpuDevice(StreamedDevice):
         super().__init__(network.model, host_ns)
         self.network = network
         self.cores = worker_cores()
-        threads = len(self.cores) or 1
-        self.name = f"CPU worker process, {threads} thread{'s' * (threads > 1)}"
-        self._threads = threads
+        self.threads = len(self.cores) or max(1, (os.cpu_count() or 1) - 1)
+        self.name = f"CPU worker process, {self.threads} thread{'s' * (self.threads > 1)}"
         self._process: subprocess.Popen[bytes] | None = None
         self._link: Connection | None = None
 
@@ -77,7 +76,7 @@ class CpuDevice(StreamedDevice):
                 pass_fds=(theirs.fileno(), file.fileno()),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                env={**os.environ, "OMP_NUM_THREADS": str(self._threads), "MKL_NUM_THREADS": str(self._threads)},
+                env={**os.environ, "OMP_NUM_THREADS": str(self.threads), "MKL_NUM_THREADS": str(self.threads)},
                 start_new_session=True,  # Ctrl-C is the parent's to handle
             )
         try:
@@ -105,8 +104,8 @@ class CpuDevice(StreamedDevice):
             message = self._link.recv_bytes()
         except (EOFError, OSError):
             raise self._death() from None
-        if len(message) != TIMES.size:
-            raise EngineError(f"the CPU worker failed: {message.decode()}")
+        if message.startswith(FAILURE):
+            raise EngineError(f"the CPU worker failed: {message.removeprefix(FAILURE).decode()}")
         times = [self.clock.at(ns) for ns in TIMES.unpack(message)]
         return [(times[2 * s], times[2 * s + 1]) for s in (H2D, COMPUTE, D2H)]
 

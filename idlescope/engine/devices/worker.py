@@ -29,7 +29,10 @@ from idlescope.engine.slots import Slot, fields_of
 from idlescope.errors import IdlescopeError
 
 COMMAND = Struct("<bbbi")  # stream, slot, the stream whose event of that slot it waits for (-1: none), words to move
-TIMES = Struct("<6q")  # start and end of each stream's operation, in the order of STREAMS, on time.perf_counter_ns
+# The answer when a step's copy out has ended: a zero byte, then start and end of each stream's operation, in the order
+# of STREAMS, on time.perf_counter_ns. An answer that begins otherwise is FAILURE and what went wrong.
+TIMES = Struct("<x6q")
+FAILURE = b"!"
 
 
 @dataclass(frozen=True)
@@ -113,7 +116,7 @@ class Worker:
             try:
                 operation()
             except BaseException as error:
-                self.link.send_bytes(f"{type(error).__name__}: {error}".encode())
+                self.link.send_bytes(FAILURE + f"{type(error).__name__}: {error}".encode())
                 os._exit(1)
 
 
