@@ -41,7 +41,13 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON, 
 
 @app.command()
 def run(
-    model: Annotated[str, typer.Option(help="8b, 1b, 3b, 70b, qwen3-0.6b, qwen3-8b or tiny.")] = "8b",
+    model: Annotated[
+        str,
+        typer.Option(
+            help="8b, 1b, 3b, 70b, qwen3-0.6b, qwen3-8b or tiny, with random weights; or the folder of a Hugging "
+            "Face checkpoint (Llama or Qwen3)."
+        ),
+    ] = "8b",
     tokens: Annotated[
         str, typer.Option(help="New tokens a request: a number, uniform:LOW,HIGH or lognormal:MEDIAN,SIGMA.")
     ] = "1000",
@@ -68,11 +74,23 @@ def run(
         ),
     ] = None,
     device: Annotated[
-        str, typer.Option(help="auto, or modelled:GPU with GPU of h200, h100, a100, b200, l40s, rtx4090.")
+        str,
+        typer.Option(
+            help="cuda, cpu, or modelled:GPU with GPU of h200, h100, a100, b200, l40s, rtx4090; auto is cuda where "
+            "there is one, else modelled:h200."
+        ),
     ] = "auto",
     mode: Annotated[str, typer.Option(help="sync, async or both.")] = "both",
-    host_ms: Annotated[Optional[float], typer.Option(help="Fix the host's cost of a step.")] = None,  # noqa: UP045
-    device_ms: Annotated[Optional[float], typer.Option(help="Fix the compute time of a step.")] = None,  # noqa: UP045
+    host_ms: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(
+            help="Fix the host's cost of a step: a measured host is kept busy for so long.", show_default=False
+        ),
+    ] = None,
+    device_ms: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(help="Fix the compute time of a step. Only on a modelled GPU.", show_default=False),
+    ] = None,
     max_batch_tokens: Annotated[
         int, typer.Option(help="Query tokens of one step; longer prompts go in chunks.")
     ] = 8192,
@@ -89,7 +107,7 @@ def run(
         ),
     ] = None,
     graphs: Annotated[
-        bool, typer.Option("--graphs/--no-graphs", help="Run decode steps as CUDA graphs. Not on a modelled GPU.")
+        bool, typer.Option("--graphs/--no-graphs", help="Run decode steps as CUDA graphs. Only on cuda.")
     ] = True,
     warmup: Annotated[
         int, typer.Option(help="Steps that a measured device runs before the timed ones. Not on a modelled GPU.")
@@ -110,7 +128,7 @@ def run(
         str,
         typer.Option(
             help="What a call does that makes the host wait for the GPU where it should not: off, warn or error. "
-            "Not on a modelled GPU."
+            "Only on cuda."
         ),
     ] = "off",
     out: Out = None,

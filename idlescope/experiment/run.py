@@ -121,14 +121,14 @@ class Run:
 
     def verdict(self) -> str:
         """Return what the run shows, in one sentence."""
-        how = f"on a {self.device['name']}"
+        how, device = f"on a {self.device['name']}", "device" if self.device["kind"] == "cpu" else "GPU"
         if self.interrupted:
             return f"Stopped early {how}: the figures cover only the steps that ran."
         idle = {mode: run.result.idle_pct for mode, run in self.modes.items()}
         if self.speedup is None:
             ((mode, run),) = self.modes.items()
             name = {"sync": "Synchronous", "async": "Asynchronous"}[mode]
-            return f"{name} batching took {run.total_ns / 1e9:.1f} s with the GPU idle {idle[mode]:.2f} % {how}."
+            return f"{name} batching took {run.total_ns / 1e9:.1f} s with the {device} idle {idle[mode]:.2f} % {how}."
         change = (
             f"{self.modes['sync'].total_ns / 1e9:.1f} s to {self.modes['async'].total_ns / 1e9:.1f} s, "
             f"idle {idle['sync']:.2f} % to {idle['async']:.2f} %"
@@ -137,13 +137,13 @@ class Run:
         no_demand = percent(result.host_ns.get(NO_DEMAND, 0), result.occupancy.window_ns)
         host_bound = idle["async"] - no_demand > HOST_BOUND_IDLE_PCT
         if self.speedup < WORTH_SAYING:
-            why = "the GPU hardly waited for the host"
+            why = f"the {device} hardly waited for the host"
             if host_bound:
-                why = "the host needs longer for a step than the GPU"
+                why = f"the host needs longer for a step than the {device}"
             elif no_demand > HOST_BOUND_IDLE_PCT:
-                why = "the GPU waited for requests to arrive"
+                why = f"the {device} waited for requests to arrive"
             return f"Asynchronous batching changes little ({change}) {how}: {why}."
-        rest = "; the host still needs longer for a step than the GPU" if host_bound else ""
+        rest = f"; the host still needs longer for a step than the {device}" if host_bound else ""
         return f"Asynchronous batching is {self.speedup:.3f} times faster ({change}) {how}{rest}."
 
     def summary(self) -> dict[str, Any]:
@@ -170,7 +170,7 @@ def run(config: RunConfig, progress: Progress | None = None) -> Run:
     chosen = devices.choose(config.device)
     devices.check(config, chosen)
     shape, warning = devices.shape(config, chosen)
-    notes = tuple(note for note in (chosen.note, warning, *config.demand.notes) if note)
+    notes = [note for note in (chosen.note, warning, *config.demand.notes) if note]
     modes: dict[str, ModeRun] = {}
     described: dict[str, Any] = {}
     for mode in config.modes:
@@ -182,9 +182,10 @@ def run(config: RunConfig, progress: Progress | None = None) -> Run:
             if not modes:
                 raise
             break
+        notes += [f"{mode}: {note}" for note in device.notes()]
         if modes[mode].interrupted:
             break
-    return Run(config, chosen.gpu, described, modes, notes)
+    return Run(config, chosen.gpu, described, modes, tuple(notes))
 
 
 def run_mode(

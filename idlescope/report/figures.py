@@ -115,7 +115,7 @@ def _activity(axis: Axes, item: Shown, span: int, scale: float) -> None:
     axis.set_xlim(0, span / scale)
     axis.spines["left"].set_visible(False)
     axis.tick_params(axis="y", length=0)
-    axis.set_title(f"{item.drawn}: GPU active {100 - item.result.idle_pct:.1f} % of the run")
+    axis.set_title(f"{item.drawn}: device active {100 - item.result.idle_pct:.1f} % of the run")
 
 
 def _bars(axis: Axes, parts: Intervals, y: float, color: str, low: int, scale: float) -> None:

@@ -95,7 +95,7 @@ def write_run(run: Run, folder: Path) -> list[Path]:
     (folder / "summary.json").write_text(to_text(summary), encoding="utf-8")
     written += [folder / "figures", folder / "summary.json"]
     headline = [(f"{run.speedup:.3f}×", "asynchronous over synchronous")] if run.speedup is not None else []
-    headline += [(f"{m['active_pct']:.1f} %", f"GPU active, {TITLES[mode]}") for mode, m in summary["modes"].items()]
+    headline += [(f"{m['active_pct']:.1f} %", f"device active, {TITLES[mode]}") for mode, m in summary["modes"].items()]
     report = page.Page(
         title=_title(c),
         verdict=summary["verdict"],

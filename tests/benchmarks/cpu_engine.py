@@ -144,7 +144,7 @@ def long(steps: int = 100_000) -> None:
 
     rng = np.random.default_rng(0)
     device = CpuDevice(Network(model("tiny"), "float32"))
-    shape = Shape(16, 64, 64, 16 * 12, 4)  # fewer blocks than all rows could fill: preemptions
+    shape = Shape(16, 64, 64, 16 * 5, 4)  # fewer blocks than all rows could fill: preemptions
     slots = device.open(shape, 2)
     engine = Engine(device, slots, [], Silent(), ignore)
     alive: list[Request] = []

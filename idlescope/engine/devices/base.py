@@ -72,5 +72,8 @@ class Device(Protocol):
     def busy_ns(self) -> int:
         """Return the compute time of all steps submitted so far."""
 
+    def notes(self) -> Sequence[str]:
+        """Return what the user should know of the steps that were run, in sentences."""
+
     def close(self) -> None:
         """Free everything; steps in flight are drained first."""

@@ -6,6 +6,7 @@ All that is particular to CUDA is here, in `cuda_attention.py` and in `sync_chec
 from __future__ import annotations
 
 import bisect
+import contextlib
 import time
 from collections.abc import Sequence
 
@@ -17,6 +18,7 @@ from idlescope.engine.devices.cuda_attention import CudaAttention
 from idlescope.engine.devices.network import Network
 from idlescope.engine.devices.streamed import Names, Span, StreamedDevice
 from idlescope.engine.devices.sync_check import SyncCheck
+from idlescope.engine.forward import Forward
 from idlescope.engine.rows import Shape
 from idlescope.engine.scheduler import Batch
 from idlescope.engine.slots import Slot, fields_of
@@ -43,9 +45,13 @@ class CudaDevice(StreamedDevice):
         super().__init__(network.model, host_ns)
         self.network, self.graphs = network, graphs
         self.name = torch.cuda.get_device_name()
-        self.check = SyncCheck(sync_check)
+        self._check = SyncCheck(sync_check)
+        self._forward: Forward  # while open
+        self._captured: dict[tuple[int, int], torch.cuda.CUDAGraph] = {}  # by rows and slot
+        self._eager = 0  # steps without a graph
 
     def _start(self, shape: Shape, slots: int) -> list[Slot]:
+        torch.compiler.reset()  # what it compiled for other models counts against a limit, past which it runs unfused
         try:
             self._forward = self.network.load(shape, slots, "cuda", CudaAttention, torch.compile(dynamic=True))
             words = fields_of(shape)["words"].stop
@@ -69,7 +75,7 @@ class CudaDevice(StreamedDevice):
         torch.cuda.synchronize()
         self._anchor()
         self._anchors = [self._newest] * slots
-        self.check.start()
+        self._check.start()
         return [
             Slot(shape, packed.numpy(), output.numpy())
             for packed, output in zip(self._inputs, self._outputs, strict=True)
@@ -115,6 +121,7 @@ class CudaDevice(StreamedDevice):
             bucket = self._buckets[bisect.bisect_left(self._buckets, rows)]
             self._captured[bucket, slot].replay()
         else:
+            self._eager += 1
             contexts = tuple((batch.start + batch.queries).tolist())
             self._forward(slot, Plan(tuple(batch.queries.tolist()), contexts, batch.sampled.size))
 
@@ -146,12 +153,20 @@ class CudaDevice(StreamedDevice):
         _, event, then = min(tries, key=lambda t: t[0])
         self._newest = event, then
 
+    def notes(self) -> tuple[str, ...]:
+        """Return what waited for the device, and how many steps had no graph."""
+        eager = (
+            f"{self._eager} steps ran without a CUDA graph, among them those with prompts: the gaps between their "
+            "kernels count as active"
+        )
+        return (*self._check.report(), *([eager] if self._eager else []))
+
     def _stop(self) -> None:
-        self.check.stop()
-        torch.cuda.synchronize()
+        self._check.stop()
+        with contextlib.suppress(RuntimeError):  # a GPU that has failed has said so
+            torch.cuda.synchronize()
         self._captured = {}
-        self._inputs, self._outputs, self._events = [], [], []
-        del self._forward
+        vars(self).pop("_forward", None)
         torch.cuda.empty_cache()
 
 

@@ -140,6 +140,10 @@ class ModelledDevice:
         """Return the compute time of all steps submitted so far."""
         return self._busy
 
+    def notes(self) -> tuple[str, ...]:
+        """Return nothing: what is to say is said beforehand."""
+        return ()
+
     def close(self) -> None:
         """Forget what is in flight."""
         self._flying.clear()

@@ -79,6 +79,10 @@ class StreamedDevice:
         """Return the compute time of all steps retired so far."""
         return self._busy
 
+    def notes(self) -> tuple[str, ...]:
+        """Return what the user should know of the steps that were run, in sentences."""
+        return ()
+
     def close(self) -> None:
         """Free everything. Steps in flight end first, unless the device has failed."""
         self._stop()

@@ -63,7 +63,7 @@ class SyncCheck(TorchDispatchMode):
 
     def report(self) -> tuple[str, ...]:
         """Return a sentence for each line that waited."""
-        return tuple(f"{what}: {count} times" for what, count in self.found.most_common())
+        return tuple(f"hidden synchronisation: {what}, {count} times" for what, count in self.found.most_common())
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
