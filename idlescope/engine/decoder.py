@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -15,17 +16,23 @@ from torch import Tensor
 
 from idlescope.engine.models import Model
 
-Attend = Callable[
-    [Tensor, Tensor, Tensor], Tensor
-]  # queries (T, heads, dim), keys and values cached -> (T, heads, dim)
+# queries (T, heads, D), one layer's keys and values (blocks, block, K, D) -> (T, heads, D)
+Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+class Kernels(NamedTuple):
+    """What is done between the matrix products: `PLAIN` in torch, or a device's own."""
+
+    add_norm: Callable[..., Tensor]
+    rotate_and_cache: Callable[..., Tensor]
+    gate: Callable[..., Tensor]
 
 
 class Decoder:
     """Weights, rotary tables and KV cache. Sizes: T query tokens, H hidden, D of a head, K key-value heads.
 
     `weights` holds Hugging Face names (`checkpoint.shapes`) and is emptied: projections that read the same input become
-    one matrix. The cache has one block more than the allocator gives out, for tokens that only fill a bucket. `fuse`
-    may replace the functions between the matrix products by compiled ones.
+    one matrix. The cache has one block more than the allocator gives out, for tokens that only fill a bucket.
     """
 
     def __init__(
@@ -35,7 +42,7 @@ class Decoder:
         blocks: int,
         block_size: int,
         length: int,
-        fuse: Callable[[Callable[..., Tensor]], Callable[..., Tensor]] = lambda function: function,
+        kernels: Kernels | None = None,
     ) -> None:
         self.model = model
         self.embedding = weights.pop("model.embed_tokens.weight")
@@ -47,23 +54,23 @@ class Decoder:
         self.keys = [torch.zeros(shape, dtype=dtype, device=device) for _ in self.layers]
         self.values = [torch.zeros(shape, dtype=dtype, device=device) for _ in self.layers]
         self.cos, self.sin = rotary_tables(model, length, device)
-        self._add_norm, self._cache, self._gate = fuse(add_norm), fuse(rotate_and_cache), fuse(gate)
+        self.kernels = kernels or PLAIN
 
     def __call__(self, token: Tensor, position: Tensor, place: Tensor, attend: Attend) -> Tensor:
         """Return the last layer's normed output, (T, H), for tokens, positions and places in the cache, each (T,)."""
-        eps = self.model.norm_eps
+        eps, (add_norm, rotate_and_cache, gate) = self.model.norm_eps, self.kernels
         residual = F.embedding(token, self.embedding)
         cos, sin = F.embedding(position, self.cos)[:, None], F.embedding(position, self.sin)[:, None]
         place = place.long()
         x = torch.zeros_like(residual)
         for layer, keys, values in zip(self.layers, self.keys, self.values, strict=True):
-            x = self._add_norm(x, residual, layer.input_norm, eps)
+            x = add_norm(x, residual, layer.input_norm, eps)
             qkv = F.linear(x, layer.qkv).view(token.numel(), -1, self.model.head_dim)
-            query = self._cache(qkv, cos, sin, place, keys, values, layer.head_norm, eps)
+            query = rotate_and_cache(qkv, cos, sin, place, keys, values, layer.head_norm, eps)
             x = F.linear(attend(query, keys, values).reshape(token.numel(), -1), layer.output)
-            x = self._add_norm(x, residual, layer.post_norm, eps)
-            x = F.linear(self._gate(F.linear(x, layer.gate_up)), layer.down)
-        return self._add_norm(x, residual, self.norm, eps)
+            x = add_norm(x, residual, layer.post_norm, eps)
+            x = F.linear(gate(F.linear(x, layer.gate_up)), layer.down)
+        return add_norm(x, residual, self.norm, eps)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Return the scores of the next token, (T, vocabulary) in float32."""
@@ -123,6 +130,9 @@ def gate(gate_up: Tensor) -> Tensor:
     """Return SiLU(gate) * up of the two halves (Shazeer, GLU Variants Improve Transformer, 2020)."""
     gated, up = gate_up.chunk(2, -1)
     return F.silu(gated) * up
+
+
+PLAIN = Kernels(add_norm, rotate_and_cache, gate)
 
 
 def rotary_tables(model: Model, length: int, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -203,7 +203,7 @@ def run_mode(
             warm_up(device, slots, config.warmup, architecture.vocab)
         engine = Engine(device, slots, requests, recorder)
         with frozen_heap():
-            device.clock.start()
+            device.begin()
             with recorder.watching_collector():
                 try:
                     engine.run(None if progress is None else lambda running: progress(mode, running))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import signal
 import subprocess
@@ -364,6 +365,7 @@ class TestWorker:
 
     def test_closing_leaves_no_process_and_no_open_file(self, llama):
         def open_files():
+            gc.collect()  # the slots of devices before
             return len(os.listdir("/proc/self/fd"))
 
         if not Path("/proc/self/fd").exists():
@@ -374,7 +376,7 @@ class TestWorker:
             device = CpuDevice(llama)
             run(llama, SHAPES["roomy"], 2, requests(2, 4), device=device)
             assert device._process is None
-        assert open_files() == before
+        assert open_files() <= before
 
     def test_a_checkpoint_that_cannot_be_read_is_the_users_error(self, llama, tmp_path):
         from dataclasses import replace

@@ -55,7 +55,7 @@ def run(device: CudaDevice, shape: Shape, depth: int, requests: list[Request], w
         engine = Engine(device, slots, requests, recorder)
         if spoil is not None:
             spoil(engine, device)
-        device.clock.start()
+        device.begin()
         start = time.perf_counter()
         engine.run()
         return engine, recorder, time.perf_counter() - start

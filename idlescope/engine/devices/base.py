@@ -63,6 +63,9 @@ class Device(Protocol):
     def open(self, shape: Shape, slots: int) -> list[Slot]:
         """Allocate so many slots, on both sides, and the KV cache."""
 
+    def begin(self) -> None:
+        """Begin the run: the clock is at 0 now, and steps before were only to warm up."""
+
     def submit(self, slot: Slot, batch: Batch) -> Ticket:
         """Issue a step whose inputs stand in the slot: H2D, then compute, then D2H, each after the one before.
 
@@ -70,7 +73,7 @@ class Device(Protocol):
         """
 
     def busy_ns(self) -> int:
-        """Return the compute time of all steps submitted so far."""
+        """Return the compute time of the run's steps so far."""
 
     def notes(self) -> Sequence[str]:
         """Return what the user should know of the steps that were run, in sentences."""

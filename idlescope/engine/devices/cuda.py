@@ -1,6 +1,6 @@
 """A CUDA GPU: three streams, timed events, pinned slots, a graph for each bucket of rows and slot.
 
-All that is particular to CUDA is here, in `cuda_attention.py` and in `sync_check.py`.
+All that is particular to CUDA is here, in `cuda_kernels.py` and in `sync_check.py`.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from collections.abc import Sequence
 import torch
 
 from idlescope.engine.attention import Plan
+from idlescope.engine.decoder import Kernels, add_norm, gate
 from idlescope.engine.devices.base import COMPUTE, D2H, H2D, STREAMS
-from idlescope.engine.devices.cuda_attention import CudaAttention
+from idlescope.engine.devices.cuda_kernels import CudaAttention, rotate_and_cache
 from idlescope.engine.devices.network import Network
 from idlescope.engine.devices.streamed import Names, Span, StreamedDevice
 from idlescope.engine.devices.sync_check import SyncCheck
@@ -27,6 +28,7 @@ from idlescope.trace.model import OperationKind
 
 ANCHOR_NS = 1_000_000_000  # how often the GPU's clock is tied to the host's: float32 milliseconds stay exact to 0.1 us
 ANCHOR_TRIES = 5
+MIN_HEAD = 16  # Triton's smallest product
 
 
 class CudaDevice(StreamedDevice):
@@ -51,9 +53,16 @@ class CudaDevice(StreamedDevice):
         self._eager = 0  # steps without a graph
 
     def _start(self, shape: Shape, slots: int) -> list[Slot]:
+        if self.model.head_dim & (self.model.head_dim - 1) or self.model.head_dim < MIN_HEAD:
+            raise ConfigError(
+                f"{self.model.name} has heads of {self.model.head_dim}, and the CUDA kernels need a power of two from "
+                f"{MIN_HEAD}: use --device cpu"
+            )
         torch.compiler.reset()  # what it compiled for other models counts against a limit, past which it runs unfused
         try:
-            self._forward = self.network.load(shape, slots, "cuda", CudaAttention, torch.compile(dynamic=True))
+            compiled = torch.compile(dynamic=True)
+            kernels = Kernels(compiled(add_norm), rotate_and_cache, compiled(gate))
+            self._forward = self.network.load(shape, slots, "cuda", CudaAttention, kernels)
             words = fields_of(shape)["words"].stop
             self._inputs = [torch.zeros(words, dtype=torch.int32, pin_memory=True) for _ in range(slots)]
             self._outputs = [torch.zeros(shape.rows, dtype=torch.int32, pin_memory=True) for _ in range(slots)]
@@ -80,6 +89,12 @@ class CudaDevice(StreamedDevice):
             Slot(shape, packed.numpy(), output.numpy())
             for packed, output in zip(self._inputs, self._outputs, strict=True)
         ]
+
+    def begin(self) -> None:
+        """Begin the run: the clock is at 0 now, and steps before were only to warm up."""
+        self._eager = 0
+        self._check.found.clear()
+        super().begin()
 
     def _capture(self, shape: Shape, slots: int) -> dict[tuple[int, int], torch.cuda.CUDAGraph]:
         """Return a graph of the decode step for each bucket and slot, all in one memory pool, the largest first."""

@@ -86,6 +86,10 @@ class ModelledDevice:
         self._memory = Memory(shape, self.model.vocab, self._seed)
         return [Slot(shape) for _ in range(slots)]
 
+    def begin(self) -> None:
+        """Begin the run: the clock is at 0 now."""
+        self.clock.start()
+
     def submit(self, slot: Slot, batch: Batch) -> ModelledTicket:
         """Issue H2D, compute and D2H of a step, each on its stream and after the one before."""
         clock, (h2d, compute, d2h) = self.clock, self._streams

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,8 +9,7 @@ from idlescope.engine.models import Model
 from idlescope.engine.rows import Shape
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
+    from idlescope.engine.decoder import Kernels
     from idlescope.engine.forward import Forward, MakeAttention
 
 
@@ -32,7 +30,7 @@ class Network:
         slots: int,
         device: str = "cpu",
         attention: MakeAttention | None = None,
-        fuse: Callable[[Callable[..., Tensor]], Callable[..., Tensor]] | None = None,
+        kernels: Kernels | None = None,
     ) -> Forward:
         """Return the network with its weights and an empty KV cache on a torch device. Raises ConfigError."""
         import torch
@@ -48,8 +46,6 @@ class Network:
             weights = random_weights(self.model, self.seed, dtype, device)
         else:
             weights = {name: w.to(device) for name, w in load(self.model.folder, self.model, dtype).items()}
-        decoder = Decoder(
-            self.model, weights, shape.blocks, shape.block_size, shape.length, *(() if fuse is None else (fuse,))
-        )
+        decoder = Decoder(self.model, weights, shape.blocks, shape.block_size, shape.length, kernels)
         sampling = Sampling(self.temperature, self.top_k, self.top_p, self.seed)
         return Forward(decoder, shape, slots, sampling, attention or PagedAttention)

@@ -46,6 +46,11 @@ class StreamedDevice:
         self._slots = self._start(shape, slots)
         return list(self._slots)
 
+    def begin(self) -> None:
+        """Begin the run: the clock is at 0 now, and steps before were only to warm up."""
+        self._busy = 0
+        self.clock.start()
+
     def submit(self, slot: Slot, batch: Batch) -> StreamedTicket:
         """Issue a step: each stream waits for the event that the stream before it records."""
         index = self._slots.index(slot)

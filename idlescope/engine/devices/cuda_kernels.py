@@ -1,4 +1,6 @@
-"""Attention over the paged KV cache on a GPU: a split-KV decode kernel in Triton, FlashAttention for chunks of prefill.
+"""A GPU's own kernels, in Triton: decode over the paged KV cache, and rotary embedding with the cache's writes.
+
+Chunks of prefill go through FlashAttention.
 
 Decode reads each context's length on the device, so one captured graph serves every context. The keys of a row are
 split among programs that each keep a running softmax; a second kernel joins them (Flash-Decoding, Dao et al., 2023).
@@ -81,6 +83,23 @@ class CudaAttention(PagedAttention):
         return torch.cat(parts)
 
 
+def rotate_and_cache(
+    qkv: Tensor, cos: Tensor, sin: Tensor, place: Tensor, keys: Tensor, values: Tensor, norm: Tensor | None, eps: float
+) -> Tensor:
+    """Do in one kernel what `decoder.rotate_and_cache` does.
+
+    Compiled by torch 2.11, that one copied the whole cache in every layer (H100, 2026-11-24).
+    """
+    kv_heads, dim = keys.shape[-2:]
+    tokens, heads = qkv.shape[0], qkv.shape[1] - 2 * kv_heads
+    out = torch.empty(tokens, heads, dim, dtype=qkv.dtype, device=qkv.device)
+    _rotate[tokens, heads + 2 * kv_heads](
+        qkv, cos, sin, place, qkv if norm is None else norm, out, keys, values, eps,
+        HEADS=heads, KV_HEADS=kv_heads, DIM=dim, NORMED=norm is not None, num_warps=1,
+    )  # fmt: skip
+    return out
+
+
 def decode(query: Tensor, keys: Tensor, values: Tensor, table: Tensor, lengths: Tensor) -> Tensor:
     """Return (b, heads, D): one query a row, over `lengths` (b,) cached tokens in the blocks of `table` (b, W).
 
@@ -143,6 +162,36 @@ def _split(  # type: ignore[no-untyped-def]
     tl.store(top_out + at, top, mask=real)
     tl.store(total_out + at, total, mask=real)
     tl.store(part_out + at[:, None] * DIM + dim[None, :], part, mask=real[:, None])
+
+
+@triton.jit
+def _rotate(  # type: ignore[no-untyped-def]
+    qkv, cos, sin, place, norm, out, keys, values, eps,
+    HEADS: tl.constexpr, KV_HEADS: tl.constexpr, DIM: tl.constexpr, NORMED: tl.constexpr,
+):  # fmt: skip
+    """Norm and rotate one head of one token, and put it where it belongs; values only move."""
+    token, head = tl.program_id(0), tl.program_id(1)
+    HALF: tl.constexpr = DIM // 2
+    first = tl.arange(0, HALF)
+    source = qkv + (token * (HEADS + 2 * KV_HEADS) + head) * DIM + first
+    low, high = tl.load(source), tl.load(source + HALF)
+    cached = tl.load(place + token).to(tl.int64) * KV_HEADS
+    if head < HEADS + KV_HEADS:
+        x, y = low.to(tl.float32), high.to(tl.float32)
+        if NORMED:
+            scale = tl.rsqrt((tl.sum(x * x, 0) + tl.sum(y * y, 0)) / DIM + eps)
+            x = x * scale * tl.load(norm + head * DIM + first).to(tl.float32)
+            y = y * scale * tl.load(norm + head * DIM + HALF + first).to(tl.float32)
+        c, s = tl.load(cos + token * DIM + first), tl.load(sin + token * DIM + HALF + first)
+        low, high = (x * c - y * s).to(low.dtype), (y * c + x * s).to(low.dtype)
+    if head < HEADS:
+        target = out + (token * HEADS + head) * DIM + first
+    elif head < HEADS + KV_HEADS:
+        target = keys + (cached + head - HEADS) * DIM + first
+    else:
+        target = values + (cached + head - HEADS - KV_HEADS) * DIM + first
+    tl.store(target, low)
+    tl.store(target + HALF, high)
 
 
 @triton.jit
