@@ -154,17 +154,22 @@ def test_devices_that_cannot_be_driven_are_one_sentence(device):
         run(RunConfig(model="tiny", tokens=1, device=device))
 
 
-def test_the_cpu_is_a_measured_device():
+def test_the_cpu_is_a_measured_device(tmp_path):
     pytest.importorskip("torch")
     result = run(RunConfig(model="tiny", device="cpu", tokens=30, batch_size=4, requests=6, kv_blocks=80, warmup=2))
     summary = result.summary()
     assert summary["device"]["kind"] == "cpu"
     assert summary["device"]["measured"]
+    assert summary["environment"]["torch"]
     assert summary["modes"]["sync"]["tokens"] == summary["modes"]["async"]["tokens"] == 6 * 30
     for mode in result.modes.values():
         assert {"schedule", "prepare", "submit", "retrieve", "update"} <= set(mode.trace.names)
         assert mode.summary(None)["roofline_pct"] is None
         assert mode.trace.operations.start.min() >= 0  # warm-up is not in it
+    folder.write_run(result, tmp_path)
+    page = (tmp_path / "report.html").read_text()
+    assert "host time measured, device time measured" in page
+    assert "modelled" not in page
 
 
 def test_what_a_device_does_not_have_is_one_sentence():

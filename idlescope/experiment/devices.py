@@ -60,7 +60,7 @@ def choose(name: str) -> Choice:
 
 
 def cuda_available() -> bool:
-    """Return whether torch sees a CUDA device; torch is imported only where a driver is loaded."""
+    """Return whether torch sees a CUDA device; torch is imported only where there are signs of a driver."""
     if not Path("/proc/driver/nvidia/version").exists() and shutil.which("nvidia-smi") is None:
         return False
     if importlib.util.find_spec("torch") is None:
@@ -110,7 +110,9 @@ def dtype(config: RunConfig, chosen: Choice) -> str:
 
 
 def model_for(config: RunConfig, chosen: Choice) -> Model:
-    """Return the model with the bytes of a value that the device computes in."""
+    """Return the model with the bytes of a value that the device computes in; a modelled GPU's are of 16 bits."""
+    if chosen.kind == "modelled":
+        return config.architecture
     return replace(config.architecture, value_bytes=4 if dtype(config, chosen) == "float32" else 2)
 
 

@@ -121,7 +121,8 @@ class Run:
 
     def verdict(self) -> str:
         """Return what the run shows, in one sentence."""
-        how, device = f"on a {self.device['name']}", "device" if self.device["kind"] == "cpu" else "GPU"
+        how = f"on {'' if self.device['measured'] else 'a '}{self.device['name']}"
+        device = "device" if self.device["kind"] == "cpu" else "GPU"
         if self.interrupted:
             return f"Stopped early {how}: the figures cover only the steps that ran."
         idle = {mode: run.result.idle_pct for mode, run in self.modes.items()}
@@ -152,7 +153,7 @@ class Run:
             "schema": SCHEMA,
             "config": asdict(self.config),
             "device": self.device,
-            "environment": environment(),
+            "environment": environment(self.device["measured"]),
             "modes": {mode: run.summary(self.gpu) for mode, run in self.modes.items()},
             "speedup": self.speedup,
             "predicted": predicted.to_json() if (predicted := self.predicted()) else None,
@@ -251,12 +252,13 @@ def frozen_heap() -> Iterator[None]:
         gc.unfreeze()
 
 
-def environment() -> dict[str, str]:
-    """Return the versions that a result depends on, and the machine it was made on."""
+def environment(measured: bool = False) -> dict[str, str]:
+    """Return the versions that a result depends on, torch's where it ran, and the machine it was made on."""
     return {
         "idlescope": __version__,
         "python": platform.python_version(),
         "numpy": version("numpy"),
+        **({"torch": version("torch")} if measured else {}),
         "system": platform.system(),
         "machine": platform.machine(),
     }

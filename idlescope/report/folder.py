@@ -125,7 +125,12 @@ def _title(config: RunConfig) -> str:
 
 
 def _how(config: RunConfig, run: Run) -> str:
-    host = "host time measured" if config.host_ms is None else f"host time fixed at {config.host_ms:g} ms a step"
+    measured = run.device["measured"]
+    host = "host time measured"
+    if config.host_ms is not None:
+        host = f"host {'kept busy' if measured else 'time fixed at'} {config.host_ms:g} ms a step"
+    if measured:
+        return f"{run.device['name']}: {host}, device time measured"
     if config.device_ms is not None:
         return f"{run.device['name']}: {host}, compute fixed at {config.device_ms:g} ms a step"
     return f"{run.device['name']}: {host}, GPU times modelled, not measured"

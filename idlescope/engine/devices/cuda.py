@@ -144,13 +144,11 @@ class CudaDevice(StreamedDevice):
         events = self._events[slot]
         events[D2H][1].synchronize()
         anchor, then = self._anchors[slot]
-        spans = [
-            (
-                self.clock.at(then + round(1e6 * anchor.elapsed_time(start))),
-                self.clock.at(then + round(1e6 * anchor.elapsed_time(end))),
-            )
-            for start, end in events
-        ]
+
+        def at(event: torch.cuda.Event) -> int:
+            return self.clock.at(then + round(1e6 * anchor.elapsed_time(event)))
+
+        spans = [(at(start), at(end)) for start, end in events]
         if time.perf_counter_ns() - self._newest[1] > ANCHOR_NS:
             self._anchor()
         return spans
@@ -171,8 +169,8 @@ class CudaDevice(StreamedDevice):
     def notes(self) -> tuple[str, ...]:
         """Return what waited for the device, and how many steps had no graph."""
         eager = (
-            f"{self._eager} steps ran without a CUDA graph, among them those with prompts: the gaps between their "
-            "kernels count as active"
+            f"steps without a CUDA graph, as all with prompts are: {self._eager}; "
+            "gaps between their kernels count as active"
         )
         return (*self._check.report(), *([eager] if self._eager else []))
 
