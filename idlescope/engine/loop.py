@@ -6,6 +6,7 @@ depth 2, asynchronous:  schedule N+1, prepare N+1, submit N+1, retrieve N, updat
 
 from __future__ import annotations
 
+import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, Protocol
@@ -53,6 +54,14 @@ def ignore(emitted: Emitted) -> None:
     """Take a step's tokens and do nothing with them: the default sink."""
 
 
+def described(error: Exception) -> str:
+    """Return what an error says and, of one that idlescope did not raise on purpose, the line that raised it."""
+    if isinstance(error, IdlescopeError):
+        return str(error)
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error} ({place.filename}:{place.lineno})"
+
+
 class Engine:
     """Runs requests on an open device until all have ended. The depth of its pipeline is the number of slots.
 
@@ -83,8 +92,9 @@ class Engine:
             slot.forget()
 
     def run(self, on_step: Callable[[Engine], None] | None = None) -> None:
-        """Step until every request has ended. `on_step` is called after each step, outside of what is timed.
+        """Step until every request has ended. `on_step` is called after each step.
 
+        Its time is left out where the clock can do that, and is recorded as overhead where not.
         An exception leaves no step in flight and no block taken; it names the step.
         """
         try:
@@ -96,8 +106,7 @@ class Engine:
                     self.recorder.overhead(start, self.clock.now())
         except Exception as error:
             self._abandon()
-            what = str(error) if isinstance(error, IdlescopeError) else f"{type(error).__name__}: {error}"
-            raise EngineError(f"step {self._at} failed: {what}") from error
+            raise EngineError(f"step {self._at} failed: {described(error)}") from error
         except KeyboardInterrupt:
             self._abandon()
             raise
