@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from rich.console import Console
@@ -34,8 +34,13 @@ def run_command(config: RunConfig, out: Path | None, force: bool, as_json: bool)
     folder.claim(out, force)
     if note:
         console.print(f"[dim]{note}[/dim]")
-    with live(console, config.modes, tokens) as progress:
-        result = run(config, progress)
+    try:
+        with live(console, config.modes, tokens) as progress:
+            result = run(config, progress)
+    except BaseException:
+        with suppress(OSError):
+            out.rmdir()  # only where it is empty
+        raise
     with console.status("writing the report"):
         paths = folder.write_run(result, out)
     summary = result.summary()

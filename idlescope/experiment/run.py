@@ -129,9 +129,9 @@ class Run:
         if self.speedup is None:
             ((mode, run),) = self.modes.items()
             name = {"sync": "Synchronous", "async": "Asynchronous"}[mode]
-            return f"{name} batching took {run.total_ns / 1e9:.1f} s with the {device} idle {idle[mode]:.2f} % {how}."
+            return f"{name} batching took {_time(run.total_ns)} with the {device} idle {idle[mode]:.2f} % {how}."
         change = (
-            f"{self.modes['sync'].total_ns / 1e9:.1f} s to {self.modes['async'].total_ns / 1e9:.1f} s, "
+            f"{_time(self.modes['sync'].total_ns)} to {_time(self.modes['async'].total_ns)}, "
             f"idle {idle['sync']:.2f} % to {idle['async']:.2f} %"
         )
         result = self.modes["async"].result
@@ -239,6 +239,10 @@ def warm_up(device: Device, slots: Sequence[Slot], steps: int, vocab: int) -> No
     demand = generate(shape.rows, lengths("", prompt), lengths("", length), closed, prompt + length, seed=0)
     requests = demand.requests(vocab, 0, ())
     Engine(device, slots, requests, StepClock(device.clock.now)).run()
+
+
+def _time(ns: int) -> str:
+    return f"{ns / 1e9:.1f} s" if ns >= 1e9 else f"{ns / 1e6:.1f} ms"
 
 
 @contextmanager

@@ -13,6 +13,7 @@ import pytest
 
 from idlescope import __version__
 from idlescope.analysis.causes import CAUSES
+from tests import checkpoints
 from tests.conftest import FIXTURES
 from tests.kineto_files import call, document, operation, span, write
 
@@ -66,6 +67,22 @@ def test_version():
 
 
 class TestRun:
+    def test_weights_that_are_missing_leave_no_folder_behind(self, tmp_path):
+        pytest.importorskip("torch")
+        checkpoints.write(tmp_path / "model")
+        (tmp_path / "model" / "model.safetensors").unlink()
+        options = ("--device", "cpu", "--model", "./model", "--tokens", "5", "--out", "out")
+        refused(idlescope("run", *options, cwd=tmp_path), "model has no weights: it needs model.safetensors")
+        assert not (tmp_path / "out").exists()
+
+    def test_a_checkpoint_runs_on_the_cpu_and_is_reported_under_its_name(self, tmp_path):
+        pytest.importorskip("torch")
+        checkpoints.write(tmp_path / "my model", "qwen3")
+        result = idlescope("run", "--device", "cpu", "--model", "./my model", "--tokens", "5", cwd=tmp_path)
+        assert result.returncode == 0, result.stderr
+        assert "CPU worker process" in result.stdout
+        assert [p.name for p in (tmp_path / "reports").iterdir()] == ["my-model-cpu-b32-t5"]
+
     def test_a_run_leaves_everything_and_never_overwrites(self, tmp_path):
         first = idlescope(*SMALL, cwd=tmp_path)
         assert first.returncode == 0, first.stderr

@@ -120,22 +120,25 @@ class Worker:
                 os._exit(1)
 
 
-def main(make: type[Worker] = Worker) -> None:
-    """Serve the parent until it closes the socket."""
-    link = Connection(int(sys.argv[1]))
+def serve(link: Connection, memory: int, make: type[Worker]) -> None:
+    """Take the setup, say None or what is wrong, and obey. Raises EOFError or OSError once the parent is gone."""
     setup: Setup = link.recv()
     if setup.cores:
         os.sched_setaffinity(0, setup.cores)
-    memory = mmap.mmap(int(sys.argv[2]), shared_bytes(setup.shape, setup.slots))
     try:
-        worker = make(setup, memory, link)
+        worker = make(setup, mmap.mmap(memory, shared_bytes(setup.shape, setup.slots)), link)
     except (IdlescopeError, MemoryError, ImportError, RuntimeError) as error:
         link.send(error if isinstance(error, IdlescopeError) else f"{type(error).__name__}: {error}")
         return
     link.send(None)
+    while True:
+        worker.obey(link.recv_bytes())
+
+
+def main(make: type[Worker] = Worker) -> None:
+    """Serve the parent until it closes the socket."""
     try:
-        while True:
-            worker.obey(link.recv_bytes())
+        serve(Connection(int(sys.argv[1])), int(sys.argv[2]), make)
     except (EOFError, OSError):
         os._exit(0)  # at once: whatever still runs is for nobody
 
