@@ -41,16 +41,20 @@ class PagedAttention:
     def __init__(self, plan: Plan, table: Tensor, context: Tensor, query_end: Tensor, block_size: int) -> None:
         self.plan, self.table, self.context, self.query_end = plan, table, context, query_end
         self.block_size, self.singles = block_size, plan.singles
-        self.prepare()
-
-    def prepare(self) -> None:
-        """Work out what all layers share."""
-        device = self.table.device
-        self.blocks = self.table[: self.singles, : self._width(self.plan.contexts[: self.singles])]
-        key = torch.arange(self.blocks.shape[1] * self.block_size, device=device)
-        self.seen = (key < self.context[: self.singles, None])[:, None, None]  # (singles, 1, 1, keys)
         self.chunks: list[tuple[slice, Tensor, Tensor]] = []  # queries, (1, n) blocks, which keys each query sees
-        start = self.singles
+        self.prepare_singles()
+        if self.singles < len(plan.queries):
+            self.prepare_chunks()
+
+    def prepare_singles(self) -> None:
+        """Work out what the layers share for the rows with one query."""
+        self.blocks = self.table[: self.singles, : self._width(self.plan.contexts[: self.singles])]
+        key = torch.arange(self.blocks.shape[1] * self.block_size, device=self.table.device)
+        self.seen = (key < self.context[: self.singles, None])[:, None, None]  # (singles, 1, 1, keys)
+
+    def prepare_chunks(self) -> None:
+        """Work out what the layers share for the rows behind them."""
+        device, start = self.table.device, self.singles
         for row in range(self.singles, len(self.plan.queries)):
             queries, cached = self.plan.queries[row], self.plan.contexts[row]
             blocks = self.table[row : row + 1, : self._width((cached,))]

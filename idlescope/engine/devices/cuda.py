@@ -60,8 +60,8 @@ class CudaDevice(StreamedDevice):
             )
         torch.compiler.reset()  # what it compiled for other models counts against a limit, past which it runs unfused
         try:
-            compiled = torch.compile(dynamic=True)
-            kernels = Kernels(compiled(add_norm), rotate_and_cache, compiled(gate))
+            # for this model's widths: code compiled for any width is tuned for, and cached from, the first one seen
+            kernels = Kernels(torch.compile(add_norm), rotate_and_cache, torch.compile(gate))
             self._forward = self.network.load(shape, slots, "cuda", CudaAttention, kernels)
             words = fields_of(shape)["words"].stop
             self._inputs = [torch.zeros(words, dtype=torch.int32, pin_memory=True) for _ in range(slots)]

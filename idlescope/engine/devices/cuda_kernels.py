@@ -30,12 +30,13 @@ FLASH_PAGE = 256  # FlashAttention-2 reads paged caches only in multiples of thi
 class CudaAttention(PagedAttention):
     """Decode through Triton in any precision; chunks through FlashAttention where the cache is of 16 bits."""
 
-    def prepare(self) -> None:
-        """Work out what all layers share."""
+    def prepare_singles(self) -> None:
+        """Work out what the layers share for the rows with one query."""
         self.blocks = self.table[: self.singles]
         self.lengths = self.context[: self.singles]
-        if self.singles == len(self.plan.queries):
-            return
+
+    def prepare_chunks(self) -> None:
+        """Work out what the layers share for the rows behind them."""
         chunks = self.plan.queries[self.singles :], self.plan.contexts[self.singles :]
         self.longest = max(chunks[0]), max(chunks[1])
         self.query_start = F.pad(self.query_end[self.singles :] - self.singles, (1, 0))
@@ -53,10 +54,12 @@ class CudaAttention(PagedAttention):
 
     def attend_chunks(self, query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         """Attend with the queries behind those of the single rows."""
+        if query.dtype == torch.float32:  # FlashAttention has none
+            if not self.chunks:
+                super().prepare_chunks()
+            return super().attend_chunks(query, keys, values)
         query = query[self.singles :]
         kv_heads, dim = keys.shape[-2:]
-        if query.dtype == torch.float32:
-            return self._reference(query, keys, values)
         options: dict[str, Any] = {"window_size": (-1, 0)}  # causal, from the end of each context
         if "enable_gqa" in PARAMETERS:
             options["enable_gqa"] = True
@@ -66,21 +69,6 @@ class CudaAttention(PagedAttention):
         else:
             keys, values = (cache.view(-1, kv_heads, dim).index_select(0, self.key_place) for cache in (keys, values))
         return cast(Tensor, varlen_attn(query, keys, values, *starts, *self.longest, **options))
-
-    def _reference(self, query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        """Attend one row after the other, in any precision."""
-        kv_heads, dim = keys.shape[-2:]
-        k, v = (cache.view(-1, kv_heads, dim).index_select(0, self.key_place) for cache in (keys, values))
-        parts, at, first = [], 0, 0
-        for queries, cached in zip(self.plan.queries[self.singles :], self.plan.contexts[self.singles :], strict=True):
-            seen = torch.ones(queries, cached, dtype=torch.bool, device=query.device).tril(cached - queries)
-            q, own_k, own_v = (
-                part.transpose(0, 1)[None]
-                for part in (query[at : at + queries], k[first : first + cached], v[first : first + cached])
-            )
-            parts.append(F.scaled_dot_product_attention(q, own_k, own_v, seen, enable_gqa=True)[0].transpose(0, 1))
-            at, first = at + queries, first + cached
-        return torch.cat(parts)
 
 
 def rotate_and_cache(
