@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 import idlescope
 from idlescope import RunConfig, run
 from idlescope.errors import ConfigError
+from idlescope.experiment import devices
 from idlescope.report import folder
 
 PUBLISHED = {"tokens": 8192, "batch_size": 32, "host_ms": 8.81, "device_ms": 27.89, "device": "modelled"}
@@ -170,6 +172,14 @@ def test_the_cpu_is_a_measured_device(tmp_path):
     page = (tmp_path / "report.html").read_text()
     assert "host time measured, device time measured" in page
     assert "modelled" not in page
+
+
+def test_a_torch_that_is_too_old_for_cuda_is_one_sentence(monkeypatch):
+    pytest.importorskip("torch")
+    monkeypatch.setitem(sys.modules, "idlescope.engine.devices.cuda", None)
+    chosen = devices.Choice("cuda", None)
+    with pytest.raises(ConfigError, match=r"--device cuda needs torch 2\.11 or later and triton: "):
+        devices.make(RunConfig(model="tiny"), chosen)
 
 
 def test_what_a_device_does_not_have_is_one_sentence():

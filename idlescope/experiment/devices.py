@@ -89,8 +89,10 @@ def make(config: RunConfig, chosen: Choice) -> Device:
     )  # fmt: skip
     if chosen.kind == "cpu":
         return CpuDevice(network, host_ns)
-    from idlescope.engine.devices.cuda import CudaDevice
-
+    try:
+        from idlescope.engine.devices.cuda import CudaDevice
+    except ImportError as error:
+        raise ConfigError(f"--device cuda needs torch 2.11 or later and triton: {error}") from None
     return CudaDevice(network, config.graphs, config.sync_check, host_ns)
 
 
