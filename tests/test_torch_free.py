@@ -24,6 +24,7 @@ main()
     [
         ("analyze", str(FIXTURES / "transformers_sync.json.gz")),
         ("run", "--model", "tiny", "--tokens", "5", "--batch-size", "2", "--device", "modelled", "--out", "made"),
+        ("doctor",),
     ],
     ids=lambda command: command[0],
 )
@@ -32,4 +33,4 @@ def test_commands_run_where_torch_cannot_be_imported(command, tmp_path):
         [sys.executable, "-c", PROGRAM, *command], capture_output=True, text=True, cwd=tmp_path, check=False
     )
     assert (result.returncode, result.stderr) == (0, "")
-    assert "idle" in result.stdout
+    assert "idle" in result.stdout  # "idlescope", of the doctor

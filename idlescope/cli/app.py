@@ -218,3 +218,14 @@ def scrub(
     from idlescope.cli.scrub import scrub_command
 
     scrub_command(source, target, force)
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Say what this machine can measure, and what to do about what it cannot.
+
+    Looks at torch, CUDA, driver, nvtx, nsys, permissions, clock, cores and disk; nothing is changed.
+    """
+    from idlescope.cli.doctor import doctor_command
+
+    doctor_command(as_json)
