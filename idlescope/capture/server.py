@@ -11,7 +11,6 @@ import json
 import math
 import shlex
 import time
-import traceback
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -152,7 +151,6 @@ def _post(recording: Recording, name: str, body: dict[str, object] | None = None
         with connection.getresponse() as response:
             status, text = response.status, response.read(16 * MESSAGE).decode("utf-8", "replace")
     except (OSError, HTTPException) as error:
-        traceback.clear_frames(error.__traceback__)  # the answer that did not come holds the socket open
         late = isinstance(error, TimeoutError)
         why = f" within {timeout:g} s: give a longer --timeout" if late else ": the server ended the connection"
         raise ServerError(f"{url} was not answered{why}") from error
