@@ -15,6 +15,10 @@ class ConfigError(IdlescopeError):
     """An option, or a combination of options, that cannot be run."""
 
 
+class ServerError(IdlescopeError):
+    """A running server that cannot be reached, refuses, does not answer or leaves no trace."""
+
+
 class OutputExistsError(IdlescopeError):
     """The output folder already holds a result."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,13 +38,20 @@ class Choices:
         return words if self.frames else [*words, "--no-frames"]
 
 
-def analyze_command(path: Path, choices: Choices, out: Path | None, force: bool, as_json: bool) -> None:
-    """Read, analyse, print; write the report where a folder is given."""
+def analyze_command(
+    path: Path, choices: Choices, out: Path | None, force: bool, as_json: bool,
+    only: Sequence[Path] | None = None, command: Sequence[str] | None = None,
+) -> None:  # fmt: skip
+    """Read, analyse, print; write the report where a folder is given.
+
+    Of a folder of ranks, `only` these files where they are given. `command` is the one to repeat, `analyze` unless
+    given.
+    """
     console = Console(stderr=as_json)
     min_gap_ns = 0 if choices.min_gap is None else length_ns(choices.min_gap)
     engines = None if choices.phases is None else phases.load(choices.phases)
     with console.status("reading") as status:
-        trace = open_trace(path, counting(status, "reading", "events"), frames=choices.frames)
+        trace = open_trace(path, counting(status, "reading", "events"), frames=choices.frames, only=only)
         status.update("analysing")
         analysis = analyze(
             trace, window=choices.window, devices=choices.device or None, process=choices.process,
@@ -55,8 +63,8 @@ def analyze_command(path: Path, choices: Choices, out: Path | None, force: bool,
 
         folder.claim(out, force, path)
         with console.status("writing the report"):
-            command = shlex.join(["idlescope", "analyze", str(path), *choices.words(), "--out", str(out)])
-            paths = folder.write_analysis(trace, analysis, out, command)
+            words = command or ["idlescope", "analyze", str(path), *choices.words(), "--out", str(out)]
+            paths = folder.write_analysis(trace, analysis, out, shlex.join(words))
     if as_json:
         from idlescope.report.folder import to_text
 

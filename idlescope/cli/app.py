@@ -195,6 +195,35 @@ def analyze(
 
 
 @app.command()
+def capture(
+    url: Annotated[str, typer.Argument(metavar="URL", help="Of the server: http://HOST:PORT.")],
+    traces: Annotated[Path, typer.Option(help="The folder that the server writes its traces to, as seen from here.")],
+    engine: Annotated[str, typer.Option(help="vllm or sglang.")],
+    seconds: Annotated[float, typer.Option(help="How long the server's profiler records.")] = 5.0,
+    ranks: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(
+            help="Wait for so many trace files; until no more appear for 2 s unless given.", show_default=False
+        ),
+    ] = None,
+    timeout: Annotated[
+        float, typer.Option(help="Seconds to wait for each answer of the server, and for its trace files.")
+    ] = 300.0,
+    out: Out = None,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Record a running vLLM or SGLang server with its own profiler, and analyse the traces.
+
+    Nothing but URL is contacted. Ctrl-C stops the server's profiler, too.
+    """
+    from idlescope.capture.server import Recording
+    from idlescope.cli.capture import capture_command
+
+    capture_command(Recording(url, engine, traces, seconds, ranks, timeout), out, force, as_json)
+
+
+@app.command()
 def convert(
     source: Annotated[Path, typer.Argument(help="A trace that `analyze` reads.")],
     target: Annotated[

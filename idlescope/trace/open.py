@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -14,11 +14,14 @@ SQLITE_MAGIC = b"SQLite format 3\x00"
 Progress = Callable[[int], None]
 
 
-def open_trace(path: str | Path, progress: Progress | None = None, *, frames: bool = True) -> Trace:
+def open_trace(
+    path: str | Path, progress: Progress | None = None, *, frames: bool = True, only: Sequence[Path] | None = None
+) -> Trace:
     """Return the Trace in a file or folder.
 
     A Kineto JSON (`.json`, `.json.gz`), an Nsight Systems export (SQLite or Parquet folder) or report (`.nsys-rep`,
-    exported with `nsys` where it is there), a recording of `idlescope run`, or a folder of such traces, one a rank.
+    exported with `nsys` where it is there), a recording of `idlescope run`, or a folder of such traces, one a rank; of
+    this folder, `only` these where they are given.
     `progress` is called with the number of events read so far. Without `frames`, operators and Python frames are left
     out. Raises TraceError, one clear sentence, where there is no such file or it is none of these.
     """
@@ -27,14 +30,14 @@ def open_trace(path: str | Path, progress: Progress | None = None, *, frames: bo
         raise TraceError(f"{path} does not exist: give the path of a trace file, of an export or of a folder of them")
     if not path.is_dir():
         return _open_file(path, progress, frames)
-    if (path / "meta.json").is_file():
+    if only is None and (path / "meta.json").is_file():
         return recording.read(path)
-    if nsys.is_parquet_export(path):
+    if only is None and nsys.is_parquet_export(path):
         return nsys.read(path, progress, frames)
     traces: list[Trace] = []
     files: list[Path] = []
     errors: dict[Path, TraceError] = {}
-    for file in ranks.files(path):
+    for file in ranks.files(path) if only is None else only:
         before = sum(int(t.meta.get("events", 0)) for t in traces)
         counted = partial(_count, progress, before) if progress is not None else None
         try:
