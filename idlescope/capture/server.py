@@ -27,7 +27,7 @@ POLL_S = 0.1
 CONNECT_S = 10.0
 MESSAGE = 200  # characters of a server's answer that are repeated
 ENABLE = {
-    "vllm": """start vLLM with --profiler-config '{"profiler": "torch", "torch_profiler_dir": "DIR"}', before 0.13 """
+    "vllm": """start vLLM with --profiler-config '{"profiler": "torch", "torch_profiler_dir": "DIR"}', older ones """
     "with VLLM_TORCH_PROFILER_DIR=DIR in its environment",
     "sglang": "is this SGLang's own address, not a router's?",
 }
