@@ -66,7 +66,7 @@ def analyze_command(
             words = command or ["idlescope", "analyze", str(path), *choices.words(), "--out", str(out)]
             paths = folder.write_analysis(trace, analysis, out, shlex.join(words))
     if as_json:
-        from idlescope.report.folder import to_text
+        from idlescope.report.text import to_text
 
         sys.stdout.write(to_text(analysis.to_json()))
         return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from contextlib import suppress
+from contextlib import nullcontext
 from pathlib import Path
 
 from rich.console import Console
@@ -17,17 +17,12 @@ from idlescope.report.text import visible
 def capture_command(recording: Recording, out: Path | None, force: bool, as_json: bool) -> None:
     """Record, analyse what is new, print; exit code 130 where Ctrl-C ended it, the server's profiler stopped."""
     console = Console(stderr=True)
-    if out is not None:
-        folder.claim(out, force, recording.traces)  # before anything is recorded
+    # the folder is there before anything is recorded
+    claimed = nullcontext() if out is None else folder.claimed(out, force, recording.traces)
     try:
-        with console.status("") as status:
+        with claimed, console.status("") as status:
             new = record(recording, status.update)
-    except BaseException as error:
-        if out is not None:
-            with suppress(OSError):
-                out.rmdir()  # only where it is empty
-        if not isinstance(error, KeyboardInterrupt):
-            raise
+    except KeyboardInterrupt as error:
         where = visible(str(recording.traces))
         print(f"idlescope: interrupted; what the server recorded is in {where}, not analysed", file=sys.stderr)
         raise SystemExit(130) from error

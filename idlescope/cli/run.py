@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
@@ -18,6 +18,7 @@ from idlescope.experiment.config import RunConfig
 from idlescope.experiment.run import Progress as Report
 from idlescope.experiment.run import run
 from idlescope.report import folder, terminal
+from idlescope.report.text import to_text
 
 
 def run_command(config: RunConfig, out: Path | None, force: bool, as_json: bool) -> None:
@@ -31,21 +32,16 @@ def run_command(config: RunConfig, out: Path | None, force: bool, as_json: bool)
         base = Path("reports") / folder.run_name(config)
         out = base if force else folder.free_name(base)
     console = Console(stderr=as_json)
-    folder.claim(out, force)
-    if note:
-        console.print(f"[dim]{note}[/dim]")
-    try:
+    with folder.claimed(out, force):
+        if note:
+            console.print(f"[dim]{note}[/dim]")
         with live(console, config.modes, tokens) as progress:
             result = run(config, progress)
-    except BaseException:
-        with suppress(OSError):
-            out.rmdir()  # only where it is empty
-        raise
     with console.status("writing the report"):
         paths = folder.write_run(result, out)
     summary = result.summary()
     if as_json:
-        sys.stdout.write(folder.to_text(summary))
+        sys.stdout.write(to_text(summary))
     else:
         console.print(terminal.run_table(summary))
         console.print(f"[bold]{summary['verdict']}[/bold]")

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import shutil
 from dataclasses import replace
-from pathlib import Path
 from typing import NamedTuple
 
 from idlescope.analysis.roofline import GPU, GPUS, gpu
@@ -18,6 +16,7 @@ from idlescope.engine.models import Model
 from idlescope.engine.rows import Shape
 from idlescope.errors import ConfigError
 from idlescope.experiment.config import RunConfig
+from idlescope.experiment.machine import Machine
 
 DEFAULT_GPU = "h200"
 USABLE_MEMORY = 0.9  # share of the device's memory for weights and KV cache: vLLM's gpu_memory_utilization default
@@ -61,7 +60,7 @@ def choose(name: str) -> Choice:
 
 def cuda_available() -> bool:
     """Return whether torch sees a CUDA device; torch is imported only where there are signs of a driver."""
-    if not Path("/proc/driver/nvidia/version").exists() and shutil.which("nvidia-smi") is None:
+    if not Machine().has_driver():
         return False
     if importlib.util.find_spec("torch") is None:
         return False

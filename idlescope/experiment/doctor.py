@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from idlescope import __version__
-from idlescope.experiment.machine import Machine, Output
+from idlescope.experiment.machine import DRIVER, Machine, Output
 
 OK, MISSING, PROBLEM, UNKNOWN = "ok", "missing", "problem", "unknown"
 
@@ -73,13 +73,13 @@ class Signs:
 
     @cached_property
     def driver(self) -> bool:
-        """Return whether there are signs of a driver: the same as in `devices.cuda_available`."""
-        return self.machine.read(f"{PROC}/version") is not None or self.machine.which("nvidia-smi") is not None
+        """Return whether there are signs of a driver."""
+        return self.machine.has_driver()
 
     @cached_property
     def driver_version(self) -> str | None:
         """Return the driver's version; `nvidia-smi` is run only where the kernel does not say."""
-        if (text := self.machine.read(f"{PROC}/version")) and (found := re.search(r"\s(\d+\.\d+(\.\d+)?)\s", text)):
+        if (text := self.machine.read(DRIVER)) and (found := re.search(r"\s(\d+\.\d+(\.\d+)?)\s", text)):
             return found[1]
         lines = self.smi.text.splitlines() if self.smi is not None and self.smi.status == 0 else []
         return lines[0].split(",")[0].strip() if lines else None

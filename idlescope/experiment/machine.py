@@ -32,6 +32,9 @@ class Clock(NamedTuple):
     resolution_s: float
 
 
+DRIVER = "/proc/driver/nvidia/version"
+
+
 class Machine:
     """The machine that this process runs on; tests give another."""
 
@@ -50,6 +53,10 @@ class Machine:
     def which(self, command: str) -> str | None:
         """Return where a command is on PATH."""
         return shutil.which(command)
+
+    def has_driver(self) -> bool:
+        """Return whether there are signs of an NVIDIA driver; nothing is run or loaded to tell."""
+        return self.read(DRIVER) is not None or self.which("nvidia-smi") is not None
 
     def run(self, command: Sequence[str], timeout_s: float) -> Output | None:
         """Return what a command writes, killed after a time; None where it cannot be started."""

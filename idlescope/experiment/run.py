@@ -26,7 +26,7 @@ from idlescope.engine.loop import DEPTHS, Engine
 from idlescope.engine.requests import Finish, Request
 from idlescope.engine.rows import Shape
 from idlescope.engine.slots import Slot
-from idlescope.engine.workload import arrivals, generate, lengths
+from idlescope.engine.workload import Workload
 from idlescope.experiment import devices
 from idlescope.experiment.config import RunConfig
 from idlescope.trace.model import Trace
@@ -235,9 +235,8 @@ def warm_up(device: Device, slots: Sequence[Slot], steps: int, vocab: int) -> No
         return
     length = max(1, min(steps, shape.length - 1))
     prompt = max(1, min(shape.length - length, shape.tokens // shape.rows))
-    closed = arrivals("closed", shape.rows)
-    demand = generate(shape.rows, lengths("", prompt), lengths("", length), closed, prompt + length, seed=0)
-    requests = demand.requests(vocab, 0, ())
+    each = np.ones(shape.rows, np.int64)
+    requests = Workload(prompt * each, length * each, 0 * each).requests(vocab, seed=0)
     Engine(device, slots, requests, StepClock(device.clock.now)).run()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 
@@ -10,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from idlescope.experiment.doctor import MISSING, OK, PROBLEM, UNKNOWN, Finding
+from idlescope.report.text import to_text as json_text
 from idlescope.report.text import visible
 
 SCHEMA = 1
@@ -29,4 +29,4 @@ def table(findings: Sequence[Finding]) -> Table:
 def to_text(findings: Sequence[Finding]) -> str:
     """Return the findings as a JSON document."""
     rows = [{key: visible(value) for key, value in asdict(finding).items()} for finding in findings]
-    return json.dumps({"schema": SCHEMA, "findings": rows}, indent=1, ensure_ascii=False) + "\n"
+    return json_text({"schema": SCHEMA, "findings": rows})

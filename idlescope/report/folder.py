@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 from idlescope.analysis.result import Analysis
 from idlescope.errors import ConfigError, OutputExistsError
@@ -16,7 +16,7 @@ from idlescope.experiment.run import Run, environment
 from idlescope.report import figures, page, perfetto
 from idlescope.report.palette import milliseconds
 from idlescope.report.terminal import TITLES, device_label, device_rows, mode_rows, window_label
-from idlescope.report.text import encodable
+from idlescope.report.text import to_text
 from idlescope.trace import recording
 from idlescope.trace.model import Trace
 
@@ -36,6 +36,18 @@ def claim(folder: Path, force: bool, source: Path | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputExistsError(f"{folder} cannot be made: {error.strerror or error}; give another --out") from error
+
+
+@contextmanager
+def claimed(folder: Path, force: bool, source: Path | None = None) -> Iterator[None]:
+    """Make the folder as `claim` does; what fails meanwhile leaves no empty one behind."""
+    claim(folder, force, source)
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):
+            folder.rmdir()  # only where it is empty
+        raise
 
 
 def _holds(folder: Path, source: Path) -> bool:
@@ -166,8 +178,3 @@ def write_analysis(trace: Trace, analysis: Analysis, folder: Path, command: str)
 
 def _svgs(paths: list[Path]) -> dict[str, Path]:
     return {p.stem: p for p in paths if p.suffix == ".svg"}
-
-
-def to_text(document: dict[str, Any]) -> str:
-    """Return a JSON document as text, the same text for the same document."""
-    return encodable(json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)) + "\n"

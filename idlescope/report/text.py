@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from typing import Any
 
 # C0 with ESC, newline and tab; DEL and C1; halves of surrogate pairs; line separators; marks that turn the direction of
 # text, behind which a name can pass for another; and what XML, and so SVG, does not allow
@@ -18,3 +20,8 @@ def visible(text: str) -> str:
 def encodable(text: str) -> str:
     """Return a text that UTF-8 can hold: file names that are not UTF-8 have halves of surrogate pairs in them."""
     return _SURROGATE.sub("\ufffd", text)
+
+
+def to_text(document: dict[str, Any]) -> str:
+    """Return a JSON document as text, the same text for the same document."""
+    return encodable(json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)) + "\n"

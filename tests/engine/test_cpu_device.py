@@ -10,6 +10,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -286,8 +287,6 @@ def spoil_carry(engine, change, known=-1):
 
 class TestSampling:
     def tokens(self, network, some, **how):
-        from dataclasses import replace
-
         run(replace(network, **how), SHAPES["roomy"], 2, some)
         return [r.output for r in some]
 
@@ -379,8 +378,6 @@ class TestWorker:
         assert open_files() <= before
 
     def test_a_checkpoint_that_cannot_be_read_is_the_users_error(self, llama, tmp_path):
-        from dataclasses import replace
-
         device = CpuDevice(replace(llama, model=replace(llama.model, folder=tmp_path)))
         try:
             with pytest.raises(ConfigError, match="safetensors"):

@@ -13,7 +13,6 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from typing import IO
 
-from idlescope.engine.devices.base import COMPUTE, D2H, H2D
 from idlescope.engine.devices.network import Network
 from idlescope.engine.devices.streamed import Names, Span, StreamedDevice
 from idlescope.engine.devices.worker import COMMAND, FAILURE, TIMES, Setup, shared_bytes, shared_slots
@@ -107,7 +106,7 @@ class CpuDevice(StreamedDevice):
         if message.startswith(FAILURE):
             raise EngineError(f"the CPU worker failed: {message.removeprefix(FAILURE).decode()}")
         times = [self.clock.at(ns) for ns in TIMES.unpack(message)]
-        return [(times[2 * s], times[2 * s + 1]) for s in (H2D, COMPUTE, D2H)]
+        return list(zip(times[::2], times[1::2], strict=True))
 
     def _death(self) -> EngineError:
         """Return what to say of a worker that is gone."""
