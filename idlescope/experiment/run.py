@@ -20,6 +20,7 @@ from idlescope.analysis.latency import Figures, latencies
 from idlescope.analysis.predict import Prediction, asynchronous
 from idlescope.analysis.result import Analysis, DeviceResult
 from idlescope.analysis.roofline import GPU, achieved_pct
+from idlescope.capture.announce import Announcer
 from idlescope.capture.clock import StepClock
 from idlescope.engine.devices.base import Device
 from idlescope.engine.loop import DEPTHS, Engine
@@ -196,7 +197,7 @@ def run_mode(
     architecture = config.architecture
     stops = architecture.eos if config.stop_at_eos else ()
     requests = config.demand.requests(architecture.vocab, config.seed, stops)
-    recorder = StepClock(device.clock.now)
+    recorder = Announcer(device.clock.now, DEPTHS[mode])
     interrupted = False
     try:
         slots = device.open(shape, DEPTHS[mode])
