@@ -1,9 +1,9 @@
 """A step clock that also announces what it is told of, as it happens: NVTX ranges and marks, `record_function`.
 
-Phases are nested ranges whose payload is the step; a step (from its batch's preparing until its tokens are taken in) and
-the slot that it holds (until its tokens are retrieved) are ranges that overlap; a request's arrival, first token and
-finish are marks whose payload is its id. A schedule that finds nothing to run has the number of the next step, and is
-not followed by a prepare.
+Phases are nested ranges whose payload is the step; a step (from its batch's preparing until its tokens are taken in)
+and the slot that it holds (until its tokens are retrieved) are ranges that overlap; a request's arrival, first token
+and finish are marks whose payload is its id. A schedule that finds nothing to run has the number of the next step, and
+is not followed by a prepare.
 """
 
 from __future__ import annotations
