@@ -14,7 +14,7 @@ WARMUP_STEPS = 3
 
 
 class Profiler:
-    """Records from `start` to `stop`, which any threads may call; `warm` before the start, where there is time for it."""
+    """Records from `start` to `stop`, which any thread may call; `warm` before the start, if there is time for it."""
 
     def __init__(self) -> None:
         try:
