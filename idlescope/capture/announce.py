@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from idlescope.capture.clock import StepClock
-from idlescope.capture.ranges import COLOURS, DOMAIN, annotation, mark, nvtx_listens, recorded
+from idlescope.capture.ranges import COLOURS, DOMAIN, annotation, end_recorded, mark, nvtx_listens, recorded
 from idlescope.engine.clock import PREPARE, RETRIEVE, UPDATE
 from idlescope.engine.requests import Request
 from idlescope.engine.scheduler import Emitted
@@ -75,9 +75,8 @@ class Announcer(StepClock):
                 _ended(handles.popitem()[1])
 
     def _end_phase(self) -> None:
-        if self._record is not None:
-            self._record.__exit__(None, None, None)
-            self._record = None
+        end_recorded(self._record)
+        self._record = None
         if self._in_phase is not None:
             self._phases[self._in_phase].__exit__(None, None, None)
             self._in_phase = None

@@ -51,9 +51,7 @@ class Range(ContextDecorator):
         return self
 
     def __exit__(self, *exception: object) -> None:
-        if self._record is not None:
-            self._record.__exit__(None, None, None)
-            self._record = None
+        end_recorded(self._record)
         if self._annotation is not None:
             self._annotation.__exit__(None, None, None)
             self._annotation = None
@@ -75,13 +73,22 @@ def annotation(name: str, category: str, number: int | None = None) -> Any:
 
 
 def recorded(name: str) -> Any:
-    """Return an entered `record_function`, None where torch.profiler does not record."""
-    torch = sys.modules.get("torch.autograd.profiler")  # what is not imported does not record
-    if torch is None or not torch._is_profiler_enabled:
+    """Return the handle of a range that torch.profiler records, for `end_recorded`; None where it does not record."""
+    profiler = sys.modules.get("torch.autograd.profiler")  # what is not imported does not record
+    if profiler is None or not profiler._is_profiler_enabled:
         return None
-    record = torch.record_function(name)
-    record.__enter__()
-    return record
+    # what record_function does, at a third of its cost (6.6 us): its own entrance is made for TorchScript, too
+    from torch.autograd import _record_function_with_args_enter  # type: ignore[attr-defined]
+
+    return _record_function_with_args_enter(name)
+
+
+def end_recorded(handle: Any) -> None:
+    """End a range of `recorded`."""
+    if handle is not None:
+        from torch.autograd import _record_function_with_args_exit  # type: ignore[attr-defined]
+
+        _record_function_with_args_exit(handle)
 
 
 @cache

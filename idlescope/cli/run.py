@@ -36,7 +36,7 @@ def run_command(config: RunConfig, out: Path | None, force: bool, as_json: bool)
         if note:
             console.print(f"[dim]{note}[/dim]")
         with live(console, config.modes, tokens) as progress:
-            result = run(config, progress)
+            result = run(config, progress, out)
     with console.status("writing the report"):
         paths = folder.write_run(result, out)
     summary = result.summary()
