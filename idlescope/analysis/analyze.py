@@ -19,7 +19,7 @@ from idlescope.trace import phases as phases_of
 from idlescope.trace.model import Bool, Int64, Operations, RangeKind, Trace
 from idlescope.trace.phases import Phases, Rules
 
-NO_DEVICE = "no device was seen: idle time cannot be told, only what the host did"
+NO_DEVICE = "No device was seen: idle time cannot be told, only what the host did."
 
 
 def analyze(

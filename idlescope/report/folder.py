@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from idlescope.analysis.analyze import NO_DEVICE
 from idlescope.analysis.result import Analysis
 from idlescope.errors import ConfigError, OutputExistsError
 from idlescope.experiment.config import RunConfig
@@ -14,7 +15,16 @@ from idlescope.experiment.devices import choose
 from idlescope.experiment.run import Run, environment
 from idlescope.report import figures, page, perfetto
 from idlescope.report.palette import milliseconds
-from idlescope.report.terminal import TITLES, device_label, device_rows, mode_rows, profiled_rows, window_label
+from idlescope.report.terminal import (
+    TITLES,
+    device_label,
+    device_rows,
+    mode_rows,
+    phase_columns,
+    phase_rows,
+    profiled_rows,
+    window_label,
+)
 from idlescope.report.text import to_text
 from idlescope.trace import recording
 from idlescope.trace.model import Trace
@@ -144,20 +154,25 @@ def write_analysis(trace: Trace, analysis: Analysis, folder: Path, command: str)
     """Write a trace's report, figures and analysis; return the paths, the report first."""
     shown = [figures.Shown(device_label(d), trace, d) for d in analysis.results]
     source = Path(analysis.source["path"]).name
-    drawn = figures.save(figures.draw_all(shown, source), folder / "figures")
+    drawn = figures.save(figures.draw_all(shown, source), folder / "figures") if shown else []
     (folder / "analysis.json").write_text(to_text(analysis.to_json()), encoding="utf-8")
-    worst = max(analysis.results, key=lambda d: d.idle_pct)
-    report = page.Page(
-        title=source,
-        verdict=worst.verdict.text,
-        measured="modelled, not measured" if trace.meta.get("measured") is False else "as recorded in the trace",
-        headline=[
+    verdict, headline, columns, rows = NO_DEVICE, [], phase_columns(analysis), phase_rows(analysis)
+    if shown:
+        worst = max(analysis.results, key=lambda d: d.idle_pct)
+        verdict = worst.verdict.text
+        headline = [
             (f"{worst.idle_pct:.2f} %", f"idle, device {device_label(worst)}"),
             (milliseconds(worst.occupancy.idle_ns), "idle time"),
             (milliseconds(worst.occupancy.window_ns), window_label([worst])),
-        ],
-        columns=[s.label for s in shown],
-        rows=device_rows(analysis),
+        ]
+        columns, rows = [s.label for s in shown], device_rows(analysis)
+    report = page.Page(
+        title=source,
+        verdict=verdict,
+        measured="modelled, not measured" if trace.meta.get("measured") is False else "as recorded in the trace",
+        headline=headline,
+        columns=columns,
+        rows=rows,
         figures=_svgs(drawn),
         shown=shown,
         warnings=analysis.warnings,
@@ -165,7 +180,7 @@ def write_analysis(trace: Trace, analysis: Analysis, folder: Path, command: str)
         environment=environment(),
     )
     page.write(report, folder / "report.html")
-    return [folder / "report.html", folder / "figures", folder / "analysis.json"]
+    return [folder / "report.html", *([folder / "figures"] if drawn else []), folder / "analysis.json"]
 
 
 def _svgs(paths: list[Path]) -> dict[str, Path]:

@@ -105,8 +105,8 @@ def profiled_table(summary: dict[str, Any]) -> Table | None:
     return _table("Profiled window", [TITLES[mode] for mode in summary["modes"]], rows) if rows else None
 
 
-def phase_table(analysis: Analysis) -> Table:
-    """Return how long the host spent in each phase, for a trace that no device was seen in."""
+def phase_rows(analysis: Analysis) -> list[tuple[str, list[str]]]:
+    """Return how long the host spent in each phase, for a trace that no device was seen in: one cell a process."""
     hosts = analysis.host_phases
     rows = [
         ("steps", [f"{h.starts.size:,} (by {h.found})" for h in hosts]),
@@ -115,7 +115,17 @@ def phase_table(analysis: Analysis) -> Table:
     for name in dict.fromkeys(name for h in hosts for name in h.total_ns):
         cells = [f"{milliseconds(h.total_ns[name])} in {h.spans[name]:,}" if name in h.spans else "–" for h in hosts]
         rows.append((name, cells))
-    return _table("Phases of the host", [f"process {h.process}" for h in hosts], rows)
+    return rows
+
+
+def phase_columns(analysis: Analysis) -> list[str]:
+    """Return what the columns of `phase_rows` are called."""
+    return [h.process for h in analysis.host_phases]
+
+
+def phase_table(analysis: Analysis) -> Table:
+    """Return the phases of the host as a table."""
+    return _table("Phases of the host", phase_columns(analysis), phase_rows(analysis))
 
 
 def _percentiles(figures: dict[str, float] | None) -> str:
