@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from idlescope.analysis.analyze import NO_DEVICE
+from idlescope.analysis.analyze import no_device
 from idlescope.analysis.result import Analysis
 from idlescope.errors import ConfigError, OutputExistsError
 from idlescope.experiment.config import RunConfig
@@ -156,7 +156,8 @@ def write_analysis(trace: Trace, analysis: Analysis, folder: Path, command: str)
     source = Path(analysis.source["path"]).name
     drawn = figures.save(figures.draw_all(shown, source), folder / "figures") if shown else []
     (folder / "analysis.json").write_text(to_text(analysis.to_json()), encoding="utf-8")
-    verdict, headline, columns, rows = NO_DEVICE, [], phase_columns(analysis), phase_rows(analysis)
+    verdict, headline = f"No device was seen: {no_device(trace)}", []
+    columns, rows = phase_columns(analysis), phase_rows(analysis)
     if shown:
         worst = max(analysis.results, key=lambda d: d.idle_pct)
         verdict = worst.verdict.text

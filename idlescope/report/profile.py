@@ -8,7 +8,7 @@ from contextlib import ContextDecorator
 from pathlib import Path
 from typing import Any
 
-from idlescope.analysis.analyze import NO_DEVICE, analyze
+from idlescope.analysis.analyze import analyze, no_device
 from idlescope.analysis.result import Analysis
 from idlescope.capture.profiler import WARMUP_STEPS, Profiler, StepWindow, start_up
 from idlescope.capture.ranges import end_recorded, recorded
@@ -92,7 +92,7 @@ class Profile(ContextDecorator):
         except IdlescopeError as error:
             _say(str(error))
             return
-        said = [d.verdict.text for d in self.analysis.results] or [NO_DEVICE]
+        said = [d.verdict.text for d in self.analysis.results] or [f"no device was seen: {no_device(trace)}"]
         _say(f"{' '.join(said)} ({self.report})")
 
     def _end_step(self) -> None:
