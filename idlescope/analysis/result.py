@@ -20,6 +20,9 @@ from idlescope.trace.model import Bool, Device, Int64, Operations, Trace
 if TYPE_CHECKING:
     import pandas as pd
 
+    from idlescope.analysis.predict import Forecast
+    from idlescope.analysis.roofline import Roofline
+
 SCHEMA = 1
 
 
@@ -43,6 +46,8 @@ class DeviceResult:
     coverage: Coverage
     verdict: Verdict
     streams: list[dict[str, Any]]
+    predicted: Forecast | None = None  # asynchronous batching, replayed from the steps; None where that cannot be told
+    roofline: Roofline | None = None  # None where the GPU or the work of its steps is not known
 
     @property
     def idle_pct(self) -> float:
@@ -90,6 +95,8 @@ class DeviceResult:
             },
             "coverage": self.coverage.to_json(),
             "verdict": {"kind": self.verdict.kind, "text": self.verdict.text},
+            "predicted": None if self.predicted is None else self.predicted.short(),
+            "roofline": None if self.roofline is None else self.roofline.to_json(),
         }  # fmt: skip
 
 
