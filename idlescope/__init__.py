@@ -4,6 +4,7 @@
 
     analysis = idlescope.analyze(idlescope.open("trace.json.gz"))
     analysis.devices, analysis.steps, analysis.gaps, analysis.host      # pandas DataFrames, times in nanoseconds
+    idlescope.predict(analysis)[0].text()  # what asynchronous batching would give
     run = idlescope.run(idlescope.RunConfig(model="8b", tokens=1000))
     run.modes["sync"].analysis, run.speedup
 
@@ -26,6 +27,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from idlescope.analysis.analyze import analyze
+    from idlescope.analysis.predict import predict
     from idlescope.analysis.result import Analysis
     from idlescope.capture.ranges import Range as range  # noqa: A004, N813 - so do these
     from idlescope.errors import IdlescopeError
@@ -36,13 +38,14 @@ if TYPE_CHECKING:
     from idlescope.trace.open import open_trace as open  # noqa: A004 - idlescope.open reads as intended
 
 __all__ = [
-    "Analysis", "IdlescopeError", "Run", "RunConfig", "Trace", "__version__", "analyze", "open", "profile", "range",
-    "run",
+    "Analysis", "IdlescopeError", "Run", "RunConfig", "Trace", "__version__", "analyze", "open", "predict", "profile",
+    "range", "run",
 ]  # fmt: skip
 
 _HOME = {
     "Analysis": ("idlescope.analysis.result", "Analysis"),
     "analyze": ("idlescope.analysis.analyze", "analyze"),
+    "predict": ("idlescope.analysis.predict", "predict"),
     "IdlescopeError": ("idlescope.errors", "IdlescopeError"),
     "RunConfig": ("idlescope.experiment.config", "RunConfig"),
     "Run": ("idlescope.experiment.run", "Run"),

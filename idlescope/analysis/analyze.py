@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from idlescope import __version__
-from idlescope.analysis import batching, causes, coverage, host, idle, stacks, steps, verdict, waits
+from idlescope.analysis import batching, causes, coverage, host, idle, predict, roofline, stacks, steps, verdict, waits
 from idlescope.analysis import window as window_of
 from idlescope.analysis.advice import advice
 from idlescope.analysis.host_phases import host_phases
 from idlescope.analysis.result import Analysis, DeviceResult
+from idlescope.analysis.roofline import GPU
 from idlescope.analysis.window import Window
+from idlescope.analysis.work import Architecture
 from idlescope.errors import ConfigError, TraceError
 from idlescope.trace import phases as phases_of
 from idlescope.trace.model import Bool, Int64, Operations, RangeKind, Trace
@@ -28,14 +31,19 @@ def analyze(
     process: str | None = None,
     min_gap_ns: int = 0,
     phases: Mapping[str, Rules] | None = None,
+    model: Architecture | None = None,
+    batch_size: int | None = None,
+    context: int | None = None,
+    gpu: GPU | None = None,
 ) -> Analysis:
     """Return the analysis of the devices of a Trace.
 
     `window` is `first-last` (of each device's operations), `range:NAME`, `steps:A-B` or `time:A-B`; `devices` are
     device indices; `process` is a pid, rank or file name, or a part of it; gaps shorter than `min_gap_ns` are counted
-    but not listed; `phases` adds engines by name (`trace.phases.load`). Without operations of any device there are only
-    the phases of a known engine's host. Raises TraceError where there are none either, ConfigError where what is asked
-    for is not in the trace.
+    but not listed; `phases` adds engines by name (`trace.phases.load`). `model`, `batch_size`, `context` and `gpu` are
+    for the roofline (`roofline.measure`). Without operations of any device there are only the phases of a known
+    engine's host. Raises TraceError where there are none either, ConfigError where what is asked for is not in the
+    trace.
     """
     path = str(trace.meta.get("path", "the trace"))
     spec = window_of.parse(window)
@@ -48,7 +56,15 @@ def analyze(
     if not len(trace.operations) and not (host_only and whole):
         raise TraceError(no_device(trace))
     chosen = _chosen(trace, devices, process) if len(trace.operations) else []
-    results = tuple(_analyze_device(trace, index, links, waiting, known, spec, min_gap_ns) for index in chosen)
+    measured = [_analyze_device(trace, index, links, waiting, known, spec, min_gap_ns) for index in chosen]
+    results = tuple(
+        replace(
+            result,
+            predicted=predict.expected(trace, result),
+            roofline=roofline.measure(trace, result, gpu, model, batch_size, context),
+        )
+        for result in measured
+    )
     source = {
         "path": path,
         "format": str(trace.meta.get("format", "memory")),

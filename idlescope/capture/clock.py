@@ -10,15 +10,16 @@ from typing import Any
 
 import numpy as np
 
+from idlescope.analysis.rebatch import AT_LIMIT, BY_STOP, FIRST_TOKEN, RUNNING
 from idlescope.engine.devices.base import STREAMS, DeviceOperation
-from idlescope.engine.requests import Request
+from idlescope.engine.requests import Finish, Request
 from idlescope.engine.scheduler import Emitted
 from idlescope.trace.model import Calls, Device, Int64, Operations, RangeKind, Ranges, Samples, Thread, Trace
 from idlescope.trace.phases import ENGINE_PHASES
 from idlescope.trace.strings import Interner
 
 WAIT_CALL = "event.synchronize"
-COUNTERS = ("requests running", "requests waiting", "free KV blocks", "tokens")
+COUNTERS = (RUNNING, "requests waiting", "free KV blocks", "tokens")
 OTHER_RANGES = {
     "garbage collection": RangeKind.GARBAGE_COLLECTION, "no demand": RangeKind.NO_DEMAND,
     "step clock": RangeKind.OVERHEAD,
@@ -42,6 +43,7 @@ class StepClock:
         self._operations = array("q")  # in the order of `operations` below
         self._flops = array("d")
         self._counters = array("q")  # time, then COUNTERS
+        self._requests = array("q")  # time, index into `names` of what happened, request id
         self._names: Interner[str] = Interner()
         self._collection_start = 0
 
@@ -87,6 +89,14 @@ class StepClock:
         """Record the state of the scheduler after a step."""
         self._counters.extend((time, running, waiting, free_blocks, tokens))
 
+    def requests(self, finished: Iterable[Request]) -> None:
+        """Record when requests that ended had their first token and their last."""
+        for r in finished:
+            if r.finish is not Finish.CANCELLED and r.first_token_ns is not None and r.finished_ns is not None:
+                how = AT_LIMIT if r.finish is Finish.LENGTH else BY_STOP
+                for time, what in ((r.first_token_ns, FIRST_TOKEN), (r.finished_ns, how)):
+                    self._requests.extend((time, self._names.code(what), r.id))
+
     @contextmanager
     def watching_collector(self) -> Iterator[None]:
         """Record the garbage collector's runs meanwhile."""
@@ -109,6 +119,12 @@ class StepClock:
         phase, range_step, range_start, range_end = _columns(self._ranges, 4)
         wait_start, wait_end = _columns(self._waits, 2)
         time, *values = _columns(self._counters, 1 + len(COUNTERS))
+        request_time, request_event, request_id = _columns(self._requests, 3)
+        samples = Samples.of(
+            time=np.concatenate((np.repeat(time, len(COUNTERS)), request_time)),
+            name=np.concatenate((np.tile(names.codes(COUNTERS), time.size), request_event)),
+            value=np.concatenate((np.column_stack(values).ravel(), request_id)),
+        )
         n, waits = start.size, wait_start.size
         correlation = np.arange(1, n + 1)
         calls = Calls.of(
@@ -133,11 +149,7 @@ class StepClock:
             ),
             calls=calls.take(np.argsort(calls.start, kind="stable")),
             ranges=ranges.take(np.argsort(ranges.start, kind="stable")),
-            samples=Samples.of(
-                time=np.repeat(time, len(COUNTERS)),
-                name=np.tile(names.codes(COUNTERS), time.size),
-                value=np.column_stack(values).ravel(),
-            ),
+            samples=samples.take(np.argsort(samples.time, kind="stable")),
             names=names.values(),
             devices=(Device(0, 0, device_name, "engine"),),
             streams=STREAMS,

@@ -11,8 +11,12 @@ from pathlib import Path
 from rich.console import Console
 
 from idlescope.analysis.analyze import analyze
+from idlescope.analysis.result import Analysis
+from idlescope.analysis.roofline import gpu
 from idlescope.analysis.window import FIRST_LAST, length_ns
 from idlescope.cli.status import counting
+from idlescope.engine.models import model
+from idlescope.errors import ConfigError
 from idlescope.trace import phases
 from idlescope.trace.open import open_trace
 
@@ -28,12 +32,20 @@ class Choices:
     phases: Path | None = None
     frames: bool = True
     steps: bool = False  # list every step on the terminal
+    model: str | None = None
+    batch_size: int | None = None
+    context: int | None = None
+    gpu: str | None = None
 
     def words(self) -> list[str]:
         """Return the options that are not the default, to be repeated."""
         words = [] if self.window == FIRST_LAST else ["--window", self.window]
         words += [word for index in self.device for word in ("--device", str(index))]
-        for option, value in (("--process", self.process), ("--min-gap", self.min_gap), ("--phases", self.phases)):
+        options = {
+            "--process": self.process, "--min-gap": self.min_gap, "--phases": self.phases, "--model": self.model,
+            "--batch-size": self.batch_size, "--context": self.context, "--gpu": self.gpu,
+        }  # fmt: skip
+        for option, value in options.items():
             words += [] if value is None else [option, str(value)]
         return words if self.frames else [*words, "--no-frames"]
 
@@ -50,12 +62,17 @@ def analyze_command(
     console = Console(stderr=as_json)
     min_gap_ns = 0 if choices.min_gap is None else length_ns(choices.min_gap)
     engines = None if choices.phases is None else phases.load(choices.phases)
+    if choices.model is None and (choices.batch_size is not None or choices.context is not None):
+        raise ConfigError("--batch-size and --context are for the roofline of a model: give --model, too")
+    architecture = None if choices.model is None else model(choices.model)
+    peak = None if choices.gpu is None else gpu(choices.gpu)
     with console.status("reading") as status:
         trace = open_trace(path, counting(status, "reading", "events"), frames=choices.frames, only=only)
         status.update("analysing")
         analysis = analyze(
             trace, window=choices.window, devices=choices.device or None, process=choices.process,
-            min_gap_ns=min_gap_ns, phases=engines,
+            min_gap_ns=min_gap_ns, phases=engines, model=architecture, batch_size=choices.batch_size,
+            context=choices.context, gpu=peak,
         )  # fmt: skip
     paths: list[Path] = []
     if out is not None:
@@ -70,6 +87,15 @@ def analyze_command(
 
         sys.stdout.write(to_text(analysis.to_json()))
         return
+    from idlescope.report.terminal import plain
+
+    _show(console, analysis, choices.steps)
+    for written in paths:
+        console.print(plain(f"  {written}"))
+
+
+def _show(console: Console, analysis: Analysis, steps: bool) -> None:
+    """Print an analysis, with every step of it where asked for."""
     from idlescope.report import terminal
     from idlescope.report.terminal import plain
 
@@ -82,14 +108,15 @@ def analyze_command(
         label = terminal.device_label(device)
         if len(device.streams) > 1:
             console.print(terminal.stream_table(device))
-        if choices.steps and len(device.steps):
+        if steps and len(device.steps):
             console.print(terminal.step_table(device))
         if lines := terminal.gap_lines(device):
             console.print(plain(f"Longest gaps, {label}", "italic"))
             for line in lines:
                 console.print(plain(line))
         console.print(plain(f"{label}: {device.verdict.text}", "bold"))
+        for more in (device.predicted, device.roofline):
+            if more is not None:
+                console.print(plain(f"{label}: {more.text()}"))
     for warning in analysis.warnings:
         console.print(plain(warning, "yellow"))
-    for written in paths:
-        console.print(plain(f"  {written}"))

@@ -189,6 +189,21 @@ def analyze(
         bool, typer.Option("--frames/--no-frames", help="Read operators and Python frames, for what the host was in.")
     ] = True,
     steps: Annotated[bool, typer.Option("--steps", help="List every step.")] = False,
+    model: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="For the roofline: a model as in `run`. Its batch is what span names say, or:"),
+    ] = None,
+    batch_size: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(help="Requests that decode in a step, where span names do not say.", min=1),
+    ] = None,
+    context: Annotated[Optional[int], typer.Option(help="Cached tokens a request has, on average.", min=0)] = None,  # noqa: UP045
+    gpu: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            help="Whose peaks count: h200, h100, a100, b200, l40s, rtx4090; what the trace says unless given."
+        ),
+    ] = None,
     out: Out = None,
     force: Force = False,
     as_json: AsJson = False,
@@ -199,8 +214,39 @@ def analyze(
     """
     from idlescope.cli.analyze import Choices, analyze_command
 
-    choices = Choices(window, tuple(device or ()), process, min_gap, phases, frames, steps)
+    choices = Choices(
+        window, tuple(device or ()), process, min_gap, phases, frames, steps, model, batch_size, context, gpu
+    )
     analyze_command(trace, choices, out, force, as_json)
+
+
+@app.command()
+def predict(
+    trace: Annotated[Path, typer.Argument(help="A trace that `analyze` reads, with at least three steps.")],
+    host: Annotated[float, typer.Option(help="Factor of the host's work: 0.5 is a host twice as fast.")] = 1.0,
+    device: Annotated[float, typer.Option(help="Factor of the device's compute time: 0.7 is a faster GPU.")] = 1.0,
+    depth: Annotated[int, typer.Option(help="Steps in flight: 1 is synchronous, 2 asynchronous batching.")] = 2,
+    graphs: Annotated[
+        bool, typer.Option("--graphs", help="Kernels that are launched one by one become one graph a step.")
+    ] = False,
+    pinned: Annotated[
+        bool, typer.Option("--pinned", help="Copies of memory that is not pinned no longer block the host.")
+    ] = False,
+    without: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(metavar="PHASE", help="A phase, span or range of the host that costs nothing: detokenize."),
+    ] = None,
+    window: Annotated[str, typer.Option(help="first-last, range:NAME, steps:A-B or time:A-B.")] = "first-last",
+    as_json: AsJson = False,
+) -> None:
+    """Say what asynchronous batching, or another change, would make of a trace's steps: they are replayed.
+
+    With the interval that the variation from step to step allows, and what further changes are worth.
+    """
+    from idlescope.analysis.predict import WhatIf
+    from idlescope.cli.predict import predict_command
+
+    predict_command(trace, WhatIf(depth, host, device, graphs, pinned, without), window, as_json)
 
 
 @app.command()

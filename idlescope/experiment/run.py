@@ -248,6 +248,7 @@ def run_mode(
         "model": architecture.name,
         "gpu": gpu.key if gpu else None,
     }
+    recorder.requests(engine.scheduler.finished)
     trace = recorder.trace(device.name, meta)
     if interrupted and not len(trace.operations):
         raise KeyboardInterrupt  # there is nothing to keep

@@ -171,6 +171,12 @@ def _step_rows(devices: Sequence[DeviceResult]) -> list[tuple[str, list[str]]]:
                           ("idle exposed a step, median", "idle")):  # fmt: skip
         medians = [float(np.median(getattr(d.steps, column))) if len(d.steps) else None for d in devices]
         rows.append((label, ["–" if ns is None else milliseconds(ns) for ns in medians]))
+    if any(d.predicted for d in devices):
+        cells = ["–" if d.predicted is None else milliseconds(d.predicted.predicted.step_ns) for d in devices]
+        rows.append(("a step if asynchronous, predicted", cells))
+    if any(d.roofline for d in devices):
+        cells = ["–" if d.roofline is None else f"{d.roofline.active_roofline_pct:.1f} %" for d in devices]
+        rows.append(("roofline while active", cells))
     early = [f"{d.batching.early:,} of {d.batching.followers:,}" if d.batching.followers else "–" for d in devices]
     rows.append(("launched before the previous ended", early))
     return rows
