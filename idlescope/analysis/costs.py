@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -104,8 +104,10 @@ class Measured:
         copying = np.flatnonzero((operations.kind == OperationKind.MEMCPY) & (row >= 0))
         copying = copying[operations.end[copying] <= start[row[copying]]]
         copies = union_by(row[copying], operations.start[copying], operations.end[copying], n)
-        device = {"latency": latency, "copies": np.clip(copies, 0, np.maximum(latency, 0)), "compute": compute,
-                  "finish": finish, "tail": self._tail(end), "kernels": kernels, "earliest": self._earliest()}  # fmt: skip
+        device = {
+            "latency": latency, "copies": np.clip(copies, 0, np.maximum(latency, 0)), "compute": compute,
+            "finish": finish, "tail": self._tail(end), "kernels": kernels, "earliest": self._earliest(),
+        }  # fmt: skip
         return StepCosts(**self.host(), **{name: values[w] for name, values in device.items()})
 
     def host(self, only: Intervals | None = None) -> dict[str, Int64]:

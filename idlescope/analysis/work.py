@@ -84,9 +84,9 @@ def parse(name: str) -> tuple[int, int, int, int] | None:
         new, cached = int(match[1]), int(match[2])
         return new + cached, -1 if new else cached, -1, -1
     if match := _VLLM_TOKENS.match(name):
-        prompts, decodes = _lengths(match[2]), _lengths(match[4])
-        sums = (-1 if a < 0 or b < 0 else a + b for a, b in zip(prompts, decodes, strict=True))
-        return int(match[1]) + int(match[3]), *sums
+        both = zip(_lengths(match[2]), _lengths(match[4]), strict=True)
+        tokens, context, pairs = (-1 if a < 0 or b < 0 else a + b for a, b in both)
+        return int(match[1]) + int(match[3]), tokens, context, pairs
     return None
 
 
