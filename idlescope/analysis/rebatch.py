@@ -30,6 +30,7 @@ class Requests:
     first: Int64  # the step of its first token: up to there its prompt is worked on
     last: Int64  # the step of its last token
     stopped: Bool  # ended before its limit
+    rows: int  # requests that can run at once
 
 
 class Order(NamedTuple):
@@ -66,7 +67,8 @@ def requests(trace: Trace, end: Int64) -> Requests | None:
     admitted = np.repeat(np.arange(end.size), entered)
     if (admitted > first).any() or (first > last).any():
         return None
-    return Requests(admitted, first, last, by_end >= limit_at.size)
+    together = int(np.cumsum(entered - np.bincount(last + 1, minlength=end.size + 1)[: end.size]).max())
+    return Requests(admitted, first, last, by_end >= limit_at.size, max(together, int(trace.meta.get("rows", 0))))
 
 
 def order(of: Requests, depth: int) -> Order:
@@ -75,9 +77,7 @@ def order(of: Requests, depth: int) -> Order:
     A request that had a row as soon as one was free gets one as soon as one is; another, held back by the size of a
     step or by memory, comes as long after the one before it as it did.
     """
-    entered, left = np.bincount(of.admitted), np.bincount(of.last + 1)
-    rows = int(np.cumsum(entered - left[: entered.size]).max())
-    was, now = [-1] * rows, [-1] * rows  # last step of each row, as recorded and anew
+    was, now = [-1] * of.rows, [-1] * of.rows  # last step of each row, as recorded and anew
     starts: list[int] = []
     needs: dict[int, int] = {}
     previous = at = known = final = -1

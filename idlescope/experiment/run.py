@@ -247,6 +247,7 @@ def run_mode(
         "device": device.name,
         "model": architecture.name,
         "gpu": gpu.key if gpu else None,
+        "rows": shape.rows,
     }
     recorder.requests(engine.scheduler.finished)
     trace = recorder.trace(device.name, meta)
