@@ -21,7 +21,7 @@ from idlescope.analysis.replay import replay
 from idlescope.analysis.result import Analysis, DeviceResult
 from idlescope.analysis.work import steps_work
 from idlescope.errors import ConfigError, TraceError
-from idlescope.trace.model import Int64, Trace
+from idlescope.trace.model import Bool, Int64, Trace
 
 CONFIDENCE = 1.96  # standard deviations: 95 % of a normal distribution
 FAITHFUL = 0.1  # a replay of the trace as it is that is off by more says that the model does not hold for it
@@ -140,14 +140,12 @@ class Replays:
 
     def predict(self, what: WhatIf) -> Prediction:
         """Return what the steps would take."""
-        costs, needs = self._changed(what), None
+        costs, needs, prompts = self._changed(what), None, np.zeros(len(self.costs), np.bool_)
         if self.requests is not None:
-            costs, needs = rebatch.rebatch(costs, self.requests, what.depth)
+            costs, needs, prompts = rebatch.rebatch(costs, self.requests, what.depth)
         played = replay(costs, what.depth, needs)
-        n, each = len(costs), np.diff(played.end)
-        # Neighbouring steps differ by chance, not by context: half of their difference's variance is that of one step.
-        spread = float(np.std(np.diff(each))) / np.sqrt(2)
-        margin = round(CONFIDENCE * spread * np.sqrt(n))
+        n = len(costs)
+        margin = round(CONFIDENCE * _spread_ns(played.end, prompts) * np.sqrt(n))
         total = played.total_ns if self.whole_run else round(played.step_ns * n)
         idle = _idle_pct(costs, played.step_ns)
         return Prediction(total, max(0, total - margin), total + margin, played.step_ns, idle, n, self.tokens)
@@ -168,6 +166,16 @@ class Replays:
             c, **columns, compute=c.compute - saved, kernels=_times(c.kernels, what.device),
             finish=c.finish - np.minimum(saved, np.maximum(c.finish, 0)),
         )  # fmt: skip
+
+
+def _spread_ns(end: Int64, prompts: Bool) -> float:
+    """Return the standard deviation of a step's time, of the steps that end at these times; prompts are no chance.
+
+    Neighbouring steps differ by chance, not by context: half of their difference's variance is that of one step.
+    """
+    other = np.convolve(prompts, np.ones(3), "same")[1:] > 0  # one with a prompt makes those beside it differ, too
+    differences = np.diff(np.diff(end))[~(other[1:] | other[:-1])]
+    return float(np.std(differences)) / np.sqrt(2) if differences.size > 1 else 0.0
 
 
 def _idle_pct(costs: StepCosts, step_ns: float) -> float:
@@ -231,6 +239,7 @@ class Forecast:
         else:
             less = now.less_than(was)
             change = f"{abs(100 * less):.1f} % {'less' if less > 0 else 'more'}" if abs(less) >= WORTH else "no change"
+            change += f", ± {percent(now.high_ns - now.total_ns, now.total_ns):.2f} %"
             said.append(
                 f"{self.what.text().capitalize()}: {now.step_ns / 1e6:.2f} ms a step instead of "
                 f"{was.step_ns / 1e6:.2f} ({change}); {free}"

@@ -103,20 +103,29 @@ def order(of: Requests, depth: int) -> Order:
     return Order(np.array(starts, np.int64), final + 1, need)
 
 
-def rebatch(costs: StepCosts, of: Requests, depth: int) -> tuple[StepCosts, Int64]:
-    """Return the costs of the steps as they form anew, and what each needs (`replay`).
+class Rebatched(NamedTuple):
+    """The steps that are formed anew."""
+
+    costs: StepCosts
+    needs: Int64  # as of `Order`
+    prompts: Bool  # which of them work on prompts
+
+
+def rebatch(costs: StepCosts, of: Requests, depth: int) -> Rebatched:
+    """Return the steps as they form anew.
 
     What a prompt adds to the steps that work on it goes where the request goes; the rest of a step is that of the one
     in which its requests were as far, on average.
     """
     anew = order(of, depth)
-    n, later = len(costs), anew.requests - of.admitted
+    n, later, each = len(costs), anew.requests - of.admitted, np.ones_like(of.admitted)
+    prompts = _running_sum(anew.requests, of.first + later, each, anew.steps) > 0
     if anew.steps == n and not later.any():
-        return costs, anew.needs
+        return Rebatched(costs, anew.needs, prompts)
     end = of.last + later + np.where(of.stopped, depth - 1, 0)
-    active, delay = (_running_sum(anew.requests, end, by, anew.steps) for by in (np.ones_like(later), later))
+    active, delay = (_running_sum(anew.requests, end, by, anew.steps) for by in (each, later))
     source = np.clip(np.arange(anew.steps) - np.rint(delay / np.maximum(active, 1)).astype(np.int64), 0, n - 1)
-    working = _running_sum(of.admitted, of.first, np.ones_like(later), n)  # requests whose prompt is worked on
+    working = _running_sum(of.admitted, of.first, each, n)  # requests whose prompt is worked on
     plain = np.flatnonzero(working == 0)
     which = np.repeat(np.arange(later.size), of.first - of.admitted + 1)
     step = of.admitted[which] + np.arange(which.size) - np.searchsorted(which, which)
@@ -130,7 +139,7 @@ def rebatch(costs: StepCosts, of: Requests, depth: int) -> tuple[StepCosts, Int6
         added = np.bincount(step + later[which], prompt[step], minlength=anew.steps)
         columns[field.name] = base[source] + np.rint(added).astype(np.int64)
     columns["earliest"] = np.zeros(anew.steps, np.int64)  # arrivals are by the clock, not by the step
-    return StepCosts(**columns), anew.needs
+    return Rebatched(StepCosts(**columns), anew.needs, prompts)
 
 
 def _running_sum(first: Int64, last: Int64, by: Int64, size: int) -> Int64:

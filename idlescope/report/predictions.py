@@ -7,7 +7,6 @@ from typing import Any
 
 from rich.table import Table
 
-from idlescope.analysis.intervals import percent
 from idlescope.analysis.predict import IN_WORDS, Forecast, Prediction
 from idlescope.analysis.result import Analysis
 from idlescope.report.palette import milliseconds
@@ -15,7 +14,7 @@ from idlescope.report.terminal import device_label, plain
 
 SCHEMA = 1
 TOKENS = "tokens/s"
-COLUMNS = ("a step", "in all", "95 %", TOKENS, "comp. idle", "saves")
+COLUMNS = ("a step", "in all", TOKENS, "comp. idle", "saves")
 
 
 def rows(forecast: Forecast) -> list[tuple[str, list[str]]]:
@@ -23,11 +22,10 @@ def rows(forecast: Forecast) -> list[tuple[str, list[str]]]:
     base = forecast.recorded
 
     def row(label: str, p: Prediction) -> tuple[str, list[str]]:
-        margin = f"± {percent(p.high_ns - p.total_ns, p.total_ns):.2f} %" if p is not base else "–"
         saved = f"{100 * p.less_than(base):.1f} %" if p is not base else "–"
         rate = "–" if p.tokens_per_s is None else f"{p.tokens_per_s:,.0f}"
         step, total, idle = f"{p.step_ns / 1e6:,.2f} ms", milliseconds(p.total_ns), f"{p.compute_idle_pct:.2f} %"
-        return label, [step, total, margin, rate, idle, saved]
+        return label, [step, total, rate, idle, saved]
 
     return [
         row(f"recorded, {IN_WORDS.get(forecast.depth or 0, 'serialised')}", base),
@@ -39,7 +37,7 @@ def rows(forecast: Forecast) -> list[tuple[str, list[str]]]:
 
 def table(forecast: Forecast) -> Table:
     """Return the cases of one device, one a row."""
-    found = f"{forecast.recorded.steps:,} steps by {forecast.result.steps.found}"
+    found = f"{forecast.recorded.steps:,} steps ({forecast.result.steps.found})"
     made = Table(title=plain(f"{device_label(forecast.result)}, {found}"), title_justify="left")
     made.add_column("")
     shown = [name for name in COLUMNS if name != TOKENS or forecast.recorded.tokens is not None]

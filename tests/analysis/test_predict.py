@@ -300,13 +300,15 @@ def test_a_phase_that_is_not_there_is_refused_with_those_that_are():
 
 
 def test_the_interval_is_that_of_the_steps_variation():
-    sync = scenario(3).run("sync")
-    (one,) = idlescope.predict(sync.analysis, host=0.0)
-    made = Replays(sync.trace, sync.result)
-    costs = made.costs if made.requests is None else rebatch(made.costs, made.requests, 2)[0]
-    # with a free host the steps are the device's own: the margin is that of a sum of so many of them
-    expected = 1.96 * np.std(np.diff(costs.compute)) / np.sqrt(2) * np.sqrt(len(costs))
-    assert one.predicted.high_ns - one.predicted.total_ns == pytest.approx(expected, rel=0.1)
+    for seed in range(3, 7):
+        sync = scenario(seed).run("sync")
+        (one,) = idlescope.predict(sync.analysis, host=0.0)
+        made = Replays(sync.trace, sync.result)
+        costs, _, prompts = rebatch(made.costs, made.requests, 2)
+        # with a free host the steps are the device's own: the margin is that of a sum of so many of them
+        compute = costs.compute[np.flatnonzero(~prompts)]
+        expected = 1.96 * np.std(np.diff(compute)) / np.sqrt(2) * np.sqrt(len(costs))
+        assert one.predicted.high_ns - one.predicted.total_ns == pytest.approx(expected, rel=0.3)
 
 
 def equal(n, **columns):
@@ -356,7 +358,8 @@ def test_what_a_prompt_costs_goes_where_its_request_goes():
     of = Requests(*(np.array(c) for c in ([0, 0, 3], [0, 0, 3], [2, 6, 6])), np.zeros(3, bool), 2)
     steps = equal(7, compute=10_000)
     steps.compute[[0, 3]] += [100_000, 50_000]
-    anew, needs = rebatch(steps, of, 2)
+    anew, needs, prompts = rebatch(steps, of, 2)
+    assert np.flatnonzero(prompts).tolist() == [0, 4]
     assert anew.compute.tolist() == [110_000, 10_000, 10_000, 10_000, 60_000, 10_000, 10_000, 10_000]
     assert (needs == -1).all()
-    assert rebatch(steps, of, 1)[0] is steps
+    assert rebatch(steps, of, 1).costs is steps

@@ -58,8 +58,8 @@ def replays() -> None:
     of = Requests(start, start, start + 99, np.zeros(start.size, bool), 32)
 
     def formed_anew() -> None:
-        anew, needs = rebatch(costs, of, 2)
-        replay(anew, 2, needs)
+        anew = rebatch(costs, of, 2)
+        replay(anew.costs, 2, anew.needs)
 
     print(f"the same, {start.size:,} requests put into batches anew: {timed(formed_anew):.3f} s")
     config = RunConfig(model="tiny", tokens=10_000, prompt_tokens=1, batch_size=4, host_ms=1, device_ms=1,
