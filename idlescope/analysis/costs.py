@@ -43,7 +43,6 @@ class StepCosts:
     finish: Int64  # from the end of the last compute launch to the end of compute, at least
     tail: Int64  # from the end of compute until the tokens are on the host and it has woken up
     kernels: Int64  # when compute operations ran: `compute` without gaps
-    earliest: Int64  # from the start of the first step: the host had no request before
 
     def __len__(self) -> int:
         return len(self.lead)
@@ -106,7 +105,7 @@ class Measured:
         copies = union_by(row[copying], operations.start[copying], operations.end[copying], n)
         device = {
             "latency": latency, "copies": np.clip(copies, 0, np.maximum(latency, 0)), "compute": compute,
-            "finish": finish, "tail": self._tail(end), "kernels": kernels, "earliest": self._earliest(),
+            "finish": finish, "tail": self._tail(end), "kernels": kernels,
         }  # fmt: skip
         return StepCosts(**self.host(), **{name: values[w] for name, values in device.items()})
 
@@ -131,8 +130,8 @@ class Measured:
     def phase(self, name: str) -> dict[str, Int64]:
         """Return the host columns of one named phase, span or range. Raises ConfigError where there is none."""
         ranges, labels = self._labelled
-        names = self.trace.names
-        rows = np.flatnonzero([name in (labels[i], names[i]) for i in ranges.name.tolist()])
+        named = np.array([name in both for both in zip(labels, self.trace.names, strict=True)], np.bool_)
+        rows = np.flatnonzero(named[ranges.name])
         if not rows.size:
             there = ", ".join(sorted(set(labels) - {""})[:PHASES_NAMED])
             raise ConfigError(
@@ -247,15 +246,6 @@ class Measured:
             return np.zeros(end.size, np.int64)
         return np.where(caught, retrieved - end, int(np.median((retrieved - end)[caught])))
 
-    def _earliest(self) -> Int64:
-        """Return when the first request arrived after there was none, for the steps before which there was none."""
-        arrived = self.trace.ranges.end[self.trace.ranges.kind == RangeKind.NO_DEMAND]
-        piece = np.searchsorted(self.pieces.start, arrived)
-        there = piece < self.row.size
-        earliest = np.zeros(self.whole.size, np.int64)
-        np.maximum.at(earliest, self.row[piece[there]], arrived[there] - self.begin)
-        return earliest
-
     def _gaps_of_the_host(self, start: Int64, end: Int64, n: int) -> Int64:
         """Return the idle time within each step's compute that is there because its launches came late."""
         gaps = self.result.gaps
@@ -308,10 +298,7 @@ def _rows(result: DeviceResult, n: int) -> tuple[Int64, Int64]:
 
 
 def _pieces(trace: Trace, result: DeviceResult) -> tuple[Intervals, Int64]:
-    """Return the host's time in pieces without a break but where there was no demand, and the row of each one's step.
-
-    What lies between two pieces is work for the later one.
-    """
+    """Return the host's time in pieces, and the row of each one's step; what lies between two is work for the later."""
     steps = result.steps
     if steps.found == RECORDED:
         rows = np.flatnonzero(trace.ranges.step >= 0)
@@ -322,9 +309,4 @@ def _pieces(trace: Trace, result: DeviceResult) -> tuple[Intervals, Int64]:
         start, end, row = steps.start, steps.end, np.arange(len(steps))
     order = np.argsort(start, kind="stable")
     start, end, row = start[order], np.maximum.accumulate(end[order]), row[order]
-    begin = np.concatenate((start[:1], end[:-1]))
-    empty = np.sort(trace.ranges.end[trace.ranges.kind == RangeKind.NO_DEMAND])
-    if empty.size:
-        at = np.searchsorted(empty, start, "right") - 1
-        begin = np.where(at >= 0, np.maximum(begin, np.minimum(empty[np.maximum(at, 0)], start)), begin)
-    return Intervals(np.minimum(begin, end), end), row
+    return Intervals(np.concatenate((start[:1], end[:-1])), end), row

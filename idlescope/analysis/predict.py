@@ -105,12 +105,17 @@ class Replays:
     """
 
     def __init__(self, trace: Trace, result: DeviceResult) -> None:
+        if rebatch.arriving(trace):
+            raise TraceError(
+                f"cannot tell what device {result.device.index} would do: requests arrived during the run, and which "
+                "steps there are depends on when; record one with --arrival closed"
+            )
         self.measured: Measured = costs_of.measure(trace, result)
         self.costs: StepCosts = self.measured.costs
         self.whole_run = result.steps.found == RECORDED
         self.depth = self._depth(trace, result)
-        end = result.steps.end
-        self.requests = rebatch.requests(trace, end) if self.depth == 1 and len(self.costs) == end.size else None
+        anew = self.depth == 1 and self.measured.whole.all()
+        self.requests = rebatch.requests(trace, result.steps.end) if anew else None
         self.tokens = _tokens(trace, result)
 
     def _depth(self, trace: Trace, result: DeviceResult) -> int | None:

@@ -18,7 +18,7 @@ from idlescope.analysis.costs import StepCosts
 from idlescope.trace.model import Bool, Int64, Trace
 
 FIRST_TOKEN, AT_LIMIT, BY_STOP = "first token", "ended at its limit", "stopped by itself"  # samples; value: request id
-RUNNING = "requests running"  # the sample of that name after each step
+RUNNING, WAITING = "requests running", "requests waiting"  # samples after each step
 NEIGHBOURS = 9  # steps whose median says what a step without a prompt would have cost
 
 
@@ -41,20 +41,28 @@ class Order(NamedTuple):
     needs: Int64  # the step whose tokens must be there before the step is formed, where that drains the pipeline; or -1
 
 
+def _samples(trace: Trace, name: str) -> tuple[Int64, Int64]:
+    """Return the times and values of the samples of a name."""
+    rows = np.flatnonzero(trace.samples.name == trace.name_index(name))
+    return trace.samples.time[rows], trace.samples.value[rows].astype(np.int64)
+
+
+def arriving(trace: Trace) -> bool:
+    """Return whether a recording shows that requests arrived during the run, not all at its start."""
+    at, running = _samples(trace, RUNNING)
+    ended = np.sort(np.concatenate((_samples(trace, AT_LIMIT)[0], _samples(trace, BY_STOP)[0])))
+    known = running + _samples(trace, WAITING)[1] + np.searchsorted(ended, at, "right")
+    return bool((np.diff(known) > 0).any())
+
+
 def requests(trace: Trace, end: Int64) -> Requests | None:
     """Return the requests of a synchronous recording; None where it does not say, or requests were preempted.
 
     `end` is when the host's work on each step ended.
     """
-    names, samples = trace.names, trace.samples
-
-    def of(name: str) -> tuple[Int64, Int64]:
-        rows = np.flatnonzero(samples.name == (names.index(name) if name in names else -1))
-        return samples.time[rows], samples.value[rows].astype(np.int64)
-
-    _, running = of(RUNNING)
-    first_at, first_id = of(FIRST_TOKEN)
-    (limit_at, limit_id), (stop_at, stop_id) = of(AT_LIMIT), of(BY_STOP)
+    _, running = _samples(trace, RUNNING)
+    first_at, first_id = _samples(trace, FIRST_TOKEN)
+    (limit_at, limit_id), (stop_at, stop_id) = _samples(trace, AT_LIMIT), _samples(trace, BY_STOP)
     ended_at, ended_id = np.concatenate((limit_at, stop_at)), np.concatenate((limit_id, stop_id))
     if running.size != end.size or not ended_id.size or not np.array_equal(np.sort(first_id), np.sort(ended_id)):
         return None
@@ -138,7 +146,6 @@ def rebatch(costs: StepCosts, of: Requests, depth: int) -> Rebatched:
         prompt = (values - base) / np.maximum(working, 1)
         added = np.bincount(step + later[which], prompt[step], minlength=anew.steps)
         columns[field.name] = base[source] + np.rint(added).astype(np.int64)
-    columns["earliest"] = np.zeros(anew.steps, np.int64)  # arrivals are by the clock, not by the step
     return Rebatched(StepCosts(**columns), anew.needs, prompts)
 
 

@@ -47,9 +47,9 @@ def replay(costs: StepCosts, depth: int, needs: Int64 | None = None) -> Replayed
     waiting: deque[tuple[int, int]] = deque()  # of the steps in flight: when its tokens are there, and work then left
     finished, starts, ends = [], [], []
     c = costs
-    columns = (c.lead, c.issue, c.rest, c.after, c.latency, c.copies, c.compute, c.finish, c.tail, c.earliest,
+    columns = (c.lead, c.issue, c.rest, c.after, c.latency, c.copies, c.compute, c.finish, c.tail,
                np.full(len(c), -1) if needs is None else needs)  # fmt: skip
-    for lead, issue, rest, after, latency, copies, compute, finish, tail, earliest, need in zip(
+    for lead, issue, rest, after, latency, copies, compute, finish, tail, need in zip(
         *(column.tolist() for column in columns), strict=True
     ):
         while done <= need:
@@ -57,7 +57,7 @@ def replay(costs: StepCosts, depth: int, needs: Int64 | None = None) -> Replayed
             host = max(host, there) + work
             finished.append(host)
             done += 1
-        host = max(host, earliest) + lead
+        host += lead
         copied = max(host + latency, copied + copies)
         start = max(copied, free + SUCCESSION_NS)
         host += issue

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from idlescope.analysis.rebatch import AT_LIMIT, BY_STOP, FIRST_TOKEN, RUNNING
+from idlescope.analysis.rebatch import AT_LIMIT, BY_STOP, FIRST_TOKEN, RUNNING, WAITING
 from idlescope.engine.devices.base import STREAMS, DeviceOperation
 from idlescope.engine.requests import Finish, Request
 from idlescope.engine.scheduler import Emitted
@@ -19,7 +19,7 @@ from idlescope.trace.phases import ENGINE_PHASES
 from idlescope.trace.strings import Interner
 
 WAIT_CALL = "event.synchronize"
-COUNTERS = (RUNNING, "requests waiting", "free KV blocks", "tokens")
+COUNTERS = (RUNNING, WAITING, "free KV blocks", "tokens")
 OTHER_RANGES = {
     "garbage collection": RangeKind.GARBAGE_COLLECTION, "no demand": RangeKind.NO_DEMAND,
     "step clock": RangeKind.OVERHEAD,

@@ -333,10 +333,15 @@ def test_a_pipeline_by_hand():
     assert replay(steps, 2, needs).end.tolist() == [51_000, 109_000, 109_000 + each, 109_000 + each + 58_000]
 
 
-def test_a_request_that_comes_late_is_waited_for():
-    steps = equal(3, lead=10_000, compute=40_000, tail=2_000)
-    steps.earliest[1] = 1_000_000
-    assert replay(steps, 1).finished.tolist() == [52_000, 1_052_000, 1_104_000]
+@pytest.mark.parametrize("arrival", ["poisson:20", "poisson:100", "burst:16,0.5"])
+def test_requests_that_arrive_during_the_run_are_refused(arrival):
+    config = RunConfig(model="1b", tokens=30, requests=64, arrival=arrival, batch_size=16, host_ms=2, device="modelled")
+    result = run(config)
+    assert result.predicted() is None
+    for mode in result.modes.values():
+        assert mode.result.predicted is None
+        with pytest.raises(TraceError, match="requests arrived during the run"):
+            idlescope.predict(mode.analysis)
 
 
 def test_a_row_is_given_on_once_its_last_token_is_known():
