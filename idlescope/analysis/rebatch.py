@@ -49,9 +49,11 @@ def _samples(trace: Trace, name: str) -> tuple[Int64, Int64]:
 
 def arriving(trace: Trace) -> bool:
     """Return whether a recording shows that requests arrived during the run, not all at its start."""
-    at, running = _samples(trace, RUNNING)
+    (at, running), (_, waiting) = _samples(trace, RUNNING), _samples(trace, WAITING)
+    if waiting.size != running.size:
+        return False
     ended = np.sort(np.concatenate((_samples(trace, AT_LIMIT)[0], _samples(trace, BY_STOP)[0])))
-    known = running + _samples(trace, WAITING)[1] + np.searchsorted(ended, at, "right")
+    known = running + waiting + np.searchsorted(ended, at, "right")
     return bool((np.diff(known) > 0).any())
 
 
