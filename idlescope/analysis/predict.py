@@ -105,16 +105,16 @@ class Replays:
     """
 
     def __init__(self, trace: Trace, result: DeviceResult) -> None:
-        if rebatch.arriving(trace):
+        self.whole_run = result.steps.found == RECORDED
+        if self.whole_run and rebatch.arriving(trace):
             raise TraceError(
                 f"cannot tell what device {result.device.index} would do: requests arrived during the run, and which "
                 "steps there are depends on when; record one with --arrival closed"
             )
         self.measured: Measured = costs_of.measure(trace, result)
         self.costs: StepCosts = self.measured.costs
-        self.whole_run = result.steps.found == RECORDED
         self.depth = self._depth(trace, result)
-        anew = self.depth == 1 and self.measured.whole.all()
+        anew = self.whole_run and self.depth == 1 and self.measured.whole.all()
         self.requests = rebatch.requests(trace, result.steps.end) if anew else None
         self.tokens = _tokens(trace, result)
 
@@ -196,7 +196,8 @@ def _tokens(trace: Trace, result: DeviceResult) -> int | None:
     """Return the tokens that the steps yielded; None where the trace does not say."""
     samples, name = trace.samples, trace.name_index("tokens")
     if result.steps.found == RECORDED and name >= 0:
-        return int(samples.value[samples.name == name].sum())
+        of_steps = (samples.name == name) & np.isin(samples.time, result.steps.end)
+        return int(samples.value[of_steps].sum())
     work = steps_work(trace, result)
     return None if work is None or not work.known.all() else int(work.sampled.sum())
 

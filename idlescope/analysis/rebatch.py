@@ -75,7 +75,7 @@ def requests(trace: Trace, end: Int64) -> Requests | None:
     if (entered < 0).any() or entered.sum() != first.size:
         return None  # some entered twice, or are still running
     admitted = np.repeat(np.arange(end.size), entered)
-    if (admitted > first).any() or (first > last).any():
+    if (admitted > first).any() or (first > last).any() or last.max() >= end.size:
         return None
     together = int(np.cumsum(entered - np.bincount(last + 1, minlength=end.size + 1)[: end.size]).max())
     return Requests(admitted, first, last, by_end >= limit_at.size, max(together, int(trace.meta.get("rows", 0))))

@@ -333,6 +333,15 @@ def test_a_pipeline_by_hand():
     assert replay(steps, 2, needs).end.tolist() == [51_000, 109_000, 109_000 + each, 109_000 + each + 58_000]
 
 
+def test_a_piece_of_a_run_counts_the_tokens_of_its_steps_alone():
+    config = RunConfig(model="1b", tokens=50, batch_size=8, host_ms=5, device_ms=3, device="modelled", mode="sync")
+    trace = run(config).modes["sync"].trace
+    (one,) = idlescope.predict(idlescope.analyze(trace, window="steps:10-19"))
+    assert (one.recorded.steps, one.recorded.tokens) == (10, 80)
+    assert one.recorded.step_ns == pytest.approx(8 * MS, rel=0.01)
+    assert one.predicted.total_ns == pytest.approx(10 * 5 * MS + 3 * MS, rel=0.01)
+
+
 @pytest.mark.parametrize("arrival", ["poisson:20", "poisson:100", "burst:16,0.5"])
 def test_requests_that_arrive_during_the_run_are_refused(arrival):
     config = RunConfig(model="1b", tokens=30, requests=64, arrival=arrival, batch_size=16, host_ms=2, device="modelled")
