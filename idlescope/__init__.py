@@ -27,7 +27,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from idlescope.analysis.analyze import analyze
-    from idlescope.analysis.predict import predict
+    from idlescope.analysis.forecast import predict
     from idlescope.analysis.result import Analysis
     from idlescope.capture.ranges import Range as range  # noqa: A004, N813 - so do these
     from idlescope.errors import IdlescopeError
@@ -45,7 +45,7 @@ __all__ = [
 _HOME = {
     "Analysis": ("idlescope.analysis.result", "Analysis"),
     "analyze": ("idlescope.analysis.analyze", "analyze"),
-    "predict": ("idlescope.analysis.predict", "predict"),
+    "predict": ("idlescope.analysis.forecast", "predict"),
     "IdlescopeError": ("idlescope.errors", "IdlescopeError"),
     "RunConfig": ("idlescope.experiment.config", "RunConfig"),
     "Run": ("idlescope.experiment.run", "Run"),

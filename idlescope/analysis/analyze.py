@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from idlescope import __version__
-from idlescope.analysis import batching, causes, coverage, host, idle, predict, roofline, stacks, steps, verdict, waits
+from idlescope.analysis import batching, causes, coverage, forecast, host, idle, roofline, stacks, steps, verdict, waits
 from idlescope.analysis import window as window_of
 from idlescope.analysis.advice import advice
 from idlescope.analysis.host_phases import host_phases
@@ -60,7 +60,7 @@ def analyze(
     results = tuple(
         replace(
             result,
-            predicted=predict.expected(trace, result),
+            predicted=forecast.expected(trace, result),
             roofline=roofline.measure(trace, result, gpu, model, batch_size, context),
         )
         for result in measured

@@ -20,7 +20,7 @@ from idlescope.trace.model import Bool, Device, Int64, Operations, Trace
 if TYPE_CHECKING:
     import pandas as pd
 
-    from idlescope.analysis.predict import Forecast
+    from idlescope.analysis.forecast import Forecast
     from idlescope.analysis.roofline import Roofline
 
 SCHEMA = 1

@@ -8,7 +8,8 @@ from pathlib import Path
 from rich.console import Console
 
 from idlescope.analysis.analyze import analyze, no_device
-from idlescope.analysis.predict import Forecast, WhatIf, forecast
+from idlescope.analysis.forecast import Forecast, forecast
+from idlescope.analysis.predict import WhatIf
 from idlescope.cli.status import counting
 from idlescope.errors import TraceError
 from idlescope.trace.open import open_trace

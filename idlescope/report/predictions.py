@@ -7,7 +7,8 @@ from typing import Any
 
 from rich.table import Table
 
-from idlescope.analysis.predict import IN_WORDS, Forecast, Prediction
+from idlescope.analysis.forecast import Forecast
+from idlescope.analysis.predict import IN_WORDS, Prediction
 from idlescope.analysis.result import Analysis
 from idlescope.report.palette import milliseconds
 from idlescope.report.terminal import device_label, plain
