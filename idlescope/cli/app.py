@@ -198,7 +198,7 @@ def sweep(
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
-    """Run a grid of models, batch sizes, host costs and devices: from which batch size on does a GPU stop idling?
+    """Run a grid of models, batch sizes, host costs and devices, and say from which batch size on each stops idling.
 
     LIST is one or more with commas between, and the option may be given again. Writes each cell as it ends, at the end
     table.csv, table.parquet, heat maps and sweep.json, to reports/sweep or --out. Cells that cannot be run are listed

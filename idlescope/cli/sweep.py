@@ -54,7 +54,7 @@ def sweep_command(
         cells = {c: cell for c in configs if resume and (cell := kept(c, at))}
         if resume:
             console.print(f"{len(cells)} of {len(configs)} cells are in {out} already")
-        report.write(report.document(configs, list(cells.values())), out)
+        report.mark(report.document(configs, list(cells.values())), out)
         interrupted = _run(configs, cells, at, jobs or _cores(), console)
     with console.status("writing the tables"):
         summary = report.document(configs, [cells[c] for c in configs if c in cells])
@@ -65,7 +65,7 @@ def sweep_command(
         for table in report.terminal_tables(summary["rows"]):
             console.print(table)
         for answer in summary["answers"]:
-            console.print(plain(answer, "bold"))
+            console.print(plain(answer))
         for path in paths:
             console.print(plain(f"  {path}"))
     if interrupted:
@@ -97,10 +97,9 @@ def _run(configs: Sequence[RunConfig], cells: dict[RunConfig, Cell], at: Path, j
         try:
             for cell in sweep(missing, at, jobs, live):
                 cells[cell.config] = cell
-                bars.update(task, advance=1, live=visible(f"{_label(cell.config)}: {cell.state}"))
+                bars.update(task, advance=1, live=visible(f"{_label(cell.config)}: {_outcome(cell)}"))
                 if not console.is_terminal:
-                    said = cell.summary["verdict"] if cell.summary else f"{cell.state}: {cell.reason}"
-                    console.print(plain(f"{len(cells)}/{len(configs)} {_label(cell.config)}: {said}"))
+                    console.print(plain(f"{len(cells)}/{len(configs)} {_label(cell.config)}: {_outcome(cell)}"))
         except KeyboardInterrupt:
             return True
     return False
@@ -109,6 +108,12 @@ def _run(configs: Sequence[RunConfig], cells: dict[RunConfig, Cell], at: Path, j
 def _label(config: RunConfig) -> str:
     host = "" if config.host_ms is None else f" host {config.host_ms:g} ms"
     return f"{config.model} {config.device}{host} batch {config.batch_size}"
+
+
+def _outcome(cell: Cell) -> str:
+    if cell.summary is None:
+        return f"{cell.state}: {cell.reason}"
+    return ", ".join(f"{mode} {100 - of['active_pct']:.2f} % idle" for mode, of in cell.summary["modes"].items())
 
 
 def _folder(out: Path | None, resume: bool, force: bool) -> Path:

@@ -27,7 +27,7 @@ FIGURES = (
     "idle_ms_per_step", "host_ms_per_step", "device_ms_per_step", "total_s", "tokens_per_s", "roofline_pct", "steps",
     "tokens", "preemptions",
 )  # fmt: skip
-ADVERBS = {"sync": "synchronously", "async": "asynchronously"}
+ADJECTIVES = {"sync": "Synchronous", "async": "Asynchronous"}
 
 
 def rows(cells: Iterable[Cell]) -> list[Row]:
@@ -59,13 +59,12 @@ def _row(cell: Cell, mode: str) -> Row:
 def answers(table: Sequence[Row]) -> list[str]:
     """Return sentences for each model, device and host cost: when it stops idling, and what asynchrony gives."""
     return [
-        f"{line(*key)}: {'; '.join(_findings(list(group)))}."
+        " ".join([f"{_line(*key)}.", *_findings(list(group))])
         for key, group in groupby(table, lambda r: (r["model"], r["device"], r["host_ms"]))
     ]
 
 
-def line(model: str, device: str, host_ms: float | None) -> str:
-    """Return what cells that differ only in their batch size are called."""
+def _line(model: str, device: str, host_ms: float | None) -> str:
     host = "host time measured" if host_ms is None else f"host {host_ms:g} ms a step"
     return f"{model} on {device}, {host}"
 
@@ -75,14 +74,12 @@ def _findings(group: Sequence[Row]) -> list[str]:
     found = []
     for mode in DEPTHS:
         if idle := {row["batch_size"]: row["idle_pct"] for row in done if row["mode"] == mode}:
-            found.append(f"{ADVERBS[mode]} {_stops_idling(idle)}")
+            found.append(f"{ADJECTIVES[mode]}: {_stops_idling(idle)}.")
     if gains := {row["batch_size"]: row["speedup"] for row in done if row["speedup"] is not None}:
-        found.append(_gain(gains))
+        found.append(f"{_gain(gains)}.")
     if lacking := {row["batch_size"]: row["reason"] for row in group if row["state"] != DONE}:
         reasons = "; ".join(dict.fromkeys(lacking.values()))
-        found.append(
-            f"batch {', '.join(map(str, lacking))} {'was' if len(lacking) == 1 else 'were'} not run ({reasons})"
-        )
+        found.append(f"Not run: batch {', '.join(map(str, lacking))} ({reasons}).")
     return found
 
 
@@ -90,27 +87,22 @@ def _stops_idling(idle: dict[int, float]) -> str:
     """Say from which batch size on all idle less than what is called busy; `idle` by ascending batch size."""
     sizes = list(idle)
     still = [size for size in sizes if idle[size] >= BUSY_IDLE_PCT]
-    each = ", ".join(f"{pct:.1f} % at batch {size}" for size, pct in _ends(idle).items())
+    if still and still[-1] == sizes[-1]:
+        return f"does not stop idling up to batch {sizes[-1]} ({_at(idle, '{:.1f} %', sizes[0], sizes[-1])})"
     if not still:
-        return f"it is busy (idle under {BUSY_IDLE_PCT:g} %) from batch {sizes[0]} on, the smallest: {each}"
-    if still[-1] == sizes[-1]:
-        return f"it does not stop idling up to batch {sizes[-1]}: {each}"
+        return f"idle less than {BUSY_IDLE_PCT:g} % at every batch size from {sizes[0]} to {sizes[-1]}"
     first = sizes[sizes.index(still[-1]) + 1]
-    return (
-        f"it stops idling (under {BUSY_IDLE_PCT:g} %) from batch {first} on: {idle[first]:.1f} % there, "
-        f"{idle[still[-1]]:.1f} % at batch {still[-1]}"
-    )
+    return f"idle less than {BUSY_IDLE_PCT:g} % from batch {first} on ({_at(idle, '{:.1f} %', still[-1], first)})"
 
 
 def _gain(gains: dict[int, float]) -> str:
+    sizes = list(gains)
     most = max(gains, key=lambda size: gains[size])
     if gains[most] < WORTH_SAYING:
-        return "asynchronous batching gains nothing"
-    each = ", ".join(f"{gain:.2f} times at batch {size}" for size, gain in _ends(gains, most).items())
-    return f"asynchronous batching is faster {each}"
+        return "Asynchronous batching gains nothing"
+    return f"Asynchronous batching is faster: {_at(gains, '{:.2f} times', sizes[0], most, sizes[-1])}"
 
 
-def _ends(values: dict[int, float], *others: int) -> dict[int, float]:
-    """Return the values of the smallest and the largest batch size and of others, in order."""
-    sizes = list(values)
-    return {size: values[size] for size in sizes if size in {sizes[0], sizes[-1], *others}}
+def _at(values: dict[int, float], form: str, *sizes: int) -> str:
+    """Return the values at some batch sizes, in words."""
+    return ", ".join(f"{form.format(values[size])} at batch {size}" for size in dict.fromkeys(sizes))

@@ -16,8 +16,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-LINE_INCHES, CELL_INCHES, EDGE_INCHES = 0.3, 0.62, 2.4  # a line's height, a cell's width, what labels take
-DARK = 0.55  # of a scale: white numbers from here on
+LINE_INCHES, CELL_INCHES = 0.3, 0.62  # a line's height, a cell's width
+PANEL_INCHES = 3.4  # at least: its title has to fit
+LABEL_INCHES = 1.7  # what the names of the lines take
+LUMINANCE = (0.2126, 0.7152, 0.0722)  # of red, green and blue (ITU-R BT.709)
+DARK = 0.42  # white numbers on shades of less luminance
 
 
 def draw(table: Sequence[dict[str, Any]]) -> dict[str, Figure]:
@@ -30,8 +33,8 @@ def draw(table: Sequence[dict[str, Any]]) -> dict[str, Figure]:
         figures = {"idle": _figure(table, idle, "Idle, % of the window", VERMILION, (0.0, 100.0), "{:.1f}")}
         gains = [row["speedup"] for row in table if row["speedup"] is not None]
         if gains:
-            columns, scale = [("synchronous over asynchronous time", modes[0], "speedup")], (1.0, max(*gains, 1.01))
-            figures["gain"] = _figure(table, columns, "What asynchronous batching gives", BLUE, scale, "{:.2f}×")
+            title, scale = "Synchronous over asynchronous time", (1.0, max(*gains, 1.01))
+            figures["gain"] = _figure(table, [("", modes[0], "speedup")], title, BLUE, scale, "{:.2f}×")
     return figures
 
 
@@ -47,7 +50,7 @@ def _figure(
     devices = list(dict.fromkeys(row["device"] for row in table))
     lines = list(dict.fromkeys((row["model"], row["host_ms"]) for row in table))
     batches = sorted({row["batch_size"] for row in table})
-    width = max(5.0, EDGE_INCHES + CELL_INCHES * len(batches) * len(columns))
+    width = LABEL_INCHES + len(columns) * max(PANEL_INCHES, CELL_INCHES * len(batches))
     figure = Figure(
         figsize=(width, 0.9 + len(devices) * (LINE_INCHES * len(lines) + 0.75)),
         layout="constrained",
@@ -63,7 +66,7 @@ def _figure(
                     at = lines.index((row["model"], row["host_ms"])), batches.index(row["batch_size"])
                     values[at] = row[figure_of]
             _panel(axis, values, shades, form)
-            axis.set_title(f"{_device(table, device)}, {name}")
+            axis.set_title(", ".join(filter(None, (_device(table, device), name))))
             axis.set_xticks(range(len(batches)), [str(b) for b in batches])
             axis.set_yticks(range(len(lines)), [_line(*key) for key in lines])
     for axis in axes[-1]:
@@ -78,8 +81,9 @@ def _panel(axis: Axes, values: np.ndarray[Any, Any], shades: Any, form: str) -> 
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)
     for (y, x), value in np.ndenumerate(values):
-        ink = "white" if shades.norm(value) > DARK else "black"
-        axis.text(x, y, "–" if np.isnan(value) else form.format(value), ha="center", va="center", color=ink, fontsize=8)
+        known = not np.isnan(value)
+        ink = "white" if known and np.dot(shades.to_rgba(value)[:3], LUMINANCE) < DARK else "black"
+        axis.text(x, y, form.format(value) if known else "–", ha="center", va="center", color=ink, fontsize=8)
 
 
 def _line(model: str, host_ms: float | None) -> str:

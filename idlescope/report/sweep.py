@@ -20,12 +20,14 @@ from idlescope.report.terminal import plain
 from idlescope.report.text import to_text
 
 AXES = ("device", "model", "host_ms", "batch_size")
-SHOWN = (
-    ("idle", "idle_pct", "{:.2f} %"),
-    ("host ms", "host_ms_per_step", "{:.3f}"),
-    ("tokens/s", "tokens_per_s", "{:,.0f}"),
-)
-MARK = "sweep.json"  # a folder that has it is a sweep's
+# columns of the terminal's table and how their figures are written: once a cell, then once a mode
+PER_CELL = {"host_ms_per_step": "host ms\na step", "device_ms_per_step": "device ms\na step"}
+PER_MODE = {"idle_pct": "idle", "tokens_per_s": "tokens/s"}
+FORMS = {
+    "host_ms_per_step": "{:.3f}", "device_ms_per_step": "{:.3f}", "idle_pct": "{:.2f} %", "tokens_per_s": "{:,.0f}",
+    "speedup": "{:.3f}",
+}  # fmt: skip
+MARK = "sweep.json"
 CELLS = "cells"
 
 
@@ -44,16 +46,21 @@ def document(configs: Sequence[RunConfig], cells: Sequence[Cell]) -> dict[str, A
     }
 
 
+def mark(summary: dict[str, Any], folder: Path) -> Path:
+    """Write sweep.json and return its path: a folder that has it is a sweep's."""
+    (folder / MARK).write_text(to_text(summary), encoding="utf-8")
+    return folder / MARK
+
+
 def write(summary: dict[str, Any], folder: Path) -> list[Path]:
     """Write sweep.json, and where there are rows the table and the heat maps; return the paths."""
     table: list[Row] = summary["rows"]
-    written = []
+    written = [mark(summary, folder)]
     if table:
         written += [folder / "table.csv", folder / "table.parquet"]
-        _tables(table, *written)
+        _tables(table, *written[1:])
         written += figures.save(heatmap.draw(table), folder / "figures")
-    (folder / MARK).write_text(to_text(summary), encoding="utf-8")
-    return [*written, folder / MARK]
+    return written
 
 
 def _tables(table: list[Row], csv_path: Path, parquet_path: Path) -> None:
@@ -77,23 +84,18 @@ def _device_table(rows: list[Row]) -> Table:
     table = Table(title=plain(f"{name} · {kind}"), title_justify="left")
     modes = list(dict.fromkeys(row["mode"] for row in rows))
     table.add_column("model")
-    for label in ("host fixed", "batch"):
+    for label in ("batch", *PER_CELL.values(), *(f"{label}\n{mode}" for label in PER_MODE.values() for mode in modes)):
         table.add_column(label, justify="right")
-    for mode in modes:
-        for label, _, _ in SHOWN:
-            table.add_column(f"{label}\n{mode}", justify="right")
-    if len(modes) > 1:
-        table.add_column("times\nfaster", justify="right")
-    for (model, host, batch), group in groupby(rows, lambda row: (row["model"], row["host_ms"], row["batch_size"])):
+    table.add_column("times\nfaster", justify="right")
+    for (model, _, batch), group in groupby(rows, lambda row: (row["model"], row["host_ms"], row["batch_size"])):
         cell = list(group)
-        figures = [_shown(row, key, form) for row in cell for _, key, form in SHOWN]
-        if len(modes) > 1:
-            figures.append(_shown(cell[0], "speedup", "{:.3f}"))
+        figures = [_shown(cell[0], key) for key in PER_CELL] + [_shown(row, key) for key in PER_MODE for row in cell]
+        figures.append(_shown(cell[0], "speedup"))
         if cell[0]["state"] != DONE:
             figures[0] = cell[0]["state"]
-        table.add_row(*map(plain, (model, "–" if host is None else f"{host:g} ms", batch, *figures)))
+        table.add_row(*map(plain, (model, batch, *figures)))
     return table
 
 
-def _shown(row: Row, key: str, form: str) -> str:
-    return "–" if row[key] is None else form.format(row[key])
+def _shown(row: Row, key: str) -> str:
+    return "–" if row[key] is None else FORMS[key].format(row[key])
