@@ -35,9 +35,9 @@ def sweep_command(
     Exit code 130 where Ctrl-C stopped it; 1 where a cell failed, or none could be run.
     """
     configs = grid(
-        _listed(models),
-        _listed(on),
-        _numbers("--host-ms", hosts, float) or [None],
+        _listed("--model", models),
+        _listed("--device", on),
+        _numbers("--host-ms", hosts, float) if hosts else [None],
         _numbers("--batch-size", batches, int),
         **options,
     )
@@ -45,7 +45,7 @@ def sweep_command(
         raise ConfigError(f"--jobs is {jobs}: give 1 or more")
     out = _folder(out, resume, force)
     console = Console(stderr=as_json)
-    for note in dict.fromkeys(devices.choose(name).note for name in _listed(on)):
+    for note in dict.fromkeys(devices.choose(name).note for name in _listed("--device", on)):
         if note:
             console.print(plain(note, "dim"))
     with folder.claimed(out, force or resume):
@@ -130,15 +130,18 @@ def _folder(out: Path | None, resume: bool, force: bool) -> Path:
     return out
 
 
-def _listed(values: Sequence[str]) -> list[str]:
-    """Return what was given in comma lists, repeated options or both."""
-    return [part.strip() for value in values for part in value.split(",") if part.strip()]
+def _listed(option: str, values: Sequence[str]) -> list[str]:
+    """Return what was given in comma lists, repeated options or both. Raises ConfigError where that is nothing."""
+    parts = [part.strip() for value in values for part in value.split(",") if part.strip()]
+    if not parts:
+        raise ConfigError(f"{option} names nothing: give one or more, with commas between")
+    return parts
 
 
 def _numbers(option: str, values: Sequence[str], kind: Callable[[str], N]) -> list[N]:
     """Return a list of numbers. Raises ConfigError where one is none."""
     try:
-        return [kind(text) for text in _listed(values)]
+        return [kind(text) for text in _listed(option, values)]
     except ValueError as error:
         raise ConfigError(f"{option} is {','.join(values)}: give numbers with commas between ({error})") from None
 
