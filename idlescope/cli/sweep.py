@@ -55,7 +55,7 @@ def sweep_command(
         if resume:
             console.print(f"{len(cells)} of {len(configs)} cells are in {out} already")
         report.mark(report.document(configs, list(cells.values())), out)
-        interrupted = _run(configs, cells, at, jobs or _cores(), console)
+        interrupted = _run(configs, cells, at, jobs or cores(), console)
     with console.status("writing the tables"):
         summary = report.document(configs, [cells[c] for c in configs if c in cells])
         paths = report.write(summary, out)
@@ -125,7 +125,10 @@ def _folder(out: Path | None, resume: bool, force: bool) -> Path:
     if out is None:
         base = Path("reports") / "sweep"
         return base if force else folder.free_name(base)
-    if resume and out.is_dir() and any(out.iterdir()) and not (out / report.MARK).is_file():
+    if (out / report.MARK).is_file():
+        if not resume and not force:
+            raise OutputExistsError(f"{out} holds a sweep: --resume goes on with it, --force replaces it")
+    elif resume and out.is_dir() and any(out.iterdir()):
         raise OutputExistsError(f"{out} holds files and is no sweep: give the folder of one, or leave --resume out")
     return out
 
@@ -146,6 +149,6 @@ def _numbers(option: str, values: Sequence[str], kind: Callable[[str], N]) -> li
         raise ConfigError(f"{option} is {','.join(values)}: give numbers with commas between ({error})") from None
 
 
-def _cores() -> int:
+def cores() -> int:
     """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -16,8 +16,8 @@ import pytest
 from tests.cli.test_cli import idlescope, refused
 
 FIXED = ("sweep", "--model", "tiny", "--device", "modelled:h200", "--tokens", "30", "--host-ms", "1")
-LONG = ("sweep", "--model", "tiny,1b", "--device", "modelled", "--host-ms", "1,2", "--batch-size", "1,2,4,8,16,32,64",
-        "--tokens", "1500", "--jobs", "2")  # fmt: skip
+LONG = ("sweep", "--model", "tiny,1b", "--device", "modelled", "--host-ms", "1,2", "--batch-size", "1,2,4,8,16",
+        "--tokens", "800", "--jobs", "2")  # fmt: skip
 
 
 def test_the_question_is_answered_in_a_sentence(tmp_path):
@@ -83,9 +83,20 @@ def test_bad_options_are_one_sentence_and_leave_nothing(options, reason, tmp_pat
 
 def test_a_folder_that_is_taken_is_left_alone(tmp_path):
     (tmp_path / "mine.txt").write_text("keep me")
-    refused(idlescope(*FIXED, "--out", tmp_path), "already holds files", "--resume")
+    refused(idlescope(*FIXED, "--out", tmp_path), "already holds files")
     refused(idlescope(*FIXED, "--out", tmp_path, "--resume"), "holds files and is no sweep")
     assert [p.name for p in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_a_sweep_is_neither_replaced_nor_gone_on_with_unasked(tmp_path):
+    assert idlescope(*FIXED, "--batch-size", "1", "--out", tmp_path).returncode == 0
+    before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    refused(idlescope(*FIXED, "--batch-size", "2", "--out", tmp_path), "holds a sweep: --resume goes on with it")
+    assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
+    larger = idlescope(*FIXED, "--batch-size", "1,2", "--out", tmp_path, "--resume")
+    assert larger.returncode == 0, larger.stderr
+    assert "1 of 2 cells are in" in larger.stdout
+    assert [r["batch_size"] for r in json.loads((tmp_path / "sweep.json").read_text())["rows"]] == [1, 1, 2, 2]
 
 
 class TestStopped:
@@ -108,13 +119,13 @@ class TestStopped:
         stdout, stderr = process.communicate(timeout=60)
         assert (process.returncode, stderr) == (130, "")
         cells = {p: p.stat().st_mtime_ns for p in (tmp_path / "o" / "cells").glob("[!.]*.json")}
-        assert 0 < len(cells) < 28
-        assert f"stopped: {len(cells)} of 28 cells are kept; the same command with --resume goes on" in stdout
+        assert 0 < len(cells) < 20
+        assert f"stopped: {len(cells)} of 20 cells are kept; the same command with --resume goes on" in stdout
         assert json.loads((tmp_path / "o" / "sweep.json").read_text())["cells"]["done"] == len(cells)
 
         again = idlescope(*LONG, "--out", tmp_path / "o", "--resume")
         assert again.returncode == 0, again.stderr
-        assert f"{len(cells)} of 28 cells are in {tmp_path / 'o'} already" in again.stdout.replace("\n", "")
+        assert f"{len(cells)} of 20 cells are in {tmp_path / 'o'} already" in again.stdout.replace("\n", "")
         assert {p: p.stat().st_mtime_ns for p in cells} == cells
         whole = idlescope(*LONG, "--out", tmp_path / "whole")
         assert whole.returncode == 0
@@ -134,7 +145,7 @@ class TestStopped:
             time.sleep(0.05)
         again = idlescope(*LONG, "--out", tmp_path / "o", "--resume")
         assert again.returncode == 0, again.stderr
-        assert json.loads((tmp_path / "o" / "sweep.json").read_text())["cells"]["done"] == 28
+        assert json.loads((tmp_path / "o" / "sweep.json").read_text())["cells"]["done"] == 20
 
     def alive(self, pid):
         try:
