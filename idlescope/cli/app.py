@@ -200,9 +200,11 @@ def sweep(
 ) -> None:
     """Run a grid of models, batch sizes, host costs and devices, and say from which batch size on each stops idling.
 
-    LIST is one or more with commas between, and the option may be given again. Writes each cell as it ends, at the end
-    table.csv, table.parquet, heat maps and sweep.json, to reports/sweep or --out. Cells that cannot be run are listed
-    with the reason; the exit code is 1 where one failed or none could be run.
+    LIST is one or more, with commas between; the option may be given again.
+
+    Each cell is written as it ends, then table.csv, table.parquet, heat maps and sweep.json: to reports/sweep or --out.
+
+    Cells that cannot be run are listed with the reason. The exit code is 1 where one failed or none could be run.
     """
     from idlescope.cli.sweep import sweep_command
 

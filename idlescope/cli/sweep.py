@@ -53,7 +53,7 @@ def sweep_command(
         at.mkdir(exist_ok=True)
         cells = {c: cell for c in configs if resume and (cell := kept(c, at))}
         if resume:
-            console.print(f"{len(cells)} of {len(configs)} cells are in {out} already")
+            console.print(plain(f"{len(cells)} of {len(configs)} cells are in {out} already"))
         report.mark(report.document(configs, list(cells.values())), out)
         interrupted = _run(configs, cells, at, jobs or cores(), console)
     with console.status("writing the tables"):

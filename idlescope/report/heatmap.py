@@ -51,10 +51,8 @@ def _figure(
     lines = list(dict.fromkeys((row["model"], row["host_ms"]) for row in table))
     batches = sorted({row["batch_size"] for row in table})
     width = LABEL_INCHES + len(columns) * max(PANEL_INCHES, CELL_INCHES * len(batches))
-    figure = Figure(
-        figsize=(width, 0.9 + len(devices) * (LINE_INCHES * len(lines) + 0.75)),
-        layout="constrained",
-    )
+    height = 0.9 + len(devices) * (0.75 + LINE_INCHES * len(lines))
+    figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(len(devices), len(columns), squeeze=False, sharex=True, sharey=True)
     shades = cm.ScalarMappable(colors.Normalize(*scale), colors.LinearSegmentedColormap.from_list("", ["white", color]))

@@ -20,13 +20,6 @@ from idlescope.report.terminal import plain
 from idlescope.report.text import to_text
 
 AXES = ("device", "model", "host_ms", "batch_size")
-# columns of the terminal's table and how their figures are written: once a cell, then once a mode
-PER_CELL = {"host_ms_per_step": "host ms\na step", "device_ms_per_step": "device ms\na step"}
-PER_MODE = {"idle_pct": "idle", "tokens_per_s": "tokens/s"}
-FORMS = {
-    "host_ms_per_step": "{:.3f}", "device_ms_per_step": "{:.3f}", "idle_pct": "{:.2f} %", "tokens_per_s": "{:,.0f}",
-    "speedup": "{:.3f}",
-}  # fmt: skip
 MARK = "sweep.json"
 CELLS = "cells"
 
@@ -84,18 +77,24 @@ def _device_table(rows: list[Row]) -> Table:
     table = Table(title=plain(f"{name} · {kind}"), title_justify="left")
     modes = list(dict.fromkeys(row["mode"] for row in rows))
     table.add_column("model")
-    for label in ("batch", *PER_CELL.values(), *(f"{label}\n{mode}" for label in PER_MODE.values() for mode in modes)):
+    idle = (f"idle %\n{mode}" for mode in modes)
+    for label in ("batch", "host ms\na step", "device ms\na step", *idle, f"tokens/s\n{modes[-1]}", "times\nfaster"):
         table.add_column(label, justify="right")
-    table.add_column("times\nfaster", justify="right")
     for (model, _, batch), group in groupby(rows, lambda row: (row["model"], row["host_ms"], row["batch_size"])):
         cell = list(group)
-        figures = [_shown(cell[0], key) for key in PER_CELL] + [_shown(row, key) for key in PER_MODE for row in cell]
-        figures.append(_shown(cell[0], "speedup"))
-        if cell[0]["state"] != DONE:
-            figures[0] = cell[0]["state"]
+        first, last = cell[0], cell[-1]
+        figures = [
+            _shown(first["host_ms_per_step"], "{:.3f}"),
+            _shown(first["device_ms_per_step"], "{:.3f}"),
+            *(_shown(row["idle_pct"], "{:.2f}") for row in cell),
+            _shown(last["tokens_per_s"], "{:,.0f}"),
+            _shown(first["speedup"], "{:.3f}"),
+        ]
+        if first["state"] != DONE:
+            figures[0] = first["state"]
         table.add_row(*map(plain, (model, batch, *figures)))
     return table
 
 
-def _shown(row: Row, key: str) -> str:
-    return "–" if row[key] is None else FORMS[key].format(row[key])
+def _shown(figure: float | None, form: str) -> str:
+    return "–" if figure is None else form.format(figure)
