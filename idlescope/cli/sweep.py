@@ -113,7 +113,7 @@ def _label(config: RunConfig) -> str:
 def _outcome(cell: Cell) -> str:
     if cell.summary is None:
         return f"{cell.state}: {cell.reason}"
-    return ", ".join(f"{mode} {100 - of['active_pct']:.2f} % idle" for mode, of in cell.summary["modes"].items())
+    return "idle " + ", ".join(f"{mode} {100 - m['active_pct']:.2f} %" for mode, m in cell.summary["modes"].items())
 
 
 def _folder(out: Path | None, resume: bool, force: bool) -> Path:

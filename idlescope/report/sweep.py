@@ -67,7 +67,7 @@ def _tables(table: list[Row], csv_path: Path, parquet_path: Path) -> None:
 
 
 def terminal_tables(table: Sequence[Row]) -> list[Table]:
-    """Return a table a device: a line a cell, its modes side by side."""
+    """Return a table a device: a line a cell, its modes side by side; host and device work in ms a step."""
     return [_device_table(list(rows)) for _, rows in groupby(table, lambda row: row["device"])]
 
 
@@ -76,9 +76,9 @@ def _device_table(rows: list[Row]) -> Table:
     kind = "measured" if any(row["measured"] for row in rows) else "modelled, not measured"
     table = Table(title=plain(f"{name} · {kind}"), title_justify="left")
     modes = list(dict.fromkeys(row["mode"] for row in rows))
-    table.add_column("model")
+    table.add_column("model", no_wrap=True)
     idle = (f"idle %\n{mode}" for mode in modes)
-    for label in ("batch", "host ms\na step", "device ms\na step", *idle, f"tokens/s\n{modes[-1]}", "times\nfaster"):
+    for label in ("batch", "host\nms", "device\nms", *idle, f"tokens/s\n{modes[-1]}", "times\nfaster"):
         table.add_column(label, justify="right")
     for (model, _, batch), group in groupby(rows, lambda row: (row["model"], row["host_ms"], row["batch_size"])):
         cell = list(group)

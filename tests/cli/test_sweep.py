@@ -29,7 +29,7 @@ def test_the_question_is_answered_in_a_sentence(tmp_path):
     assert "modelled NVIDIA H200 SXM · modelled, not measured" in words
     assert {p.name for p in out.iterdir()} == {"cells", "figures", "sweep.json", "table.csv", "table.parquet"}
     assert len(list((out / "cells").iterdir())) == 3
-    assert sorted(re.findall(r"(?m)^\d/3 tiny modelled:h200 host 1 ms batch (\d+): sync 9", result.stdout)) == [
+    assert sorted(re.findall(r"(?m)^\d/3 tiny modelled:h200 host 1 ms batch (\d+): idle sync 9", result.stdout)) == [
         "1", "4", "8",
     ]  # fmt: skip
 
