@@ -131,6 +131,15 @@ def run(
             "Only on cuda."
         ),
     ] = "off",
+    profile: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            metavar="TOOL[:STEPS]",
+            help="Record some steps of each mode with torch (torch.profiler) or nsys: 20 of them after the start, or "
+            "so many (torch:50), or these (torch:100-120). Not on a modelled GPU.",
+            show_default=False,
+        ),
+    ] = None,
     out: Out = None,
     force: Force = False,
     as_json: AsJson = False,
@@ -147,7 +156,7 @@ def run(
         batch_size=batch_size, requests=requests, arrival=arrival, workload=workload,
         max_batch_tokens=max_batch_tokens, block_size=block_size, kv_blocks=kv_blocks, host_ms=host_ms,
         device_ms=device_ms, stop_at_eos=stop_at_eos, seed=seed, dtype=dtype, graphs=graphs, warmup=warmup,
-        temperature=temperature, top_k=top_k, top_p=top_p, sync_check=sync_check,
+        temperature=temperature, top_k=top_k, top_p=top_p, sync_check=sync_check, profile=profile,
     )  # fmt: skip
     run_command(config, out, force, as_json)
 

@@ -101,6 +101,10 @@ def check(config: RunConfig, chosen: Choice) -> None:
     """Raise ConfigError for options that a device does not have."""
     if chosen.kind != "modelled" and config.device_ms is not None:
         raise ConfigError(f"--device-ms is for a modelled GPU: what a step takes on {chosen.kind} is measured")
+    if chosen.kind == "modelled" and config.profile is not None:
+        raise ConfigError(
+            "--profile records a measured device, and this run is on a modelled one: use --device cpu or cuda"
+        )
     if chosen.kind != "cuda" and config.sync_check != "off":
         raise ConfigError(f"--sync-check watches a CUDA device and this run is on {chosen.kind}")
 

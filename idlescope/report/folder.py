@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import fields
 from pathlib import Path
 
 from idlescope.analysis.result import Analysis
@@ -15,7 +14,7 @@ from idlescope.experiment.devices import choose
 from idlescope.experiment.run import Run, environment
 from idlescope.report import figures, page, perfetto
 from idlescope.report.palette import milliseconds
-from idlescope.report.terminal import TITLES, device_label, device_rows, mode_rows, window_label
+from idlescope.report.terminal import TITLES, device_label, device_rows, mode_rows, profiled_rows, window_label
 from idlescope.report.text import to_text
 from idlescope.trace import recording
 from idlescope.trace.model import Trace
@@ -79,16 +78,8 @@ def run_name(config: RunConfig) -> str:
 
 
 def command(config: RunConfig) -> str:
-    """Return the command line that repeats a run: every option that is not the default."""
-    words = ["idlescope", "run"]
-    for option in fields(RunConfig):
-        value = getattr(config, option.name)
-        if option.name != "model" and value == option.default:
-            continue
-        words.append(f"--{'no-' if value is False else ''}{option.name.replace('_', '-')}")
-        if not isinstance(value, bool):
-            words.append(str(value))
-    return shlex.join(words)
+    """Return the command line that repeats a run."""
+    return shlex.join(["idlescope", "run", *config.words()])
 
 
 def write_run(run: Run, folder: Path) -> list[Path]:
@@ -103,6 +94,7 @@ def write_run(run: Run, folder: Path) -> list[Path]:
         perfetto.write(result.trace, written[-1])
         recording.write(result.trace, folder / f"{mode}.recording")
         written.append(folder / f"{mode}.recording")
+    kept = [mode.profiled.path for mode in run.modes.values() if mode.profiled is not None]
     drawn = figures.save(figures.draw_all(shown, subtitle), folder / "figures")
     (folder / "summary.json").write_text(to_text(summary), encoding="utf-8")
     written += [folder / "figures", folder / "summary.json"]
@@ -114,17 +106,17 @@ def write_run(run: Run, folder: Path) -> list[Path]:
         measured=_how(c, run),
         headline=headline,
         columns=[TITLES[mode] for mode in run.modes],
-        rows=mode_rows(summary),
+        rows=[*mode_rows(summary), *((f"profiled: {label.strip()}", cells) for label, cells in profiled_rows(summary))],
         figures=_svgs(drawn),
         shown=shown,
         warnings=run.notes,
         command=command(c),
         environment=summary["environment"],
-        files=[str(p.relative_to(folder)) for p in written if p.is_file()],
+        files=[str(p.relative_to(folder)) for p in (*written, *kept) if p.is_file()],
         latencies=True,
     )
     page.write(report, folder / "report.html")
-    return [folder / "report.html", *written]
+    return [folder / "report.html", *written, *kept]
 
 
 def _title(config: RunConfig) -> str:
