@@ -166,9 +166,8 @@ def test_torch_profiler_sees_the_phases(tmp_path, mode):
     assert profiled.analysis.engine == "idlescope"
     clock = profiled.phase_ns["step clock"]
     assert clock.keys() == host.total_ns.keys()
-    long = {name for name, ns in clock.items() if ns / 20 > 500_000}
-    assert {"schedule", "prepare", "update"} <= long
-    for name in long:
+    for name in ("schedule", "prepare", "update"):
+        assert clock[name] / 20 > 1_500_000
         assert host.total_ns[name] == pytest.approx(clock[name], rel=0.02), name
     # by the recording itself, counted here
     trace = run.modes[mode].trace
