@@ -162,7 +162,7 @@ class TestProfile:
             p.step()
         assert p.trace is None
         assert not list(tmp_path.iterdir())
-        assert "the loop made 1 steps, the first 3 are to warm up" in capfd.readouterr().err
+        assert "the loop made 1 steps, and the first 3 are to warm up" in capfd.readouterr().err
 
     def test_what_makes_no_sense(self, tmp_path):
         for options in ({"steps": 0}, {"steps": 3, "warmup": -1}):
