@@ -78,9 +78,8 @@ def ranges():
     print(f"record_function             {each_ns(record_function, 20_000):7.0f} ns")
     recorded, announced = each_ns(phase_of(clock)), each_ns(phase_of(announcer))
     print(f"a phase recorded            {recorded:7.0f} ns")
-    print(
-        f"a phase recorded, announced {announced:7.0f} ns: announcing costs {announced - recorded:.0f} ns a phase, asked ≤ 1000"
-    )
+    print(f"a phase recorded, announced {announced:7.0f} ns")
+    print(f"announcing costs {announced - recorded:.0f} ns a phase, asked: at most 1,000")
 
 
 def clock():
