@@ -44,3 +44,36 @@ class CudaClock:
             after = time.perf_counter_ns()
             tries.append((after - before, Anchor(event, (before + after) // 2)))
         return min(tries, key=lambda t: t[0])[1]
+
+
+class Between(NamedTuple):
+    """Two timed events of a stream, around what was issued between them."""
+
+    anchor: Anchor
+    first: torch.cuda.Event
+    last: torch.cuda.Event
+
+    def span(self) -> tuple[int, int]:
+        """Return when both happened, as time.perf_counter_ns would have had it; both must have."""
+        return self.anchor.at(self.first), self.anchor.at(self.last)
+
+
+class StreamTimer:
+    """Times what another program issues to a stream."""
+
+    def __init__(self, stream: torch.cuda.Stream) -> None:
+        self.clock = CudaClock()
+        self._stream = stream
+        self._first = torch.cuda.Event(enable_timing=True)
+
+    def begin(self) -> None:
+        """Note that it begins with what is issued next; again: only with that."""
+        self._first.record(self._stream)
+
+    def end(self) -> Between:
+        """Note that it has all been issued."""
+        last = torch.cuda.Event(enable_timing=True)
+        last.record(self._stream)
+        between = Between(self.clock.newest, self._first, last)
+        self._first = torch.cuda.Event(enable_timing=True)
+        return between
