@@ -346,7 +346,7 @@ def _library() -> tuple[Any, Any]:
     except ImportError as error:
         raise ConfigError(
             f"--engine transformers needs transformers {LEAST_VERSION} or later ({_first_line(error)}): "
-            f"pip install 'transformers>={LEAST_VERSION}'"
+            "pip install 'idlescope[transformers]'"
         ) from error
     return transformers, ContinuousBatchingConfig
 
@@ -452,7 +452,7 @@ def _described(network: Any, manager: Any) -> str:
     return (
         f"transformers {version('transformers')}, {network.config._attn_implementation.rpartition('|')[2]} attention, "
         f"{'with' if (decodes if paged else prompts) else 'without'} CUDA graphs, "
-        f"{'paged decode path' if paged else 'one path for prompts and decodes'}, {resolved.num_blocks} KV blocks"
+        f"{'paged decode' if paged else 'varlen'} path, {resolved.num_blocks} KV blocks"
     )
 
 

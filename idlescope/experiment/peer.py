@@ -57,9 +57,11 @@ def run_mode(
     """Run one mode; return it, and what the user should know of it."""
     architecture, cuda = config.architecture, chosen.kind == "cuda"
     requests = config.demand.requests(architecture.vocab, config.seed, architecture.eos if config.stop_at_eos else ())
-    chosen_settings = settings(config, mode, cuda)
+    how = settings(config, mode, cuda)
     if config.warmup:
-        transformers.serve(network, warm_up(config).requests(architecture.vocab, config.seed + 1), chosen_settings)
+        other = warm_up(config).requests(architecture.vocab, config.seed + 1)  # prompts that it has seen are shared
+        if transformers.serve(network, other, how).interrupted:
+            raise KeyboardInterrupt
     clock = SystemClock()
     recorder = StepClock(clock.now, PHASES)
     hook = Hook(devices.model_for(config, chosen), recorder, clock, cuda, DEPTHS[mode] > 1)
@@ -70,7 +72,7 @@ def run_mode(
     watch = None if progress is None else lambda: progress(mode, hook)
     try:
         with recorder.watching_collector():
-            served = transformers.serve(network, requests, chosen_settings, hook, watch)
+            served = transformers.serve(network, requests, how, hook, watch)
             stopped = clock.now()
     finally:
         if window is not None:

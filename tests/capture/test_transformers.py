@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -70,6 +71,12 @@ def test_a_named_model_is_the_same_architecture(key):
         made = transformers.AutoModelForCausalLM.from_config(configured(MODELS[key]))
     assert {name: tuple(weight.shape) for name, weight in made.named_parameters()} == shapes(MODELS[key])
     assert made.config.tie_word_embeddings == MODELS[key].tied
+
+
+def test_tied_random_weights_stay_tied():
+    network = load(replace(MODELS["tiny"], tied=True, qk_norm=True), "float32", "cpu", 0)
+    assert network.lm_head.weight is network.model.embed_tokens.weight
+    assert {w.device.type for w in (*network.parameters(), *network.buffers())} == {"cpu"}
 
 
 def test_long_prompts_go_in_chunks_and_every_step_is_recorded(checkpoint):
@@ -241,6 +248,17 @@ def test_ctrl_c_keeps_what_there_is(checkpoint):
     assert sync.tokens >= 20
     assert sync.finished == ()
     assert "Stopped early" in result.verdict()
+
+
+def test_ctrl_c_while_it_warms_up_ends_the_run(checkpoint, monkeypatch):
+    from idlescope.capture import transformers as hook
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(hook, "_run", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        run(RunConfig(**{**PEER, "warmup": 3}, model=checkpoint, tokens=5, prompt_tokens=5, batch_size=2))
 
 
 def test_the_library_is_left_as_it_was(checkpoint):
