@@ -62,7 +62,7 @@ class Work(NamedTuple):
     sampled: int
     context: int  # cached tokens that attention reads, the step's own included
     pairs: int  # (query, key) pairs that attention scores
-    prompts: bool  # some request is at its prompt still
+    new: bool  # some request may be at its prompt still
 
 
 class InFlight(NamedTuple):
@@ -90,14 +90,16 @@ class Hook:
         self._model, self._recorder, self._cuda = model, recorder, cuda
         self._waiting = "prepare_batch_update" if pipelined else "retrieve_device_outputs"  # where the host blocks
         self._busy = 0
+        self._awaited = 0  # requests without a first token
         self._work = Work(0, 0, 0, 0, False)
         self._in_flight: deque[InFlight] = deque()
         self._requests: Sequence[Any] = ()
         self._timer: Any = None
 
     @contextmanager
-    def attached(self, processor: Any) -> Iterator[None]:
-        """Wrap the methods of a batch processor meanwhile."""
+    def attached(self, processor: Any, requests: int) -> Iterator[None]:
+        """Wrap the methods of a batch processor meanwhile, which so many requests are for."""
+        self._awaited = requests
         wrapped = []
 
         def replace(owner: Any, name: str, by: Any) -> None:
@@ -159,7 +161,7 @@ class Hook:
         if not requests:
             return
         context += tokens
-        if tokens == len(requests):
+        if tokens == len(requests) and not self._awaited:  # each has one: as a rule, and looking at all takes time
             self._work = Work(tokens, tokens, context, context, False)
             return
         pairs = sum(r.query_length * (2 * r.state.position_offset + r.query_length + 1) // 2 for r in requests)
@@ -196,7 +198,7 @@ class Hook:
         self._busy += ended - began
         self.tokens += work.sampled
         self.updated += 1
-        if work.prompts:
+        if work.new:
             self._note_first_tokens(end)
         self._recorder.overhead(end, self.clock.now())
 
@@ -209,6 +211,7 @@ class Hook:
                 self.preemptions[state.request_id] = self.preemptions.get(state.request_id, 0) + 1
             else:
                 self.first_tokens[state.request_id] = now
+                self._awaited -= 1
 
     def _looking_up(self, call: Callable[..., Any]) -> Callable[..., Any]:
         def wrapped(*args: Any, **kwargs: Any) -> Any:
@@ -279,7 +282,7 @@ def load(model: Model, dtype: str, device: str, seed: int) -> Any:
             rotary = network.model.rotary_emb  # its frequencies are no weights
             with torch.device(device):
                 network.model.rotary_emb = type(rotary)(network.config)
-        network.set_attn_implementation(_attention(cb_config, device))
+        network.set_attn_implementation(_attention(cb_config, device, dtype))
     return network.eval().requires_grad_(False)
 
 
@@ -302,7 +305,7 @@ def serve(
             manager.add_request(r.prompt.tolist(), str(r.id), r.max_tokens, eos_token_id=stops[r.id])
         outputs: dict[str, Any] = {}
         interrupted = False
-        with nullcontext() if hook is None else hook.attached(manager.batch_processor):
+        with nullcontext() if hook is None else hook.attached(manager.batch_processor, len(requests)):
             try:
                 _run(manager, len(requests), outputs, watch)
             except KeyboardInterrupt:
@@ -370,11 +373,11 @@ def configured(model: Model) -> Any:
     )  # fmt: skip
 
 
-def _attention(cb_config: Any, device: str) -> str:
+def _attention(cb_config: Any, device: str, dtype: str) -> str:
     """Return the attention that transformers would choose, but from nothing that it had to download."""
     from transformers.utils.import_utils import is_flash_attn_2_available, is_flash_attn_3_available
 
-    if device != "cpu":
+    if device != "cpu" and dtype != "float32":  # FlashAttention is for 16 bits
         for number, there in ((3, is_flash_attn_3_available), (2, is_flash_attn_2_available)):
             if there():
                 return f"flash_attention_{number}"

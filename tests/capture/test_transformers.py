@@ -91,6 +91,18 @@ def test_long_prompts_go_in_chunks_and_every_step_is_recorded(checkpoint):
     assert outputs(result) == outputs(run(RunConfig(**OURS, **work)))
 
 
+@pytest.mark.parametrize(("prompt", "budget"), [(1, 8192), (41, 40), (2, 3)])
+def test_prompts_that_end_in_a_single_token_have_a_first_token_too(checkpoint, prompt, budget):
+    work = {"model": checkpoint, "tokens": 4, "prompt_tokens": prompt, "batch_size": 2, "requests": 3}
+    sync = run(RunConfig(**PEER, **work, max_batch_tokens=budget)).modes["sync"]
+    assert len(sync.finished) == 3
+    assert all(0 < r.first_token_ns < r.finished_ns <= sync.total_ns for r in sync.finished)
+    # what has been computed, however it was cut into steps
+    architecture = model(checkpoint)
+    tokens, pairs = prompt + 4 - 1, sum(range(1, prompt + 4))
+    assert sync.trace.operations.flops.sum() == 3 * architecture.step_flops(tokens, 4, pairs)
+
+
 def test_phases_nest_and_leave_little_untold(checkpoint):
     result = run(RunConfig(**PEER, model=checkpoint, tokens=30, prompt_tokens=20, batch_size=4))
     sync = result.modes["sync"]
@@ -345,7 +357,7 @@ def test_an_asynchronous_pipeline_is_recorded_step_by_step(monkeypatch):
     hook = Hook(model("tiny"), recorder, clock, cuda=True, pipelined=True)
     processor, steps = Pipeline(), []
     hook.before_step = steps.append
-    with hook.attached(processor):
+    with hook.attached(processor, 0):
         processor.step()
         for _ in range(5):
             processor.step()
