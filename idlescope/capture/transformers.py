@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import fields
 from importlib.metadata import version
 from logging import CRITICAL
@@ -83,24 +83,28 @@ class Hook:
     """
 
     def __init__(self, model: Model, recorder: StepClock, clock: SystemClock, cuda: bool, pipelined: bool) -> None:
-        self.clock, self.before_step = clock, ignore_step
-        self.launched = self.updated = self.tokens = self.captured = self.capture_ns = 0
+        self.clock = clock
+        self.before_step: Callable[[int], None] | None = None
+        self.launched = self.updated = self.tokens = self.captured = 0
+        self.updated_ns = self.capture_ns = 0  # when the last step was taken in; how long capturing graphs took
         self.first_tokens: dict[str, int] = {}  # by request, ns
         self.preemptions: dict[str, int] = {}
         self._model, self._recorder, self._cuda = model, recorder, cuda
         self._waiting = "prepare_batch_update" if pipelined else "retrieve_device_outputs"  # where the host blocks
+        self._begun = False
         self._busy = 0
         self._awaited = 0  # requests without a first token
         self._work = Work(0, 0, 0, 0, False)
         self._in_flight: deque[InFlight] = deque()
         self._requests: Sequence[Any] = ()
         self._timer: Any = None
+        self._running = ExitStack()  # what goes on from the first step to the end
 
     @contextmanager
     def attached(self, processor: Any, requests: int) -> Iterator[None]:
         """Wrap the methods of a batch processor meanwhile, which so many requests are for."""
         self._awaited = requests
-        wrapped = []
+        wrapped: list[tuple[Any, str]] = []
 
         def replace(owner: Any, name: str, by: Any) -> None:
             setattr(owner, name, by)
@@ -117,7 +121,8 @@ class Hook:
             for phase, method in enumerate(METHODS):
                 owner = getattr(processor, method.owner) if method.owner else processor
                 replace(owner, method.name, self._wrap(phase, method, getattr(owner, method.name)))
-            yield
+            with self._running:
+                yield
         finally:
             for owner, name in wrapped:
                 delattr(owner, name)
@@ -152,9 +157,14 @@ class Hook:
         return wrapped
 
     def _before_prepare_next_batch(self) -> None:
-        if not self.launched:
+        if not self._begun:
+            self._begun = True
             self.clock.start()
-        self.before_step(self.launched)
+            self._running.enter_context(self._recorder.watching_collector())
+        if self.before_step is not None:
+            start = self.clock.now()
+            self.before_step(self.launched)
+            self._recorder.overhead(start, self.clock.now())
 
     def _after_schedule_batch(self, result: Any, start: int, end: int) -> None:
         requests, _, tokens, context = result
@@ -198,6 +208,7 @@ class Hook:
         self._busy += ended - began
         self.tokens += work.sampled
         self.updated += 1
+        self.updated_ns = end
         if work.new:
             self._note_first_tokens(end)
         self._recorder.overhead(end, self.clock.now())
@@ -233,10 +244,6 @@ class Hook:
         return wrapped
 
 
-def ignore_step(step: int) -> None:
-    """Do nothing before a step."""
-
-
 class Settings(NamedTuple):
     """How it batches."""
 
@@ -270,7 +277,7 @@ def load(model: Model, dtype: str, device: str, seed: int) -> Any:
                 network = transformers.AutoModelForCausalLM.from_pretrained(
                     model.folder, dtype=getattr(torch, dtype), local_files_only=True
                 ).to(device)
-            except (OSError, ValueError, RuntimeError) as error:
+            except Exception as error:
                 raise ConfigError(f"transformers cannot load {model.folder}: {_first_line(error)}") from error
         else:
             from idlescope.engine.checkpoint import random_weights

@@ -59,7 +59,9 @@ def run_mode(
     requests = config.demand.requests(architecture.vocab, config.seed, architecture.eos if config.stop_at_eos else ())
     how = settings(config, mode, cuda)
     if config.warmup:
-        other = warm_up(config).requests(architecture.vocab, config.seed + 1)  # prompts that it has seen are shared
+        other = warm_up(config).requests(
+            architecture.vocab, config.seed + 1
+        )  # it keeps the KV of prompts that it has seen
         if transformers.serve(network, other, how).interrupted:
             raise KeyboardInterrupt
     clock = SystemClock()
@@ -71,9 +73,7 @@ def run_mode(
         hook.before_step = window.before
     watch = None if progress is None else lambda: progress(mode, hook)
     try:
-        with recorder.watching_collector():
-            served = transformers.serve(network, requests, how, hook, watch)
-            stopped = clock.now()
+        served = transformers.serve(network, requests, how, hook, watch)
     finally:
         if window is not None:
             window.close(hook.launched)
@@ -84,8 +84,7 @@ def run_mode(
     trace = recorder.trace(name, meta)
     if served.interrupted and not len(trace.operations):
         raise KeyboardInterrupt  # there is nothing to keep
-    ends = [r.finished_ns for r in served.finished if r.finished_ns is not None]
-    total = stopped if served.interrupted else max(ends)
+    total = max(r.finished_ns or 0 for r in served.finished) if not served.interrupted else hook.updated_ns
     profiled = None if window is None else compare(trace, window)
     run = ModeRun(mode, trace, analyze(trace), total, served.tokens, served.finished, served.interrupted, profiled)
     return run, [served.described, *(device_notes(hook) if cuda else [])]

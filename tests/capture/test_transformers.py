@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import shutil
 import time
@@ -28,6 +29,7 @@ from idlescope.engine.models import MODELS, model
 from idlescope.engine.requests import Finish, Request
 from idlescope.errors import ConfigError, EngineError
 from idlescope.report import folder
+from idlescope.trace.model import RangeKind
 from tests import checkpoints
 
 PEER = {"engine": "transformers", "device": "cpu", "mode": "sync", "warmup": 0}
@@ -242,8 +244,11 @@ def test_a_cache_that_does_not_fit_is_one_sentence(checkpoint):
         serve(network, requests_of(2), SETTINGS._replace(blocks=10**9))
 
 
-def test_a_checkpoint_without_weights_is_one_sentence(checkpoint, tmp_path):
+@pytest.mark.parametrize("weights", [None, b"", b"\x08" + bytes(7) + b"not json"])
+def test_a_checkpoint_without_its_weights_is_one_sentence(checkpoint, tmp_path, weights):
     shutil.copy(Path(checkpoint) / "config.json", tmp_path)
+    if weights is not None:
+        (tmp_path / "model.safetensors").write_bytes(weights)
     with pytest.raises(ConfigError, match="transformers cannot load"):
         load(model(str(tmp_path)), "float32", "cpu", 0)
 
@@ -258,6 +263,7 @@ def test_ctrl_c_keeps_what_there_is(checkpoint):
     assert result.interrupted
     assert 10 <= len(sync.result.steps) < 1500
     assert sync.tokens >= 20
+    assert sync.total_ns == sync.trace.ranges.end[sync.trace.ranges.step >= 0].max()
     assert sync.finished == ()
     assert "Stopped early" in result.verdict()
 
@@ -330,6 +336,22 @@ class Runner:
         self.io.get_graph()
 
     def _capture_graph(self): ...
+
+
+def test_the_collector_is_watched_from_the_first_step_on():
+    clock = SystemClock()
+    recorder = StepClock(clock.now, PHASES)
+    hook, processor, before = Hook(model("tiny"), recorder, clock, False, False), Pipeline(), list(gc.callbacks)
+    with hook.attached(processor, 0):
+        gc.collect()  # on a clock that has not begun
+        processor.step()
+        gc.collect()
+        processor.update_batch()
+    assert gc.callbacks == before
+    ranges = recorder.trace("CPU", {}).ranges
+    collected = ranges.take(ranges.kind == RangeKind.GARBAGE_COLLECTION)
+    assert len(collected) == 1
+    assert 0 < collected.start[0] < collected.end[0] <= hook.updated_ns
 
 
 class FakeTimer:
