@@ -19,8 +19,6 @@ from idlescope.trace import phases as phases_of
 from idlescope.trace.model import Bool, Int64, Operations, RangeKind, Trace
 from idlescope.trace.phases import Phases, Rules
 
-NO_DEVICE = "no device was seen: idle time cannot be told, only what the host did"
-
 
 def analyze(
     trace: Trace,
@@ -46,13 +44,9 @@ def analyze(
     links = causes.link(trace, trace.operations)
     waiting = waits.waiting(trace, links)
     host_only = host_phases(trace, known, waiting)
-    if not len(trace.operations) and not (host_only and spec.text == window_of.FIRST_LAST):
-        lost = "; " + "; ".join(trace.meta.get("warnings", ())) if trace.meta.get("lost") else ""
-        how = "nsys profile --trace=cuda,nvtx" if trace.meta.get("format") == "nsys" else "ProfilerActivity.CUDA"
-        raise TraceError(
-            f"{path} holds no device operations, only host events{lost}: record with {how} on a GPU machine, and stop "
-            "the profiler after the work has run"
-        )
+    whole = spec.text == window_of.FIRST_LAST and devices is None and process is None
+    if not len(trace.operations) and not (host_only and whole):
+        raise TraceError(no_device(trace))
     chosen = _chosen(trace, devices, process) if len(trace.operations) else []
     results = tuple(_analyze_device(trace, index, links, waiting, known, spec, min_gap_ns) for index in chosen)
     source = {
@@ -63,8 +57,19 @@ def analyze(
     }
     warnings = (*trace.meta.get("warnings", ()), *(w for d in results for w in advice(d)))
     if not results:
-        warnings = (*warnings, NO_DEVICE)
+        warnings = (*warnings, no_device(trace))
     return Analysis(source, known.engine, trace, results, tuple(dict.fromkeys(warnings)), host_only)
+
+
+def no_device(trace: Trace) -> str:
+    """Return what to say of a trace without device operations."""
+    lost = "; " + "; ".join(trace.meta.get("warnings", ())) if trace.meta.get("lost") else ""
+    how = "nsys profile --trace=cuda,nvtx" if trace.meta.get("format") == "nsys" else "ProfilerActivity.CUDA"
+    path = trace.meta.get("path", "the trace")
+    return (
+        f"{path} holds no device operations, only host events{lost}: record with {how} on a GPU machine, and stop the "
+        "profiler after the work has run"
+    )
 
 
 def _chosen(trace: Trace, devices: Sequence[int] | None, process: str | None) -> list[int]:

@@ -1,4 +1,4 @@
-"""How long the host spent in each phase of an engine, and how often it stepped: what is known without any device."""
+"""How often the host stepped, and how long it spent in each phase of an engine: what is known without any device."""
 
 from __future__ import annotations
 
@@ -41,14 +41,13 @@ def host_phases(trace: Trace, known: Phases, waits: Bool) -> tuple[HostPhases, .
     found = []
     for process in dict.fromkeys(thread.process for thread in trace.threads):
         total_ns, spans = phase_times(trace, process, known)
-        if not total_ns:
-            continue
         none = np.empty(0, np.int64)
         division = steps.find(trace, process, Operations.empty(), none, waits & trace.calls_of(process), known)
         starts = np.full(int(division.host.step.max(initial=-1)) + 1, np.iinfo(np.int64).max)
         np.minimum.at(starts, division.host.step, division.host.start)
         starts = np.sort(starts[starts < np.iinfo(np.int64).max])
-        found.append(HostPhases(_name(trace, process), division.found, starts, spans, total_ns))
+        if total_ns or starts.size:
+            found.append(HostPhases(_name(trace, process), division.found, starts, spans, total_ns))
     return tuple(found)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 
@@ -144,6 +144,18 @@ class RunConfig:
     def rows(self) -> int:
         """Return how many requests can run at once."""
         return min(self.batch_size, self.request_count)
+
+    def words(self) -> list[str]:
+        """Return the options of `idlescope run` that repeat this: the model, and all that are not the default."""
+        words = []
+        for option in fields(self):
+            value = getattr(self, option.name)
+            if option.name != "model" and value == option.default:
+                continue
+            words.append(f"--{'no-' if value is False else ''}{option.name.replace('_', '-')}")
+            if not isinstance(value, bool):
+                words.append(str(value))
+        return words
 
     @property
     def modes(self) -> tuple[str, ...]:

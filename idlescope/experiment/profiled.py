@@ -10,9 +10,8 @@ import numpy as np
 
 from idlescope.analysis.analyze import analyze
 from idlescope.analysis.host_phases import phase_times
-from idlescope.analysis.intervals import percent
 from idlescope.analysis.result import Analysis
-from idlescope.capture.profiler import WARMUP_STEPS, StepWindow
+from idlescope.capture.profiler import WARMUP_STEPS
 from idlescope.errors import IdlescopeError
 from idlescope.trace import phases as phases_of
 from idlescope.trace.model import Int64, Trace
@@ -61,15 +60,12 @@ class Profiled:
         }
 
 
-def compare(recording: Trace, window: StepWindow) -> Profiled | None:
-    """Return a window beside the step clock's recording of the run; None where nothing was recorded."""
-    if window.opened is None or window.closed is None or not window.path.exists():
-        return None
-    first, last = window.opened, window.closed
+def compare(recording: Trace, first: int, last: int, path: Path) -> Profiled:
+    """Return what a profiler wrote of the steps [first, last) beside the step clock's recording of the run."""
     starts = step_starts(recording)
     analysis, problem = None, None
     try:
-        analysis = analyze(open_trace(window.path))
+        analysis = analyze(open_trace(path))
     except IdlescopeError as error:
         problem = str(error)
     by_profiler = {} if analysis is None else _merged([host.total_ns for host in analysis.host_phases])
@@ -80,7 +76,7 @@ def compare(recording: Trace, window: StepWindow) -> Profiled | None:
     clock = analyze(recording, window=f"steps:{first}-{last - 1}").results[0]
     device = analysis.results[0] if analysis is not None and analysis.results else None
     return Profiled(
-        first, last, window.path, analysis, problem, step_times(starts, first, last),
+        first, last, path, analysis, problem, step_times(starts, first, last),
         {"step clock": clock.idle_pct, "profiler": None if device is None else device.idle_pct},
         {"step clock": by_clock, "profiler": by_profiler},
     )  # fmt: skip
@@ -111,11 +107,6 @@ def step_times(starts: Int64, first: int, last: int) -> dict[str, float | None]:
         when: float(np.median(part)) if part.size >= (1 if when == "inside" else LEAST) else None
         for when, part in parts.items()
     }
-
-
-def disagreement_pct(one: float, other: float) -> float:
-    """Return how far the second is from the first, in per cent of the first."""
-    return percent(round(other - one), round(one)) if one else 0.0
 
 
 def _merged(times: list[dict[str, int]]) -> dict[str, int]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import gc
+import os
 import platform
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -22,6 +23,7 @@ from idlescope.analysis.latency import Figures, latencies
 from idlescope.analysis.predict import Prediction, asynchronous
 from idlescope.analysis.result import Analysis, DeviceResult
 from idlescope.analysis.roofline import GPU, achieved_pct
+from idlescope.capture import nsys
 from idlescope.capture.announce import Announcer
 from idlescope.capture.clock import StepClock
 from idlescope.capture.profiler import Choice, StepWindow
@@ -36,6 +38,7 @@ from idlescope.engine.workload import Workload
 from idlescope.errors import ConfigError
 from idlescope.experiment import devices
 from idlescope.experiment.config import RunConfig
+from idlescope.experiment.nsys import record
 from idlescope.experiment.profiled import Profiled, compare
 from idlescope.trace.model import Trace
 
@@ -219,9 +222,13 @@ def run(config: RunConfig, progress: Progress | None = None, folder: Path | None
             if not modes:
                 raise
             break
-        notes += [f"{mode}: {note}" for note in (*device.notes(), *profiler_notes(config, modes[mode]))]
+        notes += [f"{mode}: {note}" for note in device.notes()]
         if modes[mode].interrupted:
             break
+    if config.profile is not None and folder is not None:
+        for mode, bare in modes.items():
+            modes[mode], found = with_profile(config, bare, folder)
+            notes += [f"{mode}: {note}" for note in found]
     return Run(config, chosen.gpu, described, modes, tuple(notes))
 
 
@@ -268,7 +275,9 @@ def run_mode(
     trace = recorder.trace(device.name, meta)
     if interrupted and not len(trace.operations):
         raise KeyboardInterrupt  # there is nothing to keep
-    profiled = None if window is None else compare(trace, window)
+    profiled = None
+    if window is not None and window.opened is not None and window.closed is not None and window.path.exists():
+        profiled = compare(trace, window.opened, window.closed, window.path)
     finished = tuple(engine.scheduler.finished)
     return ModeRun(mode, trace, analyze(trace), total, engine.tokens, finished, interrupted, profiled)
 
@@ -285,26 +294,28 @@ def watching(window: StepWindow, watch: Callable[[Engine], None] | None) -> Call
     return on_step
 
 
-def profiler_notes(config: RunConfig, mode: ModeRun) -> Iterator[str]:
-    """Yield what the user should know of a profiled window."""
-    if config.profile is None:
-        return
-    if (problem := unheard()) is not None:
-        yield problem
-    choice, profiled = Choice.of(config.profile), mode.profiled
-    if profiled is None:
-        if choice.tool == "torch":
-            yield (
-                f"nothing was profiled: the run ended after {len(mode.result.steps)} steps, before step "
-                f"{choice.first}; give --profile torch:FIRST-LAST"
-            )
-        return
-    if profiled.problem is not None:
-        yield f"the profiler's trace cannot be analysed: {profiled.problem}"
-    yield (
-        f"torch.profiler recorded the steps {profiled.first} to {profiled.last - 1}, and the figures of the whole run "
-        "hold what that cost"
+def with_profile(config: RunConfig, mode: ModeRun, folder: Path) -> tuple[ModeRun, list[str]]:
+    """Return a mode with what a profiler recorded of it, and what the user should know of that."""
+    assert config.profile is not None
+    choice = Choice.of(config.profile)
+    if choice.tool == "nsys":
+        if nsys.UNDER in os.environ or mode.interrupted:
+            problem = unheard()
+            return mode, [] if problem is None else [problem]
+        profiled, problem = record(config, mode.mode, folder)
+        return replace(mode, profiled=profiled), [] if problem is None else [problem]
+    if mode.profiled is None:
+        steps = len(mode.result.steps)
+        return mode, [
+            f"nothing was profiled: the run ended after {steps} steps, before step {choice.first}; give --profile "
+            "torch:FIRST-LAST"
+        ]
+    first, last, problem = mode.profiled.first, mode.profiled.last, mode.profiled.problem
+    notes = [] if problem is None else [f"the profiler's trace cannot be analysed: {problem}"]
+    notes.append(
+        f"torch.profiler recorded the steps {first} to {last - 1}, and the figures of the whole run hold what that cost"
     )
+    return mode, notes
 
 
 def warm_up(device: Device, slots: Sequence[Slot], steps: int, vocab: int) -> None:
