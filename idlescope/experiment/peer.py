@@ -17,8 +17,7 @@ from idlescope.engine.workload import Workload
 from idlescope.experiment import devices
 from idlescope.experiment.config import RunConfig
 from idlescope.experiment.devices import Choice
-from idlescope.experiment.profiled import compare
-from idlescope.experiment.run import ModeRun, Progress, Run, profiler_notes
+from idlescope.experiment.run import ModeRun, Progress, Run, beside, profile_modes
 
 ONLY_SYNC = (
     "on a CPU transformers batches only synchronously, and its compute blocks the host on the same cores: nothing can "
@@ -43,9 +42,10 @@ def run(config: RunConfig, progress: Progress | None = None, folder: Path | None
             if not modes:
                 raise
             break
-        notes += [f"{mode}: {note}" for note in (*said, *profiler_notes(config, modes[mode]))]
+        notes += [f"{mode}: {note}" for note in said]
         if modes[mode].interrupted:
             break
+    notes += profile_modes(config, modes, folder)
     described = {"kind": chosen.kind, "name": name, "measured": True}
     return Run(config, chosen.gpu, described, modes, tuple(notes))
 
@@ -85,7 +85,7 @@ def run_mode(
     if served.interrupted and not len(trace.operations):
         raise KeyboardInterrupt  # there is nothing to keep
     total = max(r.finished_ns or 0 for r in served.finished) if not served.interrupted else hook.updated_ns
-    profiled = None if window is None else compare(trace, window)
+    profiled = beside(trace, window)
     run = ModeRun(mode, trace, analyze(trace), total, served.tokens, served.finished, served.interrupted, profiled)
     return run, [served.described, *(device_notes(hook) if cuda else [])]
 

@@ -225,10 +225,7 @@ def run(config: RunConfig, progress: Progress | None = None, folder: Path | None
         notes += [f"{mode}: {note}" for note in device.notes()]
         if modes[mode].interrupted:
             break
-    if config.profile is not None and folder is not None:
-        for mode, bare in modes.items():
-            modes[mode], found = with_profile(config, bare, folder)
-            notes += [f"{mode}: {note}" for note in found]
+    notes += profile_modes(config, modes, folder)
     return Run(config, chosen.gpu, described, modes, tuple(notes))
 
 
@@ -275,11 +272,16 @@ def run_mode(
     trace = recorder.trace(device.name, meta)
     if interrupted and not len(trace.operations):
         raise KeyboardInterrupt  # there is nothing to keep
-    profiled = None
-    if window is not None and window.opened is not None and window.closed is not None and window.path.exists():
-        profiled = compare(trace, window.opened, window.closed, window.path)
     finished = tuple(engine.scheduler.finished)
+    profiled = beside(trace, window)
     return ModeRun(mode, trace, analyze(trace), total, engine.tokens, finished, interrupted, profiled)
+
+
+def beside(trace: Trace, window: StepWindow | None) -> Profiled | None:
+    """Return what a window recorded beside the step clock's trace; None where there is none, or nothing in it."""
+    if window is None or window.opened is None or window.closed is None or not window.path.exists():
+        return None
+    return compare(trace, window.opened, window.closed, window.path)
 
 
 def watching(window: StepWindow, watch: Callable[[Engine], None] | None) -> Callable[[Engine], None]:
@@ -292,6 +294,16 @@ def watching(window: StepWindow, watch: Callable[[Engine], None] | None) -> Call
         window.before(engine.steps)
 
     return on_step
+
+
+def profile_modes(config: RunConfig, modes: dict[str, ModeRun], folder: Path | None) -> list[str]:
+    """Add to each mode what a profiler recorded of it; return what the user should know of that."""
+    notes: list[str] = []
+    if config.profile is not None and folder is not None:
+        for mode, bare in modes.items():
+            modes[mode], found = with_profile(config, bare, folder)
+            notes += [f"{mode}: {note}" for note in found]
+    return notes
 
 
 def with_profile(config: RunConfig, mode: ModeRun, folder: Path) -> tuple[ModeRun, list[str]]:
