@@ -113,7 +113,7 @@ def warm_up(config: RunConfig) -> Workload:
 
 def device_notes(hook: Hook) -> list[str]:
     """Return what the user should know of times on a GPU."""
-    notes = ["only compute is timed on the GPU: copies count as idle, and gaps between kernels as active"]
+    notes = ["only compute is timed on the GPU: copies count as idle, launches and gaps between kernels as active"]
     if hook.captured:
         notes.append(f"{hook.captured} CUDA graphs were captured meanwhile, in {hook.capture_ns / 1e9:.2f} s")
     return notes
