@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import os
+import sys
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -21,6 +23,10 @@ from idlescope.experiment.machine import Machine
 DEFAULT_GPU = "h200"
 USABLE_MEMORY = 0.9  # share of the device's memory for weights and KV cache: vLLM's gpu_memory_utilization default
 USABLE_HOST_MEMORY = 0.5  # the same of a machine that does other things too
+# what transformers' batching is not asked for here: it has its own KV blocks, and runs greedily
+NOT_TRANSFORMERS = (
+    "arrival", "block_size", "kv_blocks", "host_ms", "sync_check", "temperature", "top_k", "top_p",
+)  # fmt: skip
 
 
 class Choice(NamedTuple):
@@ -96,7 +102,9 @@ def make(config: RunConfig, chosen: Choice) -> Device:
 
 
 def check(config: RunConfig, chosen: Choice) -> None:
-    """Raise ConfigError for options that a device does not have."""
+    """Raise ConfigError for options that a device or an engine does not have."""
+    if config.engine == "transformers":
+        _check_transformers(config, chosen)
     if chosen.kind != "modelled" and config.device_ms is not None:
         raise ConfigError(f"--device-ms is for a modelled GPU: what a step takes on {chosen.kind} is measured")
     if chosen.kind == "modelled" and config.profile is not None:
@@ -105,6 +113,26 @@ def check(config: RunConfig, chosen: Choice) -> None:
         )
     if chosen.kind != "cuda" and config.sync_check != "off":
         raise ConfigError(f"--sync-check watches a CUDA device and this run is on {chosen.kind}")
+
+
+def _check_transformers(config: RunConfig, chosen: Choice) -> None:
+    if chosen.kind == "modelled":
+        raise ConfigError(
+            "--engine transformers runs on a real device, and this would be a modelled one: use --device cpu or cuda"
+        )
+    if chosen.kind == "cpu" and config.mode == "async":
+        raise ConfigError("asynchronous batching of transformers needs CUDA: use --mode sync")
+    for name in NOT_TRANSFORMERS:
+        if getattr(config, name) != getattr(RunConfig, name):
+            raise ConfigError(f"--{name.replace('_', '-')} is not for --engine transformers: leave it out")
+    if config.demand.open:
+        raise ConfigError(f"--engine transformers has all requests at the start, and in {config.workload} some arrive")
+
+
+def runnable(config: RunConfig, chosen: Choice) -> RunConfig:
+    """Return the configuration with the modes that can be run: transformers' asynchronous one needs CUDA."""
+    only_sync = config.engine == "transformers" and chosen.kind == "cpu" and config.mode == "both"
+    return replace(config, mode="sync") if only_sync else config
 
 
 def dtype(config: RunConfig, chosen: Choice) -> str:
@@ -131,19 +159,41 @@ def shape(config: RunConfig, chosen: Choice) -> tuple[Shape, str | None]:
     wanted = sizes.rows * sizes.table_width
     if config.kv_blocks is not None:
         return replace(sizes, blocks=config.kv_blocks), None
-    model = model_for(config, chosen)
-    usable, name = usable_memory(chosen)
-    fitting = int((usable - model.weight_bytes) // (model.kv_bytes_per_token * sizes.block_size))
-    if fitting >= sizes.table_width:
-        return replace(sizes, blocks=min(wanted, fitting)), None
-    need = (model.weight_bytes + model.kv_bytes_per_token * sizes.length) / 1e9
-    problem = (
-        f"{model.name} with one request of {sizes.length} tokens needs {need:.1f} GB and "
-        f"{name} has {usable / 1e9:.1f} GB to use"
-    )
+    problem = misfit(config, chosen)
+    if problem is None:
+        return replace(sizes, blocks=min(wanted, free_blocks(config, chosen))), None
     if chosen.kind != "modelled":
         raise ConfigError(f"{problem}: take a smaller model or fewer tokens, or --device modelled")
     return replace(sizes, blocks=wanted), f"{problem}: modelled as if it all fitted"
+
+
+def misfit(config: RunConfig, chosen: Choice) -> str | None:
+    """Return why the model and its longest request do not fit a device; None where they do."""
+    model = model_for(config, chosen)
+    sizes = config.shape(0)
+    if free_blocks(config, chosen) >= sizes.table_width:
+        return None
+    usable, name = usable_memory(chosen)
+    need = (model.weight_bytes + model.kv_bytes_per_token * sizes.length) / 1e9
+    return (
+        f"{model.name} with one request of {sizes.length} tokens needs {need:.1f} GB and "
+        f"{name} has {usable / 1e9:.1f} GB to use"
+    )
+
+
+def free_blocks(config: RunConfig, chosen: Choice) -> int:
+    """Return how many KV blocks the memory left beside the weights holds; negative where not even those fit."""
+    model = model_for(config, chosen)
+    usable, _ = usable_memory(chosen)
+    return int((usable - model.weight_bytes) // (model.kv_bytes_per_token * config.block_size))
+
+
+def free_memory() -> None:
+    """Give back what a run that failed on a CUDA device still holds there."""
+    torch = sys.modules.get("torch")
+    gc.collect()
+    if torch is not None and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
 
 
 def usable_memory(chosen: Choice) -> tuple[float, str]:
