@@ -116,7 +116,7 @@ class TestRun:
         for mode in summary["modes"].values():
             assert sum(mode["cause_ns"].values()) == mode["idle_ns"]
             assert sum(mode["host_ns"].values()) == mode["cause_ns"]["host"]
-        assert set(summary["predicted"]) == {"total_s", "low_s", "high_s"}
+        assert set(summary["predicted"]) >= {"total_s", "low_s", "high_s"}
 
     def test_auto_says_what_it_took(self, tmp_path):
         result = idlescope("run", "--model", "tiny", "--tokens", "3", "--out", tmp_path / "o")
