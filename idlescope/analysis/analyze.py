@@ -59,7 +59,7 @@ def analyze(
         "events": int(trace.meta.get("events", len(trace.operations) + len(trace.calls) + len(trace.ranges))),
     }
     warnings = (*trace.meta.get("warnings", ()), *(w for d in results for w in advice(d)))
-    return Analysis(source, known.engine, trace, results, tuple(dict.fromkeys(warnings)))
+    return Analysis(source, known, trace, results, tuple(dict.fromkeys(warnings)))
 
 
 def _chosen(trace: Trace, devices: Sequence[int] | None, process: str | None) -> list[int]:

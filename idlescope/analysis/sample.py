@@ -1,0 +1,162 @@
+"""One recording reduced to what a comparison needs: where the time of its steps went, in stretches one by one."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from idlescope.analysis import host, idle, intervals
+from idlescope.analysis.causes import CAUSES
+from idlescope.analysis.result import SCHEMA, Analysis, DeviceResult
+from idlescope.analysis.verdict import CANNOT_TELL
+from idlescope.errors import TraceError
+from idlescope.trace.model import Float64, Int64
+
+BLOCKS = 16  # stretches of equally many steps: long ones, so that slow changes of the machine are seen as noise
+COMPUTE, COPIES, HOST_PREFIX = "compute", "copies only", "host: "
+TOKENS = "tokens"  # the step clock's counter: tokens that a step gave out
+_ANALYSIS = re.compile(rb'^\s*\{\s*"schema"\s*:\s*\d+\s*,\s*"source"\s*:')
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Where the time of one recording went. Columns have one row a block; a single row where no steps are known.
+
+    The parts add up to the window: device compute, copies alone, and idle by cause, `host` divided further. Of several
+    devices, parts and steps are summed.
+    """
+
+    path: str
+    name: str  # of the device
+    model: str  # "" where it is not known
+    modelled: bool
+    doubts: tuple[str, ...]  # why nothing can be concluded from it
+    parts: Mapping[str, Float64]  # ns
+    host_work: Float64  # ns in which the host worked for steps, hidden behind the device or not
+    steps: Float64  # 0 where they are not known
+    tokens: Float64  # 0 where they are not known
+
+    @property
+    def blocks(self) -> int:
+        """Return how many stretches the recording is divided into."""
+        return self.steps.size
+
+
+def of_analysis(analysis: Analysis) -> Sample:
+    """Return the Sample of an analysis."""
+    meta, results = analysis.trace.meta, analysis.results
+    least = min(len(d.steps) for d in results)
+    blocks = min(least, BLOCKS) if least else BLOCKS
+    parts: dict[str, Float64] = {}
+    for device in results:
+        for name, ns in _parts(analysis, device, _edges(device, blocks)).items():
+            parts[name] = parts.get(name, np.zeros(blocks)) + ns
+    bounds = [_bounds(len(d.steps), blocks) for d in results]
+    work = [np.add.reduceat(d.steps.host, b[:-1]) for d, b in zip(results, bounds, strict=True) if least]
+    none = np.zeros(blocks)
+    return Sample(
+        path=str(analysis.source["path"]),
+        name=results[0].device.name,
+        model=str(meta.get("model", "")),
+        modelled=_modelled(results[0].device.name, meta),
+        doubts=tuple(dict.fromkeys(d.verdict.text for d in results if d.verdict.kind == CANNOT_TELL)),
+        parts=parts,
+        host_work=np.asarray(sum(work, none), np.float64),
+        steps=np.asarray(sum((np.diff(b) for b in bounds), none), np.float64) if least else none,
+        tokens=_tokens(analysis, _edges(results[0], blocks)) if len(results) == 1 else none,
+    )
+
+
+def _modelled(name: str, meta: Mapping[str, Any]) -> bool:
+    # a conversion to another format keeps only the name
+    return meta.get("measured") is False or name.startswith("modelled ")
+
+
+def _bounds(steps: int, blocks: int) -> Int64:
+    """Return the first step of each block, and how many steps there are: blocks of equally many, or one more."""
+    return np.arange(blocks + 1) * steps // blocks
+
+
+def _edges(device: DeviceResult, blocks: int) -> Int64:
+    """Return where the blocks of a window begin and the last ends: when their steps are done on the device."""
+    low, high = device.occupancy.window
+    if not len(device.steps):
+        return np.linspace(low, high, blocks + 1).astype(np.int64)
+    done = np.maximum.accumulate(np.clip(device.steps.done, low, high))
+    return np.concatenate(([low], done[_bounds(len(device.steps), blocks)[1:-1] - 1], [high]))
+
+
+def _parts(analysis: Analysis, device: DeviceResult, edges: Int64) -> dict[str, Float64]:
+    """Return the nanoseconds of each part in each block; a gap is of the block in which it begins."""
+    gaps, operations, blocks = device.gaps, device.operations, edges.size - 1
+    computing = operations.take(idle.is_compute(operations))
+    busy = intervals.union(computing.start, computing.end)
+    compute = np.diff(intervals.covered_before(busy, edges))
+    active = np.diff(edges) - np.diff(intervals.covered_before(device.occupancy.gaps, edges))
+    parts = {COMPUTE: compute, COPIES: active - compute}
+    block = np.clip(np.searchsorted(edges, gaps.start, "right") - 1, 0, blocks - 1)
+    by_label = host.divide_by(analysis.trace, gaps, block, blocks, device.waits, analysis.phases)
+    parts |= {f"{HOST_PREFIX}{label}": ns for label, ns in by_label.items()}
+    for cause in CAUSES[1:]:
+        parts[cause] = np.bincount(block, getattr(gaps, cause), blocks)
+    return {name: np.asarray(ns, np.float64) for name, ns in parts.items()}
+
+
+def _tokens(analysis: Analysis, edges: Int64) -> Float64:
+    """Return the tokens that each block's steps gave out, as our own step clock counted them; else zeros."""
+    samples, trace = analysis.trace.samples, analysis.trace
+    if analysis.engine != "idlescope":
+        return np.zeros(edges.size - 1)
+    rows = samples.name == trace.name_index(TOKENS)
+    # tokens are counted when the host is done with a step; of the last one, after the window
+    block = np.clip(np.searchsorted(edges, samples.time[rows], "right") - 1, 0, edges.size - 2)
+    return np.bincount(block, samples.value[rows], edges.size - 1)
+
+
+def is_analysis(path: Path) -> bool:
+    """Return whether a file is what `analyze --json` prints."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return _ANALYSIS.match(file.read(64)) is not None
+
+
+def of_json(path: Path) -> Sample:
+    """Return the Sample of an `analysis.json`: one block, since it does not say when the parts came."""
+    try:
+        document = json.loads(path.read_bytes())
+        if document["schema"] != SCHEMA:
+            raise TraceError(f"{path} has schema {document['schema']}, this idlescope reads {SCHEMA}: upgrade it")
+        return _of_document(path, document["devices"], document["steps"])
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        raise TraceError(
+            f"{path} is not a whole analysis.json ({type(error).__name__}: {error}): run `idlescope analyze` again"
+        ) from error
+
+
+def _of_document(path: Path, devices: Sequence[Mapping[str, Any]], steps: Sequence[Mapping[str, Any]]) -> Sample:
+    parts: dict[str, Float64] = {}
+    for d in devices:
+        mine = {COMPUTE: d["compute_ns"], COPIES: d["copy_only_ns"]}
+        mine |= {f"{HOST_PREFIX}{label}": ns for label, ns in d["host_ns"].items()}
+        mine |= {cause: d["cause_ns"][cause] for cause in CAUSES[1:]}
+        for name, ns in mine.items():
+            parts[name] = parts.get(name, np.zeros(1)) + float(ns)
+    known = {(s["process"], s["device"]) for s in steps} == {(d["process"], d["device"]) for d in devices}
+    return Sample(
+        path=str(path),
+        name=str(devices[0]["name"]),
+        model="",
+        modelled=_modelled(str(devices[0]["name"]), {}),
+        doubts=tuple(dict.fromkeys(d["verdict"]["text"] for d in devices if d["verdict"]["kind"] == CANNOT_TELL)),
+        parts=parts,
+        host_work=np.array([float(sum(s["host_ns"] for s in steps))]),
+        steps=np.array([float(len(steps) if known else 0)]),
+        tokens=np.zeros(1),
+    )
