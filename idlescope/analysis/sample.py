@@ -19,7 +19,8 @@ from idlescope.errors import TraceError
 from idlescope.trace.model import Float64, Int64
 
 BLOCKS = 16  # stretches of equally many steps: long ones, so that slow changes of the machine are seen as noise
-COMPUTE, COPIES, HOST_PREFIX = "compute", "copies only", "host: "
+COMPUTE, COPIES, IDLE_PREFIX = "compute", "copies only", "idle: "  # the last before each cause
+HOST_PREFIX = f"{IDLE_PREFIX}host: "
 TOKENS = "tokens"  # the step clock's counter: tokens that a step gave out
 _ANALYSIS = re.compile(rb'^\s*\{\s*"schema"\s*:\s*\d+\s*,\s*"source"\s*:')
 
@@ -104,7 +105,7 @@ def _parts(analysis: Analysis, device: DeviceResult, edges: Int64) -> dict[str, 
     by_label = host.divide_by(analysis.trace, gaps, block, blocks, device.waits, analysis.phases)
     parts |= {f"{HOST_PREFIX}{label}": ns for label, ns in by_label.items()}
     for cause in CAUSES[1:]:
-        parts[cause] = np.bincount(block, getattr(gaps, cause), blocks)
+        parts[f"{IDLE_PREFIX}{cause}"] = np.bincount(block, getattr(gaps, cause), blocks)
     return {name: np.asarray(ns, np.float64) for name, ns in parts.items()}
 
 
@@ -116,7 +117,7 @@ def _tokens(analysis: Analysis, edges: Int64) -> Float64:
     rows = samples.name == trace.name_index(TOKENS)
     # tokens are counted when the host is done with a step; of the last one, after the window
     block = np.clip(np.searchsorted(edges, samples.time[rows], "right") - 1, 0, edges.size - 2)
-    return np.bincount(block, samples.value[rows], edges.size - 1)
+    return np.asarray(np.bincount(block, samples.value[rows], edges.size - 1), np.float64)
 
 
 def is_analysis(path: Path) -> bool:
@@ -145,7 +146,7 @@ def _of_document(path: Path, devices: Sequence[Mapping[str, Any]], steps: Sequen
     for d in devices:
         mine = {COMPUTE: d["compute_ns"], COPIES: d["copy_only_ns"]}
         mine |= {f"{HOST_PREFIX}{label}": ns for label, ns in d["host_ns"].items()}
-        mine |= {cause: d["cause_ns"][cause] for cause in CAUSES[1:]}
+        mine |= {f"{IDLE_PREFIX}{cause}": d["cause_ns"][cause] for cause in CAUSES[1:]}
         for name, ns in mine.items():
             parts[name] = parts.get(name, np.zeros(1)) + float(ns)
     known = {(s["process"], s["device"]) for s in steps} == {(d["process"], d["device"]) for d in devices}
