@@ -18,7 +18,8 @@ from idlescope.analysis.verdict import CANNOT_TELL
 from idlescope.errors import TraceError
 from idlescope.trace.model import Float64, Int64
 
-BLOCKS = 16  # stretches of equally many steps: long ones, so that slow changes of the machine are seen as noise
+# Stretches of equally many steps: few, so that they are long, and slow changes of the machine are seen as noise.
+BLOCKS, SHORTEST, FEWEST = 16, 12, 8  # of at least so many steps, as long as there are at least so many stretches
 COMPUTE, COPIES, IDLE_PREFIX = "compute", "copies only", "idle: "  # the last before each cause
 HOST_PREFIX = f"{IDLE_PREFIX}host: "
 TOKENS = "tokens"  # the step clock's counter: tokens that a step gave out
@@ -53,7 +54,7 @@ def of_analysis(analysis: Analysis) -> Sample:
     """Return the Sample of an analysis."""
     meta, results = analysis.trace.meta, analysis.results
     least = min(len(d.steps) for d in results)
-    blocks = min(least, BLOCKS) if least else BLOCKS
+    blocks = min(least, max(FEWEST, min(BLOCKS, least // SHORTEST))) if least else BLOCKS
     parts: dict[str, Float64] = {}
     for device in results:
         for name, ns in _parts(analysis, device, _edges(device, blocks)).items():
