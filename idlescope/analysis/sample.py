@@ -14,14 +14,17 @@ import numpy as np
 from idlescope.analysis import host, idle, intervals
 from idlescope.analysis.causes import CAUSES
 from idlescope.analysis.result import SCHEMA, Analysis, DeviceResult
+from idlescope.analysis.steps import blocked
 from idlescope.analysis.verdict import CANNOT_TELL
 from idlescope.errors import TraceError
-from idlescope.trace.model import Float64, Int64
+from idlescope.trace.model import Float64, Int64, RangeKind
+from idlescope.trace.phases import IDLE, STEP
 
 # Stretches of equally many steps: few, so that they are long, and slow changes of the machine are seen as noise.
 BLOCKS, SHORTEST, FEWEST = 16, 12, 8  # of at least so many steps, as long as there are at least so many stretches
 COMPUTE, COPIES, IDLE_PREFIX = "compute", "copies only", "idle: "  # the last before each cause
 HOST_PREFIX = f"{IDLE_PREFIX}host: "
+HOST_WORK, PHASE_PREFIX = "host work", "host work: "
 TOKENS = "tokens"  # the step clock's counter: tokens that a step gave out
 _ANALYSIS = re.compile(rb'^\s*\{\s*"schema"\s*:\s*\d+\s*,\s*"source"\s*:')
 
@@ -40,7 +43,7 @@ class Sample:
     modelled: bool
     doubts: tuple[str, ...]  # why nothing can be concluded from it
     parts: Mapping[str, Float64]  # ns
-    host_work: Float64  # ns in which the host worked for steps, hidden behind the device or not
+    work: Mapping[str, Float64]  # ns in which the host worked, hidden behind the device or not: in all, by phase
     steps: Float64  # 0 where they are not known
     tokens: Float64  # 0 where they are not known
 
@@ -49,6 +52,11 @@ class Sample:
         """Return how many stretches the recording is divided into."""
         return self.steps.size
 
+    @property
+    def window(self) -> Float64:
+        """Return the length of each block, ns."""
+        return np.asarray(np.sum(list(self.parts.values()), axis=0), np.float64)
+
 
 def of_analysis(analysis: Analysis) -> Sample:
     """Return the Sample of an analysis."""
@@ -56,11 +64,14 @@ def of_analysis(analysis: Analysis) -> Sample:
     least = min(len(d.steps) for d in results)
     blocks = min(least, max(FEWEST, min(BLOCKS, least // SHORTEST))) if least else BLOCKS
     parts: dict[str, Float64] = {}
+    work: dict[str, Float64] = {}
     for device in results:
-        for name, ns in _parts(analysis, device, _edges(device, blocks)).items():
+        edges = _edges(device, blocks)
+        for name, ns in _parts(analysis, device, edges).items():
             parts[name] = parts.get(name, np.zeros(blocks)) + ns
+        for name, ns in _work(analysis, device, edges).items():
+            work[name] = work.get(name, np.zeros(blocks)) + ns
     bounds = [_bounds(len(d.steps), blocks) for d in results]
-    work = [np.add.reduceat(d.steps.host, b[:-1]) for d, b in zip(results, bounds, strict=True) if least]
     none = np.zeros(blocks)
     return Sample(
         path=str(analysis.source["path"]),
@@ -69,7 +80,7 @@ def of_analysis(analysis: Analysis) -> Sample:
         modelled=_modelled(results[0].device.name, meta),
         doubts=tuple(dict.fromkeys(d.verdict.text for d in results if d.verdict.kind == CANNOT_TELL)),
         parts=parts,
-        host_work=np.asarray(sum(work, none), np.float64),
+        work=work,
         steps=np.asarray(sum((np.diff(b) for b in bounds), none), np.float64) if least else none,
         tokens=_tokens(analysis, _edges(results[0], blocks)) if len(results) == 1 else none,
     )
@@ -108,6 +119,32 @@ def _parts(analysis: Analysis, device: DeviceResult, edges: Int64) -> dict[str, 
     for cause in CAUSES[1:]:
         parts[f"{IDLE_PREFIX}{cause}"] = np.bincount(block, getattr(gaps, cause), blocks)
     return {name: np.asarray(ns, np.float64) for name, ns in parts.items()}
+
+
+def _work(analysis: Analysis, device: DeviceResult, edges: Int64) -> dict[str, Float64]:
+    """Return the nanoseconds that the host worked in each block, waiting left out: in all, and in spans of each phase.
+
+    Work is of the block in which it begins.
+    """
+    steps, trace, phases = device.steps, analysis.trace, analysis.phases
+    blocks = edges.size - 1
+    work = {}
+    if len(steps):
+        of = np.searchsorted(_bounds(len(steps), blocks), np.arange(len(steps)), "right") - 1
+        work[HOST_WORK] = np.bincount(of, steps.host, blocks)
+    low, high = device.window.start, device.window.end
+    annotated = (trace.ranges.kind == RangeKind.ANNOTATION) & trace.threads_of(device.device.process)[
+        trace.ranges.thread
+    ]
+    spans = trace.ranges.take(annotated & (trace.ranges.end > low) & (trace.ranges.start < high))
+    for label in phases.labels:
+        if label in (STEP, IDLE) or not (mine := phases.named(label)[spans.name]).any():
+            continue
+        some = spans.take(mine)
+        ns = some.end - some.start - blocked(trace, some, device.waits)[0]
+        at = np.clip(np.searchsorted(edges, some.start, "right") - 1, 0, blocks - 1)
+        work[f"{PHASE_PREFIX}{label}"] = np.bincount(at, ns, blocks)
+    return {name: np.asarray(ns, np.float64) for name, ns in work.items()}
 
 
 def _tokens(analysis: Analysis, edges: Int64) -> Float64:
@@ -158,7 +195,7 @@ def _of_document(path: Path, devices: Sequence[Mapping[str, Any]], steps: Sequen
         modelled=_modelled(str(devices[0]["name"]), {}),
         doubts=tuple(dict.fromkeys(d["verdict"]["text"] for d in devices if d["verdict"]["kind"] == CANNOT_TELL)),
         parts=parts,
-        host_work=np.array([float(sum(s["host_ns"] for s in steps))]),
+        work={HOST_WORK: np.array([float(sum(s["host_ns"] for s in steps))])} if known else {},
         steps=np.array([float(len(steps) if known else 0)]),
         tokens=np.zeros(1),
     )
