@@ -18,6 +18,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from idlescope.analysis.analyze import analyze
+    from idlescope.analysis.compare import compare
     from idlescope.analysis.result import Analysis
     from idlescope.errors import IdlescopeError
     from idlescope.experiment.config import RunConfig
@@ -25,11 +26,14 @@ if TYPE_CHECKING:
     from idlescope.trace.model import Trace
     from idlescope.trace.open import open_trace as open  # noqa: A004 - idlescope.open reads as intended
 
-__all__ = ["Analysis", "IdlescopeError", "Run", "RunConfig", "Trace", "__version__", "analyze", "open", "run"]
+__all__ = [
+    "Analysis", "IdlescopeError", "Run", "RunConfig", "Trace", "__version__", "analyze", "compare", "open", "run",
+]  # fmt: skip
 
 _HOME = {
     "Analysis": ("idlescope.analysis.result", "Analysis"),
     "analyze": ("idlescope.analysis.analyze", "analyze"),
+    "compare": ("idlescope.analysis.compare", "compare"),
     "IdlescopeError": ("idlescope.errors", "IdlescopeError"),
     "RunConfig": ("idlescope.experiment.config", "RunConfig"),
     "Run": ("idlescope.experiment.run", "Run"),

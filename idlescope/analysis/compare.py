@@ -80,8 +80,8 @@ def read(
     path = runs.recording(Path(source), mode)
     document = path / "analysis.json" if path.is_dir() else path
     if sample.is_analysis(document):
-        if options.get("window", FIRST_LAST) != FIRST_LAST:
-            raise ConfigError(f"{document} holds the figures of its own window: give the trace, to choose another")
+        if any(value not in (None, FIRST_LAST) for value in options.values()):
+            raise ConfigError(f"{document} holds figures that are made already: give the trace, to choose what of it")
         return sample.of_json(document)
     return sample.of_analysis(analyze(open_trace(path, progress), **options))
 

@@ -189,7 +189,7 @@ def _signed(x: Change, unit: str) -> str:
 
 
 def amount(value: float, unit: str, sign: str = "") -> str:
-    """Return a figure with its unit: milliseconds, or per cent of the window; `sign` "+" writes that, too."""
+    """Return a figure with its unit: milliseconds, or per cent of the window; a change of one with `sign` "+"."""
     if unit == "window":
-        return f"{value:{sign}.2f} %"
+        return f"{value:{sign}.2f} {'points' if sign else '%'}"
     return f"{value / 1e6:{sign},.4g} ms"
