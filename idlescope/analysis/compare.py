@@ -16,7 +16,7 @@ import numpy as np
 from idlescope.analysis import noise, sample
 from idlescope.analysis.analyze import analyze
 from idlescope.analysis.causes import CAUSES
-from idlescope.analysis.comparison import Change, Comparison, Side, judge
+from idlescope.analysis.comparison import A_TOKEN, Change, Comparison, Side, judge
 from idlescope.analysis.result import Analysis
 from idlescope.analysis.sample import COMPUTE, COPIES, HOST_PREFIX, IDLE_PREFIX, Sample
 from idlescope.analysis.verdict import Verdict
@@ -97,15 +97,19 @@ def of_sides(base: Side, other: Side, per: str | None = None) -> Comparison:
     before, after = (np.median(r, axis=0) for r in rows)
     material = MATERIAL * before[0]
     changes = [
-        Change(name, float(a), float(b), m, m is not None and abs(b - a) > m and abs(b - a) >= material)
-        for name, a, b, m in zip([f"time a {unit}", ACTIVE, IDLE, *parts, *work], before, after, margins, strict=True)
+        Change(name, float(a), float(b), m, m is not None and bool(abs(b - a) > m and abs(b - a) >= material))
+        for name, a, b, m in zip(
+            [f"time a {unit}", ACTIVE, IDLE, *parts, *work, A_TOKEN], before, after, margins, strict=True
+        )
     ]
-    headline, active, idle, *others = changes
+    headline, active, idle, *others = changes[:-1]
     divided, hidden = others[: len(parts)], others[len(parts) :]
     figures = [active, idle, *hidden]
     if unit == "window":
         headline, figures = idle, [active, *hidden]
         divided = [p for p in divided if p.name.startswith(IDLE_PREFIX)]
+    if unit == "step" and changes[-1].base and changes[-1].other:
+        figures.append(changes[-1])
     rest = Change(
         REST, headline.base - sum(p.base for p in divided), headline.other - sum(p.other for p in divided), None
     )
@@ -179,7 +183,9 @@ def _units(s: Sample, unit: str) -> Float64:
 
 
 def _values(s: Sample, parts: Sequence[str], work: Sequence[str], unit: str) -> Float64:
-    return np.asarray(_matrix(s, parts, work).sum(0) / _units(s, unit).sum(), np.float64)
+    """Return the columns of `_matrix` a unit, and the time a token (0: not known)."""
+    columns = _matrix(s, parts, work).sum(0) / _units(s, unit).sum()
+    return np.append(columns, s.window.sum() / s.tokens.sum() if s.tokens.any() else 0.0)
 
 
 def _noise(
@@ -200,28 +206,35 @@ def _noise(
         np.mean([_deviations(s, parts, work, unit, blocks) for s in side.samples], axis=0) for side in (base, other)
     )
     within = noise.of_blocks(after - before)
-    between = RUN_TO_RUN * np.maximum(*(r.mean(0) for r in rows)) * (within > 0)
+    size = np.maximum(*(r.mean(0) for r in rows))
+    between = RUN_TO_RUN * size * (within > ROUNDING * size)  # what is fixed within a run is so from run to run
     first, end = 3, 3 + len(parts)  # time, active and idle before them are sums of parts, which vary independently
     for column, some in enumerate((slice(first, end), slice(first, first + 2), slice(first + 2, end))):
         between[column] = np.sqrt(np.sum(between[some] ** 2))
+    between[-1] = between[0] * size[-1] / size[0]  # the time a token varies as that of a step
     text = (
-        f"from how {blocks} stretches of the recordings differ (block bootstrap), and {RUN_TO_RUN:.0%} of each part "
-        f"for how one run differs from the next, which {ENOUGH_RECORDINGS} recordings of one side would tell"
+        f"from how {blocks} stretches of the recordings differ (block bootstrap), and {100 * RUN_TO_RUN:g} % of each "
+        f"part for how one run differs from the next, which {ENOUGH_RECORDINGS} recordings of one side would tell"
     )
     return np.hypot(within, between).tolist(), text
 
 
 def _deviations(s: Sample, parts: Sequence[str], work: Sequence[str], unit: str, blocks: int) -> Float64:
-    """Return by how much each block has more than its units account for, per unit of a mean block: (blocks, columns).
+    """Return by how much each block has more than its units account for, per unit of a mean block: as `_values`.
 
     That is a ratio linearised (Cochran, "Sampling techniques", 1977, section 6.3). Blocks of the two sides that cover
     the same part of the run are compared with each other, so that what changes in the course of both, such as the
     length of contexts, is no noise.
     """
     first = np.arange(blocks) * s.blocks // blocks
-    ns = np.add.reduceat(_matrix(s, parts, work), first)
-    units = np.add.reduceat(_units(s, unit), first)
-    return np.asarray((ns - np.outer(units, ns.sum(0) / units.sum())) / units.mean(), np.float64)
+
+    def linearised(ns: Float64, units: Float64) -> Float64:
+        ns, units = np.add.reduceat(ns, first), np.add.reduceat(units, first)
+        return np.asarray((ns - np.outer(units, ns.sum(0) / units.sum())) / units.mean(), np.float64)
+
+    window = s.window[:, None]
+    a_token = linearised(window, s.tokens) if s.tokens.any() else np.zeros((blocks, 1))
+    return np.hstack([linearised(_matrix(s, parts, work), _units(s, unit)), a_token])
 
 
 def _warnings(base: Side, other: Side, unit: str) -> tuple[str, ...]:

@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from idlescope.analysis.batching import ASYNCHRONOUS, SERIALISED, SYNCHRONOUS
 from idlescope.analysis.sample import Sample
 from idlescope.analysis.verdict import CANNOT_TELL, Verdict
 
 MOST = 0.75  # of a change that the parts named in the verdict explain together, where three at most can
+A_TOKEN = "time a token"
 NO_DIFFERENCE, SHIFTED = "no difference", "shifted"
 
 
@@ -24,9 +26,16 @@ class Side:
 
     @property
     def label(self) -> str:
-        """Return the letter and the path of the first recording, and how many more there are."""
+        """Return the letter and the first recording's path, how many more there are, and whether it is modelled."""
         more = f" and {len(self.samples) - 1} more" if len(self.samples) > 1 else ""
-        return f"{self.letter}: {self.samples[0].path}{more}"
+        modelled = " (modelled, not measured)" if self.samples[0].modelled else ""
+        return f"{self.letter}: {self.samples[0].path}{more}{modelled}"
+
+    @property
+    def batching(self) -> str:
+        """Return how the recordings are batched; empty where that is not known, or not the same."""
+        kinds = {s.batching for s in self.samples}
+        return kinds.pop() if len(kinds) == 1 and kinds <= {SYNCHRONOUS, ASYNCHRONOUS, SERIALISED} else ""
 
     @property
     def doubts(self) -> tuple[str, ...]:
@@ -48,6 +57,7 @@ class Side:
             "device": first.name,
             "model": first.model or None,
             "modelled": first.modelled,
+            "batching": self.batching or None,
             "steps": [int(s.steps.sum()) for s in self.samples],
             "tokens_a_step": self.tokens_a_step,
         }
@@ -96,7 +106,7 @@ class Comparison:
     unit: str  # what times are given for: step, token or window
     headline: Change  # time a step or a token; idle, where neither is known
     parts: tuple[Change, ...]  # add up to the headline; the largest change first
-    figures: tuple[Change, ...]  # further ones, which overlap with the parts
+    figures: tuple[Change, ...]  # further ones, which overlap with the parts; A_TOKEN is a token's
     noise: str  # where the intervals come from
     warnings: tuple[str, ...]
     verdict: Verdict  # "slower", "faster", "more idle", "less idle", "shifted", "no difference" or "cannot tell"
@@ -138,12 +148,15 @@ def judge(c: Comparison, material: float) -> Verdict:
         )
     if h.different:
         kinds = ("more idle", "less idle") if unit == "window" else ("slower", "faster")
-        return Verdict(kinds[h.change < 0], f"{_headline(c)}.{_explained(c)}")
+        return Verdict(kinds[h.change < 0], f"{_headline(c)}.{_explained(c)}{_batching(c)}")
     least = max(h.margin, material)
-    sensitive = f"more than {amount(least, unit) if unit == 'window' else f'{least / h.base:.2%}'} would have shown"
+    shows = amount(least, unit) if unit == "window" else f"{100 * least / h.base:.2f} %"
+    sensitive = f"more than {shows} would have shown"
     if moved:
         shown = "; ".join(f"{m.name} {_signed(m, unit)}" for m in moved[:3])
-        return Verdict(SHIFTED, f"No difference in {what} ({values}; {sensitive}), but within it: {shown}.")
+        return Verdict(
+            SHIFTED, f"No difference in {what} ({values}; {sensitive}), but within it: {shown}.{_batching(c)}"
+        )
     return Verdict(NO_DIFFERENCE, f"No difference in {what}: {values}; {sensitive}.")
 
 
@@ -177,6 +190,12 @@ def _explained(c: Comparison) -> str:
     verbs = ("grew", "shrank") if h.change > 0 else ("shrank", "grew")
     opposed = _listed([f"{p.name} ({amount(p.change, c.unit, '+')})" for p in against[:3]])
     return f" Most {verbs[0]} {said}; against that, {opposed} {verbs[1]}."
+
+
+def _batching(c: Comparison) -> str:
+    """Return a sentence where the sides are batched differently; else nothing."""
+    a, b = c.base.batching, c.other.batching
+    return f" {c.base.letter} is {a}, {c.other.letter} {b}." if a and b and a != b else ""
 
 
 def _listed(words: Sequence[str]) -> str:

@@ -53,7 +53,7 @@ def of_recordings(base: Float64, other: Float64) -> Float64:
 
 def _half_widths(drawn: Float64, freedom: int, random: np.random.Generator) -> Float64:
     """Return how far each column may deviate; `drawn` are deviations by chance, a row a resample."""
-    error = drawn.std(0)
+    error = np.sqrt((drawn**2).mean(0))
     score = np.abs(drawn) / np.where(error > 0, error, 1.0)
     too_small = np.sqrt(random.chisquare(freedom, RESAMPLES) / freedom)
     return np.asarray(np.quantile(score.max(1) / too_small, LEVEL) * error, np.float64)

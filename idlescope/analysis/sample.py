@@ -41,6 +41,7 @@ class Sample:
     name: str  # of the device
     model: str  # "" where it is not known
     modelled: bool
+    batching: str  # "synchronous", "asynchronous", "serialised"; else what it is called where it is not known
     doubts: tuple[str, ...]  # why nothing can be concluded from it
     parts: Mapping[str, Float64]  # ns
     work: Mapping[str, Float64]  # ns in which the host worked, hidden behind the device or not: in all, by phase
@@ -78,6 +79,7 @@ def of_analysis(analysis: Analysis) -> Sample:
         name=results[0].device.name,
         model=str(meta.get("model", "")),
         modelled=_modelled(results[0].device.name, meta),
+        batching=results[0].batching.kind,
         doubts=tuple(dict.fromkeys(d.verdict.text for d in results if d.verdict.kind == CANNOT_TELL)),
         parts=parts,
         work=work,
@@ -193,6 +195,7 @@ def _of_document(path: Path, devices: Sequence[Mapping[str, Any]], steps: Sequen
         name=str(devices[0]["name"]),
         model="",
         modelled=_modelled(str(devices[0]["name"]), {}),
+        batching=str(devices[0]["batching"]["kind"]),
         doubts=tuple(dict.fromkeys(d["verdict"]["text"] for d in devices if d["verdict"]["kind"] == CANNOT_TELL)),
         parts=parts,
         work={HOST_WORK: np.array([float(sum(s["host_ns"] for s in steps))])} if known else {},

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from idlescope.analysis.compare import SCHEMA
-from idlescope.analysis.comparison import Change, Comparison, amount
+from idlescope.analysis.comparison import Change, Comparison
 from idlescope.report import figures, markdown
 from idlescope.report.palette import BLUE, GREY, VERMILION
 from idlescope.report.terminal import plain, shorten
@@ -19,33 +19,48 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PARTS_SHOWN = 12
+SMALL = 0.001  # of the headline: parts below are summed up
 NAME_WIDTH = 46
-COLUMNS = ("change", "95 % interval", "of the figure", "of the change")
+MILLISECONDS_FROM_NS = 1e5  # shorter steps are shown in microseconds
+COLUMNS = ("change ± 95 %", "of the figure", "of the change")
 MARK = "*"
 Comparisons = Mapping[str, Sequence[Comparison]]  # by mode, "" where there are none
 
 
+def scale(comparison: Comparison) -> tuple[float, str]:
+    """Return what the figures of a table or picture are divided by, and the unit that they have then."""
+    if comparison.unit == "window":
+        return 1.0, "%"
+    return (1e6, "ms") if comparison.headline.base >= MILLISECONDS_FROM_NS else (1e3, "µs")
+
+
 def shown(comparison: Comparison) -> list[Change]:
     """Return the largest parts, and the sum of the others, so that those shown add up, too."""
-    parts = [p for p in comparison.parts if p.base or p.other]
-    large, small = parts[:PARTS_SHOWN], parts[PARTS_SHOWN:]
+    least = SMALL * max(comparison.headline.base, comparison.headline.other)
+    large = [p for p in comparison.parts if max(p.base, p.other, abs(p.change)) >= least][:PARTS_SHOWN]
+    small = [p for p in comparison.parts if p not in large and (p.base or p.other)]
     if small:
-        name = f"{len(small)} smaller ones"
+        name = f"{len(small)} smaller" if len(small) > 1 else small[0].name
         large.append(Change(name, sum(p.base for p in small), sum(p.other for p in small), None))
     return large
 
 
 def cells(comparison: Comparison, change: Change, share: bool) -> list[str]:
-    """Return a figure's row: both sides, change, interval, change in per cent of itself and of the whole change."""
-    unit = comparison.unit
-    interval = "–"
-    if change.interval is not None:
-        interval = " to ".join(amount(end, unit, "+") for end in change.interval)
-    percents = (change.percent, "+.2f"), (comparison.share(change) if share else None, ".0f")
+    """Return a figure's row: both sides, change, change in per cent of itself and of the whole change."""
+    per, _ = scale(comparison)
+    margin = "" if change.margin is None else f" ± {change.margin / per:,.3f}"
+    of_change = comparison.share(change) if share else None
     return [
-        amount(change.base, unit), amount(change.other, unit), amount(change.change, unit, "+"), interval,
-        *("–" if value is None else f"{value:{form}} %" for value, form in percents),
+        f"{change.base / per:,.3f}", f"{change.other / per:,.3f}", f"{change.change / per:+,.3f}{margin}",
+        "–" if change.percent is None else f"{change.percent:+.2f} %",
+        "–" if of_change is None else f"{round(of_change)} %",
     ]  # fmt: skip
+
+
+def columns(comparison: Comparison) -> list[str]:
+    """Return the names of the columns of `cells`."""
+    _, unit = scale(comparison)
+    return [f"{side.letter}, {unit}" for side in (comparison.base, comparison.other)] + list(COLUMNS)
 
 
 def rows(comparison: Comparison) -> list[list[tuple[Change, list[str]]]]:
@@ -64,7 +79,7 @@ def table(comparison: Comparison) -> Table:
     c = comparison
     made = Table(title=plain(f"{c.base.label}   {c.other.label}"), title_justify="left")
     made.add_column("")
-    for column in (c.base.letter, c.other.letter, *COLUMNS):
+    for column in columns(c):
         made.add_column(plain(column), justify="right")
     for group in rows(c):
         for change, row in group:
@@ -83,21 +98,21 @@ def figure(comparison: Comparison) -> Figure:
 
     c = comparison
     bars = [c.headline, *shown(c)]
-    scale = 1.0 if c.unit == "window" else 1e6
+    per, unit = scale(c)
     with mpl.rc_context(figures.STYLE):  # type: ignore[arg-type]
         made = Figure(figsize=(9, 0.3 * len(bars) + 1.4), layout="constrained")
         FigureCanvasAgg(made)
         axis = made.subplots()
         for y, bar in enumerate(bars):
             color = GREY if not bar.different and bar.margin is not None else VERMILION if bar.change > 0 else BLUE
-            axis.barh(y, bar.change / scale, color=color, height=0.65)
+            axis.barh(y, bar.change / per, color=color, height=0.65)
             if bar.margin:
-                axis.errorbar(bar.change / scale, y, xerr=bar.margin / scale, color="black", capsize=2, linewidth=0.8)
+                axis.errorbar(bar.change / per, y, xerr=bar.margin / per, color="black", capsize=2, linewidth=0.8)
         axis.set_yticks(range(len(bars)), [visible(shorten(b.name)).replace("$", r"\$") for b in bars])
         axis.invert_yaxis()
         axis.axvline(0, color="black", linewidth=0.8)
         axis.axhline(0.5, color=GREY, linewidth=0.8)
-        axis.set_xlabel("change, points of the window" if c.unit == "window" else f"change, ms a {c.unit}")
+        axis.set_xlabel("change, points of the window" if c.unit == "window" else f"change, {unit} a {c.unit}")
         names = [visible(Path(side.samples[0].path).name).replace("$", r"\$") for side in (c.base, c.other)]
         kinds = [", modelled" if side.samples[0].modelled else "" for side in (c.base, c.other)]
         axis.set_title(
@@ -117,7 +132,7 @@ def to_markdown(comparisons: Comparisons) -> str:
     return "\n".join(
         markdown.section(
             mode, c.verdict.text, [side.label for side in (c.base, c.other)],
-            [c.base.letter, c.other.letter, *COLUMNS],
+            columns(c),
             [(x.name, row, x.different) for group in rows(c) for x, row in group],
             [*c.warnings, f"Noise: {c.noise}."],
         )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from idlescope.report.text import encodable, visible
 
-_FORMAT = re.compile(r"([\\`*_{}\[\]()#+!|~-])")
+_FORMAT = re.compile(r"([\\`*_\[\]#|~$])")
 
 
 def escaped(text: str) -> str:
