@@ -15,6 +15,7 @@ PHASES_NS = {"schedule": 300_000, "prepare": 2_500_000, "submit": 200_000, "upda
 DEVICE_NS = 9_000_000
 GROWTH = 0.3  # of the device's time from the first step to the last
 SPREAD, CORRELATION = 0.05, 0.6  # from step to step
+MEMORY = 24  # steps after which nothing is left of one
 SLOW_SHARE, SLOW = 0.01, 3.0  # of steps whose update is so many times slower
 LATENCY_NS, WAKE_UP_NS, LAUNCH_NS = 8_000, 20_000, 5_000
 NAMES = (*PHASES_NS, "retrieve", "forward", "cudaGraphLaunch", "event.synchronize", "tokens")
@@ -35,12 +36,8 @@ def recording(seed, steps=400, between=0.0, factors=None, asynchronous=False, to
 
 
 def _noisy(random, mean, steps, between):
-    shocks = random.normal(0, 1, steps)
-    level = np.empty(steps)
-    last = random.normal()
-    for i in range(steps):
-        last = CORRELATION * last + np.sqrt(1 - CORRELATION**2) * shocks[i]
-        level[i] = last
+    shocks = random.normal(0, 1, steps + MEMORY)
+    level = np.convolve(shocks, CORRELATION ** np.arange(MEMORY), "valid")[:steps] * np.sqrt(1 - CORRELATION**2)
     return mean * np.exp(SPREAD * level + between * random.normal())
 
 

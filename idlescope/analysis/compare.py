@@ -41,6 +41,7 @@ ACTIVE, IDLE = "device active", "idle"
 OTHER_HOST = f"{HOST_PREFIX}everything else"
 REST = "rest: medians do not add up"
 ROUNDING = 1e-9
+FIRST_PART = 3  # column of `_matrix`, after the time, active and idle time
 
 Source: TypeAlias = "str | Path | Trace | Analysis | Sample"
 
@@ -195,7 +196,9 @@ def _noise(
     counts = [len(side.samples) for side in (base, other)]
     if max(counts) >= ENOUGH_RECORDINGS:
         text = f"from how the {counts[0]} + {counts[1]} recordings differ (bootstrap of their medians)"
-        return noise.of_recordings(*rows).tolist(), text
+        divided = np.concatenate(rows)[:, FIRST_PART : FIRST_PART + len(parts)]
+        varying = int((np.ptp(divided, axis=0) > ROUNDING * divided.mean(0)).sum())
+        return noise.of_recordings(rows[0], rows[1], independent=max(varying, 1)).tolist(), text
     blocks = min(s.blocks for s in (*base.samples, *other.samples))
     if blocks < ENOUGH_BLOCKS:
         return [None] * rows[0].shape[1], (
@@ -205,10 +208,14 @@ def _noise(
     before, after = (
         np.mean([_deviations(s, parts, work, unit, blocks) for s in side.samples], axis=0) for side in (base, other)
     )
-    within = noise.of_blocks(after - before)
+    steps = min(s.steps.sum() for s in (*base.samples, *other.samples))
+    within = noise.of_blocks(after - before, max(float(steps) / blocks, 1.0))
     size = np.maximum(*(r.mean(0) for r in rows))
     between = RUN_TO_RUN * size * (within > ROUNDING * size)  # what is fixed within a run is so from run to run
-    first, end = 3, 3 + len(parts)  # time, active and idle before them are sums of parts, which vary independently
+    first, end = (
+        FIRST_PART,
+        FIRST_PART + len(parts),
+    )  # time, active and idle before them are sums of parts, which vary independently
     for column, some in enumerate((slice(first, end), slice(first, first + 2), slice(first + 2, end))):
         between[column] = np.sqrt(np.sum(between[some] ** 2))
     between[-1] = between[0] * size[-1] / size[0]  # the time a token varies as that of a step

@@ -13,7 +13,7 @@ from idlescope.analysis.sample import Sample
 from idlescope.analysis.verdict import CANNOT_TELL, Verdict
 
 MOST = 0.75  # of a change that the parts named in the verdict explain together, where three at most can
-A_TOKEN = "time a token"
+A_TOKEN = "time a token"  # noqa: S105 - no password
 NO_DIFFERENCE, SHIFTED = "no difference", "shifted"
 
 
