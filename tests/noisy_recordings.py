@@ -22,23 +22,25 @@ NAMES = (*PHASES_NS, "retrieve", "forward", "cudaGraphLaunch", "event.synchroniz
 BATCH = 32
 
 
-def recording(seed, steps=400, between=0.0, factors=None, asynchronous=False, tokens=BATCH) -> Trace:
+def recording(
+    seed, steps=400, *, spread=SPREAD, between=0.0, factors=None, asynchronous=False, tokens=BATCH
+) -> Trace:  # fmt: skip
     """A recording; `factors` multiply the means of phases, or of "device"; `between` is how runs vary, as a share."""
     random = np.random.default_rng(seed)
     factors = factors or {}
     cost = {
-        name: _noisy(random, mean, steps, between) * factors.get(name, 1.0) for name, mean in PHASES_NS.items()
+        name: _noisy(random, mean, steps, spread, between) * factors.get(name, 1.0) for name, mean in PHASES_NS.items()
     }  # fmt: skip
     cost["update"] *= np.where(random.random(steps) < SLOW_SHARE, SLOW, 1.0)
     growth = 1 + GROWTH * np.linspace(0, 1, steps)
-    device = _noisy(random, DEVICE_NS, steps, between / 5) * growth * factors.get("device", 1.0)
+    device = _noisy(random, DEVICE_NS, steps, spread, between / 5) * growth * factors.get("device", 1.0)
     return _asynchronous(cost, device, tokens) if asynchronous else _synchronous(cost, device, tokens)
 
 
-def _noisy(random, mean, steps, between):
+def _noisy(random, mean, steps, spread, between):
     shocks = random.normal(0, 1, steps + MEMORY)
     level = np.convolve(shocks, CORRELATION ** np.arange(MEMORY), "valid")[:steps] * np.sqrt(1 - CORRELATION**2)
-    return mean * np.exp(SPREAD * level + between * random.normal())
+    return mean * np.exp(spread * level + between * random.normal())
 
 
 def _synchronous(cost, device, tokens):

@@ -7,6 +7,8 @@ and Young, "Resampling-based multiple testing", 1993, section 2.6).
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from idlescope.trace.model import Float64
@@ -27,14 +29,20 @@ def of_blocks(differences: Float64, length: float) -> Float64:
     inference in general parametric models", 2008). There must be two blocks at least.
     """
     n = differences.shape[0]
-    random = np.random.default_rng(_SEED)
-    times = random.multinomial(n, np.full(n, 1 / n), RESAMPLES)  # how often each block is drawn
+    times, too_small = _draws(n)
     # a mean of n drawn blocks varies by (n - 1) / n less than one of n new ones
     drawn = times @ (differences - differences.mean(0)) / n * np.sqrt(n / (n - 1))
     error = np.sqrt((drawn**2).mean(0))
     score = (np.abs(drawn) / np.where(error > 0, error, 1.0)).max(1)
-    too_small = np.sqrt(random.chisquare(n - 1, RESAMPLES) / (n - 1))
     return np.asarray(np.quantile(score / too_small, LEVEL) * _short(length) * error, np.float64)
+
+
+@lru_cache
+def _draws(blocks: int) -> tuple[Float64, Float64]:
+    """Return how often each block is drawn in each resample, and by how much a standard error is too small in it."""
+    random = np.random.default_rng(_SEED)
+    times = random.multinomial(blocks, np.full(blocks, 1 / blocks), RESAMPLES).astype(np.float64)
+    return times, np.sqrt(random.chisquare(blocks - 1, RESAMPLES) / (blocks - 1))
 
 
 def _short(length: float) -> float:
@@ -56,11 +64,16 @@ def of_recordings(base: Float64, other: Float64, *, independent: int) -> Float64
     deviation about the means (parametric bootstrap of a studentised statistic; Davison and Hinkley, "Bootstrap methods
     and their application", 1997, sections 2.2 and 2.4). One side must have two recordings at least.
     """
+    return np.asarray(_critical(len(base), len(other), independent) * _deviation(base, other), np.float64)
+
+
+@lru_cache
+def _critical(base: int, other: int, independent: int) -> float:
+    """Return how many standard deviations the largest of so many differences of medians reaches by chance."""
     random = np.random.default_rng(_SEED)
-    shape = (RESAMPLES, independent)
-    a, b = (random.standard_normal((len(side), *shape)) for side in (base, other))
+    a, b = (random.standard_normal((size, RESAMPLES, independent)) for size in (base, other))
     score = np.abs(np.median(b, axis=0) - np.median(a, axis=0)) / _deviation(a, b)
-    return np.asarray(np.quantile(score.max(1), LEVEL) * _deviation(base, other), np.float64)
+    return float(np.quantile(score.max(1), LEVEL))
 
 
 def _deviation(base: Float64, other: Float64) -> Float64:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import numpy as np
@@ -19,7 +20,7 @@ from tests.conftest import FIXTURES
 from tests.noisy_recordings import BATCH, recording
 
 PLANTED = {"prepare": 1.03}
-TRIALS = 200
+TRIALS, STEPS, SPREAD = 200, 500, 0.04
 PREPARE = f"{HOST_PREFIX}prepare"
 SYNC, ASYNC = FIXTURES / "transformers_sync.json.gz", FIXTURES / "transformers_async.json.gz"
 
@@ -32,27 +33,21 @@ class TestNoise:
     """At least 95 % of trials on either side: no false alarm, and no regression missed."""
 
     def test_two_recordings_of_one_configuration_show_no_difference_and_a_phase_that_is_3_percent_longer_is_found(self):
-        quiet, found = [], []
-        for trial in range(TRIALS):
-            base, same, worse = (
-                read(recording((trial, i), steps=1000, factors=f)) for i, f in enumerate((None, None, PLANTED))
-            )
-            quiet.append(compare(base, same).verdict.kind == "no difference")
-            comparison = compare(base, worse)
-            found.append(figures(comparison)[PREPARE].different and comparison.verdict.kind in ("slower", "shifted"))
+        same = [read(recording((trial, 0), STEPS, spread=SPREAD)) for trial in range(TRIALS + 1)]
+        worse = [read(recording((trial, 1), STEPS, spread=SPREAD, factors=PLANTED)) for trial in range(TRIALS)]
+        quiet = [compare(*pair).verdict.kind == "no difference" for pair in itertools.pairwise(same)]
+        compared = [compare(*pair) for pair in zip(same[1:], worse, strict=True)]
+        found = [figures(c)[PREPARE].different and c.verdict.kind in ("slower", "shifted") for c in compared]
         assert np.mean(quiet) >= 0.95
         assert np.mean(found) >= 0.95
 
     def test_the_same_of_five_recordings_a_side_that_differ_as_wholes(self):
-        quiet, found = [], []
-        samples = [[read(recording((trial, i), steps=200, between=0.004)) for i in range(10)] for trial in range(40)]
-        worse = [
-            [read(recording((trial, i), steps=200, between=0.004, factors={"prepare": 1.05})) for i in range(5)]
-            for trial in range(40)
-        ]
-        for ten, five in zip(samples, worse, strict=True):
-            quiet.append(compare(ten[:5], ten[5:]).verdict.kind == "no difference")
-            found.append(figures(compare(ten[5:], five))[PREPARE].different)
+        def side(trial, which, factors=None):
+            return [read(recording((trial, which, i), 100, between=0.004, factors=factors)) for i in range(5)]
+
+        same = [side(trial, 0) for trial in range(101)]
+        quiet = [compare(*pair).verdict.kind == "no difference" for pair in itertools.pairwise(same)]
+        found = [figures(compare(same[i], side(i, 1, {"prepare": 1.1})))[PREPARE].different for i in range(25)]
         assert np.mean(quiet) >= 0.95
         assert np.mean(found) >= 0.95
 
@@ -237,7 +232,7 @@ class TestSides:
     def test_an_analysis_json_that_is_not_whole_is_refused(self, tmp_path):
         path = tmp_path / "analysis.json"
         path.write_text('{"schema": 1, "source": {}, "devices": []}')
-        with pytest.raises(TraceError, match="not a whole analysis.json"):
+        with pytest.raises(TraceError, match=r"not a whole analysis\.json"):
             compare(path, SYNC)
         path.write_text('{"schema": 99, "source": {}, "devices": []}')
         with pytest.raises(TraceError, match="has schema 99"):
