@@ -177,9 +177,10 @@ def _regression(compared: Comparison, subject: str, bound: float) -> Check:
     if compared.unit == "window" or h.percent is None:
         says = f"{subject}: a regression cannot be told, since steps are not known on both sides: see --phases"
         return Check(limit, subject, False, says)
-    says = (
-        f"{subject} takes {abs(h.percent):.2f} % {'longer' if h.change > 0 else 'less'} a {compared.unit} than its base"
-    )
+    says = f"{subject} takes as long a {compared.unit} as its base"
+    if h.change:
+        longer = f"{abs(h.percent):.2f} % {'longer' if h.change > 0 else 'less'}"
+        says = f"{subject} takes {longer} a {compared.unit} than its base"
     if h.margin is None:
         holds = h.percent <= bound
         noise = "what noise there is, is not known"

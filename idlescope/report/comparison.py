@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 PARTS_SHOWN = 12
 SMALL = 0.001  # of the headline: parts below are summed up
-NAME_WIDTH = 46
+NAME_WIDTH = 40
 MILLISECONDS_FROM_NS = 1e5  # shorter steps are shown in microseconds
-COLUMNS = ("change ± 95 %", "of the figure", "of the change")
+COLUMNS = ("change ± 95 %", "in %", "share")
 MARK = "*"
 Comparisons = Mapping[str, Sequence[Comparison]]  # by mode, "" where there are none
 
