@@ -248,7 +248,6 @@ def _warnings(base: Side, other: Side, unit: str) -> tuple[str, ...]:
     said = []
     a, b = base.samples[0], other.samples[0]
     for side in (base, other):
-        said += [f"{side.letter} cannot be trusted: {doubt}" for doubt in side.doubts]
         if len({(s.modelled, s.name, s.model) for s in side.samples}) > 1:
             said.append(f"the recordings of {side.letter} are not of one configuration")
     if a.modelled != b.modelled:

@@ -135,9 +135,8 @@ def judge(c: Comparison, material: float) -> Verdict:
     h, unit = c.headline, c.unit
     what = "idle time" if unit == "window" else f"time a {unit}"
     values = f"{amount(h.base, unit)} and {amount(h.other, unit)}"
-    for side in (c.base, c.other):
-        if side.doubts:
-            return Verdict(CANNOT_TELL, f"Nothing can be concluded, {side.letter} cannot be trusted: {side.doubts[0]}")
+    if doubts := [f"{side.letter} cannot be trusted: {d}" for side in (c.base, c.other) for d in side.doubts]:
+        return Verdict(CANNOT_TELL, f"Nothing can be concluded. {' '.join(doubts)}")
     moved = [x for x in (*c.parts, *c.figures) if x.different]
     if all(abs(x.change) < material for x in (h, *c.parts, *c.figures)):
         return Verdict(NO_DIFFERENCE, f"No difference in {what} ({values}), nor in any part of it.")

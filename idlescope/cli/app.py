@@ -210,10 +210,10 @@ def compare(
     recordings: Annotated[
         list[str],
         typer.Argument(
-            metavar="A B [C]… | A1 A2 A3 vs B1 B2 B3",
+            metavar="A B",
             help="Traces that `analyze` reads, folders of `idlescope run`, or an analysis.json. The first is compared "
-            "with each of the others; the word vs stands between sides of several recordings. One folder of "
-            "`idlescope run` alone: its two modes.",
+            "with each of the others; the word vs stands between sides of several recordings, as in base/* vs new/*. "
+            "One folder of `idlescope run` alone: its two modes.",
         ),
     ],
     per: Annotated[

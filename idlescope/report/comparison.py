@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
+from rich.text import Text
 
 from idlescope.analysis.compare import SCHEMA
 from idlescope.analysis.comparison import Change, Comparison
@@ -52,7 +53,7 @@ def cells(comparison: Comparison, change: Change, share: bool) -> list[str]:
     of_change = comparison.share(change) if share else None
     return [
         f"{change.base / per:,.3f}", f"{change.other / per:,.3f}", f"{change.change / per:+,.3f}{margin}",
-        "–" if change.percent is None else f"{change.percent:+.2f} %",
+        "–" if change.percent is None else f"{change.percent:+,.{0 if abs(change.percent) >= 1000 else 2}f} %",
         "–" if of_change is None else f"{round(of_change)} %",
     ]  # fmt: skip
 
@@ -77,7 +78,8 @@ def rows(comparison: Comparison) -> list[list[tuple[Change, list[str]]]]:
 def table(comparison: Comparison) -> Table:
     """Return the comparison; figures that differ by more than noise are marked."""
     c = comparison
-    made = Table(title=plain(f"{c.base.label}   {c.other.label}"), title_justify="left")
+    title = Text("\n").join(plain(side.label) for side in (c.base, c.other))
+    made = Table(title=title, title_justify="left")
     made.add_column("")
     for column in columns(c):
         made.add_column(plain(column), justify="right")

@@ -261,7 +261,7 @@ class TestSides:
         assert analyze(damaged).results[0].verdict.kind == "cannot tell"
         c = compare(damaged, recording(2))
         assert c.verdict.kind == "cannot tell"
-        assert "Nothing can be concluded, A cannot be trusted" in c.verdict.text
+        assert "Nothing can be concluded. A cannot be trusted: Only 50.0 %" in c.verdict.text
 
     def test_runs_of_other_lengths_and_batching_are_named(self):
         c = compare(recording(1, 100), recording(2, 400, asynchronous=True))
