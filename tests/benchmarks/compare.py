@@ -32,16 +32,17 @@ CASES = (  # recordings a side, steps of each, spread from step to step, spread 
     ("1 a side, runs differ by 0.3 %", 1, 2000, 0.05, 0.003, False),
     ("5 a side, runs differ by 0.5 %", 5, 1000, 0.05, 0.005, False),
 )
-RUNS = 40
+RUNS = 100
+QUIET = not sys.stdout.isatty()
 
 
 def shares(make: Callable[[int, int, dict[str, float]], Sequence[Sample]], trials: int, planted: float, hidden: bool):
     """Return how often nothing was found where nothing is, and `prepare` where it is planted, in per cent."""
     name = "host work: prepare" if hidden else "idle: host: prepare"
-    same = [make(trial, 0, {}) for trial in track(range(trials + 1), "recording", transient=True)]
+    same = [make(trial, 0, {}) for trial in track(range(trials + 1), "recording", transient=True, disable=QUIET)]
     quiet = [compare(*pair).verdict.kind == "no difference" for pair in itertools.pairwise(same)]
     found = []
-    for trial in track(range(trials), "planting", transient=True):
+    for trial in track(range(trials), "planting", transient=True, disable=QUIET):
         c = compare(same[trial], make(trial, 1, {"prepare": planted}))
         found.append(any(x.different for x in (*c.parts, *c.figures) if x.name == name))
     return 100 * sum(quiet) / trials, 100 * sum(found) / trials
@@ -71,7 +72,7 @@ def main() -> None:
         quiet, found = shares(make, options.trials, options.planted, hidden)
         print(f"{label:48}  {quiet:11.1f} %  {found:5.1f} %", flush=True)
     run_once()  # the first warms up
-    runs = [run_once() for _ in track(range(RUNS + 1), "running", transient=True)]
+    runs = [run_once() for _ in track(range(RUNS + 1), "running", transient=True, disable=QUIET)]
     quiet = [compare(*pair).verdict.kind == "no difference" for pair in itertools.pairwise(runs)]
     print(f"{f'{RUNS} runs of the engine here, 1 a side':48}  {100 * sum(quiet) / RUNS:11.1f} %")
 
