@@ -6,7 +6,7 @@ does its change, and the parts add up to it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -15,13 +15,13 @@ import numpy as np
 
 from idlescope.analysis import noise, sample
 from idlescope.analysis.analyze import analyze
-from idlescope.analysis.causes import CAUSES
 from idlescope.analysis.comparison import A_TOKEN, Change, Comparison, Side, judge
+from idlescope.analysis.layout import ACTIVE, IDLE, Layout, layout
 from idlescope.analysis.result import Analysis
-from idlescope.analysis.sample import COMPUTE, COPIES, HOST_PREFIX, IDLE_PREFIX, Sample
+from idlescope.analysis.sample import IDLE_PREFIX, Sample
 from idlescope.analysis.verdict import Verdict
 from idlescope.analysis.window import FIRST_LAST
-from idlescope.errors import ConfigError
+from idlescope.errors import ConfigError, TraceError
 from idlescope.trace import runs
 from idlescope.trace.model import Float64, Trace
 from idlescope.trace.open import open_trace
@@ -36,12 +36,8 @@ ENOUGH_BLOCKS = 6
 # Of each part that varies within a run: what one recording a side leaves unknown. Of 16 runs on the CPU device of a
 # machine that others used, the undisturbed ones varied by 0.6 to 2 % in compute and 0.7 to 4 % in a host phase.
 RUN_TO_RUN = 0.01
-HOST_PARTS = 12  # divisions of `host` that are kept apart, the largest
-ACTIVE, IDLE = "device active", "idle"
-OTHER_HOST = f"{HOST_PREFIX}everything else"
 REST = "rest: medians do not add up"
 ROUNDING = 1e-9
-FIRST_PART = 3  # column of `_matrix`, after the time, active and idle time
 
 Source: TypeAlias = "str | Path | Trace | Analysis | Sample"
 
@@ -88,38 +84,42 @@ def read(
 
 
 def of_sides(base: Side, other: Side, per: str | None = None) -> Comparison:
-    """Return what changed between two sides. Raises ConfigError where a side is empty or `per` is not known."""
+    """Return what changed between two sides.
+
+    Raises ConfigError where a side is empty or `per` is not known, TraceError where a recording spans no time.
+    """
+    samples = (*base.samples, *other.samples)
     if not base.samples or not other.samples:
         raise ConfigError("a side of the comparison has no recording: give one at least")
-    unit = _unit(base, other, per)
-    parts, work = _parts(base, other), _work(base, other)
-    rows = [np.array([_values(s, parts, work, unit) for s in side.samples]) for side in (base, other)]
-    margins, how = _noise(base, other, parts, work, unit, rows)
+    for s in samples:
+        if not s.window.any():
+            raise TraceError(f"{s.path} spans no time, so there is nothing to compare: record some steps")
+    columns = layout(samples, _unit(base, other, per))
+    rows = [np.array([columns.values(s) for s in side.samples]) for side in (base, other)]
+    margins, how = _noise(base, other, columns, rows)
     before, after = (np.median(r, axis=0) for r in rows)
     material = MATERIAL * before[0]
-    changes = [
+    names = [f"time a {columns.unit}", ACTIVE, IDLE, *columns.parts, *columns.work, A_TOKEN]
+    total, active, idle, *others, a_token = (
         Change(name, float(a), float(b), m, m is not None and bool(abs(b - a) > m and abs(b - a) >= material))
-        for name, a, b, m in zip(
-            [f"time a {unit}", ACTIVE, IDLE, *parts, *work, A_TOKEN], before, after, margins, strict=True
-        )
-    ]
-    headline, active, idle, *others = changes[:-1]
-    divided, hidden = others[: len(parts)], others[len(parts) :]
-    figures = [active, idle, *hidden]
-    if unit == "window":
-        headline, figures = idle, [active, *hidden]
-        divided = [p for p in divided if p.name.startswith(IDLE_PREFIX)]
-    if unit == "step" and changes[-1].base and changes[-1].other:
-        figures.append(changes[-1])
-    rest = Change(
-        REST, headline.base - sum(p.base for p in divided), headline.other - sum(p.other for p in divided), None
+        for name, a, b, m in zip(names, before, after, margins, strict=True)
     )
+    parts, work = others[: len(columns.parts)], others[len(columns.parts) :]
+    headline, figures = total, [active, idle, *work]
+    if columns.unit == "window":
+        headline, figures = idle, [active, *work]
+        parts = [p for p in parts if p.name.startswith(IDLE_PREFIX)]
+    if columns.unit == "step" and a_token.base and a_token.other:
+        figures.append(a_token)
+    rest = Change(REST, headline.base - sum(p.base for p in parts), headline.other - sum(p.other for p in parts), None)
     if abs(rest.change) > ROUNDING * abs(headline.base):
-        divided.append(rest)
-    divided.sort(key=lambda p: (-abs(p.change), -p.base, p.name))
-    made = Comparison(base, other, unit, headline, tuple(divided), tuple(figures), how, _warnings(base, other, unit),
-                      Verdict("", ""))  # fmt: skip
-    return replace(made, verdict=judge(made, material))
+        parts.append(rest)
+    parts.sort(key=lambda p: (-abs(p.change), -p.base, p.name))
+    found = Comparison(
+        base, other, columns.unit, headline, tuple(parts), tuple(figures), how, _warnings(base, other, columns.unit),
+        Verdict("", ""),
+    )  # fmt: skip
+    return replace(found, verdict=judge(found, material))
 
 
 def _unit(base: Side, other: Side, per: str | None) -> str:
@@ -141,84 +141,33 @@ def _unit(base: Side, other: Side, per: str | None) -> str:
     return "step" if has["step"] else "window"
 
 
-def _parts(base: Side, other: Side) -> list[str]:
-    """Return the parts that are told apart: all but the divisions of `host` that are small on both sides."""
-    shares = _shares([(s, s.parts) for s in (*base.samples, *other.samples)])
-    host = {n: share for n, share in shares.items() if n.startswith(HOST_PREFIX)}
-    large = [n for n in sorted(host, key=lambda n: (-host[n], n)) if host[n] >= MATERIAL][:HOST_PARTS]
-    small = [OTHER_HOST] if len(large) < len(host) else []
-    return [COMPUTE, COPIES, *large, *small, *(f"{IDLE_PREFIX}{cause}" for cause in CAUSES[1:])]
-
-
-def _work(base: Side, other: Side) -> list[str]:
-    """Return the kinds of host work that every recording tells, but the small ones."""
-    samples = (*base.samples, *other.samples)
-    shares = _shares([(s, s.work) for s in samples])
-    known = [n for n, share in shares.items() if share >= MATERIAL and all(n in s.work for s in samples)]
-    return sorted(known, key=lambda n: (-shares[n], n))
-
-
-def _shares(tables: Sequence[tuple[Sample, Mapping[str, Float64]]]) -> dict[str, float]:
-    """Return the largest share of the window that each name has in any recording."""
-    shares: dict[str, float] = {}
-    for s, columns in tables:
-        for name, ns in columns.items():
-            shares[name] = max(shares.get(name, 0.0), float(ns.sum()) / (float(s.window.sum()) or 1.0))
-    return shares
-
-
-def _matrix(s: Sample, parts: Sequence[str], work: Sequence[str]) -> Float64:
-    """Return the ns of the window, active and idle time, parts and host work in each block: (blocks, columns)."""
-    other = [ns for n, ns in s.parts.items() if n.startswith(HOST_PREFIX) and n not in parts]
-    zero = np.zeros(s.blocks)
-    divided = [sum(other, zero) if n == OTHER_HOST else s.parts.get(n, zero) for n in parts]
-    active = s.parts[COMPUTE] + s.parts[COPIES]
-    return np.column_stack([s.window, active, s.window - active, *divided, *(s.work[n] for n in work)])
-
-
-def _units(s: Sample, unit: str) -> Float64:
-    """Return how many units each block has: steps, tokens, or hundredths of its time."""
-    if unit == "window":
-        return s.window / 100.0
-    return s.steps if unit == "step" else s.tokens
-
-
-def _values(s: Sample, parts: Sequence[str], work: Sequence[str], unit: str) -> Float64:
-    """Return the columns of `_matrix` a unit, and the time a token (0: not known)."""
-    columns = _matrix(s, parts, work).sum(0) / _units(s, unit).sum()
-    return np.append(columns, s.window.sum() / s.tokens.sum() if s.tokens.any() else 0.0)
-
-
 def _noise(
-    base: Side, other: Side, parts: Sequence[str], work: Sequence[str], unit: str, rows: Sequence[Float64]
-) -> tuple[Sequence[float | None], str]:
-    """Return the margin of each column, and where it comes from."""
-    counts = [len(side.samples) for side in (base, other)]
+    base: Side, other: Side, columns: Layout, rows: Sequence[Float64]
+) -> tuple[Sequence[float | None], str]:  # fmt: skip
+    """Return the margin of each column, and where it comes from; `rows` are the values of either side's recordings."""
+    counts, samples = [len(side.samples) for side in (base, other)], (*base.samples, *other.samples)
     if max(counts) >= ENOUGH_RECORDINGS:
         text = f"from how the {counts[0]} + {counts[1]} recordings differ (bootstrap of their medians)"
-        divided = np.concatenate(rows)[:, FIRST_PART : FIRST_PART + len(parts)]
-        varying = int((np.ptp(divided, axis=0) > ROUNDING * divided.mean(0)).sum())
+        told = np.concatenate(rows)[:, : columns.divided.stop]  # host work is mostly a part again
+        varying = int((np.ptp(told, axis=0) > ROUNDING * told.mean(0)).sum())
         return noise.of_recordings(rows[0], rows[1], independent=max(varying, 1)).tolist(), text
-    blocks = min(s.blocks for s in (*base.samples, *other.samples))
+    blocks = min(s.blocks for s in samples)
     if blocks < ENOUGH_BLOCKS:
         return [None] * rows[0].shape[1], (
             f"not known: less than {ENOUGH_BLOCKS} steps, or figures without their steps; give longer recordings, or "
             f"at least {ENOUGH_RECORDINGS} of one side"
         )
+    # Blocks that cover the same part of the run are compared with each other: what changes in the course of both, such
+    # as the length of contexts, is no noise.
     before, after = (
-        np.mean([_deviations(s, parts, work, unit, blocks) for s in side.samples], axis=0) for side in (base, other)
-    )
-    steps = min(s.steps.sum() for s in (*base.samples, *other.samples))
-    within = noise.of_blocks(after - before, max(float(steps) / blocks, 1.0))
+        np.mean([columns.deviations(s, blocks) for s in side.samples], axis=0) for side in (base, other)
+    )  # fmt: skip
+    within = noise.of_blocks(after - before, max(min(float(s.steps.sum()) for s in samples) / blocks, 1.0))
     size = np.maximum(*(r.mean(0) for r in rows))
     between = RUN_TO_RUN * size * (within > ROUNDING * size)  # what is fixed within a run is so from run to run
-    first, end = (
-        FIRST_PART,
-        FIRST_PART + len(parts),
-    )  # time, active and idle before them are sums of parts, which vary independently
-    for column, some in enumerate((slice(first, end), slice(first, first + 2), slice(first + 2, end))):
-        between[column] = np.sqrt(np.sum(between[some] ** 2))
-    between[-1] = between[0] * size[-1] / size[0]  # the time a token varies as that of a step
+    for column, parts in enumerate(columns.sums):
+        between[column] = np.sqrt(np.sum(between[parts] ** 2))  # parts vary independently
+    between[-1] = between[0] * size[-1] / size[0]  # the time a token as that of a step
     text = (
         f"from how {blocks} stretches of the recordings differ (block bootstrap), and {100 * RUN_TO_RUN:g} % of each "
         f"part for how one run differs from the next, which {ENOUGH_RECORDINGS} recordings of one side would tell"
@@ -226,44 +175,26 @@ def _noise(
     return np.hypot(within, between).tolist(), text
 
 
-def _deviations(s: Sample, parts: Sequence[str], work: Sequence[str], unit: str, blocks: int) -> Float64:
-    """Return by how much each block has more than its units account for, per unit of a mean block: as `_values`.
-
-    That is a ratio linearised (Cochran, "Sampling techniques", 1977, section 6.3). Blocks of the two sides that cover
-    the same part of the run are compared with each other, so that what changes in the course of both, such as the
-    length of contexts, is no noise.
-    """
-    first = np.arange(blocks) * s.blocks // blocks
-
-    def linearised(ns: Float64, units: Float64) -> Float64:
-        ns, units = np.add.reduceat(ns, first), np.add.reduceat(units, first)
-        return np.asarray((ns - np.outer(units, ns.sum(0) / units.sum())) / units.mean(), np.float64)
-
-    window = s.window[:, None]
-    a_token = linearised(window, s.tokens) if s.tokens.any() else np.zeros((blocks, 1))
-    return np.hstack([linearised(_matrix(s, parts, work), _units(s, unit)), a_token])
-
-
 def _warnings(base: Side, other: Side, unit: str) -> tuple[str, ...]:
     said = []
-    a, b = base.samples[0], other.samples[0]
+    (one, a), (two, b) = ((side.letter, side.samples[0]) for side in (base, other))
     for side in (base, other):
         if len({(s.modelled, s.name, s.model) for s in side.samples}) > 1:
             said.append(f"the recordings of {side.letter} are not of one configuration")
     if a.modelled != b.modelled:
         kinds = ("modelled", "measured") if a.modelled else ("measured", "modelled")
         said.append(
-            f"A is {kinds[0]} and {other.letter} is {kinds[1]}: in part at least, a model differs from a machine here"
+            f"{one} is {kinds[0]} and {two} is {kinds[1]}: in part at least, a model differs from a machine here"
         )
     if a.name != b.name:
-        said.append(f"A ran on {a.name or 'an unnamed device'}, {other.letter} on {b.name or 'an unnamed device'}")
+        said.append(f"{one} ran on {a.name or 'an unnamed device'}, {two} on {b.name or 'an unnamed device'}")
     if a.model and b.model and a.model != b.model:
-        said.append(f"A ran {a.model}, {other.letter} {b.model}")
+        said.append(f"{one} ran {a.model}, {two} {b.model}")
     tokens = base.tokens_a_step, other.tokens_a_step
     if tokens[0] and tokens[1] and abs(tokens[1] - tokens[0]) > TOKENS_DIFFER * tokens[0]:
         how = "so times are given a token" if unit == "token" else "so their steps are not the same work"
-        said.append(f"a step gives out {tokens[0]:.1f} tokens in A and {tokens[1]:.1f} in {other.letter}, {how}")
+        said.append(f"a step gives out {tokens[0]:.1f} tokens in {one} and {tokens[1]:.1f} in {two}, {how}")
     steps = [float(np.median([s.steps.sum() for s in side.samples])) for side in (base, other)]
     if unit != "window" and abs(steps[1] - steps[0]) > STEPS_DIFFER * steps[0]:
-        said.append(f"A has {steps[0]:,.0f} steps and {other.letter} {steps[1]:,.0f}: they may not cover the same work")
+        said.append(f"{one} has {steps[0]:,.0f} steps and {two} {steps[1]:,.0f}: they may not cover the same work")
     return tuple(dict.fromkeys(said))

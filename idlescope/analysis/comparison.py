@@ -165,10 +165,10 @@ def _headline(c: Comparison) -> str:
     if h.interval is not None:
         between = f", between {amount(h.interval[0], unit, '+')} and {amount(h.interval[1], unit, '+')}"
     values = f"{amount(h.base, unit)} to {amount(h.other, unit)}, {amount(h.change, unit, '+')}{between}"
+    one, two, more = c.base.letter, c.other.letter, h.change > 0
     if unit == "window":
-        return f"{c.other.letter} is {'more' if h.change > 0 else 'less'} idle than A ({values} of the window)"
-    percent = abs(h.percent or 0.0)
-    return f"{c.other.letter} takes {percent:.2f} % {'longer' if h.change > 0 else 'less'} a {unit} than A ({values})"
+        return f"{two} is {'more' if more else 'less'} idle than {one} ({values} of the window)"
+    return f"{two} takes {abs(h.percent or 0.0):.2f} % {'longer' if more else 'less'} a {unit} than {one} ({values})"
 
 
 def _explained(c: Comparison) -> str:

@@ -16,6 +16,7 @@ from idlescope.analysis.causes import CAUSES
 from idlescope.analysis.result import SCHEMA, Analysis, DeviceResult
 from idlescope.analysis.steps import blocked
 from idlescope.analysis.verdict import CANNOT_TELL
+from idlescope.analysis.window import LONGEST_NS
 from idlescope.errors import TraceError
 from idlescope.trace.model import Float64, Int64, RangeKind
 from idlescope.trace.phases import IDLE, STEP
@@ -135,10 +136,8 @@ def _work(analysis: Analysis, device: DeviceResult, edges: Int64) -> dict[str, F
         of = np.searchsorted(_bounds(len(steps), blocks), np.arange(len(steps)), "right") - 1
         work[HOST_WORK] = np.bincount(of, steps.host, blocks)
     low, high = device.window.start, device.window.end
-    annotated = (trace.ranges.kind == RangeKind.ANNOTATION) & trace.threads_of(device.device.process)[
-        trace.ranges.thread
-    ]
-    spans = trace.ranges.take(annotated & (trace.ranges.end > low) & (trace.ranges.start < high))
+    spans = trace.ranges.take(trace.threads_of(device.device.process)[trace.ranges.thread])
+    spans = spans.take((spans.kind == RangeKind.ANNOTATION) & (spans.end > low) & (spans.start < high))
     for label in phases.labels:
         if label in (STEP, IDLE) or not (mine := phases.named(label)[spans.name]).any():
             continue
@@ -171,14 +170,18 @@ def is_analysis(path: Path) -> bool:
 def of_json(path: Path) -> Sample:
     """Return the Sample of an `analysis.json`: one block, since it does not say when the parts came."""
     try:
-        document = json.loads(path.read_bytes())
+        document = json.loads(path.read_bytes(), parse_constant=_refused)
         if document["schema"] != SCHEMA:
             raise TraceError(f"{path} has schema {document['schema']}, this idlescope reads {SCHEMA}: upgrade it")
         return _of_document(path, document["devices"], document["steps"])
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise TraceError(
             f"{path} is not a whole analysis.json ({type(error).__name__}: {error}): run `idlescope analyze` again"
         ) from error
+
+
+def _refused(constant: str) -> None:
+    raise ValueError(f"{constant} is no figure")
 
 
 def _of_document(path: Path, devices: Sequence[Mapping[str, Any]], steps: Sequence[Mapping[str, Any]]) -> Sample:
@@ -188,6 +191,8 @@ def _of_document(path: Path, devices: Sequence[Mapping[str, Any]], steps: Sequen
         mine |= {f"{HOST_PREFIX}{label}": ns for label, ns in d["host_ns"].items()}
         mine |= {f"{IDLE_PREFIX}{cause}": d["cause_ns"][cause] for cause in CAUSES[1:]}
         for name, ns in mine.items():
+            if not 0 <= ns < LONGEST_NS:
+                raise ValueError(f"{name} takes {ns} ns")
             parts[name] = parts.get(name, np.zeros(1)) + float(ns)
     known = {(s["process"], s["device"]) for s in steps} == {(d["process"], d["device"]) for d in devices}
     return Sample(

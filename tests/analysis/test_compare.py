@@ -11,12 +11,14 @@ import pytest
 import idlescope
 from idlescope.analysis import noise
 from idlescope.analysis.analyze import analyze
-from idlescope.analysis.compare import OTHER_HOST, REST, compare, read
+from idlescope.analysis.compare import REST, compare, read
 from idlescope.analysis.host import divide
+from idlescope.analysis.layout import OTHER_HOST
 from idlescope.analysis.sample import BLOCKS, COMPUTE, HOST_PREFIX, HOST_WORK, IDLE_PREFIX
 from idlescope.errors import ConfigError, TraceError
 from idlescope.trace import recording as stored
 from tests.conftest import FIXTURES
+from tests.kineto_files import call, operation, write
 from tests.noisy_recordings import BATCH, recording
 
 PLANTED = {"prepare": 1.03}
@@ -234,6 +236,11 @@ class TestSides:
         path.write_text('{"schema": 1, "source": {}, "devices": []}')
         with pytest.raises(TraceError, match=r"not a whole analysis\.json"):
             compare(path, SYNC)
+        whole = analyze(idlescope.open(SYNC)).to_json()
+        for wrong in ("NaN", "1e999", "-5", "1" * 400):
+            path.write_text(json.dumps(whole, indent=1).replace(f'"launch": {8536398}', f'"launch": {wrong}'))
+            with pytest.raises(TraceError, match=r"not a whole analysis\.json"):
+                compare(path, SYNC)
         path.write_text('{"schema": 99, "source": {}, "devices": []}')
         with pytest.raises(TraceError, match="has schema 99"):
             compare(path, SYNC)
@@ -245,6 +252,11 @@ class TestSides:
     def test_a_side_with_no_recording_is_refused(self):
         with pytest.raises(ConfigError, match="has no recording"):
             compare([], [SYNC])
+
+    def test_a_trace_that_spans_no_time_is_refused(self, tmp_path):
+        instant = write(tmp_path / "instant.json", [call(0, 10, 1), operation(100, 100, correlation=1)])
+        with pytest.raises(TraceError, match="spans no time"):
+            compare(instant, SYNC)
 
     def test_modelled_against_measured_is_said(self):
         modelled = idlescope.run(idlescope.RunConfig(model="tiny", tokens=30, mode="sync", device="modelled"))
