@@ -16,7 +16,7 @@ import numpy as np
 from idlescope.analysis import noise, sample
 from idlescope.analysis.analyze import analyze
 from idlescope.analysis.comparison import A_TOKEN, Change, Comparison, Side, judge
-from idlescope.analysis.layout import ACTIVE, IDLE, Layout, layout
+from idlescope.analysis.layout import ACTIVE, HOST_IDLE, IDLE, Layout, layout
 from idlescope.analysis.result import Analysis
 from idlescope.analysis.sample import IDLE_PREFIX, Sample
 from idlescope.analysis.verdict import Verdict
@@ -99,15 +99,15 @@ def of_sides(base: Side, other: Side, per: str | None = None) -> Comparison:
     margins, how = _noise(base, other, columns, rows)
     before, after = (np.median(r, axis=0) for r in rows)
     material = MATERIAL * before[0]
-    names = [f"time a {columns.unit}", ACTIVE, IDLE, *columns.parts, *columns.work, A_TOKEN]
-    total, active, idle, *others, a_token = (
+    names = [f"time a {columns.unit}", ACTIVE, IDLE, HOST_IDLE, *columns.parts, *columns.work, A_TOKEN]
+    total, active, idle, host, *others, a_token = (
         Change(name, float(a), float(b), m, m is not None and bool(abs(b - a) > m and abs(b - a) >= material))
         for name, a, b, m in zip(names, before, after, margins, strict=True)
     )
     parts, work = others[: len(columns.parts)], others[len(columns.parts) :]
-    headline, figures = total, [active, idle, *work]
+    headline, figures = total, [active, idle, host, *work]
     if columns.unit == "window":
-        headline, figures = idle, [active, *work]
+        headline, figures = idle, [active, host, *work]
         parts = [p for p in parts if p.name.startswith(IDLE_PREFIX)]
     if columns.unit == "step" and a_token.base and a_token.other:
         figures.append(a_token)
@@ -197,4 +197,5 @@ def _warnings(base: Side, other: Side, unit: str) -> tuple[str, ...]:
     steps = [float(np.median([s.steps.sum() for s in side.samples])) for side in (base, other)]
     if unit != "window" and abs(steps[1] - steps[0]) > STEPS_DIFFER * steps[0]:
         said.append(f"{one} has {steps[0]:,.0f} steps and {two} {steps[1]:,.0f}: they may not cover the same work")
+    said += [f"{side.letter}: {warning}" for side in (base, other) for s in side.samples for warning in s.warnings]
     return tuple(dict.fromkeys(said))

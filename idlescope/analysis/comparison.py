@@ -14,6 +14,7 @@ from idlescope.analysis.verdict import CANNOT_TELL, Verdict
 
 MOST = 0.75  # of a change that the parts named in the verdict explain together, where three at most can
 A_TOKEN = "time a token"  # noqa: S105 - no password
+TOO_NOISY = 0.25  # of the headline: where only a larger change would show, that none shows says nothing
 NO_DIFFERENCE, SHIFTED = "no difference", "shifted"
 
 
@@ -132,31 +133,36 @@ class Comparison:
 
 def judge(c: Comparison, material: float) -> Verdict:
     """Return what a comparison shows; a change below `material` is none, however certain it is."""
-    h, unit = c.headline, c.unit
-    what = "idle time" if unit == "window" else f"time a {unit}"
-    values = f"{amount(h.base, unit)} and {amount(h.other, unit)}"
+    h = c.headline
     if doubts := [f"{side.letter} cannot be trusted: {d}" for side in (c.base, c.other) for d in side.doubts]:
         return Verdict(CANNOT_TELL, f"Nothing can be concluded. {' '.join(doubts)}")
-    moved = [x for x in (*c.parts, *c.figures) if x.different]
     if all(abs(x.change) < material for x in (h, *c.parts, *c.figures)):
-        return Verdict(NO_DIFFERENCE, f"No difference in {what} ({values}), nor in any part of it.")
+        return Verdict(NO_DIFFERENCE, f"No difference in {_what(c)}, nor in any part of it.")
     if h.margin is None:
-        return Verdict(
-            CANNOT_TELL,
-            f"{_headline(c)}; whether that is more than noise cannot be told.{_explained(c)}",
-        )
+        return Verdict(CANNOT_TELL, f"{_headline(c)}; whether that is more than noise cannot be told.{_explained(c)}")
     if h.different:
-        kinds = ("more idle", "less idle") if unit == "window" else ("slower", "faster")
+        kinds = ("more idle", "less idle") if c.unit == "window" else ("slower", "faster")
         return Verdict(kinds[h.change < 0], f"{_headline(c)}.{_explained(c)}{_batching(c)}")
-    least = max(h.margin, material)
-    shows = amount(least, unit) if unit == "window" else f"{100 * least / h.base:.2f} %"
+    return _within_noise(c, max(h.margin, material))
+
+
+def _within_noise(c: Comparison, least: float) -> Verdict:
+    """Return the verdict where the headline's change is below `least`, which would have shown."""
+    whole = 100.0 if c.unit == "window" else c.headline.base
+    shows = amount(least, c.unit) if c.unit == "window" else f"{100 * least / whole:.2f} %"
     sensitive = f"more than {shows} would have shown"
+    moved = [f"{x.name} {_signed(x, c.unit)}" for x in (*c.parts, *c.figures) if x.different]
     if moved:
-        shown = "; ".join(f"{m.name} {_signed(m, unit)}" for m in moved[:3])
-        return Verdict(
-            SHIFTED, f"No difference in {what} ({values}; {sensitive}), but within it: {shown}.{_batching(c)}"
-        )
-    return Verdict(NO_DIFFERENCE, f"No difference in {what}: {values}; {sensitive}.")
+        within = "; ".join(moved[:3])
+        return Verdict(SHIFTED, f"No difference in {_what(c)}; {sensitive}. But within it: {within}.{_batching(c)}")
+    if least > TOO_NOISY * whole:
+        return Verdict(CANNOT_TELL, f"Whether there is a difference in {_what(c)} cannot be told: only {sensitive}.")
+    return Verdict(NO_DIFFERENCE, f"No difference in {_what(c)}; {sensitive}.")
+
+
+def _what(c: Comparison) -> str:
+    values = f"{amount(c.headline.base, c.unit)} and {amount(c.headline.other, c.unit)}"
+    return f"{'idle time' if c.unit == 'window' else f'time a {c.unit}'} ({values})"
 
 
 def _headline(c: Comparison) -> str:

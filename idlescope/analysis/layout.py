@@ -13,15 +13,15 @@ from idlescope.trace.model import Float64
 
 SMALL = 0.001  # of the window: divisions of `host` and kinds of host work below are not told apart
 HOST_PARTS = 12  # divisions of `host` that are, the largest
-ACTIVE, IDLE = "device active", "idle"
+ACTIVE, IDLE, HOST_IDLE = "device active", "idle", f"{IDLE_PREFIX}host"
 OTHER_HOST = f"{HOST_PREFIX}everything else"
-TOTALS = 3  # columns before the parts: time, active, idle
-DEVICE_PARTS = 2  # of the parts, the first ones: compute and copies alone
+TOTALS = 4  # columns before the parts: time, active, idle, idle by cause of the host
+DEVICE_PARTS, OTHER_CAUSES = 2, len(CAUSES) - 1  # the first and the last of the parts
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What the columns are: time, active and idle, the parts that the first is the sum of, host work, time a token."""
+    """What the columns are: four totals, the parts that the first of them is the sum of, host work, time a token."""
 
     unit: str  # what all but the last are given for: "step", "token" or "window" (in per cent)
     parts: tuple[str, ...]
@@ -33,10 +33,11 @@ class Layout:
         return slice(TOTALS, TOTALS + len(self.parts))
 
     @property
-    def sums(self) -> tuple[slice, slice, slice]:
-        """Return the columns of which time, active and idle are the sums."""
+    def sums(self) -> tuple[slice, ...]:
+        """Return the columns of which each total is the sum."""
         first, end = self.divided.start, self.divided.stop
-        return slice(first, end), slice(first, first + DEVICE_PARTS), slice(first + DEVICE_PARTS, end)
+        host = first + DEVICE_PARTS
+        return slice(first, end), slice(first, host), slice(host, end), slice(host, end - OTHER_CAUSES)
 
     def values(self, s: Sample) -> Float64:
         """Return every column of a recording; the time a token is 0 where that is not known."""
@@ -68,8 +69,10 @@ class Layout:
         small = [ns for n, ns in s.parts.items() if n.startswith(HOST_PREFIX) and n not in self.parts]
         zero = np.zeros(s.blocks)
         divided = [sum(small, zero) if n == OTHER_HOST else s.parts.get(n, zero) for n in self.parts]
-        active = s.parts[COMPUTE] + s.parts[COPIES]
-        return np.column_stack([s.window, active, s.window - active, *divided, *(s.work[n] for n in self.work)])
+        ns = np.column_stack([*(zero for _ in range(TOTALS)), *divided, *(s.work[n] for n in self.work)])
+        for total, parts in enumerate(self.sums):
+            ns[:, total] = ns[:, parts].sum(1)
+        return ns
 
 
 def layout(samples: Sequence[Sample], unit: str) -> Layout:
@@ -79,8 +82,8 @@ def layout(samples: Sequence[Sample], unit: str) -> Layout:
     rest = [OTHER_HOST] if len(named) < len(host) else []
     work = _largest(samples, (s.work for s in samples))
     known = [n for n, share in work.items() if share >= SMALL and all(n in s.work for s in samples)]
-    causes = [f"{IDLE_PREFIX}{cause}" for cause in CAUSES[1:]]
-    return Layout(unit, (COMPUTE, COPIES, *named, *rest, *causes), tuple(known))
+    others = [f"{IDLE_PREFIX}{cause}" for cause in CAUSES[1:]]
+    return Layout(unit, (COMPUTE, COPIES, *named, *rest, *others), tuple(known))
 
 
 def _largest(samples: Sequence[Sample], tables: Iterable[Mapping[str, Float64]]) -> dict[str, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,7 @@ class Sample:
     modelled: bool
     batching: str  # "synchronous", "asynchronous", "serialised"; else what it is called where it is not known
     doubts: tuple[str, ...]  # why nothing can be concluded from it
+    warnings: tuple[str, ...]  # of its analysis
     parts: Mapping[str, Float64]  # ns
     work: Mapping[str, Float64]  # ns in which the host worked, hidden behind the device or not: in all, by phase
     steps: Float64  # 0 where they are not known
@@ -82,6 +83,7 @@ def of_analysis(analysis: Analysis) -> Sample:
         modelled=_modelled(results[0].device.name, meta),
         batching=results[0].batching.kind,
         doubts=tuple(dict.fromkeys(d.verdict.text for d in results if d.verdict.kind == CANNOT_TELL)),
+        warnings=analysis.warnings,
         parts=parts,
         work=work,
         steps=np.asarray(sum((np.diff(b) for b in bounds), none), np.float64) if least else none,
@@ -173,7 +175,7 @@ def of_json(path: Path) -> Sample:
         document = json.loads(path.read_bytes(), parse_constant=_refused)
         if document["schema"] != SCHEMA:
             raise TraceError(f"{path} has schema {document['schema']}, this idlescope reads {SCHEMA}: upgrade it")
-        return _of_document(path, document["devices"], document["steps"])
+        return _of_document(path, document)
     except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise TraceError(
             f"{path} is not a whole analysis.json ({type(error).__name__}: {error}): run `idlescope analyze` again"
@@ -184,7 +186,8 @@ def _refused(constant: str) -> None:
     raise ValueError(f"{constant} is no figure")
 
 
-def _of_document(path: Path, devices: Sequence[Mapping[str, Any]], steps: Sequence[Mapping[str, Any]]) -> Sample:
+def _of_document(path: Path, document: Mapping[str, Any]) -> Sample:
+    devices, steps = document["devices"], document["steps"]
     parts: dict[str, Float64] = {}
     for d in devices:
         mine = {COMPUTE: d["compute_ns"], COPIES: d["copy_only_ns"]}
@@ -202,6 +205,7 @@ def _of_document(path: Path, devices: Sequence[Mapping[str, Any]], steps: Sequen
         modelled=_modelled(str(devices[0]["name"]), {}),
         batching=str(devices[0]["batching"]["kind"]),
         doubts=tuple(dict.fromkeys(d["verdict"]["text"] for d in devices if d["verdict"]["kind"] == CANNOT_TELL)),
+        warnings=tuple(map(str, document["warnings"])),
         parts=parts,
         work={HOST_WORK: np.array([float(sum(s["host_ns"] for s in steps))])} if known else {},
         steps=np.array([float(len(steps) if known else 0)]),
