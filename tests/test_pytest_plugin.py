@@ -88,6 +88,7 @@ def test_it(idle_check):
     ("call", "says"),
     [
         ("max_idel='5%'", "max_idel is no limit: give max_idle, max_idle_ms_per_step*"),
+        ("max_idle=float('nan')", "--max-idle nan: give per cent, as in 5%"),
         ("max_idle='much'", "--max-idle much: give per cent, as in 5%"),
         ("", "nothing to check: give *"),
     ],

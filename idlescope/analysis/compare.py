@@ -6,7 +6,7 @@ does its change, and the parts add up to it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -69,18 +69,25 @@ def read(
 ) -> Sample:  # fmt: skip
     """Return the Sample of a recording; `options` are those of `analyze`. Raises TraceError and ConfigError."""
     if isinstance(source, Sample):
+        refuse_choice(source.path, options)
         return source
     if isinstance(source, Analysis):
+        refuse_choice(source.source["path"], options)
         return sample.of_analysis(source)
     if isinstance(source, Trace):
         return sample.of_analysis(analyze(source, **options))
     path = runs.recording(Path(source), mode)
     document = path / "analysis.json" if path.is_dir() else path
     if sample.is_analysis(document):
-        if any(value not in (None, FIRST_LAST) for value in options.values()):
-            raise ConfigError(f"{document} holds figures that are made already: give the trace, to choose what of it")
+        refuse_choice(document, options)
         return sample.of_json(document)
     return sample.of_analysis(analyze(open_trace(path, progress), **options))
+
+
+def refuse_choice(path: object, options: Mapping[str, Any]) -> None:
+    """Raise ConfigError where options of `analyze` ask for a part of what is analysed already."""
+    if any(value not in (None, FIRST_LAST) for value in options.values()):
+        raise ConfigError(f"the figures of {path} are made already: give the trace, to choose what of it they are of")
 
 
 def of_sides(base: Side, other: Side, per: str | None = None) -> Comparison:

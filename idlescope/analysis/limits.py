@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from idlescope.analysis.analyze import analyze
-from idlescope.analysis.compare import Source, of_sides, read
+from idlescope.analysis.compare import Source, of_sides, read, refuse_choice
 from idlescope.analysis.comparison import Comparison, Side
 from idlescope.analysis.coverage import Coverage
 from idlescope.analysis.intervals import percent
@@ -22,7 +22,7 @@ from idlescope.trace.model import Trace
 from idlescope.trace.open import open_trace
 
 SCHEMA = 1
-_PERCENT = re.compile(r"^(\d+(?:\.\d+)?)\s*%?$")
+_NUMBER = re.compile(r"^(\d+(?:\.\d+)?)\s*(%?)$")
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,12 @@ class Limits:
 
 
 def _number(name: str, value: float | str) -> float:
-    found = _PERCENT.match(str(value).strip())
-    if not found or (name.endswith("_ms_per_step") and "%" in str(value)):
-        form = "a number of milliseconds, as in 0.3" if name.endswith("_ms_per_step") else "per cent, as in 5%"
+    milliseconds = name.endswith("_ms_per_step")
+    if isinstance(value, (int, float)) and 0 <= value < float("inf"):
+        return float(value)
+    found = _NUMBER.match(str(value).strip())
+    if not found or (milliseconds and found[2]):
+        form = "a number of milliseconds, as in 0.3" if milliseconds else "per cent, as in 5%"
         raise ConfigError(f"{option(name)} {value}: give {form}")
     return float(found[1])
 
@@ -107,6 +110,8 @@ def _examine(
     trace: Trace | Analysis, prefix: str, limits: Limits, against: Sequence[Source], mode: str | None,
     options: dict[str, Any],
 ) -> list[Check]:  # fmt: skip
+    if isinstance(trace, Analysis):
+        refuse_choice(trace.source["path"], options)
     analysis = trace if isinstance(trace, Analysis) else analyze(trace, **options)
     checks = [c for device in analysis.results for c in _device(device, prefix, limits)]
     if limits.max_regression is not None:
@@ -187,6 +192,8 @@ def _regression(compared: Comparison, subject: str, bound: float) -> Check:
     else:
         noise = f"noise is {100 * h.margin / h.base:.2f} %"
         holds = h.percent <= bound or abs(h.change) <= h.margin
+    if len({side.samples[0].modelled for side in (compared.base, compared.other)}) > 1:
+        noise += "; one of them is modelled and the other measured"
     doubtful = holds and (h.margin is None or h.change + h.margin > bound / 100 * h.base)
     allowed = f"{bound:g} % {'are' if holds and h.percent <= bound else 'were'} allowed"
     return Check(limit, subject, holds, f"{says}, {allowed}; {noise}", doubtful)

@@ -23,6 +23,8 @@ def check_command(
 ) -> None:  # fmt: skip
     """Check, print a sentence a limit; exit code 1 where one does not hold."""
     console = Console(stderr=as_json)
+    if junit is not None:
+        report.refuse(junit)
     with console.status("reading") as status:
         progress = counting(status, "reading", "events")
         checks = examine(trace, limits, against, mode=selection.mode, progress=progress, **selection.options())
@@ -37,6 +39,7 @@ def check_command(
                 word, style = "holds", "green"
             console.print(plain(word, style), plain(check.says), soft_wrap=True)
     if os.environ.get("GITHUB_ACTIONS") == "true" if github is None else github:
-        print(*report.github_commands(checks), sep="\n", file=sys.stderr if as_json else sys.stdout)
+        for line in report.github_commands(checks):
+            print(line, file=sys.stderr if as_json else sys.stdout)
     if not all(check.holds for check in checks):
         raise SystemExit(1)

@@ -17,6 +17,9 @@ from idlescope.analysis.sample import Sample
 from idlescope.analysis.window import FIRST_LAST
 from idlescope.cli.status import counting
 from idlescope.errors import ConfigError
+from idlescope.report import comparison as report
+from idlescope.report import folder
+from idlescope.report.terminal import plain
 from idlescope.report.text import to_text
 from idlescope.trace import phases, runs
 
@@ -48,15 +51,9 @@ def compare_command(
     """Read every recording once, compare, print; write the folder where one is given."""
     console = Console(stderr=as_json or as_markdown)
     sides = split(words)
-    comparisons = {}
-    for mode, paths in by_mode(sides, selection.mode).items():
-        comparisons[mode] = _compare(console, paths, selection, per)
-    from idlescope.report import comparison as report
-
+    comparisons = {m: _compare(console, paths, selection, per) for m, paths in by_mode(sides, selection.mode).items()}
     written: list[Path] = []
     if out is not None:
-        from idlescope.report import folder
-
         for path in (path for side in sides for path in side):
             folder.claim(out, force, path)
         with console.status("writing"):
@@ -64,8 +61,6 @@ def compare_command(
     if as_json or as_markdown:
         sys.stdout.write(to_text(report.to_json(comparisons)) if as_json else report.to_markdown(comparisons))
         return
-    from idlescope.report.terminal import plain
-
     for mode, several in comparisons.items():
         for c in several:
             if mode:

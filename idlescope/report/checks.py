@@ -20,10 +20,7 @@ def to_json(checks: Sequence[Check]) -> dict[str, Any]:
 
 
 def write_junit(checks: Sequence[Check], path: Path) -> None:
-    """Write JUnit XML, a test case a check. Only an earlier one of ours is replaced.
-
-    Raises OutputExistsError where the path is anything else, ConfigError where it cannot be written.
-    """
+    """Write JUnit XML, a test case a check. Raises OutputExistsError as `refuse` does, ConfigError where it cannot."""
     broken = str(sum(not c.holds for c in checks))
     suites = Element("testsuites", name=SUITE, tests=str(len(checks)), failures=broken, errors="0")
     suite = SubElement(suites, "testsuite", name=SUITE, tests=str(len(checks)), failures=broken, errors="0")
@@ -35,7 +32,7 @@ def write_junit(checks: Sequence[Check], path: Path) -> None:
         elif check.doubtful:
             SubElement(case, "system-out").text = visible(check.says)
     indent(suites)
-    _refuse(path)
+    refuse(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         ElementTree(suites).write(path, encoding="utf-8", xml_declaration=True)
@@ -43,7 +40,8 @@ def write_junit(checks: Sequence[Check], path: Path) -> None:
         raise ConfigError(f"{path} cannot be written: {error.strerror or error}; give another --junit") from error
 
 
-def _refuse(path: Path) -> None:
+def refuse(path: Path) -> None:
+    """Raise OutputExistsError where a path holds anything but JUnit XML of ours, which alone is replaced."""
     if not path.exists():
         return
     head = path.open("rb").read(512) if path.is_file() else b""

@@ -14,7 +14,7 @@ from idlescope.analysis.comparison import Change, Comparison
 from idlescope.report import figures, markdown
 from idlescope.report.palette import BLUE, GREY, VERMILION
 from idlescope.report.terminal import plain, shorten
-from idlescope.report.text import to_text, visible
+from idlescope.report.text import to_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -110,12 +110,12 @@ def figure(comparison: Comparison) -> Figure:
             axis.barh(y, bar.change / per, color=color, height=0.65)
             if bar.margin:
                 axis.errorbar(bar.change / per, y, xerr=bar.margin / per, color="black", capsize=2, linewidth=0.8)
-        axis.set_yticks(range(len(bars)), [visible(shorten(b.name)).replace("$", r"\$") for b in bars])
+        axis.set_yticks(range(len(bars)), [figures.drawable(shorten(b.name)) for b in bars])
         axis.invert_yaxis()
         axis.axvline(0, color="black", linewidth=0.8)
         axis.axhline(0.5, color=GREY, linewidth=0.8)
         axis.set_xlabel("change, points of the window" if c.unit == "window" else f"change, {unit} a {c.unit}")
-        names = [visible(Path(side.samples[0].path).name).replace("$", r"\$") for side in (c.base, c.other)]
+        names = [figures.drawable(Path(side.samples[0].path).name) for side in (c.base, c.other)]
         kinds = [", modelled" if side.samples[0].modelled else "" for side in (c.base, c.other)]
         axis.set_title(
             f"{c.base.letter} ({names[0]}{kinds[0]}) to {c.other.letter} ({names[1]}{kinds[1]}); grey: noise"
@@ -133,8 +133,7 @@ def to_markdown(comparisons: Comparisons) -> str:
     """Return every comparison as Markdown, for a pull request."""
     return "\n".join(
         markdown.section(
-            mode, c.verdict.text, [side.label for side in (c.base, c.other)],
-            columns(c),
+            mode, c.verdict.text, [side.label for side in (c.base, c.other)], columns(c),
             [(x.name, row, x.different) for group in rows(c) for x, row in group],
             [*c.warnings, f"Noise: {c.noise}."],
         )

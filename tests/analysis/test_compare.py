@@ -236,7 +236,7 @@ class TestSides:
         assert c.verdict.kind == "cannot tell"
         assert c.headline.interval is None
         assert "whether that is more than noise cannot be told" in c.verdict.text
-        with pytest.raises(ConfigError, match="holds figures that are made already"):
+        with pytest.raises(ConfigError, match="are made already: give the trace"):
             compare(tmp_path, other, window="steps:1-2")
 
     def test_an_analysis_json_that_is_not_whole_is_refused(self, tmp_path):
@@ -256,6 +256,10 @@ class TestSides:
     def test_a_window_is_compared_alone(self):
         c = compare(SYNC, ASYNC, window="steps:1-4")
         assert c.base.samples[0].steps.sum() < 6
+
+    def test_what_is_analysed_already_has_its_window(self):
+        with pytest.raises(ConfigError, match="are made already: give the trace"):
+            compare(analyze(idlescope.open(SYNC)), ASYNC, window="steps:1-4")
 
     def test_a_side_with_no_recording_is_refused(self):
         with pytest.raises(ConfigError, match="has no recording"):

@@ -123,6 +123,10 @@ class TestRegression:
         assert result.stdout.startswith("in doubt ")
         assert "::warning title=idlescope --max-regression::" in result.stdout
 
+    def test_modelled_beside_measured_is_said(self, paths, folder):
+        result = idlescope(paths / "base", "--max-regression", "2%", "--against", folder / "sync.recording")
+        assert "one of them is modelled and the other measured" in result.stdout
+
     def test_several_bases_tell_how_runs_differ(self, paths):
         bases = [word for name in ("base", "same", "base") for word in ("--against", paths / name)]
         result = idlescope(paths / "worse", "--max-regression", "2%", *bases)
@@ -183,6 +187,9 @@ class TestReports:
         assert line == "::error title=idlescope --max-idle::50 %25 of a,b: c\N{REPLACEMENT CHARACTER}::error::forged"
         assert github_commands([Check("max_idle", "x", holds=True, says="fine")]) == []
 
+    def test_nothing_is_annotated_where_all_holds(self):
+        assert idlescope(SYNC, "--max-idle", "50", "--github").stdout.count("\n") == 1
+
     def test_json_holds_every_check(self):
         result = idlescope(SYNC, "--max-idle", "30", "--min-coverage", "95", "--json")
         document = json.loads(result.stdout)
@@ -194,6 +201,7 @@ class TestLimits:
     def test_numbers_and_texts_are_the_same(self):
         assert Limits.of(max_idle=5) == Limits.of(max_idle="5%") == Limits.of(max_idle=" 5.0 %") == Limits(max_idle=5.0)
         assert not Limits.of(max_idle=None).given()
+        assert Limits.of(max_regression=1e-5).max_regression == 1e-5
 
     def test_what_is_no_limit_is_refused(self):
         with pytest.raises(ConfigError, match="max_busy is no limit"):
