@@ -7,6 +7,14 @@
     run = idlescope.run(idlescope.RunConfig(model="8b", tokens=1000))
     run.modes["sync"].analysis, run.speedup
 
+Around a loop of your own, in Nsight and torch.profiler alike:
+
+    with idlescope.profile("out", steps=50) as p:
+        for batch in batches:
+            with idlescope.range("prepare"):
+                ...
+            p.step()
+
 What each number means is in README.md.
 """
 
@@ -20,14 +28,17 @@ if TYPE_CHECKING:
     from idlescope.analysis.analyze import analyze
     from idlescope.analysis.compare import compare
     from idlescope.analysis.result import Analysis
+    from idlescope.capture.ranges import Range as range  # noqa: A004, N813 - so do these
     from idlescope.errors import IdlescopeError
     from idlescope.experiment.config import RunConfig
     from idlescope.experiment.run import Run, run
+    from idlescope.report.profile import Profile as profile  # noqa: N813
     from idlescope.trace.model import Trace
     from idlescope.trace.open import open_trace as open  # noqa: A004 - idlescope.open reads as intended
 
 __all__ = [
-    "Analysis", "IdlescopeError", "Run", "RunConfig", "Trace", "__version__", "analyze", "compare", "open", "run",
+    "Analysis", "IdlescopeError", "Run", "RunConfig", "Trace", "__version__", "analyze", "compare", "open", "profile",
+    "range", "run",
 ]  # fmt: skip
 
 _HOME = {
@@ -40,6 +51,8 @@ _HOME = {
     "run": ("idlescope.experiment.run", "run"),
     "Trace": ("idlescope.trace.model", "Trace"),
     "open": ("idlescope.trace.open", "open_trace"),
+    "profile": ("idlescope.report.profile", "Profile"),
+    "range": ("idlescope.capture.ranges", "Range"),
 }
 
 

@@ -24,9 +24,10 @@ main()
     [
         ("The device is idle", ("analyze", str(FIXTURES / "transformers_sync.json.gz"))),
         ("report.html", ("run", "--model", "tiny", "--tokens", "5", "--device", "modelled", "--out", "made")),
+        ("tiny on modelled:h200", ("sweep", "--model", "tiny", "--tokens", "5", "--device", "modelled")),
         ("What this machine can measure", ("doctor",)),
     ],
-    ids=["analyze", "run", "doctor"],
+    ids=["analyze", "run", "sweep", "doctor"],
 )
 def test_commands_run_where_torch_cannot_be_imported(says, command, tmp_path):
     result = subprocess.run(

@@ -11,6 +11,7 @@ from idlescope import __version__
 from idlescope.analysis import batching, causes, coverage, host, idle, stacks, steps, verdict, waits
 from idlescope.analysis import window as window_of
 from idlescope.analysis.advice import advice
+from idlescope.analysis.host_phases import host_phases
 from idlescope.analysis.result import Analysis, DeviceResult
 from idlescope.analysis.window import Window
 from idlescope.errors import ConfigError, TraceError
@@ -32,26 +33,22 @@ def analyze(
 
     `window` is `first-last` (of each device's operations), `range:NAME`, `steps:A-B` or `time:A-B`; `devices` are
     device indices; `process` is a pid, rank or file name, or a part of it; gaps shorter than `min_gap_ns` are counted
-    but not listed; `phases` adds engines by name (`trace.phases.load`). Raises TraceError where no operation ran on
-    any device, ConfigError where what is asked for is not in the trace.
+    but not listed; `phases` adds engines by name (`trace.phases.load`). Without operations of any device there are only
+    the phases of a known engine's host. Raises TraceError where there are none either, ConfigError where what is asked
+    for is not in the trace.
     """
     path = str(trace.meta.get("path", "the trace"))
-    if not len(trace.operations):
-        lost = "; " + "; ".join(trace.meta.get("warnings", ())) if trace.meta.get("lost") else ""
-        how = "nsys profile --trace=cuda,nvtx" if trace.meta.get("format") == "nsys" else "ProfilerActivity.CUDA"
-        raise TraceError(
-            f"{path} holds no device operations, only host events{lost}: record with {how} on a GPU machine, and stop "
-            "the profiler after the work has run"
-        )
     spec = window_of.parse(window)
     used = trace.ranges.name[trace.ranges.kind == RangeKind.ANNOTATION]
     known = phases_of.recognise(trace.names, np.unique(used).tolist(), phases)
     links = causes.link(trace, trace.operations)
     waiting = waits.waiting(trace, links)
-    results = tuple(
-        _analyze_device(trace, index, links, waiting, known, spec, min_gap_ns)
-        for index in _chosen(trace, devices, process)
-    )
+    host_only = host_phases(trace, known, waiting)
+    whole = spec.text == window_of.FIRST_LAST and devices is None and process is None
+    if not len(trace.operations) and not (host_only and whole):
+        raise TraceError(no_device(trace))
+    chosen = _chosen(trace, devices, process) if len(trace.operations) else []
+    results = tuple(_analyze_device(trace, index, links, waiting, known, spec, min_gap_ns) for index in chosen)
     source = {
         "path": path,
         "format": str(trace.meta.get("format", "memory")),
@@ -59,7 +56,20 @@ def analyze(
         "events": int(trace.meta.get("events", len(trace.operations) + len(trace.calls) + len(trace.ranges))),
     }
     warnings = (*trace.meta.get("warnings", ()), *(w for d in results for w in advice(d)))
-    return Analysis(source, known, trace, results, tuple(dict.fromkeys(warnings)))
+    if not results:
+        warnings = (*warnings, no_device(trace))
+    return Analysis(source, known, trace, results, tuple(dict.fromkeys(warnings)), host_only)
+
+
+def no_device(trace: Trace) -> str:
+    """Return what to say of a trace without device operations."""
+    lost = "; " + "; ".join(trace.meta.get("warnings", ())) if trace.meta.get("lost") else ""
+    how = "nsys profile --trace=cuda,nvtx" if trace.meta.get("format") == "nsys" else "ProfilerActivity.CUDA"
+    path = trace.meta.get("path", "the trace")
+    return (
+        f"{path} holds no device operations, only host events{lost}: record with {how} on a GPU machine, and stop the "
+        "profiler after the work has run"
+    )
 
 
 def _chosen(trace: Trace, devices: Sequence[int] | None, process: str | None) -> list[int]:

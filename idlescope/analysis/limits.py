@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from idlescope.analysis.analyze import analyze
+from idlescope.analysis.analyze import analyze, no_device
 from idlescope.analysis.compare import Source, of_sides, read, refuse_choice
 from idlescope.analysis.comparison import Comparison, Side
 from idlescope.analysis.coverage import Coverage
@@ -16,7 +16,7 @@ from idlescope.analysis.intervals import percent
 from idlescope.analysis.result import Analysis, DeviceResult
 from idlescope.analysis.sample import Sample, of_analysis
 from idlescope.analysis.verdict import CANNOT_TELL
-from idlescope.errors import ConfigError
+from idlescope.errors import ConfigError, TraceError
 from idlescope.trace import runs
 from idlescope.trace.model import Trace
 from idlescope.trace.open import open_trace
@@ -113,6 +113,8 @@ def _examine(
     if isinstance(trace, Analysis):
         refuse_choice(trace.source["path"], options)
     analysis = trace if isinstance(trace, Analysis) else analyze(trace, **options)
+    if not analysis.results:
+        raise TraceError(no_device(analysis.trace))
     checks = [c for device in analysis.results for c in _device(device, prefix, limits)]
     if limits.max_regression is not None:
         base = tuple(read(source, mode=mode, **options) for source in against)

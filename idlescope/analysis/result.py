@@ -10,6 +10,7 @@ import numpy as np
 from idlescope.analysis import causes, idle, steps
 from idlescope.analysis.batching import Batching
 from idlescope.analysis.coverage import Coverage
+from idlescope.analysis.host_phases import HostPhases
 from idlescope.analysis.intervals import percent
 from idlescope.analysis.stacks import LongGap
 from idlescope.analysis.verdict import Verdict
@@ -102,6 +103,7 @@ class Analysis:
     trace: Trace
     results: tuple[DeviceResult, ...]
     warnings: tuple[str, ...]
+    host_phases: tuple[HostPhases, ...] = ()  # of each process whose engine's spans are known
 
     @property
     def engine(self) -> str:
@@ -116,6 +118,7 @@ class Analysis:
             "engine": self.engine or None,
             "devices": [d.to_json() for d in self.results],
             "steps": [row for d in self.results for row in _step_rows(d)],
+            "phases": [phases.to_json() for phases in self.host_phases],
             "warnings": list(self.warnings),
         }
 

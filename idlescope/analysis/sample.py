@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from idlescope.analysis import host, idle, intervals
+from idlescope.analysis.analyze import no_device
 from idlescope.analysis.causes import CAUSES
 from idlescope.analysis.result import SCHEMA, Analysis, DeviceResult
 from idlescope.analysis.steps import blocked
@@ -62,8 +63,10 @@ class Sample:
 
 
 def of_analysis(analysis: Analysis) -> Sample:
-    """Return the Sample of an analysis."""
+    """Return the Sample of an analysis. Raises TraceError where no operation ran on any device."""
     meta, results = analysis.trace.meta, analysis.results
+    if not results:
+        raise TraceError(no_device(analysis.trace))
     least = min(len(d.steps) for d in results)
     blocks = min(least, max(FEWEST, min(BLOCKS, least // SHORTEST))) if least else BLOCKS
     parts: dict[str, Float64] = {}
@@ -188,6 +191,8 @@ def _refused(constant: str) -> None:
 
 def _of_document(path: Path, document: Mapping[str, Any]) -> Sample:
     devices, steps = document["devices"], document["steps"]
+    if not devices:
+        raise TraceError(f"{path} holds no device, so there is nothing to compare: analyse a trace of a GPU machine")
     parts: dict[str, Float64] = {}
     for d in devices:
         mine = {COMPUTE: d["compute_ns"], COPIES: d["copy_only_ns"]}

@@ -17,7 +17,16 @@ from idlescope.analysis.causes import Gaps
 from idlescope.analysis.idle import is_compute
 from idlescope.analysis.intervals import Intervals
 from idlescope.trace.model import Bool, Int64, Operations, RangeKind, Ranges, Trace
-from idlescope.trace.phases import GRAPH_LAUNCH, LAUNCH, PROFILER_STEP, STEP_MARKERS, WHOLE_FORWARD, Phases, matching
+from idlescope.trace.phases import (
+    GRAPH_LAUNCH,
+    LAUNCH,
+    PROFILER_STEP,
+    STEP_MARKERS,
+    WHOLE_FORWARD,
+    WORKING,
+    Phases,
+    matching,
+)
 
 ENOUGH = 3  # launches or waits that make a rhythm
 PREPARATION = 0.05  # of a step's time on the device may be launched before the step itself counts as launched
@@ -88,13 +97,24 @@ def _by_spans(trace: Trace, ranges: Ranges, phases: Phases) -> tuple[str, Ranges
         spans = spans.take(spans.thread == thread)
         spans = spans.take(np.lexsort((-spans.end, spans.start)))
         reach = np.maximum.accumulate(spans.end)
-        outer = spans.start[np.concatenate(([True], spans.start[1:] >= reach[:-1]))]
+        outer = _leading_to_work(spans.start[np.concatenate(([True], spans.start[1:] >= reach[:-1]))], ranges, phases)
         phase = ranges.take((phases.phase[ranges.name] >= 0) & (ranges.thread == thread))
         calls = trace.calls
         launched = calls.end[matching(LAUNCH, trace.names)[calls.name] & (calls.thread == thread)]
         last = max(int(phase.end.max()), int(launched.max(initial=0)))
         return f"{phases.engine} spans", _from_each_to_the_next(outer, thread, last)
     return "none", Ranges.empty()
+
+
+def _leading_to_work(starts: Int64, ranges: Ranges, phases: Phases) -> Int64:
+    """Return the starts between which, and the next, work is put in hand: a schedule that finds none begins no step."""
+    working = np.zeros(len(phases.phase), np.bool_)
+    for name in WORKING:
+        working |= phases.named(name)
+    work = np.sort(ranges.start[working[ranges.name]])
+    bounds = np.searchsorted(work, np.append(starts, np.iinfo(np.int64).max))
+    leading = starts[bounds[1:] > bounds[:-1]]
+    return leading if leading.size else starts
 
 
 def _by_profiler(trace: Trace, ranges: Ranges) -> tuple[str, Ranges]:

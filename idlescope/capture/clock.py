@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 
 from idlescope.engine.devices.base import STREAMS, DeviceOperation
+from idlescope.engine.requests import Request
+from idlescope.engine.scheduler import Emitted
 from idlescope.trace.model import Calls, Device, Int64, Operations, RangeKind, Ranges, Samples, Thread, Trace
 from idlescope.trace.phases import ENGINE_PHASES
 from idlescope.trace.strings import Interner
@@ -43,8 +45,20 @@ class StepClock:
         self._names: Interner[str] = Interner()
         self._collection_start = 0
 
+    def begin(self, phase: int, step: int) -> None:
+        """Do nothing: a phase is recorded when it has ended."""
+
+    def arrived(self, request: Request) -> None:
+        """Do nothing: requests keep their own times."""
+
+    def emitted(self, emitted: Emitted) -> None:
+        """Do nothing: requests keep their own times."""
+
+    def abandon(self) -> None:
+        """Do nothing: a phase that has not ended is not recorded."""
+
     def phase(self, phase: int, step: int, start: int, end: int) -> None:
-        """Record host work on a step."""
+        """Record host work on a step; -1: a schedule that found nothing to run."""
         self._ranges.extend((phase, step, start, end))
 
     def wait(self, step: int, start: int, end: int) -> None:

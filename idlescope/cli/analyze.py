@@ -76,7 +76,7 @@ def analyze_command(
     source = analysis.source
     spans = f", spans of {analysis.engine}" if analysis.engine else ""
     console.print(plain(f"{source['path']}: {source['format']}, {source['events']:,} events{spans}"))
-    for table in terminal.analysis_tables(analysis):
+    for table in terminal.analysis_tables(analysis) if analysis.results else [terminal.phase_table(analysis)]:
         console.print(table)
     for device in analysis.results:
         label = terminal.device_label(device)

@@ -131,6 +131,15 @@ def run(
             "Only on cuda."
         ),
     ] = "off",
+    profile: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            metavar="TOOL[:STEPS]",
+            help="Record some steps of each mode with torch (torch.profiler) or nsys: 20 of them after the start, or "
+            "so many (torch:50), or these (torch:100-120). Not on a modelled GPU.",
+            show_default=False,
+        ),
+    ] = None,
     out: Out = None,
     force: Force = False,
     as_json: AsJson = False,
@@ -147,9 +156,72 @@ def run(
         batch_size=batch_size, requests=requests, arrival=arrival, workload=workload,
         max_batch_tokens=max_batch_tokens, block_size=block_size, kv_blocks=kv_blocks, host_ms=host_ms,
         device_ms=device_ms, stop_at_eos=stop_at_eos, seed=seed, dtype=dtype, graphs=graphs, warmup=warmup,
-        temperature=temperature, top_k=top_k, top_p=top_p, sync_check=sync_check,
+        temperature=temperature, top_k=top_k, top_p=top_p, sync_check=sync_check, profile=profile,
     )  # fmt: skip
     run_command(config, out, force, as_json)
+
+
+@app.command()
+def sweep(
+    model: Annotated[
+        list[str], typer.Option(help="As of `run`. Every option that takes LIST takes it.", metavar="LIST")
+    ] = ["8b"],  # noqa: B006 - typer copies it
+    batch_size: Annotated[list[str], typer.Option(help="Requests that run at once.", metavar="LIST")] = ["1,8,32,128"],  # noqa: B006
+    host_ms: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(
+            help="Fix the host's cost of a step; it is measured unless given.", metavar="LIST", show_default=False
+        ),
+    ] = None,
+    device: Annotated[
+        list[str], typer.Option(help="As of `run`: modelled:h200,modelled:h100, cpu, cuda, auto.", metavar="LIST")
+    ] = ["auto"],  # noqa: B006
+    mode: Annotated[str, typer.Option(help="sync, async or both.")] = "both",
+    tokens: Annotated[str, typer.Option(help="New tokens a request, as of `run`.")] = "500",
+    prompt_tokens: Annotated[str, typer.Option(help="Prompt tokens a request, as of `run`.")] = "256",
+    requests: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(help="Requests of each cell in all; its batch size unless given.", show_default=False),
+    ] = None,
+    max_batch_tokens: Annotated[
+        int, typer.Option(help="Query tokens of one step; longer prompts go in chunks.")
+    ] = 8192,
+    seed: Annotated[int, typer.Option(help="Seed of lengths, prompts and tokens.")] = 0,
+    dtype: Annotated[Optional[str], typer.Option(help="As of `run`.", show_default=False)] = None,  # noqa: UP045
+    graphs: Annotated[
+        bool, typer.Option("--graphs/--no-graphs", help="Run decode steps as CUDA graphs. Only on cuda.")
+    ] = True,
+    warmup: Annotated[int, typer.Option(help="Steps that a measured device runs before the timed ones.")] = 8,
+    jobs: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(
+            help="Cells at once, of those on a modelled GPU with --host-ms; the cores unless given. Where time is "
+            "measured a cell always runs alone.",
+            show_default=False,
+        ),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on in --out: keep the cells that ran to their end there.")
+    ] = False,
+    out: Out = None,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run a grid of models, batch sizes, host costs and devices, and say from which batch size on each stops idling.
+
+    LIST is one or more, with commas between; the option may be given again.
+
+    Each cell is written as it ends, then table.csv, table.parquet, heat maps and sweep.json: to reports/sweep or --out.
+
+    Cells that cannot be run are listed with the reason. The exit code is 1 where one failed or none could be run.
+    """
+    from idlescope.cli.sweep import sweep_command
+
+    options = {
+        "mode": mode, "tokens": _number(tokens), "prompt_tokens": _number(prompt_tokens), "requests": requests,
+        "max_batch_tokens": max_batch_tokens, "seed": seed, "dtype": dtype, "graphs": graphs, "warmup": warmup,
+    }  # fmt: skip
+    sweep_command(model, device, host_ms or [], batch_size, options, jobs, resume, out, force, as_json)
 
 
 def _number(text: str) -> int | str:

@@ -36,7 +36,7 @@ def run_command(config: RunConfig, out: Path | None, force: bool, as_json: bool)
         if note:
             console.print(f"[dim]{note}[/dim]")
         with live(console, config.modes, tokens) as progress:
-            result = run(config, progress)
+            result = run(config, progress, out)
     with console.status("writing the report"):
         paths = folder.write_run(result, out)
     summary = result.summary()
@@ -44,6 +44,8 @@ def run_command(config: RunConfig, out: Path | None, force: bool, as_json: bool)
         sys.stdout.write(to_text(summary))
     else:
         console.print(terminal.run_table(summary))
+        if (profiled := terminal.profiled_table(summary)) is not None:
+            console.print(profiled)
         console.print(f"[bold]{summary['verdict']}[/bold]")
         for warning in summary["warnings"]:
             if warning != note:

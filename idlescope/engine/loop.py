@@ -24,8 +24,20 @@ DEPTHS = {"sync": 1, "async": 2}
 class Recorder(Protocol):
     """Takes down what each step did and when; times in nanoseconds on the device's clock."""
 
+    def begin(self, phase: int, step: int) -> None:
+        """Note that host work on a step begins; `phase` says when it has ended."""
+
     def phase(self, phase: int, step: int, start: int, end: int) -> None:
-        """Record host work on a step."""
+        """Record host work on a step; -1: a schedule that found nothing to run."""
+
+    def arrived(self, request: Request) -> None:
+        """Note that a request was queued."""
+
+    def emitted(self, emitted: Emitted) -> None:
+        """Note what a step yielded."""
+
+    def abandon(self) -> None:
+        """Note that the engine has failed: whatever has begun is over."""
 
     def wait(self, step: int, start: int, end: int) -> None:
         """Record that the host was blocked until a step's tokens were there."""
@@ -116,15 +128,16 @@ class Engine:
 
         Returns whether there is more to do.
         """
-        start = self.clock.now()
-        self._at = self.steps
+        start = self._begin(SCHEDULE, self.steps)
         self._arrive(start)
         batch = self.scheduler.schedule(self.steps)
-        if batch is not None:
-            start = self._mark(SCHEDULE, batch.step, start)
+        if batch is None:
+            self.recorder.phase(SCHEDULE, -1, start, self.clock.now())
+        else:
+            start = self._mark(SCHEDULE, batch.step, start, PREPARE)
             slot = self._slots[batch.step % self.depth]
             slot.fill(batch, self.scheduler.rows)
-            start = self._mark(PREPARE, batch.step, start)
+            start = self._mark(PREPARE, batch.step, start, SUBMIT)
             self.in_flight.append(InFlight(batch, self.device.submit(slot, batch)))
             self._mark(SUBMIT, batch.step, start)
             self.steps += 1
@@ -135,13 +148,13 @@ class Engine:
         return True
 
     def _finish(self, batch: Batch, ticket: Ticket) -> None:
-        start = self.clock.now()
-        self._at = batch.step
+        start = self._begin(RETRIEVE, batch.step)
         tokens = ticket.wait()
         self.recorder.wait(batch.step, start, self.clock.now())
-        start = self._mark(RETRIEVE, batch.step, start)
+        start = self._mark(RETRIEVE, batch.step, start, UPDATE)
         emitted = self.scheduler.update(batch, tokens, start)
         self.emit(emitted)
+        self.recorder.emitted(emitted)
         end = self._mark(UPDATE, batch.step, start)
         self.tokens += emitted.tokens.size
         self.recorder.operations(batch.step, ticket.operations)
@@ -150,14 +163,25 @@ class Engine:
         self.recorder.counters(end, scheduler.running.size, waiting, free, emitted.tokens.size)
         self.recorder.overhead(end, self.clock.now())
 
-    def _mark(self, phase: int, step: int, start: int) -> int:
+    def _begin(self, phase: int, step: int) -> int:
+        start = self.clock.now()
+        self._at = step
+        self.recorder.begin(phase, step)
+        return start
+
+    def _mark(self, phase: int, step: int, start: int, then: int | None = None) -> int:
+        """End a phase, and begin the one after it on the same step; return the time."""
         end = self.clock.end_phase(phase, start)
         self.recorder.phase(phase, step, start, end)
+        if then is not None:
+            self.recorder.begin(then, step)
         return end
 
     def _arrive(self, now: int) -> None:
         while self._arriving and self._arriving[0].arrival_ns <= now:
-            self.scheduler.add(self._arriving.popleft())
+            request = self._arriving.popleft()
+            self.scheduler.add(request)
+            self.recorder.arrived(request)
 
     def _await_arrival(self, start: int) -> bool:
         """Wait for the next request; return whether there is one."""
@@ -169,6 +193,7 @@ class Engine:
         return True
 
     def _abandon(self) -> None:
+        self.recorder.abandon()
         while self.in_flight:
             ticket = self.in_flight.popleft().ticket
             try:

@@ -19,7 +19,7 @@ from idlescope.engine.kv_cache import BlockAllocator
 from idlescope.engine.requests import Finish, Request
 from idlescope.engine.rows import Rows, Shape
 from idlescope.errors import ConfigError
-from idlescope.trace.model import Int32, Int64
+from idlescope.trace.model import Bool, Int32, Int64
 
 
 class Batch(NamedTuple):
@@ -42,7 +42,8 @@ class Emitted(NamedTuple):
     step: int
     requests: Int32  # ids
     tokens: Int32
-    finished: np.ndarray[tuple[int], np.dtype[np.bool_]]
+    first: Bool  # the request's first token
+    finished: Bool  # its last
 
 
 class Scheduler:
@@ -209,15 +210,16 @@ class Scheduler:
         stopped = (tokens[:, None] == r.stops[rows]).any(axis=1)
         finished = stopped | (after == r.limit[rows])
         requests = r.id[rows]
-        for i in np.flatnonzero(at == r.prompt[rows]):
-            first = r.request[rows[i]]
-            if first is not None and first.first_token_ns is None:
-                first.first_token_ns = now
+        first = at == r.prompt[rows]
+        for i in np.flatnonzero(first):
+            request = r.request[rows[i]]
+            assert request is not None
+            request.first_token_ns = now
         if finished.any():
             for i in np.flatnonzero(finished):
                 self._end(self._release(int(rows[i])), Finish.STOP if stopped[i] else Finish.LENGTH, now)
             self._drop_inactive()
-        return Emitted(batch.step, requests, tokens, finished)
+        return Emitted(batch.step, requests, tokens, first, finished)
 
     def abandon(self) -> None:
         """Drop everything after a failure: no step is in flight any more, every block goes back."""

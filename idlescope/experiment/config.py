@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 
+from idlescope.capture.profiler import Choice
 from idlescope.engine import workload_file
 from idlescope.engine.loop import DEPTHS
 from idlescope.engine.models import Model, model
@@ -61,6 +62,7 @@ class RunConfig:
     top_k: int = 0  # sample among so many likeliest tokens; 0 is all
     top_p: float = 1.0  # sample among the likeliest tokens that have this probability together
     sync_check: str = "off"  # what a call that makes the host wait for the device does: off, warn or error
+    profile: str | None = None  # torch or nsys, with :STEPS or :FIRST-LAST (capture/profiler.py)
 
     def __post_init__(self) -> None:
         for name, choices in CHOICES.items():
@@ -81,6 +83,8 @@ class RunConfig:
                 f"--max-batch-tokens {self.max_batch_tokens} is less than --batch-size {self.batch_size}: "
                 "every running request needs one token a step"
             )
+        if self.profile is not None:
+            Choice.of(self.profile)
         self._check_workload()
 
     def _check_workload(self) -> None:
@@ -137,6 +141,18 @@ class RunConfig:
     def rows(self) -> int:
         """Return how many requests can run at once."""
         return min(self.batch_size, self.request_count)
+
+    def words(self) -> list[str]:
+        """Return the options of `idlescope run` that repeat this: the model, and all that are not the default."""
+        words = []
+        for option in fields(self):
+            value = getattr(self, option.name)
+            if option.name != "model" and value == option.default:
+                continue
+            words.append(f"--{'no-' if value is False else ''}{option.name.replace('_', '-')}")
+            if not isinstance(value, bool):
+                words.append(str(value))
+        return words
 
     @property
     def modes(self) -> tuple[str, ...]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import os
+import sys
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -99,6 +101,10 @@ def check(config: RunConfig, chosen: Choice) -> None:
     """Raise ConfigError for options that a device does not have."""
     if chosen.kind != "modelled" and config.device_ms is not None:
         raise ConfigError(f"--device-ms is for a modelled GPU: what a step takes on {chosen.kind} is measured")
+    if chosen.kind == "modelled" and config.profile is not None:
+        raise ConfigError(
+            "--profile records a measured device, and this run is on a modelled one: use --device cpu or cuda"
+        )
     if chosen.kind != "cuda" and config.sync_check != "off":
         raise ConfigError(f"--sync-check watches a CUDA device and this run is on {chosen.kind}")
 
@@ -127,19 +133,41 @@ def shape(config: RunConfig, chosen: Choice) -> tuple[Shape, str | None]:
     wanted = sizes.rows * sizes.table_width
     if config.kv_blocks is not None:
         return replace(sizes, blocks=config.kv_blocks), None
-    model = model_for(config, chosen)
-    usable, name = usable_memory(chosen)
-    fitting = int((usable - model.weight_bytes) // (model.kv_bytes_per_token * sizes.block_size))
-    if fitting >= sizes.table_width:
-        return replace(sizes, blocks=min(wanted, fitting)), None
-    need = (model.weight_bytes + model.kv_bytes_per_token * sizes.length) / 1e9
-    problem = (
-        f"{model.name} with one request of {sizes.length} tokens needs {need:.1f} GB and "
-        f"{name} has {usable / 1e9:.1f} GB to use"
-    )
+    problem = misfit(config, chosen)
+    if problem is None:
+        return replace(sizes, blocks=min(wanted, free_blocks(config, chosen))), None
     if chosen.kind != "modelled":
         raise ConfigError(f"{problem}: take a smaller model or fewer tokens, or --device modelled")
     return replace(sizes, blocks=wanted), f"{problem}: modelled as if it all fitted"
+
+
+def misfit(config: RunConfig, chosen: Choice) -> str | None:
+    """Return why the model and its longest request do not fit a device; None where they do."""
+    model = model_for(config, chosen)
+    sizes = config.shape(0)
+    if free_blocks(config, chosen) >= sizes.table_width:
+        return None
+    usable, name = usable_memory(chosen)
+    need = (model.weight_bytes + model.kv_bytes_per_token * sizes.length) / 1e9
+    return (
+        f"{model.name} with one request of {sizes.length} tokens needs {need:.1f} GB and "
+        f"{name} has {usable / 1e9:.1f} GB to use"
+    )
+
+
+def free_blocks(config: RunConfig, chosen: Choice) -> int:
+    """Return how many KV blocks the memory left beside the weights holds; negative where not even those fit."""
+    model = model_for(config, chosen)
+    usable, _ = usable_memory(chosen)
+    return int((usable - model.weight_bytes) // (model.kv_bytes_per_token * config.block_size))
+
+
+def free_memory() -> None:
+    """Give back what a run that failed on a CUDA device still holds there."""
+    torch = sys.modules.get("torch")
+    gc.collect()
+    if torch is not None and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
 
 
 def usable_memory(chosen: Choice) -> tuple[float, str]:

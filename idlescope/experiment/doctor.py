@@ -206,7 +206,7 @@ def _nvtx(signs: Signs) -> tuple[str, ...]:
     tool = environment.get("NVTX_INJECTION64_PATH")
     attached = f"attached: {tool}" if tool else "no tool attached (NVTX_INJECTION64_PATH is not set)"
     if version is None:
-        return MISSING, f"not installed; {attached}", "pip install 'nvtx!=0.2.12' to name your ranges under nsys"
+        return MISSING, f"not installed; {attached}", "pip install 'nvtx!=0.2.12' to name ranges under nsys"
     says = f"{version}; {attached}"
     if numbers(version) == NVTX_SILENT:
         return PROBLEM, f"{says}; this version emits nothing under any tool", "pip install 'nvtx!=0.2.12'"

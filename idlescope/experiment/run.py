@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import gc
+import os
 import platform
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,15 +23,22 @@ from idlescope.analysis.latency import Figures, latencies
 from idlescope.analysis.predict import Prediction, asynchronous
 from idlescope.analysis.result import Analysis, DeviceResult
 from idlescope.analysis.roofline import GPU, achieved_pct
+from idlescope.capture import nsys
+from idlescope.capture.announce import Announcer
 from idlescope.capture.clock import StepClock
+from idlescope.capture.profiler import Choice, StepWindow
+from idlescope.capture.ranges import unheard
 from idlescope.engine.devices.base import Device
 from idlescope.engine.loop import DEPTHS, Engine
 from idlescope.engine.requests import Finish, Request
 from idlescope.engine.rows import Shape
 from idlescope.engine.slots import Slot
 from idlescope.engine.workload import Workload
+from idlescope.errors import ConfigError
 from idlescope.experiment import devices
 from idlescope.experiment.config import RunConfig
+from idlescope.experiment.nsys import record
+from idlescope.experiment.profiled import Profiled, compare
 from idlescope.trace.model import Trace
 
 SCHEMA = 1
@@ -48,6 +58,7 @@ class ModeRun:
     tokens: int
     finished: tuple[Request, ...]
     interrupted: bool
+    profiled: Profiled | None = None
 
     @property
     def result(self) -> DeviceResult:
@@ -78,6 +89,7 @@ class ModeRun:
             "preemptions": sum(r.preemptions for r in self.finished),
             "interrupted": self.interrupted,
             **self.latencies(),
+            **({} if self.profiled is None else {"profiled": self.profiled.to_json()}),
         }
 
     def latencies(self) -> dict[str, Figures | None]:
@@ -162,14 +174,17 @@ class Run:
         }
 
 
-def run(config: RunConfig, progress: Progress | None = None) -> Run:
+def run(config: RunConfig, progress: Progress | None = None, folder: Path | None = None) -> Run:
     """Run a configuration; `progress` is called after every step, outside of what is timed.
 
+    A profiler's traces are written to `folder`, which must be there.
     Ctrl-C stops the mode that is running and skips the next; what was recorded until then is kept. Where nothing was,
     KeyboardInterrupt is raised. Raises ConfigError for what cannot be run.
     """
     chosen = devices.choose(config.device)
     devices.check(config, chosen)
+    if config.profile is not None and folder is None:
+        raise ConfigError("a profiler's traces need a folder: run(config, folder=Path(…))")
     shape, warning = devices.shape(config, chosen)
     notes = [note for note in (chosen.note, warning, *config.demand.notes) if note]
     modes: dict[str, ModeRun] = {}
@@ -178,7 +193,7 @@ def run(config: RunConfig, progress: Progress | None = None) -> Run:
         device = devices.make(config, chosen)
         described = {"kind": device.kind, "name": device.name, "measured": device.measured}
         try:
-            modes[mode] = run_mode(config, mode, device, chosen.gpu, shape, progress)
+            modes[mode] = run_mode(config, mode, device, chosen.gpu, shape, progress, folder)
         except KeyboardInterrupt:
             if not modes:
                 raise
@@ -186,18 +201,27 @@ def run(config: RunConfig, progress: Progress | None = None) -> Run:
         notes += [f"{mode}: {note}" for note in device.notes()]
         if modes[mode].interrupted:
             break
+    if config.profile is not None and folder is not None:
+        for mode, bare in modes.items():
+            modes[mode], found = with_profile(config, bare, folder)
+            notes += [f"{mode}: {note}" for note in found]
     return Run(config, chosen.gpu, described, modes, tuple(notes))
 
 
 def run_mode(
-    config: RunConfig, mode: str, device: Device, gpu: GPU | None, shape: Shape, progress: Progress | None = None
-) -> ModeRun:
+    config: RunConfig, mode: str, device: Device, gpu: GPU | None, shape: Shape, progress: Progress | None = None,
+    folder: Path | None = None,
+) -> ModeRun:  # fmt: skip
     """Run one mode on a fresh device."""
     architecture = config.architecture
     stops = architecture.eos if config.stop_at_eos else ()
     requests = config.demand.requests(architecture.vocab, config.seed, stops)
-    recorder = StepClock(device.clock.now)
-    interrupted = False
+    recorder = Announcer(device.clock.now, DEPTHS[mode])
+    interrupted, window = False, None
+    watch: Callable[[Engine], None] | None = None if progress is None else partial(progress, mode)
+    if config.profile is not None and folder is not None:
+        window = Choice.of(config.profile).window(folder / f"{mode}.kineto.json.gz")
+        watch = watching(window, watch)
     try:
         slots = device.open(shape, DEPTHS[mode])
         if device.measured:
@@ -207,11 +231,13 @@ def run_mode(
             device.begin()
             with recorder.watching_collector():
                 try:
-                    engine.run(None if progress is None else lambda running: progress(mode, running))
+                    engine.run(watch)
                 except KeyboardInterrupt:
                     interrupted = True
                 total = device.clock.now()
     finally:
+        if window is not None:
+            window.close(engine.steps)
         device.close()
     meta = {
         "format": "recording",
@@ -225,7 +251,47 @@ def run_mode(
     trace = recorder.trace(device.name, meta)
     if interrupted and not len(trace.operations):
         raise KeyboardInterrupt  # there is nothing to keep
-    return ModeRun(mode, trace, analyze(trace), total, engine.tokens, tuple(engine.scheduler.finished), interrupted)
+    profiled = None
+    if window is not None and window.opened is not None and window.closed is not None and window.path.exists():
+        profiled = compare(trace, window.opened, window.closed, window.path)
+    finished = tuple(engine.scheduler.finished)
+    return ModeRun(mode, trace, analyze(trace), total, engine.tokens, finished, interrupted, profiled)
+
+
+def watching(window: StepWindow, watch: Callable[[Engine], None] | None) -> Callable[[Engine], None]:
+    """Return what to call after each step, so that a profiler records its window."""
+    window.before(0)
+
+    def on_step(engine: Engine) -> None:
+        if watch is not None:
+            watch(engine)
+        window.before(engine.steps)
+
+    return on_step
+
+
+def with_profile(config: RunConfig, mode: ModeRun, folder: Path) -> tuple[ModeRun, list[str]]:
+    """Return a mode with what a profiler recorded of it, and what the user should know of that."""
+    assert config.profile is not None
+    choice = Choice.of(config.profile)
+    if choice.tool == "nsys":
+        if nsys.UNDER in os.environ or mode.interrupted:
+            problem = unheard()
+            return mode, [] if problem is None else [problem]
+        profiled, problem = record(config, mode.mode, folder)
+        return replace(mode, profiled=profiled), [] if problem is None else [problem]
+    if mode.profiled is None:
+        steps = len(mode.result.steps)
+        return mode, [
+            f"nothing was profiled: the run ended after {steps} steps, before step {choice.first}; give --profile "
+            "torch:FIRST-LAST"
+        ]
+    first, last, problem = mode.profiled.first, mode.profiled.last, mode.profiled.problem
+    notes = [] if problem is None else [f"the profiler's trace cannot be analysed: {problem}"]
+    notes.append(
+        f"torch.profiler recorded the steps {first} to {last - 1}, and the figures of the whole run hold what that cost"
+    )
+    return mode, notes
 
 
 def warm_up(device: Device, slots: Sequence[Slot], steps: int, vocab: int) -> None:

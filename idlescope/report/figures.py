@@ -42,7 +42,7 @@ class Shown:
     @property
     def drawn(self) -> str:
         """Return the label as figures show it."""
-        return drawable(self.label)
+        return drawn_text(self.label)
 
     @property
     def color(self) -> str:
@@ -59,7 +59,7 @@ def draw_all(shown: Sequence[Shown], subtitle: str) -> dict[str, Figure]:
     """Return every figure by name. `subtitle` says what was run, and that it is modelled where it is."""
     import matplotlib as mpl
 
-    subtitle = drawable(subtitle)
+    subtitle = drawn_text(subtitle)
     with mpl.rc_context(STYLE):  # type: ignore[arg-type]
         return {
             "timeline": timeline(shown, subtitle),
@@ -186,7 +186,7 @@ def _figure(rows: int, height: float, **options: Any) -> tuple[Figure, list[Axes
     return figure, list(axes[:, 0])
 
 
-def drawable(text: str) -> str:
+def drawn_text(text: str) -> str:
     """Return a text that matplotlib draws as it stands, not as a formula."""
     return visible(text).replace("$", r"\$")
 

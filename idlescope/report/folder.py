@@ -5,9 +5,9 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import fields
 from pathlib import Path
 
+from idlescope.analysis.analyze import no_device
 from idlescope.analysis.result import Analysis
 from idlescope.errors import ConfigError, OutputExistsError
 from idlescope.experiment.config import RunConfig
@@ -15,7 +15,16 @@ from idlescope.experiment.devices import choose
 from idlescope.experiment.run import Run, environment
 from idlescope.report import figures, page, perfetto
 from idlescope.report.palette import milliseconds
-from idlescope.report.terminal import TITLES, device_label, device_rows, mode_rows, window_label
+from idlescope.report.terminal import (
+    TITLES,
+    device_label,
+    device_rows,
+    mode_rows,
+    phase_columns,
+    phase_rows,
+    profiled_rows,
+    window_label,
+)
 from idlescope.report.text import to_text
 from idlescope.trace import recording
 from idlescope.trace.model import Trace
@@ -79,16 +88,8 @@ def run_name(config: RunConfig) -> str:
 
 
 def command(config: RunConfig) -> str:
-    """Return the command line that repeats a run: every option that is not the default."""
-    words = ["idlescope", "run"]
-    for option in fields(RunConfig):
-        value = getattr(config, option.name)
-        if option.name != "model" and value == option.default:
-            continue
-        words.append(f"--{'no-' if value is False else ''}{option.name.replace('_', '-')}")
-        if not isinstance(value, bool):
-            words.append(str(value))
-    return shlex.join(words)
+    """Return the command line that repeats a run."""
+    return shlex.join(["idlescope", "run", *config.words()])
 
 
 def write_run(run: Run, folder: Path) -> list[Path]:
@@ -103,6 +104,7 @@ def write_run(run: Run, folder: Path) -> list[Path]:
         perfetto.write(result.trace, written[-1])
         recording.write(result.trace, folder / f"{mode}.recording")
         written.append(folder / f"{mode}.recording")
+    kept = [mode.profiled.path for mode in run.modes.values() if mode.profiled is not None]
     drawn = figures.save(figures.draw_all(shown, subtitle), folder / "figures")
     (folder / "summary.json").write_text(to_text(summary), encoding="utf-8")
     written += [folder / "figures", folder / "summary.json"]
@@ -114,17 +116,17 @@ def write_run(run: Run, folder: Path) -> list[Path]:
         measured=_how(c, run),
         headline=headline,
         columns=[TITLES[mode] for mode in run.modes],
-        rows=mode_rows(summary),
+        rows=[*mode_rows(summary), *((f"profiled: {label.strip()}", cells) for label, cells in profiled_rows(summary))],
         figures=_svgs(drawn),
         shown=shown,
         warnings=run.notes,
         command=command(c),
         environment=summary["environment"],
-        files=[str(p.relative_to(folder)) for p in written if p.is_file()],
+        files=[str(p.relative_to(folder)) for p in (*written, *kept) if p.is_file()],
         latencies=True,
     )
     page.write(report, folder / "report.html")
-    return [folder / "report.html", *written]
+    return [folder / "report.html", *written, *kept]
 
 
 def _title(config: RunConfig) -> str:
@@ -152,20 +154,26 @@ def write_analysis(trace: Trace, analysis: Analysis, folder: Path, command: str)
     """Write a trace's report, figures and analysis; return the paths, the report first."""
     shown = [figures.Shown(device_label(d), trace, d) for d in analysis.results]
     source = Path(analysis.source["path"]).name
-    drawn = figures.save(figures.draw_all(shown, source), folder / "figures")
+    drawn = figures.save(figures.draw_all(shown, source), folder / "figures") if shown else []
     (folder / "analysis.json").write_text(to_text(analysis.to_json()), encoding="utf-8")
-    worst = max(analysis.results, key=lambda d: d.idle_pct)
-    report = page.Page(
-        title=source,
-        verdict=worst.verdict.text,
-        measured="modelled, not measured" if trace.meta.get("measured") is False else "as recorded in the trace",
-        headline=[
+    verdict, headline = f"No device was seen: {no_device(trace)}", []
+    columns, rows = phase_columns(analysis), phase_rows(analysis)
+    if shown:
+        worst = max(analysis.results, key=lambda d: d.idle_pct)
+        verdict = worst.verdict.text
+        headline = [
             (f"{worst.idle_pct:.2f} %", f"idle, device {device_label(worst)}"),
             (milliseconds(worst.occupancy.idle_ns), "idle time"),
             (milliseconds(worst.occupancy.window_ns), window_label([worst])),
-        ],
-        columns=[s.label for s in shown],
-        rows=device_rows(analysis),
+        ]
+        columns, rows = [s.label for s in shown], device_rows(analysis)
+    report = page.Page(
+        title=source,
+        verdict=verdict,
+        measured="modelled, not measured" if trace.meta.get("measured") is False else "as recorded in the trace",
+        headline=headline,
+        columns=columns,
+        rows=rows,
         figures=_svgs(drawn),
         shown=shown,
         warnings=analysis.warnings,
@@ -173,7 +181,7 @@ def write_analysis(trace: Trace, analysis: Analysis, folder: Path, command: str)
         environment=environment(),
     )
     page.write(report, folder / "report.html")
-    return [folder / "report.html", folder / "figures", folder / "analysis.json"]
+    return [folder / "report.html", *([folder / "figures"] if drawn else []), folder / "analysis.json"]
 
 
 def _svgs(paths: list[Path]) -> dict[str, Path]:

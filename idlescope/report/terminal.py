@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ DEVICES_BESIDE = 4  # in one table; more go into further ones
 STACK_SHOWN = 3  # innermost names of a gap's stack
 DOUBT = "~"  # marks a figure that lost records could change
 LATENCIES = {"TTFT": "ttft_ms", "time per output token": "time_per_output_token_ms", "latency": "latency_ms"}
+CLOCKS = ("step clock", "profiler")
 TITLES = {"sync": "synchronous", "async": "asynchronous"}
 
 
@@ -65,6 +66,66 @@ def mode_rows(summary: dict[str, Any]) -> list[tuple[str, list[str]]]:
     top = sorted(largest, key=lambda name: (-largest[name], name))[:HOST_SHOWN]
     rows += [(f"  host: {shorten(name, 32)}", [part(m, m["host_ns"].get(name, 0)) for m in modes]) for name in top]
     return rows
+
+
+def profiled_rows(summary: dict[str, Any]) -> list[tuple[str, list[str]]]:
+    """Return what a profiler saw of a window of each mode, beside the step clock; empty where none was on."""
+    windows = [mode.get("profiled") for mode in summary["modes"].values()]
+
+    def row(label: str, cell: Callable[[dict[str, Any]], str]) -> tuple[str, list[str]]:
+        return label, ["–" if w is None else cell(w) for w in windows]
+
+    def number(value: float | None, form: str) -> str:
+        return "–" if value is None else form.format(value)
+
+    def phase(name: str) -> tuple[str, list[str]]:
+        return row(
+            f"  {name}, clock / profiler",
+            lambda w: " / ".join(number(w["phase_ms_per_step"][by].get(name), "{:.3f} ms") for by in CLOCKS),
+        )
+
+    if not any(windows):
+        return []
+    names = dict.fromkeys(name for w in windows if w for name in w["phase_ms_per_step"][CLOCKS[0]])
+    return [
+        row("steps recorded", lambda w: f"{w['steps'][0]} to {w['steps'][1] - 1}"),
+        row("steps found in its trace", lambda w: number(w["steps_found"], "{:,}")),
+        row("a step before", lambda w: number(w["step_ms"]["before"], "{:.3f} ms")),
+        row("a step under the profiler", lambda w: number(w["step_ms"]["inside"], "{:.3f} ms")),
+        row("a step after", lambda w: number(w["step_ms"]["after"], "{:.3f} ms")),
+        row("what profiling costs a step", lambda w: number(w["observer_pct"], "{:+.1f} %")),
+        row("idle, clock / profiler", lambda w: " / ".join(number(w["idle_pct"][by], "{:.3f} %") for by in CLOCKS)),
+        *map(phase, names),
+    ]
+
+
+def profiled_table(summary: dict[str, Any]) -> Table | None:
+    """Return the profiled windows of a run side by side; None where no profiler was on."""
+    rows = profiled_rows(summary)
+    return _table("Profiled window", [TITLES[mode] for mode in summary["modes"]], rows) if rows else None
+
+
+def phase_rows(analysis: Analysis) -> list[tuple[str, list[str]]]:
+    """Return how long the host spent in each phase, for a trace that no device was seen in: one cell a process."""
+    hosts = analysis.host_phases
+    rows = [
+        ("steps", [f"{h.starts.size:,} (by {h.found})" for h in hosts]),
+        ("from step to step, median", ["–" if h.step_ns is None else milliseconds(h.step_ns) for h in hosts]),
+    ]
+    for name in dict.fromkeys(name for h in hosts for name in h.total_ns):
+        cells = [f"{milliseconds(h.total_ns[name])} in {h.spans[name]:,}" if name in h.spans else "–" for h in hosts]
+        rows.append((name, cells))
+    return rows
+
+
+def phase_columns(analysis: Analysis) -> list[str]:
+    """Return what the columns of `phase_rows` are called."""
+    return [h.process for h in analysis.host_phases]
+
+
+def phase_table(analysis: Analysis) -> Table:
+    """Return the phases of the host as a table."""
+    return _table("Phases of the host", phase_columns(analysis), phase_rows(analysis))
 
 
 def _percentiles(figures: dict[str, float] | None) -> str:

@@ -23,6 +23,7 @@ PHASES = (
 )  # fmt: skip
 # A step begins with the first of these that the engine's spans name; with the forward pass only where that is one span.
 STEP_MARKERS = (STEP, "schedule", "ingest", "prepare")
+WORKING = ("prepare", "h2d", "forward", "submit")  # what a step has, and an iteration that found nothing to do has not
 WHOLE_FORWARD = frozenset({"sglang", "trtllm"})
 
 Rules = tuple[tuple[str, str], ...]  # (regular expression searched for in a span's name, phase); the first match counts

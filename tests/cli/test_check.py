@@ -17,7 +17,7 @@ from idlescope.trace.open import open_trace
 from tests.cli.test_cli import idlescope as command
 from tests.cli.test_cli import refused
 from tests.conftest import FIXTURES
-from tests.kineto_files import operation, write
+from tests.kineto_files import call, operation, span, write
 from tests.noisy_recordings import recording
 
 SYNC, ITEM, EAGER = (FIXTURES / f"loop_{name}.json.gz" for name in ("sync", "item", "eager"))
@@ -80,6 +80,15 @@ class TestExitCodes:
         result = idlescope(SYNC, "--max-regression", "500", "--against", unlaunched)
         assert result.returncode == 1
         assert "a regression cannot be told, the base cannot be trusted" in result.stdout
+
+    def test_a_trace_without_a_device_is_2(self, tmp_path):
+        spans = [span(0, 1000, "cb:schedule_batch"), span(1000, 2000, "cb:prepare_batch_tensors")]
+        host = write(tmp_path / "host.json", [call(0, 1000, 1), *spans])
+        refused(idlescope(host, "--max-idle", "5%"), "holds no device operations")
+        refused(idlescope(SYNC, "--max-regression", "5%", "--against", host), "holds no device operations")
+        refused(command("compare", SYNC, host), "holds no device operations")
+        (tmp_path / "analysis.json").write_text(command("analyze", host, "--json").stdout)
+        refused(command("compare", SYNC, tmp_path / "analysis.json"), "holds no device")
 
     @pytest.mark.parametrize(
         ("arguments", "parts"),

@@ -340,9 +340,20 @@ class TestAnalyzeOptions:
         assert "operations whose times are no numbers were left out: 1, the first at byte " in result.stdout
 
     def test_a_host_only_trace_says_what_to_do(self):
-        refused(idlescope("analyze", FIXTURES / "cpu_engine.json.gz"), "holds no device operations", "ProfilerActivity")
-        refused(idlescope("analyze", FIXTURES / "nsys_cpu.sqlite"), "holds no device operations", "nsys profile")
-        refused(idlescope("analyze", FIXTURES / "nsys_cpu_parquet"), "holds no device operations", "nsys profile")
+        for file, steps, advice in (
+            ("cpu_engine.json.gz", 4, "ProfilerActivity"),
+            ("nsys_cpu.sqlite", 40, "nsys profile"),
+            ("nsys_cpu_parquet", 40, "nsys profile"),
+        ):
+            done = idlescope("analyze", FIXTURES / file, "--json")
+            assert done.returncode == 0, done.stderr
+            said = json.loads(done.stdout)
+            assert (said["devices"], said["engine"]) == ([], "idlescope")
+            assert said["phases"][0]["steps"] == steps
+            assert "holds no device operations" in said["warnings"][-1]
+            assert advice in said["warnings"][-1]
+        for asked in (["--window", "time:0-1s"], ["--device", "0"]):  # of what is not there
+            refused(idlescope("analyze", FIXTURES / "cpu_engine.json.gz", *asked), "holds no device operations")
 
 
 class TestConvertAndScrub:

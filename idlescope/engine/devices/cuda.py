@@ -67,9 +67,13 @@ class CudaDevice(StreamedDevice):
             self._inputs = [torch.zeros(words, dtype=torch.int32, pin_memory=True) for _ in range(slots)]
             self._outputs = [torch.zeros(shape.rows, dtype=torch.int32, pin_memory=True) for _ in range(slots)]
             self._streams = [torch.cuda.Stream() for _ in STREAMS]
+            # the start of compute is recorded within the graph: before its launch, the launch would count as compute
             self._events = [
                 [
-                    (torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True, blocking=stream == D2H))
+                    (
+                        torch.cuda.Event(enable_timing=True, external=stream == COMPUTE),
+                        torch.cuda.Event(enable_timing=True, blocking=stream == D2H),
+                    )
                     for stream in range(len(STREAMS))
                 ]
                 for _ in range(slots)
@@ -108,6 +112,7 @@ class CudaDevice(StreamedDevice):
                 torch.cuda.synchronize()
                 graph = torch.cuda.CUDAGraph()
                 with torch.cuda.graph(graph, pool=pool, stream=stream, capture_error_mode="thread_local"):
+                    self._events[slot][COMPUTE][0].record()
                     self._forward(slot, plan)
                 captured[rows, slot] = graph
         return captured
@@ -116,27 +121,33 @@ class CudaDevice(StreamedDevice):
         queue, events = self._streams[stream], self._events[slot]
         if waits_for is not None:
             queue.wait_event(events[waits_for][1])
-        events[stream][0].record(queue)
         with torch.cuda.stream(queue):
-            if stream == H2D:
-                words = self._slots[slot].used_words(batch.tokens)
-                self._forward.inputs[slot][:words].copy_(self._inputs[slot][:words], non_blocking=True)
-                self._anchors[slot] = self._newest
-            elif stream == COMPUTE:
+            if stream == COMPUTE:
                 self._compute(slot, batch)
             else:
-                sampled = batch.sampled.size
-                tokens = self._forward.outputs[slot][1 : sampled + 1]
-                self._outputs[slot][:sampled].copy_(tokens, non_blocking=True)
-        events[stream][1].record(queue)
+                events[stream][0].record()
+                self._copy(stream, slot, batch)
+            events[stream][1].record()
+
+    def _copy(self, stream: int, slot: int, batch: Batch) -> None:
+        if stream == H2D:
+            words = self._slots[slot].used_words(batch.tokens)
+            self._forward.inputs[slot][:words].copy_(self._inputs[slot][:words], non_blocking=True)
+            self._anchors[slot] = self._newest
+        else:
+            sampled = batch.sampled.size
+            tokens = self._forward.outputs[slot][1 : sampled + 1]
+            self._outputs[slot][:sampled].copy_(tokens, non_blocking=True)
 
     def _compute(self, slot: int, batch: Batch) -> None:
+        """Launch the forward pass, whose start is an event of its own: a graph holds it."""
         rows = batch.rows.size
         if self._captured and batch.tokens == rows == batch.sampled.size:
             bucket = self._buckets[bisect.bisect_left(self._buckets, rows)]
             self._captured[bucket, slot].replay()
         else:
             self._eager += 1
+            self._events[slot][COMPUTE][0].record()
             contexts = tuple((batch.start + batch.queries).tolist())
             self._forward(slot, Plan(tuple(batch.queries.tolist()), contexts, batch.sampled.size))
 

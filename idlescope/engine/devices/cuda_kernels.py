@@ -22,7 +22,9 @@ from idlescope.engine.attention import PagedAttention
 
 LOG2_E = 1.4426950408889634
 BLOCK = 64  # keys that a program reads at a time
-PROGRAMS = 1024  # to aim for: about eight for each of an H100's or H200's 132 multiprocessors
+PROGRAMS = (
+    512  # to aim for: about four for each of 132 multiprocessors; 1024 are 1 to 2 % slower a step (8B, batch 32, H200)
+)
 PARAMETERS = inspect.signature(varlen_attn).parameters
 FLASH_PAGE = 256  # FlashAttention-2 reads paged caches only in multiples of this many tokens
 

@@ -1,0 +1,46 @@
+"""A run repeated under Nsight Systems, a mode at a time, and its report beside the step clock of the same run."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from idlescope.capture import nsys
+from idlescope.capture.profiler import Choice
+from idlescope.experiment.config import RunConfig
+from idlescope.experiment.profiled import Profiled, compare, step_starts
+from idlescope.trace.open import open_trace
+
+
+def record(config: RunConfig, mode: str, folder: Path) -> tuple[Profiled | None, str | None]:
+    """Run one mode again under nsys, which writes MODE.nsys-rep to a folder; return it analysed, or what is amiss."""
+    assert config.profile is not None
+    choice, report = Choice.of(config.profile), folder / f"{mode}.nsys-rep"
+    again = ["run", *replace(config, mode=mode).words(), "--force", "--out"]
+    if nsys.on_path() is None:
+        line = nsys.command_line([*again, f"reports/{mode}-under-nsys"], Path(report.name))
+        return None, f"nsys is not on PATH; on a machine that has it: {line}"
+    with tempfile.TemporaryDirectory(prefix="idlescope-") as scratch:
+        command = nsys.this_command([*again, scratch], report)
+        # S603: nsys from the user's own PATH, around this program
+        done = subprocess.run(  # noqa: S603
+            command,
+            env={**os.environ, **nsys.ENVIRONMENT},
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+        said = [line.strip() for line in f"{done.stdout}\n{done.stderr}".splitlines() if line.strip()]
+        recording = Path(scratch) / f"{mode}.recording"
+        if done.returncode or not recording.exists():
+            return None, f"the run under nsys failed: {said[-1] if said else 'it said nothing'}"
+        if not report.exists():
+            unheard = next((line for line in said if "does not see it" in line), "the window's range was not seen")
+            return None, f"nsys recorded nothing: {unheard}"
+        trace = open_trace(recording)
+        last = min(choice.last, step_starts(trace).size)
+        return compare(trace, choice.first, last, report), None
