@@ -14,7 +14,6 @@ from idlescope.analysis.verdict import CANNOT_TELL, Verdict
 
 MOST = 0.75  # of a change that the parts named in the verdict explain together, where three at most can
 A_TOKEN = "time a token"  # noqa: S105 - no password
-TOO_NOISY = 0.25  # of the headline: where only a larger change would show, that none shows says nothing
 NO_DIFFERENCE, SHIFTED = "no difference", "shifted"
 
 
@@ -148,16 +147,12 @@ def judge(c: Comparison, material: float) -> Verdict:
 
 def _within_noise(c: Comparison, least: float) -> Verdict:
     """Return the verdict where the headline's change is below `least`, which would have shown."""
-    whole = 100.0 if c.unit == "window" else c.headline.base
-    shows = amount(least, c.unit) if c.unit == "window" else f"{100 * least / whole:.2f} %"
-    sensitive = f"more than {shows} would have shown"
+    shows = amount(least, c.unit) if c.unit == "window" else f"{100 * least / c.headline.base:.2f} %"
+    says = f"No difference shows in {_what(c)}; one of more than {shows} would have."
     moved = [f"{x.name} {_signed(x, c.unit)}" for x in (*c.parts, *c.figures) if x.different]
     if moved:
-        within = "; ".join(moved[:3])
-        return Verdict(SHIFTED, f"No difference in {_what(c)}; {sensitive}. But within it: {within}.{_batching(c)}")
-    if least > TOO_NOISY * whole:
-        return Verdict(CANNOT_TELL, f"Whether there is a difference in {_what(c)} cannot be told: only {sensitive}.")
-    return Verdict(NO_DIFFERENCE, f"No difference in {_what(c)}; {sensitive}.")
+        return Verdict(SHIFTED, f"{says} But within it: {'; '.join(moved[:3])}.{_batching(c)}")
+    return Verdict(NO_DIFFERENCE, says)
 
 
 def _what(c: Comparison) -> str:

@@ -53,7 +53,7 @@ class TestNoise:
         assert np.mean(quiet) >= 0.95
         assert np.mean(found) >= 0.95
 
-    @pytest.mark.parametrize("steps", [8, 24, 100])
+    @pytest.mark.parametrize("steps", [8, 40])
     def test_few_steps_that_resemble_their_neighbours_are_no_reason_for_an_alarm(self, steps):
         alarms = [
             compare(*(recording((i, side), steps) for side in (0, 1))).verdict.kind
@@ -62,11 +62,11 @@ class TestNoise:
         ]
         assert np.mean(alarms) <= 0.1
 
-    def test_where_only_a_large_change_would_show_nothing_is_said(self):
+    def test_what_would_have_shown_is_said(self):
         few = compare(recording(1, 8, spread=0.3), recording(2, 8, spread=0.3))
-        assert few.headline.margin > 0.25 * few.headline.base
-        assert few.verdict.kind == "cannot tell"
-        assert "Whether there is a difference in time a step (" in few.verdict.text
+        shows = 100 * few.headline.margin / few.headline.base
+        assert shows > 25
+        assert few.verdict.text.endswith(f"; one of more than {shows:.2f} % would have.")
 
     def test_a_regression_that_the_device_hides_is_found_in_the_host_work(self):
         base, other = (recording(i, 1000, factors=f, asynchronous=True) for i, f in enumerate(({}, {"prepare": 1.05})))
@@ -74,7 +74,7 @@ class TestNoise:
         assert comparison.verdict.kind == "shifted"
         assert figures(comparison)[f"{HOST_WORK}: prepare"].different
         assert not comparison.headline.different
-        assert "No difference in time a step" in comparison.verdict.text
+        assert "No difference shows in time a step" in comparison.verdict.text
         assert "host work: prepare +" in comparison.verdict.text
 
     def test_intervals_are_equal_for_equal_input_and_narrower_for_longer_recordings(self):
