@@ -204,5 +204,8 @@ def _warnings(base: Side, other: Side, unit: str) -> tuple[str, ...]:
     steps = [float(np.median([s.steps.sum() for s in side.samples])) for side in (base, other)]
     if unit != "window" and abs(steps[1] - steps[0]) > STEPS_DIFFER * steps[0]:
         said.append(f"{one} has {steps[0]:,.0f} steps and {two} {steps[1]:,.0f}: they may not cover the same work")
-    said += [f"{side.letter}: {warning}" for side in (base, other) for s in side.samples for warning in s.warnings]
-    return tuple(dict.fromkeys(said))
+    of: dict[str, dict[str, None]] = {}  # by warning of a recording, the sides that it is of
+    for side in (base, other):
+        for warning in (w for s in side.samples for w in s.warnings):
+            of.setdefault(warning, {})[side.letter] = None
+    return (*said, *(f"{' and '.join(letters)}: {warning}" for warning, letters in of.items()))

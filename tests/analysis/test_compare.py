@@ -278,6 +278,11 @@ class TestSides:
         assert "A ran on Test GPU, B on modelled NVIDIA H200 SXM" in text
         assert "(modelled, not measured)" in c.other.label
 
+    def test_warnings_of_the_recordings_are_said_once(self):
+        graphs = "CUDA graphs are recorded as one piece"
+        for others in ([recording(2)], [recording(2), recording(3)]):
+            assert [w[:18] for w in compare(recording(1), others).warnings if graphs in w] == ["A and B: device 0:"]
+
     def test_a_trace_that_lost_records_concludes_nothing(self):
         half = recording(1)
         lost = half.calls.correlation % 2 == 0
