@@ -63,4 +63,5 @@ def __getattr__(name: str) -> Any:
     from importlib import import_module
 
     module, attribute = _HOME[name]
-    return getattr(import_module(module), attribute)
+    found = globals()[name] = getattr(import_module(module), attribute)  # the next time it is there
+    return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from array import array
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -23,21 +23,21 @@ OTHER_RANGES = {
     "garbage collection": RangeKind.GARBAGE_COLLECTION, "no demand": RangeKind.NO_DEMAND,
     "step clock": RangeKind.OVERHEAD,
 }  # fmt: skip
-RANGE_NAMES = (*ENGINE_PHASES, *OTHER_RANGES)
-RANGE_KINDS = (RangeKind.ANNOTATION,) * len(ENGINE_PHASES) + tuple(OTHER_RANGES.values())
-COLLECTION, NO_DEMAND, OVERHEAD = range(len(ENGINE_PHASES), len(RANGE_NAMES))
+COLLECTION, NO_DEMAND, OVERHEAD = range(-len(OTHER_RANGES), 0)  # they come after an engine's own
 
 
 class StepClock:
     """Implements the engine's `Recorder`; `trace` turns what was taken down into a Trace.
 
     Rows are kept in flat arrays of machine integers, not as objects: nothing here makes the garbage collector slower
-    as a run grows longer.
+    as a run grows longer. `phases` names those that `phase` is told the index of.
     """
 
-    def __init__(self, now: Callable[[], int]) -> None:
+    def __init__(self, now: Callable[[], int], phases: Sequence[str] = ENGINE_PHASES) -> None:
         self._now = now
-        self._ranges = array("q")  # index into RANGE_NAMES, step, start, end
+        self._range_names = (*phases, *OTHER_RANGES)
+        self._range_kinds = (RangeKind.ANNOTATION,) * len(phases) + tuple(OTHER_RANGES.values())
+        self._ranges = array("q")  # index into the names of ranges, step, start, end
         self._waits = array("q")  # start, end
         self._operations = array("q")  # in the order of `operations` below
         self._flops = array("d")
@@ -122,8 +122,8 @@ class StepClock:
             start=range_start,
             end=range_end,
             thread=np.zeros(phase.size),
-            name=names.codes(RANGE_NAMES)[phase],
-            kind=np.array(RANGE_KINDS)[phase],
+            name=names.codes(self._range_names)[phase],
+            kind=np.array(self._range_kinds)[phase],
             step=range_step,
         )
         return Trace(

@@ -80,6 +80,10 @@ def run(
             "there is one, else modelled:h200."
         ),
     ] = "auto",
+    engine: Annotated[
+        str,
+        typer.Option(help="idlescope, or transformers: its own continuous batching, greedy, on cuda or cpu."),
+    ] = "idlescope",
     mode: Annotated[str, typer.Option(help="sync, async or both.")] = "both",
     host_ms: Annotated[
         Optional[float],  # noqa: UP045
@@ -152,11 +156,11 @@ def run(
     from idlescope.experiment.config import RunConfig
 
     config = RunConfig(
-        model=model, device=device, mode=mode, tokens=_number(tokens), prompt_tokens=_number(prompt_tokens),
-        batch_size=batch_size, requests=requests, arrival=arrival, workload=workload,
-        max_batch_tokens=max_batch_tokens, block_size=block_size, kv_blocks=kv_blocks, host_ms=host_ms,
-        device_ms=device_ms, stop_at_eos=stop_at_eos, seed=seed, dtype=dtype, graphs=graphs, warmup=warmup,
-        temperature=temperature, top_k=top_k, top_p=top_p, sync_check=sync_check, profile=profile,
+        model=model, engine=engine, device=device, mode=mode, tokens=_number(tokens),
+        prompt_tokens=_number(prompt_tokens), batch_size=batch_size, requests=requests, arrival=arrival,
+        workload=workload, max_batch_tokens=max_batch_tokens, block_size=block_size, kv_blocks=kv_blocks,
+        host_ms=host_ms, device_ms=device_ms, stop_at_eos=stop_at_eos, seed=seed, dtype=dtype, graphs=graphs,
+        warmup=warmup, temperature=temperature, top_k=top_k, top_p=top_p, sync_check=sync_check, profile=profile,
     )  # fmt: skip
     run_command(config, out, force, as_json)
 

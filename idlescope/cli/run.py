@@ -12,11 +12,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from idlescope.cli.status import REFRESH_S
-from idlescope.engine.loop import Engine
 from idlescope.experiment import devices
 from idlescope.experiment.config import RunConfig
 from idlescope.experiment.run import Progress as Report
-from idlescope.experiment.run import run
+from idlescope.experiment.run import Running, run
 from idlescope.report import folder, terminal
 from idlescope.report.text import to_text
 
@@ -26,6 +25,7 @@ def run_command(config: RunConfig, out: Path | None, force: bool, as_json: bool)
     chosen = devices.choose(config.device)
     # what cannot be run is refused, and the workload file read, before anything is written
     devices.check(config, chosen)
+    config = devices.runnable(config, chosen)
     devices.shape(config, chosen)
     note, tokens = chosen.note, int(config.demand.output_tokens.sum())
     if out is None:
@@ -67,12 +67,12 @@ def live(console: Console, modes: Sequence[str], tokens: int) -> Iterator[Report
         tasks = {m: bars.add_task(m, total=tokens, live="") for m in modes}
         due = 0.0
 
-        def report(mode: str, engine: Engine) -> None:
+        def report(mode: str, engine: Running) -> None:
             nonlocal due
             if time.monotonic() < due:
                 return
             now = max(engine.clock.now(), 1)
-            idle = 100.0 * max(0.0, 1.0 - engine.device.busy_ns() / now)
+            idle = 100.0 * max(0.0, 1.0 - engine.busy_ns() / now)
             text = f"idle {idle:.1f} %  {engine.tokens / now * 1e9:,.0f} tokens/s"
             bars.update(tasks[mode], completed=engine.tokens, live=text)
             due = time.monotonic() + REFRESH_S

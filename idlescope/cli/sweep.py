@@ -13,10 +13,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from idlescope.cli.status import REFRESH_S
-from idlescope.engine.loop import Engine
 from idlescope.errors import ConfigError, OutputExistsError
 from idlescope.experiment import devices
 from idlescope.experiment.config import RunConfig
+from idlescope.experiment.run import Running
 from idlescope.experiment.sweep import DONE, FAILED, Cell, grid, kept, sweep
 from idlescope.report import folder
 from idlescope.report import sweep as report
@@ -87,7 +87,7 @@ def _run(configs: Sequence[RunConfig], cells: dict[RunConfig, Cell], at: Path, j
         task = bars.add_task("", total=len(configs), completed=len(cells), live="")
         due = 0.0
 
-        def live(config: RunConfig, mode: str, engine: Engine) -> None:
+        def live(config: RunConfig, mode: str, engine: Running) -> None:
             nonlocal due
             if time.monotonic() >= due:
                 tokens = int(config.demand.output_tokens.sum())

@@ -103,6 +103,10 @@ class Engine:
         for slot in slots:
             slot.forget()
 
+    def busy_ns(self) -> int:
+        """Return the compute time of the run's steps so far."""
+        return self.device.busy_ns()
+
     def run(self, on_step: Callable[[Engine], None] | None = None) -> None:
         """Step until every request has ended. `on_step` is called after each step.
 

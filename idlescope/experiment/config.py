@@ -16,7 +16,9 @@ from idlescope.engine.workload import Workload, arrivals, generate, lengths
 from idlescope.errors import ConfigError
 
 MODES = (*DEPTHS, "both")
+ENGINES = ("idlescope", "transformers")
 CHOICES = {
+    "engine": ENGINES,
     "mode": MODES, "dtype": ("auto", "bfloat16", "float16", "float32"), "sync_check": ("off", "warn", "error"),
 }  # fmt: skip
 LEAST = {
@@ -39,6 +41,7 @@ class RunConfig:
     """
 
     model: str = "8b"
+    engine: str = "idlescope"  # or transformers: its continuous batching (capture/transformers.py)
     device: str = "auto"
     mode: str = "both"
     tokens: int | str = 1000  # new tokens a request: a number or a distribution (engine/workload.py)

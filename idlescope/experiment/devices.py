@@ -23,6 +23,10 @@ from idlescope.experiment.machine import Machine
 DEFAULT_GPU = "h200"
 USABLE_MEMORY = 0.9  # share of the device's memory for weights and KV cache: vLLM's gpu_memory_utilization default
 USABLE_HOST_MEMORY = 0.5  # the same of a machine that does other things too
+# what transformers' batching is not asked for here: it has its own KV blocks, and runs greedily
+NOT_TRANSFORMERS = (
+    "arrival", "block_size", "kv_blocks", "host_ms", "sync_check", "temperature", "top_k", "top_p",
+)  # fmt: skip
 
 
 class Choice(NamedTuple):
@@ -98,7 +102,9 @@ def make(config: RunConfig, chosen: Choice) -> Device:
 
 
 def check(config: RunConfig, chosen: Choice) -> None:
-    """Raise ConfigError for options that a device does not have."""
+    """Raise ConfigError for options that a device or an engine does not have."""
+    if config.engine == "transformers":
+        _check_transformers(config, chosen)
     if chosen.kind != "modelled" and config.device_ms is not None:
         raise ConfigError(f"--device-ms is for a modelled GPU: what a step takes on {chosen.kind} is measured")
     if chosen.kind == "modelled" and config.profile is not None:
@@ -107,6 +113,26 @@ def check(config: RunConfig, chosen: Choice) -> None:
         )
     if chosen.kind != "cuda" and config.sync_check != "off":
         raise ConfigError(f"--sync-check watches a CUDA device and this run is on {chosen.kind}")
+
+
+def _check_transformers(config: RunConfig, chosen: Choice) -> None:
+    if chosen.kind == "modelled":
+        raise ConfigError(
+            "--engine transformers runs on a real device, and this would be a modelled one: use --device cpu or cuda"
+        )
+    if chosen.kind == "cpu" and config.mode == "async":
+        raise ConfigError("asynchronous batching of transformers needs CUDA: use --mode sync")
+    for name in NOT_TRANSFORMERS:
+        if getattr(config, name) != getattr(RunConfig, name):
+            raise ConfigError(f"--{name.replace('_', '-')} is not for --engine transformers: leave it out")
+    if config.demand.open:
+        raise ConfigError(f"--engine transformers has all requests at the start, and in {config.workload} some arrive")
+
+
+def runnable(config: RunConfig, chosen: Choice) -> RunConfig:
+    """Return the configuration with the modes that can be run: transformers' asynchronous one needs CUDA."""
+    only_sync = config.engine == "transformers" and chosen.kind == "cpu" and config.mode == "both"
+    return replace(config, mode="sync") if only_sync else config
 
 
 def dtype(config: RunConfig, chosen: Choice) -> str:

@@ -16,7 +16,6 @@ from idlescope.errors import IdlescopeError
 from idlescope.trace import phases as phases_of
 from idlescope.trace.model import Int64, Trace
 from idlescope.trace.open import open_trace
-from idlescope.trace.phases import ENGINE_PHASES
 
 LEAST = 3  # steps before or after the window that say how long one takes without a profiler
 
@@ -86,9 +85,9 @@ def compare(recording: Trace, first: int, last: int, path: Path) -> Profiled:
 def step_starts(recording: Trace) -> Int64:
     """Return when the host began each step of a recording."""
     r = recording.ranges
-    rows = (r.name == recording.name_index(ENGINE_PHASES[0])) & (r.step >= 0)
-    starts = np.zeros(int(r.step[rows].max(initial=-1)) + 1, np.int64)
-    starts[r.step[rows]] = r.start[rows]
+    rows = r.step >= 0
+    starts = np.full(int(r.step.max(initial=-1)) + 1, np.iinfo(np.int64).max)
+    np.minimum.at(starts, r.step[rows], r.start[rows])
     return starts
 
 

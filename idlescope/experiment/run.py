@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -28,6 +28,7 @@ from idlescope.capture.announce import Announcer
 from idlescope.capture.clock import StepClock
 from idlescope.capture.profiler import Choice, StepWindow
 from idlescope.capture.ranges import unheard
+from idlescope.engine.clock import Clock
 from idlescope.engine.devices.base import Device
 from idlescope.engine.loop import DEPTHS, Engine
 from idlescope.engine.requests import Finish, Request
@@ -44,7 +45,24 @@ from idlescope.trace.model import Trace
 SCHEMA = 1
 WORTH_SAYING = 1.005  # a smaller speed-up is called little
 HOST_BOUND_IDLE_PCT = 5.0  # idle that is left in asynchronous batching is host work that no overlap hides
-Progress = Callable[[str, Engine], None]
+
+
+class Running(Protocol):
+    """An engine at work: its run's time, its device's busy time and the tokens so far."""
+
+    @property
+    def clock(self) -> Clock:
+        """Return the clock that the run is timed by."""
+
+    @property
+    def tokens(self) -> int:
+        """Return how many tokens there are so far."""
+
+    def busy_ns(self) -> int:
+        """Return the compute time of the run's steps so far."""
+
+
+Progress = Callable[[str, Running], None]
 
 
 @dataclass(frozen=True)
@@ -129,6 +147,8 @@ class Run:
         sync = self.modes.get("sync")
         if sync is None or sync.interrupted or self.config.demand.open:
             return None
+        if self.config.engine == "transformers" and self.device["kind"] == "cpu":
+            return None  # host and device are the same cores
         return asynchronous(sync.trace, sync.result)
 
     def verdict(self) -> str:
@@ -165,7 +185,7 @@ class Run:
             "schema": SCHEMA,
             "config": asdict(self.config),
             "device": self.device,
-            "environment": environment(self.device["measured"]),
+            "environment": environment(self.device["measured"], self.config.engine),
             "modes": {mode: run.summary(self.gpu) for mode, run in self.modes.items()},
             "speedup": self.speedup,
             "predicted": predicted.to_json() if (predicted := self.predicted()) else None,
@@ -185,6 +205,10 @@ def run(config: RunConfig, progress: Progress | None = None, folder: Path | None
     devices.check(config, chosen)
     if config.profile is not None and folder is None:
         raise ConfigError("a profiler's traces need a folder: run(config, folder=Path(…))")
+    if config.engine == "transformers":
+        from idlescope.experiment import peer  # it uses this module
+
+        return peer.run(devices.runnable(config, chosen), progress, folder)
     shape, warning = devices.shape(config, chosen)
     notes = [note for note in (chosen.note, warning, *config.demand.notes) if note]
     modes: dict[str, ModeRun] = {}
@@ -201,10 +225,7 @@ def run(config: RunConfig, progress: Progress | None = None, folder: Path | None
         notes += [f"{mode}: {note}" for note in device.notes()]
         if modes[mode].interrupted:
             break
-    if config.profile is not None and folder is not None:
-        for mode, bare in modes.items():
-            modes[mode], found = with_profile(config, bare, folder)
-            notes += [f"{mode}: {note}" for note in found]
+    notes += profile_modes(config, modes, folder)
     return Run(config, chosen.gpu, described, modes, tuple(notes))
 
 
@@ -251,11 +272,16 @@ def run_mode(
     trace = recorder.trace(device.name, meta)
     if interrupted and not len(trace.operations):
         raise KeyboardInterrupt  # there is nothing to keep
-    profiled = None
-    if window is not None and window.opened is not None and window.closed is not None and window.path.exists():
-        profiled = compare(trace, window.opened, window.closed, window.path)
     finished = tuple(engine.scheduler.finished)
+    profiled = beside(trace, window)
     return ModeRun(mode, trace, analyze(trace), total, engine.tokens, finished, interrupted, profiled)
+
+
+def beside(trace: Trace, window: StepWindow | None) -> Profiled | None:
+    """Return what a window recorded beside the step clock's trace; None where there is none, or nothing in it."""
+    if window is None or window.opened is None or window.closed is None or not window.path.exists():
+        return None
+    return compare(trace, window.opened, window.closed, window.path)
 
 
 def watching(window: StepWindow, watch: Callable[[Engine], None] | None) -> Callable[[Engine], None]:
@@ -268,6 +294,16 @@ def watching(window: StepWindow, watch: Callable[[Engine], None] | None) -> Call
         window.before(engine.steps)
 
     return on_step
+
+
+def profile_modes(config: RunConfig, modes: dict[str, ModeRun], folder: Path | None) -> list[str]:
+    """Add to each mode what a profiler recorded of it; return what the user should know of that."""
+    notes: list[str] = []
+    if config.profile is not None and folder is not None:
+        for mode, bare in modes.items():
+            modes[mode], found = with_profile(config, bare, folder)
+            notes += [f"{mode}: {note}" for note in found]
+    return notes
 
 
 def with_profile(config: RunConfig, mode: ModeRun, folder: Path) -> tuple[ModeRun, list[str]]:
@@ -321,13 +357,14 @@ def frozen_heap() -> Iterator[None]:
         gc.unfreeze()
 
 
-def environment(measured: bool = False) -> dict[str, str]:
+def environment(measured: bool = False, engine: str = "idlescope") -> dict[str, str]:
     """Return the versions that a result depends on, torch's where it ran, and the machine it was made on."""
+    engines = {engine, *(["torch"] if measured else [])} - {"idlescope"}
     return {
         "idlescope": __version__,
         "python": platform.python_version(),
         "numpy": version("numpy"),
-        **({"torch": version("torch")} if measured else {}),
+        **{name: version(name) for name in sorted(engines)},
         "system": platform.system(),
         "machine": platform.machine(),
     }

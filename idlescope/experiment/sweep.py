@@ -21,16 +21,16 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from idlescope.engine.loop import Engine, described
+from idlescope.engine.loop import described
 from idlescope.errors import ConfigError
 from idlescope.experiment import devices
 from idlescope.experiment.config import RunConfig
-from idlescope.experiment.run import environment, run
+from idlescope.experiment.run import Running, environment, run
 
 SCHEMA = 1
 DONE, REFUSED, FAILED = "done", "refused", "failed"
 WARM_UP = RunConfig(model="tiny", device="modelled:h200", batch_size=8, tokens=300)  # steps that nobody looks at
-Progress = Callable[[RunConfig, str, Engine], None]
+Progress = Callable[[RunConfig, str, Running], None]
 
 
 @dataclass(frozen=True)

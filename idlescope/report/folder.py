@@ -84,7 +84,8 @@ def run_name(config: RunConfig) -> str:
     demand = f"t{config.tokens}".replace(":", "-").replace(",", "-")
     if config.workload is not None:
         demand = Path(config.workload).stem
-    return f"{config.architecture.key}-{device}-b{config.batch_size}-{demand}"
+    engine = "" if config.engine == "idlescope" else f"{config.engine}-"
+    return f"{engine}{config.architecture.key}-{device}-b{config.batch_size}-{demand}"
 
 
 def command(config: RunConfig) -> str:
@@ -135,6 +136,8 @@ def _title(config: RunConfig) -> str:
         lengths = f"of {Path(config.workload).name}"
     arriving = "" if config.arrival == "closed" else f", arriving {config.arrival}"
     name, requests = config.architecture.name, config.request_count
+    if config.engine != "idlescope":
+        name = f"{name} in {config.engine}"
     return f"{name}, {requests} requests {lengths}{arriving}, batch {config.batch_size}"
 
 

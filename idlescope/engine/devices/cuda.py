@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import bisect
 import contextlib
-import time
 from collections.abc import Sequence
 
 import torch
@@ -19,6 +18,7 @@ from idlescope.engine.devices.cuda_kernels import CudaAttention, rotate_and_cach
 from idlescope.engine.devices.network import Network
 from idlescope.engine.devices.streamed import Names, Span, StreamedDevice
 from idlescope.engine.devices.sync_check import SyncCheck
+from idlescope.engine.devices.timed_events import CudaClock
 from idlescope.engine.forward import Forward
 from idlescope.engine.rows import Shape
 from idlescope.engine.scheduler import Batch
@@ -26,8 +26,6 @@ from idlescope.engine.slots import Slot, fields_of
 from idlescope.errors import ConfigError
 from idlescope.trace.model import OperationKind
 
-ANCHOR_NS = 1_000_000_000  # how often the GPU's clock is tied to the host's: float32 milliseconds stay exact to 0.1 us
-ANCHOR_TRIES = 5
 MIN_HEAD = 16  # Triton's smallest product
 
 
@@ -78,7 +76,6 @@ class CudaDevice(StreamedDevice):
                 ]
                 for _ in range(slots)
             ]
-            self._clock_stream = torch.cuda.Stream()
             self._buckets = buckets(shape.rows)
             self._captured = self._capture(shape, slots) if self.graphs else {}
         except torch.cuda.OutOfMemoryError:
@@ -86,8 +83,8 @@ class CudaDevice(StreamedDevice):
                 f"{self.model.name} with {shape.blocks} KV blocks does not fit {self.name}: give fewer --kv-blocks"
             ) from None
         torch.cuda.synchronize()
-        self._anchor()
-        self._anchors = [self._newest] * slots
+        self._gpu_clock = CudaClock()
+        self._anchors = [self._gpu_clock.newest] * slots
         self._check.start()
         return [
             Slot(shape, packed.numpy(), output.numpy())
@@ -133,7 +130,7 @@ class CudaDevice(StreamedDevice):
         if stream == H2D:
             words = self._slots[slot].used_words(batch.tokens)
             self._forward.inputs[slot][:words].copy_(self._inputs[slot][:words], non_blocking=True)
-            self._anchors[slot] = self._newest
+            self._anchors[slot] = self._gpu_clock.newest
         else:
             sampled = batch.sampled.size
             tokens = self._forward.outputs[slot][1 : sampled + 1]
@@ -154,28 +151,10 @@ class CudaDevice(StreamedDevice):
     def _wait(self, slot: int) -> Sequence[Span]:
         events = self._events[slot]
         events[D2H][1].synchronize()
-        anchor, then = self._anchors[slot]
-
-        def at(event: torch.cuda.Event) -> int:
-            return self.clock.at(then + round(1e6 * anchor.elapsed_time(event)))
-
-        spans = [(at(start), at(end)) for start, end in events]
-        if time.perf_counter_ns() - self._newest[1] > ANCHOR_NS:
-            self._anchor()
+        anchor = self._anchors[slot]
+        spans = [(self.clock.at(anchor.at(start)), self.clock.at(anchor.at(end))) for start, end in events]
+        self._gpu_clock.keep()
         return spans
-
-    def _anchor(self) -> None:
-        """Tie the GPU's clock to the host's, by an event on a stream that has nothing else to do."""
-        tries = []
-        for _ in range(ANCHOR_TRIES):
-            event = torch.cuda.Event(enable_timing=True)
-            before = time.perf_counter_ns()
-            event.record(self._clock_stream)
-            event.synchronize()
-            after = time.perf_counter_ns()
-            tries.append((after - before, event, (before + after) // 2))
-        _, event, then = min(tries, key=lambda t: t[0])
-        self._newest = event, then
 
     def notes(self) -> tuple[str, ...]:
         """Return what waited for the device, and how many steps had no graph."""

@@ -22,9 +22,8 @@ from idlescope.engine.attention import PagedAttention
 
 LOG2_E = 1.4426950408889634
 BLOCK = 64  # keys that a program reads at a time
-PROGRAMS = (
-    512  # to aim for: about four for each of 132 multiprocessors; 1024 are 1 to 2 % slower a step (8B, batch 32, H200)
-)
+# To aim for, about four a multiprocessor: with 1024 a step of 8B at batch 32 is 1 to 2 % longer (H200, 2026-11-24).
+PROGRAMS = 512
 PARAMETERS = inspect.signature(varlen_attn).parameters
 FLASH_PAGE = 256  # FlashAttention-2 reads paged caches only in multiples of this many tokens
 

@@ -7,19 +7,23 @@ CUDA graph, 512 to 8,192 tokens of context) come out within 1 %; nothing else ha
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache, partial
 
 from idlescope.analysis.roofline import GPU
 from idlescope.engine.models import Model
 
-MATMUL_BANDWIDTH = 0.77  # of the peak: the lm_head GEMM of batch 32 reads its weights at 3.7 of 4.8 TB/s
-MATMUL_FLOPS = 0.79  # of the peak: an 8192-cubed bf16 product runs at 782 of 989 TFLOP/s
-ATTENTION_BANDWIDTH = 0.90  # of the peak: slope of split-KV decode attention over context, 4.3 of 4.8 TB/s
+MATMUL_BANDWIDTH = 0.77  # of the peak, where weights are all that counts
+MATMUL_FLOPS = 0.70  # of the peak: what a step of 8,192 prompt tokens reaches; an 8192-cubed product alone reaches 0.79
+MATMUL_FEW_TOKENS = 0.0  # tokens at which a product reaches half of that
+ATTENTION_BANDWIDTH = 0.90  # of the peak: slope of split-KV decode attention over context
 ATTENTION_FLOPS = 0.35  # of the peak: FlashAttention-2 prefill on an H100 (Shah et al., FlashAttention-3, 2024)
-ATTENTION_FIXED_NS = 9_400  # a layer: intercept of the same fit (two kernels, split and reduce)
+ATTENTION_FIXED_NS = 7_500  # a layer: two kernels alone take 15.3, 23.3 and 38.5 us at 257, 512 and 1,024 tokens
 ELEMENTWISE_BANDWIDTH = 0.89  # of the peak: a device-to-device copy moves 4.28 of 4.8 TB/s
-ELEMENTWISE_FLOOR_NS = 2_500  # a small kernel: fitted, so that the step without attention takes the measured 4.66 ms
+ELEMENTWISE_FLOOR_NS = 2_500  # a small kernel
+SAMPLING_BANDWIDTH = 0.5  # of the peak: logits are made float32 and their largest is found, 10 bytes a value
+SAMPLING_BYTES = 10
 NODE_GAP_NS = 420  # between two nodes of a CUDA graph
 ELEMENTWISE_A_LAYER = 5  # two norms with their residual add, RoPE, cache write, SiLU
 MATMULS_A_LAYER = 4  # QKV, output, gate-up, down
@@ -57,16 +61,23 @@ def _without_attention_ns(model: Model, gpu: GPU, tokens: int, sampled: int) -> 
         + ELEMENTWISE_A_LAYER * elementwise_ns(3 * tokens * model.hidden)
     )
     nodes = model.layers * (MATMULS_A_LAYER + ELEMENTWISE_A_LAYER) + 4  # embedding, last norm, lm_head, sampling
-    ends = 2 * elementwise_ns(2 * tokens * model.hidden) + elementwise_ns(sampled * model.vocab)
+    sampling = 1e9 * SAMPLING_BYTES * sampled * model.vocab / (gpu.bytes_per_s * SAMPLING_BANDWIDTH)
+    ends = 2 * elementwise_ns(2 * tokens * model.hidden) + max(ELEMENTWISE_FLOOR_NS, sampling)
     lm_head = matmul_ns(sampled, model.hidden, model.vocab)
     return model.layers * layer + lm_head + ends + nodes * NODE_GAP_NS
 
 
 def _matmul_ns(gpu: GPU, value_bytes: int, tokens: int, inputs: int, outputs: int) -> float:
+    """Return the time of a product: reading and computing overlap, but not without getting in each other's way.
+
+    The root of the sum of their squares is fitted, as is what few tokens leave of the tensor cores.
+    """
+    if not tokens:
+        return 0.0
     moved = value_bytes * (inputs * outputs + tokens * (inputs + outputs))
     reading = moved / (gpu.bytes_per_s * MATMUL_BANDWIDTH)
-    computing = 2.0 * tokens * inputs * outputs / (gpu.flops_per_s * MATMUL_FLOPS)
-    return 1e9 * max(reading, computing) if tokens else 0.0
+    rate = gpu.flops_per_s * MATMUL_FLOPS * tokens / (tokens + MATMUL_FEW_TOKENS)
+    return 1e9 * math.hypot(reading, 2.0 * tokens * inputs * outputs / rate)
 
 
 def _elementwise_ns(gpu: GPU, value_bytes: int, values: int) -> float:

@@ -1,0 +1,121 @@
+"""Fit the modelled GPU's efficiencies to measured steps; print the error of each figure before and after.
+
+    python tests/gpu/calibrate.py SWEEP RUN [RUN ...]      # folders of `sweep --device cuda` and of `run --device cuda`
+
+From a sweep: the asynchronous time per output token of each cell, at the middle of its contexts (less than 1 % of it is
+idle). From a run: the median decode step at several contexts, and its step of prompts. Squared logarithms of the ratio
+of modelled and measured are summed, prompts at a tenth, and the smallest sum is looked for at random, from a seed. The
+constants it prints are for `idlescope/engine/devices/kernels.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).resolve().parents[2])]
+
+import numpy as np
+
+import idlescope
+from idlescope.analysis.roofline import gpu
+from idlescope.engine.devices import kernels
+from idlescope.engine.devices.kernels import StepWork
+from idlescope.engine.models import model
+
+FITTED = (
+    "MATMUL_BANDWIDTH", "MATMUL_FEW_TOKENS", "ATTENTION_BANDWIDTH", "ELEMENTWISE_FLOOR_NS", "SAMPLING_BANDWIDTH",
+)  # fmt: skip
+AT_MOST = {"MATMUL_BANDWIDTH": 0.95, "ATTENTION_BANDWIDTH": 0.95, "SAMPLING_BANDWIDTH": 0.95}
+CONTEXTS = (300, 512, 1024, 2048, 4352, 6144, 8192)
+AROUND = 12  # steps before and after a context
+PROMPTS_COUNT = 0.1
+ROUNDS = 3000
+
+
+def from_sweep(folder):
+    document = json.loads((folder / "sweep.json").read_text())
+    for path in sorted((folder / "cells").glob("*.json")):
+        cell = json.loads(path.read_text())
+        if cell["summary"] is None:
+            continue
+        config, found = cell["config"], cell["summary"]["modes"]["async"]
+        rows, context = config["batch_size"], config["prompt_tokens"] + config["tokens"] // 2
+        ns = 1e6 * found["time_per_output_token_ms"]["p50"]
+        yield config["model"], f"batch {rows}, {context}", decode(rows, context), ns, 1.0
+    assert document["rows"], "an empty sweep"
+
+
+def from_run(folder):
+    config = json.loads((folder / "summary.json").read_text())["config"]
+    trace = idlescope.open(folder / "async.recording")
+    o = trace.operations
+    compute = o.take(o.stream == 1)
+    ns, rows, prompt = compute.end - compute.start, config["batch_size"], config["prompt_tokens"]
+    for context in CONTEXTS:
+        at = context - prompt
+        if AROUND < at < len(ns) - AROUND:
+            length = float(np.median(ns[at - AROUND : at + AROUND]))
+            yield config["model"], f"batch {rows}, {context}", decode(rows, context), length, 1.0
+    chunk = min(config["max_batch_tokens"], rows * prompt)
+    if chunk == rows * prompt:
+        pairs = rows * prompt * (prompt + 1) // 2
+        yield (
+            config["model"],
+            f"prompts, {chunk} tokens",
+            StepWork(chunk, rows, chunk, pairs),
+            float(ns[0]),
+            PROMPTS_COUNT,
+        )
+
+
+def decode(rows, context):
+    return StepWork(rows, rows, rows * context, rows * context)
+
+
+def modelled(point):
+    kernels._without_attention_ns.cache_clear()
+    return kernels.step_ns(model(point[0]), GPU, point[2])
+
+
+def loss():
+    return sum(weight * math.log(modelled(point) / point[3]) ** 2 for point in points for weight in point[4:])
+
+
+def compare(title):
+    errors = [modelled(point) / point[3] - 1 for point in points]
+    print(title)
+    for point, error in zip(points, errors, strict=True):
+        print(f"  {point[0]:11} {point[1]:22} {point[3] / 1e6:8.3f} ms {100 * error:+6.1f} %")
+    decoding = [abs(e) for e, point in zip(errors, points, strict=True) if point[4] == 1.0]
+    print(f"  decode: median {100 * np.median(decoding):.1f} %, largest {100 * max(decoding):.1f} %")
+
+
+def fit():
+    """Move all constants at once by random amounts, and keep what is better: they make up for one another."""
+    rng, best, scale = np.random.default_rng(0), loss(), 0.2
+    for _ in range(ROUNDS):
+        was = {name: getattr(kernels, name) for name in FITTED}
+        for name, value in was.items():
+            moved = value * math.exp(scale * rng.normal())
+            setattr(kernels, name, min(moved, AT_MOST.get(name, math.inf)))
+        if (now := loss()) < best:
+            best, scale = now, min(0.3, 1.1 * scale)
+        else:
+            scale = max(0.005, 0.995 * scale)
+            for name, value in was.items():
+                setattr(kernels, name, value)
+    for name in FITTED:
+        print(f"{name} = {getattr(kernels, name):.4g}")
+
+
+if __name__ == "__main__":
+    sweep, *runs = map(Path, sys.argv[1:])
+    GPU = gpu(json.loads((sweep / "sweep.json").read_text())["rows"][0]["device_name"].split()[-1].lower())
+    points = [*from_sweep(sweep), *(point for run in runs for point in from_run(run))]
+    compare("before")
+    kernels.MATMUL_FEW_TOKENS = kernels.MATMUL_FEW_TOKENS or 50.0
+    fit()
+    compare("after")
