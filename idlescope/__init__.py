@@ -27,6 +27,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from idlescope.analysis.analyze import analyze
+    from idlescope.analysis.compare import compare
     from idlescope.analysis.forecast import predict
     from idlescope.analysis.result import Analysis
     from idlescope.capture.ranges import Range as range  # noqa: A004, N813 - so do these
@@ -38,13 +39,14 @@ if TYPE_CHECKING:
     from idlescope.trace.open import open_trace as open  # noqa: A004 - idlescope.open reads as intended
 
 __all__ = [
-    "Analysis", "IdlescopeError", "Run", "RunConfig", "Trace", "__version__", "analyze", "open", "predict", "profile",
-    "range", "run",
+    "Analysis", "IdlescopeError", "Run", "RunConfig", "Trace", "__version__", "analyze", "compare", "open", "predict",
+    "profile", "range", "run",
 ]  # fmt: skip
 
 _HOME = {
     "Analysis": ("idlescope.analysis.result", "Analysis"),
     "analyze": ("idlescope.analysis.analyze", "analyze"),
+    "compare": ("idlescope.analysis.compare", "compare"),
     "predict": ("idlescope.analysis.forecast", "predict"),
     "IdlescopeError": ("idlescope.errors", "IdlescopeError"),
     "RunConfig": ("idlescope.experiment.config", "RunConfig"),

@@ -55,11 +55,7 @@ def idle_over_time(occupancy: Occupancy, bins: int) -> tuple[Int64, Float64]:
     """Return the edges of equal parts of the window, ns, and the share of each that was idle, %."""
     low, high = occupancy.window
     edges = np.linspace(low, high, bins + 1).astype(np.int64)
-    within = np.concatenate(([0], np.cumsum(occupancy.gaps.length)))
-    at = np.searchsorted(occupancy.gaps.start, edges, "right")
-    # idle before an edge: all gaps that began before it, less what of the last one lies beyond it
-    beyond = np.where(at > 0, np.maximum(occupancy.gaps.end[np.maximum(at - 1, 0)] - edges, 0), 0) if at.any() else 0
-    before = within[at] - beyond
+    before = intervals.covered_before(occupancy.gaps, edges)
     length = np.maximum(np.diff(edges), 1)
     return edges, np.asarray(100.0 * np.diff(before) / length, np.float64)
 

@@ -74,7 +74,7 @@ def analyze(
     warnings = (*trace.meta.get("warnings", ()), *(w for d in results for w in advice(d)))
     if not results:
         warnings = (*warnings, no_device(trace))
-    return Analysis(source, known.engine, trace, results, tuple(dict.fromkeys(warnings)), host_only)
+    return Analysis(source, known, trace, results, tuple(dict.fromkeys(warnings)), host_only)
 
 
 def no_device(trace: Trace) -> str:

@@ -39,7 +39,19 @@ def divide(trace: Trace, gaps: Gaps, waits: Bool, phases: Phases) -> dict[str, i
     collection, the innermost named phase of the engine (with its span's name where that says more), the innermost
     other range, operator or Python frame (`range: NAME`), no demand, untraced. Largest first.
     """
-    totals: dict[str, int] = {}
+    by_label = divide_by(trace, gaps, np.zeros(len(gaps), np.int64), 1, waits, phases)
+    totals = {label: int(ns[0]) for label, ns in by_label.items()}
+    return dict(sorted(totals.items(), key=lambda item: (-item[1], item[0])))
+
+
+def divide_by(
+    trace: Trace, gaps: Gaps, group: Int64, groups: int, waits: Bool, phases: Phases
+) -> dict[str, Int64]:  # fmt: skip
+    """Return what `divide` does for each of several groups of gaps: by label, the nanoseconds of each group.
+
+    `group` is that of each gap, from 0 to `groups` - 1.
+    """
+    totals: dict[str, Int64] = {}
     waiting = np.flatnonzero(gaps.host > 0)
     threads = trace.calls.thread[gaps.call[waiting]]
     for thread in np.unique(threads):
@@ -48,21 +60,26 @@ def divide(trace: Trace, gaps: Gaps, waits: Bool, phases: Phases) -> dict[str, i
         for layer in _layers(trace, int(thread), waits, phases):
             if not remaining.start.size:
                 break
-            by_label = np.zeros(len(layer.labels), np.int64)
+            of = group[np.searchsorted(gaps.start, remaining.start, "right") - 1]
+            by_label = np.zeros((len(layer.labels), groups), np.int64)
             covered: list[Intervals] = []
             for pieces, owner in intervals.innermost_in_turn(layer.start, layer.end):
                 shared = intervals.overlaps(remaining, pieces)
                 if shared.start.size:
-                    np.add.at(by_label, layer.label[owner[shared.right]], shared.end - shared.start)
+                    at = layer.label[owner[shared.right]], of[shared.left]
+                    np.add.at(by_label, at, shared.end - shared.start)
                     covered.append(intervals.join(shared.intervals, 1))
-            for i in np.flatnonzero(by_label):
-                totals[layer.labels[i]] = totals.get(layer.labels[i], 0) + int(by_label[i])
+            for i in np.flatnonzero(by_label.any(1)):
+                totals[layer.labels[i]] = totals.get(layer.labels[i], 0) + by_label[i]
             if covered:
                 done = Intervals(np.concatenate([c.start for c in covered]), np.concatenate([c.end for c in covered]))
                 remaining = intervals.subtract(remaining, intervals.join(done, 1))
-        if rest := remaining.measure:
+        if remaining.start.size:
+            of = group[np.searchsorted(gaps.start, remaining.start, "right") - 1]
+            rest = np.zeros(groups, np.int64)
+            np.add.at(rest, of, remaining.length)
             totals[UNTRACED] = totals.get(UNTRACED, 0) + rest
-    return dict(sorted(totals.items(), key=lambda item: (-item[1], item[0])))
+    return totals
 
 
 def _layers(trace: Trace, thread: int, waits: Bool, phases: Phases) -> Iterator[Layer]:

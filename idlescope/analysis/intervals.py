@@ -118,6 +118,15 @@ def covers(disjoint: Intervals, times: Int64) -> np.ndarray[tuple[int], np.dtype
     return np.asarray((at >= 0) & (times < disjoint.end[at]), np.bool_)
 
 
+def covered_before(disjoint: Intervals, times: Int64) -> Int64:
+    """Return how much time before each of the given times the disjoint intervals cover, in nanoseconds."""
+    whole = np.concatenate(([0], np.cumsum(disjoint.length)))
+    at = np.searchsorted(disjoint.start, times, "right")
+    # all that began before a time, less what of the last one lies beyond it
+    last_end = np.concatenate(([np.iinfo(np.int64).min], disjoint.end))[at]
+    return np.asarray(whole[at] - np.where(last_end > times, last_end - times, 0), np.int64)
+
+
 def innermost(start: Int64, end: Int64) -> tuple[Intervals, Int64]:
     """Return who is innermost when: disjoint intervals, and for each the index of the given interval that owns it.
 

@@ -16,6 +16,7 @@ from idlescope.analysis.stacks import LongGap
 from idlescope.analysis.verdict import Verdict
 from idlescope.analysis.window import Window
 from idlescope.trace.model import Bool, Device, Int64, Operations, Trace
+from idlescope.trace.phases import Phases
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -105,11 +106,16 @@ class Analysis:
     """What `analyze` found; as typed results, as JSON, and as pandas DataFrames with times in integer nanoseconds."""
 
     source: dict[str, Any]
-    engine: str  # whose span names the trace holds; empty where none is known
+    phases: Phases  # what its span names mean
     trace: Trace
     results: tuple[DeviceResult, ...]
     warnings: tuple[str, ...]
     host_phases: tuple[HostPhases, ...] = ()  # of each process whose engine's spans are known
+
+    @property
+    def engine(self) -> str:
+        """Return whose span names the trace holds; empty where none is known."""
+        return self.phases.engine
 
     def to_json(self) -> dict[str, Any]:
         """Return the schema of `idlescope analyze --json` (README.md, "JSON")."""

@@ -287,6 +287,107 @@ def analyze(
     analyze_command(trace, choices, out, force, as_json)
 
 
+Mode = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(help="Of folders of `idlescope run`: sync or async; every one they have unless given.",
+                 show_default=False),
+]  # fmt: skip
+Window = Annotated[str, typer.Option(help="As of `analyze`.")]
+Devices = Annotated[Optional[list[int]], typer.Option("--device", help="Only this device; may be given again.")]  # noqa: UP045
+Process = Annotated[Optional[str], typer.Option(help="Only processes whose pid, rank or file has this in it.")]  # noqa: UP045
+PhaseFile = Annotated[Optional[Path], typer.Option(help="Span names of more engines, as of `analyze`.")]  # noqa: UP045
+
+
+@app.command()
+def compare(
+    recordings: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="A B",
+            help="Traces that `analyze` reads, folders of `idlescope run`, or an analysis.json. The first is compared "
+            "with each of the others; the word vs stands between sides of several recordings, as in base/* vs new/*. "
+            "One folder of `idlescope run` alone: its two modes.",
+        ),
+    ],
+    per: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Give times a step, token or window (in per cent); the first that is known unless given.",
+                     show_default=False),
+    ] = None,
+    mode: Mode = None,
+    window: Window = "first-last",
+    device: Devices = None,
+    process: Process = None,
+    phases: PhaseFile = None,
+    out: Out = None,
+    force: Force = False,
+    as_json: AsJson = False,
+    as_markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print Markdown for a pull request, and nothing else.")
+    ] = False,
+) -> None:  # fmt: skip
+    """Say what changed between recordings, which part explains it, and whether it is more than noise.
+
+    With three recordings or more of one side, noise is how they differ; else how the stretches of a recording do.
+    """
+    from idlescope.cli.compare import Selection, compare_command
+
+    selection = Selection(mode, window, tuple(device or ()), process, phases)
+    compare_command(recordings, selection, per, out, force, as_json, as_markdown)
+
+
+@app.command()
+def check(
+    trace: Annotated[Path, typer.Argument(help="A trace that `analyze` reads, or a folder of `idlescope run`.")],
+    max_idle: Annotated[Optional[str], typer.Option(help="Idle, of the window: 5%.", show_default=False)] = None,  # noqa: UP045
+    max_idle_ms_per_step: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Idle a step, milliseconds: 0.3.", show_default=False),
+    ] = None,
+    min_coverage: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            help="How much of what ran the trace must hold: 95%. A trace on which no verdict can be given fails.",
+            show_default=False,
+        ),
+    ] = None,
+    max_regression: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Longer time a step than --against, beyond noise: 2%.", show_default=False),
+    ] = None,
+    against: Annotated[
+        Optional[list[Path]],  # noqa: UP045
+        typer.Option(help="What regressions are measured from; may be given again.", show_default=False),
+    ] = None,
+    mode: Mode = None,
+    window: Window = "first-last",
+    device: Devices = None,
+    process: Process = None,
+    phases: PhaseFile = None,
+    junit: Annotated[Optional[Path], typer.Option(help="Write JUnit XML to this file.", show_default=False)] = None,  # noqa: UP045
+    github: Annotated[
+        Optional[bool],  # noqa: UP045
+        typer.Option("--github/--no-github", help="Print annotations for GitHub; in its Actions unless told otherwise.",
+                     show_default=False),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:  # fmt: skip
+    """Hold a trace to limits: exit code 0 where all hold, 1 where one does not, 2 for what cannot be read.
+
+    What the trace cannot tell does not hold.
+    """
+    from idlescope.analysis.limits import Limits
+    from idlescope.cli.check import check_command
+    from idlescope.cli.compare import Selection
+
+    limits = Limits.of(
+        max_idle=max_idle, max_idle_ms_per_step=max_idle_ms_per_step, min_coverage=min_coverage,
+        max_regression=max_regression,
+    )  # fmt: skip
+    selection = Selection(mode, window, tuple(device or ()), process, phases)
+    check_command(trace, limits, against or (), selection, junit, github, as_json)
+
+
 @app.command()
 def predict(
     trace: Annotated[Path, typer.Argument(help="A trace that `analyze` reads, with at least three steps.")],
