@@ -7,6 +7,7 @@ import json
 import pytest
 
 import idlescope
+from idlescope.trace.phases import ENGINE_PHASES
 from tests.conftest import FIXTURES, SHARED
 
 SOURCES = (FIXTURES, SHARED / "traces")
@@ -45,3 +46,14 @@ def test_transformers_asynchronous_steps_are_launched_before_their_predecessors_
     (device,) = idlescope.analyze(idlescope.open(shared_traces / "transformers_async_h200.json.gz")).results
     assert len(device.steps) == 24
     assert device.steps.early[1:].all()
+
+
+@pytest.mark.parametrize(("mode", "kind"), [("sync", "synchronous"), ("async", "asynchronous")])
+def test_our_own_engine_on_a_gpu(mode, kind):
+    analysis = idlescope.analyze(idlescope.open(FIXTURES / f"idlescope_{mode}.json.gz"))
+    (device,), (host,) = analysis.results, analysis.host_phases
+    assert analysis.engine == "idlescope"
+    assert (device.steps.found, len(device.steps), host.starts.size) == ("idlescope spans", 5, 5)
+    assert host.spans == dict.fromkeys(ENGINE_PHASES, 5)
+    assert device.verdict.kind == kind
+    assert device.steps.early[1:].all() == (mode == "async")
