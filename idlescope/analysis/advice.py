@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from idlescope.analysis.result import DeviceResult
+from idlescope.analysis.steps import RECORDED
 
 STARTING_NS = 2_000_000  # a first gap this much longer than five usual ones is not the engine's own
 ENOUGH_STEPS = 4
@@ -26,7 +27,7 @@ def advice(result: DeviceResult) -> list[str]:
             f"{which}: {c.launched_before_recording:,} operations were launched before the recording began and have no "
             "known cause"
         )
-    if c.graph_mode == "graph-level":
+    if c.graph_mode == "graph-level" and result.steps.found != RECORDED:  # our own step clock has nothing finer
         said.append(
             f"{which}: CUDA graphs are recorded as one piece each, so idle time inside them does not show; record with "
             "nsys --cuda-graph-trace=node to see it"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from idlescope.analysis import intervals
-from idlescope.analysis.steps import Steps
+from idlescope.analysis.steps import RECORDED, Steps
 from idlescope.analysis.waits import blocking_copies
 from idlescope.trace.model import Bool, Int64, RangeKind, Trace
 from idlescope.trace.phases import SYNCHRONISING, matching
@@ -100,7 +100,7 @@ def _before(steps: Steps) -> Int64:
 
 def _knows_starts(steps: Steps) -> bool:
     """Return whether it is known when the host's work for a step began: cuts at launches or waits do not tell."""
-    return steps.found in ("recorded", "ProfilerStep#") or steps.found.endswith("spans")
+    return steps.found in (RECORDED, "ProfilerStep#") or steps.found.endswith("spans")
 
 
 def _wait_while_preparing(trace: Trace, waits: Bool, steps: Steps, begun: Bool) -> Culprit | None:

@@ -11,7 +11,7 @@ from idlescope.analysis import idle, intervals
 from idlescope.analysis.batching import ASYNCHRONOUS, SERIALISED
 from idlescope.analysis.intervals import Intervals
 from idlescope.analysis.result import DeviceResult
-from idlescope.analysis.steps import union_by
+from idlescope.analysis.steps import RECORDED, union_by
 from idlescope.analysis.verdict import CANNOT_TELL
 from idlescope.errors import ConfigError, TraceError
 from idlescope.trace import phases as phases_of
@@ -23,7 +23,6 @@ WHOLE_PCT = 80.0  # of the steps must have a compute operation with a known laun
 QUEUED_NS = 20_000  # more than the launch of a kernel takes to arrive
 PHASES_NAMED = 12  # in a message
 SMALL = 0.01  # of a step's time: a phase that costs less is not worth naming
-RECORDED = "recorded"
 HOST = ("lead", "issue", "rest", "after")  # the columns that are host work, in the order of a step
 AFTER_EVERYTHING = np.iinfo(np.int64).max
 BEFORE_EVERYTHING = np.iinfo(np.int64).min

@@ -14,10 +14,11 @@ import numpy as np
 from idlescope.analysis import costs as costs_of
 from idlescope.analysis import rebatch
 from idlescope.analysis.batching import ASYNCHRONOUS, SERIALISED, SYNCHRONOUS
-from idlescope.analysis.costs import HOST, RECORDED, Measured, StepCosts
+from idlescope.analysis.costs import HOST, Measured, StepCosts
 from idlescope.analysis.intervals import percent
 from idlescope.analysis.replay import replay
 from idlescope.analysis.result import DeviceResult
+from idlescope.analysis.steps import RECORDED
 from idlescope.analysis.work import steps_work
 from idlescope.errors import ConfigError, TraceError
 from idlescope.trace.model import Bool, Int64, Trace

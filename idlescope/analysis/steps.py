@@ -28,6 +28,7 @@ from idlescope.trace.phases import (
     matching,
 )
 
+RECORDED = "recorded"  # how steps of our own recordings are found
 ENOUGH = 3  # launches or waits that make a rhythm
 PREPARATION = 0.05  # of a step's time on the device may be launched before the step itself counts as launched
 
@@ -77,7 +78,7 @@ def find(trace: Trace, process: int, operations: Operations, launches: Int64, wa
     ranges = ranges.take(trace.threads_of(process)[ranges.thread])
     host = ranges.take(ranges.step >= 0)
     if len(host) and (operations.step >= 0).any():
-        return Division("recorded", host, operations.step.astype(np.int64))
+        return Division(RECORDED, host, operations.step.astype(np.int64))
     found, host = _by_spans(trace, ranges, phases)
     if not len(host):
         found, host = _by_profiler(trace, ranges)

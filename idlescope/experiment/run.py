@@ -238,7 +238,7 @@ def run_mode(
     stops = architecture.eos if config.stop_at_eos else ()
     requests = config.demand.requests(architecture.vocab, config.seed, stops)
     recorder = Announcer(device.clock.now, DEPTHS[mode])
-    interrupted, window = False, None
+    interrupted, window, engine = False, None, None
     watch: Callable[[Engine], None] | None = None if progress is None else partial(progress, mode)
     if config.profile is not None and folder is not None:
         window = Choice.of(config.profile).window(folder / f"{mode}.kineto.json.gz")
@@ -257,7 +257,7 @@ def run_mode(
                     interrupted = True
                 total = device.clock.now()
     finally:
-        if window is not None:
+        if window is not None and engine is not None:
             window.close(engine.steps)
         device.close()
     meta = {
