@@ -105,10 +105,15 @@ def _bounds(steps: int, blocks: int) -> Int64:
 
 
 def _edges(device: DeviceResult, blocks: int) -> Int64:
-    """Return where the blocks of a window begin and the last ends: when their steps are done on the device."""
+    """Return where the blocks of a window begin and the last ends: when their steps are done on the device.
+
+    What runs at its start of a step that was launched before the recording is of no block.
+    """
     low, high = device.occupancy.window
     if not len(device.steps):
         return np.linspace(low, high, blocks + 1).astype(np.int64)
+    before = (device.step < 0) & (device.launches < 0) & (device.operations.end <= device.steps.done[0])
+    low = max(low, int(device.operations.end[before].max(initial=low)))
     done = np.maximum.accumulate(np.clip(device.steps.done, low, high))
     return np.concatenate(([low], done[_bounds(len(device.steps), blocks)[1:-1] - 1], [high]))
 
@@ -121,11 +126,11 @@ def _parts(analysis: Analysis, device: DeviceResult, edges: Int64) -> dict[str, 
     compute = np.diff(intervals.covered_before(busy, edges))
     active = np.diff(edges) - np.diff(intervals.covered_before(device.occupancy.gaps, edges))
     parts = {COMPUTE: compute, COPIES: active - compute}
-    block = np.clip(np.searchsorted(edges, gaps.start, "right") - 1, 0, blocks - 1)
-    by_label = host.divide_by(analysis.trace, gaps, block, blocks, device.waits, analysis.phases)
-    parts |= {f"{HOST_PREFIX}{label}": ns for label, ns in by_label.items()}
+    block = np.clip(np.searchsorted(edges, gaps.start, "right"), 0, blocks)  # 0: before the first
+    by_label = host.divide_by(analysis.trace, gaps, block, blocks + 1, device.waits, analysis.phases)
+    parts |= {f"{HOST_PREFIX}{label}": ns[1:] for label, ns in by_label.items()}
     for cause in CAUSES[1:]:
-        parts[f"{IDLE_PREFIX}{cause}"] = np.bincount(block, getattr(gaps, cause), blocks)
+        parts[f"{IDLE_PREFIX}{cause}"] = np.bincount(block, getattr(gaps, cause), blocks + 1)[1:]
     return {name: np.asarray(ns, np.float64) for name, ns in parts.items()}
 
 

@@ -279,9 +279,9 @@ class TestSides:
         assert "(modelled, not measured)" in c.other.label
 
     def test_warnings_of_the_recordings_are_said_once(self):
-        graphs = "CUDA graphs are recorded as one piece"
-        for others in ([recording(2)], [recording(2), recording(3)]):
-            assert [w[:18] for w in compare(recording(1), others).warnings if graphs in w] == ["A and B: device 0:"]
+        early = "launched before the recording began"
+        for others in ([ASYNC], [ASYNC, ASYNC]):
+            assert [w[:18] for w in compare(ASYNC, others).warnings if early in w] == ["A and B: device 0:"]
 
     def test_a_trace_that_lost_records_concludes_nothing(self):
         half = recording(1)
@@ -303,3 +303,12 @@ class TestSides:
         c = compare(a, b)
         assert c.verdict.kind == "no difference"
         assert all(x.change == 0 for x in figures(c).values())
+
+
+@pytest.mark.parametrize("engine", ["transformers", "idlescope"])
+def test_what_was_launched_before_the_recording_is_no_time_of_its_steps(engine):
+    sync, asynchronous = (FIXTURES / f"{engine}_{mode}.json.gz" for mode in ("sync", "async"))
+    analysis = idlescope.analyze(idlescope.open(asynchronous))
+    steps = analysis.results[0].steps
+    each = (steps.done[-1] - steps.done[0]) / (len(steps) - 1)  # ns, counted on the device
+    assert compare(sync, asynchronous).headline.other == pytest.approx(each, rel=0.005)
