@@ -81,7 +81,7 @@ class TestNamedModels:
         assert single.step_bytes(100) == 2 * half.step_bytes(100)
         assert single.step_flops(3, 2, 50) == half.step_flops(3, 2, 50)
         work = StepWork(tokens=1, sampled=1, context=1000, pairs=1000)
-        assert step_ns(single, gpu("h200"), work) > 1.7 * step_ns(half, gpu("h200"), work)
+        assert step_ns(single, gpu("h200"), work) > 1.6 * step_ns(half, gpu("h200"), work)
 
 
 class TestConfigJson:

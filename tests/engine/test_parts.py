@@ -124,10 +124,18 @@ class TestSlot:
 
 
 class TestModelledTimes:
-    @pytest.mark.parametrize(("context", "measured_ms"), [(512, 5.46), (2048, 6.93), (4352, 9.15), (8192, 12.92)])
-    def test_decode_steps_measured_on_an_h200_come_out_within_one_per_cent(self, context, measured_ms):
-        work = StepWork(tokens=32, sampled=32, context=32 * context, pairs=32 * context)
-        assert step_ns(model("8b"), gpu("h200"), work) / 1e6 == pytest.approx(measured_ms, rel=0.01)
+    # reports/h200: async.recording of the published run, and time_per_output_token_ms of the sweep's asynchronous cells
+    @pytest.mark.parametrize(
+        ("key", "rows", "context", "measured_ms"),
+        [
+            ("8b", 32, 512, 5.33), ("8b", 32, 2048, 6.81), ("8b", 32, 4352, 8.97), ("8b", 32, 8192, 12.63),
+            ("8b", 1, 356, 4.65), ("8b", 128, 356, 8.27), ("3b", 8, 356, 2.61), ("1b", 128, 356, 2.08),
+            ("qwen3-0.6b", 1, 356, 1.31), ("qwen3-0.6b", 128, 356, 2.93),
+        ],
+    )  # fmt: skip
+    def test_decode_steps_measured_on_an_h200_come_out_within_five_per_cent(self, key, rows, context, measured_ms):
+        work = StepWork(tokens=rows, sampled=rows, context=rows * context, pairs=rows * context)
+        assert step_ns(model(key), gpu("h200"), work) / 1e6 == pytest.approx(measured_ms, rel=0.05)
 
     @pytest.mark.parametrize("key", MODELS)
     @pytest.mark.parametrize("which", GPUS)
