@@ -32,8 +32,6 @@ class Range(ContextDecorator):
     number of the step that it is work for, is the payload.
     """
 
-    __slots__ = ("_annotation", "_name", "_phase", "_record", "_step")
-
     def __init__(self, name: str, phase: str | None = None, step: int | None = None) -> None:
         self._name, self._phase, self._step = name, phase, step
         self._annotation: Any = None

@@ -283,7 +283,9 @@ def beside(trace: Trace, window: StepWindow | None) -> Profiled | None:
     """Return what a window recorded beside the step clock's trace; None where there is none, or nothing in it."""
     if window is None or window.opened is None or window.closed is None or not window.path.exists():
         return None
-    return compare(trace, window.opened, window.closed, window.path)
+    retired = int(trace.operations.step.max(initial=-1)) + 1  # steps; fewer than were begun, where it was stopped
+    last = min(window.closed, retired)
+    return compare(trace, window.opened, last, window.path) if last > window.opened else None
 
 
 def watching(window: StepWindow, watch: Callable[[Engine], None] | None) -> Callable[[Engine], None]:
@@ -318,6 +320,8 @@ def with_profile(config: RunConfig, mode: ModeRun, folder: Path) -> tuple[ModeRu
             return mode, [] if problem is None else [problem]
         profiled, problem = record(config, mode.mode, folder)
         return replace(mode, profiled=profiled), [] if problem is None else [problem]
+    if mode.profiled is None and mode.interrupted:
+        return mode, []
     if mode.profiled is None:
         steps = len(mode.result.steps)
         return mode, [

@@ -57,6 +57,23 @@ def test_a_run_too_short_to_be_profiled_says_so(tmp_path):
     assert "profiled" not in run.summary()["modes"]["sync"]
 
 
+@pytest.mark.parametrize(("steps", "recorded"), [(13, None), (16, (12, 15))])
+def test_a_run_that_is_stopped_in_its_window_keeps_what_there_is(tmp_path, steps, recorded):
+    def stop(mode, engine):
+        if engine.steps == steps:
+            raise KeyboardInterrupt
+
+    config = idlescope.RunConfig(
+        model="tiny", device="cpu", mode="async", tokens=40, batch_size=2, profile="torch:12-20"
+    )
+    run = idlescope.run(config, stop, folder=tmp_path)
+    assert run.interrupted
+    profiled = run.modes["async"].profiled
+    # the newest step was in flight: nothing is known of it
+    assert (None if profiled is None else (profiled.first, profiled.last)) == recorded
+    assert not any("nothing was profiled" in note for note in run.notes)
+
+
 def test_a_modelled_device_has_nothing_to_profile(tmp_path):
     with pytest.raises(ConfigError, match="measured device"):
         idlescope.run(idlescope.RunConfig(device="modelled", profile="torch"), folder=tmp_path)
