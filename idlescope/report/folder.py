@@ -159,7 +159,8 @@ def write_analysis(trace: Trace, analysis: Analysis, folder: Path, command: str)
     source = Path(analysis.source["path"]).name
     drawn = figures.save(figures.draw_all(shown, source), folder / "figures") if shown else []
     (folder / "analysis.json").write_text(to_text(analysis.to_json()), encoding="utf-8")
-    verdict, headline = f"No device was seen: {no_device(trace)}", []
+    unseen = no_device(trace)
+    verdict, headline = f"No device was seen: {unseen}", []
     columns, rows = phase_columns(analysis), phase_rows(analysis)
     if shown:
         worst = max(analysis.results, key=lambda d: d.idle_pct)
@@ -179,7 +180,7 @@ def write_analysis(trace: Trace, analysis: Analysis, folder: Path, command: str)
         rows=rows,
         figures=_svgs(drawn),
         shown=shown,
-        warnings=analysis.warnings,
+        warnings=[warning for warning in analysis.warnings if shown or warning != unseen],
         command=command,
         environment=environment(),
     )
