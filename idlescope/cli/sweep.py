@@ -145,8 +145,8 @@ def _numbers(option: str, values: Sequence[str], kind: Callable[[str], N]) -> li
     """Return a list of numbers. Raises ConfigError where one is none."""
     try:
         return [kind(text) for text in _listed(option, values)]
-    except ValueError as error:
-        raise ConfigError(f"{option} is {','.join(values)}: give numbers with commas between ({error})") from None
+    except ValueError:
+        raise ConfigError(f"{option} is {','.join(values)}: give numbers with commas between") from None
 
 
 def cores() -> int:
