@@ -51,9 +51,8 @@ def analyze(
     known = phases_of.recognise(trace.names, np.unique(used).tolist(), phases)
     links = causes.link(trace, trace.operations)
     waiting = waits.waiting(trace, links)
-    host_only = host_phases(trace, known, waiting)
     whole = spec.text == window_of.FIRST_LAST and devices is None and process is None
-    if not len(trace.operations) and not (host_only and whole):
+    if not len(trace.operations) and not (whole and host_phases(trace, known)):
         raise TraceError(no_device(trace))
     chosen = _chosen(trace, devices, process) if len(trace.operations) else []
     measured = [_analyze_device(trace, index, links, waiting, known, spec, min_gap_ns) for index in chosen]
@@ -74,7 +73,7 @@ def analyze(
     warnings = (*trace.meta.get("warnings", ()), *(w for d in results for w in advice(d)))
     if not results:
         warnings = (*warnings, no_device(trace))
-    return Analysis(source, known, trace, results, tuple(dict.fromkeys(warnings)), host_only)
+    return Analysis(source, known, trace, results, tuple(dict.fromkeys(warnings)))
 
 
 def no_device(trace: Trace) -> str:

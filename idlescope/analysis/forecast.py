@@ -144,6 +144,12 @@ def expected(trace: Trace, result: DeviceResult) -> Forecast | None:
         return None
 
 
+def asynchronous(result: DeviceResult) -> Prediction | None:
+    """Return what asynchronous batching would take; None where it cannot be told, or the trace is of that already."""
+    found = result.predicted
+    return None if found is None or found.depth == found.what.depth else found.predicted
+
+
 def predict(analysis: Analysis, **what: Any) -> tuple[Forecast, ...]:
     """Return what each device of an analysed trace would do; `what` are the fields of `WhatIf`.
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from idlescope.analysis import steps
-from idlescope.trace.model import Bool, Int64, Operations, RangeKind, Trace
+from idlescope.trace.model import Int64, Operations, RangeKind, Trace
 from idlescope.trace.phases import Phases
 
 
@@ -36,13 +36,12 @@ class HostPhases:
         }  # fmt: skip
 
 
-def host_phases(trace: Trace, known: Phases, waits: Bool) -> tuple[HostPhases, ...]:
-    """Return the phases of each process that has any; `waits` are the calls that wait for a device."""
-    found = []
+def host_phases(trace: Trace, known: Phases) -> tuple[HostPhases, ...]:
+    """Return the phases of each process that has any; its steps are those that spans tell."""
+    found, none, no_waits = [], np.empty(0, np.int64), np.zeros(len(trace.calls), np.bool_)
     for process in dict.fromkeys(thread.process for thread in trace.threads):
         total_ns, spans = phase_times(trace, process, known)
-        none = np.empty(0, np.int64)
-        division = steps.find(trace, process, Operations.empty(), none, waits & trace.calls_of(process), known)
+        division = steps.find(trace, process, Operations.empty(), none, no_waits, known)
         starts = np.full(int(division.host.step.max(initial=-1)) + 1, np.iinfo(np.int64).max)
         np.minimum.at(starts, division.host.step, division.host.start)
         starts = np.sort(starts[starts < np.iinfo(np.int64).max])

@@ -22,13 +22,13 @@ from idlescope.analysis.steps import RECORDED
 from idlescope.analysis.work import steps_work
 from idlescope.errors import ConfigError, TraceError
 from idlescope.trace.model import Bool, Int64, Trace
+from idlescope.trace.phases import DEPTHS, TOKENS
 
 CONFIDENCE = 1.96  # standard deviations: 95 % of a normal distribution
 FAITHFUL = 0.1  # a replay of the trace as it is that is off by more says that the model does not hold for it
 MAX_DEPTH = 64
 MAX_FACTOR = 1000.0
-GRAPH_LAUNCH_NS = 6_700  # of the host: replay of a CUDA graph of 1,500 nodes, measured on an H200
-DEPTHS = {"sync": 1, "async": 2}  # what a recording of `idlescope run` says of itself
+GRAPH_LAUNCH_NS = 6_700  # of the host: replay of a CUDA graph of 1,500 nodes on an H200 (tests/gpu/latencies.py)
 IN_WORDS = {1: "synchronous", 2: "asynchronous"}
 
 
@@ -185,18 +185,9 @@ def _times(values: Int64, factor: float) -> Int64:
 
 def _tokens(trace: Trace, result: DeviceResult) -> int | None:
     """Return the tokens that the steps yielded; None where the trace does not say."""
-    samples, name = trace.samples, trace.name_index("tokens")
+    samples, name = trace.samples, trace.name_index(TOKENS)
     if result.steps.found == RECORDED and name >= 0:
         of_steps = (samples.name == name) & np.isin(samples.time, result.steps.end)
         return int(samples.value[of_steps].sum())
     work = steps_work(trace, result)
     return None if work is None or not work.known.all() else int(work.sampled.sum())
-
-
-def asynchronous(trace: Trace, result: DeviceResult) -> Prediction | None:
-    """Predict asynchronous batching from a synchronous trace; None where it cannot tell, or is asynchronous already."""
-    try:
-        replays = Replays(trace, result)
-    except TraceError:
-        return None
-    return replays.predict(WhatIf()) if replays.depth != WhatIf().depth else None

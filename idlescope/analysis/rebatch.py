@@ -16,9 +16,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from idlescope.analysis.costs import StepCosts
 from idlescope.trace.model import Bool, Int64, Trace
+from idlescope.trace.phases import AT_LIMIT, BY_STOP, FIRST_TOKEN, RUNNING, WAITING
 
-FIRST_TOKEN, AT_LIMIT, BY_STOP = "first token", "ended at its limit", "stopped by itself"  # samples; value: request id
-RUNNING, WAITING = "requests running", "requests waiting"  # samples after each step
 NEIGHBOURS = 9  # steps whose median says what a step without a prompt would have cost
 
 

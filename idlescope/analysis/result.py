@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from idlescope.analysis import causes, idle, steps
 from idlescope.analysis.batching import Batching
 from idlescope.analysis.coverage import Coverage
-from idlescope.analysis.host_phases import HostPhases
+from idlescope.analysis.host_phases import HostPhases, host_phases
 from idlescope.analysis.intervals import percent
 from idlescope.analysis.stacks import LongGap
 from idlescope.analysis.verdict import Verdict
@@ -110,7 +111,11 @@ class Analysis:
     trace: Trace
     results: tuple[DeviceResult, ...]
     warnings: tuple[str, ...]
-    host_phases: tuple[HostPhases, ...] = ()  # of each process whose engine's spans are known
+
+    @cached_property
+    def host_phases(self) -> tuple[HostPhases, ...]:
+        """Return the steps and phases of each process whose spans are known."""
+        return host_phases(self.trace, self.phases)
 
     @property
     def engine(self) -> str:

@@ -20,14 +20,13 @@ from idlescope.analysis.verdict import CANNOT_TELL
 from idlescope.analysis.window import LONGEST_NS
 from idlescope.errors import TraceError
 from idlescope.trace.model import Float64, Int64, RangeKind
-from idlescope.trace.phases import IDLE, STEP
+from idlescope.trace.phases import IDLE, STEP, TOKENS
 
 # Stretches of equally many steps: few, so that they are long, and slow changes of the machine are seen as noise.
 BLOCKS, SHORTEST, FEWEST = 16, 12, 8  # of at least so many steps, as long as there are at least so many stretches
 COMPUTE, COPIES, IDLE_PREFIX = "compute", "copies only", "idle: "  # the last before each cause
 HOST_PREFIX = f"{IDLE_PREFIX}host: "
 HOST_WORK, PHASE_PREFIX = "host work", "host work: "
-TOKENS = "tokens"  # the step clock's counter: tokens that a step gave out
 _ANALYSIS = re.compile(rb'^\s*\{\s*"schema"\s*:\s*\d+\s*,\s*"source"\s*:')
 
 

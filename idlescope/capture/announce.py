@@ -16,10 +16,10 @@ from idlescope.capture.ranges import COLOURS, DOMAIN, annotation, end_recorded, 
 from idlescope.engine.clock import PREPARE, RETRIEVE, UPDATE
 from idlescope.engine.requests import Request
 from idlescope.engine.scheduler import Emitted
-from idlescope.trace.phases import ENGINE_PHASES
+from idlescope.trace.phases import ENGINE_PHASES, FIRST_TOKEN
 
 REQUEST = "request"  # category of marks
-ARRIVAL, FIRST_TOKEN, FINISH = "arrival", "first token", "finish"
+ARRIVAL, FINISH = "arrival", "finish"  # beside FIRST_TOKEN
 
 
 class Announcer(StepClock):

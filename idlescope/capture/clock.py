@@ -10,16 +10,24 @@ from typing import Any
 
 import numpy as np
 
-from idlescope.analysis.rebatch import AT_LIMIT, BY_STOP, FIRST_TOKEN, RUNNING, WAITING
 from idlescope.engine.devices.base import STREAMS, DeviceOperation
 from idlescope.engine.requests import Finish, Request
 from idlescope.engine.scheduler import Emitted
 from idlescope.trace.model import Calls, Device, Int64, Operations, RangeKind, Ranges, Samples, Thread, Trace
-from idlescope.trace.phases import ENGINE_PHASES
+from idlescope.trace.phases import (
+    AT_LIMIT,
+    BY_STOP,
+    ENGINE_PHASES,
+    FIRST_TOKEN,
+    FREE_BLOCKS,
+    RUNNING,
+    TOKENS,
+    WAITING,
+)
 from idlescope.trace.strings import Interner
 
 WAIT_CALL = "event.synchronize"
-COUNTERS = (RUNNING, WAITING, "free KV blocks", "tokens")
+COUNTERS = (RUNNING, WAITING, FREE_BLOCKS, TOKENS)
 OTHER_RANGES = {
     "garbage collection": RangeKind.GARBAGE_COLLECTION, "no demand": RangeKind.NO_DEMAND,
     "step clock": RangeKind.OVERHEAD,

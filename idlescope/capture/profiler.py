@@ -32,8 +32,7 @@ class Profiler:
         from torch._C._profiler import _ExperimentalConfig
         from torch.profiler import ProfilerActivity, profile
 
-        self.cuda = torch.cuda.is_available()
-        activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if self.cuda else [])]
+        activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if torch.cuda.is_available() else [])]
         # engines run their loops in threads of their own, which are not recorded otherwise
         self._profile: Any = profile(
             activities=activities, experimental_config=_ExperimentalConfig(profile_all_threads=True)

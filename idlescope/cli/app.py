@@ -37,6 +37,11 @@ def _root(
 Out = Annotated[Optional[Path], typer.Option(help="Folder to write to.", show_default=False)]  # noqa: UP045 - typer, 3.10
 Force = Annotated[bool, typer.Option("--force", help="Replace an earlier result in the folder.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON, and nothing else.")]
+RunMode = Annotated[str, typer.Option(help="sync, async or both.")]
+BatchTokens = Annotated[int, typer.Option(help="Query tokens of one step; longer prompts go in chunks.")]
+Graphs = Annotated[bool, typer.Option("--graphs/--no-graphs", help="Run decode steps as CUDA graphs. Only on cuda.")]
+Devices = Annotated[Optional[list[int]], typer.Option("--device", help="Only this device; may be given again.")]  # noqa: UP045
+Process = Annotated[Optional[str], typer.Option(help="Only processes whose pid, rank or file has this in it.")]  # noqa: UP045
 
 
 @app.command()
@@ -84,7 +89,7 @@ def run(
         str,
         typer.Option(help="idlescope, or transformers: its own continuous batching, greedy, on cuda or cpu."),
     ] = "idlescope",
-    mode: Annotated[str, typer.Option(help="sync, async or both.")] = "both",
+    mode: RunMode = "both",
     host_ms: Annotated[
         Optional[float],  # noqa: UP045
         typer.Option(
@@ -95,9 +100,7 @@ def run(
         Optional[float],  # noqa: UP045
         typer.Option(help="Fix the compute time of a step. Only on a modelled GPU.", show_default=False),
     ] = None,
-    max_batch_tokens: Annotated[
-        int, typer.Option(help="Query tokens of one step; longer prompts go in chunks.")
-    ] = 8192,
+    max_batch_tokens: BatchTokens = 8192,
     block_size: Annotated[int, typer.Option(help="Tokens a KV block.")] = 16,
     kv_blocks: Annotated[Optional[int], typer.Option(help="KV blocks; what fits in memory unless given.")] = None,  # noqa: UP045
     stop_at_eos: Annotated[bool, typer.Option("--stop-at-eos", help="End a request at the model's EOS.")] = False,
@@ -110,9 +113,7 @@ def run(
             show_default=False,
         ),
     ] = None,
-    graphs: Annotated[
-        bool, typer.Option("--graphs/--no-graphs", help="Run decode steps as CUDA graphs. Only on cuda.")
-    ] = True,
+    graphs: Graphs = True,
     warmup: Annotated[
         int, typer.Option(help="Steps that a measured device runs before the timed ones. Not on a modelled GPU.")
     ] = 8,
@@ -180,21 +181,17 @@ def sweep(
     device: Annotated[
         list[str], typer.Option(help="As of `run`: modelled:h200,modelled:h100, cpu, cuda, auto.", metavar="LIST")
     ] = ["auto"],  # noqa: B006
-    mode: Annotated[str, typer.Option(help="sync, async or both.")] = "both",
+    mode: RunMode = "both",
     tokens: Annotated[str, typer.Option(help="New tokens a request, as of `run`.")] = "500",
     prompt_tokens: Annotated[str, typer.Option(help="Prompt tokens a request, as of `run`.")] = "256",
     requests: Annotated[
         Optional[int],  # noqa: UP045
         typer.Option(help="Requests of each cell in all; its batch size unless given.", show_default=False),
     ] = None,
-    max_batch_tokens: Annotated[
-        int, typer.Option(help="Query tokens of one step; longer prompts go in chunks.")
-    ] = 8192,
+    max_batch_tokens: BatchTokens = 8192,
     seed: Annotated[int, typer.Option(help="Seed of lengths, prompts and tokens.")] = 0,
     dtype: Annotated[Optional[str], typer.Option(help="As of `run`.", show_default=False)] = None,  # noqa: UP045
-    graphs: Annotated[
-        bool, typer.Option("--graphs/--no-graphs", help="Run decode steps as CUDA graphs. Only on cuda.")
-    ] = True,
+    graphs: Graphs = True,
     warmup: Annotated[int, typer.Option(help="Steps that a measured device runs before the timed ones.")] = 8,
     jobs: Annotated[
         Optional[int],  # noqa: UP045
@@ -245,8 +242,8 @@ def analyze(
     window: Annotated[
         str, typer.Option(help="first-last, range:NAME, steps:A-B or time:A-B (time:200ms-350ms).")
     ] = "first-last",
-    device: Annotated[Optional[list[int]], typer.Option(help="Only this device; may be given again.")] = None,  # noqa: UP045
-    process: Annotated[str | None, typer.Option(help="Only processes whose pid, rank or file has this in it.")] = None,
+    device: Devices = None,
+    process: Process = None,
     min_gap: Annotated[Optional[str], typer.Option(help="Count shorter gaps, but do not list them: 10us.")] = None,  # noqa: UP045
     phases: Annotated[
         Optional[Path],  # noqa: UP045
@@ -287,14 +284,12 @@ def analyze(
     analyze_command(trace, choices, out, force, as_json)
 
 
-Mode = Annotated[
+RunFolderMode = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option(help="Of folders of `idlescope run`: sync or async; every one they have unless given.",
                  show_default=False),
 ]  # fmt: skip
 Window = Annotated[str, typer.Option(help="As of `analyze`.")]
-Devices = Annotated[Optional[list[int]], typer.Option("--device", help="Only this device; may be given again.")]  # noqa: UP045
-Process = Annotated[Optional[str], typer.Option(help="Only processes whose pid, rank or file has this in it.")]  # noqa: UP045
 PhaseFile = Annotated[Optional[Path], typer.Option(help="Span names of more engines, as of `analyze`.")]  # noqa: UP045
 
 
@@ -314,7 +309,7 @@ def compare(
         typer.Option(help="Give times a step, token or window (in per cent); the first that is known unless given.",
                      show_default=False),
     ] = None,
-    mode: Mode = None,
+    mode: RunFolderMode = None,
     window: Window = "first-last",
     device: Devices = None,
     process: Process = None,
@@ -359,7 +354,7 @@ def check(
         Optional[list[Path]],  # noqa: UP045
         typer.Option(help="What regressions are measured from; may be given again.", show_default=False),
     ] = None,
-    mode: Mode = None,
+    mode: RunFolderMode = None,
     window: Window = "first-last",
     device: Devices = None,
     process: Process = None,

@@ -18,8 +18,6 @@ from idlescope.engine.scheduler import Batch, Emitted, Scheduler
 from idlescope.engine.slots import Slot
 from idlescope.errors import EngineError, IdlescopeError
 
-DEPTHS = {"sync": 1, "async": 2}
-
 
 class Recorder(Protocol):
     """Takes down what each step did and when; times in nanoseconds on the device's clock."""

@@ -7,9 +7,9 @@ from itertools import groupby
 from typing import Any
 
 from idlescope.analysis.verdict import BUSY_IDLE_PCT
-from idlescope.engine.loop import DEPTHS
 from idlescope.experiment.run import WORTH_SAYING
 from idlescope.experiment.sweep import DONE, Cell
+from idlescope.trace.phases import DEPTHS
 
 Row = dict[str, Any]
 # a row's columns: whose they are, and their type

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from idlescope.capture.profiler import Choice
 from idlescope.engine import workload_file
-from idlescope.engine.loop import DEPTHS
 from idlescope.engine.models import Model, model
 from idlescope.engine.rows import Shape
 from idlescope.engine.tokenizer import tokenizer
 from idlescope.engine.workload import Workload, arrivals, generate, lengths
 from idlescope.errors import ConfigError
+from idlescope.trace.phases import DEPTHS
 
 MODES = (*DEPTHS, "both")
 ENGINES = ("idlescope", "transformers")

@@ -9,15 +9,14 @@ from typing import Any
 from idlescope.analysis.analyze import analyze
 from idlescope.capture import transformers
 from idlescope.capture.clock import StepClock
-from idlescope.capture.profiler import Choice as Profile
 from idlescope.capture.transformers import BLOCK_TOKENS, MARGIN, PHASES, Hook, Settings
 from idlescope.engine.clock import SystemClock
-from idlescope.engine.loop import DEPTHS
 from idlescope.engine.workload import Workload
 from idlescope.experiment import devices
 from idlescope.experiment.config import RunConfig
 from idlescope.experiment.devices import Choice
-from idlescope.experiment.run import ModeRun, Progress, Run, beside, profile_modes
+from idlescope.experiment.run import ModeRun, Progress, Run, beside, profiler_window, run_modes
+from idlescope.trace.phases import DEPTHS
 
 ONLY_SYNC = (
     "on a CPU transformers batches only synchronously, and its compute blocks the host on the same cores: nothing can "
@@ -34,20 +33,11 @@ def run(config: RunConfig, progress: Progress | None = None, folder: Path | None
     name = devices.cuda_name() if chosen.kind == "cuda" else "CPU"
     model = devices.model_for(config, chosen)
     network = transformers.load(model, devices.dtype(config, chosen), chosen.kind, config.seed)
-    modes: dict[str, ModeRun] = {}
-    for mode in config.modes:
-        try:
-            modes[mode], said = run_mode(config, mode, network, chosen, name, progress, folder)
-        except KeyboardInterrupt:
-            if not modes:
-                raise
-            break
-        notes += [f"{mode}: {note}" for note in said]
-        if modes[mode].interrupted:
-            break
-    notes += profile_modes(config, modes, folder)
+    modes, said = run_modes(
+        config, lambda mode: run_mode(config, mode, network, chosen, name, progress, folder), folder
+    )
     described = {"kind": chosen.kind, "name": name, "measured": True}
-    return Run(config, chosen.gpu, described, modes, tuple(notes))
+    return Run(config, chosen.gpu, described, modes, (*notes, *said))
 
 
 def run_mode(
@@ -67,9 +57,7 @@ def run_mode(
     clock = SystemClock()
     recorder = StepClock(clock.now, PHASES)
     hook = Hook(devices.model_for(config, chosen), recorder, clock, cuda, DEPTHS[mode] > 1)
-    window = None
-    if config.profile is not None and folder is not None:
-        window = Profile.of(config.profile).window(folder / f"{mode}.kineto.json.gz")
+    if (window := profiler_window(config, mode, folder)) is not None:
         hook.before_step = window.before
     watch = None if progress is None else lambda: progress(mode, hook)
     try:

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from idlescope.analysis import idle
 from idlescope.analysis.analyze import analyze
 from idlescope.analysis.host_phases import phase_times
+from idlescope.analysis.intervals import percent
 from idlescope.analysis.result import Analysis
 from idlescope.capture.profiler import WARMUP_STEPS
 from idlescope.errors import IdlescopeError
@@ -73,11 +75,16 @@ def compare(recording: Trace, first: int, last: int, path: Path) -> Profiled:
         recording, 0, phases_of.recognise(recording.names, range(len(recording.names))),
         int(starts[first]), int(starts[last]) if last < starts.size else None,
     )  # fmt: skip
-    clock = analyze(recording, window=f"steps:{first}-{last - 1}").results[0]
+    inside = np.flatnonzero((recording.operations.step >= first) & (recording.operations.step < last))
+    window = int(recording.operations.start[inside].min()), int(recording.operations.end[inside].max())
+    clock = idle.occupancy(recording.operations, window)
     device = analysis.results[0] if analysis is not None and analysis.results else None
+    idle_pct = {
+        "step clock": percent(clock.idle_ns, clock.window_ns), "profiler": None if device is None else device.idle_pct
+    }  # fmt: skip
     return Profiled(
         first, last, path, analysis, problem, step_times(starts, first, last),
-        {"step clock": clock.idle_pct, "profiler": None if device is None else device.idle_pct},
+        idle_pct,
         {"step clock": by_clock, "profiler": by_profiler},
     )  # fmt: skip
 

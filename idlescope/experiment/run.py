@@ -17,10 +17,11 @@ import numpy as np
 
 from idlescope import __version__
 from idlescope.analysis.analyze import analyze
+from idlescope.analysis.forecast import asynchronous
 from idlescope.analysis.host import NO_DEMAND
 from idlescope.analysis.intervals import percent
 from idlescope.analysis.latency import Figures, latencies
-from idlescope.analysis.predict import Prediction, asynchronous
+from idlescope.analysis.predict import Prediction
 from idlescope.analysis.result import Analysis, DeviceResult
 from idlescope.analysis.roofline import GPU, achieved_pct
 from idlescope.capture import nsys
@@ -30,7 +31,7 @@ from idlescope.capture.profiler import Choice, StepWindow
 from idlescope.capture.ranges import unheard
 from idlescope.engine.clock import Clock
 from idlescope.engine.devices.base import Device
-from idlescope.engine.loop import DEPTHS, Engine
+from idlescope.engine.loop import Engine
 from idlescope.engine.requests import Finish, Request
 from idlescope.engine.rows import Shape
 from idlescope.engine.slots import Slot
@@ -41,6 +42,7 @@ from idlescope.experiment.config import RunConfig
 from idlescope.experiment.nsys import record
 from idlescope.experiment.profiled import Profiled, compare
 from idlescope.trace.model import Trace
+from idlescope.trace.phases import DEPTHS
 
 SCHEMA = 1
 WORTH_SAYING = 1.005  # a smaller speed-up is called little
@@ -149,7 +151,7 @@ class Run:
             return None
         if self.config.engine == "transformers" and self.device["kind"] == "cpu":
             return None  # host and device are the same cores
-        return asynchronous(sync.trace, sync.result)
+        return asynchronous(sync.result)
 
     def verdict(self) -> str:
         """Return what the run shows, in one sentence."""
@@ -211,22 +213,37 @@ def run(config: RunConfig, progress: Progress | None = None, folder: Path | None
         return peer.run(devices.runnable(config, chosen), progress, folder)
     shape, warning = devices.shape(config, chosen)
     notes = [note for note in (chosen.note, warning, *config.demand.notes) if note]
-    modes: dict[str, ModeRun] = {}
     described: dict[str, Any] = {}
-    for mode in config.modes:
+
+    def one(mode: str) -> tuple[ModeRun, Sequence[str]]:
         device = devices.make(config, chosen)
-        described = {"kind": device.kind, "name": device.name, "measured": device.measured}
+        described.update(kind=device.kind, name=device.name, measured=device.measured)
+        return run_mode(config, mode, device, chosen.gpu, shape, progress, folder), device.notes()
+
+    modes, said = run_modes(config, one, folder)
+    return Run(config, chosen.gpu, described, modes, (*notes, *said))
+
+
+def run_modes(
+    config: RunConfig, one: Callable[[str], tuple[ModeRun, Sequence[str]]], folder: Path | None
+) -> tuple[dict[str, ModeRun], list[str]]:
+    """Run the modes in turn by `one`, until one is stopped; return them, and what the user should know of them.
+
+    KeyboardInterrupt is raised where there is nothing to keep.
+    """
+    modes: dict[str, ModeRun] = {}
+    notes: list[str] = []
+    for mode in config.modes:
         try:
-            modes[mode] = run_mode(config, mode, device, chosen.gpu, shape, progress, folder)
+            modes[mode], said = one(mode)
         except KeyboardInterrupt:
             if not modes:
                 raise
             break
-        notes += [f"{mode}: {note}" for note in device.notes()]
+        notes += [f"{mode}: {note}" for note in said]
         if modes[mode].interrupted:
             break
-    notes += profile_modes(config, modes, folder)
-    return Run(config, chosen.gpu, described, modes, tuple(notes))
+    return modes, notes + profile_modes(config, modes, folder)
 
 
 def run_mode(
@@ -238,10 +255,9 @@ def run_mode(
     stops = architecture.eos if config.stop_at_eos else ()
     requests = config.demand.requests(architecture.vocab, config.seed, stops)
     recorder = Announcer(device.clock.now, DEPTHS[mode])
-    interrupted, window, engine = False, None, None
+    interrupted, engine = False, None
     watch: Callable[[Engine], None] | None = None if progress is None else partial(progress, mode)
-    if config.profile is not None and folder is not None:
-        window = Choice.of(config.profile).window(folder / f"{mode}.kineto.json.gz")
+    if (window := profiler_window(config, mode, folder)) is not None:
         watch = watching(window, watch)
     try:
         slots = device.open(shape, DEPTHS[mode])
@@ -277,6 +293,13 @@ def run_mode(
     finished = tuple(engine.scheduler.finished)
     profiled = beside(trace, window)
     return ModeRun(mode, trace, analyze(trace), total, engine.tokens, finished, interrupted, profiled)
+
+
+def profiler_window(config: RunConfig, mode: str, folder: Path | None) -> StepWindow | None:
+    """Return the window of a mode that a profiler is to record; None where none is asked for."""
+    if config.profile is None or folder is None:
+        return None
+    return Choice.of(config.profile).window(folder / f"{mode}.kineto.json.gz")
 
 
 def beside(trace: Trace, window: StepWindow | None) -> Profiled | None:

@@ -95,15 +95,12 @@ def table(comparison: Comparison) -> Table:
 def figure(comparison: Comparison) -> Figure:
     """Draw by how much each part changed, with its interval; the parts add up to the bar on top."""
     import matplotlib as mpl
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
 
     c = comparison
     bars = [c.headline, *shown(c)]
     per, unit = scale(c)
     with mpl.rc_context(figures.STYLE):  # type: ignore[arg-type]
-        made = Figure(figsize=(9, 0.3 * len(bars) + 1.4), layout="constrained")
-        FigureCanvasAgg(made)
+        made = figures.canvas(9, 0.3 * len(bars) + 1.4)
         axis = made.subplots()
         for y, bar in enumerate(bars):
             color = GREY if not bar.different and bar.margin is not None else VERMILION if bar.change > 0 else BLUE

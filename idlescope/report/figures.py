@@ -177,13 +177,19 @@ def causes(shown: Sequence[Shown], subtitle: str) -> Figure:
 
 
 def _figure(rows: int, height: float, **options: Any) -> tuple[Figure, list[Axes]]:
+    figure = canvas(9, height)
+    axes = figure.subplots(rows, 1, squeeze=False, **options)
+    return figure, list(axes[:, 0])
+
+
+def canvas(width: float, height: float) -> Figure:
+    """Return an empty figure of so many inches, which no window shows."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, height), layout="constrained")
+    figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.subplots(rows, 1, squeeze=False, **options)
-    return figure, list(axes[:, 0])
+    return figure
 
 
 def drawn_text(text: str) -> str:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from idlescope.engine.loop import DEPTHS
-from idlescope.report.figures import STYLE, drawn_text
+from idlescope.report.figures import STYLE, canvas, drawn_text
 from idlescope.report.palette import BLUE, GREY, VERMILION
 from idlescope.report.terminal import TITLES
+from idlescope.trace.phases import DEPTHS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,16 +44,13 @@ def _figure(
 ) -> Figure:  # fmt: skip
     """Draw a row of panels a device, a panel for each of `columns`: its title, the mode, the figure."""
     from matplotlib import cm, colors
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
 
     devices = list(dict.fromkeys(row["device"] for row in table))
     lines = list(dict.fromkeys((row["model"], row["host_ms"]) for row in table))
     batches = sorted({row["batch_size"] for row in table})
     width = LABEL_INCHES + len(columns) * max(PANEL_INCHES, CELL_INCHES * len(batches))
     height = 0.9 + len(devices) * (0.75 + LINE_INCHES * len(lines))
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = canvas(width, height)
     axes = figure.subplots(len(devices), len(columns), squeeze=False, sharex=True, sharey=True)
     shades = cm.ScalarMappable(colors.Normalize(*scale), colors.LinearSegmentedColormap.from_list("", ["white", color]))
     for device, across in zip(devices, axes, strict=True):

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 import idlescope
 from idlescope import RunConfig, run
 from idlescope.analysis.costs import StepCosts
-from idlescope.analysis.predict import Replays, WhatIf, asynchronous
+from idlescope.analysis.forecast import asynchronous
+from idlescope.analysis.predict import Replays, WhatIf
 from idlescope.analysis.rebatch import Requests, order, rebatch
 from idlescope.analysis.replay import SUCCESSION_NS, replay
-from idlescope.engine.loop import DEPTHS
 from idlescope.errors import ConfigError, TraceError
+from idlescope.trace.phases import DEPTHS
 from tests.conftest import FIXTURES
 from tests.kineto_files import call, operation, span, write
 from tests.scenarios import scenario
@@ -235,7 +236,7 @@ def test_a_host_that_is_the_limit_is_said_to_be():
     assert one.exposed_ns == pytest.approx(2.0 * MS, rel=0.05)
     assert one.text().startswith("Asynchronous already: 1.9")
     assert "in 50 of 50 steps the host works longer than the device computes" in one.text()
-    assert asynchronous(later.trace, later.result) is None
+    assert asynchronous(later.result) is None
 
 
 def test_steps_with_more_host_work_than_compute_are_named():
@@ -264,7 +265,7 @@ def test_too_few_steps_are_refused_in_a_sentence(window, reason):
     with pytest.raises(TraceError, match=f"cannot tell what device 0 would do: {reason} in the trace"):
         idlescope.predict(analysis)
     assert analysis.results[0].predicted is None
-    assert asynchronous(analysis.trace, analysis.results[0]) is None
+    assert asynchronous(analysis.results[0]) is None
 
 
 def test_a_trace_without_steps_or_launches_is_refused(tmp_path):

@@ -23,11 +23,12 @@ from idlescope.capture.clock import StepClock
 from idlescope.engine.devices.base import COMPUTE, D2H, H2D
 from idlescope.engine.devices.cpu import CpuDevice
 from idlescope.engine.devices.network import Network
-from idlescope.engine.loop import DEPTHS, Engine
+from idlescope.engine.loop import Engine
 from idlescope.engine.models import model
 from idlescope.engine.requests import Finish, Request
 from idlescope.engine.rows import Shape
 from idlescope.errors import ConfigError, EngineError
+from idlescope.trace.phases import DEPTHS
 from tests import checkpoints
 from tests.checkpoints import write
 

@@ -11,11 +11,12 @@ from idlescope.analysis.analyze import analyze
 from idlescope.analysis.roofline import gpu
 from idlescope.capture.clock import StepClock
 from idlescope.engine.devices.modelled import Memory, ModelledDevice, mix
-from idlescope.engine.loop import DEPTHS, Engine
+from idlescope.engine.loop import Engine
 from idlescope.engine.models import model
 from idlescope.engine.requests import Finish, Request
 from idlescope.engine.rows import Shape
 from idlescope.errors import EngineError
+from idlescope.trace.phases import DEPTHS
 
 SEED = 7
 VOCAB = model("tiny").vocab

@@ -28,11 +28,12 @@ from idlescope.analysis.analyze import analyze
 from idlescope.capture.clock import StepClock
 from idlescope.engine.devices.cuda import CudaDevice
 from idlescope.engine.devices.network import Network
-from idlescope.engine.loop import DEPTHS, Engine
+from idlescope.engine.loop import Engine
 from idlescope.engine.models import model
 from idlescope.engine.requests import Request
 from idlescope.engine.rows import Shape
 from idlescope.errors import EngineError
+from idlescope.trace.phases import DEPTHS
 
 OUT = Path(sys.argv[1])
 found: dict[str, object] = {}

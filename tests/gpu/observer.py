@@ -33,12 +33,13 @@ from idlescope.capture.ranges import nvtx_listens
 from idlescope.engine.devices.base import COMPUTE
 from idlescope.engine.devices.cuda import CudaDevice
 from idlescope.engine.devices.network import Network
-from idlescope.engine.loop import DEPTHS, Engine
+from idlescope.engine.loop import Engine
 from idlescope.engine.models import model
 from idlescope.engine.requests import Request
 from idlescope.engine.rows import Shape
 from idlescope.experiment.run import frozen_heap
 from idlescope.trace.open import open_trace
+from idlescope.trace.phases import DEPTHS
 
 ROWS, PROMPT, NEW = 32, 256, 160
 FIRST, LAST = 60, 120  # the steps that are timed, and those that a profiler records

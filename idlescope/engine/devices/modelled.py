@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from idlescope.analysis.predict import GRAPH_LAUNCH_NS
+from idlescope.analysis.replay import SUCCESSION_NS
 from idlescope.analysis.roofline import GPU
 from idlescope.engine.clock import VirtualClock
 from idlescope.engine.devices.base import COMPUTE, D2H, H2D, DeviceOperation
@@ -26,14 +28,13 @@ from idlescope.trace.model import Int32, OperationKind
 
 UInt64 = NDArray[np.uint64]
 
-# Host cost of each API call, from tests/gpu/latencies.py on an NVIDIA H200 (torch 2.11.0+cu130, 2026-11-24), medians
-# with no profiler attached:
+# Host cost of each API call beside GRAPH_LAUNCH_NS, from tests/gpu/latencies.py on an NVIDIA H200 (torch 2.11.0+cu130,
+# 2026-11-24), medians with no profiler attached:
 MEMCPY_CALL_NS = 14_200  # Tensor.copy_(non_blocking=True) of pinned memory under a stream context
-GRAPH_CALL_NS = 6_700  # CUDAGraph.replay of 1,500 nodes
 EVENT_CALL_NS = 840  # Event.record; Stream.wait_event takes 870
-# Device side. The first two are from the H200 traces of transformers' loop recorded for this project (2026-11-23):
+# Device side, beside SUCCESSION_NS. The first is from the H200 traces of transformers' loop recorded for this project
+# (2026-11-23):
 ARRIVAL_NS = 1_500  # from the end of a launch call to its start on an idle device (fastest percent of 480 launches)
-SUCCESSION_NS = 4_560  # from the end of one graph to the start of the next, already queued (median of 24)
 EVENT_WAIT_NS = 1_600  # from an event on one stream to what waits for it on another (latencies.py)
 WAKE_NS = 15_000  # from an event to the return of a blocking wait, beyond a spinning one (latencies.py, short waits)
 COPY_FIXED_NS = 2_500  # a small copy between pinned and device memory (same traces: 32 kB to 230 kB, intercept)
@@ -71,7 +72,7 @@ class ModelledDevice:
         self.name = f"modelled {gpu.name}"
         self._device_ns = device_ns
         # With a fixed host cost the API calls are a part of it: they are scaled down where it is smaller than they are.
-        calls = (MEMCPY_CALL_NS, GRAPH_CALL_NS, EVENT_CALL_NS)
+        calls = (MEMCPY_CALL_NS, GRAPH_LAUNCH_NS, EVENT_CALL_NS)
         scale = 1.0 if host_ns is None else min(1.0, host_ns / step_calls_ns(*calls))
         self._memcpy_ns, self._graph_ns, self._event_ns = (int(ns * scale) for ns in calls)
         self.clock = VirtualClock(host_ns, step_calls_ns(self._memcpy_ns, self._graph_ns, self._event_ns))
