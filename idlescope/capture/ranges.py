@@ -15,14 +15,11 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from idlescope.palette import PHASE
+
 DOMAIN = "idlescope"
 USER = "user"  # the category of ranges that are no phase
-# By category, of the palette that is used everywhere (Okabe and Ito, 2008): preparing, launching, waiting, finishing.
-COLOURS: Mapping[str, int] = {
-    "schedule": 0xFFE69F00, "prepare": 0xFFD55E00, "submit": 0xFF009E73, "retrieve": 0xFFBBBBBB, "update": 0xFF0072B2,
-    "step": 0xFF56B4E9, "slot": 0xFF56B4E9, "request": 0xFFCC79A7,
-}  # fmt: skip
-OTHER = 0xFFF0E442
+COLOURS: Mapping[str, int] = {category: 0xFF000000 | int(colour[1:], 16) for category, colour in PHASE.items()}
 
 
 class Range(ContextDecorator):
@@ -60,14 +57,14 @@ def mark(name: str, category: str = USER, number: int | None = None) -> None:
     if nvtx_listens():
         import nvtx
 
-        nvtx.mark(name, COLOURS.get(category, OTHER), DOMAIN, category, number)
+        nvtx.mark(name, COLOURS.get(category, COLOURS["other"]), DOMAIN, category, number)
 
 
 def annotation(name: str, category: str, number: int | None = None) -> Any:
     """Return an NVTX range to enter and exit, its name registered; the payload may be changed in between."""
     import nvtx
 
-    return nvtx.annotate(name, COLOURS.get(category, OTHER), DOMAIN, category, number)
+    return nvtx.annotate(name, COLOURS.get(category, COLOURS["other"]), DOMAIN, category, number)
 
 
 def recorded(name: str) -> Any:

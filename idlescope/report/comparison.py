@@ -11,8 +11,8 @@ from rich.text import Text
 
 from idlescope.analysis.compare import SCHEMA
 from idlescope.analysis.comparison import Change, Comparison
+from idlescope.palette import BLUE, GREY, VERMILION
 from idlescope.report import figures, markdown
-from idlescope.report.palette import BLUE, GREY, VERMILION
 from idlescope.report.terminal import plain, shorten
 from idlescope.report.text import to_text
 

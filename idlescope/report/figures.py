@@ -13,7 +13,7 @@ from idlescope.analysis import activity, idle, intervals
 from idlescope.analysis.causes import CAUSES
 from idlescope.analysis.intervals import Intervals
 from idlescope.analysis.result import DeviceResult
-from idlescope.report.palette import BLUE, CAUSE, GREEN, GREY, MODE, ORANGE, SKY, STATE
+from idlescope.palette import BLUE, CAUSE, GREEN, GREY, MODE, ORANGE, SKY, STATE
 from idlescope.report.text import visible
 from idlescope.trace.model import Trace
 

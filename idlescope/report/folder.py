@@ -14,7 +14,6 @@ from idlescope.experiment.config import RunConfig
 from idlescope.experiment.devices import choose
 from idlescope.experiment.run import Run, environment
 from idlescope.report import figures, page, perfetto
-from idlescope.report.palette import milliseconds
 from idlescope.report.terminal import (
     TITLES,
     device_label,
@@ -25,7 +24,7 @@ from idlescope.report.terminal import (
     profiled_rows,
     window_label,
 )
-from idlescope.report.text import to_text
+from idlescope.report.text import milliseconds, to_text
 from idlescope.trace import recording
 from idlescope.trace.model import Trace
 

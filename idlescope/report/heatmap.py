@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from idlescope.palette import BLUE, GREY, VERMILION
 from idlescope.report.figures import STYLE, canvas, drawn_text
-from idlescope.report.palette import BLUE, GREY, VERMILION
 from idlescope.report.terminal import TITLES
 from idlescope.trace.phases import DEPTHS
 

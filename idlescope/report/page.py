@@ -11,10 +11,10 @@ from typing import Any
 from idlescope import __version__
 from idlescope.analysis.causes import CAUSES
 from idlescope.analysis.intervals import percent
+from idlescope.palette import CAUSE
 from idlescope.report.figures import Shown
-from idlescope.report.palette import CAUSE, milliseconds
 from idlescope.report.terminal import gap_cells, share
-from idlescope.report.text import visible
+from idlescope.report.text import milliseconds, visible
 
 WHOLE_STACK = 40  # names of a gap's stack, innermost
 HOST_ROWS = 12

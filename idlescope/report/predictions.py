@@ -10,8 +10,8 @@ from rich.table import Table
 from idlescope.analysis.forecast import Forecast
 from idlescope.analysis.predict import IN_WORDS, Prediction
 from idlescope.analysis.result import Analysis
-from idlescope.report.palette import milliseconds
 from idlescope.report.terminal import device_label, plain
+from idlescope.report.text import milliseconds
 
 SCHEMA = 1
 TOKENS = "tokens/s"

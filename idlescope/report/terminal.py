@@ -15,8 +15,7 @@ from idlescope.analysis.latency import PERCENTILES
 from idlescope.analysis.result import Analysis, DeviceResult
 from idlescope.analysis.stacks import LongGap
 from idlescope.analysis.window import FIRST_LAST
-from idlescope.report.palette import milliseconds
-from idlescope.report.text import visible
+from idlescope.report.text import milliseconds, visible
 
 HOST_SHOWN = 6  # largest divisions of `host` in a table
 GAPS_SHOWN = 5

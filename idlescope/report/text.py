@@ -1,4 +1,4 @@
-"""Text from traces and file names as it may be shown: nothing in it acts on a terminal, a page or a picture."""
+"""Text as it is shown: nothing in it acts on a terminal, a page or a picture, and times have a unit that suits them."""
 
 from __future__ import annotations
 
@@ -25,3 +25,11 @@ def encodable(text: str) -> str:
 def to_text(document: dict[str, Any]) -> str:
     """Return a JSON document as text, the same text for the same document."""
     return encodable(json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)) + "\n"
+
+
+def milliseconds(ns: float) -> str:
+    """Return a length of time with a unit that suits it."""
+    for unit, scale in (("s", 1e9), ("ms", 1e6), ("µs", 1e3)):
+        if abs(ns) >= scale:
+            return f"{ns / scale:.3g} {unit}" if abs(ns) < 1000 * scale else f"{ns / scale:,.0f} {unit}"
+    return f"{ns:.0f} ns"
