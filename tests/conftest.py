@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -17,3 +19,19 @@ def shared_traces() -> Path:
     if not folder.is_dir():
         pytest.skip("the real traces of ../shared/traces are not on this machine")
     return folder
+
+
+@pytest.fixture(scope="module")  # not of the session: while it is there, nothing else may run an event loop
+def chromium():
+    """A headless Chromium of Debian's, driven by Playwright."""
+    if (executable := shutil.which("chromium")) is None:
+        assert "CI" not in os.environ, ".ci/run installs chromium"
+        pytest.skip("there is no chromium on this machine: apt install chromium")
+    from playwright.sync_api import sync_playwright
+
+    quiet = ["--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
+             "--disable-sync", "--disable-gpu"]  # fmt: skip
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=quiet, chromium_sandbox=False)
+        yield browser
+        browser.close()
