@@ -28,6 +28,7 @@ def execute(path: Path) -> None:
         timeout=LIMIT_S,
         kernel_name="python3",
         coalesce_streams=True,
+        extra_arguments=["--log-level=ERROR"],  # without what every kernel says of its sockets
         resources={"metadata": {"path": path.parent}},
     )
     client.execute()
@@ -49,8 +50,8 @@ def clean(notebook: nbformat.NotebookNode) -> None:
 
 def main(paths: list[str]) -> int:
     """Run the notebooks named, or all beside this file; return the exit code."""
-    with tempfile.TemporaryDirectory() as profile:
-        os.environ["IPYTHONDIR"] = profile  # of nobody's start-up files and history
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ |= {"IPYTHONDIR": folder, "JUPYTER_RUNTIME_DIR": folder}  # nobody's start-up files, history, sockets
         for path in [Path(p).resolve() for p in paths] or sorted(HERE.glob("*.ipynb")):
             try:
                 execute(path)
