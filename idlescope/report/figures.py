@@ -1,4 +1,4 @@
-"""The figures of a report, drawn from analysis results: activity, idle over the run, gap lengths, causes."""
+"""The figures of a report, drawn from analysis results: activity, causes, idle over the run, gap lengths, host cost."""
 
 from __future__ import annotations
 
@@ -11,11 +11,15 @@ import numpy as np
 
 from idlescope.analysis import activity, idle, intervals
 from idlescope.analysis.causes import CAUSES
+from idlescope.analysis.host_cost import HostCost, host_cost
 from idlescope.analysis.intervals import Intervals
+from idlescope.analysis.published import Point
 from idlescope.analysis.result import DeviceResult
 from idlescope.palette import BLUE, CAUSE, GREEN, GREY, MODE, ORANGE, SKY, STATE
+from idlescope.report.terminal import TITLES
 from idlescope.report.text import visible
 from idlescope.trace.model import Trace
+from idlescope.trace.phases import DEPTHS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,6 +29,9 @@ STEPS_SHOWN = 4.5  # in the activity timeline
 PIXELS = 2000  # of the timeline's width: shorter gaps between bars are not drawn, they would only blur
 BINS = 200  # of idle over the run
 GAP_EDGES_NS = np.logspace(2, 10.5, 52)  # 100 ns to 32 s
+MODES = {depth: mode for mode, depth in DEPTHS.items()}
+DASHES = {"sync": "-", "async": (0, (5, 1.5))}  # modes differ in greyscale, too
+DIM = "#666666"  # of remarks
 STYLE = {
     "svg.hashsalt": "idlescope", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False,
     "axes.titlesize": 10, "axes.titlelocation": "left", "legend.frameon": False, "figure.dpi": 150,
@@ -56,17 +63,24 @@ class Shown:
 
 
 def draw_all(shown: Sequence[Shown], subtitle: str) -> dict[str, Figure]:
-    """Return every figure by name. `subtitle` says what was run, and that it is modelled where it is."""
+    """Return every figure by name, without `cost` where no steps can be replayed.
+
+    `subtitle` says what was run, and that it is modelled where it is.
+    """
     import matplotlib as mpl
 
     subtitle = drawn_text(subtitle)
+    found = host_cost({item.label: (item.trace, item.result) for item in shown})
     with mpl.rc_context(STYLE):  # type: ignore[arg-type]
-        return {
+        figures = {
             "timeline": timeline(shown, subtitle),
             "causes": causes(shown, subtitle),
             "idle": idle_over_run(shown, subtitle),
             "gaps": gap_lengths(shown, subtitle),
         }
+        if found is not None:
+            figures["cost"] = cost(found, subtitle)
+    return figures
 
 
 def save(figures: dict[str, Figure], folder: Path) -> list[Path]:
@@ -174,6 +188,48 @@ def causes(shown: Sequence[Shown], subtitle: str) -> Figure:
     figure.legend(handles=[_patch(CAUSE[c], c) for c in CAUSES], loc="outside lower center", ncols=4, handlelength=1.2)
     axis.set_title(f"Idle by cause · {subtitle}")
     return figure
+
+
+def cost(found: HostCost, subtitle: str) -> Figure:
+    """Draw idle time over host work a step: curves of the replayed steps, and measured points with their sources."""
+    figure, (axis,) = _figure(1, 4.0 + 0.2 * len({p.name for p in found.published}))
+    for curve in found.curves:
+        mode = MODES[curve.depth]
+        axis.plot(curve.host_ms, curve.idle_pct, color=MODE[mode], linestyle=DASHES[mode], linewidth=1.6, zorder=2)
+        end = (float(curve.host_ms[-1]), float(curve.idle_pct[-1]))
+        axis.annotate(TITLES[mode], end, (6, 0), textcoords="offset points", va="center", color=MODE[mode])
+    axis.axvline(found.device_ms, color=GREY, linewidth=0.8, zorder=1)
+    device = f"device: {found.device_ms:.3g} ms a step"
+    axis.annotate(device, (found.device_ms, 1), (4, -2), ("data", "axes fraction"), "offset points", va="top", color=DIM)
+    handles = [_marks(axis, [p], "o", 8.5, _own(found, p)) for p in found.measured]
+    shapes = dict(zip(dict.fromkeys(p.name for p in found.published), "sD^vP*", strict=False))
+    for name, shape in shapes.items():
+        points = [p for p in found.published if p.name == name]
+        devices = " and ".join(f"{p.device_ms:.3g}" for p in points)
+        handles.append(_marks(axis, points, shape, 5.5, f"{name}: device {devices} ms a step ({points[0].source})"))
+    axis.set_xlim(0, found.curves[0].host_ms[-1])
+    axis.set_ylim(-3, None)
+    axis.set_xlabel("host work, ms a step")
+    axis.set_ylabel("compute idle, % of the time")
+    axis.set_title(f"What host work costs · {subtitle}")
+    figure.legend(handles=handles, loc="outside lower left", fontsize=7.5, borderpad=0.2)
+    return figure
+
+
+def _own(found: HostCost, p: Point) -> str:
+    name = TITLES.get(p.name, drawn_text(p.name))
+    replayed = "; the curves are its steps replayed with more and less host work" if p.name == found.replayed else ""
+    return f"this {'run' if p.name in TITLES else 'trace'}, {name}: {p.host_ms:.3g} ms, {p.idle_pct:.1f} % idle{replayed}"
+
+
+def _marks(axis: Axes, points: Sequence[Point], shape: str, size: float, label: str) -> Any:
+    """Mark points, synchronous ones filled, and return what stands for them in a legend."""
+    style: dict[str, Any] = {"marker": shape, "markersize": size, "linestyle": "none", "clip_on": False}
+    for p in points:
+        color = MODE.get(p.mode, GREEN)
+        face = "white" if p.mode == "async" else color
+        (drawn,) = axis.plot(p.host_ms, p.idle_pct, color=color, markerfacecolor=face, zorder=3, label=label, **style)
+    return drawn
 
 
 def _figure(rows: int, height: float, **options: Any) -> tuple[Figure, list[Axes]]:
