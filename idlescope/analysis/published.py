@@ -26,7 +26,7 @@ class Point:
 
 
 POST = "Hugging Face, Unlocking asynchronicity in continuous batching, 2026-05-14; host: idle a step"
-VARLEN = "256 + 8,192 tokens, measured 2026-11-23 with CUDA events (README, Measured); host: idle a step"
+VARLEN = "256 + 8,192 tokens, CUDA events, 2026-11-23 (README, Measured); host: idle a step"
 PAGED = "256 + 512 tokens, idlescope run --engine transformers, reports/h200/peer.json"
 OURS = "256 + 8,192 tokens, reports/h200/published/summary.json"
 
