@@ -19,7 +19,8 @@ from idlescope.analysis.result import DeviceResult
 from idlescope.errors import TraceError
 from idlescope.trace.model import Float64, Trace
 
-STEPS = 24  # of a curve, evenly spaced
+MOST, FEWEST = 24, 8  # places of a curve, evenly spaced
+REPLAYED = 200_000  # steps of all places of a curve, about: of a long run there are fewer places
 FURTHEST = 2.0  # times the device's time a step: how far a curve goes at least
 MARGIN = 1.1  # beyond the point furthest out
 
@@ -91,7 +92,8 @@ def curve(replays: Replays, depth: int, furthest_ms: float) -> Curve:
     """Return the idle time that steps would have at host work from none to `furthest_ms` a step."""
     own = host_ms(replays)
     bend = float(np.mean(replays.costs.compute)) / 1e6  # about here the host gets slower than the device
-    x = np.unique(np.append(np.linspace(0.0, furthest_ms, STEPS), [own, bend]))
+    places = int(np.clip(REPLAYED // len(replays.costs), FEWEST, MOST))
+    x = np.unique(np.append(np.linspace(0.0, furthest_ms, places), [own, bend]))
     x = x[x <= own * MAX_FACTOR]
     idle = [replays.predict(WhatIf(depth, host=ms / own)).compute_idle_pct for ms in x.tolist()]
     return Curve(depth, x, np.array(idle))
