@@ -25,8 +25,8 @@ class Point:
     source: str
 
 
-POST = "Hugging Face, Unlocking asynchronicity in continuous batching, 2026-05-14; host: idle a step"
-VARLEN = "256 + 8,192 tokens, CUDA events, 2026-11-23 (README, Measured); host: idle a step"
+POST = "Hugging Face, Unlocking asynchronicity in continuous batching, 2026-05-14; host: synchronous idle"
+VARLEN = "256 + 8,192 tokens, CUDA events, 2026-11-23 (README, Measured); host: synchronous idle"
 PAGED = "256 + 512 tokens, idlescope run --engine transformers, reports/h200/peer.json"
 OURS = "256 + 8,192 tokens, reports/h200/published/summary.json"
 

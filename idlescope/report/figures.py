@@ -60,6 +60,11 @@ class Shown:
         return drawn_text(shorten(TITLES.get(self.label, self.label), NAME_WIDTH))
 
     @property
+    def color(self) -> str:
+        """Return the colour that stands for it, alone or beside other modes."""
+        return MODE.get(self.label, GREEN)
+
+    @property
     def step_ns(self) -> float:
         """Return the mean length of a step, or a fiftieth of the window where there are no steps."""
         return self.result.occupancy.window_ns / (len(self.result.steps) or 50)
@@ -189,7 +194,7 @@ def _styles(shown: Sequence[Shown]) -> list[dict[str, Any]]:
     """Return how the line of each is drawn: modes in their colours, devices each in one of its own while they last."""
     styles = []
     for i, item in enumerate(shown):
-        color = MODE.get(item.label, COLORS[i % len(COLORS)])
+        color = item.color if item.label in MODE else COLORS[i % len(COLORS)]
         dash = DASHES.get(item.label, list(DASHES.values())[i // len(COLORS) % len(DASHES)])
         styles.append({"color": color, "linestyle": dash, "linewidth": 1.3})
     return styles
