@@ -44,7 +44,10 @@ def refuse(path: Path) -> None:
     """Raise OutputExistsError where a path holds anything but JUnit XML of ours, which alone is replaced."""
     if not path.exists():
         return
-    head = path.open("rb").read(512) if path.is_file() else b""
+    head = b""
+    if path.is_file():
+        with path.open("rb") as file:
+            head = file.read(512)
     if f'<testsuites name="{SUITE}"'.encode() not in head:
         raise OutputExistsError(f"{path} is there already, and no earlier --junit of idlescope: give another name")
 

@@ -108,11 +108,12 @@ def figure(comparison: Comparison) -> Figure:
             if bar.margin:
                 axis.errorbar(bar.change / per, y, xerr=bar.margin / per, color="black", capsize=2, linewidth=0.8)
         axis.set_yticks(range(len(bars)), [figures.drawn_text(shorten(b.name)) for b in bars])
-        axis.invert_yaxis()
+        axis.set_ylim(len(bars) - 0.4, -0.6)
         axis.axvline(0, color="black", linewidth=0.8)
         axis.axhline(0.5, color=GREY, linewidth=0.8)
         axis.set_xlabel("change, points of the window" if c.unit == "window" else f"change, {unit} a {c.unit}")
-        names = [figures.drawn_text(Path(side.samples[0].path).name) for side in (c.base, c.other)]
+        names = [shorten(Path(side.samples[0].path).name, NAME_WIDTH) for side in (c.base, c.other)]
+        names = [figures.drawn_text(name) for name in names]
         kinds = [", modelled" if side.samples[0].modelled else "" for side in (c.base, c.other)]
         axis.set_title(
             f"{c.base.letter} ({names[0]}{kinds[0]}) to {c.other.letter} ({names[1]}{kinds[1]}); grey: noise"

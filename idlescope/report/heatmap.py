@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from idlescope.palette import BLUE, GREY, VERMILION
-from idlescope.report.figures import STYLE, canvas, drawn_text
+from idlescope.report.figures import STYLE, canvas, drawn_text, ink
 from idlescope.report.terminal import TITLES
 from idlescope.trace.phases import DEPTHS
 
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
 LINE_INCHES, CELL_INCHES = 0.3, 0.62  # a line's height, a cell's width
 PANEL_INCHES = 3.4  # at least: its title has to fit
 LABEL_INCHES = 1.7  # what the names of the lines take
-LUMINANCE = (0.2126, 0.7152, 0.0722)  # of red, green and blue (ITU-R BT.709)
-DARK = 0.42  # white numbers on shades of less luminance
+IDLE_STEP = 10.0  # the scale of idle time ends at a multiple of it, %
 
 
 def draw(table: Sequence[dict[str, Any]]) -> dict[str, Figure]:
@@ -30,7 +30,9 @@ def draw(table: Sequence[dict[str, Any]]) -> dict[str, Figure]:
     modes = [mode for mode in DEPTHS if any(row["mode"] == mode for row in table)]
     with mpl.rc_context(STYLE):  # type: ignore[arg-type]
         idle = [(TITLES[mode], mode, "idle_pct") for mode in modes]
-        figures = {"idle": _figure(table, idle, "Idle, % of the window", VERMILION, (0.0, 100.0), "{:.1f}")}
+        worst = max((row["idle_pct"] for row in table if row["idle_pct"] is not None), default=0.0)
+        scale = (0.0, IDLE_STEP * max(1, ceil(worst / IDLE_STEP)))
+        figures = {"idle": _figure(table, idle, "Idle, % of the window", VERMILION, scale, "{:.1f}")}
         gains = [row["speedup"] for row in table if row["speedup"] is not None]
         if gains:
             title, scale = "Synchronous over asynchronous time", (1.0, max(*gains, 1.01))
@@ -75,10 +77,13 @@ def _panel(axis: Axes, values: np.ndarray[Any, Any], shades: Any, form: str) -> 
     axis.imshow(values, cmap=shades.get_cmap(), norm=shades.norm, aspect="auto")
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)
+    for at, rows in ((axis.axhline, values.shape[0]), (axis.axvline, values.shape[1])):
+        for i in range(1, rows):
+            at(i - 0.5, color="white", linewidth=1.5)
     for (y, x), value in np.ndenumerate(values):
         known = not np.isnan(value)
-        ink = "white" if known and np.dot(shades.to_rgba(value)[:3], LUMINANCE) < DARK else "black"
-        axis.text(x, y, form.format(value) if known else "–", ha="center", va="center", color=ink, fontsize=8)
+        color = ink(shades.to_rgba(value)[:3]) if known else "black"
+        axis.text(x, y, form.format(value) if known else "–", ha="center", va="center", color=color, fontsize=8)
 
 
 def _line(model: str, host_ms: float | None) -> str:

@@ -24,6 +24,9 @@ CAPTIONS = {
     "causes": "Idle time by cause, as a share of the window. The parts add up to all idle time.",
     "idle": "Idle time in equal parts of the run.",
     "gaps": "How many gaps there are of each length (above), and how much idle time they hold (below).",
+    "cost": "Compute idle time over host work a step: the recorded steps replayed with more and less host work, and "
+    "measured points. Filled: synchronous; hollow: asynchronous. Points of other device times lie off the curves. The "
+    "first step, in which the pipeline fills, is left out, as in predictions; not in other engines' points.",
 }
 
 

@@ -15,6 +15,7 @@ from idlescope.analysis.latency import PERCENTILES
 from idlescope.analysis.result import Analysis, DeviceResult
 from idlescope.analysis.stacks import LongGap
 from idlescope.analysis.window import FIRST_LAST
+from idlescope.palette import CAUSE, MODE
 from idlescope.report.text import milliseconds, visible
 
 HOST_SHOWN = 6  # largest divisions of `host` in a table
@@ -25,6 +26,10 @@ DOUBT = "~"  # marks a figure that lost records could change
 LATENCIES = {"TTFT": "ttft_ms", "time per output token": "time_per_output_token_ms", "latency": "latency_ms"}
 CLOCKS = ("step clock", "profiler")
 TITLES = {"sync": "synchronous", "async": "asynchronous"}
+A_STEP = "idle a step: "
+STYLES = {TITLES[mode]: color for mode, color in MODE.items()} | {
+    f"{before}{cause}": color for cause, color in CAUSE.items() for before in ("", A_STEP)
+}  # of what names a mode or a cause
 
 
 def mode_rows(summary: dict[str, Any]) -> list[tuple[str, list[str]]]:
@@ -57,7 +62,7 @@ def mode_rows(summary: dict[str, Any]) -> list[tuple[str, list[str]]]:
     def part(m: dict[str, Any], ns: int) -> str:
         return f"{ns / m['steps'] / 1e6:.3f} ms ({share(ns, m['idle_ns'])})" if ns else "–"
 
-    rows += [(f"idle a step: {cause}", [part(m, m["cause_ns"][cause]) for m in modes]) for cause in CAUSES]
+    rows += [(f"{A_STEP}{cause}", [part(m, m["cause_ns"][cause]) for m in modes]) for cause in CAUSES]
     largest: dict[str, float] = {}
     for m in modes:
         for name, ns in m["host_ns"].items():
@@ -274,9 +279,9 @@ def _table(title: str, columns: list[str], rows: list[tuple[str, list[str]]]) ->
     table = Table(title=plain(title), title_justify="left")
     table.add_column("")
     for column in columns:
-        table.add_column(plain(column), justify="right")
+        table.add_column(plain(column, STYLES.get(column, "")), justify="right")
     for label, cells in rows:
-        table.add_row(plain(label), *map(plain, cells))
+        table.add_row(plain(label, STYLES.get(label, "")), *map(plain, cells))
     return table
 
 

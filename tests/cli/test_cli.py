@@ -1,18 +1,23 @@
-"""The command line as a newcomer uses it, in a process of its own."""
+"""The command line as a newcomer uses it: in this process, which saves starting one, or where it matters in its own."""
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
 from idlescope import __version__
 from idlescope.analysis.causes import CAUSES
+from idlescope.cli import main
 from tests import checkpoints
 from tests.conftest import FIXTURES
 from tests.kineto_files import call, document, operation, span, write
@@ -20,10 +25,29 @@ from tests.kineto_files import call, document, operation, span, write
 SMALL = ["run", "--model", "tiny", "--tokens", "30", "--batch-size", "4", "--device", "modelled:a100"]
 
 
-def idlescope(*arguments, cwd=None, **options):
+def idlescope(*arguments, cwd=None):
+    """Run a command and return what it printed and its exit code, as of a process."""
+    command, code, before = ["idlescope", *map(str, arguments)], 0, Path.cwd()
+    streams = [io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2)]
+    with (
+        patch.dict(os.environ, COLUMNS="100", NO_COLOR="1"), patch.object(sys, "argv", command),
+        redirect_stdout(streams[0]), redirect_stderr(streams[1]),
+    ):  # fmt: skip
+        os.chdir(cwd or before)
+        try:
+            main()
+        except SystemExit as stop:
+            code = stop.code or 0
+        finally:
+            os.chdir(before)
+    return subprocess.CompletedProcess(command, code, *(s.buffer.getvalue().decode() for s in streams))
+
+
+def in_a_process(*arguments, cwd=None):
+    """Run a command as `idlescope` does, in a process of its own."""
     environment = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1"}
     command = [sys.executable, "-m", "idlescope", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment, check=False, **options)
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment, check=False)
 
 
 def refused(result, *parts):
@@ -63,7 +87,7 @@ def test_help_needs_none_of_the_heavy_libraries():
 
 
 def test_version():
-    assert idlescope("--version").stdout == f"idlescope {__version__}\n"
+    assert in_a_process("--version").stdout == f"idlescope {__version__}\n"
 
 
 class TestRun:
@@ -92,7 +116,7 @@ class TestRun:
             "async.trace.json.gz",
         }  # fmt: skip
         assert {p.name for p in (out / "figures").iterdir()} == {
-            f"{name}.{suffix}" for name in ("timeline", "causes", "idle", "gaps") for suffix in ("png", "svg")
+            f"{name}.{suffix}" for name in ("timeline", "causes", "idle", "gaps", "cost") for suffix in ("png", "svg")
         }
         assert "modelled, not measured" in first.stdout
         assert "reports/tiny-modelled-a100-b4-t30/report.html" in first.stdout

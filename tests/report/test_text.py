@@ -12,6 +12,7 @@ from rich.console import Console
 
 import idlescope
 from idlescope.errors import ConfigError
+from idlescope.palette import CAUSE
 from idlescope.report import folder, terminal
 from idlescope.report.text import visible
 from idlescope.trace.model import OperationKind, RangeKind
@@ -66,6 +67,18 @@ def test_figures_and_page_are_well_formed(tmp_path):
     page = (tmp_path / "report.html").read_text("utf-8")
     assert SHOWN.replace("<b>", "&lt;b&gt;") in page
     assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e\u2066]", page)
+
+
+def test_causes_have_their_colour_on_a_terminal_and_none_in_a_file():
+    table = terminal.analysis_tables(idlescope.analyze(hostile(1)))[1]
+    for is_terminal in (True, False):
+        options = {"force_terminal": is_terminal, "color_system": "truecolor" if is_terminal else None}
+        console = Console(file=io.StringIO(), width=100, **options, no_color=False)
+        console.print(table)
+        for cause, color in CAUSE.items():
+            red, green, blue = (int(color[i : i + 2], 16) for i in (1, 3, 5))
+            assert (f"\x1b[38;2;{red};{green};{blue}m{cause}" in console.file.getvalue()) == is_terminal
+        assert ("\x1b" in console.file.getvalue()) == is_terminal
 
 
 @pytest.mark.parametrize(("devices", "sizes"), [(1, [1]), (4, [4]), (6, [4, 2])])
