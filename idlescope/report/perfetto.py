@@ -17,6 +17,7 @@ tools do not look:
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import math
 from collections.abc import Iterator
@@ -49,11 +50,22 @@ READERS_OWN = frozenset({"path", "events", "time_offset_ns"})  # entries of `Tra
 
 def write(trace: Trace, path: Path) -> None:
     """Write a Chrome JSON trace, gzipped where the name ends in .gz. Equal traces are equal files."""
+    with path.open("wb") as file:
+        _write(trace, file, 4 if path.suffix == ".gz" else 0)
+
+
+def packed(trace: Trace) -> bytes:
+    """Return the file as it is written, gzipped as small as it goes."""
+    buffer = io.BytesIO()
+    _write(trace, buffer, 9)
+    return buffer.getvalue()
+
+
+def _write(trace: Trace, out: IO[bytes], level: int) -> None:
     writer = _Writer(trace)
     with ExitStack() as stack:
-        out = cast("IO[bytes]", stack.enter_context(path.open("wb")))
-        if path.suffix == ".gz":  # without time and name of the file
-            out = cast("IO[bytes]", stack.enter_context(gzip.GzipFile("", "wb", 4, out, mtime=0)))
+        if level:  # without time and name of the file
+            out = cast("IO[bytes]", stack.enter_context(gzip.GzipFile("", "wb", level, out, mtime=0)))
         header = json.dumps(writer.header(), ensure_ascii=False, allow_nan=False)[:-1]
         out.write(header.encode("utf-8", "replace") + b',\n"traceEvents": [\n')
         events, separator = writer.events(), ""
@@ -203,12 +215,17 @@ class _Writer:
 
 def time_offset(trace: Trace) -> int:
     """Return the nanoseconds to take from all times, so that none is negative and all are exact as a float64 of µs."""
+    low, high = extent(trace)
+    # one microsecond is left: readers, ours too, take a lone time of zero for one that was never recorded
+    return low - 1000 if low < 0 or high >= EXACT_BELOW_NS else 0
+
+
+def extent(trace: Trace) -> tuple[int, int]:
+    """Return the first and the last time of a Trace; 0 and 0 of an empty one."""
     times = (trace.operations.start, trace.calls.start, trace.ranges.start, trace.samples.time)
     ends = (trace.operations.end, trace.calls.end, trace.ranges.end)
     low = min((int(t.min()) for t in times if t.size), default=0)
-    high = max((int(t.max()) for t in (*times, *ends) if t.size), default=0)
-    # one microsecond is left: readers, ours too, take a lone time of zero for one that was never recorded
-    return low - 1000 if low < 0 or high >= EXACT_BELOW_NS else 0
+    return low, max((int(t.max()) for t in (*times, *ends) if t.size), default=0)
 
 
 def arrows(trace: Trace) -> tuple[Int64, Int64]:
