@@ -28,7 +28,7 @@ def packed(trace: Trace, result: DeviceResult, max_events: int = MAX_EVENTS) -> 
     `result` is of an analysis of that trace. Where the device has no gap, the piece is from the middle of its window.
     """
     piece = cut(trace, result, worst_gap(result), max_events)
-    return Excerpt(perfetto.packed(piece), *view(piece, result))
+    return Excerpt(perfetto.packed(piece, [result]), *view(piece, result))
 
 
 def worst_gap(result: DeviceResult) -> tuple[int, int]:
