@@ -7,10 +7,9 @@ import http.server
 import importlib.util
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-VERSION = "v52.0-6b9586def"
 LOADED = "() => window.app && window.app.trace && !window.app.isLoadingTrace"
 # the engine gives rows only in types that it is told: bigint for a whole number, null for what may be missing
 QUERY = """
@@ -68,15 +67,20 @@ class Loaded:
         return self.page.evaluate(QUERY, [sql, list(columns.items())])
 
 
+def opened(browser, address: str, name: str) -> AbstractContextManager[Loaded]:
+    """Open one of the served traces."""
+    return opened_at(browser, f"{address}/#!/?url={address}/traces/{name}")
+
+
 @contextmanager
-def opened(browser, address: str, name: str, more: str = "") -> Iterator[Loaded]:
-    """Open one of the served traces; `more` is added to the address."""
+def opened_at(browser, address: str) -> Iterator[Loaded]:
+    """Open an address of the UI and wait until the trace is there."""
     context = browser.new_context(service_workers="block", viewport={"width": 1400, "height": 900})
     page = context.new_page()
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     try:
-        page.goto(f"{address}/#!/?url={address}/traces/{name}{more}")
+        page.goto(address)
         page.wait_for_function(LOADED, timeout=60_000)
         yield Loaded(page, errors)
     finally:

@@ -9,7 +9,8 @@ from collections import Counter
 import pytest
 
 import idlescope
-from idlescope.report import perfetto
+from idlescope.report import excerpt, perfetto, serve
+from idlescope.report import perfetto_ui as where
 from idlescope.trace.model import OperationKind
 from tests.conftest import FIXTURES
 from tests.report import perfetto_ui
@@ -62,9 +63,7 @@ def address(traces):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_engine_holds_every_slice_arrow_and_counter_and_counts_idle_time_to_the_nanosecond(
-    chromium, address, traces, name
-):
+def test_the_engine_holds_every_slice_arrow_and_counter(chromium, address, traces, name):
     events = json.loads(gzip.decompress((traces / f"{name}.json.gz").read_bytes()))["traceEvents"]
     called = {e["pid"]: e["args"]["name"] for e in events if e["name"] == "process_name"}
     labels = {(e["pid"], e["tid"]): e["args"]["name"] for e in events if e["name"] == "thread_name"}
@@ -91,3 +90,21 @@ def test_the_engine_holds_every_slice_arrow_and_counter_and_counts_idle_time_to_
         } == {key: (len(values), sum(values)) for key, values in counters.items()}  # fmt: skip
         assert dict(loaded.rows(GAPS, cause="s", ns="n")) == +caused
         assert loaded.errors == []
+
+
+def test_an_address_lands_on_the_worst_gap_with_its_tracks_pinned(chromium, address, traces):
+    file = traces / "sync.json.gz"
+    read = idlescope.open(file)
+    (result,) = idlescope.analyze(read).results
+    (low, high), gap = excerpt.view(read, result), excerpt.worst_gap(result)
+    assert low < gap[0] < gap[1] < high
+    with serve.once(file, address, where.PORT) as serving:
+        asked = where.address(serving.url(file.name), (low, high), where.gaps_and_compute(result), ui=address)
+        with perfetto_ui.opened_at(chromium, asked) as loaded:
+            assert serving.wait(1)
+            loaded.page.wait_for_function("() => app.trace.workspace.pinnedTracks.length > 2")
+            pinned = loaded.page.evaluate("() => [...new Set(app.trace.workspace.pinnedTracks.map(t => t.name))]")
+            visible = "const s = app.trace.timeline.visibleWindow.toTimeSpan(); return [s.start, s.end].map(Number)"
+            assert loaded.page.evaluate(f"() => {{ {visible} }}") == pytest.approx([low, high], abs=2)
+            assert [name.split(" ")[0] for name in sorted(pinned)] == ["compute", "gaps", "idle"]
+            assert loaded.errors == []
