@@ -95,12 +95,12 @@ def _perfetto(console: Console, path: Path, mode: str | None, open_it: bool) -> 
         file = Path(made) / f"{_stem(source)}.json.gz"
         with console.status("writing the trace"):
             perfetto.write(trace, file, results)
-        view, pinned = None, ""
+        show = ""
         if results:
             worst = max(results, key=lambda result: result.idle_pct)
-            view, pinned = excerpt.view(trace, worst), perfetto_ui.gaps_and_compute(worst)
+            show = perfetto_ui.shown(excerpt.view(trace, worst), worst)
         with serve.once(file, perfetto_ui.ORIGIN, perfetto_ui.PORT) as serving:
-            url = perfetto_ui.address(serving.url(file.name), view, pinned)
+            url = perfetto_ui.address(serving.url(file.name), show)
             _say(console, url)
             _say(console, "The page reads the trace from this machine, once; it is not uploaded.")
             _offer(console, url, serving.port, open_it)

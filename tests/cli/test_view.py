@@ -125,9 +125,9 @@ def test_perfetto_is_given_the_trace_once_at_the_worst_gap(run, browser, tmp_pat
     assert base == ORIGIN
     asked = {key: value for key, (value,) in parse_qs(route).items()}
     assert int(asked["visStart"]) < int(asked["visEnd"])
-    (command,) = json.loads(asked["startupCommands"])
-    pinned = re.compile(command["args"][0])
-    assert command["id"] == "dev.perfetto.PinTracksByRegex"
+    commands = {command["id"]: command["args"][0] for command in json.loads(asked["startupCommands"])}
+    assert re.search(commands["dev.perfetto.ExpandTracksByRegex"], "host 1")
+    pinned = re.compile(commands["dev.perfetto.PinTracksByRegex"])
     assert pinned.search("gaps 4")
     assert pinned.search("idle %")
     assert not pinned.search("steps 5")

@@ -71,7 +71,7 @@ def test_overlapping_operations_lie_on_extra_tracks_of_their_stream(tmp_path):
     events = written(made, tmp_path)["traceEvents"]
     tracks = {e["tid"]: e["args"]["name"] for e in events if e["name"] == "thread_name" and e["pid"] == 1000}
     shown = [(tracks[e["tid"]], e["args"]["stream"]) for e in events if e["ph"] == "X"]
-    assert shown == [("7", "7"), ("7 (2)", "7"), ("7", "7"), ("8", "8")]
+    assert shown == [("stream 7", "7"), ("stream 7 (2)", "7"), ("stream 7", "7"), ("stream 8", "8")]
     order = {e["tid"]: e["args"]["sort_index"] for e in events if e["name"] == "thread_sort_index"}
     assert sorted(tracks.values()) == [tracks[tid] for tid in sorted(order, key=order.get)]
 

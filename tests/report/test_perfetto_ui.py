@@ -99,7 +99,7 @@ def test_an_address_lands_on_the_worst_gap_with_its_tracks_pinned(chromium, addr
     (low, high), gap = excerpt.view(read, result), excerpt.worst_gap(result)
     assert low < gap[0] < gap[1] < high
     with serve.once(file, address, where.PORT) as serving:
-        asked = where.address(serving.url(file.name), (low, high), where.gaps_and_compute(result), ui=address)
+        asked = where.address(serving.url(file.name), where.shown((low, high), result), ui=address)
         with perfetto_ui.opened_at(chromium, asked) as loaded:
             assert serving.wait(1)
             loaded.page.wait_for_function("() => app.trace.workspace.pinnedTracks.length > 2")
@@ -107,4 +107,6 @@ def test_an_address_lands_on_the_worst_gap_with_its_tracks_pinned(chromium, addr
             visible = "const s = app.trace.timeline.visibleWindow.toTimeSpan(); return [s.start, s.end].map(Number)"
             assert loaded.page.evaluate(f"() => {{ {visible} }}") == pytest.approx([low, high], abs=2)
             assert [name.split(" ")[0] for name in sorted(pinned)] == ["compute", "gaps", "idle"]
+            groups = "app.trace.workspace.children.map(t => [t.name.split(' ')[0], t.collapsed])"
+            assert sorted(loaded.page.evaluate(f"() => {groups}")) == [["host", False], ["modelled", False]]
             assert loaded.errors == []
