@@ -28,14 +28,21 @@ def arrow(phase: str, category: str, number: int, pid: int, tid: int, time: int)
     )
 
 
+def instant(name: str, pid: int, tid: int, time: int, value: float) -> str:
+    """Return what happened at a time, with a number that says to whom; whole numbers are written as such."""
+    args = f'"args":{{"value":{_number(value)!r}}}'
+    return f'{{"ph":"i","s":"t","pid":{pid},"tid":{tid},"ts":{us(time)},"name":{name},{args}}}'
+
+
 def counter(name: str, pid: int, time: int, value: float, series: str = "value", category: str = "") -> str:
     """Return what a counter stands at from a time on; whole numbers are written as such.
 
     Perfetto calls it by the name and the series.
     """
-    number = int(value) if float(value).is_integer() and abs(value) < 1 << 53 else value
     own = f'"cat":"{category}",' if category else ""
-    return f'{{"ph":"C",{own}"pid":{pid},"tid":0,"ts":{us(time)},"name":{name},"args":{{"{series}":{number!r}}}}}'
+    return (
+        f'{{"ph":"C",{own}"pid":{pid},"tid":0,"ts":{us(time)},"name":{name},"args":{{"{series}":{_number(value)!r}}}}}'
+    )
 
 
 def metadata(what: str, pid: int, tid: int, argument: str) -> str:
@@ -59,3 +66,7 @@ def us(ns: int) -> str:
     """Return nanoseconds as decimal microseconds."""
     sign, ns = ("-", -ns) if ns < 0 else ("", ns)
     return f"{sign}{ns // 1000}.{ns % 1000:03d}"
+
+
+def _number(value: float) -> float:
+    return int(value) if float(value).is_integer() and abs(value) < 1 << 53 else value

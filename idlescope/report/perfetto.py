@@ -9,6 +9,7 @@ tools do not look:
   An operation's stream is `args.stream`, on whatever track it lies.
 - `args.process`, of an operation, where the trace holds several processes: the pid of the process that launched it,
   within which correlation ids are unique. Entries of `deviceProperties` have `process` then, too.
+- Samples of requests (`phases.OF_REQUESTS`) are instants on a track of their own; `args.value` is the request's id.
 - `idlescope.process_names`: the name of each pid, where it is more than the number.
 - Events of the category `idlescope`, and arrows of categories that begin so: what was found in the records, and where
   their steps go (derived.py, arrows.py). Read back, they are nothing.
@@ -33,9 +34,10 @@ from numpy.typing import NDArray
 
 from idlescope.analysis.result import DeviceResult
 from idlescope.report import arrows, derived, tracks
-from idlescope.report.chrome_events import arguments, arrow, complete, counter, metadata
+from idlescope.report.chrome_events import arguments, arrow, complete, counter, instant, metadata, track
 from idlescope.report.processes import pids, process_names
 from idlescope.trace.model import Calls, Int64, OperationKind, Operations, RangeKind, Ranges, Trace
+from idlescope.trace.phases import OF_REQUESTS
 
 DEVICE_PID = 1000  # plus the device's index in the trace; the next thousand that is above every host process's pid
 EXACT_BELOW_NS = (1 << 40) * 1000  # 2**40 us: a float64 has three more bits than a nanosecond needs
@@ -150,11 +152,11 @@ class _Writer:
         for i, thread in enumerate(trace.threads):
             label = json.dumps(labels.get(i, thread.label))
             yield metadata("thread_name", int(self.thread_pid[i]), tracks.first_tid(i), f'"name":{label}')
-        for place, track in enumerate(self.host.tracks if self.host.extra else ()):
-            pid = int(self.thread_pid[track.owner])
-            if not track.first:
-                yield metadata("thread_name", pid, track.tid, f'"name":{json.dumps(track.label)}')
-            yield metadata("thread_sort_index", pid, track.tid, f'"sort_index":{place}')
+        for place, laid in enumerate(self.host.tracks if self.host.extra else ()):
+            pid = int(self.thread_pid[laid.owner])
+            if not laid.first:
+                yield metadata("thread_name", pid, laid.tid, f'"name":{json.dumps(laid.label)}')
+            yield metadata("thread_sort_index", pid, laid.tid, f'"sort_index":{place}')
         for i, device in enumerate(trace.devices):
             pid, label = self.device_pid + i, device.name or f"device {device.index}"
             if several:
@@ -207,8 +209,16 @@ class _Writer:
 
     def _samples(self) -> Iterator[str]:
         s, pid = self.trace.samples, next(iter(self.pids.values()), 1)
+        tid = max((t.tid for t in self.host.tracks), default=len(self.trace.threads)) + 1
+        events = {i for i, name in enumerate(self.trace.names) if name in OF_REQUESTS}
+        if np.isin(s.name, list(events)).any():
+            yield from track(pid, tid, "requests")
         for time, name, value in _rows(s.time - self.offset, s.name, s.value):
-            if math.isfinite(value):  # Perfetto's importer hangs on NaN
+            if not math.isfinite(value):  # Perfetto's importer hangs on NaN
+                continue
+            if name in events:
+                yield instant(self.names[name], pid, tid, time, value)
+            else:
                 yield counter(self.names[name], pid, time, value)
 
     def _step_arrows(self) -> Iterator[str]:

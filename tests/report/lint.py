@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-PHASES = frozenset("XMCstf")  # those that idlescope writes
+PHASES = frozenset("XMCistf")  # those that idlescope writes
 EXACT_BELOW_US = 2**43  # above, a float64 of microseconds loses nanoseconds
 
 

@@ -115,7 +115,9 @@ def test_counters_tell_queue_depth_and_idle_time(runs, tmp_path):
         edges = np.append([t for t, _ in idle], result.occupancy.window[1])
         assert sum(np.diff(edges) * [p for _, p in idle]) / 100 == pytest.approx(result.occupancy.idle_ns, rel=1e-2)
         named = {e["name"] for e in events if e["ph"] == "C"}
-        assert {"requests running", "requests waiting", "free KV blocks", "tokens", "queue depth", "idle"} <= named
+        assert named == {"requests running", "requests waiting", "free KV blocks", "tokens", "queue depth", "idle"}
+        marks = Counter((e["name"], e["args"]["value"]) for e in events if e["ph"] == "i")
+        assert marks == {(name, i): 1 for name in ("first token", "ended at its limit") for i in range(4)}
 
 
 def test_asynchronous_steps_overlap_and_lie_on_two_tracks(runs, tmp_path):

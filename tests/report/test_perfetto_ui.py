@@ -67,7 +67,7 @@ def test_the_engine_holds_every_slice_arrow_and_counter(chromium, address, trace
     events = json.loads(gzip.decompress((traces / f"{name}.json.gz").read_bytes()))["traceEvents"]
     called = {e["pid"]: e["args"]["name"] for e in events if e["name"] == "process_name"}
     labels = {(e["pid"], e["tid"]): e["args"]["name"] for e in events if e["name"] == "thread_name"}
-    slices = Counter((called[e["pid"]], labels[e["pid"], e["tid"]]) for e in events if e["ph"] == "X")
+    slices = Counter((called[e["pid"]], labels[e["pid"], e["tid"]]) for e in events if e["ph"] in "Xi")
     counters: dict[tuple[str, str], list[float]] = {}
     for e in events:
         if e["ph"] == "C":
