@@ -53,11 +53,15 @@ def states(host: Intervals, device: Intervals, low: int, high: int) -> dict[str,
 
 def idle_over_time(occupancy: Occupancy, bins: int) -> tuple[Int64, Float64]:
     """Return the edges of equal parts of the window, ns, and the share of each that was idle, %."""
-    low, high = occupancy.window
-    edges = np.linspace(low, high, bins + 1).astype(np.int64)
+    edges = np.linspace(*occupancy.window, bins + 1).astype(np.int64)
+    return edges, idle_between(occupancy, edges)
+
+
+def idle_between(occupancy: Occupancy, edges: Int64) -> Float64:
+    """Return the share of idle time between consecutive edges (ns, ascending, within the window), %."""
     before = intervals.covered_before(occupancy.gaps, edges)
     length = np.maximum(np.diff(edges), 1)
-    return edges, np.asarray(100.0 * np.diff(before) / length, np.float64)
+    return np.asarray(100.0 * np.diff(before) / length, np.float64)
 
 
 def gap_histogram(gaps: Gaps, edges: Float64) -> tuple[Int64, Int64]:

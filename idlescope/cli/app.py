@@ -468,6 +468,30 @@ def scrub(
 
 
 @app.command()
+def view(
+    path: Annotated[
+        Path, typer.Argument(help="A folder with a report, its report.html, or a trace that `analyze` reads.")
+    ],
+    in_perfetto: Annotated[
+        bool, typer.Option("--perfetto", help="Open the trace in the Perfetto UI, at its longest gap.")
+    ] = False,
+    mode: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Of a folder of `idlescope run`: sync or async; sync unless given.", show_default=False),
+    ] = None,
+    port: Annotated[int, typer.Option(help="For the report; 0 takes a free one.", min=0, max=65535)] = 0,
+    open_it: Annotated[bool, typer.Option("--open/--no-open", help="Open a browser.")] = True,
+) -> None:
+    """Show a report, or a trace in Perfetto, in the browser.
+
+    Served to this machine only. The Perfetto UI (ui.perfetto.dev) reads the trace from here; nothing is uploaded.
+    """
+    from idlescope.cli.view import view_command
+
+    view_command(path, in_perfetto, mode, port, open_it)
+
+
+@app.command()
 def doctor(as_json: AsJson = False) -> None:
     """Say what this machine can measure, and what to do about what it cannot.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from idlescope.analysis.analyze import analyze
 from idlescope.errors import ConfigError
 from idlescope.report import nsight, perfetto
 from idlescope.trace import recording
@@ -35,10 +36,15 @@ def convert(
     return [*(str(w) for w in trace.meta.get("warnings", ())), *left_out(trace)]
 
 
+def _with_analysis(trace: Trace, path: Path) -> None:
+    """Write a trace for Perfetto, with tracks of what its analysis found where a device ran."""
+    perfetto.write(trace, path, analyze(trace).results if len(trace.operations) else ())
+
+
 def _format(target: Path) -> tuple[Callable[[Trace, Path], None], Callable[[Trace], list[str]]]:
     name = target.name.lower()
     if name.endswith((".json", ".json.gz")):
-        return perfetto.write, perfetto.left_out
+        return _with_analysis, perfetto.left_out
     if name.endswith(".sqlite"):
         return nsight.write, nsight.left_out
     if name.endswith((".parquet", ".recording")) or not target.suffix:

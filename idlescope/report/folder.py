@@ -101,7 +101,7 @@ def write_run(run: Run, folder: Path) -> list[Path]:
     written = []
     for mode, result in run.modes.items():
         written.append(folder / f"{mode}.trace.json.gz")
-        perfetto.write(result.trace, written[-1])
+        perfetto.write(result.trace, written[-1], result.analysis.results)
         recording.write(result.trace, folder / f"{mode}.recording")
         written.append(folder / f"{mode}.recording")
     kept = [mode.profiled.path for mode in run.modes.values() if mode.profiled is not None]

@@ -64,7 +64,14 @@ def device(trace: Trace, rows: Int64) -> Tracks:
     """Return the tracks of one device's operations, given by their rows."""
     o = trace.operations
     stream = o.stream[rows].astype(np.int64)
-    return _lay(o.start[rows], o.end[rows], stream, np.zeros_like(stream), list(trace.streams), ("",))
+    return _lay(
+        o.start[rows], o.end[rows], stream, np.zeros_like(stream), [stream_label(s) for s in trace.streams], ("",)
+    )
+
+
+def stream_label(stream: str) -> str:
+    """Return what a stream's track is called: a viewer puts numbers of its own behind names."""
+    return f"stream {stream}" if stream.isdecimal() else stream
 
 
 def _lay(

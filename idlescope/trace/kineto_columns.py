@@ -67,7 +67,7 @@ class Builder:
 
     damage: Damage
     frames: bool = True  # read operators and Python frames
-    own: bool = False  # the file says that idlescope wrote it: spans state their step and track
+    own: bool = False  # the file says that idlescope wrote it: spans state their step and track, instants are samples
     events: int = 0
     names: Interner[str] = field(default_factory=Interner)
     threads: Interner[Track] = field(default_factory=Interner)
@@ -199,7 +199,7 @@ class Builder:
                 continue
             if e.ph == "M" and e.name == "thread_name":
                 self.thread_names[str(e.pid), str(e.tid)] = str(e.args.name)
-            elif e.ph == "C" and e.args.value is not None:
+            elif (e.ph == "C" or (self.own and e.ph == "i")) and e.args.value is not None:
                 time, known = exact_ns([e.ts], partial(_raw, batch, [i], "ts"))
                 if known.all():
                     sample = Samples.of(time=time, name=self._names([e]), value=[_float(e.args.value)])

@@ -19,6 +19,7 @@ DEPTHS = {"sync": 1, "async": 2}  # its modes: steps in flight
 # Its samples after each step, and of requests, whose id is the value:
 RUNNING, WAITING, FREE_BLOCKS, TOKENS = "requests running", "requests waiting", "free KV blocks", "tokens"
 FIRST_TOKEN, AT_LIMIT, BY_STOP = "first token", "ended at its limit", "stopped by itself"
+OF_REQUESTS = (FIRST_TOKEN, AT_LIMIT, BY_STOP)
 STEP = "step"  # a span around a whole step
 IDLE = "idle"  # the engine had no request
 PHASES = (

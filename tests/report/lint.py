@@ -8,12 +8,13 @@ from __future__ import annotations
 import gzip
 import json
 import math
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-PHASES = frozenset("XMCsf")  # those that idlescope writes
+PHASES = frozenset("XMCistf")  # those that idlescope writes
 EXACT_BELOW_US = 2**43  # above, a float64 of microseconds loses nanoseconds
 
 
@@ -67,16 +68,43 @@ def _nesting(slices: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def _arrows(events: list[dict[str, Any]], slices: list[dict[str, Any]]) -> Iterator[str]:
-    starts = {(e["pid"], e["tid"], e["ts"]) for e in slices}
+    tracks: dict[Any, list[tuple[int, int]]] = defaultdict(list)
+    for e in slices:
+        tracks[e["pid"], e["tid"]].append((_ns(e["ts"]), _ns(e["ts"]) + _ns(e["dur"])))
     arrows: dict[Any, list[dict[str, Any]]] = defaultdict(list)
     for e in events:
-        if e["ph"] in "sf":
+        if e["ph"] in "stf":
             arrows[e["id"]].append(e)
+    ends_on: dict[Any, list[dict[str, Any]]] = defaultdict(list)
+    for e in events:
+        if e["ph"] in "stf":
+            ends_on[e["pid"], e["tid"]].append(e)
+    on = {id(e): began for track, ends in ends_on.items() for e, began in _held(ends, tracks[track])}
     for number, ends in arrows.items():
-        if [e["ph"] for e in ends] != ["s", "f"] or ends[0]["ts"] > ends[1]["ts"]:
+        phases, times = "".join(e["ph"] for e in ends), [e["ts"] for e in ends]
+        if not re.fullmatch("st*f", phases) or len({e["cat"] for e in ends}) > 1 or times != sorted(times):
             yield f"arrow {number} has the ends {ends}"
-        if not all((e["pid"], e["tid"], e["ts"]) in starts for e in ends):
+        began = [on.get(id(e)) for e in ends]
+        if None in began:
             yield f"arrow {number} hangs on no slice"
+        elif began != sorted(began):
+            yield f"arrow {number} is turned round"
+
+
+def _held(ends: list[dict[str, Any]], spans: list[tuple[int, int]]) -> Iterator[tuple[dict[str, Any], int]]:
+    """The arrows' ends on a track, each with the start of the innermost slice that it is tied to."""
+    spans.sort(key=lambda span: (span[0], -span[1]))
+    opened: list[tuple[int, int]] = []
+    at = 0
+    for e in sorted(ends, key=lambda e: e["ts"]):
+        time = _ns(e["ts"])
+        while at < len(spans) and spans[at][0] <= time:
+            opened = [o for o in opened if o[1] > spans[at][0]]
+            opened.append(spans[at])
+            at += 1
+        inner = next((o for o in reversed(opened) if o[1] > time or o == (time, time)), None)
+        if inner is not None:
+            yield e, inner[0]
 
 
 def _what(e: dict[str, Any]) -> str:

@@ -188,7 +188,7 @@ class TestManners:
         convert(kineto, target)
         before = figures(target)
 
-        def interrupted(made, path):
+        def interrupted(made, path, *results):
             path.mkdir() if name.endswith("recording") else path.write_bytes(b"half")
             raise KeyboardInterrupt
 

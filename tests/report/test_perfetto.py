@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import idlescope
 from idlescope.report import perfetto
@@ -26,9 +27,10 @@ NSIGHT = sorted(p.name for p in (SHARED / "traces").glob("*.sqlite")) or ["none"
 KERNEL, ANNOTATION, OVERHEAD = OperationKind.KERNEL, RangeKind.ANNOTATION, RangeKind.OVERHEAD
 
 
-def written(given_trace, tmp_path):
+def written(given_trace, tmp_path, analysed=False):
     path = tmp_path / "t.json.gz"
-    perfetto.write(given_trace, path)
+    results = idlescope.analyze(given_trace).results if analysed and len(given_trace.operations) else ()
+    perfetto.write(given_trace, path, results)
     return lint.load(path)
 
 
@@ -43,9 +45,9 @@ def operation(start, end, stream=0, device=0, correlation=0, name=0):
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@given(any_trace())
-def test_any_trace_is_shown_whole_and_reads_back(tmp_path, made):
-    assert lint.findings(written(made, tmp_path)) == []
+@given(any_trace(), st.booleans())
+def test_any_trace_is_shown_whole_and_reads_back(tmp_path, made, analysed):
+    assert lint.findings(written(made, tmp_path, analysed)) == []
     again = idlescope.open(tmp_path / "t.json.gz")
     number = pids(made)
     known = {d.process_name: str(number[d.process]) for d in made.devices}
@@ -60,7 +62,7 @@ def test_any_trace_is_shown_whole_and_reads_back(tmp_path, made):
 @pytest.mark.parametrize("name", KINETO + NSIGHT)
 def test_real_traces_are_shown_whole_and_analyse_the_same(shared_traces, name, tmp_path):
     original = idlescope.open(shared_traces / name)
-    assert lint.findings(written(original, tmp_path)) == []
+    assert lint.findings(written(original, tmp_path, analysed=bool(len(original.operations)))) == []
     assert figures(idlescope.open(tmp_path / "t.json.gz")) == figures(original)
 
 
@@ -69,7 +71,7 @@ def test_overlapping_operations_lie_on_extra_tracks_of_their_stream(tmp_path):
     events = written(made, tmp_path)["traceEvents"]
     tracks = {e["tid"]: e["args"]["name"] for e in events if e["name"] == "thread_name" and e["pid"] == 1000}
     shown = [(tracks[e["tid"]], e["args"]["stream"]) for e in events if e["ph"] == "X"]
-    assert shown == [("7", "7"), ("7 (2)", "7"), ("7", "7"), ("8", "8")]
+    assert shown == [("stream 7", "7"), ("stream 7 (2)", "7"), ("stream 7", "7"), ("stream 8", "8")]
     order = {e["tid"]: e["args"]["sort_index"] for e in events if e["name"] == "thread_sort_index"}
     assert sorted(tracks.values()) == [tracks[tid] for tid in sorted(order, key=order.get)]
 
@@ -171,7 +173,8 @@ def test_a_name_without_gz_is_not_packed(tmp_path):
 @pytest.mark.parametrize("mode", ["sync", "async"])
 def test_the_committed_example_is_what_is_written(mode, tmp_path):
     folder = ROOT / "reports" / "example"
-    perfetto.write(recording.read(folder / f"{mode}.recording"), tmp_path / "t.json")
+    recorded = recording.read(folder / f"{mode}.recording")
+    perfetto.write(recorded, tmp_path / "t.json", idlescope.analyze(recorded).results)
     assert gzip.decompress((folder / f"{mode}.trace.json.gz").read_bytes()) == (tmp_path / "t.json").read_bytes()
 
 

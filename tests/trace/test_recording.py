@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-import json
-
 import pytest
 
 import idlescope
@@ -12,6 +9,7 @@ from idlescope import RunConfig, analyze, run
 from idlescope.errors import TraceError
 from idlescope.report import perfetto
 from idlescope.trace import recording
+from tests.report import lint
 
 
 @pytest.fixture(scope="module")
@@ -55,27 +53,10 @@ def test_the_perfetto_file_analyses_the_same_to_the_nanosecond(ran, mode, tmp_pa
 @pytest.mark.parametrize("mode", ["sync", "async"])
 def test_slices_of_a_track_nest_and_arrows_are_paired(ran, mode, tmp_path):
     perfetto.write(ran.modes[mode].trace, tmp_path / "t.json.gz")
-    events = json.loads(gzip.decompress((tmp_path / "t.json.gz").read_bytes()))["traceEvents"]
-    tracks: dict[tuple[int, int], list[tuple[int, int, str]]] = {}
-    arrows: dict[int, list[tuple[str, float]]] = {}
-    for e in events:
-        if e["ph"] == "X":
-            start = round(e["ts"] * 1000)
-            tracks.setdefault((e["pid"], e["tid"]), []).append((start, -round(e["dur"] * 1000), e["name"]))
-        elif e["ph"] in "sf":
-            arrows.setdefault(e["id"], []).append((e["ph"], e["ts"]))
-            assert e["ph"] == "s" or e["bp"] == "e"
-    for track in tracks.values():
-        stack: list[int] = []
-        for start, negative, name in sorted(track):
-            while stack and stack[-1] <= start:
-                stack.pop()
-            assert not stack or start - negative <= stack[-1], f"{name} overlaps without nesting"
-            stack.append(start - negative)
-    assert len(arrows) == len(ran.modes[mode].trace.operations)
-    for ends in arrows.values():
-        assert [ph for ph, _ in ends] == ["s", "f"]
-        assert ends[0][1] <= ends[1][1]
+    document = lint.load(tmp_path / "t.json.gz")
+    assert lint.findings(document) == []
+    events = document["traceEvents"]
+    assert sum(e["ph"] == "s" and e["cat"] == "ac2g" for e in events) == len(ran.modes[mode].trace.operations)
     named = {e["args"]["name"] for e in events if e["ph"] == "M" and e["name"] == "thread_name"}
     assert {"host", "h2d", "compute", "d2h"} <= named
 
