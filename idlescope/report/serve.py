@@ -139,9 +139,7 @@ class _Local(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def _serving(
-    handler: Callable[..., BaseHTTPRequestHandler], port: int, done: threading.Event
-) -> Iterator[Serving]:  # fmt: skip
+def _serving(handler: Callable[..., BaseHTTPRequestHandler], port: int, done: threading.Event) -> Iterator[Serving]:
     try:
         server = ThreadingHTTPServer((LOOPBACK, port), handler)
     except OSError as error:
