@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from idlescope.analysis.analyze import no_device
 from idlescope.analysis.result import Analysis
@@ -25,7 +26,7 @@ from idlescope.report.terminal import (
     window_label,
 )
 from idlescope.report.text import milliseconds, to_text
-from idlescope.trace import recording
+from idlescope.trace import nsys_report, recording
 from idlescope.trace.model import Trace
 
 
@@ -110,6 +111,7 @@ def write_run(run: Run, folder: Path) -> list[Path]:
     written += [folder / "figures", folder / "summary.json"]
     headline = [(f"{run.speedup:.3f}×", "asynchronous over synchronous")] if run.speedup is not None else []
     headline += [(f"{m['active_pct']:.1f} %", f"device active, {TITLES[mode]}") for mode, m in summary["modes"].items()]
+    lines = [page.Line(item, mode.analysis.phases) for item, mode in zip(shown, run.modes.values(), strict=True)]
     report = page.Page(
         title=_title(c),
         verdict=summary["verdict"],
@@ -118,15 +120,47 @@ def write_run(run: Run, folder: Path) -> list[Path]:
         columns=[TITLES[mode] for mode in run.modes],
         rows=[*mode_rows(summary), *((f"profiled: {label.strip()}", cells) for label, cells in profiled_rows(summary))],
         figures=_svgs(drawn),
-        shown=shown,
+        lines=lines,
         warnings=run.notes,
         command=command(c),
         environment=summary["environment"],
+        predictions=_foretold(summary),
         files=[str(p.relative_to(folder)) for p in (*written, *kept) if p.is_file()],
+        open_with=_open_with(run.modes, kept),
         latencies=True,
     )
     page.write(report, folder / "report.html")
     return [folder / "report.html", *written, *kept]
+
+
+def _foretold(summary: dict[str, Any]) -> list[str]:
+    """Return how the time foretold by the synchronous run compares with that of the asynchronous one, in a sentence."""
+    foretold, measured = summary["predicted"], summary["modes"].get("async")
+    if foretold is None:
+        return []
+    total, low, high = (foretold[key] for key in ("total_s", "low_s", "high_s"))
+    said = (
+        f"From the synchronous run alone, asynchronous batching was predicted to take {total:,.2f} s ({low:,.2f} to "
+        f"{high:,.2f} s)"
+    )
+    if measured is None or measured["interrupted"]:
+        return [f"{said}."]
+    off = 100 * (total / measured["total_s"] - 1)
+    return [f"{said}; it took {measured['total_s']:,.2f} s: the prediction is {off:+.2f} % off."]
+
+
+def _open_with(modes: Iterable[str], kept: Sequence[Path]) -> list[tuple[str, str]]:
+    """Return commands that show a run's traces, to be run in its folder."""
+    found = [
+        (f"{TITLES[mode]}, in Perfetto, at its longest gap", f"idlescope view . --perfetto --mode {mode}")
+        for mode in modes
+    ]
+    reports = [path for path in kept if path.suffix == ".nsys-rep"]
+    found += [("in Nsight Systems", shlex.join(["nsys-ui", path.name])) for path in reports]
+    if not reports:
+        exported = [f"idlescope convert {mode}.recording {mode}.sqlite && nsys stats {mode}.sqlite" for mode in modes]
+        found += [("with the tools of Nsight Systems", command) for command in exported[:1]]
+    return found
 
 
 def _title(config: RunConfig) -> str:
@@ -178,13 +212,23 @@ def write_analysis(trace: Trace, analysis: Analysis, folder: Path, command: str)
         columns=columns,
         rows=rows,
         figures=_svgs(drawn),
-        shown=shown,
+        lines=[page.Line(item, analysis.phases) for item in shown],
         warnings=[warning for warning in analysis.warnings if shown or warning != unseen],
         command=command,
         environment=environment(),
+        predictions=[f"{device_label(d)}: {d.predicted.text()}" for d in analysis.results if d.predicted is not None],
+        open_with=_open_trace(Path(analysis.source["path"])),
     )
     page.write(report, folder / "report.html")
     return [folder / "report.html", *([folder / "figures"] if drawn else []), folder / "analysis.json"]
+
+
+def _open_trace(source: Path) -> list[tuple[str, str]]:
+    """Return commands that show a trace."""
+    found = [("in Perfetto, at its longest gap", shlex.join(["idlescope", "view", str(source), "--perfetto"]))]
+    if source.suffix in nsys_report.SUFFIXES:
+        found.append(("in Nsight Systems", shlex.join(["nsys-ui", str(source)])))
+    return found
 
 
 def _svgs(paths: list[Path]) -> dict[str, Path]:

@@ -1,20 +1,31 @@
-"""The report as one self-contained HTML page: no script, no request; text from a trace is escaped by the template."""
+"""The report as one self-contained HTML page, which asks for nothing and runs no script but its own.
+
+Text from a trace is escaped by the template; a content security policy with the hashes of the page's script and style
+forbids whatever else there could be.
+"""
 
 from __future__ import annotations
 
 import base64
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+from markupsafe import Markup
 
 from idlescope import __version__
 from idlescope.analysis.causes import CAUSES
 from idlescope.analysis.intervals import percent
-from idlescope.palette import CAUSE
+from idlescope.palette import CAUSE, OPERATION, PHASE
+from idlescope.report import excerpt, timeline
 from idlescope.report.figures import Shown
-from idlescope.report.terminal import gap_cells, share
-from idlescope.report.text import milliseconds, visible
+from idlescope.report.terminal import TITLES, gap_cells, share
+from idlescope.report.text import encodable, milliseconds, visible
+from idlescope.trace.phases import ENGINE_PHASES, Phases
 
 WHOLE_STACK = 40  # names of a gap's stack, innermost
 HOST_ROWS = 12
@@ -30,6 +41,24 @@ CAPTIONS = {
 }
 
 
+STEP_COLUMNS = [
+    ("number", "step"), ("host", "host work"), ("device", "device work"), ("idle", "idle exposed"),
+    ("operations", "operations"), ("early", "launched before the previous ended"),
+]  # fmt: skip
+
+
+class Line(NamedTuple):
+    """One line of work on the page: a mode of a run or a device of a trace, and what its span names mean."""
+
+    shown: Shown
+    phases: Phases
+
+    @property
+    def title(self) -> str:
+        """Return what it is called."""
+        return TITLES.get(self.shown.label, self.shown.label)
+
+
 @dataclass(frozen=True)
 class Page:
     """What the page says; the template arranges it."""
@@ -41,11 +70,13 @@ class Page:
     columns: list[str]
     rows: list[tuple[str, list[str]]]  # the main table
     figures: dict[str, Path]  # name -> SVG
-    shown: Sequence[Shown]
+    lines: Sequence[Line]
     warnings: Sequence[str]
     command: str
     environment: dict[str, str]
-    files: Sequence[str] = field(default_factory=tuple)
+    predictions: Sequence[str] = ()  # sentences
+    files: Sequence[str] = ()  # beside the page
+    open_with: Sequence[tuple[str, str]] = field(default_factory=tuple)  # what for, and the command
     latencies: bool = False  # the main table has latency figures, to be explained
 
 
@@ -57,47 +88,144 @@ def write(page: Page, path: Path) -> None:
         loader=PackageLoader("idlescope.report"), autoescape=select_autoescape(default=True, default_for_string=True),
         undefined=StrictUndefined, finalize=_shown, trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
+    templates = files("idlescope.report") / "templates"
+    style, script = ((templates / name).read_text("utf-8") for name in ("report.css", "report.js"))
+    packed = timeline.pack([(line.title, line.shown.trace, line.shown.result, line.phases) for line in page.lines])
     text = environment.get_template("report.html.j2").render(
         page=page,
         version=__version__,
-        images=[(name, CAPTIONS[name], _data_uri(svg)) for name, svg in page.figures.items()],
-        causes=[_causes(item) for item in page.shown],
-        host=[_host(item) for item in page.shown],
-        gaps=[_longest(item) for item in page.shown],
-        coverage=[(item.label, item.result.coverage.to_json()) for item in page.shown],
+        policy=_policy(style, script),
+        style=Markup(style),  # noqa: S704 - our own files
+        script=Markup(script),  # noqa: S704
+        images={name: _image(name, page.figures.get(name)) for name in CAPTIONS},
+        timeline=packed if page.lines else None,
+        document=_json(packed.document | {"causes": {colour: cause for cause, colour in CAUSE.items()}}),
+        cut=[_cut(item) for item in packed.document["items"] if item["left_out"]],
+        keys=_keys(packed),
+        steps=STEP_COLUMNS if any(len(line.shown.result.steps) for line in page.lines) else None,
+        perfetto=_perfetto(page),
+        causes=[_causes(line) for line in page.lines],
+        host=[_host(line) for line in page.lines],
+        gaps=[_longest(line) for line in page.lines],
+        rooflines=_rooflines(page),
+        coverage=_coverage(page),
     )
-    path.write_text(text, encoding="utf-8")
+    path.write_text(encodable(text), encoding="utf-8")
 
 
 def _shown(value: Any) -> Any:
-    return visible(value) if isinstance(value, str) else value
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
-def _data_uri(svg: Path) -> str:
-    return "data:image/svg+xml;base64," + base64.b64encode(svg.read_bytes()).decode()
+def _policy(style: str, script: str) -> str:
+    def source(text: str) -> str:
+        return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+    return (
+        f"default-src 'none'; img-src data:; style-src {source(style)}; script-src {source(script)}; base-uri 'none'; "
+        "form-action 'none'"
+    )
 
 
-def _causes(item: Shown) -> dict[str, Any]:
-    idle, totals = item.result.occupancy.idle_ns, item.result.gaps.totals()
+def _json(document: dict[str, Any]) -> Markup:
+    """Return JSON that may stand within a script element, whatever the texts in it are."""
+    text = json.dumps(document, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))  # noqa: S704
+
+
+def _image(name: str, svg: Path | None) -> dict[str, str] | None:
+    if svg is None:
+        return None
+    data = base64.b64encode(svg.read_bytes()).decode()
+    return {"uri": f"data:image/svg+xml;base64,{data}", "caption": CAPTIONS[name]}
+
+
+def _perfetto(page: Page) -> str:
+    """Return the trace about the worst gap of the line that idles most, as base64."""
+    if not page.lines:
+        return ""
+    worst = max((line.shown for line in page.lines), key=lambda shown: shown.result.idle_pct)
+    return base64.b64encode(excerpt.packed(worst.trace, worst.result).data).decode()
+
+
+def _cut(item: dict[str, Any]) -> str:
+    return (
+        f"{item['title']}: the timeline shows the stretch about the longest gap; {item['left_out']:,} intervals before "
+        "and after it are left out, and count in every figure."
+    )
+
+
+def _keys(packed: timeline.Packed) -> list[tuple[str, str]]:
+    """Return what the colours of the timeline stand for, those that are in it."""
+    colours: dict[str, set[str]] = {}
+    for item in packed.document["items"]:
+        for lane in item["lanes"]:
+            colours.setdefault(lane["label"], set()).update(lane["colours"])
+    groups = [("host", {phase: PHASE[phase] for phase in (*ENGINE_PHASES, "other")}), ("gaps", CAUSE)]
+    keys = [
+        (f"{lane}: {of}", colour)
+        for lane, key in groups
+        for of, colour in key.items()
+        if colour in colours.get(lane, ())
+    ]
+    return keys + [(lane, OPERATION[lane]) for lane in colours if lane in OPERATION]
+
+
+def _causes(line: Line) -> dict[str, Any]:
+    result = line.shown.result
+    idle, totals, parts, left = result.occupancy.idle_ns, result.gaps.totals(), [], 0.0
+    for cause in CAUSES:
+        width = percent(totals[cause], idle)
+        parts.append({
+            "cause": cause, "ns": milliseconds(totals[cause]), "pct": width, "left": left, "colour": CAUSE[cause]
+        })  # fmt: skip
+        left += width
+    text = f"{milliseconds(idle)} idle, {result.idle_pct:.2f} % of the window"
+    return {"label": line.title, "idle": text, "parts": parts}
+
+
+def _host(line: Line) -> dict[str, Any]:
+    host_ns, total = line.shown.result.host_ns, line.shown.result.gaps.totals()["host"]
+    top = list(host_ns.items())[:HOST_ROWS]
+    rows = [(name, [milliseconds(ns), share(ns, total)]) for name, ns in top]
+    if rest := total - sum(ns for _, ns in top):
+        rows.append((f"{len(host_ns) - len(top)} others", [milliseconds(rest), share(rest, total)]))
+    return {"label": line.title, "rows": rows}
+
+
+def _longest(line: Line) -> dict[str, Any]:
+    result = line.shown.result
+    return {"label": line.title, "rows": [gap_cells(result, gap, WHOLE_STACK) for gap in result.longest]}
+
+
+def _rooflines(page: Page) -> dict[str, Any] | None:
+    found = [(line.title, line.shown.result.roofline) for line in page.lines]
+    known = [(title, roofline) for title, roofline in found if roofline is not None]
+    if not known:
+        return None
+    rows = [
+        (label, [f"{getattr(roofline, name):.1f} %" for _, roofline in known])
+        for label, name in (
+            ("active", "active_pct"), ("roofline, of the time of steps", "roofline_pct"),
+            ("roofline, while active", "active_roofline_pct"), ("bandwidth used", "bandwidth_pct"),
+            ("compute used", "compute_pct"),
+        )
+    ]  # fmt: skip
     return {
-        "label": item.label,
-        "idle": f"{milliseconds(idle)} idle, {item.result.idle_pct:.2f} % of the window",
-        "parts": [
-            {"cause": c, "ns": milliseconds(totals[c]), "pct": percent(totals[c], idle), "color": CAUSE[c]}
-            for c in CAUSES
-        ],
+        "columns": [title for title, _ in known], "rows": rows,
+        "sentences": [f"{title}: {roofline.text()}" for title, roofline in known],
     }  # fmt: skip
 
 
-def _host(item: Shown) -> dict[str, Any]:
-    host_ns, total = item.result.host_ns, item.result.gaps.totals()["host"]
-    top = list(host_ns.items())[:HOST_ROWS]
-    rows = [(name, milliseconds(ns), share(ns, total)) for name, ns in top]
-    if rest := total - sum(ns for _, ns in top):
-        rows.append((f"{len(host_ns) - len(top)} others", milliseconds(rest), share(rest, total)))
-    return {"label": item.label, "rows": rows}
+def _coverage(page: Page) -> dict[str, Any] | None:
+    if not page.lines:
+        return None
+    found = [line.shown.result.coverage.to_json() for line in page.lines]
 
+    def cell(value: Any) -> str:
+        if isinstance(value, float):
+            return f"{value:.2f}"
+        return ", ".join(map(str, value)) or "–" if isinstance(value, (list, tuple)) else str(value)
 
-def _longest(item: Shown) -> dict[str, Any]:
-    rows = [gap_cells(item.result, gap, WHOLE_STACK) for gap in item.result.longest]
-    return {"label": item.label, "rows": rows}
+    rows = [(name.replace("_pct", ", %").replace("_", " "), [cell(one[name]) for one in found]) for name in found[0]]
+    return {"columns": [line.title for line in page.lines], "rows": rows}

@@ -154,7 +154,7 @@ def pack(shown: Sequence[tuple[str, Trace, DeviceResult, Phases]]) -> Packed:
         zero, rows = origin[id(trace)], sum(lane.start.size for lane in found)
         drawn = found if rows * len(items) <= MOST else _about_the_longest_gap(result, found, MOST // len(items))
         document.append({
-            "label": visible(label), "zero_ns": result.window.start - zero, "end_ns": result.window.end - zero,
+            "title": visible(label), "zero_ns": result.window.start - zero, "end_ns": result.window.end - zero,
             "idle_pct": result.idle_pct, "left_out": rows - sum(lane.start.size for lane in drawn),
             "lanes": [_lane(packer, names, lane, trace, zero) for lane in drawn],
             "steps": _steps(packer, result, zero),
@@ -191,7 +191,8 @@ def _lane(packer: Packer, names: _Names, lane: Lane, trace: Trace, zero: int) ->
     if lane.detail is not None:
         ends = (*trace.names, "the end of the window")
         columns["detail"] = packer.add(names.recode(lane.detail, ends, [NO_COLOUR] * len(ends)))
-    return {"label": lane.label, "rows": int(lane.start.size), "planes": columns}
+    colours = sorted({lane.colour[code] for code in np.unique(lane.name).tolist()})
+    return {"label": lane.label, "rows": int(lane.start.size), "planes": columns, "colours": colours}
 
 
 def _steps(packer: Packer, result: DeviceResult, zero: int) -> dict[str, Any]:
