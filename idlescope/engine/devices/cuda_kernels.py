@@ -31,7 +31,7 @@ BLOCK = 64  # keys that a program reads at a time
 # To aim for, about four a multiprocessor: with 1024 a step of 8B at batch 32 is 1 to 2 % longer (H200, 2026-11-24).
 PROGRAMS = 512
 MOST_SPLITS = 16  # of a row's keys: the last program to end joins them
-FEW_TOKENS = 64  # up to so many, products whose output is narrow are summed in parts
+FEW_TOKENS = 128  # up to so many, products whose output is narrow are summed in parts
 TILE, MULTIPROCESSORS = 64, 132
 PARAMETERS = inspect.signature(varlen_attn).parameters
 FLASH_PAGE = 256  # FlashAttention-2 reads paged caches only in multiples of this many tokens
@@ -121,7 +121,7 @@ def gate(gate_up: Tensor) -> Tensor:
 
 
 def project(x: Tensor, weight: Tensor) -> Tensor:
-    """Return x, (T, in), times a matrix (out, in): for few rows in parts, (parts, T, out) in float32.
+    """Return x, (T, in), times a matrix (out, in): for few rows in parts, (parts, T, out).
 
     A product of few rows and columns keeps a GPU busy only where its sum is split. cuBLAS does so, too, and then adds
     the parts in a kernel of its own.
@@ -130,15 +130,13 @@ def project(x: Tensor, weight: Tensor) -> Tensor:
     if count == 1:
         return F.linear(x, weight)
     return torch.bmm(
-        x.view(x.shape[0], count, -1).transpose(0, 1),
-        weight.view(weight.shape[0], count, -1).permute(1, 2, 0),
-        out_dtype=torch.float32,
+        x.view(x.shape[0], count, -1).transpose(0, 1), weight.view(weight.shape[0], count, -1).permute(1, 2, 0)
     )
 
 
 def parts(tokens: int, out: int, width: int) -> int:
     """Return in how many parts to sum a product."""
-    if not 1 < tokens <= FEW_TOKENS:
+    if tokens > FEW_TOKENS:
         return 1
     count = 1
     while 2 * count * (out // TILE) <= MULTIPROCESSORS and width % (16 * count) == 0:
