@@ -12,7 +12,6 @@ its own that another can do on the way.
 from __future__ import annotations
 
 import inspect
-from functools import cache
 from typing import Any, cast
 
 import torch
@@ -21,16 +20,16 @@ import triton
 import triton.language as tl
 from torch import Tensor
 from torch.nn.attention.varlen import varlen_attn
-from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
 
 from idlescope.engine.attention import PagedAttention
 from idlescope.engine.decoder import Kernels
 
 LOG2_E = 1.4426950408889634
-BLOCK = 64  # keys that a program reads at a time
+BLOCK, STAGES = 32, 5  # keys that a program reads at a time, and how many times it is ahead
 # To aim for, about four a multiprocessor: with 1024 a step of 8B at batch 32 is 1 to 2 % longer (H200, 2026-11-24).
 PROGRAMS = 512
-MOST_SPLITS = 16  # of a row's keys: the last program to end joins them
+MOST_SPLITS = 16  # of a row's keys
+SHORT = 1024  # keys that one program is given alone, where there are rows enough to keep the GPU busy
 FEW_TOKENS = 128  # up to so many, products whose output is narrow are summed in parts
 TILE, MULTIPROCESSORS = 64, 132
 PARAMETERS = inspect.signature(varlen_attn).parameters
@@ -90,7 +89,7 @@ def add_norm(x: Tensor, residual: Tensor, weight: Tensor, eps: float) -> Tensor:
     out = torch.empty_like(residual)
     _add_norm[tokens,](
         x, residual, weight, out, eps, tokens * width, WIDTH=width, PARTS=x.numel() // residual.numel(),
-        BLOCK=triton.next_power_of_2(width), num_warps=8, **overlapping(),
+        BLOCK=triton.next_power_of_2(width), num_warps=8,
     )  # fmt: skip
     return out
 
@@ -104,7 +103,7 @@ def rotate_and_cache(
     out = torch.empty(tokens, heads, dim, dtype=qkv.dtype, device=qkv.device)
     _rotate[tokens, heads + 2 * kv_heads](
         qkv, cos, sin, place, qkv if norm is None else norm, out, keys, values, eps,
-        HEADS=heads, KV_HEADS=kv_heads, DIM=dim, NORMED=norm is not None, num_warps=1, **overlapping(),
+        HEADS=heads, KV_HEADS=kv_heads, DIM=dim, NORMED=norm is not None, num_warps=1,
     )  # fmt: skip
     return out
 
@@ -114,9 +113,7 @@ def gate(gate_up: Tensor) -> Tensor:
     tokens, width = gate_up.shape[0], gate_up.shape[1] // 2
     out = torch.empty(tokens, width, dtype=gate_up.dtype, device=gate_up.device)
     block = 1024
-    _gate[tokens, triton.cdiv(width, block)](
-        gate_up, out, WIDTH=width, BLOCK=block, num_warps=4, **overlapping()
-    )  # fmt: skip
+    _gate[tokens, triton.cdiv(width, block)](gate_up, out, WIDTH=width, BLOCK=block, num_warps=4)
     return out
 
 
@@ -147,7 +144,7 @@ def parts(tokens: int, out: int, width: int) -> int:
 def largest(logits: Tensor) -> Tensor:
     """Do in one kernel what `sampling.largest` does."""
     out = torch.empty(logits.shape[0], dtype=torch.int32, device=logits.device)
-    _largest[logits.shape[0],](logits, out, WIDTH=logits.shape[1], BLOCK=8192, num_warps=16, **overlapping())
+    _largest[logits.shape[0],](logits, out, WIDTH=logits.shape[1], BLOCK=8192, num_warps=16)
     return out
 
 
@@ -160,15 +157,16 @@ def decode(query: Tensor, keys: Tensor, values: Tensor, table: Tensor, lengths: 
     b, heads, dim = query.shape
     page, kv_heads = keys.shape[1:3]
     splits = max(1, min(MOST_SPLITS, triton.next_power_of_2(PROGRAMS // (b * kv_heads))))
+    least = SHORT if b * kv_heads >= MULTIPROCESSORS else BLOCK
     top = torch.empty(b, heads, splits, dtype=torch.float32, device=query.device)
     total = torch.empty_like(top)
     part = torch.empty(b, heads, splits, dim, dtype=torch.float32, device=query.device)
     out = torch.empty_like(query)
     _decode[b, kv_heads, splits](
         query, keys, values, table, lengths, top, total, part, arrived, out, LOG2_E / dim**0.5, table.stride(0),
-        HEADS=heads, KV_HEADS=kv_heads, DIM=dim, PAGE=page, KEYS=BLOCK, SPLITS=splits,
+        HEADS=heads, KV_HEADS=kv_heads, DIM=dim, PAGE=page, KEYS=BLOCK, SPLITS=splits, LEAST=least,
         ROWS=max(16, triton.next_power_of_2(heads // kv_heads)),
-        PRECISION="ieee" if query.dtype == torch.float32 else "tf32", num_warps=4, num_stages=3, **overlapping(),
+        PRECISION="ieee" if query.dtype == torch.float32 else "tf32", num_warps=4, num_stages=STAGES,
     )  # fmt: skip
     return out
 
@@ -176,28 +174,15 @@ def decode(query: Tensor, keys: Tensor, values: Tensor, table: Tensor, lengths: 
 KERNELS = Kernels(add_norm, rotate_and_cache, gate, project, largest)
 
 
-@cache
-def overlapping() -> dict[str, bool]:
-    """Return how to launch kernels so that each begins while the one before it ends, where the GPU can do that.
-
-    Each waits for all of that one before it reads or writes what others do.
-    """
-    able = torch.cuda.get_device_capability() >= (9, 0)
-    return {"EARLY": able, "launch_pdl": able}
-
-
 @triton.jit
 def _add_norm(  # type: ignore[no-untyped-def]
-    x, residual, weight, out, eps, part_size, WIDTH: tl.constexpr, PARTS: tl.constexpr, BLOCK: tl.constexpr,
-    EARLY: tl.constexpr,
+    x, residual, weight, out, eps, part_size, WIDTH: tl.constexpr, PARTS: tl.constexpr, BLOCK: tl.constexpr
 ):  # fmt: skip
     """Add the parts of one token's x to its residual, and norm that."""
     column = tl.arange(0, BLOCK)
     real = column < WIDTH
     scale = tl.load(weight + column, mask=real, other=0.0).to(tl.float32)
     at = tl.program_id(0).to(tl.int64) * WIDTH + column
-    if EARLY:
-        gdc_wait()
     added = tl.load(residual + at, mask=real, other=0.0).to(tl.float32)
     for part in tl.static_range(PARTS):
         added += tl.load(x + part * part_size + at, mask=real, other=0.0).to(tl.float32)
@@ -211,15 +196,12 @@ def _add_norm(  # type: ignore[no-untyped-def]
 @triton.jit
 def _rotate(  # type: ignore[no-untyped-def]
     qkv, cos, sin, place, norm, out, keys, values, eps,
-    HEADS: tl.constexpr, KV_HEADS: tl.constexpr, DIM: tl.constexpr, NORMED: tl.constexpr, EARLY: tl.constexpr,
+    HEADS: tl.constexpr, KV_HEADS: tl.constexpr, DIM: tl.constexpr, NORMED: tl.constexpr,
 ):  # fmt: skip
     """Norm and rotate one head of one token, and put it where it belongs; values only move."""
     token, head = tl.program_id(0), tl.program_id(1)
     HALF: tl.constexpr = DIM // 2
     first = tl.arange(0, HALF)
-    if EARLY:
-        gdc_wait()
-        gdc_launch_dependents()
     source = qkv + (token * (HEADS + 2 * KV_HEADS) + head) * DIM + first
     low, high = tl.load(source), tl.load(source + HALF)
     cached = tl.load(place + token).to(tl.int64) * KV_HEADS
@@ -242,13 +224,11 @@ def _rotate(  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def _gate(gate_up, out, WIDTH: tl.constexpr, BLOCK: tl.constexpr, EARLY: tl.constexpr):  # type: ignore[no-untyped-def]
+def _gate(gate_up, out, WIDTH: tl.constexpr, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
     """Gate a block of one token's columns."""
     token = tl.program_id(0).to(tl.int64)
     column = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     real = column < WIDTH
-    if EARLY:
-        gdc_wait()
     gated = tl.load(gate_up + token * 2 * WIDTH + column, mask=real, other=0.0).to(tl.float32)
     up = tl.load(gate_up + token * 2 * WIDTH + WIDTH + column, mask=real, other=0.0).to(tl.float32)
     value = gated / (1.0 + tl.exp(-gated)) * up
@@ -256,15 +236,11 @@ def _gate(gate_up, out, WIDTH: tl.constexpr, BLOCK: tl.constexpr, EARLY: tl.cons
 
 
 @triton.jit
-def _largest(  # type: ignore[no-untyped-def]
-    scores, out, WIDTH: tl.constexpr, BLOCK: tl.constexpr, EARLY: tl.constexpr
-):
+def _largest(scores, out, WIDTH: tl.constexpr, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
     """Find the first of the highest scores of one row."""
     row, offset = tl.program_id(0).to(tl.int64), tl.arange(0, BLOCK)
     best = tl.full([BLOCK], float("-inf"), tl.float32)
     where = offset
-    if EARLY:
-        gdc_wait()
     for start in range(0, WIDTH, BLOCK):
         score = tl.load(scores + row * WIDTH + start + offset, mask=start + offset < WIDTH, other=float("-inf"))
         higher = score > best
@@ -278,19 +254,23 @@ def _largest(  # type: ignore[no-untyped-def]
 def _decode(  # type: ignore[no-untyped-def]
     query, keys, values, table, lengths, tops, totals, parts, arrived, out, scale, table_stride,
     HEADS: tl.constexpr, KV_HEADS: tl.constexpr, DIM: tl.constexpr, PAGE: tl.constexpr, KEYS: tl.constexpr,
-    SPLITS: tl.constexpr, ROWS: tl.constexpr, PRECISION: tl.constexpr, EARLY: tl.constexpr,
+    SPLITS: tl.constexpr, LEAST: tl.constexpr, ROWS: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """Attend to one split of one row's keys with the query heads of one key-value head; the last one joins all."""
+    """Attend to one split of one row's keys with the query heads of one key-value head; the last one joins all.
+
+    A split has at least LEAST keys: a short row has fewer splits than there are programs for them.
+    """
     row, kv_head, split = tl.program_id(0), tl.program_id(1), tl.program_id(2)
     GROUP: tl.constexpr = HEADS // KV_HEADS
     lane, dim, offset = tl.arange(0, ROWS), tl.arange(0, DIM), tl.arange(0, KEYS)
     real = lane < GROUP
     head = row * HEADS + kv_head * GROUP + lane
-    if EARLY:
-        gdc_wait()
     length = tl.load(lengths + row)
-    share = tl.cdiv(tl.cdiv(length, KEYS), SPLITS) * KEYS
+    share = tl.maximum(tl.cdiv(tl.cdiv(length, KEYS), SPLITS) * KEYS, LEAST)
     first = split * share
+    if first >= length:
+        return
+    splits = tl.cdiv(length, share)
     last = tl.minimum(first + share, length)
     q = tl.load(query + head[:, None] * DIM + dim[None, :], mask=real[:, None], other=0.0)
     top = tl.full([ROWS], float("-inf"), tl.float32)
@@ -311,8 +291,8 @@ def _decode(  # type: ignore[no-untyped-def]
         v = tl.load(values + place[:, None] + dim[None, :], mask=seen[:, None], other=0.0)
         part = part * shrink[:, None] + tl.dot(weight.to(v.dtype), v, input_precision=PRECISION)
         top = new_top
-    if SPLITS == 1:
-        joined = part / tl.where(total > 0, total, 1.0)[:, None]
+    if splits == 1:
+        joined = part / total[:, None]
         tl.store(out + head[:, None] * DIM + dim[None, :], joined.to(out.dtype.element_ty), mask=real[:, None])
     else:
         at = head * SPLITS + split
@@ -321,19 +301,22 @@ def _decode(  # type: ignore[no-untyped-def]
         tl.store(parts + at[:, None] * DIM + dim[None, :], part, mask=real[:, None])
         tl.debug_barrier()  # all threads have stored before one of them says so
         here = arrived + row * KV_HEADS + kv_head
-        if tl.atomic_add(here, 1, sem="acq_rel") == SPLITS - 1:
+        if tl.atomic_add(here, 1, sem="acq_rel") == splits - 1:
             tl.store(here, 0)
             for member in tl.static_range(GROUP):
-                _join(tops, totals, parts, out, row * HEADS + kv_head * GROUP + member, DIM, SPLITS)
+                _join(tops, totals, parts, out, row * HEADS + kv_head * GROUP + member, splits, DIM, SPLITS)
 
 
 @triton.jit
-def _join(tops, totals, parts, out, head, DIM: tl.constexpr, SPLITS: tl.constexpr):  # type: ignore[no-untyped-def]
-    """Join the splits of one head; those without keys weigh nothing."""
-    at, dim = head * SPLITS + tl.arange(0, SPLITS), tl.arange(0, DIM)
-    top = tl.load(tops + at)
-    weight = tl.where(top == float("-inf"), 0.0, tl.exp2(top - tl.max(top, 0)))
-    total = tl.sum(weight * tl.load(totals + at), 0)
-    part = tl.load(parts + at[:, None] * DIM + dim[None, :])
-    joined = tl.sum(part * weight[:, None], 0) / tl.where(total > 0, total, 1.0)
+def _join(  # type: ignore[no-untyped-def]
+    tops, totals, parts, out, head, splits, DIM: tl.constexpr, SPLITS: tl.constexpr
+):
+    """Join the splits of one head."""
+    split, dim = tl.arange(0, SPLITS), tl.arange(0, DIM)
+    at, real = head * SPLITS + split, split < splits
+    top = tl.load(tops + at, mask=real, other=float("-inf"))
+    weight = tl.exp2(top - tl.max(top, 0))
+    total = tl.sum(weight * tl.load(totals + at, mask=real, other=0.0), 0)
+    part = tl.load(parts + at[:, None] * DIM + dim[None, :], mask=real[:, None], other=0.0)
+    joined = tl.sum(part * weight[:, None], 0) / total
     tl.store(out + head * DIM + dim, joined.to(out.dtype.element_ty))
