@@ -5,7 +5,8 @@
 First a tiny checkpoint: its float32 tokens must equal those of our engine on the CPU in both modes, its bfloat16 tokens
 (with FlashAttention and graphs where there is flash-attn) be the same in both modes, and what the step clock recorded
 must hold together. Then 8B, random bfloat16 weights, batch 32, 256 prompt and TOKENS new tokens (512), both modes: idle
-as the step clock has it, beside what plain CUDA events say that are recorded in the same run. Writes OUT/peer.json and OUT/8b, a report.
+as the step clock has it, beside what plain CUDA events say that are recorded in the same run.
+Writes OUT/peer.json and OUT/8b, a report.
 """
 
 from __future__ import annotations
