@@ -1,12 +1,14 @@
 """transformers' continuous batching on a CUDA GPU, driven by `run --engine transformers`.
 
-    python tests/gpu/peer.py OUT [TOKENS]      # needs torch, triton and transformers; flash-attn for the published path
+    python tests/gpu/peer.py OUT [PART ...]      # parts: right, speed; flash-attn for the published path
 
-First a tiny checkpoint: its float32 tokens must equal those of our engine on the CPU in both modes, its bfloat16 tokens
-(with FlashAttention and graphs where there is flash-attn) be the same in both modes, and what the step clock recorded
-must hold together. Then 8B, random bfloat16 weights, batch 32, 256 prompt and TOKENS new tokens (512), both modes: idle
-as the step clock has it, beside what plain CUDA events say that are recorded in the same run.
-Writes OUT/peer.json and OUT/8b, a report.
+right   a tiny checkpoint: its float32 tokens must equal those of our engine on the CPU in both modes, its bfloat16 ones
+        (with FlashAttention and graphs where there is flash-attn) be the same in both modes, and what the step clock
+        recorded must hold together
+speed   8B, random bfloat16 weights, batch 32, 256 prompt and 512 new tokens, both modes: idle as the step clock has it,
+        beside what plain CUDA events say that are recorded in the same run
+
+Needs torch, triton and transformers. Writes OUT/peer.json and, of the latter, OUT/8b, a report.
 """
 
 from __future__ import annotations
@@ -46,7 +48,7 @@ def right() -> None:
     with tempfile.TemporaryDirectory() as place:
         where = checkpoints.write(Path(place), initializer_range=0.1)
         work = {"model": str(where), "tokens": "uniform:20,80", "prompt_tokens": "uniform:3,200",
-                "batch_size": 8, "requests": 20}  # fmt: skip
+                "batch_size": 8, "requests": 20, "max_batch_tokens": 256}  # fmt: skip
         expected = outputs(run(RunConfig(**work, device="cpu", mode="sync")), "sync")
         for dtype in ("float32", "bfloat16"):
             result = run(RunConfig(**work, dtype=dtype, device="cuda", engine="transformers"))
@@ -120,8 +122,8 @@ def run_beside_events(config):
     return result, dict(zip(result.modes, recorded, strict=True))
 
 
-def speed(tokens: int) -> None:
-    result, events = run_beside_events(RunConfig(engine="transformers", device="cuda", model="8b", tokens=tokens))
+def speed() -> None:
+    result, events = run_beside_events(RunConfig(engine="transformers", device="cuda", model="8b", tokens=512))
     for mode, plain in events.items():
         idle, compute_ms = plain.idle()
         own = result.modes[mode].result
@@ -135,5 +137,6 @@ def speed(tokens: int) -> None:
     say("8b", {k: v for k, v in result.summary().items() if k != "config"})
 
 
-right()
-speed(int(sys.argv[2]) if len(sys.argv) > 2 else 512)
+if __name__ == "__main__":
+    for part in sys.argv[2:] or ("right", "speed"):
+        {"right": right, "speed": speed}[part]()

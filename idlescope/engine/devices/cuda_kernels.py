@@ -29,7 +29,7 @@ BLOCK, STAGES = 32, 5  # keys that a program reads at a time, and how many times
 # To aim for, about four a multiprocessor: with 1024 a step of 8B at batch 32 is 1 to 2 % longer (H200, 2026-11-24).
 PROGRAMS = 512
 MOST_SPLITS = 16  # of a row's keys
-SHORT = 1024  # keys that one program is given alone, where there are rows enough to keep the GPU busy
+SHORT = 512  # keys that one program is given alone, where there are rows enough to keep the GPU busy
 FEW_TOKENS = 128  # up to so many, products whose output is narrow are summed in parts
 TILE, MULTIPROCESSORS = 64, 132
 PARAMETERS = inspect.signature(varlen_attn).parameters
