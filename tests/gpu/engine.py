@@ -7,8 +7,8 @@ right   float32 tokens of Llama and Qwen3 checkpoints equal transformers' `gener
         each thing broken on purpose changes the tokens
 guard   `--sync-check error` finds nothing in either mode, and finds an `.item()` and a pageable copy that are put in
 speed   8B, random bfloat16 weights, batch 32, 256 prompt and 512 new tokens, both modes, by turns
-steps   decode steps of several models, batch sizes and contexts, their graphs replayed one at a time and in a row, beside
-        what reading weights and cache takes at the bandwidth that was measured of an H200
+steps   decode steps of several models, batch sizes and contexts, their graphs replayed alone and in a row, beside what
+        reading weights and cache takes at the bandwidth that was measured of an H200
 
 Prints what it finds and writes OUT/engine.json.
 """
