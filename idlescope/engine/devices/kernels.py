@@ -1,9 +1,10 @@
 """How long the kernels of one step take on a modelled GPU: a roofline a kernel, an efficiency and a launch floor.
 
-Efficiencies are measured on one NVIDIA H200 (torch 2.11, driver 580.159, 2026-11-24) and taken to hold for the other
-GPUs, which is a guess until they are measured. Five were fitted by `tests/gpu/calibrate.py` to decode steps of this
-engine: Qwen3-0.6B and Llama 1B, 3B, 8B at batch 1, 8, 32 and 128, and 8B at batch 32 from 300 to 8,192 tokens of
-context. Half of those 23 come out within 1.0 %, all within 4.4 %.
+Efficiencies are measured on NVIDIA H200s (torch 2.11, driver 580.159, 2026-11-24) and taken to hold for the other
+GPUs, which is a guess until they are measured. Five were fitted by `tests/gpu/calibrate.py` to 18 decode steps of this
+engine on one card. Of 40 on another card, which takes 1 to 2 % longer (reports/h200/steps.json: Qwen3-0.6B and Llama
+1B, 3B, 8B at batch 1, 8, 32 and 128, from 256 to 8,192 tokens of context), half come out within 2.3 %, all but those of
+Qwen3-0.6B at batch 128 (10.7 and 7.6 %) within 7.2 %.
 """
 
 from __future__ import annotations
