@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -24,14 +25,21 @@ def shared_traces() -> Path:
 @pytest.fixture(scope="module")  # not of the session: while it is there, nothing else may run an event loop
 def chromium():
     """A headless Chromium of Debian's, driven by Playwright."""
-    if (executable := shutil.which("chromium")) is None:
+    if shutil.which("chromium") is None:
         assert "CI" not in os.environ, ".ci/run installs chromium"
         pytest.skip("there is no chromium on this machine: apt install chromium")
+    with browser() as made:
+        yield made
+
+
+@contextmanager
+def browser():
+    """Start the Chromium that is on this machine."""
     from playwright.sync_api import sync_playwright
 
     quiet = ["--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
              "--disable-sync", "--disable-gpu"]  # fmt: skip
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=quiet, chromium_sandbox=False)
-        yield browser
-        browser.close()
+        made = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=quiet, chromium_sandbox=False)
+        yield made
+        made.close()

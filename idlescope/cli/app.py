@@ -115,7 +115,8 @@ def run(
     ] = None,
     graphs: Graphs = True,
     warmup: Annotated[
-        int, typer.Option(help="Steps that a measured device runs before the timed ones. Not on a modelled GPU.")
+        int,
+        typer.Option(help="New tokens a request of a first batch that is not timed. Not on a modelled GPU."),
     ] = 8,
     temperature: Annotated[
         float, typer.Option(help="Of sampling; 0 takes the likeliest token. Not on a modelled GPU.")
@@ -192,7 +193,7 @@ def sweep(
     seed: Annotated[int, typer.Option(help="Seed of lengths, prompts and tokens.")] = 0,
     dtype: Annotated[Optional[str], typer.Option(help="As of `run`.", show_default=False)] = None,  # noqa: UP045
     graphs: Graphs = True,
-    warmup: Annotated[int, typer.Option(help="Steps that a measured device runs before the timed ones.")] = 8,
+    warmup: Annotated[int, typer.Option(help="New tokens a request of a first batch that is not timed.")] = 8,
     jobs: Annotated[
         Optional[int],  # noqa: UP045
         typer.Option(

@@ -15,17 +15,24 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from idlescope.engine.models import Model
+from idlescope.engine.sampling import largest
 
 # queries (T, heads, D), one layer's keys and values (blocks, block, K, D) -> (T, heads, D)
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 class Kernels(NamedTuple):
-    """What is done between the matrix products: `PLAIN` in torch, or a device's own."""
+    """What a device may do in a way of its own; `PLAIN` is in torch.
+
+    `project` is the product that a layer adds to its input. It may return its sum in parts, (parts, T, H), for
+    `add_norm` to add.
+    """
 
     add_norm: Callable[..., Tensor]
     rotate_and_cache: Callable[..., Tensor]
     gate: Callable[..., Tensor]
+    project: Callable[[Tensor, Tensor], Tensor]
+    largest: Callable[[Tensor], Tensor]
 
 
 class Decoder:
@@ -58,7 +65,7 @@ class Decoder:
 
     def __call__(self, token: Tensor, position: Tensor, place: Tensor, attend: Attend) -> Tensor:
         """Return the last layer's normed output, (T, H), for tokens, positions and places in the cache, each (T,)."""
-        eps, (add_norm, rotate_and_cache, gate) = self.model.norm_eps, self.kernels
+        eps, (add_norm, rotate_and_cache, gate, project, _) = self.model.norm_eps, self.kernels
         residual = F.embedding(token, self.embedding)
         cos, sin = F.embedding(position, self.cos)[:, None], F.embedding(position, self.sin)[:, None]
         place = place.long()
@@ -67,14 +74,14 @@ class Decoder:
             x = add_norm(x, residual, layer.input_norm, eps)
             qkv = F.linear(x, layer.qkv).view(token.numel(), -1, self.model.head_dim)
             query = rotate_and_cache(qkv, cos, sin, place, keys, values, layer.head_norm, eps)
-            x = F.linear(attend(query, keys, values).reshape(token.numel(), -1), layer.output)
+            x = project(attend(query, keys, values).reshape(token.numel(), -1), layer.output)
             x = add_norm(x, residual, layer.post_norm, eps)
-            x = F.linear(gate(F.linear(x, layer.gate_up)), layer.down)
+            x = project(gate(F.linear(x, layer.gate_up)), layer.down)
         return add_norm(x, residual, self.norm, eps)
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """Return the scores of the next token, (T, vocabulary) in float32."""
-        return F.linear(hidden, self.head).float()
+        """Return the scores of the next token, (T, vocabulary)."""
+        return F.linear(hidden, self.head)
 
 
 class Layer:
@@ -132,7 +139,7 @@ def gate(gate_up: Tensor) -> Tensor:
     return F.silu(gated) * up
 
 
-PLAIN = Kernels(add_norm, rotate_and_cache, gate)
+PLAIN = Kernels(add_norm, rotate_and_cache, gate, F.linear, largest)
 
 
 def rotary_tables(model: Model, length: int, device: torch.device) -> tuple[Tensor, Tensor]:

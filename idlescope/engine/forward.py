@@ -64,4 +64,5 @@ class Forward:
             if not self.sampling.greedy:
                 row = torch.searchsorted(view["query_end"][:b], at, right=True)
                 request, context = request[row], context[row]
-        output[1 : s + 1] = sample(self.decoder.logits(hidden), request, context, self.sampling)
+        logits = self.decoder.logits(hidden)
+        output[1 : s + 1] = sample(logits, request, context, self.sampling, self.decoder.kernels.largest)

@@ -6,6 +6,7 @@ else: not on the batch, the step, a preemption or the mode.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -29,16 +30,27 @@ class Sampling:
         return self.temperature == 0.0
 
 
-def sample(logits: Tensor, request: Tensor, position: Tensor, sampling: Sampling) -> Tensor:
+def largest(logits: Tensor) -> Tensor:
+    """Return where each row's highest score is, (s,), of scores (s, vocabulary); the first of several."""
+    return logits.argmax(-1)
+
+
+def sample(
+    logits: Tensor,
+    request: Tensor,
+    position: Tensor,
+    sampling: Sampling,
+    find_largest: Callable[[Tensor], Tensor] = largest,
+) -> Tensor:
     """Return the next token of each row, (s,), of scores (s, vocabulary), request ids (s,) and its position (s,).
 
     Top-p keeps the fewest most likely tokens that have that probability together (Holtzman et al., The Curious Case of
     Neural Text Degeneration, 2020), among those that top-k left.
     """
     if sampling.greedy:
-        return logits.argmax(-1)
+        return find_largest(logits)
     count = min(sampling.top_k, logits.shape[-1]) or logits.shape[-1]
-    scores, tokens = torch.topk(logits, count, -1)
+    scores, tokens = torch.topk(logits.float(), count, -1)
     probabilities = torch.softmax(scores.double() / sampling.temperature, -1)
     total = probabilities.cumsum(-1)
     kept = probabilities * (total - probabilities < sampling.top_p)  # the first that reaches top-p is still in

@@ -21,7 +21,8 @@ COLUMNS: dict[str, type] = {
     "total_s": float, "tokens_per_s": float, "roofline_pct": float, "steps": int, "tokens": int,
     "tokens_per_step": float,  # less than the batch size where not all requests have room at once
     "preemptions": int,
-    "speedup": float, "predicted_s": float,  # of the cell: synchronous over asynchronous time; async as foretold
+    "speedup": float,  # of the cell: synchronous over asynchronous time
+    "predicted_s": float, "predicted_error_pct": float,  # of the cell: async as foretold, and how far off that was
 }  # fmt: skip
 FIGURES = (
     "idle_ms_per_step", "host_ms_per_step", "device_ms_per_step", "total_s", "tokens_per_s", "roofline_pct", "steps",
@@ -39,7 +40,7 @@ def _row(cell: Cell, mode: str) -> Row:
     c, figures = cell.config, {}
     if cell.summary is not None:
         of = cell.summary["modes"][mode]
-        predicted = cell.summary["predicted"]
+        predicted, later = cell.summary["predicted"], cell.summary["modes"].get("async")
         figures = {
             "device_name": cell.summary["device"]["name"],
             "measured": cell.summary["device"]["measured"],
@@ -47,6 +48,7 @@ def _row(cell: Cell, mode: str) -> Row:
             "tokens_per_step": of["tokens"] / of["steps"],
             "speedup": cell.summary["speedup"],
             "predicted_s": predicted and predicted["total_s"],
+            "predicted_error_pct": predicted and later and 100.0 * (predicted["total_s"] / later["total_s"] - 1.0),
             **{name: of[name] for name in FIGURES},
         }
     known = {

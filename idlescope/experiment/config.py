@@ -60,7 +60,7 @@ class RunConfig:
     # What follows changes nothing on a modelled GPU, whose tokens and times come from a model:
     dtype: str | None = None  # of weights and KV cache; the device's default unless given
     graphs: bool = True  # decode steps are CUDA graphs
-    warmup: int = 8  # steps that a measured device runs before the timed ones
+    warmup: int = 8  # new tokens of each request of a first batch, which is not timed, on a measured device
     temperature: float = 0.0  # 0 is greedy
     top_k: int = 0  # sample among so many likeliest tokens; 0 is all
     top_p: float = 1.0  # sample among the likeliest tokens that have this probability together

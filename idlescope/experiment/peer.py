@@ -11,11 +11,10 @@ from idlescope.capture import transformers
 from idlescope.capture.clock import StepClock
 from idlescope.capture.transformers import BLOCK_TOKENS, MARGIN, PHASES, Hook, Settings
 from idlescope.engine.clock import SystemClock
-from idlescope.engine.workload import Workload
 from idlescope.experiment import devices
 from idlescope.experiment.config import RunConfig
 from idlescope.experiment.devices import Choice
-from idlescope.experiment.run import ModeRun, Progress, Run, beside, profiler_window, run_modes
+from idlescope.experiment.run import ModeRun, Progress, Run, beside, profiler_window, run_modes, warm_up_demand
 from idlescope.trace.phases import DEPTHS
 
 ONLY_SYNC = (
@@ -49,9 +48,8 @@ def run_mode(
     requests = config.demand.requests(architecture.vocab, config.seed, architecture.eos if config.stop_at_eos else ())
     how = settings(config, mode, cuda)
     if config.warmup:
-        other = warm_up(config).requests(
-            architecture.vocab, config.seed + 1
-        )  # it keeps the KV of prompts that it has seen
+        # of another seed: it keeps the KV of prompts that it has seen
+        other = warm_up_demand(config).requests(architecture.vocab, config.seed + 1)
         if transformers.serve(network, other, how).interrupted:
             raise KeyboardInterrupt
     clock = SystemClock()
@@ -90,13 +88,6 @@ def settings(config: RunConfig, mode: str, cuda: bool) -> Settings:
         blocks = ceil(rows * longest / (1 - MARGIN)) + 1
         tokens = min(tokens, sum(sorted(demand.prompt_tokens.tolist())[-rows:]))
     return Settings(DEPTHS[mode] > 1, rows, tokens, config.graphs, blocks)
-
-
-def warm_up(config: RunConfig) -> Workload:
-    """Return a full batch of requests as long as the first ones, of few new tokens."""
-    first, demand = slice(config.rows), config.demand
-    outputs = demand.output_tokens[first].clip(max=config.warmup)
-    return Workload(demand.prompt_tokens[first], outputs, demand.arrival_ns[first])
 
 
 def device_notes(hook: Hook) -> list[str]:

@@ -34,7 +34,6 @@ from idlescope.engine.devices.base import Device
 from idlescope.engine.loop import Engine
 from idlescope.engine.requests import Finish, Request
 from idlescope.engine.rows import Shape
-from idlescope.engine.slots import Slot
 from idlescope.engine.workload import Workload
 from idlescope.errors import ConfigError
 from idlescope.experiment import devices
@@ -261,8 +260,9 @@ def run_mode(
         watch = watching(window, watch)
     try:
         slots = device.open(shape, DEPTHS[mode])
-        if device.measured:
-            warm_up(device, slots, config.warmup, architecture.vocab)
+        if device.measured and config.warmup:
+            warm_up = warm_up_demand(config).requests(architecture.vocab, config.seed)
+            Engine(device, slots, warm_up, StepClock(device.clock.now)).run()
         engine = Engine(device, slots, requests, recorder)
         with frozen_heap():
             device.begin()
@@ -359,16 +359,15 @@ def with_profile(config: RunConfig, mode: ModeRun, folder: Path) -> tuple[ModeRu
     return mode, notes
 
 
-def warm_up(device: Device, slots: Sequence[Slot], steps: int, vocab: int) -> None:
-    """Run so many steps of a full batch that nobody records: first touches of memory, compilers, clocks of the GPU."""
-    shape = slots[0].shape
-    if steps < 1:
-        return
-    length = max(1, min(steps, shape.length - 1))
-    prompt = max(1, min(shape.length - length, shape.tokens // shape.rows))
-    each = np.ones(shape.rows, np.int64)
-    requests = Workload(prompt * each, length * each, 0 * each).requests(vocab, seed=0)
-    Engine(device, slots, requests, StepClock(device.clock.now)).run()
+def warm_up_demand(config: RunConfig) -> Workload:
+    """Return a full batch of requests that nobody records, as long as the first ones but for few new tokens.
+
+    First touches of memory, kernels loaded at their first use, clocks of the GPU: what a first batch of other lengths
+    leaves to be done counts as compute of the run.
+    """
+    first, demand = slice(config.rows), config.demand
+    prompts = demand.prompt_tokens[first]
+    return Workload(prompts, demand.output_tokens[first].clip(max=config.warmup), 0 * prompts)
 
 
 def _time(ns: int) -> str:

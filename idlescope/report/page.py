@@ -41,6 +41,7 @@ CAPTIONS = {
 }
 
 
+WAITING = "retrieve, waiting"  # calls that wait for the device have the colour of retrieve
 STEP_COLUMNS = [
     ("number", "step"), ("host", "host work"), ("device", "device work"), ("idle", "idle exposed"),
     ("operations", "operations"), ("early", "launched before the previous ended"),
@@ -161,7 +162,8 @@ def _keys(packed: timeline.Packed) -> list[tuple[str, str]]:
     for item in packed.document["items"]:
         for lane in item["lanes"]:
             colours.setdefault(lane["label"], set()).update(lane["colours"])
-    groups = [("host", {phase: PHASE[phase] for phase in (*ENGINE_PHASES, "other")}), ("gaps", CAUSE)]
+    host = {WAITING if phase == "retrieve" else phase: PHASE[phase] for phase in (*ENGINE_PHASES, "other")}
+    groups = [("host", host), ("gaps", CAUSE)]
     keys = [
         (f"{lane}: {of}", colour)
         for lane, key in groups

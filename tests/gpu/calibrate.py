@@ -1,10 +1,10 @@
 """Fit the modelled GPU's efficiencies to measured steps; print the error of each figure before and after.
 
-    python tests/gpu/calibrate.py SWEEP RUN [RUN ...]      # folders of `sweep --device cuda` and of `run --device cuda`
+    python tests/gpu/calibrate.py GPU STEPS RUN [RUN ...]
 
-From a sweep: the asynchronous time per output token of each cell, at the middle of its contexts (less than 1 % of it is
-idle). From a run: the median decode step at several contexts, and its step of prompts. Squared logarithms of the ratio
-of modelled and measured are summed, prompts at a tenth, and the smallest sum is looked for at random, from a seed. The
+GPU is h200 or the like; STEPS engine.json of `tests/gpu/engine.py OUT steps`; RUN a folder of `run --device cuda`, of
+which count the median decode step at several contexts and the step of prompts. Squared logarithms of the ratio of
+modelled and measured are summed, prompts at a tenth, and the smallest sum is looked for at random, from a seed. The
 constants it prints are for `idlescope/engine/devices/kernels.py`.
 """
 
@@ -26,26 +26,19 @@ from idlescope.engine.devices.kernels import StepWork
 from idlescope.engine.models import model
 
 FITTED = (
-    "MATMUL_BANDWIDTH", "MATMUL_FEW_TOKENS", "ATTENTION_BANDWIDTH", "ELEMENTWISE_FLOOR_NS", "SAMPLING_BANDWIDTH",
+    "MATMUL_BANDWIDTH", "MATMUL_FEW_TOKENS", "ATTENTION_BANDWIDTH", "ATTENTION_FIXED_NS", "ELEMENTWISE_FLOOR_NS",
 )  # fmt: skip
-AT_MOST = {"MATMUL_BANDWIDTH": 0.95, "ATTENTION_BANDWIDTH": 0.95, "SAMPLING_BANDWIDTH": 0.95}
+AT_MOST = {"MATMUL_BANDWIDTH": 0.95, "ATTENTION_BANDWIDTH": 0.95}
 CONTEXTS = (300, 512, 1024, 2048, 4352, 6144, 8192)
 AROUND = 12  # steps before and after a context
 PROMPTS_COUNT = 0.1
 ROUNDS = 3000
 
 
-def from_sweep(folder):
-    document = json.loads((folder / "sweep.json").read_text())
-    for path in sorted((folder / "cells").glob("*.json")):
-        cell = json.loads(path.read_text())
-        if cell["summary"] is None:
-            continue
-        config, found = cell["config"], cell["summary"]["modes"]["async"]
-        rows, context = config["batch_size"], config["prompt_tokens"] + config["tokens"] // 2
-        ns = 1e6 * found["time_per_output_token_ms"]["p50"]
-        yield config["model"], f"batch {rows}, {context}", decode(rows, context), ns, 1.0
-    assert document["rows"], "an empty sweep"
+def from_steps(path):
+    for name, found in json.loads(path.read_text()).items():
+        key, rows, context = name.removeprefix("step ").split()
+        yield key, f"batch {rows}, {context}", decode(int(rows), int(context)), 1e6 * found["in a row ms"], 1.0
 
 
 def from_run(folder):
@@ -112,10 +105,8 @@ def fit():
 
 
 if __name__ == "__main__":
-    sweep, *runs = map(Path, sys.argv[1:])
-    GPU = gpu(json.loads((sweep / "sweep.json").read_text())["rows"][0]["device_name"].split()[-1].lower())
-    points = [*from_sweep(sweep), *(point for run in runs for point in from_run(run))]
+    GPU, (steps, *runs) = gpu(sys.argv[1]), map(Path, sys.argv[2:])
+    points = [*from_steps(steps), *(point for run in runs for point in from_run(run))]
     compare("before")
-    kernels.MATMUL_FEW_TOKENS = kernels.MATMUL_FEW_TOKENS or 50.0
     fit()
     compare("after")

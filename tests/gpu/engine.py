@@ -1,12 +1,14 @@
 """The engine on a CUDA GPU: is it right, does it wait where it should not, how fast is it?
 
-    python tests/gpu/engine.py OUT [PART ...]      # needs torch and transformers; parts: right, guard, speed
+    python tests/gpu/engine.py OUT [PART ...]      # needs torch and transformers; parts: right, guard, speed, steps
 
 right   float32 tokens of Llama and Qwen3 checkpoints equal transformers' `generate()` for prompts of mixed length, in
         both modes, with and without graphs, with chunked prefill and few KV blocks; bfloat16 agreement is counted;
         each thing broken on purpose changes the tokens
 guard   `--sync-check error` finds nothing in either mode, and finds an `.item()` and a pageable copy that are put in
 speed   8B, random bfloat16 weights, batch 32, 256 prompt and 512 new tokens, both modes, by turns
+steps   decode steps of several models, batch sizes and contexts, their graphs replayed alone and in a row, beside what
+        reading weights and cache takes at the bandwidth that was measured of an H200
 
 Prints what it finds and writes OUT/engine.json.
 """
@@ -26,6 +28,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[2])]
 
 from idlescope.analysis.analyze import analyze
 from idlescope.capture.clock import StepClock
+from idlescope.engine.devices.base import COMPUTE
 from idlescope.engine.devices.cuda import CudaDevice
 from idlescope.engine.devices.network import Network
 from idlescope.engine.loop import Engine
@@ -36,6 +39,12 @@ from idlescope.errors import EngineError
 from idlescope.trace.phases import DEPTHS
 
 OUT = Path(sys.argv[1])
+READ_BYTES_PER_S = 4.37e12  # of an H200: a sum over 8 GB (2026-11-23)
+STEPS = {
+    ("8b", 32): (256, 270, 300, 350, 420, 512, 1024, 2048, 4352, 8192),
+    **{(key, rows): (356, 2048) for key in ("qwen3-0.6b", "1b", "3b", "8b") for rows in (1, 8, 32, 128)
+       if (key, rows) != ("8b", 32)},
+}  # fmt: skip
 found: dict[str, object] = {}
 
 
@@ -203,7 +212,53 @@ def speed(key: str = "8b", rows: int = 32, new: int = 512, block: int = 16, roun
             })  # fmt: skip
 
 
+def steps(replays: int = 40, block: int = 16) -> None:
+    for (key, rows), contexts in STEPS.items():
+        longest = max(contexts) + block
+        shape = Shape(rows, 512, longest, rows * -(-longest // block), block)
+        device = CudaDevice(Network(model(key), "bfloat16"))
+        slots = device.open(shape, 2)
+        graphs = [device._captured[rows, slot] for slot in range(2)]
+        for cache in device._forward.decoder.keys + device._forward.decoder.values:
+            cache.normal_()
+        for context in contexts:
+            for slot, packed, there in zip(slots, device._inputs, device._forward.inputs, strict=True):
+                decoding(slot, rows, context)
+                there.copy_(packed)
+            torch.cuda.synchronize()
+            with torch.cuda.stream(device._streams[COMPUTE]):
+                alone = [replayed(graphs[:1]) for _ in range(replays)]
+                row = replayed(graphs * (replays // 2))
+            least = (2 * model(key).step_params + rows * context * model(key).kv_bytes_per_token) / READ_BYTES_PER_S
+            found = {"alone ms": float(np.median(alone)), "in a row ms": row, "times reading": row / (1e3 * least)}
+            say(f"step {key} {rows} {context}", found)
+        device.close()
+
+
+def decoding(slot, rows, context) -> None:
+    """Fill a slot with a step of rows that all have so many tokens, in scattered blocks."""
+    block, last = slot.shape.block_size, context - 1
+    slot.header[:] = rows, rows, rows, 0
+    slot.rows[:] = slot.sample_at[:] = np.arange(rows)
+    slot.query_end[:], slot.context[:] = np.arange(1, rows + 1), context
+    scattered = np.random.default_rng(0).permutation(slot.shape.blocks).reshape(rows, -1)
+    slot.table[:] = scattered[:, : slot.table.shape[1]]
+    slot.tokens[:rows, 0], slot.tokens[:rows, 1], slot.tokens[:rows, 2] = np.arange(rows), last, -1
+    slot.tokens[:rows, 3] = slot.table[:, last // block] * block + last % block
+
+
+def replayed(graphs) -> float:
+    """Return the milliseconds that each of these graphs takes, launched one behind the other."""
+    first, last = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    first.record()
+    for graph in graphs:
+        graph.replay()
+    last.record()
+    last.synchronize()
+    return first.elapsed_time(last) / len(graphs)
+
+
 if __name__ == "__main__":
     print(torch.__version__, torch.cuda.get_device_name())
     for part in sys.argv[2:] or ("right", "guard", "speed"):
-        {"right": right, "guard": guard, "speed": speed}[part]()
+        {"right": right, "guard": guard, "speed": speed, "steps": steps}[part]()

@@ -12,9 +12,8 @@ from collections.abc import Sequence
 import torch
 
 from idlescope.engine.attention import Plan
-from idlescope.engine.decoder import Kernels, add_norm, gate
 from idlescope.engine.devices.base import COMPUTE, D2H, H2D, STREAMS
-from idlescope.engine.devices.cuda_kernels import CudaAttention, rotate_and_cache
+from idlescope.engine.devices.cuda_kernels import KERNELS, CudaAttention
 from idlescope.engine.devices.network import Network
 from idlescope.engine.devices.streamed import Names, Span, StreamedDevice
 from idlescope.engine.devices.sync_check import SyncCheck
@@ -56,11 +55,8 @@ class CudaDevice(StreamedDevice):
                 f"{self.model.name} has heads of {self.model.head_dim}, and the CUDA kernels need a power of two from "
                 f"{MIN_HEAD}: use --device cpu"
             )
-        torch.compiler.reset()  # what it compiled for other models counts against a limit, past which it runs unfused
         try:
-            # for this model's widths: code compiled for any width is tuned for, and cached from, the first one seen
-            kernels = Kernels(torch.compile(add_norm), rotate_and_cache, torch.compile(gate))
-            self._forward = self.network.load(shape, slots, "cuda", CudaAttention, kernels)
+            self._forward = self.network.load(shape, slots, "cuda", CudaAttention, KERNELS)
             words = fields_of(shape)["words"].stop
             self._inputs = [torch.zeros(words, dtype=torch.int32, pin_memory=True) for _ in range(slots)]
             self._outputs = [torch.zeros(shape.rows, dtype=torch.int32, pin_memory=True) for _ in range(slots)]
