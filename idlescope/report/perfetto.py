@@ -9,7 +9,7 @@ tools do not look:
   An operation's stream is `args.stream`, on whatever track it lies.
 - `args.process`, of an operation, where the trace holds several processes: the pid of the process that launched it,
   within which correlation ids are unique. Entries of `deviceProperties` have `process` then, too.
-- Samples of requests (`phases.OF_REQUESTS`) are instants on a track of their own; `args.value` is the request's id.
+- Samples of requests (`phases.OF_REQUESTS`) are instants in a process of their own; `args.value` is the request's id.
 - `idlescope.process_names`: the name of each pid, where it is more than the number.
 - Events of the category `idlescope`, and arrows of categories that begin so: what was found in the records, and where
   their steps go (derived.py, arrows.py). Read back, they are nothing.
@@ -209,15 +209,18 @@ class _Writer:
 
     def _samples(self) -> Iterator[str]:
         s, pid = self.trace.samples, next(iter(self.pids.values()), 1)
-        tid = max((t.tid for t in self.host.tracks), default=len(self.trace.threads)) + 1
-        events = {i for i, name in enumerate(self.trace.names) if name in OF_REQUESTS}
-        if np.isin(s.name, list(events)).any():
-            yield from track(pid, tid, "requests")
+        marks, events = (
+            self.device_pid + len(self.device),
+            {i for i, n in enumerate(self.trace.names) if n in OF_REQUESTS},
+        )
+        if np.isin(s.name, list(events)).any():  # those of one instant lie below each other: in a group to be folded
+            yield metadata("process_name", marks, 0, '"name":"requests"')
+            yield from track(marks, 1, "first tokens and ends")
         for time, name, value in _rows(s.time - self.offset, s.name, s.value):
             if not math.isfinite(value):  # Perfetto's importer hangs on NaN
                 continue
             if name in events:
-                yield instant(self.names[name], pid, tid, time, value)
+                yield instant(self.names[name], marks, 1, time, value)
             else:
                 yield counter(self.names[name], pid, time, value)
 

@@ -1,0 +1,77 @@
+"""Make the README's pictures, of reports/example: `python -m tests.screenshots`. Debian's Chromium takes them."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+import idlescope
+from idlescope.report import perfetto_ui as ui
+from idlescope.report import terminal
+from idlescope.trace import recording
+from tests.conftest import browser
+from tests.report import perfetto_ui
+
+ROOT = Path(__file__).resolve().parents[1]
+EXAMPLE = ROOT / "reports" / "example"
+COLUMNS = 98
+STEPS_NS = 120_000_000  # of the trace in Perfetto
+
+
+def take(chromium, folder: Path) -> list[Path]:
+    """Write every picture into a folder; return the paths."""
+    paths = [folder / f"{name}.png" for name in ("terminal", "report", "timeline", "perfetto")]
+    folder.mkdir(parents=True, exist_ok=True)
+    _terminal(chromium, paths[0])
+    page = chromium.new_page(viewport={"width": 1100, "height": 760})
+    page.goto((EXAMPLE / "report.html").as_uri())
+    page.wait_for_selector("html.drawn")
+    page.screenshot(path=paths[1])
+    page.emulate_media(color_scheme="dark")
+    page.click("#go-longest")
+    for _ in range(3):
+        page.click("#go-out")
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    page.locator(".interactive").screenshot(path=paths[2])
+    page.close()
+    (result,) = idlescope.analyze(recording.read(EXAMPLE / "async.recording")).results
+    middle = int(result.operations.start[len(result.operations) // 2])
+    shown = ui.shown((middle, middle + STEPS_NS), result)
+    with perfetto_ui.served(EXAMPLE) as address:
+        asked = ui.address(f"{address}/traces/async.trace.json.gz", shown, ui=address)
+        with perfetto_ui.opened_at(chromium, asked) as loaded:
+            loaded.page.set_viewport_size({"width": 1400, "height": 1300})
+            _select(loaded, middle + STEPS_NS // 2)
+            loaded.page.screenshot(path=paths[3], clip={"x": 230, "y": 115, "width": 1170, "height": 1120})
+    return paths
+
+
+def _terminal(chromium, path: Path) -> None:
+    summary = json.loads((EXAMPLE / "summary.json").read_text(encoding="utf-8"))
+    console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True, color_system="truecolor")
+    console.print("[bold]$[/bold] idlescope run --model 8b --tokens 8192 --host-ms 8.81 --device-ms 27.89")
+    console.print(terminal.run_table(summary))
+    console.print(f"[bold]{summary['verdict']}[/bold]")
+    page = chromium.new_page(viewport={"width": 1100, "height": 900})
+    page.route("**/*", lambda route: route.abort())  # rich's picture asks for a font, and does without
+    page.set_content(console.export_svg(title="idlescope"))
+    page.locator("svg").screenshot(path=path)
+    page.close()
+
+
+def _select(loaded: perfetto_ui.Loaded, time_ns: int) -> None:
+    """Select a forward pass, so that the arrows to and from it are drawn."""
+    query = f"select id from slice where name = 'forward' and ts < {time_ns} order by ts desc limit 1"  # noqa: S608
+    ((row,),) = loaded.rows(query, id="n")
+    loaded.page.evaluate(f"window.app.trace.selection.selectSqlEvent('slice', {row})")
+    loaded.page.wait_for_timeout(6000)
+
+
+if __name__ == "__main__":
+    with browser() as made:
+        for picture in take(made, Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "reports" / "screenshots"):
+            print(picture)
