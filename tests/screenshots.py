@@ -46,7 +46,7 @@ def take(chromium, folder: Path) -> list[Path]:
         with perfetto_ui.opened_at(chromium, asked) as loaded:
             loaded.page.set_viewport_size({"width": 1400, "height": 1300})
             _select(loaded, middle + STEPS_NS // 2)
-            loaded.page.screenshot(path=paths[3], clip={"x": 230, "y": 115, "width": 1170, "height": 1120})
+            loaded.page.screenshot(path=paths[3], clip={"x": 230, "y": 115, "width": 1170, "height": 690})
     return paths
 
 
