@@ -12,6 +12,7 @@ import idlescope
 from idlescope import RunConfig, run
 from idlescope.errors import ConfigError
 from idlescope.experiment import devices
+from idlescope.experiment.run import warm_up_demand
 from idlescope.report import folder
 
 PUBLISHED = {"tokens": 8192, "batch_size": 32, "host_ms": 8.81, "device_ms": 27.89, "device": "modelled"}
@@ -172,6 +173,14 @@ def test_the_cpu_is_a_measured_device(tmp_path):
     page = (tmp_path / "report.html").read_text()
     assert "host time measured, device time measured" in page
     assert "modelled" not in page
+
+
+def test_what_warms_up_is_as_long_as_the_first_batch():
+    config = RunConfig(model="tiny", tokens="uniform:2,40", prompt_tokens="uniform:3,90", batch_size=4, requests=20)
+    first, asked = warm_up_demand(config), config.demand
+    assert first.prompt_tokens.tolist() == asked.prompt_tokens[:4].tolist()
+    assert first.output_tokens.tolist() == [min(n, 8) for n in asked.output_tokens[:4].tolist()]
+    assert not first.arrival_ns.any()
 
 
 def test_a_torch_that_is_too_old_for_cuda_is_one_sentence(monkeypatch):

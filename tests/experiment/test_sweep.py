@@ -213,6 +213,7 @@ class TestTables:
         assert first["idle_pct"] == 100.0 - of["modes"]["async"]["active_pct"]
         assert first["idle_ms_per_step"] == of["modes"]["async"]["idle_ms_per_step"]
         assert (first["speedup"], first["predicted_s"]) == (of["speedup"], of["predicted"]["total_s"])
+        assert first["predicted_s"] == pytest.approx(first["total_s"] * (1 + first["predicted_error_pct"] / 100))
         assert first["tokens_per_step"] == 4.0
         assert {r["state"] for r in table if r["model"] == "70b"} == {REFUSED}
 
