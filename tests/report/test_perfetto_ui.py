@@ -108,5 +108,9 @@ def test_an_address_lands_on_the_worst_gap_with_its_tracks_pinned(chromium, addr
             assert loaded.page.evaluate(f"() => {{ {visible} }}") == pytest.approx([low, high], abs=2)
             assert [name.split(" ")[0] for name in sorted(pinned)] == ["compute", "gaps", "idle"]
             groups = "app.trace.workspace.children.map(t => [t.name.split(' ')[0], t.collapsed])"
-            assert sorted(loaded.page.evaluate(f"() => {groups}")) == [["host", False], ["modelled", False]]
+            assert sorted(loaded.page.evaluate(f"() => {groups}")) == [
+                ["host", False],
+                ["modelled", False],
+                ["requests", True],
+            ]
             assert loaded.errors == []
