@@ -217,6 +217,7 @@ def write_analysis(trace: Trace, analysis: Analysis, folder: Path, command: str)
         command=command,
         environment=environment(),
         predictions=[f"{device_label(d)}: {d.predicted.text()}" for d in analysis.results if d.predicted is not None],
+        files=["analysis.json"],
         open_with=_open_trace(Path(analysis.source["path"])),
     )
     page.write(report, folder / "report.html")

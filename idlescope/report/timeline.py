@@ -66,7 +66,7 @@ def _host(trace: Trace, result: DeviceResult, phases: Phases) -> Lane:
     ranges, calls, names = trace.ranges, trace.calls, trace.names
     made = result.launches[result.launches >= 0]
     of_process = trace.threads_of(result.device.process)
-    thread = int(np.bincount(calls.thread[made]).argmax()) if made.size else int(np.argmax(of_process))
+    thread = int(np.bincount(calls.thread[made]).argmax()) if made.size else int(np.argmax([*of_process, True]))
     own = ranges.thread == thread
     whole = phases.named(STEP) | matching(PROFILER_STEP, names)
     annotated = own & (ranges.kind == RangeKind.ANNOTATION) & ~whole[ranges.name]
@@ -185,7 +185,8 @@ class _Names:
 
 def _lane(packer: Packer, names: _Names, lane: Lane, trace: Trace, zero: int) -> dict[str, Any]:
     columns = {
-        "start": packer.add(np.diff(lane.start, prepend=zero)), "length": packer.add(lane.end - lane.start),
+        "start": packer.add(np.diff(lane.start, prepend=zero)),
+        "length": packer.add(np.maximum(lane.end - lane.start, 0)),  # damaged traces have some that run back
         "name": packer.add(names.recode(lane.name, lane.text, lane.colour)), "step": packer.add(lane.step + 1),
     }  # fmt: skip
     if lane.detail is not None:

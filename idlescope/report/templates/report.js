@@ -98,7 +98,8 @@ class Lane {
     this.coverage = [...byColour].map(([colour, rows]) => [colour, new Coverage(rows, start, this.end)]);
     this.all = this.coverage.length === 1 ? this.coverage[0][1] : new Coverage(Uint32Array.from(start, (_, i) => i), start, this.end);
   }
-  // Rows [first, last) of what may be open in [low, high).
+  begun(low, high) { return after(this.start, high) - after(this.start, low); }
+  // Rows [first, last) of what may be open in [low, high); long ones may lie between them and be over.
   range(low, high) { return [after(this.reach, low), after(this.start, high)]; }
   at(time, slack) { // the innermost interval there, else the nearest within the slack; -1: none
     let near = -1, distance = slack;
@@ -211,9 +212,8 @@ class Timeline {
     }
     this.paintAxis(pen);
     for (const { lane, top } of this.places) {
-      const [first, last] = lane.range(this.low, this.high);
-      if ((last - first) * DETAIL_PX > this.width) this.paintCoverage(pen, lane, top);
-      else this.paintIntervals(pen, lane, top, first, last);
+      if (this.dense(lane)) this.paintCoverage(pen, lane, top);
+      else this.paintIntervals(pen, lane, top);
     }
     this.paintSelected(pen);
     this.paintMinimap();
@@ -235,7 +235,8 @@ class Timeline {
     }
   }
 
-  paintIntervals(pen, lane, top, first, last) {
+  paintIntervals(pen, lane, top) {
+    const [first, last] = lane.range(this.low, this.high);
     pen.textAlign = "left";
     for (let i = first; i < last; i++) {
       const colour = this.page.colours[lane.name[i]];
@@ -293,12 +294,15 @@ class Timeline {
     pen.strokeRect(left + 0.5, 0.5, Math.max(right - left - 1, 2), MINIMAP_ROW * this.items.length - 1);
   }
 
+  // Whether more intervals begin in what is shown than can be told apart.
+  dense(lane) { return lane.begun(this.low, this.high) * DETAIL_PX > this.width; }
+
   // What is at a point of the canvas, as lines of text; the first is its name. Empty where there is nothing.
   what(x, y) {
     const place = this.places.find(({ lane, top }) => y >= top && y < top + lane.height + LANE_SPACE);
     if (!place || x < this.gutter) return [];
-    const { lane, item } = place, at = this.t(x), [first, last] = lane.range(this.low, this.high);
-    if ((last - first) * DETAIL_PX > this.width) {
+    const { lane, item } = place, at = this.t(x);
+    if (this.dense(lane)) {
       const low = at - this.pixel / 2, busy = lane.coverage.map(([, coverage]) => coverage.within(low, low + this.pixel));
       const sum = busy.reduce((a, b) => a + b, 0);
       return [`${lane.label}, ${item.title}`, `${percent(sum, this.pixel)} of ${time(this.pixel)} here, at ${time(at - item.zero_ns)}`, "zoom in for single ones"];
@@ -432,11 +436,10 @@ class Timeline {
   tell() {
     const rows = [];
     for (const { lane, item } of this.places) {
-      const [first, last] = lane.range(this.low, this.high);
       const counted = lane.label === "gaps" ? lane.coverage.map(([colour, coverage]) => [causeOf(this.page, colour), coverage]) : [["", lane.all]];
       for (const [cause, coverage] of counted) {
         const ns = coverage.within(this.low, this.high);
-        rows.push([item.title, cause ? `${lane.label}: ${cause}` : lane.label, cause ? "" : String(last - first), time(ns), percent(ns, this.high - this.low)]);
+        rows.push([item.title, cause ? `${lane.label}: ${cause}` : lane.label, cause ? "" : String(lane.begun(this.low, this.high)), time(ns), percent(ns, this.high - this.low)]);
       }
     }
     byId("told").replaceChildren(...rows.map((cells) => {
