@@ -15,8 +15,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from markupsafe import Markup
-
 from idlescope import __version__
 from idlescope.analysis.causes import CAUSES
 from idlescope.analysis.intervals import percent
@@ -96,8 +94,8 @@ def write(page: Page, path: Path) -> None:
         page=page,
         version=__version__,
         policy=_policy(style, script),
-        style=Markup(style),  # noqa: S704 - our own files
-        script=Markup(script),  # noqa: S704
+        style=style,
+        script=script,
         images={name: _image(name, page.figures.get(name)) for name in CAPTIONS},
         timeline=packed if page.lines else None,
         document=_json(packed.document | {"causes": {colour: cause for cause, colour in CAUSE.items()}}),
@@ -115,7 +113,7 @@ def write(page: Page, path: Path) -> None:
 
 
 def _shown(value: Any) -> Any:
-    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+    return visible(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
 
 
 def _policy(style: str, script: str) -> str:
@@ -128,10 +126,10 @@ def _policy(style: str, script: str) -> str:
     )
 
 
-def _json(document: dict[str, Any]) -> Markup:
+def _json(document: dict[str, Any]) -> str:
     """Return JSON that may stand within a script element, whatever the texts in it are."""
     text = json.dumps(document, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
-    return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))  # noqa: S704
+    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
 def _image(name: str, svg: Path | None) -> dict[str, str] | None:
