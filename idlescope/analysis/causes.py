@@ -46,6 +46,13 @@ class Gaps:
         """Return the nanoseconds of each cause."""
         return {cause: int(getattr(self, cause).sum()) for cause in CAUSES}
 
+    def parts(self) -> tuple[Int64, Int64, Intervals]:
+        """Return the gaps divided, in time order: of each part its gap, its cause (index into CAUSES) and its time."""
+        lengths = np.stack([getattr(self, cause) for cause in CAUSES], 1)
+        gap, cause = np.nonzero(lengths)
+        end = self.start[gap] + np.cumsum(lengths, 1)[gap, cause]
+        return gap, cause, Intervals(end - lengths[gap, cause], end)
+
 
 def link(trace: Trace, operations: Operations) -> Int64:
     """Return for each operation the index of its launch call, -1 where none was captured.

@@ -51,15 +51,11 @@ def _gaps(
 ) -> Iterator[str]:
     yield from track(pid, tid, GAPS)
     gaps, cause = result.gaps, [json.dumps(c) for c in CAUSES]
-    others = np.stack([gaps.launch, gaps.queued, gaps.unattributed])
-    start = np.concatenate((gaps.start, gaps.start + gaps.host))
-    end = np.concatenate((gaps.start + gaps.host, gaps.end))
-    kind = np.concatenate((np.zeros(len(gaps), np.int64), 1 + others.argmax(axis=0)))
-    gap = np.tile(np.arange(len(gaps)), 2)
+    gap, kind, part = gaps.parts()
     step = np.append(result.step, -1)[gaps.operation]
     ended = np.append(result.operations.name, -1)[gaps.operation]
     columns = [column[gap] for column in (gaps.length, step, ended)]
-    for begins, ends, k, length, of_step, name in _visible(start, end, extent, kind, *columns):
+    for begins, ends, k, length, of_step, name in _visible(part.start, part.end, extent, kind, *columns):
         by = f'"ended_by":{json.dumps(trace.names[name])}' if name >= 0 else ""
         args = arguments(f'"gap_ns":{length}', f'"step":{of_step}' if of_step >= 0 else "", by)
         yield complete(OWN, cause[k], pid, tid, begins - offset, ends - begins, args)

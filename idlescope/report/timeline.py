@@ -119,15 +119,11 @@ def _operations(trace: Trace, result: DeviceResult) -> Iterator[Lane]:
 def _gaps(trace: Trace, result: DeviceResult) -> Lane:
     """Return the parts of each gap, in the order in which they pass: the host's, then what waits; `detail` ends it."""
     gaps = result.gaps
-    parts = np.stack([getattr(gaps, cause) for cause in CAUSES], 1)
-    row, cause = np.nonzero(parts)
-    length = parts[row, cause]
-    before = np.cumsum(parts, 1)[row, cause] - length
+    row, cause, part = gaps.parts()
     ended, known = gaps.operation[row], gaps.operation[row] >= 0
     step = np.where(known, result.step[np.where(known, ended, 0)], -1)
     detail = np.where(known, result.operations.name[np.where(known, ended, 0)], len(trace.names))
-    start = gaps.start[row] + before
-    return Lane("gaps", start, start + length, cause, step, CAUSES, list(CAUSE.values()), detail)
+    return Lane("gaps", *part, cause, step, CAUSES, list(CAUSE.values()), detail)
 
 
 @dataclass(frozen=True)
