@@ -68,7 +68,7 @@ def _select(loaded: perfetto_ui.Loaded, time_ns: int) -> None:
     query = f"select id from slice where name = 'forward' and ts < {time_ns} order by ts desc limit 1"  # noqa: S608
     ((row,),) = loaded.rows(query, id="n")
     loaded.page.evaluate(f"window.app.trace.selection.selectSqlEvent('slice', {row})")
-    loaded.page.wait_for_timeout(6000)
+    loaded.page.wait_for_timeout(4000)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from tests.conftest import FIXTURES
 from tests.kineto_files import call, operation, span, write
 from tests.scenarios import scenario
 
-SCENARIOS = 80  # tests/benchmarks/predict.py holds 400 to the same bound
+SCENARIOS = 40  # tests/benchmarks/predict.py holds 400 to the same bound
 MS = 1_000_000
 PUBLISHED = {"host_ms": 8.81, "device_ms": 27.89, "device": "modelled", "mode": "sync"}
 
