@@ -55,9 +55,14 @@ class Shown:
     result: DeviceResult
 
     @property
+    def title(self) -> str:
+        """Return what it is called: a mode by its whole name."""
+        return TITLES.get(self.label, self.label)
+
+    @property
     def drawn(self) -> str:
-        """Return the label as figures show it."""
-        return drawn_text(shorten(TITLES.get(self.label, self.label), NAME_WIDTH))
+        """Return the title as figures show it."""
+        return drawn_text(shorten(self.title, NAME_WIDTH))
 
     @property
     def color(self) -> str:

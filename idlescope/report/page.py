@@ -21,7 +21,7 @@ from idlescope.analysis.intervals import percent
 from idlescope.palette import CAUSE, OPERATION, PHASE
 from idlescope.report import excerpt, timeline
 from idlescope.report.figures import Shown
-from idlescope.report.terminal import TITLES, gap_cells, share
+from idlescope.report.terminal import gap_cells, share
 from idlescope.report.text import encodable, milliseconds, visible
 from idlescope.trace.phases import ENGINE_PHASES, Phases
 
@@ -37,8 +37,6 @@ CAPTIONS = {
     "measured points. Filled: synchronous; hollow: asynchronous. Points of other device times lie off the curves. The "
     "first step, in which the pipeline fills, is left out, as in predictions; not in other engines' points.",
 }
-
-
 WAITING = "retrieve, waiting"  # calls that wait for the device have the colour of retrieve
 STEP_COLUMNS = [
     ("number", "step"), ("host", "host work"), ("device", "device work"), ("idle", "idle exposed"),
@@ -51,11 +49,6 @@ class Line(NamedTuple):
 
     shown: Shown
     phases: Phases
-
-    @property
-    def title(self) -> str:
-        """Return what it is called."""
-        return TITLES.get(self.shown.label, self.shown.label)
 
 
 @dataclass(frozen=True)
@@ -89,7 +82,9 @@ def write(page: Page, path: Path) -> None:
     )  # fmt: skip
     templates = files("idlescope.report") / "templates"
     style, script = ((templates / name).read_text("utf-8") for name in ("report.css", "report.js"))
-    packed = timeline.pack([(line.title, line.shown.trace, line.shown.result, line.phases) for line in page.lines])
+    packed = timeline.pack(
+        [(line.shown.title, line.shown.trace, line.shown.result, line.phases) for line in page.lines]
+    )
     text = environment.get_template("report.html.j2").render(
         page=page,
         version=__version__,
@@ -181,7 +176,7 @@ def _causes(line: Line) -> dict[str, Any]:
         })  # fmt: skip
         left += width
     text = f"{milliseconds(idle)} idle, {result.idle_pct:.2f} % of the window"
-    return {"label": line.title, "idle": text, "parts": parts}
+    return {"label": line.shown.title, "idle": text, "parts": parts}
 
 
 def _host(line: Line) -> dict[str, Any]:
@@ -190,16 +185,16 @@ def _host(line: Line) -> dict[str, Any]:
     rows = [(name, [milliseconds(ns), share(ns, total)]) for name, ns in top]
     if rest := total - sum(ns for _, ns in top):
         rows.append((f"{len(host_ns) - len(top)} others", [milliseconds(rest), share(rest, total)]))
-    return {"label": line.title, "rows": rows}
+    return {"label": line.shown.title, "rows": rows}
 
 
 def _longest(line: Line) -> dict[str, Any]:
     result = line.shown.result
-    return {"label": line.title, "rows": [gap_cells(result, gap, WHOLE_STACK) for gap in result.longest]}
+    return {"label": line.shown.title, "rows": [gap_cells(result, gap, WHOLE_STACK) for gap in result.longest]}
 
 
 def _rooflines(page: Page) -> dict[str, Any] | None:
-    found = [(line.title, line.shown.result.roofline) for line in page.lines]
+    found = [(line.shown.title, line.shown.result.roofline) for line in page.lines]
     known = [(title, roofline) for title, roofline in found if roofline is not None]
     if not known:
         return None
@@ -228,4 +223,4 @@ def _coverage(page: Page) -> dict[str, Any] | None:
         return ", ".join(map(str, value)) or "–" if isinstance(value, (list, tuple)) else str(value)
 
     rows = [(name.replace("_pct", ", %").replace("_", " "), [cell(one[name]) for one in found]) for name in found[0]]
-    return {"columns": [line.title for line in page.lines], "rows": rows}
+    return {"columns": [line.shown.title for line in page.lines], "rows": rows}

@@ -209,10 +209,8 @@ class _Writer:
 
     def _samples(self) -> Iterator[str]:
         s, pid = self.trace.samples, next(iter(self.pids.values()), 1)
-        marks, events = (
-            self.device_pid + len(self.device),
-            {i for i, n in enumerate(self.trace.names) if n in OF_REQUESTS},
-        )
+        marks = self.device_pid + len(self.device)  # pid of a group of their own
+        events = {i for i, name in enumerate(self.trace.names) if name in OF_REQUESTS}
         if np.isin(s.name, list(events)).any():  # those of one instant lie below each other: in a group to be folded
             yield metadata("process_name", marks, 0, '"name":"requests"')
             yield from track(marks, 1, "first tokens and ends")

@@ -12,7 +12,6 @@ import numpy as np
 from idlescope.analysis import intervals
 from idlescope.analysis.causes import CAUSES
 from idlescope.analysis.idle import is_compute
-from idlescope.analysis.intervals import Intervals
 from idlescope.analysis.result import DeviceResult
 from idlescope.palette import CAUSE, OPERATION, PHASE
 from idlescope.report.packing import Packer
@@ -43,7 +42,7 @@ class Lane:
     step: Int64  # -1: not known
     text: Sequence[str]
     colour: Sequence[str]
-    detail: Int64 | None = None  # of gaps: what ended them, a code of `names` of the trace; -1: nothing
+    detail: Int64 | None = None  # of gaps: what ended them, a code of the trace's names; one more: nothing
 
     def take(self, rows: Any) -> Lane:
         """Return some of its intervals."""
@@ -78,9 +77,7 @@ def _host(trace: Trace, result: DeviceResult, phases: Phases) -> Lane:
     end = np.concatenate((ranges.end[chosen], calls.end[called]))
     name = np.concatenate((ranges.name[chosen], calls.name[called])).astype(np.int64)
     step = np.concatenate((ranges.step[chosen], np.full(int(called.sum()), -1))).astype(np.int64)
-    pieces = list(intervals.innermost_in_turn(start, end))
-    owner = np.concatenate([rows for _, rows in pieces]) if pieces else np.empty(0, np.int64)
-    flat = Intervals(*(np.concatenate([p[i] for p, _ in pieces]) if pieces else np.empty(0, np.int64) for i in (0, 1)))
+    flat, owner = intervals.innermost(start, end)
     inside = (flat.end > result.window.start) & (flat.start < result.window.end)
     start, owner = flat.start[inside], owner[inside]
     waiting = np.zeros(len(names), np.bool_)
@@ -120,9 +117,8 @@ def _gaps(trace: Trace, result: DeviceResult) -> Lane:
     """Return the parts of each gap, in the order in which they pass: the host's, then what waits; `detail` ends it."""
     gaps = result.gaps
     row, cause, part = gaps.parts()
-    ended, known = gaps.operation[row], gaps.operation[row] >= 0
-    step = np.where(known, result.step[np.where(known, ended, 0)], -1)
-    detail = np.where(known, result.operations.name[np.where(known, ended, 0)], len(trace.names))
+    step = np.append(result.step, -1)[gaps.operation[row]]
+    detail = np.append(result.operations.name, len(trace.names))[gaps.operation[row]]
     return Lane("gaps", *part, cause, step, CAUSES, list(CAUSE.values()), detail)
 
 

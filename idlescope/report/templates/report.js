@@ -27,11 +27,15 @@ const name = (page, code) => page.names[code];
 
 // ---- columns --------------------------------------------------------------------------------------------------------
 
+function bytesOf(text) { // of base64
+  const binary = atob(text), bytes = new Uint8Array(binary.length);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = binary.charCodeAt(i);
+  return bytes;
+}
+
 // Columns are byte planes in one gzip stream (packing.py): all lowest bytes first, then the next ones, and so on.
 async function unpack(text) {
-  const binary = atob(text), packed = new Uint8Array(binary.length);
-  for (let i = 0; i < packed.length; i++) packed[i] = binary.charCodeAt(i);
-  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+  const stream = new Blob([bytesOf(text)]).stream().pipeThrough(new DecompressionStream("gzip"));
   return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 
@@ -79,7 +83,7 @@ class Coverage {
 
 class Lane {
   constructor(page, label, columns) {
-    this.page = page; this.label = label; this.height = LANE_PX[label];
+    this.label = label; this.height = LANE_PX[label];
     ({ name: this.name, step: this.step, detail: this.detail } = columns);
     const n = (this.rows = columns.start.length), start = columns.start;
     this.start = start; this.end = new Float64Array(n); this.reach = new Float64Array(n);
@@ -96,8 +100,9 @@ class Lane {
     }
     byColour.delete("");
     this.coverage = [...byColour].map(([colour, rows]) => [colour, new Coverage(rows, start, this.end)]);
-    this.all = this.coverage.length === 1 ? this.coverage[0][1] : new Coverage(Uint32Array.from(start, (_, i) => i), start, this.end);
   }
+  get all() { return (this.whole ??= new Coverage(Uint32Array.from(this.start, (_, i) => i), this.start, this.end)); }
+  stepNumber(row) { return this.step[row] > 0 ? `step ${this.step[row] - 1}` : ""; }
   begun(low, high) { return after(this.start, high) - after(this.start, low); }
   // Rows [first, last) of what may be open in [low, high); long ones may lie between them and be over.
   range(low, high) { return [after(this.reach, low), after(this.start, high)]; }
@@ -137,8 +142,7 @@ class Timeline {
       item.gaps = gapsOf(item.lanes.find((lane) => lane.label === "gaps"), item);
       item.gapStarts = item.gaps.map((gap) => gap.start);
     }
-    this.gaps = this.items.flatMap((item) => item.gaps);
-    this.longest = [...this.gaps].sort((a, b) => b.end - b.start - (a.end - a.start) || a.start - b.start);
+    this.longest = this.items.flatMap((item) => item.gaps).sort((a, b) => b.end - b.start - (a.end - a.start) || a.start - b.start);
     const ends = this.items.flatMap((item) => [item.end_ns, ...item.lanes.map((lane) => lane.reach[lane.rows - 1])]);
     const starts = this.items.flatMap((item) => [item.zero_ns, ...item.lanes.map((lane) => lane.start[0])]);
     [this.first, this.last] = [Math.min(...starts), Math.max(...ends)];
@@ -170,8 +174,9 @@ class Timeline {
       canvas.style.width = `${this.width}px`; canvas.style.height = `${height}px`;
       canvas.getContext("2d").setTransform(devicePixelRatio, 0, 0, devicePixelRatio, 0, 0);
     }
-    this.style = Object.fromEntries(["ink", "soft", "line", "ground", "card"].map((key) =>
+    this.style = Object.fromEntries(["ink", "soft", "line", "card"].map((key) =>
       [key, getComputedStyle(document.documentElement).getPropertyValue(`--${key}`).trim()]));
+    this.paintMinimap();
     this.draw();
   }
 
@@ -212,27 +217,13 @@ class Timeline {
     }
     this.paintAxis(pen);
     for (const { lane, top } of this.places) {
-      if (this.dense(lane)) this.paintCoverage(pen, lane, top);
+      if (this.dense(lane)) paintCoverage(pen, lane, [this.gutter, top], [this.width - this.gutter, lane.height], this.low, this.pixel);
       else this.paintIntervals(pen, lane, top);
     }
     this.paintSelected(pen);
-    this.paintMinimap();
+    this.frameMinimap();
     byId("span").textContent = `${time(this.low - this.zero)} to ${time(this.high - this.zero)}, ${time(this.high - this.low)}`;
     if (byId("in-text").open) this.tell();
-  }
-
-  // A column a pixel: how much of its time each colour covers, stacked. Idle time stays visible however far out.
-  paintCoverage(pen, lane, top) {
-    const columns = Math.ceil(this.width - this.gutter), filled = new Float64Array(columns), pixel = this.pixel;
-    for (const [colour, coverage] of lane.coverage) {
-      pen.fillStyle = colour;
-      for (let i = 0, before = coverage.until(this.low); i < columns; i++) {
-        const now = coverage.until(this.low + (i + 1) * pixel);
-        const high = Math.min(((now - before) / pixel) * lane.height, lane.height - filled[i]);
-        if (high > 0) pen.fillRect(this.gutter + i, top + lane.height - filled[i] - high, 1, high);
-        filled[i] += high; before = now;
-      }
-    }
   }
 
   paintIntervals(pen, lane, top) {
@@ -274,24 +265,21 @@ class Timeline {
     pen.lineWidth = 1;
   }
 
+  // Compute over all time, a row an item; only the frame around what is shown moves.
   paintMinimap() {
-    const pen = this.minimap.getContext("2d"), whole = (this.last - this.first) / this.width;
-    pen.clearRect(0, 0, this.width, MINIMAP_ROW * this.items.length);
+    const pen = this.minimap.getContext("2d"), size = [this.width, MINIMAP_ROW - 2];
     this.items.forEach((item, row) => {
-      const lane = item.lanes.find((one) => one.label === "compute"), top = row * MINIMAP_ROW;
+      const lane = item.lanes.find((one) => one.label === "compute"), place = [0, row * MINIMAP_ROW];
       pen.fillStyle = this.style.card;
-      pen.fillRect(0, top, this.width, MINIMAP_ROW - 2);
-      for (const [colour, coverage] of lane ? lane.coverage : []) {
-        pen.fillStyle = colour;
-        for (let i = 0; i < this.width; i++) {
-          const high = (coverage.within(this.first + i * whole, this.first + (i + 1) * whole) / whole) * (MINIMAP_ROW - 2);
-          if (high > 0) pen.fillRect(i, top + MINIMAP_ROW - 2 - high, 1, high);
-        }
-      }
+      pen.fillRect(...place, ...size);
+      if (lane) paintCoverage(pen, lane, place, size, this.first, (this.last - this.first) / this.width);
     });
-    const left = (this.low - this.first) / whole, right = (this.high - this.first) / whole;
-    pen.strokeStyle = this.style.ink;
-    pen.strokeRect(left + 0.5, 0.5, Math.max(right - left - 1, 2), MINIMAP_ROW * this.items.length - 1);
+  }
+  frameMinimap() {
+    const pixel = (this.last - this.first) / this.width, { style } = byId("view");
+    style.left = `${(this.low - this.first) / pixel}px`;
+    style.width = `${Math.max((this.high - this.low) / pixel, 3)}px`;
+    style.height = `${MINIMAP_ROW * this.items.length}px`;
   }
 
   // Whether more intervals begin in what is shown than can be told apart.
@@ -313,7 +301,7 @@ class Timeline {
 
   describe(lane, item, row) {
     const length = lane.end[row] - lane.start[row];
-    const step = lane.step[row] > 0 ? `step ${lane.step[row] - 1}` : "no step known";
+    const step = lane.stepNumber(row) || "no step known";
     const lines = [name(this.page, lane.name[row]), `start ${time(lane.start[row] - item.zero_ns)}, duration ${time(length)} (${exact(length)})`, `${lane.label}, ${item.title}, ${step}`];
     if (lane.label === "gaps") {
       lines[0] = `idle, cause: ${lines[0]}`;
@@ -343,10 +331,10 @@ class Timeline {
     if (!gap) return;
     this.selected = gap;
     const length = gap.end - gap.start, around = Math.max(2 * length, 10 * this.pixel * Number(length < 1000));
-    const item = gap.item, row = gap.parts[0];
+    const item = gap.item, row = gap.parts[0], step = gap.lane.stepNumber(row);
     const parts = gap.parts.map((i) => `${name(this.page, gap.lane.name[i])} ${percent(gap.lane.end[i] - gap.lane.start[i], length)}`);
     byId("said").textContent = `${rank ? `Gap ${rank} of ${this.longest.length}, longest first` : "Gap"}, ${item.title}: ${time(length)}, ` +
-      `${time(gap.start - item.zero_ns)} into the window${gap.lane.step[row] > 0 ? `, step ${gap.lane.step[row] - 1}` : ""}; ${parts.join(", ")}; ended by ${name(this.page, gap.lane.detail[row])}.`;
+      `${time(gap.start - item.zero_ns)} into the window${step && `, ${step}`}; ${parts.join(", ")}; ended by ${name(this.page, gap.lane.detail[row])}.`;
     this.show(gap.start - around, gap.end + around);
   }
   longestGap() {
@@ -450,6 +438,20 @@ class Timeline {
   }
 }
 
+// A column a pixel: how much of its time each colour covers, stacked. Idle time stays visible however far out.
+function paintCoverage(pen, lane, [left, top], [width, height], low, pixel) {
+  const columns = Math.ceil(width), filled = new Float64Array(columns);
+  for (const [colour, coverage] of lane.coverage) {
+    pen.fillStyle = colour;
+    for (let i = 0, before = coverage.until(low); i < columns; i++) {
+      const now = coverage.until(low + (i + 1) * pixel);
+      const high = Math.min(((now - before) / pixel) * height, height - filled[i]);
+      if (high > 0) pen.fillRect(left + i, top + height - filled[i] - high, 1, high);
+      filled[i] += high; before = now;
+    }
+  }
+}
+
 const causeOf = (page, colour) => page.causes[colour] ?? "";
 
 function darkOn(colour) { // whether black is easier to read on it (ITU-R BT.709)
@@ -510,10 +512,10 @@ class Steps {
 // ---- Perfetto -------------------------------------------------------------------------------------------------------
 
 // The Perfetto UI takes a trace from the page that opened it, once it has answered a ping (perfetto.dev, "Deep linking").
-async function handOver(title) {
+function handOver(title) {
   const ui = window.open(PERFETTO);
   if (!ui) { byId("perfetto-said").textContent = "The browser did not open the page: allow pop-ups, or use the command below."; return; }
-  const text = byId("perfetto-trace").textContent, bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+  const bytes = bytesOf(byId("perfetto-trace").textContent);
   const ping = setInterval(() => ui.postMessage("PING", PERFETTO), 50);
   const answer = (event) => {
     if (event.origin !== PERFETTO || event.source !== ui || event.data !== "PONG") return;
