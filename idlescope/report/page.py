@@ -82,9 +82,7 @@ def write(page: Page, path: Path) -> None:
     )  # fmt: skip
     templates = files("idlescope.report") / "templates"
     style, script = ((templates / name).read_text("utf-8") for name in ("report.css", "report.js"))
-    packed = timeline.pack(
-        [(line.shown.title, line.shown.trace, line.shown.result, line.phases) for line in page.lines]
-    )
+    packed = timeline.pack([(shown.title, shown.trace, shown.result, phases) for shown, phases in page.lines])
     text = environment.get_template("report.html.j2").render(
         page=page,
         version=__version__,
