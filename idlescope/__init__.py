@@ -27,14 +27,14 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from idlescope.analysis.analyze import analyze
-    from idlescope.analysis.compare import compare
-    from idlescope.analysis.forecast import predict
+    from idlescope.analysis.comparison.compare import compare
+    from idlescope.analysis.prediction.forecast import predict
     from idlescope.analysis.result import Analysis
     from idlescope.capture.ranges import Range as range  # noqa: A004, N813 - so do these
     from idlescope.errors import IdlescopeError
     from idlescope.experiment.config import RunConfig
     from idlescope.experiment.run import Run, run
-    from idlescope.report.profile import Profile as profile  # noqa: N813
+    from idlescope.profiling import Profile as profile  # noqa: N813
     from idlescope.trace.model import Trace
     from idlescope.trace.open import open_trace as open  # noqa: A004 - idlescope.open reads as intended
 
@@ -46,15 +46,15 @@ __all__ = [
 _HOME = {
     "Analysis": ("idlescope.analysis.result", "Analysis"),
     "analyze": ("idlescope.analysis.analyze", "analyze"),
-    "compare": ("idlescope.analysis.compare", "compare"),
-    "predict": ("idlescope.analysis.forecast", "predict"),
+    "compare": ("idlescope.analysis.comparison.compare", "compare"),
+    "predict": ("idlescope.analysis.prediction.forecast", "predict"),
     "IdlescopeError": ("idlescope.errors", "IdlescopeError"),
     "RunConfig": ("idlescope.experiment.config", "RunConfig"),
     "Run": ("idlescope.experiment.run", "Run"),
     "run": ("idlescope.experiment.run", "run"),
     "Trace": ("idlescope.trace.model", "Trace"),
     "open": ("idlescope.trace.open", "open_trace"),
-    "profile": ("idlescope.report.profile", "Profile"),
+    "profile": ("idlescope.profiling", "Profile"),
     "range": ("idlescope.capture.ranges", "Range"),
 }
 

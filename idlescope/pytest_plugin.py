@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import pytest
 
 if TYPE_CHECKING:
-    from idlescope.analysis.limits import Check
+    from idlescope.analysis.comparison.limits import Check
 
 MARKER = "idlescope"
 FIXTURE = "idle_check"
@@ -52,7 +52,9 @@ def idle_check(request: pytest.FixtureRequest) -> Iterator[IdleCheck]:
     marked: dict[str, Any] = {}
     for marker in reversed(list(request.node.iter_markers(MARKER))):  # the closest last
         if marker.args:
-            pytest.fail(f"@pytest.mark.{MARKER} takes limits by name, as in max_idle='5%'", pytrace=False)
+            pytest.fail(
+                f"@pytest.mark.{MARKER} takes limits by name, as in max_idle='5%'", pytrace=False
+            )
         marked |= marker.kwargs
     checked = 0
 
@@ -67,19 +69,26 @@ def idle_check(request: pytest.FixtureRequest) -> Iterator[IdleCheck]:
     yield check
     if marked and not checked:
         pytest.fail(
-            f"{FIXTURE} was never called, so the limits of @pytest.mark.{MARKER} were not checked", pytrace=False
+            f"{FIXTURE} was never called, so the limits of @pytest.mark.{MARKER} were not checked",
+            pytrace=False,
         )
 
 
 def _checked(trace: Any, options: dict[str, Any]) -> list[Check]:
-    from idlescope.analysis.limits import Limits, examine
+    from idlescope.analysis.comparison.limits import Limits, examine
     from idlescope.errors import IdlescopeError
 
-    others = {name: options.pop(name) for name in ("window", "devices", "process", "phases", "mode") if name in options}
+    others = {
+        name: options.pop(name)
+        for name in ("window", "devices", "process", "phases", "mode")
+        if name in options
+    }
     against = options.pop("against", None) or ()
     try:
         limits = Limits.of(**options)
-        return examine(trace, limits, against if isinstance(against, (list, tuple)) else [against], **others)
+        return examine(
+            trace, limits, against if isinstance(against, (list, tuple)) else [against], **others
+        )
     except IdlescopeError as error:
         said = str(error)
     pytest.fail(said, pytrace=False)

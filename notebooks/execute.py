@@ -51,7 +51,10 @@ def clean(notebook: nbformat.NotebookNode) -> None:
 def main(paths: list[str]) -> int:
     """Run the notebooks named, or all beside this file; return the exit code."""
     with tempfile.TemporaryDirectory() as folder:
-        os.environ |= {"IPYTHONDIR": folder, "JUPYTER_RUNTIME_DIR": folder}  # nobody's start-up files, history, sockets
+        os.environ |= {
+            "IPYTHONDIR": folder,
+            "JUPYTER_RUNTIME_DIR": folder,
+        }  # nobody's start-up files, history, sockets
         for path in [Path(p).resolve() for p in paths] or sorted(HERE.glob("*.ipynb")):
             try:
                 execute(path)

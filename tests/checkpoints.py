@@ -33,7 +33,12 @@ def network(folder: Path) -> Any:
 
 
 def write(
-    folder: Path, family: str = "llama", seed: int = 0, tied: bool = False, shard: str = "5GB", **overrides: Any
+    folder: Path,
+    family: str = "llama",
+    seed: int = 0,
+    tied: bool = False,
+    shard: str = "5GB",
+    **overrides: Any,
 ) -> Path:
     """Write a `llama` or `qwen3` to a folder in float32 and return the folder; `overrides` go to its config.
 
@@ -43,7 +48,9 @@ def write(
     import transformers
 
     kind = {"llama": "Llama", "qwen3": "Qwen3"}[family]
-    config = getattr(transformers, f"{kind}Config")(**{**SMALL, "tie_word_embeddings": tied, **overrides})
+    config = getattr(transformers, f"{kind}Config")(
+        **{**SMALL, "tie_word_embeddings": tied, **overrides}
+    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         made = getattr(transformers, f"{kind}ForCausalLM")(config)

@@ -22,7 +22,9 @@ def shared_traces() -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")  # not of the session: while it is there, nothing else may run an event loop
+@pytest.fixture(
+    scope="module"
+)  # not of the session: while it is there, nothing else may run an event loop
 def chromium():
     """A headless Chromium of Debian's, driven by Playwright."""
     if shutil.which("chromium") is None:
@@ -40,6 +42,8 @@ def browser():
     quiet = ["--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
              "--disable-sync", "--disable-gpu"]  # fmt: skip
     with sync_playwright() as playwright:
-        made = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=quiet, chromium_sandbox=False)
+        made = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=quiet, chromium_sandbox=False
+        )
         yield made
         made.close()

@@ -16,23 +16,39 @@ def us(ns: int) -> float:
 
 
 def operation(
-    start: int, end: int, kind: str = "kernel", correlation: int = 0, device: int = 0, stream: Any = 7, name: str = "k"
+    start: int,
+    end: int,
+    kind: str = "kernel",
+    correlation: int = 0,
+    device: int = 0,
+    stream: Any = 7,
+    name: str = "k",
 ) -> dict[str, Any]:
-    args = {"device": device, "stream": stream, "correlation": correlation, "grid": [1, 1, 1], "nested": [{"a": 1}, {}]}
+    args = {
+        "device": device,
+        "stream": stream,
+        "correlation": correlation,
+        "grid": [1, 1, 1],
+        "nested": [{"a": 1}, {}],
+    }
     return {
         "ph": "X", "cat": OPERATION[kind], "name": name, "pid": device, "tid": stream, "ts": us(start),
         "dur": us(end - start), "args": args,
     }  # fmt: skip
 
 
-def call(start: int, end: int, correlation: int, name: str = "cudaLaunchKernel", tid: int = 100) -> dict[str, Any]:
+def call(
+    start: int, end: int, correlation: int, name: str = "cudaLaunchKernel", tid: int = 100
+) -> dict[str, Any]:
     return {
         "ph": "X", "cat": "cuda_runtime", "name": name, "pid": 50, "tid": tid, "ts": us(start), "dur": us(end - start),
         "args": {"correlation": correlation, "cbid": 211},
     }  # fmt: skip
 
 
-def span(start: int, end: int, name: str, cat: str = "user_annotation", tid: int = 100) -> dict[str, Any]:
+def span(
+    start: int, end: int, name: str, cat: str = "user_annotation", tid: int = 100
+) -> dict[str, Any]:
     return {
         "ph": "X", "cat": cat, "name": name, "pid": 50, "tid": tid, "ts": us(start), "dur": us(end - start), "args": {},
     }  # fmt: skip
@@ -40,10 +56,18 @@ def span(start: int, end: int, name: str, cat: str = "user_annotation", tid: int
 
 def document(events: list[dict[str, Any]], **metadata: Any) -> dict[str, Any]:
     devices = [{"id": 0, "name": "Test GPU"}, {"id": 1, "name": "Other GPU"}]
-    return {"schemaVersion": 1, "deviceProperties": devices, "traceEvents": events, "traceName": "t", **metadata}
+    return {
+        "schemaVersion": 1,
+        "deviceProperties": devices,
+        "traceEvents": events,
+        "traceName": "t",
+        **metadata,
+    }
 
 
-def write(path: Path, events: list[dict[str, Any]], indent: int | None = None, array: bool = False) -> Path:
+def write(
+    path: Path, events: list[dict[str, Any]], indent: int | None = None, array: bool = False
+) -> Path:
     text = json.dumps(events if array else document(events), indent=indent).encode()
     path.write_bytes(gzip.compress(text) if path.suffix == ".gz" else text)
     return path

@@ -9,7 +9,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from idlescope.trace.model import Calls, Device, OperationKind, Operations, RangeKind, Ranges, Samples, Thread, Trace
+from idlescope.trace.model import (
+    Calls,
+    Device,
+    OperationKind,
+    Operations,
+    RangeKind,
+    Ranges,
+    Samples,
+    Thread,
+    Trace,
+)
 
 PHASES_NS = {"schedule": 300_000, "prepare": 2_500_000, "submit": 200_000, "update": 1_200_000}
 DEVICE_NS = 9_000_000
@@ -33,13 +43,19 @@ def recording(
     }  # fmt: skip
     cost["update"] *= np.where(random.random(steps) < SLOW_SHARE, SLOW, 1.0)
     growth = 1 + GROWTH * np.linspace(0, 1, steps)
-    device = _noisy(random, DEVICE_NS, steps, spread, between / 5) * growth * factors.get("device", 1.0)
-    return _asynchronous(cost, device, tokens) if asynchronous else _synchronous(cost, device, tokens)
+    device = (
+        _noisy(random, DEVICE_NS, steps, spread, between / 5) * growth * factors.get("device", 1.0)
+    )
+    return (
+        _asynchronous(cost, device, tokens) if asynchronous else _synchronous(cost, device, tokens)
+    )
 
 
 def _noisy(random, mean, steps, spread, between):
     shocks = random.normal(0, 1, steps + MEMORY)
-    level = np.convolve(shocks, CORRELATION ** np.arange(MEMORY), "valid")[:steps] * np.sqrt(1 - CORRELATION**2)
+    level = np.convolve(shocks, CORRELATION ** np.arange(MEMORY), "valid")[:steps] * np.sqrt(
+        1 - CORRELATION**2
+    )
     return mean * np.exp(spread * level + between * random.normal())
 
 
@@ -54,7 +70,14 @@ def _synchronous(cost, device, tokens):
     spans = {name: (starts[:, i], ends[:, i]) for name, i in (("schedule", schedule), ("prepare", prepare),
              ("submit", submit), ("update", update))}  # fmt: skip
     spans["retrieve"] = (starts[:, compute], ends[:, wake])
-    return _trace(spans, starts[:, compute] + LATENCY_NS, ends[:, compute], ends[:, submit], spans["retrieve"], tokens)
+    return _trace(
+        spans,
+        starts[:, compute] + LATENCY_NS,
+        ends[:, compute],
+        ends[:, submit],
+        spans["retrieve"],
+        tokens,
+    )
 
 
 def _asynchronous(cost, device, tokens):
@@ -62,7 +85,9 @@ def _asynchronous(cost, device, tokens):
     n = device.size
     cost = {name: np.rint(c).astype(np.int64).tolist() for name, c in cost.items()}
     device = np.rint(device).astype(np.int64).tolist()
-    spans = {name: (np.zeros(n, np.int64), np.zeros(n, np.int64)) for name in (*PHASES_NS, "retrieve")}
+    spans = {
+        name: (np.zeros(n, np.int64), np.zeros(n, np.int64)) for name in (*PHASES_NS, "retrieve")
+    }
     start, end = np.zeros(n, np.int64), np.zeros(n, np.int64)
     now = free = 0
 
@@ -92,7 +117,12 @@ def _trace(spans, start, end, launched, waits, tokens):
     index = NAMES.index
     ranges = [
         Ranges.of(
-            start=low, end=high, thread=zero, name=zero + index(name), kind=zero + RangeKind.ANNOTATION, step=step
+            start=low,
+            end=high,
+            thread=zero,
+            name=zero + index(name),
+            kind=zero + RangeKind.ANNOTATION,
+            step=step,
         )
         for name, (low, high) in spans.items()
     ]

@@ -7,8 +7,12 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-KERNELS, COPIES, MEMSETS = (f"CUPTI_ACTIVITY_KIND_{kind}" for kind in ("KERNEL", "MEMCPY", "MEMSET"))
-GRAPHS, CALLS, OVERHEAD = (f"CUPTI_ACTIVITY_KIND_{kind}" for kind in ("GRAPH_TRACE", "RUNTIME", "OVERHEAD"))
+KERNELS, COPIES, MEMSETS = (
+    f"CUPTI_ACTIVITY_KIND_{kind}" for kind in ("KERNEL", "MEMCPY", "MEMSET")
+)
+GRAPHS, CALLS, OVERHEAD = (
+    f"CUPTI_ACTIVITY_KIND_{kind}" for kind in ("GRAPH_TRACE", "RUNTIME", "OVERHEAD")
+)
 NVTX = "NVTX_EVENTS"
 
 # The columns that tools read, in their order; those between bars came after 2022.
@@ -35,7 +39,17 @@ COLUMNS = {
     "ENUM_CUDA_MEMCPY_OPER": "id name label",
     "ENUM_CUDA_MEM_KIND": "id name label",
 }  # fmt: skip
-TEXT = {"value", "text", "name", "label", "busLocation", "uuid", "utcTime", "jsonText", "binaryData"}
+TEXT = {
+    "value",
+    "text",
+    "name",
+    "label",
+    "busLocation",
+    "uuid",
+    "utcTime",
+    "jsonText",
+    "binaryData",
+}
 # Parquet columns have the types that nsys gives them: what SQLite stores signed is unsigned there.
 UNSIGNED = {"contextId", "greenContextId", "streamId", "globalPid", "globalTid", "endGlobalTid", "demangledName",
             "shortName", "mangledName", "nameId", "rangeId", "category", "domainId", "uint64Value", "pid", "bytes",
@@ -75,18 +89,40 @@ class Export:
 
     def kernel(self, start: Any, end: Any, correlation: int = 0, pid: int = 100, device: int = 0, stream: int = 7,
                name: str = "void k<(int)4>(float *)", **row: Any) -> None:  # fmt: skip
-        names = {"demangledName": self.string(name), "shortName": self.string("k"), "mangledName": self.string("_Z1k")}
-        self._operation(KERNELS, start, end, correlation, pid, device, stream, names | {"gridX": 1, "blockX": 32} | row)
+        names = {
+            "demangledName": self.string(name),
+            "shortName": self.string("k"),
+            "mangledName": self.string("_Z1k"),
+        }
+        self._operation(
+            KERNELS,
+            start,
+            end,
+            correlation,
+            pid,
+            device,
+            stream,
+            names | {"gridX": 1, "blockX": 32} | row,
+        )
 
     def copy(self, start: int, end: int, correlation: int = 0, pid: int = 100, device: int = 0, stream: int = 7,
              ways: tuple[int | None, ...] = (1, 1, 2), **row: Any) -> None:  # fmt: skip
         ways_of = dict(zip(("copyKind", "srcKind", "dstKind"), ways, strict=True))
-        self._operation(COPIES, start, end, correlation, pid, device, stream, {"bytes": 4096} | ways_of | row)
+        self._operation(
+            COPIES, start, end, correlation, pid, device, stream, {"bytes": 4096} | ways_of | row
+        )
 
     def memset(self, start: int, end: int, correlation: int = 0, pid: int = 100, device: int = 0, stream: int = 7,
                **row: Any) -> None:  # fmt: skip
         self._operation(
-            MEMSETS, start, end, correlation, pid, device, stream, {"value": 0, "bytes": 64, "memKind": 2} | row
+            MEMSETS,
+            start,
+            end,
+            correlation,
+            pid,
+            device,
+            stream,
+            {"value": 0, "bytes": 64, "memKind": 2} | row,
         )
 
     def graph(self, start: int, end: int, correlation: int = 0, pid: int = 100, device: int = 0, stream: int = 7,
@@ -114,7 +150,9 @@ class Export:
 
     def _columns(self, table: str) -> list[str]:
         groups = COLUMNS[table].split("|")
-        return [c for i, group in enumerate(groups) for c in group.split() if not (self.old and i % 2)]
+        return [
+            c for i, group in enumerate(groups) for c in group.split() if not (self.old and i % 2)
+        ]
 
     def sqlite(self, path: Path) -> Path:
         """Write an SQLite file; tables without rows are left out, as nsys does."""

@@ -62,9 +62,14 @@ class Case:
     def events(self) -> list[dict[str, Any]]:
         """Return it as torch.profiler records it."""
         name = "cudaGraphLaunch" if self.graph else "cudaLaunchKernel"
-        calls = [kineto_files.call(BASE + at, BASE + at + 2_000, c, name) for c, at in self.launches.items()]
+        calls = [
+            kineto_files.call(BASE + at, BASE + at + 2_000, c, name)
+            for c, at in self.launches.items()
+        ]
         return calls + [
-            kineto_files.operation(BASE + o.start, BASE + o.end, o.kind, o.correlation, stream=o.stream)
+            kineto_files.operation(
+                BASE + o.start, BASE + o.end, o.kind, o.correlation, stream=o.stream
+            )
             for o in self.operations
         ]
 
@@ -113,14 +118,21 @@ def graph_launches() -> Case:
 def unlinked() -> Case:
     """Every other kernel has no launch call."""
     ops, launches = launched(row(200, 50_000, 1_000))
-    return Case("every other launch not recorded", ops, 199 * 1_000, {c: t for c, t in launches.items() if c % 2 == 0})
+    return Case(
+        "every other launch not recorded",
+        ops,
+        199 * 1_000,
+        {c: t for c, t in launches.items() if c % 2 == 0},
+    )
 
 
 def overlapping_streams() -> Case:
     """Three streams that together run more than all the time."""
     spans = ((0, 100_000, 7), (50_000, 180_000, 9), (20_000, 120_000, 11))
     periods = range(0, 50 * 200_000, 200_000)
-    ops, launches = launched((t + a, t + b, "kernel", stream) for t in periods for a, b, stream in spans)
+    ops, launches = launched(
+        (t + a, t + b, "kernel", stream) for t in periods for a, b, stream in spans
+    )
     return Case("three streams that overlap", ops, 49 * 20_000, launches)
 
 
@@ -173,10 +185,15 @@ def write_nsys(path: Path, case: Case) -> Path:
     for o in case.operations:
         table = "GRAPH_TRACE" if o.kind == "graph" else "KERNEL"
         values = (o.start, o.end, 0, 1, o.stream, o.correlation, PID, 1, 1)
-        database.execute(f"INSERT INTO CUPTI_ACTIVITY_KIND_{table} VALUES (?,?,?,?,?,?,?,?,?)", values)  # noqa: S608
+        database.execute(
+            f"INSERT INTO CUPTI_ACTIVITY_KIND_{table} VALUES (?,?,?,?,?,?,?,?,?)", values
+        )  # noqa: S608
     database.executemany(
         "INSERT INTO CUPTI_ACTIVITY_KIND_RUNTIME VALUES (?,?,0,?,?,?,0)",
-        [(t, t + 2_000, PID | 51, c, 3 if kinds[c] == "graph" else 2) for c, t in case.launches.items()],
+        [
+            (t, t + 2_000, PID | 51, c, 3 if kinds[c] == "graph" else 2)
+            for c, t in case.launches.items()
+        ],
     )
     database.commit()
     database.close()

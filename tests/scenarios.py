@@ -11,12 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from idlescope import RunConfig
-from idlescope.analysis.roofline import gpu
 from idlescope.engine.clock import VirtualClock, spread
 from idlescope.engine.devices import modelled
-from idlescope.engine.devices.kernels import StepWork
-from idlescope.experiment import devices
+from idlescope.engine.devices.step_time import StepWork
+from idlescope.experiment.device_choice import devices
 from idlescope.experiment.run import ModeRun, run_mode
+from idlescope.hardware.gpus import gpu
 
 DRAWN = 20_000  # more steps than any scenario has
 GPU = gpu("h200")
@@ -50,8 +50,12 @@ class DrawnDevice(modelled.ModelledDevice):
 
     def submit(self, slot, batch):
         sampled = batch.sampled.size
-        whole = modelled.step_ns(self.model, self.gpu, StepWork(batch.tokens, sampled, batch.context, batch.pairs))
-        decode = modelled.step_ns(self.model, self.gpu, StepWork(sampled, sampled, batch.context, batch.context))
+        whole = modelled.step_ns(
+            self.model, self.gpu, StepWork(batch.tokens, sampled, batch.context, batch.pairs)
+        )
+        decode = modelled.step_ns(
+            self.model, self.gpu, StepWork(sampled, sampled, batch.context, batch.context)
+        )
         drawn = round(decode * (self._factor[batch.step] - 1.0))
         self._device_ns = whole + (drawn if sampled else 0)
         return super().submit(slot, batch)

@@ -11,8 +11,8 @@ from rich.console import Console
 
 import idlescope
 from idlescope.report import perfetto_ui as ui
-from idlescope.report import terminal
-from idlescope.trace import recording
+from idlescope.report.tables import terminal
+from idlescope.trace.recording import files
 from tests.conftest import browser
 from tests.report import perfetto_ui
 
@@ -38,7 +38,7 @@ def take(chromium, folder: Path) -> list[Path]:
     page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
     page.locator(".interactive").screenshot(path=paths[2])
     page.close()
-    (result,) = idlescope.analyze(recording.read(EXAMPLE / "async.recording")).results
+    (result,) = idlescope.analyze(files.read(EXAMPLE / "async.recording")).results
     middle = int(result.operations.start[len(result.operations) // 2])
     shown = ui.shown((middle, middle + STEPS_NS), result)
     with perfetto_ui.served(EXAMPLE) as address:
@@ -46,18 +46,30 @@ def take(chromium, folder: Path) -> list[Path]:
         with perfetto_ui.opened_at(chromium, asked) as loaded:
             loaded.page.set_viewport_size({"width": 1400, "height": 1300})
             _select(loaded, middle + STEPS_NS // 2)
-            loaded.page.screenshot(path=paths[3], clip={"x": 230, "y": 115, "width": 1170, "height": 690})
+            loaded.page.screenshot(
+                path=paths[3], clip={"x": 230, "y": 115, "width": 1170, "height": 690}
+            )
     return paths
 
 
 def _terminal(chromium, path: Path) -> None:
     summary = json.loads((EXAMPLE / "summary.json").read_text(encoding="utf-8"))
-    console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True, color_system="truecolor")
-    console.print("[bold]$[/bold] idlescope run --model 8b --tokens 8192 --host-ms 8.81 --device-ms 27.89")
+    console = Console(
+        record=True,
+        width=COLUMNS,
+        file=io.StringIO(),
+        force_terminal=True,
+        color_system="truecolor",
+    )
+    console.print(
+        "[bold]$[/bold] idlescope run --model 8b --tokens 8192 --host-ms 8.81 --device-ms 27.89"
+    )
     console.print(terminal.run_table(summary))
     console.print(f"[bold]{summary['verdict']}[/bold]")
     page = chromium.new_page(viewport={"width": 1100, "height": 900})
-    page.route("**/*", lambda route: route.abort())  # rich's picture asks for a font, and does without
+    page.route(
+        "**/*", lambda route: route.abort()
+    )  # rich's picture asks for a font, and does without
     page.set_content(console.export_svg(title="idlescope"))
     page.locator("svg").screenshot(path=path)
     page.close()
@@ -65,7 +77,9 @@ def _terminal(chromium, path: Path) -> None:
 
 def _select(loaded: perfetto_ui.Loaded, time_ns: int) -> None:
     """Select a forward pass, so that the arrows to and from it are drawn."""
-    query = f"select id from slice where name = 'forward' and ts < {time_ns} order by ts desc limit 1"  # noqa: S608
+    query = (
+        f"select id from slice where name = 'forward' and ts < {time_ns} order by ts desc limit 1"  # noqa: S608
+    )
     ((row,),) = loaded.rows(query, id="n")
     loaded.page.evaluate(f"window.app.trace.selection.selectSqlEvent('slice', {row})")
     loaded.page.wait_for_timeout(4000)
@@ -73,5 +87,7 @@ def _select(loaded: perfetto_ui.Loaded, time_ns: int) -> None:
 
 if __name__ == "__main__":
     with browser() as made:
-        for picture in take(made, Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "reports" / "screenshots"):
+        for picture in take(
+            made, Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "reports" / "screenshots"
+        ):
             print(picture)

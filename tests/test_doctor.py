@@ -11,9 +11,9 @@ import time
 import pytest
 from rich.console import Console
 
-from idlescope.experiment.doctor import CHECKS, MISSING, OK, PROBLEM, UNKNOWN, examine
-from idlescope.experiment.machine import Clock, Machine, Output
-from idlescope.report import findings
+from idlescope.doctor.checks import CHECKS, MISSING, OK, PROBLEM, UNKNOWN, examine
+from idlescope.doctor.machine import Clock, Machine, Output
+from idlescope.report.tables import findings
 
 DRIVER = {
     "/proc/driver/nvidia/version": "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.65.06  Release Build\n"
@@ -38,7 +38,9 @@ class Fake(Machine):
 
     environment = {}  # noqa: RUF012
 
-    def __init__(self, files=(), commands=(), versions=(), environment=(), free=10**11, folders=("/", "/tmp")):  # noqa: S108
+    def __init__(
+        self, files=(), commands=(), versions=(), environment=(), free=10**11, folders=("/", "/tmp")
+    ):  # noqa: S108
         self.files, self.commands, self.versions = dict(files), dict(commands), dict(versions)
         self.environment, self.free, self.folders, self.ran = dict(environment), free, folders, []
 
@@ -69,7 +71,9 @@ class Fake(Machine):
 
     def writable(self, folder):
         return (
-            self.folders.get(folder) if isinstance(self.folders, dict) else (True if folder in self.folders else None)
+            self.folders.get(folder)
+            if isinstance(self.folders, dict)
+            else (True if folder in self.folders else None)
         )
 
     def free_bytes(self, folder):
@@ -128,7 +132,9 @@ def test_a_cpu_build_of_torch_beside_a_driver_is_a_problem():
     assert "CUDA build" in told["torch"].advice
 
 
-@pytest.mark.parametrize("answer", [HUNG, Output(1, "", "Traceback\nImportError: libcudart.so.13: no such file")])
+@pytest.mark.parametrize(
+    "answer", [HUNG, Output(1, "", "Traceback\nImportError: libcudart.so.13: no such file")]
+)
 def test_a_torch_that_hangs_or_cannot_be_imported_takes_nothing_along(answer):
     told = found(gpu_machine(torch=answer))
     assert (told["torch"].state, told["cuda"].state) == (PROBLEM, UNKNOWN)
@@ -141,7 +147,13 @@ def test_hidden_devices_are_named():
 
 
 def test_nvidia_smi_tells_where_the_kernel_does_not():
-    told = found(Fake(commands={SMI: Output(0, "580.65.06, NVIDIA L4, 23034 MiB\n580.65.06, NVIDIA L4, 23034 MiB\n")}))
+    told = found(
+        Fake(
+            commands={
+                SMI: Output(0, "580.65.06, NVIDIA L4, 23034 MiB\n580.65.06, NVIDIA L4, 23034 MiB\n")
+            }
+        )
+    )
     assert told["driver"].says == "NVIDIA 580.65.06"
     assert (told["cuda"].state, "2 × NVIDIA L4, 23034 MiB" in told["cuda"].says) == (UNKNOWN, True)
 
@@ -178,18 +190,30 @@ def test_an_nsys_whose_exports_are_not_read():
 
 @pytest.mark.parametrize(
     ("capabilities", "state"),
-    [("0000000000000000", PROBLEM), ("00000000a80425fb", PROBLEM), ("000001ffffffffff", OK), ("0000004000000000", OK)],
+    [
+        ("0000000000000000", PROBLEM),
+        ("00000000a80425fb", PROBLEM),
+        ("000001ffffffffff", OK),
+        ("0000004000000000", OK),
+    ],
     ids=["user", "root in a container", "root", "CAP_PERFMON"],
 )
 def test_counters_are_for_administrators(capabilities, state):
-    told = found(gpu_machine({**RESTRICTED, "/proc/self/status": f"Name:\tx\nCapEff:\t{capabilities}\n"}))
+    told = found(
+        gpu_machine({**RESTRICTED, "/proc/self/status": f"Name:\tx\nCapEff:\t{capabilities}\n"})
+    )
     permissions = told["profiler permissions"]
     assert permissions.state == state
     assert ("ERR_NVGPUCTRPERM" in permissions.says) == (state == PROBLEM)
 
 
 def test_permissions_that_the_driver_does_not_tell():
-    assert found(gpu_machine({**DRIVER, "/proc/driver/nvidia/params": ""}))["profiler permissions"].state == UNKNOWN
+    assert (
+        found(gpu_machine({**DRIVER, "/proc/driver/nvidia/params": ""}))[
+            "profiler permissions"
+        ].state
+        == UNKNOWN
+    )
 
 
 def test_a_full_disk():
@@ -233,7 +257,10 @@ class TestMachine:
         assert Machine().run(["/nowhere/nvidia-smi"], 1.0) is None
 
     def test_what_is_not_there_is_none(self):
-        assert (Machine().read("/nowhere"), Machine().version("no-such-package-here")) == (None, None)
+        assert (Machine().read("/nowhere"), Machine().version("no-such-package-here")) == (
+            None,
+            None,
+        )
 
 
 @pytest.mark.parametrize("options", [(), ("--json",)])
@@ -243,5 +270,7 @@ def test_this_machine(options, tmp_path):
     assert (result.returncode, result.stderr) == (0, "")
     assert "Python" in result.stdout
     if options:
-        assert [finding["name"] for finding in json.loads(result.stdout)["findings"]] == list(CHECKS)
+        assert [finding["name"] for finding in json.loads(result.stdout)["findings"]] == list(
+            CHECKS
+        )
     assert list(tmp_path.iterdir()) == []

@@ -14,7 +14,9 @@ import pytest
 
 from tests.conftest import FIXTURES
 
-nbformat = pytest.importorskip("nbformat", reason="the notebooks are run by nbclient: pip install -e '.[test]'")
+nbformat = pytest.importorskip(
+    "nbformat", reason="the notebooks are run by nbclient: pip install -e '.[test]'"
+)
 
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
@@ -32,7 +34,11 @@ def read(path):
 def execute(path):
     environment = {**os.environ, "PYTHONPATH": str(FOLDER.parent)}
     return subprocess.run(
-        [sys.executable, FOLDER / "execute.py", path], env=environment, capture_output=True, text=True, check=False
+        [sys.executable, FOLDER / "execute.py", path],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 
@@ -68,7 +74,12 @@ class TestCommitted:
         for cell in notebook.cells:
             assert not cell.metadata
             texts = [cell.source, *(o.get("text", "") for o in cell.get("outputs", []))]
-            texts += [v for o in cell.get("outputs", []) for k, v in o.get("data", {}).items() if k.startswith("text")]
+            texts += [
+                v
+                for o in cell.get("outputs", [])
+                for k, v in o.get("data", {}).items()
+                if k.startswith("text")
+            ]
             assert not OF_A_MACHINE.search("\n".join(texts))
 
     def test_links_lead_somewhere(self, path):
@@ -77,8 +88,12 @@ class TestCommitted:
             assert (FOLDER / target).exists(), target
 
 
-@pytest.mark.skipif(find_spec("nbclient") is None, reason="needs nbclient: pip install -e '.[test]'")
-@pytest.mark.skipif(find_spec("ipykernel") is None, reason="needs ipykernel: pip install -e '.[test]'")
+@pytest.mark.skipif(
+    find_spec("nbclient") is None, reason="needs nbclient: pip install -e '.[test]'"
+)
+@pytest.mark.skipif(
+    find_spec("ipykernel") is None, reason="needs ipykernel: pip install -e '.[test]'"
+)
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_it_runs_and_puts_out_what_is_committed(path, tmp_path):
     """In a process of its own: a kernel's sockets and event loops are nothing that other tests should meet."""
@@ -100,7 +115,10 @@ def test_a_cell_that_raises_is_an_error_and_leaves_the_file_as_it_was(tmp_path):
     pytest.importorskip("ipykernel")
     v4 = nbformat.v4
     path = tmp_path / "wrong.ipynb"
-    nbformat.write(v4.new_notebook(cells=[v4.new_code_cell("assert 1 + 1 == 3, 'so it is not'", id="one")]), path)
+    nbformat.write(
+        v4.new_notebook(cells=[v4.new_code_cell("assert 1 + 1 == 3, 'so it is not'", id="one")]),
+        path,
+    )
     before = path.read_bytes()
     done = execute(path)
     assert done.returncode == 1

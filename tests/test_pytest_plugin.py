@@ -18,7 +18,9 @@ def run(pytester, monkeypatch):
 
     def run(source, *options):
         pytester.makepyfile(f"import pytest\n{source}")
-        return pytester.runpytest_subprocess("-p", PLUGIN, "--strict-markers", "-p", "no:cacheprovider", *options)
+        return pytester.runpytest_subprocess(
+            "-p", PLUGIN, "--strict-markers", "-p", "no:cacheprovider", *options
+        )
 
     return run
 
@@ -39,7 +41,9 @@ def test_it(idle_check):
     idle_check({str(SYNC)!r})
 """)
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["device 0 NVIDIA H100 80GB HBM3: idle is 28.4615 %, more than the 5 % allowed"])
+    result.stdout.fnmatch_lines(
+        ["device 0 NVIDIA H100 80GB HBM3: idle is 28.4615 %, more than the 5 % allowed"]
+    )
     result.stdout.no_fnmatch_line("*Error*")
 
 
@@ -108,7 +112,9 @@ def test_a_trace_that_is_not_there_fails(run):
 def test_a_marked_test_that_checks_nothing_never_passes(run):
     unused = run("@pytest.mark.idlescope(max_idle=5)\ndef test_it(): pass")
     assert unused.ret == pytest.ExitCode.USAGE_ERROR
-    unused.stderr.fnmatch_lines(["*test_it is marked idlescope but does not use the fixture idle_check*"])
+    unused.stderr.fnmatch_lines(
+        ["*test_it is marked idlescope but does not use the fixture idle_check*"]
+    )
     uncalled = run("@pytest.mark.idlescope(max_idle=5)\ndef test_it(idle_check): pass")
     uncalled.assert_outcomes(passed=1, errors=1)
     uncalled.stdout.fnmatch_lines(["idle_check was never called*"])

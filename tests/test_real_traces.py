@@ -7,7 +7,7 @@ import json
 import pytest
 
 import idlescope
-from idlescope.trace.phases import ENGINE_PHASES
+from idlescope.trace.names.own_engine import ENGINE_PHASES
 from tests.conftest import FIXTURES, SHARED
 
 SOURCES = (FIXTURES, SHARED / "traces")
@@ -23,7 +23,11 @@ def test_figures_are_equal_to_the_nanosecond(folder, name):
     seen = set()
     for device in idlescope.analyze(trace).results:
         # Nsight's are called by process and device, the others by device
-        key = f"{pids[device.device.process_name]}:{device.device.index}" if pids else str(device.device.index)
+        key = (
+            f"{pids[device.device.process_name]}:{device.device.index}"
+            if pids
+            else str(device.device.index)
+        )
         wanted, got = dict(expected[key]), device.to_json()
         seen.add(key)
         assert got["operations"] == wanted.pop("ops")
@@ -34,7 +38,9 @@ def test_figures_are_equal_to_the_nanosecond(folder, name):
 
 
 def test_transformers_bubble_is_charged_to_its_preparation(shared_traces):
-    (device,) = idlescope.analyze(idlescope.open(shared_traces / "transformers_sync_h200.json.gz")).results
+    (device,) = idlescope.analyze(
+        idlescope.open(shared_traces / "transformers_sync_h200.json.gz")
+    ).results
     assert (device.steps.found, len(device.steps)) == ("transformers spans", 24)
     assert device.verdict.kind == "synchronous"
     assert next(iter(device.host_ns)) == "prepare (cb:prepare_batch_tensors)"
@@ -43,7 +49,9 @@ def test_transformers_bubble_is_charged_to_its_preparation(shared_traces):
 
 
 def test_transformers_asynchronous_steps_are_launched_before_their_predecessors_end(shared_traces):
-    (device,) = idlescope.analyze(idlescope.open(shared_traces / "transformers_async_h200.json.gz")).results
+    (device,) = idlescope.analyze(
+        idlescope.open(shared_traces / "transformers_async_h200.json.gz")
+    ).results
     assert len(device.steps) == 24
     assert device.steps.early[1:].all()
 

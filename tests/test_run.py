@@ -11,11 +11,17 @@ import pytest
 import idlescope
 from idlescope import RunConfig, run
 from idlescope.errors import ConfigError
-from idlescope.experiment import devices
+from idlescope.experiment.device_choice import devices
 from idlescope.experiment.run import warm_up_demand
 from idlescope.report import folder
 
-PUBLISHED = {"tokens": 8192, "batch_size": 32, "host_ms": 8.81, "device_ms": 27.89, "device": "modelled"}
+PUBLISHED = {
+    "tokens": 8192,
+    "batch_size": 32,
+    "host_ms": 8.81,
+    "device_ms": 27.89,
+    "device": "modelled",
+}
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +38,11 @@ def test_the_published_run_is_reproduced(published):
     assert asynchronous["active_pct"] >= 99.4
     assert published["speedup"] == pytest.approx(sync["total_s"] / asynchronous["total_s"])
     assert "1.316 times faster" in published["verdict"]
-    assert published["device"] == {"kind": "modelled", "name": "modelled NVIDIA H200 SXM", "measured": False}
+    assert published["device"] == {
+        "kind": "modelled",
+        "name": "modelled NVIDIA H200 SXM",
+        "measured": False,
+    }
 
 
 def test_a_deterministic_run_writes_the_same_files_twice(tmp_path):
@@ -41,7 +51,9 @@ def test_a_deterministic_run_writes_the_same_files_twice(tmp_path):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         folder.write_run(run(config), tmp_path / name)
-    files = sorted(p.relative_to(tmp_path / "a") for p in (tmp_path / "a").rglob("*") if p.is_file())
+    files = sorted(
+        p.relative_to(tmp_path / "a") for p in (tmp_path / "a").rglob("*") if p.is_file()
+    )
     assert len(files) >= 20
     for file in files:
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes(), file
@@ -70,14 +82,27 @@ def test_a_measured_host_is_charged_to_its_phases():
 )
 def test_the_verdict_tells_a_busy_gpu_from_a_slow_host(host_ms, device_ms, said):
     config = RunConfig(
-        model="tiny", tokens=60, prompt_tokens=1, host_ms=host_ms, device_ms=device_ms, device="modelled"
+        model="tiny",
+        tokens=60,
+        prompt_tokens=1,
+        host_ms=host_ms,
+        device_ms=device_ms,
+        device="modelled",
     )
     assert said in run(config).verdict()
 
 
 def test_both_modes_do_the_same_work():
     result = run(
-        RunConfig(model="tiny", tokens=50, batch_size=8, requests=20, device="modelled", host_ms=1, device_ms=1)
+        RunConfig(
+            model="tiny",
+            tokens=50,
+            batch_size=8,
+            requests=20,
+            device="modelled",
+            host_ms=1,
+            device_ms=1,
+        )
     )
     sync, asynchronous = (sorted(m.finished, key=lambda r: r.id) for m in result.modes.values())
     assert [r.output for r in sync] == [r.output for r in asynchronous]
@@ -116,7 +141,10 @@ def test_ctrl_c_before_anything_was_recorded_is_an_interrupt():
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run(RunConfig(model="tiny", tokens=500, prompt_tokens=1, device="modelled", mode="async"), stop)
+        run(
+            RunConfig(model="tiny", tokens=500, prompt_tokens=1, device="modelled", mode="async"),
+            stop,
+        )
 
 
 @pytest.mark.parametrize(
@@ -132,17 +160,29 @@ def test_ctrl_c_before_anything_was_recorded_is_an_interrupt():
         ({"seed": -1}, "--seed is -1"),
         ({"tokens": "many"}, "--tokens is 'many'"),
         ({"prompt_tokens": "uniform:9,5"}, "--prompt-tokens is uniform:9,5"),
-        ({"model": "tiny", "tokens": 400, "prompt_tokens": "uniform:16000,17000"}, "exceed the 16384 positions"),
+        (
+            {"model": "tiny", "tokens": 400, "prompt_tokens": "uniform:16000,17000"},
+            "exceed the 16384 positions",
+        ),
         ({"arrival": "poisson:0"}, "--arrival is poisson:0"),
-        ({"workload": "w.jsonl", "tokens": 5}, "--workload says how long requests are: leave --tokens out"),
+        (
+            {"workload": "w.jsonl", "tokens": 5},
+            "--workload says how long requests are: leave --tokens out",
+        ),
         ({"workload": "w.jsonl", "prompt_tokens": 5}, "leave --prompt-tokens out"),
-        ({"dtype": "int8"}, "no dtype is called 'int8': choose one of auto, bfloat16, float16, float32"),
+        (
+            {"dtype": "int8"},
+            "no dtype is called 'int8': choose one of auto, bfloat16, float16, float32",
+        ),
         ({"warmup": -1}, "--warmup is -1"),
         ({"temperature": -0.1}, "--temperature is -0.1: give a number from 0 to 100"),
         ({"top_k": -1}, "--top-k is -1"),
         ({"top_p": 0.0}, "--top-p is 0.0: give a probability"),
         ({"top_p": 1.5}, "--top-p is 1.5"),
-        ({"sync_check": "maybe"}, "no sync check is called 'maybe': choose one of off, warn, error"),
+        (
+            {"sync_check": "maybe"},
+            "no sync check is called 'maybe': choose one of off, warn, error",
+        ),
     ],
 )
 def test_options_that_cannot_be_run_are_one_sentence(options, reason):
@@ -159,7 +199,11 @@ def test_devices_that_cannot_be_driven_are_one_sentence(device):
 
 def test_the_cpu_is_a_measured_device(tmp_path):
     pytest.importorskip("torch")
-    result = run(RunConfig(model="tiny", device="cpu", tokens=30, batch_size=4, requests=6, kv_blocks=80, warmup=2))
+    result = run(
+        RunConfig(
+            model="tiny", device="cpu", tokens=30, batch_size=4, requests=6, kv_blocks=80, warmup=2
+        )
+    )
     summary = result.summary()
     assert summary["device"]["kind"] == "cpu"
     assert summary["device"]["measured"]
@@ -176,7 +220,9 @@ def test_the_cpu_is_a_measured_device(tmp_path):
 
 
 def test_what_warms_up_is_as_long_as_the_first_batch():
-    config = RunConfig(model="tiny", tokens="uniform:2,40", prompt_tokens="uniform:3,90", batch_size=4, requests=20)
+    config = RunConfig(
+        model="tiny", tokens="uniform:2,40", prompt_tokens="uniform:3,90", batch_size=4, requests=20
+    )
     first, asked = warm_up_demand(config), config.demand
     assert first.prompt_tokens.tolist() == asked.prompt_tokens[:4].tolist()
     assert first.output_tokens.tolist() == [min(n, 8) for n in asked.output_tokens[:4].tolist()]
@@ -194,8 +240,16 @@ def test_a_torch_that_is_too_old_for_cuda_is_one_sentence(monkeypatch):
 def test_what_a_device_does_not_have_is_one_sentence():
     for device, options, said in (
         ("cpu", {"device_ms": 2.0}, "--device-ms is for a modelled GPU"),
-        ("cpu", {"sync_check": "warn"}, "--sync-check watches a CUDA device and this run is on cpu"),
-        ("modelled", {"sync_check": "warn"}, "--sync-check watches a CUDA device and this run is on modelled"),
+        (
+            "cpu",
+            {"sync_check": "warn"},
+            "--sync-check watches a CUDA device and this run is on cpu",
+        ),
+        (
+            "modelled",
+            {"sync_check": "warn"},
+            "--sync-check watches a CUDA device and this run is on modelled",
+        ),
     ):
         with pytest.raises(ConfigError, match=said):
             run(RunConfig(model="tiny", tokens=1, device=device, **options))
@@ -203,7 +257,9 @@ def test_what_a_device_does_not_have_is_one_sentence():
 
 def test_the_command_line_of_a_run_repeats_it():
     config = RunConfig(model="1b", tokens=7, host_ms=1.5, stop_at_eos=True)
-    assert folder.command(config) == "idlescope run --model 1b --tokens 7 --host-ms 1.5 --stop-at-eos"
+    assert (
+        folder.command(config) == "idlescope run --model 1b --tokens 7 --host-ms 1.5 --stop-at-eos"
+    )
 
 
 def test_the_command_line_of_a_run_names_switches_and_distributions():
@@ -215,16 +271,36 @@ def test_the_command_line_of_a_run_names_switches_and_distributions():
 
 
 def test_arrays_are_as_long_as_the_longest_request():
-    config = RunConfig(model="tiny", tokens="uniform:5,60", prompt_tokens="uniform:1,200", requests=50, batch_size=8)
+    config = RunConfig(
+        model="tiny",
+        tokens="uniform:5,60",
+        prompt_tokens="uniform:1,200",
+        requests=50,
+        batch_size=8,
+    )
     demand = config.demand
-    assert config.shape(9).length == config.length == (demand.prompt_tokens + demand.output_tokens).max()
+    assert (
+        config.shape(9).length
+        == config.length
+        == (demand.prompt_tokens + demand.output_tokens).max()
+    )
     assert (config.request_count, config.rows) == (50, 8)
 
 
 def test_options_of_real_devices_change_nothing_on_a_modelled_one():
-    plain = {"model": "tiny", "tokens": 20, "batch_size": 2, "device": "modelled", "host_ms": 1, "device_ms": 1}
+    plain = {
+        "model": "tiny",
+        "tokens": 20,
+        "batch_size": 2,
+        "device": "modelled",
+        "host_ms": 1,
+        "device_ms": 1,
+    }
     real = {"dtype": "float16", "graphs": False, "warmup": 3, "temperature": 0.7, "top_k": 5, "top_p": 0.9}  # fmt: skip
-    assert run(RunConfig(**plain, **real)).summary()["modes"] == run(RunConfig(**plain)).summary()["modes"]
+    assert (
+        run(RunConfig(**plain, **real)).summary()["modes"]
+        == run(RunConfig(**plain)).summary()["modes"]
+    )
 
 
 SERVED = {"model": "1b", "device": "modelled", "requests": 40, "batch_size": 8, "prompt_tokens": "lognormal:50,1",
@@ -262,7 +338,10 @@ class TestArrivals:
         page = (tmp_path / "report.html").read_text()
         assert "TTFT p50/p90/p99" in page
         assert "Time to first token" in page
-        assert "40 requests of lognormal:50,1 + uniform:1,30 tokens, arriving poisson:20, batch 8" in page
+        assert (
+            "40 requests of lognormal:50,1 + uniform:1,30 tokens, arriving poisson:20, batch 8"
+            in page
+        )
         summary = json.loads((tmp_path / "summary.json").read_text())
         for mode in summary["modes"].values():
             for figure in ("ttft_ms", "time_per_output_token_ms", "latency_ms"):
@@ -292,5 +371,10 @@ def test_the_committed_example_is_what_the_tool_computes(published):
     example = Path(__file__).parents[1] / "reports" / "example"
     committed = json.loads((example / "summary.json").read_text())
     assert committed["modes"] == published["modes"]
-    assert (committed["speedup"], committed["predicted"]) == (published["speedup"], published["predicted"])
-    assert {"report.html", "sync.trace.json.gz", "async.trace.json.gz"} <= {p.name for p in example.iterdir()}
+    assert (committed["speedup"], committed["predicted"]) == (
+        published["speedup"],
+        published["predicted"],
+    )
+    assert {"report.html", "sync.trace.json.gz", "async.trace.json.gz"} <= {
+        p.name for p in example.iterdir()
+    }

@@ -13,7 +13,7 @@ BLOCKED = ("torch", "safetensors", "tokenizers", "transformers")
 PROGRAM = f"""
 import sys
 sys.modules.update(dict.fromkeys({BLOCKED}))  # to import one of them is an ImportError
-import idlescope, idlescope.engine.hf_config
+import idlescope, idlescope.models.hugging_face
 from idlescope.cli import main
 main()
 """
@@ -23,15 +23,25 @@ main()
     ("says", "command"),
     [
         ("The device is idle", ("analyze", str(FIXTURES / "transformers_sync.json.gz"))),
-        ("report.html", ("run", "--model", "tiny", "--tokens", "5", "--device", "modelled", "--out", "made")),
-        ("tiny on modelled:h200", ("sweep", "--model", "tiny", "--tokens", "5", "--device", "modelled")),
+        (
+            "report.html",
+            ("run", "--model", "tiny", "--tokens", "5", "--device", "modelled", "--out", "made"),
+        ),
+        (
+            "tiny on modelled:h200",
+            ("sweep", "--model", "tiny", "--tokens", "5", "--device", "modelled"),
+        ),
         ("What this machine can measure", ("doctor",)),
     ],
     ids=["analyze", "run", "sweep", "doctor"],
 )
 def test_commands_run_where_torch_cannot_be_imported(says, command, tmp_path):
     result = subprocess.run(
-        [sys.executable, "-c", PROGRAM, *command], capture_output=True, text=True, cwd=tmp_path, check=False
+        [sys.executable, "-c", PROGRAM, *command],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=False,
     )
     assert (result.returncode, result.stderr) == (0, "")
     assert says in result.stdout

@@ -9,18 +9,25 @@ from typing import Any
 import numpy as np
 
 from idlescope import __version__
-from idlescope.analysis import batching, causes, coverage, forecast, host, idle, roofline, stacks, steps, verdict, waits
-from idlescope.analysis import window as window_of
-from idlescope.analysis.advice import advice
-from idlescope.analysis.host_phases import host_phases
+from idlescope.analysis import roofline
+from idlescope.analysis.idle import causes, host_time, stacks, waits
+from idlescope.analysis.idle import occupancy as idle
+from idlescope.analysis.prediction import forecast
 from idlescope.analysis.result import Analysis, DeviceResult
-from idlescope.analysis.roofline import GPU
-from idlescope.analysis.window import Window
-from idlescope.analysis.work import Architecture
+from idlescope.analysis.steps import batching
+from idlescope.analysis.steps import find as steps
+from idlescope.analysis.steps import window as window_of
+from idlescope.analysis.steps.host_phases import host_phases
+from idlescope.analysis.steps.stated_work import Architecture
+from idlescope.analysis.steps.window import Window
+from idlescope.analysis.verdict import coverage, verdict
+from idlescope.analysis.verdict.advice import advice
 from idlescope.errors import ConfigError, TraceError
-from idlescope.trace import phases as phases_of
-from idlescope.trace.model import Bool, Int64, Operations, RangeKind, Trace
-from idlescope.trace.phases import Phases, Rules
+from idlescope.hardware.gpus import GPU
+from idlescope.trace.model import Operations, RangeKind, Trace
+from idlescope.trace.names import engines as phases_of
+from idlescope.trace.names.engines import Phases, Rules
+from idlescope.trace.table import Bool, Int64
 
 
 def analyze(
@@ -55,7 +62,9 @@ def analyze(
     if not len(trace.operations) and not (whole and host_phases(trace, known)):
         raise TraceError(no_device(trace))
     chosen = _chosen(trace, devices, process) if len(trace.operations) else []
-    measured = [_analyze_device(trace, index, links, waiting, known, spec, min_gap_ns) for index in chosen]
+    measured = [
+        _analyze_device(trace, index, links, waiting, known, spec, min_gap_ns) for index in chosen
+    ]
     results = tuple(
         replace(
             result,
@@ -68,7 +77,9 @@ def analyze(
         "path": path,
         "format": str(trace.meta.get("format", "memory")),
         "tool_version": __version__,
-        "events": int(trace.meta.get("events", len(trace.operations) + len(trace.calls) + len(trace.ranges))),
+        "events": int(
+            trace.meta.get("events", len(trace.operations) + len(trace.calls) + len(trace.ranges))
+        ),
     }
     warnings = (*trace.meta.get("warnings", ()), *(w for d in results for w in advice(d)))
     if not results:
@@ -79,7 +90,11 @@ def analyze(
 def no_device(trace: Trace) -> str:
     """Return what to say of a trace without device operations."""
     lost = "; " + "; ".join(trace.meta.get("warnings", ())) if trace.meta.get("lost") else ""
-    how = "nsys profile --trace=cuda,nvtx" if trace.meta.get("format") == "nsys" else "ProfilerActivity.CUDA"
+    how = (
+        "nsys profile --trace=cuda,nvtx"
+        if trace.meta.get("format") == "nsys"
+        else "ProfilerActivity.CUDA"
+    )
     path = trace.meta.get("path", "the trace")
     return (
         f"{path} holds no device operations, only host events{lost}: record with {how} on a GPU machine, and stop the "
@@ -97,13 +112,22 @@ def _chosen(trace: Trace, devices: Sequence[int] | None, process: str | None) ->
         and (process is None or process in trace.devices[i].process_name)
     ]  # fmt: skip
     if not chosen:
-        there = ", ".join(f"device {trace.devices[i].index} of process {trace.devices[i].process_name}" for i in order)
+        there = ", ".join(
+            f"device {trace.devices[i].index} of process {trace.devices[i].process_name}"
+            for i in order
+        )
         raise ConfigError(f"no device of the trace is the one asked for: it has {there}")
     return chosen
 
 
 def _analyze_device(
-    trace: Trace, index: int, links: Int64, all_waits: Bool, known: Phases, spec: window_of.WindowSpec, min_gap_ns: int
+    trace: Trace,
+    index: int,
+    links: Int64,
+    all_waits: Bool,
+    known: Phases,
+    spec: window_of.WindowSpec,
+    min_gap_ns: int,
 ) -> DeviceResult:
     device = trace.devices[index]
     waiting = all_waits & trace.calls_of(device.process)
@@ -118,7 +142,7 @@ def _analyze_device(
     if chosen.kind != window_of.FIRST_LAST:
         measured = measured.within(chosen.start, chosen.end)
     covered = coverage.measure(trace, device.process, operations, launches, waiting, gaps, measured)
-    host_ns = host.divide(trace, gaps, waiting, known)
+    host_ns = host_time.divide(trace, gaps, waiting, known)
     seen = batching.classify(trace, links, waiting, measured)
     eager = verdict.eager_idle(trace, operations, launches, division.step, gaps)
     return DeviceResult(
@@ -134,9 +158,15 @@ def _analyze_device(
         steps=measured,
         step=division.step,
         batching=seen,
-        longest=[g for g in stacks.longest(trace, operations, division, gaps) if g.length_ns >= min_gap_ns],
+        longest=[
+            g
+            for g in stacks.longest(trace, operations, division, gaps)
+            if g.length_ns >= min_gap_ns
+        ],
         coverage=covered,
-        verdict=verdict.judge(covered, occupancy, gaps, host_ns, measured, seen, eager, len(operations)),
+        verdict=verdict.judge(
+            covered, occupancy, gaps, host_ns, measured, seen, eager, len(operations)
+        ),
         streams=_streams(trace, operations, chosen),
     )
 

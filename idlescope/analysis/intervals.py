@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from idlescope.trace.model import Int64
+from idlescope.trace.table import Int64
 
 CHUNK = 1 << 16  # intervals whose arrays fit a core's cache
 
@@ -165,7 +165,9 @@ def innermost(start: Int64, end: Int64) -> tuple[Intervals, Int64]:
 def _longest_first(start: Int64, end: Int64) -> Int64:
     """Return the rows of intervals that are not empty, by start, and of equal starts the longest first."""
     rows = np.flatnonzero(end > start)
-    rows = rows[np.argsort(start[rows], kind="stable")]  # quick where they are nearly in order, as in most traces
+    rows = rows[
+        np.argsort(start[rows], kind="stable")
+    ]  # quick where they are nearly in order, as in most traces
     starts = start[rows]
     tied = np.flatnonzero(starts[1:] == starts[:-1])
     if tied.size:
@@ -175,7 +177,9 @@ def _longest_first(start: Int64, end: Int64) -> Int64:
     return rows
 
 
-def innermost_in_turn(start: Int64, end: Int64, size: int = CHUNK) -> Iterator[tuple[Intervals, Int64]]:
+def innermost_in_turn(
+    start: Int64, end: Int64, size: int = CHUNK
+) -> Iterator[tuple[Intervals, Int64]]:
     """Yield what `innermost` returns, stretch of time by stretch, in order: millions of intervals in bounded memory."""
     rows = np.flatnonzero(end > start)
     rows = rows[np.argsort(start[rows], kind="stable")]
@@ -186,7 +190,9 @@ def innermost_in_turn(start: Int64, end: Int64, size: int = CHUNK) -> Iterator[t
         here = np.concatenate((still_open, rows[first : first + size]))
         pieces, owner = innermost(start[here], end[here])
         inside = (pieces.start < high) & (pieces.end > low)
-        clipped = Intervals(np.maximum(pieces.start[inside], low), np.minimum(pieces.end[inside], high))
+        clipped = Intervals(
+            np.maximum(pieces.start[inside], low), np.minimum(pieces.end[inside], high)
+        )
         yield clipped, here[owner[inside]]
         still_open = here[end[here] > high]
         low = high
@@ -206,7 +212,9 @@ def innermost_at(start: Int64, end: Int64, times: Int64) -> Int64:
 def _distinct(*times: Int64) -> Int64:
     """Return the distinct times in order. np.unique hashes first in newer numpy, several times slower here."""
     ordered = np.sort(np.concatenate(times))
-    return ordered[np.concatenate((np.ones(min(ordered.size, 1), np.bool_), ordered[1:] != ordered[:-1]))]
+    return ordered[
+        np.concatenate((np.ones(min(ordered.size, 1), np.bool_), ordered[1:] != ordered[:-1]))
+    ]
 
 
 def percent(part: int, whole: int) -> float:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from idlescope.trace.model import Float64, Int64
+from idlescope.trace.table import Float64, Int64
 
 PERCENTILES = (50, 90, 99)
 Figures = dict[str, float]  # "mean", "p50", "p90", "p99", in milliseconds
 
 
-def latencies(arrival: Int64, first_token: Int64, finished: Int64, tokens: Int64) -> dict[str, Figures | None]:
+def latencies(
+    arrival: Int64, first_token: Int64, finished: Int64, tokens: Int64
+) -> dict[str, Figures | None]:
     """Return the figures of the requests that finished; a figure is None where no request has it.
 
     Arrays are over requests: when each arrived, when its first and its last token were on the host, ns, and how many
@@ -20,7 +22,9 @@ def latencies(arrival: Int64, first_token: Int64, finished: Int64, tokens: Int64
     several = tokens > 1
     return {
         "ttft_ms": summarise((first_token - arrival) / 1e6),
-        "time_per_output_token_ms": summarise((finished - first_token)[several] / (tokens[several] - 1) / 1e6),
+        "time_per_output_token_ms": summarise(
+            (finished - first_token)[several] / (tokens[several] - 1) / 1e6
+        ),
         "latency_ms": summarise((finished - arrival) / 1e6),
     }
 
@@ -33,4 +37,7 @@ def summarise(values: Float64) -> Figures | None:
     if not values.size:
         return None
     at = np.percentile(values, PERCENTILES, method="linear")
-    return {"mean": float(np.mean(values)), **{f"p{p}": float(v) for p, v in zip(PERCENTILES, at, strict=True)}}
+    return {
+        "mean": float(np.mean(values)),
+        **{f"p{p}": float(v) for p, v in zip(PERCENTILES, at, strict=True)},
+    }

@@ -8,21 +8,24 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from idlescope.analysis import causes, idle, steps
-from idlescope.analysis.batching import Batching
-from idlescope.analysis.coverage import Coverage
-from idlescope.analysis.host_phases import HostPhases, host_phases
+from idlescope.analysis.idle import causes
+from idlescope.analysis.idle import occupancy as idle
+from idlescope.analysis.idle.stacks import LongGap
 from idlescope.analysis.intervals import percent
-from idlescope.analysis.stacks import LongGap
-from idlescope.analysis.verdict import Verdict
-from idlescope.analysis.window import Window
-from idlescope.trace.model import Bool, Device, Int64, Operations, Trace
-from idlescope.trace.phases import Phases
+from idlescope.analysis.steps import find as steps
+from idlescope.analysis.steps.batching import Batching
+from idlescope.analysis.steps.host_phases import HostPhases, host_phases
+from idlescope.analysis.steps.window import Window
+from idlescope.analysis.verdict.coverage import Coverage
+from idlescope.analysis.verdict.verdict import Verdict
+from idlescope.trace.model import Device, Operations, Trace
+from idlescope.trace.names.engines import Phases
+from idlescope.trace.table import Bool, Int64
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from idlescope.analysis.forecast import Forecast
+    from idlescope.analysis.prediction.forecast import Forecast
     from idlescope.analysis.roofline import Roofline
 
 SCHEMA = 1
@@ -48,7 +51,9 @@ class DeviceResult:
     coverage: Coverage
     verdict: Verdict
     streams: list[dict[str, Any]]
-    predicted: Forecast | None = None  # asynchronous batching, replayed from the steps; None where that cannot be told
+    predicted: Forecast | None = (
+        None  # asynchronous batching, replayed from the steps; None where that cannot be told
+    )
     roofline: Roofline | None = None  # None where the GPU or the work of its steps is not known
 
     @property
@@ -140,7 +145,9 @@ class Analysis:
 
         rows = [d.to_json() for d in self.results]
         scalar = (int, float, str)
-        frame = pd.DataFrame([{k: v for k, v in row.items() if isinstance(v, scalar)} for row in rows])
+        frame = pd.DataFrame(
+            [{k: v for k, v in row.items() if isinstance(v, scalar)} for row in rows]
+        )
         for cause in causes.CAUSES:
             frame[f"{cause}_ns"] = [row["cause_ns"][cause] for row in rows]
         frame["linked_pct"] = [d.coverage.linked_pct for d in self.results]
@@ -157,7 +164,9 @@ class Analysis:
         """Return one row a step and device: the columns of `steps` in the JSON."""
         import pandas as pd
 
-        return pd.DataFrame([row for d in self.results for row in _step_rows(d)], columns=list(_STEP_COLUMNS))
+        return pd.DataFrame(
+            [row for d in self.results for row in _step_rows(d)], columns=list(_STEP_COLUMNS)
+        )
 
     @property
     def gaps(self) -> pd.DataFrame:
@@ -177,12 +186,19 @@ class Analysis:
             threads = np.array([*(t.label for t in self.trace.threads), ""], object)
             none = operation < 0
             columns: dict[str, Any] = {"process": d.device.process_name, "device": d.device.index}
-            columns |= {"start_ns": d.gaps.start[kept], "end_ns": d.gaps.end[kept], "length_ns": d.gaps.length[kept]}
+            columns |= {
+                "start_ns": d.gaps.start[kept],
+                "end_ns": d.gaps.end[kept],
+                "length_ns": d.gaps.length[kept],
+            }
             columns |= {f"{cause}_ns": getattr(d.gaps, cause)[kept] for cause in causes.CAUSES}
             columns["step"] = np.where(none, -1, d.step[operation])
             columns["ended_by"] = names[np.where(none, -1, d.operations.name[operation])]
             made = self.trace.calls.take(call[call >= 0])
-            for key, table, codes in (("launched_by", names, made.name), ("thread", threads, made.thread)):
+            for key, table, codes in (
+                ("launched_by", names, made.name),
+                ("thread", threads, made.thread),
+            ):
                 columns[key] = np.full(kept.size, "", object)
                 columns[key][call >= 0] = table[codes]
             frames.append(pd.DataFrame(columns, index=range(kept.size)))
@@ -201,7 +217,9 @@ class Analysis:
             for d in self.results
             for doing, ns in d.host_ns.items()
         ]  # fmt: skip
-        return pd.DataFrame(rows, columns=["process", "device", "doing", "ns", "pct_of_host", "pct_of_idle"])
+        return pd.DataFrame(
+            rows, columns=["process", "device", "doing", "ns", "pct_of_host", "pct_of_idle"]
+        )
 
 
 _STEP_COLUMNS = (

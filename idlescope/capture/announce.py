@@ -11,12 +11,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from idlescope.capture.clock import StepClock
-from idlescope.capture.ranges import COLOURS, DOMAIN, annotation, end_recorded, mark, nvtx_listens, recorded
+from idlescope.capture.ranges import (
+    COLOURS,
+    DOMAIN,
+    annotation,
+    end_recorded,
+    mark,
+    nvtx_listens,
+    recorded,
+)
+from idlescope.capture.step_clock import StepClock
 from idlescope.engine.clock import PREPARE, RETRIEVE, UPDATE
 from idlescope.engine.requests import Request
 from idlescope.engine.scheduler import Emitted
-from idlescope.trace.phases import ENGINE_PHASES, FIRST_TOKEN
+from idlescope.trace.names.own_engine import ENGINE_PHASES, FIRST_TOKEN
 
 REQUEST = "request"  # category of marks
 ARRIVAL, FINISH = "arrival", "finish"  # beside FIRST_TOKEN
@@ -29,7 +37,9 @@ class Announcer(StepClock):
         super().__init__(now)
         self._slots = slots
         self._listens = nvtx_listens()
-        self._phases = [annotation(name, name, 0) for name in ENGINE_PHASES] if self._listens else []
+        self._phases = (
+            [annotation(name, name, 0) for name in ENGINE_PHASES] if self._listens else []
+        )
         self._in_phase: int | None = None
         self._record: Any = None
         self._steps: dict[int, Any] = {}  # steps in flight, and their slots: handles of open ranges

@@ -48,7 +48,9 @@ def on_path() -> str | None:
     return shutil.which("nsys")
 
 
-def command(run: Sequence[str], report: Path, nsys: str = "nsys", python: str = "python3") -> list[str]:
+def command(
+    run: Sequence[str], report: Path, nsys: str = "nsys", python: str = "python3"
+) -> list[str]:
     """Return the command that records the window of `idlescope run` with these arguments into a report.
 
     Graphs are recorded node by node: as a whole (nsys's default) there are no kernels under them.
@@ -62,7 +64,11 @@ def command(run: Sequence[str], report: Path, nsys: str = "nsys", python: str = 
 
 def command_line(run: Sequence[str], report: Path) -> str:
     """Return the same command as a line for a shell on another machine."""
-    return " ".join(f"{name}={value}" for name, value in ENVIRONMENT.items()) + " " + shlex.join(command(run, report))
+    return (
+        " ".join(f"{name}={value}" for name, value in ENVIRONMENT.items())
+        + " "
+        + shlex.join(command(run, report))
+    )
 
 
 def this_command(run: Sequence[str], report: Path) -> list[str]:

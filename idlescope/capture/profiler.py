@@ -28,11 +28,16 @@ class Profiler:
         try:
             import torch
         except ImportError:
-            raise ConfigError("torch.profiler needs torch: pip install 'idlescope[torch]'") from None
+            raise ConfigError(
+                "torch.profiler needs torch: pip install 'idlescope[torch]'"
+            ) from None
         from torch._C._profiler import _ExperimentalConfig
         from torch.profiler import ProfilerActivity, profile
 
-        activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if torch.cuda.is_available() else [])]
+        activities = [
+            ProfilerActivity.CPU,
+            *([ProfilerActivity.CUDA] if torch.cuda.is_available() else []),
+        ]
         # engines run their loops in threads of their own, which are not recorded otherwise
         self._profile: Any = profile(
             activities=activities, experimental_config=_ExperimentalConfig(profile_all_threads=True)
@@ -151,7 +156,9 @@ class Choice:
         first = int(found[1]) if found[1] else SETTLED_STEPS + steps + WARMUP_STEPS
         last = steps + 1 if found[1] else first + steps
         if last - first < LEAST_STEPS:
-            raise ConfigError(f"--profile {text} records {max(0, last - first)} steps: record at least {LEAST_STEPS}")
+            raise ConfigError(
+                f"--profile {text} records {max(0, last - first)} steps: record at least {LEAST_STEPS}"
+            )
         return cls(tool, first, last)
 
     def window(self, path: Path) -> StepWindow:

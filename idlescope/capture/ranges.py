@@ -19,7 +19,9 @@ from idlescope.palette import PHASE
 
 DOMAIN = "idlescope"
 USER = "user"  # the category of ranges that are no phase
-COLOURS: Mapping[str, int] = {category: 0xFF000000 | int(colour[1:], 16) for category, colour in PHASE.items()}
+COLOURS: Mapping[str, int] = {
+    category: 0xFF000000 | int(colour[1:], 16) for category, colour in PHASE.items()
+}
 
 
 class Range(ContextDecorator):
@@ -106,7 +108,9 @@ def unheard() -> str | None:
     try:
         import nvtx
     except ImportError:
-        return f"{tool} is attached and nvtx is not installed, so no range is named: pip install nvtx"
+        return (
+            f"{tool} is attached and nvtx is not installed, so no range is named: pip install nvtx"
+        )
     if not _dummy(nvtx.get_domain(DOMAIN)):
         return None
     try:
@@ -120,4 +124,6 @@ def unheard() -> str | None:
 
 
 def _dummy(domain: object) -> bool:
-    return type(domain).__name__ == "DummyDomain"  # nvtx >= 0.2.12 where it sees no tool; 0.2.11 has no such thing
+    return (
+        type(domain).__name__ == "DummyDomain"
+    )  # nvtx >= 0.2.12 where it sees no tool; 0.2.11 has no such thing

@@ -59,12 +59,16 @@ class Recording:
             raise ConfigError(f"--engine is {self.engine}: give vllm or sglang")
         for option, value in (("seconds", self.seconds), ("timeout", self.timeout)):
             if not (math.isfinite(value) and 0 < value <= 86_400):
-                raise ConfigError(f"--{option} is {value:g}: give more than 0 seconds, and a day at most")
+                raise ConfigError(
+                    f"--{option} is {value:g}: give more than 0 seconds, and a day at most"
+                )
         if self.ranks is not None and self.ranks < 1:
             raise ConfigError(f"--ranks is {self.ranks}: give 1 or more")
         _ = self.address
         if not self.traces.is_dir():
-            raise ConfigError(f"{self.traces} is no folder: give --traces the one that the server writes its traces to")
+            raise ConfigError(
+                f"{self.traces} is no folder: give --traces the one that the server writes its traces to"
+            )
 
     @cached_property
     def address(self) -> SplitResult:
@@ -75,9 +79,13 @@ class Recording:
         except ValueError:
             ok = False
         if not ok or not self.url.isascii() or not self.url.isprintable() or " " in self.url:
-            raise ConfigError(f"{self.url} is no address of a server: give one like http://localhost:8000")
+            raise ConfigError(
+                f"{self.url} is no address of a server: give one like http://localhost:8000"
+            )
         if parts.query or parts.fragment or parts.username is not None:
-            raise ConfigError(f"{parts.hostname}: give the address without user, query and fragment")
+            raise ConfigError(
+                f"{parts.hostname}: give the address without user, query and fragment"
+            )
         return parts
 
     def endpoint(self, name: str) -> str:
@@ -132,7 +140,9 @@ def stop(recording: Recording, say: Say) -> None:
     try:
         _post(recording, "stop_profile")
     except ServerError as error:
-        raise ServerError(f"{error}; if the server still runs, stop its profiler with: {recording.by_hand}") from error
+        raise ServerError(
+            f"{error}; if the server still runs, stop its profiler with: {recording.by_hand}"
+        ) from error
 
 
 def _post(recording: Recording, name: str, body: dict[str, object] | None = None) -> None:
@@ -144,15 +154,25 @@ def _post(recording: Recording, name: str, body: dict[str, object] | None = None
             connection.connect()
         except OSError as error:
             why = "no answer" if isinstance(error, TimeoutError) else error.strerror or error
-            raise NotStartedError(f"{recording.url} cannot be reached: {why}; is the server running there?") from error
+            raise NotStartedError(
+                f"{recording.url} cannot be reached: {why}; is the server running there?"
+            ) from error
         connection.sock.settimeout(timeout)
-        data, headers = (b"", {}) if body is None else (json.dumps(body).encode(), {"Content-Type": "application/json"})
+        data, headers = (
+            (b"", {})
+            if body is None
+            else (json.dumps(body).encode(), {"Content-Type": "application/json"})
+        )
         connection.request("POST", urlsplit(url).path, data, headers)
         with connection.getresponse() as response:
             status, text = response.status, response.read(16 * MESSAGE).decode("utf-8", "replace")
     except (OSError, HTTPException) as error:
         late = isinstance(error, TimeoutError)
-        why = f" within {timeout:g} s: give a longer --timeout" if late else ": the server ended the connection"
+        why = (
+            f" within {timeout:g} s: give a longer --timeout"
+            if late
+            else ": the server ended the connection"
+        )
         raise ServerError(f"{url} was not answered{why}") from error
     finally:
         connection.close()
@@ -204,10 +224,14 @@ def wait(recording: Recording, before: State, say: Say) -> list[Path]:
     if not new:
         raise ServerError(f"no trace appeared {within}: {WHERE[recording.engine]}")
     if len(new) < needed:
-        raise ServerError(f"{len(new)} of {needed} traces appeared {within}: is --ranks right? They are left there")
+        raise ServerError(
+            f"{len(new)} of {needed} traces appeared {within}: is --ranks right? They are left there"
+        )
     half = next((path for path in sorted(new) if not whole(path)), None)
     if half is not None:
-        raise ServerError(f"{half} was not written to its end within {recording.timeout:g} s: give a longer --timeout")
+        raise ServerError(
+            f"{half} was not written to its end within {recording.timeout:g} s: give a longer --timeout"
+        )
     return sorted(new)
 
 

@@ -12,12 +12,12 @@ from rich.console import Console
 
 from idlescope.analysis.analyze import analyze
 from idlescope.analysis.result import Analysis
-from idlescope.analysis.roofline import gpu
-from idlescope.analysis.window import FIRST_LAST, length_ns
+from idlescope.analysis.steps.window import FIRST_LAST, length_ns
 from idlescope.cli.status import counting
-from idlescope.engine.models import model
 from idlescope.errors import ConfigError
-from idlescope.trace import phases
+from idlescope.hardware.gpus import gpu
+from idlescope.models.presets import model
+from idlescope.trace.names import user_file
 from idlescope.trace.open import open_trace
 
 
@@ -61,13 +61,17 @@ def analyze_command(
     """
     console = Console(stderr=as_json)
     min_gap_ns = 0 if choices.min_gap is None else length_ns(choices.min_gap)
-    engines = None if choices.phases is None else phases.load(choices.phases)
+    engines = None if choices.phases is None else user_file.load(choices.phases)
     if choices.model is None and (choices.batch_size is not None or choices.context is not None):
-        raise ConfigError("--batch-size and --context are for the roofline of a model: give --model, too")
+        raise ConfigError(
+            "--batch-size and --context are for the roofline of a model: give --model, too"
+        )
     architecture = None if choices.model is None else model(choices.model)
     peak = None if choices.gpu is None else gpu(choices.gpu)
     with console.status("reading") as status:
-        trace = open_trace(path, counting(status, "reading", "events"), frames=choices.frames, only=only)
+        trace = open_trace(
+            path, counting(status, "reading", "events"), frames=choices.frames, only=only
+        )
         status.update("analysing")
         analysis = analyze(
             trace, window=choices.window, devices=choices.device or None, process=choices.process,
@@ -80,14 +84,21 @@ def analyze_command(
 
         folder.claim(out, force, path)
         with console.status("writing the report"):
-            words = command or ["idlescope", "analyze", str(path), *choices.words(), "--out", str(out)]
+            words = command or [
+                "idlescope",
+                "analyze",
+                str(path),
+                *choices.words(),
+                "--out",
+                str(out),
+            ]
             paths = folder.write_analysis(trace, analysis, out, shlex.join(words))
     if as_json:
         from idlescope.report.text import to_text
 
         sys.stdout.write(to_text(analysis.to_json()))
         return
-    from idlescope.report.terminal import plain
+    from idlescope.report.tables.terminal import plain
 
     _show(console, analysis, choices.steps)
     for written in paths:
@@ -96,13 +107,17 @@ def analyze_command(
 
 def _show(console: Console, analysis: Analysis, steps: bool) -> None:
     """Print an analysis, with every step of it where asked for."""
-    from idlescope.report import terminal
-    from idlescope.report.terminal import plain
+    from idlescope.report.tables import terminal
+    from idlescope.report.tables.terminal import plain
 
     source = analysis.source
     spans = f", spans of {analysis.engine}" if analysis.engine else ""
-    console.print(plain(f"{source['path']}: {source['format']}, {source['events']:,} events{spans}"))
-    for table in terminal.analysis_tables(analysis) if analysis.results else [terminal.phase_table(analysis)]:
+    console.print(
+        plain(f"{source['path']}: {source['format']}, {source['events']:,} events{spans}")
+    )
+    for table in (
+        terminal.analysis_tables(analysis) if analysis.results else [terminal.phase_table(analysis)]
+    ):
         console.print(table)
     for device in analysis.results:
         label = terminal.device_label(device)

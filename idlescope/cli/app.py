@@ -38,10 +38,19 @@ Out = Annotated[Optional[Path], typer.Option(help="Folder to write to.", show_de
 Force = Annotated[bool, typer.Option("--force", help="Replace an earlier result in the folder.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON, and nothing else.")]
 RunMode = Annotated[str, typer.Option(help="sync, async or both.")]
-BatchTokens = Annotated[int, typer.Option(help="Query tokens of one step; longer prompts go in chunks.")]
-Graphs = Annotated[bool, typer.Option("--graphs/--no-graphs", help="Run decode steps as CUDA graphs. Only on cuda.")]
-Devices = Annotated[Optional[list[int]], typer.Option("--device", help="Only this device; may be given again.")]  # noqa: UP045
-Process = Annotated[Optional[str], typer.Option(help="Only processes whose pid, rank or file has this in it.")]  # noqa: UP045
+BatchTokens = Annotated[
+    int, typer.Option(help="Query tokens of one step; longer prompts go in chunks.")
+]
+Graphs = Annotated[
+    bool,
+    typer.Option("--graphs/--no-graphs", help="Run decode steps as CUDA graphs. Only on cuda."),
+]
+Devices = Annotated[
+    Optional[list[int]], typer.Option("--device", help="Only this device; may be given again.")
+]  # noqa: UP045
+Process = Annotated[
+    Optional[str], typer.Option(help="Only processes whose pid, rank or file has this in it.")
+]  # noqa: UP045
 
 
 @app.command()
@@ -54,13 +63,19 @@ def run(
         ),
     ] = "8b",
     tokens: Annotated[
-        str, typer.Option(help="New tokens a request: a number, uniform:LOW,HIGH or lognormal:MEDIAN,SIGMA.")
+        str,
+        typer.Option(
+            help="New tokens a request: a number, uniform:LOW,HIGH or lognormal:MEDIAN,SIGMA."
+        ),
     ] = "1000",
     prompt_tokens: Annotated[str, typer.Option(help="Prompt tokens a request: the same.")] = "256",
     batch_size: Annotated[int, typer.Option(help="Requests that run at once.")] = 32,
     requests: Annotated[
         Optional[int],  # noqa: UP045
-        typer.Option(help="Requests in all; the batch size, or all of --workload, unless given.", show_default=False),
+        typer.Option(
+            help="Requests in all; the batch size, or all of --workload, unless given.",
+            show_default=False,
+        ),
     ] = None,
     arrival: Annotated[
         str,
@@ -87,23 +102,32 @@ def run(
     ] = "auto",
     engine: Annotated[
         str,
-        typer.Option(help="idlescope, or transformers: its own continuous batching, greedy, on cuda or cpu."),
+        typer.Option(
+            help="idlescope, or transformers: its own continuous batching, greedy, on cuda or cpu."
+        ),
     ] = "idlescope",
     mode: RunMode = "both",
     host_ms: Annotated[
         Optional[float],  # noqa: UP045
         typer.Option(
-            help="Fix the host's cost of a step: a measured host is kept busy for so long.", show_default=False
+            help="Fix the host's cost of a step: a measured host is kept busy for so long.",
+            show_default=False,
         ),
     ] = None,
     device_ms: Annotated[
         Optional[float],  # noqa: UP045
-        typer.Option(help="Fix the compute time of a step. Only on a modelled GPU.", show_default=False),
+        typer.Option(
+            help="Fix the compute time of a step. Only on a modelled GPU.", show_default=False
+        ),
     ] = None,
     max_batch_tokens: BatchTokens = 8192,
     block_size: Annotated[int, typer.Option(help="Tokens a KV block.")] = 16,
-    kv_blocks: Annotated[Optional[int], typer.Option(help="KV blocks; what fits in memory unless given.")] = None,  # noqa: UP045
-    stop_at_eos: Annotated[bool, typer.Option("--stop-at-eos", help="End a request at the model's EOS.")] = False,
+    kv_blocks: Annotated[
+        Optional[int], typer.Option(help="KV blocks; what fits in memory unless given.")
+    ] = None,  # noqa: UP045
+    stop_at_eos: Annotated[
+        bool, typer.Option("--stop-at-eos", help="End a request at the model's EOS.")
+    ] = False,
     seed: Annotated[int, typer.Option(help="Seed of lengths, arrivals, prompts and tokens.")] = 0,
     dtype: Annotated[
         Optional[str],  # noqa: UP045
@@ -116,13 +140,18 @@ def run(
     graphs: Graphs = True,
     warmup: Annotated[
         int,
-        typer.Option(help="New tokens a request of a first batch that is not timed. Not on a modelled GPU."),
+        typer.Option(
+            help="New tokens a request of a first batch that is not timed. Not on a modelled GPU."
+        ),
     ] = 8,
     temperature: Annotated[
         float, typer.Option(help="Of sampling; 0 takes the likeliest token. Not on a modelled GPU.")
     ] = 0.0,
     top_k: Annotated[
-        int, typer.Option(help="Sample among so many likeliest tokens; 0 is all. Not on a modelled GPU.")
+        int,
+        typer.Option(
+            help="Sample among so many likeliest tokens; 0 is all. Not on a modelled GPU."
+        ),
     ] = 0,
     top_p: Annotated[
         float,
@@ -170,30 +199,44 @@ def run(
 @app.command()
 def sweep(
     model: Annotated[
-        list[str], typer.Option(help="As of `run`. Every option that takes LIST takes it.", metavar="LIST")
+        list[str],
+        typer.Option(help="As of `run`. Every option that takes LIST takes it.", metavar="LIST"),
     ] = ["8b"],  # noqa: B006 - typer copies it
-    batch_size: Annotated[list[str], typer.Option(help="Requests that run at once.", metavar="LIST")] = ["1,8,32,128"],  # noqa: B006
+    batch_size: Annotated[
+        list[str], typer.Option(help="Requests that run at once.", metavar="LIST")
+    ] = ["1,8,32,128"],  # noqa: B006
     host_ms: Annotated[
         Optional[list[str]],  # noqa: UP045
         typer.Option(
-            help="Fix the host's cost of a step; it is measured unless given.", metavar="LIST", show_default=False
+            help="Fix the host's cost of a step; it is measured unless given.",
+            metavar="LIST",
+            show_default=False,
         ),
     ] = None,
     device: Annotated[
-        list[str], typer.Option(help="As of `run`: modelled:h200,modelled:h100, cpu, cuda, auto.", metavar="LIST")
+        list[str],
+        typer.Option(
+            help="As of `run`: modelled:h200,modelled:h100, cpu, cuda, auto.", metavar="LIST"
+        ),
     ] = ["auto"],  # noqa: B006
     mode: RunMode = "both",
     tokens: Annotated[str, typer.Option(help="New tokens a request, as of `run`.")] = "500",
-    prompt_tokens: Annotated[str, typer.Option(help="Prompt tokens a request, as of `run`.")] = "256",
+    prompt_tokens: Annotated[
+        str, typer.Option(help="Prompt tokens a request, as of `run`.")
+    ] = "256",
     requests: Annotated[
         Optional[int],  # noqa: UP045
-        typer.Option(help="Requests of each cell in all; its batch size unless given.", show_default=False),
+        typer.Option(
+            help="Requests of each cell in all; its batch size unless given.", show_default=False
+        ),
     ] = None,
     max_batch_tokens: BatchTokens = 8192,
     seed: Annotated[int, typer.Option(help="Seed of lengths, prompts and tokens.")] = 0,
     dtype: Annotated[Optional[str], typer.Option(help="As of `run`.", show_default=False)] = None,  # noqa: UP045
     graphs: Graphs = True,
-    warmup: Annotated[int, typer.Option(help="New tokens a request of a first batch that is not timed.")] = 8,
+    warmup: Annotated[
+        int, typer.Option(help="New tokens a request of a first batch that is not timed.")
+    ] = 8,
     jobs: Annotated[
         Optional[int],  # noqa: UP045
         typer.Option(
@@ -203,7 +246,10 @@ def sweep(
         ),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on in --out: keep the cells that ran to their end there.")
+        bool,
+        typer.Option(
+            "--resume", help="Go on in --out: keep the cells that ran to their end there."
+        ),
     ] = False,
     out: Out = None,
     force: Force = False,
@@ -223,7 +269,9 @@ def sweep(
         "mode": mode, "tokens": _number(tokens), "prompt_tokens": _number(prompt_tokens), "requests": requests,
         "max_batch_tokens": max_batch_tokens, "seed": seed, "dtype": dtype, "graphs": graphs, "warmup": warmup,
     }  # fmt: skip
-    sweep_command(model, device, host_ms or [], batch_size, options, jobs, resume, out, force, as_json)
+    sweep_command(
+        model, device, host_ms or [], batch_size, options, jobs, resume, out, force, as_json
+    )
 
 
 def _number(text: str) -> int | str:
@@ -245,24 +293,36 @@ def analyze(
     ] = "first-last",
     device: Devices = None,
     process: Process = None,
-    min_gap: Annotated[Optional[str], typer.Option(help="Count shorter gaps, but do not list them: 10us.")] = None,  # noqa: UP045
+    min_gap: Annotated[
+        Optional[str], typer.Option(help="Count shorter gaps, but do not list them: 10us.")
+    ] = None,  # noqa: UP045
     phases: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option(help='Span names of more engines: JSON {"engine": [["regular expression", "phase"]]}.'),
+        typer.Option(
+            help='Span names of more engines: JSON {"engine": [["regular expression", "phase"]]}.'
+        ),
     ] = None,
     frames: Annotated[
-        bool, typer.Option("--frames/--no-frames", help="Read operators and Python frames, for what the host was in.")
+        bool,
+        typer.Option(
+            "--frames/--no-frames",
+            help="Read operators and Python frames, for what the host was in.",
+        ),
     ] = True,
     steps: Annotated[bool, typer.Option("--steps", help="List every step.")] = False,
     model: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option(help="For the roofline: a model as in `run`. Its batch is what span names say, or:"),
+        typer.Option(
+            help="For the roofline: a model as in `run`. Its batch is what span names say, or:"
+        ),
     ] = None,
     batch_size: Annotated[
         Optional[int],  # noqa: UP045
         typer.Option(help="Requests that decode in a step, where span names do not say.", min=1),
     ] = None,
-    context: Annotated[Optional[int], typer.Option(help="Cached tokens a request has, on average.", min=0)] = None,  # noqa: UP045
+    context: Annotated[
+        Optional[int], typer.Option(help="Cached tokens a request has, on average.", min=0)
+    ] = None,  # noqa: UP045
     gpu: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(
@@ -280,7 +340,17 @@ def analyze(
     from idlescope.cli.analyze import Choices, analyze_command
 
     choices = Choices(
-        window, tuple(device or ()), process, min_gap, phases, frames, steps, model, batch_size, context, gpu
+        window,
+        tuple(device or ()),
+        process,
+        min_gap,
+        phases,
+        frames,
+        steps,
+        model,
+        batch_size,
+        context,
+        gpu,
     )
     analyze_command(trace, choices, out, force, as_json)
 
@@ -291,7 +361,9 @@ RunFolderMode = Annotated[
                  show_default=False),
 ]  # fmt: skip
 Window = Annotated[str, typer.Option(help="As of `analyze`.")]
-PhaseFile = Annotated[Optional[Path], typer.Option(help="Span names of more engines, as of `analyze`.")]  # noqa: UP045
+PhaseFile = Annotated[
+    Optional[Path], typer.Option(help="Span names of more engines, as of `analyze`.")
+]  # noqa: UP045
 
 
 @app.command()
@@ -372,7 +444,7 @@ def check(
 
     What the trace cannot tell does not hold.
     """
-    from idlescope.analysis.limits import Limits
+    from idlescope.analysis.comparison.limits import Limits
     from idlescope.cli.check import check_command
     from idlescope.cli.compare import Selection
 
@@ -386,28 +458,47 @@ def check(
 
 @app.command()
 def predict(
-    trace: Annotated[Path, typer.Argument(help="A trace that `analyze` reads, with at least three steps.")],
-    host: Annotated[float, typer.Option(help="Factor of the host's work: 0.5 is a host twice as fast.")] = 1.0,
-    device: Annotated[float, typer.Option(help="Factor of the device's compute time: 0.7 is a faster GPU.")] = 1.0,
-    depth: Annotated[int, typer.Option(help="Steps in flight: 1 is synchronous, 2 asynchronous batching.")] = 2,
+    trace: Annotated[
+        Path, typer.Argument(help="A trace that `analyze` reads, with at least three steps.")
+    ],
+    host: Annotated[
+        float, typer.Option(help="Factor of the host's work: 0.5 is a host twice as fast.")
+    ] = 1.0,
+    device: Annotated[
+        float, typer.Option(help="Factor of the device's compute time: 0.7 is a faster GPU.")
+    ] = 1.0,
+    depth: Annotated[
+        int, typer.Option(help="Steps in flight: 1 is synchronous, 2 asynchronous batching.")
+    ] = 2,
     graphs: Annotated[
-        bool, typer.Option("--graphs", help="Kernels that are launched one by one become one graph a step.")
+        bool,
+        typer.Option(
+            "--graphs", help="Kernels that are launched one by one become one graph a step."
+        ),
     ] = False,
     pinned: Annotated[
-        bool, typer.Option("--pinned", help="Copies of memory that is not pinned no longer block the host.")
+        bool,
+        typer.Option(
+            "--pinned", help="Copies of memory that is not pinned no longer block the host."
+        ),
     ] = False,
     without: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option(metavar="PHASE", help="A phase, span or range of the host that costs nothing: detokenize."),
+        typer.Option(
+            metavar="PHASE",
+            help="A phase, span or range of the host that costs nothing: detokenize.",
+        ),
     ] = None,
-    window: Annotated[str, typer.Option(help="first-last, range:NAME, steps:A-B or time:A-B.")] = "first-last",
+    window: Annotated[
+        str, typer.Option(help="first-last, range:NAME, steps:A-B or time:A-B.")
+    ] = "first-last",
     as_json: AsJson = False,
 ) -> None:
     """Say what asynchronous batching, or another change, would make of a trace's steps: they are replayed.
 
     With the interval that the variation from step to step allows, and what further changes are worth.
     """
-    from idlescope.analysis.predict import WhatIf
+    from idlescope.analysis.prediction.what_if import WhatIf
     from idlescope.cli.predict import predict_command
 
     predict_command(trace, WhatIf(depth, host, device, graphs, pinned, without), window, as_json)
@@ -416,17 +507,24 @@ def predict(
 @app.command()
 def capture(
     url: Annotated[str, typer.Argument(metavar="URL", help="Of the server: http://HOST:PORT.")],
-    traces: Annotated[Path, typer.Option(help="The folder that the server writes its traces to, as seen from here.")],
+    traces: Annotated[
+        Path,
+        typer.Option(help="The folder that the server writes its traces to, as seen from here."),
+    ],
     engine: Annotated[str, typer.Option(help="vllm or sglang.")],
     seconds: Annotated[float, typer.Option(help="How long the server's profiler records.")] = 5.0,
     ranks: Annotated[
         Optional[int],  # noqa: UP045
         typer.Option(
-            help="Wait for so many trace files; until no more appear for 2 s unless given.", show_default=False
+            help="Wait for so many trace files; until no more appear for 2 s unless given.",
+            show_default=False,
         ),
     ] = None,
     timeout: Annotated[
-        float, typer.Option(help="Seconds to wait for each answer of the server, and for its trace files.")
+        float,
+        typer.Option(
+            help="Seconds to wait for each answer of the server, and for its trace files."
+        ),
     ] = 300.0,
     out: Out = None,
     force: Force = False,
@@ -446,7 +544,10 @@ def capture(
 def convert(
     source: Annotated[Path, typer.Argument(help="A trace that `analyze` reads.")],
     target: Annotated[
-        Path, typer.Argument(help="FILE.json[.gz] for Perfetto, FILE.sqlite for Nsight, FOLDER for Parquet.")
+        Path,
+        typer.Argument(
+            help="FILE.json[.gz] for Perfetto, FILE.sqlite for Nsight, FOLDER for Parquet."
+        ),
     ],
     force: Force = False,
 ) -> None:
@@ -471,16 +572,25 @@ def scrub(
 @app.command()
 def view(
     path: Annotated[
-        Path, typer.Argument(help="A folder with a report, its report.html, or a trace that `analyze` reads.")
+        Path,
+        typer.Argument(
+            help="A folder with a report, its report.html, or a trace that `analyze` reads."
+        ),
     ],
     in_perfetto: Annotated[
-        bool, typer.Option("--perfetto", help="Open the trace in the Perfetto UI, at its longest gap.")
+        bool,
+        typer.Option("--perfetto", help="Open the trace in the Perfetto UI, at its longest gap."),
     ] = False,
     mode: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option(help="Of a folder of `idlescope run`: sync or async; sync unless given.", show_default=False),
+        typer.Option(
+            help="Of a folder of `idlescope run`: sync or async; sync unless given.",
+            show_default=False,
+        ),
     ] = None,
-    port: Annotated[int, typer.Option(help="For the report; 0 takes a free one.", min=0, max=65535)] = 0,
+    port: Annotated[
+        int, typer.Option(help="For the report; 0 takes a free one.", min=0, max=65535)
+    ] = 0,
     open_it: Annotated[bool, typer.Option("--open/--no-open", help="Open a browser.")] = True,
 ) -> None:
     """Show a report, or a trace in Perfetto, in the browser.

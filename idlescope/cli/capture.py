@@ -24,14 +24,25 @@ def capture_command(recording: Recording, out: Path | None, force: bool, as_json
             new = record(recording, status.update)
     except KeyboardInterrupt as error:
         where = visible(str(recording.traces))
-        print(f"idlescope: interrupted; what the server recorded is in {where}, not analysed", file=sys.stderr)
+        print(
+            f"idlescope: interrupted; what the server recorded is in {where}, not analysed",
+            file=sys.stderr,
+        )
         raise SystemExit(130) from error
     path, only = (new[0], None) if len(new) == 1 else (recording.traces, new)
     analyze_command(path, Choices(), out, force, as_json, only, _command(recording, out))
 
 
 def _command(recording: Recording, out: Path | None) -> list[str]:
-    words = ["idlescope", "capture", recording.url, "--engine", recording.engine, "--traces", str(recording.traces)]
+    words = [
+        "idlescope",
+        "capture",
+        recording.url,
+        "--engine",
+        recording.engine,
+        "--traces",
+        str(recording.traces),
+    ]
     words += ["--seconds", f"{recording.seconds:g}"]
     words += [] if recording.ranks is None else ["--ranks", str(recording.ranks)]
     return words if out is None else [*words, "--out", str(out)]

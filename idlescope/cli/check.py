@@ -9,11 +9,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from idlescope.analysis.limits import Limits, examine
+from idlescope.analysis.comparison.limits import Limits, examine
 from idlescope.cli.compare import Selection
 from idlescope.cli.status import counting
-from idlescope.report import checks as report
-from idlescope.report.terminal import plain
+from idlescope.report.tables import checks as report
+from idlescope.report.tables.terminal import plain
 from idlescope.report.text import to_text
 
 
@@ -27,7 +27,9 @@ def check_command(
         report.refuse(junit)
     with console.status("reading") as status:
         progress = counting(status, "reading", "events")
-        checks = examine(trace, limits, against, mode=selection.mode, progress=progress, **selection.options())
+        checks = examine(
+            trace, limits, against, mode=selection.mode, progress=progress, **selection.options()
+        )
     if junit is not None:
         report.write_junit(checks, junit)
     if as_json:

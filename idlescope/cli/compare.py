@@ -11,17 +11,18 @@ from typing import Any
 
 from rich.console import Console
 
-from idlescope.analysis.compare import of_sides, read
-from idlescope.analysis.comparison import Comparison, Side
-from idlescope.analysis.sample import Sample
-from idlescope.analysis.window import FIRST_LAST
+from idlescope.analysis.comparison.blocks import Sample
+from idlescope.analysis.comparison.change import Comparison, Side
+from idlescope.analysis.comparison.compare import of_sides, read
+from idlescope.analysis.steps.window import FIRST_LAST
 from idlescope.cli.status import counting
 from idlescope.errors import ConfigError
-from idlescope.report import comparison as report
 from idlescope.report import folder
-from idlescope.report.terminal import plain
+from idlescope.report.tables import comparison as report
+from idlescope.report.tables.terminal import plain
 from idlescope.report.text import to_text
-from idlescope.trace import phases, runs
+from idlescope.trace import run_folder
+from idlescope.trace.names import user_file
 
 SEPARATOR = "vs"
 
@@ -38,7 +39,7 @@ class Selection:
 
     def options(self) -> dict[str, Any]:
         """Return them as options of `analyze`."""
-        engines = None if self.phases is None else phases.load(self.phases)
+        engines = None if self.phases is None else user_file.load(self.phases)
         return {
             "window": self.window, "devices": self.device or None, "process": self.process, "phases": engines,
         }  # fmt: skip
@@ -51,7 +52,10 @@ def compare_command(
     """Read every recording once, compare, print; write the folder where one is given."""
     console = Console(stderr=as_json or as_markdown)
     sides = split(words)
-    comparisons = {m: _compare(console, paths, selection, per) for m, paths in by_mode(sides, selection.mode).items()}
+    comparisons = {
+        m: _compare(console, paths, selection, per)
+        for m, paths in by_mode(sides, selection.mode).items()
+    }
     written: list[Path] = []
     if out is not None:
         for path in (path for side in sides for path in side):
@@ -59,7 +63,9 @@ def compare_command(
         with console.status("writing"):
             written = report.write(comparisons, out)
     if as_json or as_markdown:
-        sys.stdout.write(to_text(report.to_json(comparisons)) if as_json else report.to_markdown(comparisons))
+        sys.stdout.write(
+            to_text(report.to_json(comparisons)) if as_json else report.to_markdown(comparisons)
+        )
         return
     for mode, several in comparisons.items():
         for c in several:
@@ -69,7 +75,9 @@ def compare_command(
             console.print(plain(c.verdict.text, "bold"))
             for warning in c.warnings:
                 console.print(plain(warning, "yellow"))
-            console.print(plain(f"{report.MARK} and bold: more than noise. Noise: {c.noise}.", "dim"))
+            console.print(
+                plain(f"{report.MARK} and bold: more than noise. Noise: {c.noise}.", "dim")
+            )
     for path in written:
         console.print(plain(f"  {path}"))
 
@@ -86,9 +94,13 @@ def split(words: Sequence[str]) -> list[list[Path]]:
             else:
                 sides[-1].append(word)
     if not all(sides):
-        raise ConfigError(f"a side of {SEPARATOR} is empty: give at least one recording on either side")
+        raise ConfigError(
+            f"a side of {SEPARATOR} is empty: give at least one recording on either side"
+        )
     if len(sides) > len(string.ascii_uppercase):
-        raise ConfigError(f"{len(sides)} sides are too many: give at most {len(string.ascii_uppercase)}")
+        raise ConfigError(
+            f"{len(sides)} sides are too many: give at most {len(string.ascii_uppercase)}"
+        )
     return [[Path(word) for word in side] for side in sides]
 
 
@@ -98,21 +110,23 @@ def by_mode(sides: Sequence[Sequence[Path]], mode: str | None) -> dict[str, list
     One such folder alone stands for its modes, the one beside the other.
     """
     if len(sides) == 1:
-        found = runs.recordings(sides[0][0]) if len(sides[0]) == 1 else {}
+        found = run_folder.recordings(sides[0][0]) if len(sides[0]) == 1 else {}
         if len(found) < 2 or mode is not None:
             raise ConfigError(
                 "give two recordings or more, or one folder of `idlescope run` that holds both modes; several of one "
                 f"side stand before {SEPARATOR}: BASE1 BASE2 BASE3 {SEPARATOR} NEW1 NEW2 NEW3"
             )
         return {"": [[path] for path in found.values()]}
-    tables = [runs.recordings(path) for side in sides for path in side]
+    tables = [run_folder.recordings(path) for side in sides for path in side]
     several = mode is None and any(len(t) > 1 for t in tables)
     if not several:
-        return {"": [[runs.recording(path, mode) for path in side] for side in sides]}
+        return {"": [[run_folder.recording(path, mode) for path in side] for side in sides]}
     common = [m for m in next(t for t in tables if t) if all(m in t for t in tables)]
     if not common:
-        raise ConfigError("the folders have no mode in common: choose recordings, or one mode with --mode")
-    return {m: [[runs.recording(path, m) for path in side] for side in sides] for m in common}
+        raise ConfigError(
+            "the folders have no mode in common: choose recordings, or one mode with --mode"
+        )
+    return {m: [[run_folder.recording(path, m) for path in side] for side in sides] for m in common}
 
 
 def _compare(
@@ -129,5 +143,8 @@ def _compare(
                 status.update(doing)
                 samples[-1].append(read(path, counting(status, doing, "events"), **options))
         status.update("comparing")
-        named = [Side(letter, tuple(s)) for letter, s in zip(string.ascii_uppercase, samples, strict=False)]
+        named = [
+            Side(letter, tuple(s))
+            for letter, s in zip(string.ascii_uppercase, samples, strict=False)
+        ]
         return [of_sides(named[0], other, per) for other in named[1:]]

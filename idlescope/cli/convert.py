@@ -7,8 +7,8 @@ from pathlib import Path
 from rich.console import Console
 
 from idlescope.cli.status import counting
-from idlescope.report.convert import convert
-from idlescope.report.terminal import plain
+from idlescope.export.convert import convert
+from idlescope.report.tables.terminal import plain
 
 
 def convert_command(source: Path, target: Path, force: bool) -> None:

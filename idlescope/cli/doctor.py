@@ -6,9 +6,9 @@ import sys
 
 from rich.console import Console
 
-from idlescope.experiment.doctor import examine
-from idlescope.experiment.machine import Machine
-from idlescope.report import findings
+from idlescope.doctor.checks import examine
+from idlescope.doctor.machine import Machine
+from idlescope.report.tables import findings
 
 
 def doctor_command(as_json: bool) -> None:

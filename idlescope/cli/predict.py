@@ -8,8 +8,8 @@ from pathlib import Path
 from rich.console import Console
 
 from idlescope.analysis.analyze import analyze, no_device
-from idlescope.analysis.forecast import Forecast, forecast
-from idlescope.analysis.predict import WhatIf
+from idlescope.analysis.prediction.forecast import Forecast, forecast
+from idlescope.analysis.prediction.what_if import WhatIf
 from idlescope.cli.status import counting
 from idlescope.errors import TraceError
 from idlescope.trace.open import open_trace
@@ -32,13 +32,13 @@ def predict_command(path: Path, what: WhatIf, window: str, as_json: bool) -> Non
     if not made:
         raise TraceError("; ".join(refused) or no_device(trace))
     if as_json:
-        from idlescope.report.predictions import to_json
+        from idlescope.report.tables.predictions import to_json
         from idlescope.report.text import to_text
 
         sys.stdout.write(to_text(to_json(analysis, made, refused)))
         return
-    from idlescope.report.predictions import table
-    from idlescope.report.terminal import plain
+    from idlescope.report.tables.predictions import table
+    from idlescope.report.tables.terminal import plain
 
     for one in made:
         console.print(table(one))

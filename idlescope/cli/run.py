@@ -12,11 +12,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from idlescope.cli.status import REFRESH_S
-from idlescope.experiment import devices
 from idlescope.experiment.config import RunConfig
+from idlescope.experiment.device_choice import devices
 from idlescope.experiment.run import Progress as Report
 from idlescope.experiment.run import Running, run
-from idlescope.report import folder, terminal
+from idlescope.report import folder
+from idlescope.report.tables import terminal
 from idlescope.report.text import to_text
 
 
@@ -63,7 +64,9 @@ def live(console: Console, modes: Sequence[str], tokens: int) -> Iterator[Report
         TextColumn("{task.description:<5}"), BarColumn(), MofNCompleteColumn(), TextColumn("tokens"),
         TimeRemainingColumn(), TextColumn("{task.fields[live]}"),
     )  # fmt: skip
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as bars:
         tasks = {m: bars.add_task(m, total=tokens, live="") for m in modes}
         due = 0.0
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from idlescope.cli.status import counting
-from idlescope.report.terminal import plain
+from idlescope.report.tables.terminal import plain
 from idlescope.trace.scrub import scrub
 
 

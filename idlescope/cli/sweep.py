@@ -14,13 +14,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from idlescope.cli.status import REFRESH_S
 from idlescope.errors import ConfigError, OutputExistsError
-from idlescope.experiment import devices
 from idlescope.experiment.config import RunConfig
+from idlescope.experiment.device_choice import devices
 from idlescope.experiment.run import Running
 from idlescope.experiment.sweep import DONE, FAILED, Cell, grid, kept, sweep
 from idlescope.report import folder
-from idlescope.report import sweep as report
-from idlescope.report.terminal import plain
+from idlescope.report.tables import sweep as report
+from idlescope.report.tables.terminal import plain
 from idlescope.report.text import to_text, visible
 
 N = TypeVar("N", int, float)
@@ -69,21 +69,31 @@ def sweep_command(
         for path in paths:
             console.print(plain(f"  {path}"))
     if interrupted:
-        console.print(f"stopped: {len(cells)} of {len(configs)} cells are kept; the same command with --resume goes on")
+        console.print(
+            f"stopped: {len(cells)} of {len(configs)} cells are kept; the same command with --resume goes on"
+        )
         raise SystemExit(130)
     states = {cell.state for cell in cells.values()}
     if FAILED in states or DONE not in states:
         raise SystemExit(1)
 
 
-def _run(configs: Sequence[RunConfig], cells: dict[RunConfig, Cell], at: Path, jobs: int, console: Console) -> bool:
+def _run(
+    configs: Sequence[RunConfig],
+    cells: dict[RunConfig, Cell],
+    at: Path,
+    jobs: int,
+    console: Console,
+) -> bool:
     """Run the cells that are missing in `cells` and add them; return whether Ctrl-C stopped it."""
     missing = [c for c in configs if c not in cells]
     columns = (
         TextColumn("cells"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
         TextColumn("{task.fields[live]}", markup=False),
     )  # fmt: skip
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as bars:
         task = bars.add_task("", total=len(configs), completed=len(cells), live="")
         due = 0.0
 
@@ -91,15 +101,26 @@ def _run(configs: Sequence[RunConfig], cells: dict[RunConfig, Cell], at: Path, j
             nonlocal due
             if time.monotonic() >= due:
                 tokens = int(config.demand.output_tokens.sum())
-                bars.update(task, live=visible(f"{_label(config)} {mode}: {engine.tokens:,} of {tokens:,} tokens"))
+                bars.update(
+                    task,
+                    live=visible(
+                        f"{_label(config)} {mode}: {engine.tokens:,} of {tokens:,} tokens"
+                    ),
+                )
                 due = time.monotonic() + REFRESH_S
 
         try:
             for cell in sweep(missing, at, jobs, live):
                 cells[cell.config] = cell
-                bars.update(task, advance=1, live=visible(f"{_label(cell.config)}: {_outcome(cell)}"))
+                bars.update(
+                    task, advance=1, live=visible(f"{_label(cell.config)}: {_outcome(cell)}")
+                )
                 if not console.is_terminal:
-                    console.print(plain(f"{len(cells)}/{len(configs)} {_label(cell.config)}: {_outcome(cell)}"))
+                    console.print(
+                        plain(
+                            f"{len(cells)}/{len(configs)} {_label(cell.config)}: {_outcome(cell)}"
+                        )
+                    )
         except KeyboardInterrupt:
             return True
     return False
@@ -113,7 +134,9 @@ def _label(config: RunConfig) -> str:
 def _outcome(cell: Cell) -> str:
     if cell.summary is None:
         return f"{cell.state}: {cell.reason}"
-    return "idle " + ", ".join(f"{mode} {100 - m['active_pct']:.2f} %" for mode, m in cell.summary["modes"].items())
+    return "idle " + ", ".join(
+        f"{mode} {100 - m['active_pct']:.2f} %" for mode, m in cell.summary["modes"].items()
+    )
 
 
 def _folder(out: Path | None, resume: bool, force: bool) -> Path:
@@ -121,15 +144,21 @@ def _folder(out: Path | None, resume: bool, force: bool) -> Path:
     if resume and force:
         raise ConfigError("--resume keeps what --force would replace: give one of them")
     if resume and out is None:
-        raise ConfigError("--resume goes on with the folder of an earlier sweep: name it with --out")
+        raise ConfigError(
+            "--resume goes on with the folder of an earlier sweep: name it with --out"
+        )
     if out is None:
         base = Path("reports") / "sweep"
         return base if force else folder.free_name(base)
     if (out / report.MARK).is_file():
         if not resume and not force:
-            raise OutputExistsError(f"{out} holds a sweep: --resume goes on with it, --force replaces it")
+            raise OutputExistsError(
+                f"{out} holds a sweep: --resume goes on with it, --force replaces it"
+            )
     elif resume and out.is_dir() and any(out.iterdir()):
-        raise OutputExistsError(f"{out} holds files and is no sweep: give the folder of one, or leave --resume out")
+        raise OutputExistsError(
+            f"{out} holds files and is no sweep: give the folder of one, or leave --resume out"
+        )
     return out
 
 
@@ -146,7 +175,9 @@ def _numbers(option: str, values: Sequence[str], kind: Callable[[str], N]) -> li
     try:
         return [kind(text) for text in _listed(option, values)]
     except ValueError:
-        raise ConfigError(f"{option} is {','.join(values)}: give numbers with commas between") from None
+        raise ConfigError(
+            f"{option} is {','.join(values)}: give numbers with commas between"
+        ) from None
 
 
 def cores() -> int:

@@ -13,11 +13,13 @@ from rich.console import Console
 from idlescope.analysis.analyze import analyze
 from idlescope.cli.status import counting
 from idlescope.errors import ConfigError
-from idlescope.report import excerpt, folder, perfetto, perfetto_ui, serve
-from idlescope.report.terminal import plain
+from idlescope.export.perfetto import excerpt, writer
+from idlescope.report import folder, perfetto_ui, serve
+from idlescope.report.tables.terminal import plain
 from idlescope.report.text import encodable
-from idlescope.trace import nsys_report, runs
+from idlescope.trace import run_folder
 from idlescope.trace.model import Trace
+from idlescope.trace.nsys import report_file
 from idlescope.trace.open import open_trace
 
 REPORT, ANALYSIS = "report.html", "analysis.json"
@@ -28,11 +30,13 @@ def view_command(path: Path, in_perfetto: bool, mode: str | None, port: int, ope
     """Serve the report, or the trace for Perfetto, and open a browser at it."""
     console = Console()
     reported = _report(path)
-    if mode is not None and not runs.recordings(path):
+    if mode is not None and not run_folder.recordings(path):
         raise ConfigError(f"{path} is no folder of `idlescope run`, which --mode chooses of")
     if in_perfetto:
         if port:
-            raise ConfigError(f"--port is for the report: Perfetto takes a trace from port {perfetto_ui.PORT} alone")
+            raise ConfigError(
+                f"--port is for the report: Perfetto takes a trace from port {perfetto_ui.PORT} alone"
+            )
         _perfetto(console, path, mode, open_it)
     elif reported is not None:
         _serve(console, path, reported, port, open_it)
@@ -57,15 +61,17 @@ def _trace(path: Path, mode: str | None) -> Path:
     reported = _report(path)
     if reported is None:
         return path
-    modes = runs.recordings(reported)
+    modes = run_folder.recordings(reported)
     if modes:
-        return runs.recording(reported, mode or next(iter(modes)))
+        return run_folder.recording(reported, mode or next(iter(modes)))
     try:
         source = json.loads((reported / ANALYSIS).read_text(encoding="utf-8"))["source"]["path"]
     except (OSError, ValueError, KeyError, TypeError):
         source = ""
     if not source or not Path(source).exists():
-        raise ConfigError(f"{path} holds no trace, and what it was made of is not here: give the trace itself")
+        raise ConfigError(
+            f"{path} holds no trace, and what it was made of is not here: give the trace itself"
+        )
     return Path(source)
 
 
@@ -80,7 +86,10 @@ def _serve(console: Console, path: Path, reported: Path, port: int, open_it: boo
         _say(console, f"{url} (Ctrl-C ends it)")
         try:
             _offer(console, url, serving.port, open_it)
-            _say(console, f"in Perfetto: {shlex.join(['idlescope', 'view', str(path), '--perfetto'])}")
+            _say(
+                console,
+                f"in Perfetto: {shlex.join(['idlescope', 'view', str(path), '--perfetto'])}",
+            )
             _say(console, f"in Nsight: {_nsight(path)}")
             serving.wait()
         except KeyboardInterrupt:
@@ -94,7 +103,7 @@ def _perfetto(console: Console, path: Path, mode: str | None, open_it: bool) -> 
     with tempfile.TemporaryDirectory(prefix="idlescope-") as made:
         file = Path(made) / f"{_stem(source)}.json.gz"
         with console.status("writing the trace"):
-            perfetto.write(trace, file, results)
+            writer.write(trace, file, results)
         show = ""
         if results:
             worst = max(results, key=lambda result: result.idle_pct)
@@ -121,16 +130,25 @@ def _offer(console: Console, url: str, port: int, open_it: bool) -> None:
     if not open_it or serve.open_browser(url):
         return
     tunnel = f"ssh -L {port}:{serve.LOOPBACK}:{port} {socket.gethostname()}"
-    _say(console, f"No browser was opened here. Open the address, on another machine after `{tunnel}`.")
+    _say(
+        console,
+        f"No browser was opened here. Open the address, on another machine after `{tunnel}`.",
+    )
 
 
 def _nsight(path: Path) -> str:
     """Return the command that shows a path in Nsight Systems."""
     at = path.parent if path.name == REPORT else path
-    reports = [at] if at.suffix in nsys_report.SUFFIXES else sorted(at.glob("*.nsys-rep")) if at.is_dir() else []
+    reports = (
+        [at]
+        if at.suffix in report_file.SUFFIXES
+        else sorted(at.glob("*.nsys-rep"))
+        if at.is_dir()
+        else []
+    )
     if reports:
         return shlex.join(["nsys-ui", *map(str, reports[:1])])
-    modes = runs.recordings(path if _report(path) is None else at)
+    modes = run_folder.recordings(path if _report(path) is None else at)
     source = next(iter(modes.values()), path)
     exported = f"{_stem(path)}.sqlite"
     return f"{shlex.join(['idlescope', 'convert', str(source), exported])} && {shlex.join(['nsys', 'stats', exported])}"

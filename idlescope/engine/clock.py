@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-from idlescope.trace.phases import ENGINE_PHASES
+from idlescope.trace.names.own_engine import ENGINE_PHASES
 
 SCHEDULE, PREPARE, SUBMIT, RETRIEVE, UPDATE = range(len(ENGINE_PHASES))
 

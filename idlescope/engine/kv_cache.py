@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from idlescope.trace.model import Int32
+from idlescope.trace.table import Int32
 
 
 class BlockAllocator:

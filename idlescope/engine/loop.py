@@ -49,7 +49,9 @@ class Recorder(Protocol):
     def overhead(self, start: int, end: int) -> None:
         """Record the time that recording itself took."""
 
-    def counters(self, time: int, running: int, waiting: int, free_blocks: int, tokens: int) -> None:
+    def counters(
+        self, time: int, running: int, waiting: int, free_blocks: int, tokens: int
+    ) -> None:
         """Record the state of the scheduler after a step; `tokens` is what the step yielded."""
 
 
@@ -188,7 +190,9 @@ class Engine:
     def _await_arrival(self, start: int) -> bool:
         """Wait for the next request; return whether there is one."""
         if not self._arriving:
-            assert not self.scheduler.waiting, "requests wait, nothing runs and nothing will free a block"
+            assert not self.scheduler.waiting, (
+                "requests wait, nothing runs and nothing will free a block"
+            )
             return False
         self.clock.wait_until(self._arriving[0].arrival_ns)
         self.recorder.no_demand(start, self.clock.now())

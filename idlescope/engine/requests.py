@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from idlescope.errors import ConfigError
-from idlescope.trace.model import Int32
+from idlescope.trace.table import Int32
 
 
 class Finish(str, Enum):
@@ -36,7 +36,9 @@ class Request:
         if not len(self.prompt):
             raise ConfigError(f"request {self.id} has an empty prompt: give at least one token")
         if self.max_tokens < 1:
-            raise ConfigError(f"request {self.id} asks for {self.max_tokens} tokens: ask for at least one")
+            raise ConfigError(
+                f"request {self.id} asks for {self.max_tokens} tokens: ask for at least one"
+            )
 
     @property
     def limit(self) -> int:

@@ -17,9 +17,9 @@ import numpy as np
 
 from idlescope.engine.kv_cache import BlockAllocator
 from idlescope.engine.requests import Finish, Request
-from idlescope.engine.rows import Rows, Shape
+from idlescope.engine.running_rows import Rows, Shape
 from idlescope.errors import ConfigError
-from idlescope.trace.model import Bool, Int32, Int64
+from idlescope.trace.table import Bool, Int32, Int64
 
 
 class Batch(NamedTuple):
@@ -61,7 +61,9 @@ class Scheduler:
         self.finished: list[Request] = []
         self.running: Int64 = np.empty(0, np.int64)  # rows in order of admission
         self._retired = -1
-        self._returning: dict[int, list[Int32]] = {}  # step in flight -> blocks to free when it is retired
+        self._returning: dict[
+            int, list[Int32]
+        ] = {}  # step in flight -> blocks to free when it is retired
 
     def check(self, request: Request) -> None:
         """Raise ConfigError where a request could never run."""
@@ -72,7 +74,9 @@ class Scheduler:
                 f"{self.shape.blocks}: ask for fewer tokens or give more --kv-blocks"
             )
         if request.limit > self.shape.length:
-            raise ConfigError(f"request {request.id} needs {request.limit} tokens, rows hold {self.shape.length}")
+            raise ConfigError(
+                f"request {request.id} needs {request.limit} tokens, rows hold {self.shape.length}"
+            )
 
     def add(self, request: Request) -> None:
         """Queue a request that has arrived."""
@@ -138,7 +142,9 @@ class Scheduler:
         r = self.rows
         ids = self.allocator.take(int(need.sum()))
         which = np.repeat(np.arange(rows.size), need)
-        column = r.blocks[rows][which] + np.arange(which.size) - np.repeat(np.cumsum(need) - need, need)
+        column = (
+            r.blocks[rows][which] + np.arange(which.size) - np.repeat(np.cumsum(need) - need, need)
+        )
         r.table[rows[which], column] = ids
         r.blocks[rows] += need
         r.version[rows] += 1
@@ -150,7 +156,9 @@ class Scheduler:
         i, end = 0, running.size
         while i < end:
             while need[i] > free.free and i < end:
-                if need[i] <= free.free + coming_back:  # a step in flight will free enough: sit this one out
+                if (
+                    need[i] <= free.free + coming_back
+                ):  # a step in flight will free enough: sit this one out
                     count[i] = need[i] = 0
                     break
                 end -= 1
@@ -217,7 +225,9 @@ class Scheduler:
             request.first_token_ns = now
         if finished.any():
             for i in np.flatnonzero(finished):
-                self._end(self._release(int(rows[i])), Finish.STOP if stopped[i] else Finish.LENGTH, now)
+                self._end(
+                    self._release(int(rows[i])), Finish.STOP if stopped[i] else Finish.LENGTH, now
+                )
             self._drop_inactive()
         return Emitted(batch.step, requests, tokens, first, finished)
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from idlescope.engine.rows import Rows, Shape
+from idlescope.engine.running_rows import Rows, Shape
 from idlescope.engine.scheduler import Batch
-from idlescope.trace.model import Int32, Int64
+from idlescope.trace.table import Int32, Int64
 
 HEADER = 4  # batch rows, query tokens, sampled rows, step
 FIELDS = 4  # a query token's: id, position, carry-over index, place in the KV cache
@@ -25,7 +25,9 @@ def fields_of(shape: Shape) -> dict[str, slice]:
         "tokens": shape.tokens * FIELDS,
     }
     ends = np.cumsum(list(sizes.values())).tolist()
-    spans = {name: slice(end - size, end) for (name, size), end in zip(sizes.items(), ends, strict=True)}
+    spans = {
+        name: slice(end - size, end) for (name, size), end in zip(sizes.items(), ends, strict=True)
+    }
     return {**spans, "words": slice(0, ends[-1])}
 
 
@@ -36,7 +38,9 @@ class Slot:
     the block table is indexed by row number; token fields come last, so that the used part is a prefix.
     """
 
-    def __init__(self, shape: Shape, buffer: Int32 | None = None, output: Int32 | None = None) -> None:
+    def __init__(
+        self, shape: Shape, buffer: Int32 | None = None, output: Int32 | None = None
+    ) -> None:
         self.shape = shape
         fields = fields_of(shape)
         self.buffer = np.zeros(fields["words"].stop, np.int32) if buffer is None else buffer
@@ -48,13 +52,17 @@ class Slot:
         self.sample_at = self.buffer[fields["sample_at"]]  # (R,) query token of each sampled row
         self.table = self.buffer[fields["table"]].reshape(shape.rows, shape.table_width)  # (R, W)
         self.tokens = self.buffer[fields["tokens"]].reshape(shape.tokens, FIELDS)  # (T, 4)
-        self.output = np.zeros(shape.rows, np.int32) if output is None else output  # (R,) of the sampled rows, in order
+        self.output = (
+            np.zeros(shape.rows, np.int32) if output is None else output
+        )  # (R,) of the sampled rows, in order
         self._count = np.arange(1, shape.rows + 1)
         self.forget()
 
     def forget(self) -> None:
         """Take nothing for filled: another engine's rows come next."""
-        self._seen = np.full(self.shape.rows, -1, np.int64)  # version of each table row that this slot holds
+        self._seen = np.full(
+            self.shape.rows, -1, np.int64
+        )  # version of each table row that this slot holds
         self._rows_filled: Int64 | None = None
 
     def used_words(self, tokens: int) -> int:
@@ -76,7 +84,9 @@ class Slot:
             ends, token_row, position = self._count[:b], rows, batch.start
         else:
             ends, token_row = np.cumsum(batch.queries), np.repeat(rows, batch.queries)
-            position = np.arange(batch.tokens) + np.repeat(batch.start - (ends - batch.queries), batch.queries)
+            position = np.arange(batch.tokens) + np.repeat(
+                batch.start - (ends - batch.queries), batch.queries
+            )
         self.query_end[:b] = ends
         self.sample_at[:s] = ends[batch.sampled] - 1
         self.context[:b] = batch.start + batch.queries

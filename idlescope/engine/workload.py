@@ -8,7 +8,7 @@ import numpy as np
 
 from idlescope.engine.requests import Request
 from idlescope.errors import ConfigError
-from idlescope.trace.model import Float64, Int64
+from idlescope.trace.table import Float64, Int64
 
 MOST_TOKENS = 10**9  # of a length: beyond any model's positions, and safe in arithmetic
 MOST_SECONDS = 1e3  # between two arrivals: a million of them are still within int64 nanoseconds
@@ -62,7 +62,9 @@ def lengths(option: str, text: int | str) -> Lengths:
     if not low <= high <= MOST_TOKENS:
         raise ConfigError(f"{option} is {text}: give LOW first, and at most {MOST_TOKENS} tokens")
     if sigma is not None and not 0 <= sigma <= 10:
-        raise ConfigError(f"{option} is {text}: give a SIGMA from 0 to 10, the standard deviation of ln(tokens)")
+        raise ConfigError(
+            f"{option} is {text}: give a SIGMA from 0 to 10, the standard deviation of ln(tokens)"
+        )
     return Lengths(low, high, sigma)
 
 
@@ -101,11 +103,17 @@ def arrivals(text: str, batch_size: int) -> Arrivals:
         else:
             raise ValueError(kind)
     except ValueError:
-        raise ConfigError(f"--arrival is {text!r}: give closed, burst, burst:SIZE,SECONDS or poisson:RATE") from None
+        raise ConfigError(
+            f"--arrival is {text!r}: give closed, burst, burst:SIZE,SECONDS or poisson:RATE"
+        ) from None
     if read.rate is not None and not 1 / MOST_SECONDS <= read.rate <= 1e9:
-        raise ConfigError(f"--arrival is {text}: give a RATE from {1 / MOST_SECONDS:g} to 1e9 requests a second")
+        raise ConfigError(
+            f"--arrival is {text}: give a RATE from {1 / MOST_SECONDS:g} to 1e9 requests a second"
+        )
     if read.size < 1 or not 0 <= read.seconds <= MOST_SECONDS:
-        raise ConfigError(f"--arrival is {text}: give a SIZE of at least 1, and SECONDS from 0 to {MOST_SECONDS:g}")
+        raise ConfigError(
+            f"--arrival is {text}: give a SIZE of at least 1, and SECONDS from 0 to {MOST_SECONDS:g}"
+        )
     return read
 
 
@@ -135,18 +143,30 @@ class Workload:
         """Return the requests, not yet begun, with seeded random prompts."""
         ends = np.cumsum(self.prompt_tokens)
         tokens = np.random.default_rng(seed).integers(0, vocab, int(ends[-1]), np.int32)
-        columns = (np.split(tokens, ends[:-1]), self.output_tokens.tolist(), self.arrival_ns.tolist())
-        return [Request(i, p, n, stop_ids, at) for i, (p, n, at) in enumerate(zip(*columns, strict=True))]
+        columns = (
+            np.split(tokens, ends[:-1]),
+            self.output_tokens.tolist(),
+            self.arrival_ns.tolist(),
+        )
+        return [
+            Request(i, p, n, stop_ids, at)
+            for i, (p, n, at) in enumerate(zip(*columns, strict=True))
+        ]
 
 
-def generate(count: int, prompt: Lengths, output: Lengths, arrival: Arrivals, positions: int, seed: int) -> Workload:
+def generate(
+    count: int, prompt: Lengths, output: Lengths, arrival: Arrivals, positions: int, seed: int
+) -> Workload:
     """Draw a workload. Lengths are clipped so that each request has a token of both and fits a model's positions.
 
     The output is clipped first, then the prompt to what it leaves: a fixed number stays as it is, where it fits.
     """
     prompt_random, output_random, arrival_random = (
-        np.random.default_rng((seed, stream)) for stream in (PROMPT_STREAM, OUTPUT_STREAM, ARRIVAL_STREAM)
+        np.random.default_rng((seed, stream))
+        for stream in (PROMPT_STREAM, OUTPUT_STREAM, ARRIVAL_STREAM)
     )
-    outputs = np.clip(output.draw(output_random, count), 1, positions - prompt.least).astype(np.int64)
+    outputs = np.clip(output.draw(output_random, count), 1, positions - prompt.least).astype(
+        np.int64
+    )
     prompts = np.clip(prompt.draw(prompt_random, count), 1, positions - outputs).astype(np.int64)
     return Workload(prompts, outputs, arrival.draw(arrival_random, count))

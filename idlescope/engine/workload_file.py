@@ -17,11 +17,14 @@ import numpy as np
 
 from idlescope.engine.workload import ARRIVAL_STREAM, Arrivals, Workload
 from idlescope.errors import ConfigError
-from idlescope.trace.model import Int64
+from idlescope.trace.table import Int64
 
 PROMPT_NAMES = ("prompt_tokens", "prompt_len", "input_tokens", "input_len", "input_length")
 OUTPUT_NAMES = ("output_tokens", "output_len", "output_length")
-ARRIVAL_UNITS = {"arrival_s": 1.0, "timestamp": 1e-3}  # seconds; the `timestamp` of Mooncake's traces is milliseconds
+ARRIVAL_UNITS = {
+    "arrival_s": 1.0,
+    "timestamp": 1e-3,
+}  # seconds; the `timestamp` of Mooncake's traces is milliseconds
 MOST_ARRIVAL_S = 9e9  # within int64 nanoseconds
 ASKING = ("human", "user")
 CHARACTERS_A_TOKEN = 4  # of English text (OpenAI, "What are tokens and how to count them?")
@@ -37,7 +40,12 @@ class Entry(NamedTuple):
 
 
 def read(
-    path: Path, requests: int | None, arrival: Arrivals, positions: int, seed: int, count: Count | None = None
+    path: Path,
+    requests: int | None,
+    arrival: Arrivals,
+    positions: int,
+    seed: int,
+    count: Count | None = None,
 ) -> Workload:
     """Return the first so many requests of a file, or all; they arrive as `arrival` says unless the file says it.
 
@@ -56,7 +64,10 @@ def read(
                 continue
             estimated = count is None
             tokens = [
-                max(1, len(count(text))) if count is not None else -(-len(text) // CHARACTERS_A_TOKEN) for text in texts
+                max(1, len(count(text)))
+                if count is not None
+                else -(-len(text) // CHARACTERS_A_TOKEN)
+                for text in texts
             ]
         else:
             tokens = [_length(where, item, names) for names in (PROMPT_NAMES, OUTPUT_NAMES)]
@@ -71,9 +82,13 @@ def read(
         raise ConfigError(f"{path} holds no requests")
     notes = []
     if estimated:
-        notes.append(f"{path}: without a tokenizer its texts are taken to be {CHARACTERS_A_TOKEN} characters a token")
+        notes.append(
+            f"{path}: without a tokenizer its texts are taken to be {CHARACTERS_A_TOKEN} characters a token"
+        )
     if left_out:
-        notes.append(f"{path}: conversations without a question and its answer were left out: {left_out}")
+        notes.append(
+            f"{path}: conversations without a question and its answer were left out: {left_out}"
+        )
     if requests is not None and len(entries) < requests:
         notes.append(f"{path} holds {len(entries)} requests, not {requests}: each is run once")
     prompts, outputs = (np.array([entry[i] for entry in entries], np.int64) for i in (0, 1))
@@ -103,7 +118,8 @@ def objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 def exchange(where: str, turns: Any) -> tuple[str, str] | None:
     """Return the first question of a conversation and the answer to it; None where it has none, or an empty one."""
     if not isinstance(turns, list) or not all(
-        isinstance(t, dict) and isinstance(t.get("from"), str) and isinstance(t.get("value"), str) for t in turns
+        isinstance(t, dict) and isinstance(t.get("from"), str) and isinstance(t.get("value"), str)
+        for t in turns
     ):
         raise ConfigError(f'{where}: "conversations" is no list of {{"from": …, "value": …}} texts')
     for turn, answer in pairwise(turns):
@@ -129,7 +145,9 @@ def _object(where: str, item: Any) -> tuple[str, dict[str, Any]]:
 def _length(where: str, item: dict[str, Any], names: tuple[str, ...]) -> int:
     name = next((name for name in names if name in item), None)
     if name is None:
-        raise ConfigError(f'{where} has no "{names[0]}" (or {", ".join(names[1:])}) and no "conversations"')
+        raise ConfigError(
+            f'{where} has no "{names[0]}" (or {", ".join(names[1:])}) and no "conversations"'
+        )
     value = item[name]
     if type(value) is not int or value < 1:
         raise ConfigError(f'{where}: "{name}" is no whole number of at least 1')

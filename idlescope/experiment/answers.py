@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Any
 
-from idlescope.analysis.verdict import BUSY_IDLE_PCT
+from idlescope.analysis.verdict.verdict import BUSY_IDLE_PCT
 from idlescope.experiment.run import WORTH_SAYING
 from idlescope.experiment.sweep import DONE, Cell
-from idlescope.trace.phases import DEPTHS
+from idlescope.trace.names.own_engine import DEPTHS
 
 Row = dict[str, Any]
 # a row's columns: whose they are, and their type
@@ -48,7 +48,9 @@ def _row(cell: Cell, mode: str) -> Row:
             "tokens_per_step": of["tokens"] / of["steps"],
             "speedup": cell.summary["speedup"],
             "predicted_s": predicted and predicted["total_s"],
-            "predicted_error_pct": predicted and later and 100.0 * (predicted["total_s"] / later["total_s"] - 1.0),
+            "predicted_error_pct": predicted
+            and later
+            and 100.0 * (predicted["total_s"] / later["total_s"] - 1.0),
             **{name: of[name] for name in FIGURES},
         }
     known = {
@@ -92,7 +94,9 @@ def _stops_idling(idle: dict[int, float]) -> str:
     if still and still[-1] == sizes[-1]:
         return f"does not stop idling up to batch {sizes[-1]} ({_at(idle, '{:.1f} %', sizes[0], sizes[-1])})"
     if not still:
-        return f"idle less than {BUSY_IDLE_PCT:g} % at every batch size from {sizes[0]} to {sizes[-1]}"
+        return (
+            f"idle less than {BUSY_IDLE_PCT:g} % at every batch size from {sizes[0]} to {sizes[-1]}"
+        )
     first = sizes[sizes.index(still[-1]) + 1]
     return f"idle less than {BUSY_IDLE_PCT:g} % from batch {first} on ({_at(idle, '{:.1f} %', still[-1], first)})"
 
@@ -102,9 +106,13 @@ def _gain(gains: dict[int, float]) -> str:
     most = max(gains, key=lambda size: gains[size])
     if gains[most] < WORTH_SAYING:
         return "Asynchronous batching gains nothing"
-    return f"Asynchronous batching is faster: {_at(gains, '{:.2f} times', sizes[0], most, sizes[-1])}"
+    return (
+        f"Asynchronous batching is faster: {_at(gains, '{:.2f} times', sizes[0], most, sizes[-1])}"
+    )
 
 
 def _at(values: dict[int, float], form: str, *sizes: int) -> str:
     """Return the values at some batch sizes, in words."""
-    return ", ".join(f"{form.format(values[size])} at batch {size}" for size in dict.fromkeys(sizes))
+    return ", ".join(
+        f"{form.format(values[size])} at batch {size}" for size in dict.fromkeys(sizes)
+    )

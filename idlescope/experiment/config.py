@@ -8,12 +8,13 @@ from pathlib import Path
 
 from idlescope.capture.profiler import Choice
 from idlescope.engine import workload_file
-from idlescope.engine.models import Model, model
-from idlescope.engine.rows import Shape
-from idlescope.engine.tokenizer import tokenizer
+from idlescope.engine.network.tokenizer import tokenizer
+from idlescope.engine.running_rows import Shape
 from idlescope.engine.workload import Workload, arrivals, generate, lengths
 from idlescope.errors import ConfigError
-from idlescope.trace.phases import DEPTHS
+from idlescope.models.architecture import Model
+from idlescope.models.presets import model
+from idlescope.trace.names.own_engine import DEPTHS
 
 MODES = (*DEPTHS, "both")
 ENGINES = ("idlescope", "transformers")
@@ -44,12 +45,18 @@ class RunConfig:
     engine: str = "idlescope"  # or transformers: its continuous batching (capture/transformers.py)
     device: str = "auto"
     mode: str = "both"
-    tokens: int | str = 1000  # new tokens a request: a number or a distribution (engine/workload.py)
+    tokens: int | str = (
+        1000  # new tokens a request: a number or a distribution (engine/workload.py)
+    )
     prompt_tokens: int | str = 256  # the same
     batch_size: int = 32  # requests that run at once
-    requests: int | None = None  # in all; the batch size unless given, or as many as the workload file has
+    requests: int | None = (
+        None  # in all; the batch size unless given, or as many as the workload file has
+    )
     arrival: str = "closed"  # closed, burst, burst:SIZE,SECONDS or poisson:RATE
-    workload: str | None = None  # a file of lengths or conversations, instead of tokens and prompt_tokens
+    workload: str | None = (
+        None  # a file of lengths or conversations, instead of tokens and prompt_tokens
+    )
     max_batch_tokens: int = 8192  # query tokens of one step: longer prompts are prefilled in chunks
     block_size: int = 16  # tokens a KV block
     kv_blocks: int | None = None  # as many as fit in the device's memory unless given
@@ -60,11 +67,15 @@ class RunConfig:
     # What follows changes nothing on a modelled GPU, whose tokens and times come from a model:
     dtype: str | None = None  # of weights and KV cache; the device's default unless given
     graphs: bool = True  # decode steps are CUDA graphs
-    warmup: int = 8  # new tokens of each request of a first batch, which is not timed, on a measured device
+    warmup: int = (
+        8  # new tokens of each request of a first batch, which is not timed, on a measured device
+    )
     temperature: float = 0.0  # 0 is greedy
     top_k: int = 0  # sample among so many likeliest tokens; 0 is all
     top_p: float = 1.0  # sample among the likeliest tokens that have this probability together
-    sync_check: str = "off"  # what a call that makes the host wait for the device does: off, warn or error
+    sync_check: str = (
+        "off"  # what a call that makes the host wait for the device does: off, warn or error
+    )
     profile: str | None = None  # torch or nsys, with :STEPS or :FIRST-LAST (capture/profiler.py)
 
     def __post_init__(self) -> None:
@@ -72,7 +83,9 @@ class RunConfig:
             value = getattr(self, name)
             if value is not None and value not in choices:
                 what = name.replace("_", " ")
-                raise ConfigError(f"no {what} is called {value!r}: choose one of {', '.join(choices)}")
+                raise ConfigError(
+                    f"no {what} is called {value!r}: choose one of {', '.join(choices)}"
+                )
         for name, least in LEAST.items():
             value = getattr(self, name)
             if value is not None and value < least:
@@ -80,7 +93,9 @@ class RunConfig:
         for name, (low, high, what) in BOUNDS.items():
             value = getattr(self, name)
             if value is not None and not low <= value <= high:
-                raise ConfigError(f"--{name.replace('_', '-')} is {value}: give {what} from {low:g} to {high:.0f}")
+                raise ConfigError(
+                    f"--{name.replace('_', '-')} is {value}: give {what} from {low:g} to {high:.0f}"
+                )
         if self.max_batch_tokens < self.batch_size:
             raise ConfigError(
                 f"--max-batch-tokens {self.max_batch_tokens} is less than --batch-size {self.batch_size}: "
@@ -92,13 +107,16 @@ class RunConfig:
 
     def _check_workload(self) -> None:
         prompt, output = (
-            lengths(f"--{name.replace('_', '-')}", getattr(self, name)) for name in ("prompt_tokens", "tokens")
+            lengths(f"--{name.replace('_', '-')}", getattr(self, name))
+            for name in ("prompt_tokens", "tokens")
         )
         arrivals(self.arrival, self.batch_size)
         if self.workload is not None:
             for name in ("prompt_tokens", "tokens"):
                 if getattr(self, name) != getattr(RunConfig, name):
-                    raise ConfigError(f"--workload says how long requests are: leave --{name.replace('_', '-')} out")
+                    raise ConfigError(
+                        f"--workload says how long requests are: leave --{name.replace('_', '-')} out"
+                    )
         elif prompt.least + output.least > self.architecture.max_position:
             raise ConfigError(
                 f"{self.prompt_tokens} prompt and {self.tokens} new tokens exceed the {self.architecture.max_position} "
@@ -114,10 +132,14 @@ class RunConfig:
             folder = self.architecture.folder
             words = None if folder is None else tokenizer(folder)
             count = None if words is None else words.encode
-            demand = workload_file.read(Path(self.workload), self.requests, arrival, positions, self.seed, count)
+            demand = workload_file.read(
+                Path(self.workload), self.requests, arrival, positions, self.seed, count
+            )
         else:
             prompt, output = (lengths("", text) for text in (self.prompt_tokens, self.tokens))
-            demand = generate(self.requests or self.batch_size, prompt, output, arrival, positions, self.seed)
+            demand = generate(
+                self.requests or self.batch_size, prompt, output, arrival, positions, self.seed
+            )
         if self.kv_blocks is not None and self.kv_blocks * self.block_size < demand.longest:
             raise ConfigError(
                 f"--kv-blocks {self.kv_blocks} hold {self.kv_blocks * self.block_size} tokens and a request needs "

@@ -34,12 +34,17 @@ def record(config: RunConfig, mode: str, folder: Path) -> tuple[Profiled | None,
             errors="replace",
             check=False,
         )
-        said = [line.strip() for line in f"{done.stdout}\n{done.stderr}".splitlines() if line.strip()]
+        said = [
+            line.strip() for line in f"{done.stdout}\n{done.stderr}".splitlines() if line.strip()
+        ]
         recording = Path(scratch) / f"{mode}.recording"
         if done.returncode or not recording.exists():
             return None, f"the run under nsys failed: {said[-1] if said else 'it said nothing'}"
         if not report.exists():
-            unheard = next((line for line in said if "does not see it" in line), "the window's range was not seen")
+            unheard = next(
+                (line for line in said if "does not see it" in line),
+                "the window's range was not seen",
+            )
             return None, f"nsys recorded nothing: {unheard}"
         trace = open_trace(recording)
         last = min(choice.last, step_starts(trace).size)

@@ -8,16 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from idlescope.analysis import idle
 from idlescope.analysis.analyze import analyze
-from idlescope.analysis.host_phases import phase_times
+from idlescope.analysis.idle import occupancy
 from idlescope.analysis.intervals import percent
 from idlescope.analysis.result import Analysis
+from idlescope.analysis.steps.host_phases import phase_times
 from idlescope.capture.profiler import WARMUP_STEPS
 from idlescope.errors import IdlescopeError
-from idlescope.trace import phases as phases_of
-from idlescope.trace.model import Int64, Trace
+from idlescope.trace.model import Trace
+from idlescope.trace.names import engines as phases_of
 from idlescope.trace.open import open_trace
+from idlescope.trace.table import Int64
 
 LEAST = 3  # steps before or after the window that say how long one takes without a profiler
 
@@ -31,7 +32,9 @@ class Profiled:
     path: Path
     analysis: Analysis | None  # of the profiler's trace; None where it cannot be read
     problem: str | None  # why
-    step_ns: dict[str, float | None]  # median from step to step, before, inside and after the window
+    step_ns: dict[
+        str, float | None
+    ]  # median from step to step, before, inside and after the window
     idle_pct: dict[str, float | None]  # of the window, by the step clock and by the profiler
     phase_ns: dict[str, dict[str, int]]  # in the window, by the step clock and by the profiler
 
@@ -40,7 +43,11 @@ class Profiled:
         """Return how much longer a step takes under the profiler than before and after it, %."""
         around = [ns for when in ("before", "after") if (ns := self.step_ns[when]) is not None]
         inside = self.step_ns["inside"]
-        return 100.0 * (inside / float(np.mean(around)) - 1.0) if around and inside is not None else None
+        return (
+            100.0 * (inside / float(np.mean(around)) - 1.0)
+            if around and inside is not None
+            else None
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return the `profiled` entry of a mode in summary.json."""
@@ -52,11 +59,14 @@ class Profiled:
             "steps": [self.first, self.last],
             "trace": self.path.name,
             "steps_found": found,
-            "step_ms": {when: None if ns is None else ns / 1e6 for when, ns in self.step_ns.items()},
+            "step_ms": {
+                when: None if ns is None else ns / 1e6 for when, ns in self.step_ns.items()
+            },
             "observer_pct": self.observer_pct,
             "idle_pct": self.idle_pct,
             "phase_ms_per_step": {
-                by: {name: ns / steps / 1e6 for name, ns in times.items()} for by, times in self.phase_ns.items()
+                by: {name: ns / steps / 1e6 for name, ns in times.items()}
+                for by, times in self.phase_ns.items()
             },
             "problem": self.problem,
         }
@@ -70,14 +80,21 @@ def compare(recording: Trace, first: int, last: int, path: Path) -> Profiled:
         analysis = analyze(open_trace(path))
     except IdlescopeError as error:
         problem = str(error)
-    by_profiler = {} if analysis is None else _merged([host.total_ns for host in analysis.host_phases])
+    by_profiler = (
+        {} if analysis is None else _merged([host.total_ns for host in analysis.host_phases])
+    )
     by_clock, _ = phase_times(
         recording, 0, phases_of.recognise(recording.names, range(len(recording.names))),
         int(starts[first]), int(starts[last]) if last < starts.size else None,
     )  # fmt: skip
-    inside = np.flatnonzero((recording.operations.step >= first) & (recording.operations.step < last))
-    window = int(recording.operations.start[inside].min()), int(recording.operations.end[inside].max())
-    clock = idle.occupancy(recording.operations, window)
+    inside = np.flatnonzero(
+        (recording.operations.step >= first) & (recording.operations.step < last)
+    )
+    window = (
+        int(recording.operations.start[inside].min()),
+        int(recording.operations.end[inside].max()),
+    )
+    clock = occupancy.occupancy(recording.operations, window)
     device = analysis.results[0] if analysis is not None and analysis.results else None
     idle_pct = {
         "step clock": percent(clock.idle_ns, clock.window_ns), "profiler": None if device is None else device.idle_pct

@@ -17,35 +17,38 @@ import numpy as np
 
 from idlescope import __version__
 from idlescope.analysis.analyze import analyze
-from idlescope.analysis.forecast import asynchronous
-from idlescope.analysis.host import NO_DEMAND
+from idlescope.analysis.idle.host_time import NO_DEMAND
 from idlescope.analysis.intervals import percent
 from idlescope.analysis.latency import Figures, latencies
-from idlescope.analysis.predict import Prediction
+from idlescope.analysis.prediction.forecast import asynchronous
+from idlescope.analysis.prediction.what_if import Prediction
 from idlescope.analysis.result import Analysis, DeviceResult
-from idlescope.analysis.roofline import GPU, achieved_pct
+from idlescope.analysis.roofline import achieved_pct
 from idlescope.capture import nsys
 from idlescope.capture.announce import Announcer
-from idlescope.capture.clock import StepClock
 from idlescope.capture.profiler import Choice, StepWindow
 from idlescope.capture.ranges import unheard
+from idlescope.capture.step_clock import StepClock
 from idlescope.engine.clock import Clock
 from idlescope.engine.devices.base import Device
 from idlescope.engine.loop import Engine
 from idlescope.engine.requests import Finish, Request
-from idlescope.engine.rows import Shape
+from idlescope.engine.running_rows import Shape
 from idlescope.engine.workload import Workload
 from idlescope.errors import ConfigError
-from idlescope.experiment import devices
 from idlescope.experiment.config import RunConfig
+from idlescope.experiment.device_choice import devices
 from idlescope.experiment.nsys import record
 from idlescope.experiment.profiled import Profiled, compare
+from idlescope.hardware.gpus import GPU
 from idlescope.trace.model import Trace
-from idlescope.trace.phases import DEPTHS
+from idlescope.trace.names.own_engine import DEPTHS
 
 SCHEMA = 1
 WORTH_SAYING = 1.005  # a smaller speed-up is called little
-HOST_BOUND_IDLE_PCT = 5.0  # idle that is left in asynchronous batching is host work that no overlap hides
+HOST_BOUND_IDLE_PCT = (
+    5.0  # idle that is left in asynchronous batching is host work that no overlap hides
+)
 
 
 class Running(Protocol):
@@ -131,7 +134,9 @@ class Run:
     @property
     def interrupted(self) -> bool:
         """Return whether the run was stopped before its end."""
-        return any(mode.interrupted for mode in self.modes.values()) or set(self.modes) != set(self.config.modes)
+        return any(mode.interrupted for mode in self.modes.values()) or set(self.modes) != set(
+            self.config.modes
+        )
 
     @property
     def speedup(self) -> float | None:
@@ -207,9 +212,9 @@ def run(config: RunConfig, progress: Progress | None = None, folder: Path | None
     if config.profile is not None and folder is None:
         raise ConfigError("a profiler's traces need a folder: run(config, folder=Path(…))")
     if config.engine == "transformers":
-        from idlescope.experiment import peer  # it uses this module
+        from idlescope.experiment import run_transformers
 
-        return peer.run(devices.runnable(config, chosen), progress, folder)
+        return run_transformers.run(devices.runnable(config, chosen), progress, folder)
     shape, warning = devices.shape(config, chosen)
     notes = [note for note in (chosen.note, warning, *config.demand.notes) if note]
     described: dict[str, Any] = {}
@@ -292,7 +297,9 @@ def run_mode(
         raise KeyboardInterrupt  # there is nothing to keep
     finished = tuple(engine.scheduler.finished)
     profiled = beside(trace, window)
-    return ModeRun(mode, trace, analyze(trace), total, engine.tokens, finished, interrupted, profiled)
+    return ModeRun(
+        mode, trace, analyze(trace), total, engine.tokens, finished, interrupted, profiled
+    )
 
 
 def profiler_window(config: RunConfig, mode: str, folder: Path | None) -> StepWindow | None:
@@ -306,12 +313,16 @@ def beside(trace: Trace, window: StepWindow | None) -> Profiled | None:
     """Return what a window recorded beside the step clock's trace; None where there is none, or nothing in it."""
     if window is None or window.opened is None or window.closed is None or not window.path.exists():
         return None
-    retired = int(trace.operations.step.max(initial=-1)) + 1  # steps; fewer than were begun, where it was stopped
+    retired = (
+        int(trace.operations.step.max(initial=-1)) + 1
+    )  # steps; fewer than were begun, where it was stopped
     last = min(window.closed, retired)
     return compare(trace, window.opened, last, window.path) if last > window.opened else None
 
 
-def watching(window: StepWindow, watch: Callable[[Engine], None] | None) -> Callable[[Engine], None]:
+def watching(
+    window: StepWindow, watch: Callable[[Engine], None] | None
+) -> Callable[[Engine], None]:
     """Return what to call after each step, so that a profiler records its window."""
     window.before(0)
 

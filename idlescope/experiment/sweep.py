@@ -23,13 +23,15 @@ from typing import Any
 
 from idlescope.engine.loop import described
 from idlescope.errors import ConfigError
-from idlescope.experiment import devices
 from idlescope.experiment.config import RunConfig
+from idlescope.experiment.device_choice import devices
 from idlescope.experiment.run import Running, environment, run
 
 SCHEMA = 1
 DONE, REFUSED, FAILED = "done", "refused", "failed"
-WARM_UP = RunConfig(model="tiny", device="modelled:h200", batch_size=8, tokens=300)  # steps that nobody looks at
+WARM_UP = RunConfig(
+    model="tiny", device="modelled:h200", batch_size=8, tokens=300
+)  # steps that nobody looks at
 Progress = Callable[[RunConfig, str, Running], None]
 
 
@@ -44,7 +46,11 @@ class Cell:
 
 
 def grid(
-    models: Iterable[str], on: Iterable[str], hosts: Iterable[float | None], batches: Iterable[int], **options: Any
+    models: Iterable[str],
+    on: Iterable[str],
+    hosts: Iterable[float | None],
+    batches: Iterable[int],
+    **options: Any,
 ) -> list[RunConfig]:
     """Return every combination, each once, by device, model, host cost and ascending batch size.
 
@@ -80,8 +86,14 @@ def place(config: RunConfig, folder: Path) -> Path:
         "environment": environment(chosen.kind != "modelled"),
     }
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
-    device, host = config.device.replace(":", "-"), "measured" if config.host_ms is None else f"{config.host_ms:g}ms"
-    return folder / f"{config.architecture.key}-{device}-host-{host}-b{config.batch_size}-{digest}.json"
+    device, host = (
+        config.device.replace(":", "-"),
+        "measured" if config.host_ms is None else f"{config.host_ms:g}ms",
+    )
+    return (
+        folder
+        / f"{config.architecture.key}-{device}-host-{host}-b{config.batch_size}-{digest}.json"
+    )
 
 
 def keep(cell: Cell, path: Path) -> None:
@@ -121,7 +133,9 @@ def sweep(
     else:
         alone = [*fixed, *alone]
     if not all(map(is_fixed, alone)):
-        run(WARM_UP)  # Python specialises its code as it runs: the first steps would cost the host more
+        run(
+            WARM_UP
+        )  # Python specialises its code as it runs: the first steps would cost the host more
     for config in alone:
         cell = measure(config, progress)
         keep(cell, place(config, folder))
@@ -133,7 +147,10 @@ def measure(config: RunConfig, progress: Progress | None = None) -> Cell:
     try:
         if problem := devices.misfit(config, devices.choose(config.device)):
             return Cell(config, REFUSED, problem, None)
-        result = run(config, None if progress is None else lambda mode, engine: progress(config, mode, engine))
+        result = run(
+            config,
+            None if progress is None else lambda mode, engine: progress(config, mode, engine),
+        )
         if result.interrupted:
             raise KeyboardInterrupt
         return Cell(config, DONE, None, result.summary())

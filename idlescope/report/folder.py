@@ -12,10 +12,12 @@ from idlescope.analysis.analyze import no_device
 from idlescope.analysis.result import Analysis
 from idlescope.errors import ConfigError, OutputExistsError
 from idlescope.experiment.config import RunConfig
-from idlescope.experiment.devices import choose
+from idlescope.experiment.device_choice.devices import choose
 from idlescope.experiment.run import Run, environment
-from idlescope.report import figures, page, perfetto
-from idlescope.report.terminal import (
+from idlescope.export.perfetto import writer
+from idlescope.report.figures import figures
+from idlescope.report.page import page
+from idlescope.report.tables.terminal import (
     TITLES,
     device_label,
     device_rows,
@@ -26,8 +28,9 @@ from idlescope.report.terminal import (
     window_label,
 )
 from idlescope.report.text import milliseconds, to_text
-from idlescope.trace import nsys_report, recording
 from idlescope.trace.model import Trace
+from idlescope.trace.nsys import report_file
+from idlescope.trace.recording import files
 
 
 def claim(folder: Path, force: bool, source: Path | None = None) -> None:
@@ -36,15 +39,21 @@ def claim(folder: Path, force: bool, source: Path | None = None) -> None:
     Raises ConfigError, forced or not, where it is or holds `source`, the trace that is reported on.
     """
     if source is not None and _holds(folder, source):
-        raise ConfigError(f"{source} is in {folder}, and the trace is never changed: give another --out")
+        raise ConfigError(
+            f"{source} is in {folder}, and the trace is never changed: give another --out"
+        )
     if folder.exists() and not folder.is_dir():
         raise OutputExistsError(f"{folder} is a file: give a folder with --out")
     if folder.is_dir() and any(folder.iterdir()) and not force:
-        raise OutputExistsError(f"{folder} already holds files: give another --out, or --force to replace them")
+        raise OutputExistsError(
+            f"{folder} already holds files: give another --out, or --force to replace them"
+        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputExistsError(f"{folder} cannot be made: {error.strerror or error}; give another --out") from error
+        raise OutputExistsError(
+            f"{folder} cannot be made: {error.strerror or error}; give another --out"
+        ) from error
 
 
 @contextmanager
@@ -62,9 +71,16 @@ def claimed(folder: Path, force: bool, source: Path | None = None) -> Iterator[N
 def _holds(folder: Path, source: Path) -> bool:
     """Return whether a folder is or holds a trace, by its name or by a link to it."""
     where = folder.resolve()
-    if any(where == place or where in place.parents for place in (source.resolve(), source.parent.resolve() / "x")):
+    if any(
+        where == place or where in place.parents
+        for place in (source.resolve(), source.parent.resolve() / "x")
+    ):
         return True
-    return folder.is_dir() and source.is_file() and any(p.is_file() and p.samefile(source) for p in folder.iterdir())
+    return (
+        folder.is_dir()
+        and source.is_file()
+        and any(p.is_file() and p.samefile(source) for p in folder.iterdir())
+    )
 
 
 def free_name(base: Path) -> Path:
@@ -102,23 +118,36 @@ def write_run(run: Run, folder: Path) -> list[Path]:
     written = []
     for mode, result in run.modes.items():
         written.append(folder / f"{mode}.trace.json.gz")
-        perfetto.write(result.trace, written[-1], result.analysis.results)
-        recording.write(result.trace, folder / f"{mode}.recording")
+        writer.write(result.trace, written[-1], result.analysis.results)
+        files.write(result.trace, folder / f"{mode}.recording")
         written.append(folder / f"{mode}.recording")
     kept = [mode.profiled.path for mode in run.modes.values() if mode.profiled is not None]
     drawn = figures.save(figures.draw_all(shown, subtitle), folder / "figures")
     (folder / "summary.json").write_text(to_text(summary), encoding="utf-8")
     written += [folder / "figures", folder / "summary.json"]
-    headline = [(f"{run.speedup:.3f}×", "asynchronous over synchronous")] if run.speedup is not None else []
-    headline += [(f"{m['active_pct']:.1f} %", f"device active, {TITLES[mode]}") for mode, m in summary["modes"].items()]
-    lines = [page.Line(item, mode.analysis.phases) for item, mode in zip(shown, run.modes.values(), strict=True)]
+    headline = (
+        [(f"{run.speedup:.3f}×", "asynchronous over synchronous")]
+        if run.speedup is not None
+        else []
+    )
+    headline += [
+        (f"{m['active_pct']:.1f} %", f"device active, {TITLES[mode]}")
+        for mode, m in summary["modes"].items()
+    ]
+    lines = [
+        page.Line(item, mode.analysis.phases)
+        for item, mode in zip(shown, run.modes.values(), strict=True)
+    ]
     report = page.Page(
         title=_title(c),
         verdict=summary["verdict"],
         measured=_how(c, run),
         headline=headline,
         columns=[TITLES[mode] for mode in run.modes],
-        rows=[*mode_rows(summary), *((f"profiled: {label.strip()}", cells) for label, cells in profiled_rows(summary))],
+        rows=[
+            *mode_rows(summary),
+            *((f"profiled: {label.strip()}", cells) for label, cells in profiled_rows(summary)),
+        ],
         figures=_svgs(drawn),
         lines=lines,
         warnings=run.notes,
@@ -152,13 +181,19 @@ def _foretold(summary: dict[str, Any]) -> list[str]:
 def _open_with(modes: Iterable[str], kept: Sequence[Path]) -> list[tuple[str, str]]:
     """Return commands that show a run's traces, to be run in its folder."""
     found = [
-        (f"{TITLES[mode]}, in Perfetto, at its longest gap", f"idlescope view . --perfetto --mode {mode}")
+        (
+            f"{TITLES[mode]}, in Perfetto, at its longest gap",
+            f"idlescope view . --perfetto --mode {mode}",
+        )
         for mode in modes
     ]
     reports = [path for path in kept if path.suffix == ".nsys-rep"]
     found += [("in Nsight Systems", shlex.join(["nsys-ui", path.name])) for path in reports]
     if not reports:
-        exported = [f"idlescope convert {mode}.recording {mode}.sqlite && nsys stats {mode}.sqlite" for mode in modes]
+        exported = [
+            f"idlescope convert {mode}.recording {mode}.sqlite && nsys stats {mode}.sqlite"
+            for mode in modes
+        ]
         found += [("with the tools of Nsight Systems", command) for command in exported[:1]]
     return found
 
@@ -207,7 +242,9 @@ def write_analysis(trace: Trace, analysis: Analysis, folder: Path, command: str)
     report = page.Page(
         title=source,
         verdict=verdict,
-        measured="modelled, not measured" if trace.meta.get("measured") is False else "as recorded in the trace",
+        measured="modelled, not measured"
+        if trace.meta.get("measured") is False
+        else "as recorded in the trace",
         headline=headline,
         columns=columns,
         rows=rows,
@@ -216,18 +253,31 @@ def write_analysis(trace: Trace, analysis: Analysis, folder: Path, command: str)
         warnings=[warning for warning in analysis.warnings if shown or warning != unseen],
         command=command,
         environment=environment(),
-        predictions=[f"{device_label(d)}: {d.predicted.text()}" for d in analysis.results if d.predicted is not None],
+        predictions=[
+            f"{device_label(d)}: {d.predicted.text()}"
+            for d in analysis.results
+            if d.predicted is not None
+        ],
         files=["analysis.json"],
         open_with=_open_trace(Path(analysis.source["path"])),
     )
     page.write(report, folder / "report.html")
-    return [folder / "report.html", *([folder / "figures"] if drawn else []), folder / "analysis.json"]
+    return [
+        folder / "report.html",
+        *([folder / "figures"] if drawn else []),
+        folder / "analysis.json",
+    ]
 
 
 def _open_trace(source: Path) -> list[tuple[str, str]]:
     """Return commands that show a trace."""
-    found = [("in Perfetto, at its longest gap", shlex.join(["idlescope", "view", str(source), "--perfetto"]))]
-    if source.suffix in nsys_report.SUFFIXES:
+    found = [
+        (
+            "in Perfetto, at its longest gap",
+            shlex.join(["idlescope", "view", str(source), "--perfetto"]),
+        )
+    ]
+    if source.suffix in report_file.SUFFIXES:
         found.append(("in Nsight Systems", shlex.join(["nsys-ui", str(source)])))
     return found
 

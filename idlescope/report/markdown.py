@@ -21,11 +21,22 @@ def section(
     rows: Sequence[tuple[str, Sequence[str], bool]], notes: Sequence[str],
 ) -> str:  # fmt: skip
     """Return a section: what it says, a table of named rows of which some are bold, and notes."""
-    lines = [f"### idlescope{': ' + escaped(heading) if heading else ''}", "", f"**{escaped(says)}**", ""]
+    lines = [
+        f"### idlescope{': ' + escaped(heading) if heading else ''}",
+        "",
+        f"**{escaped(says)}**",
+        "",
+    ]
     lines += [f"- {escaped(line)}" for line in intro]
-    lines += ["", "| | " + " | ".join(map(escaped, columns)) + " |", "|---|" + "---:|" * len(columns)]
+    lines += [
+        "",
+        "| | " + " | ".join(map(escaped, columns)) + " |",
+        "|---|" + "---:|" * len(columns),
+    ]
     for name, cells, bold in rows:
         mark = "**" if bold else ""
-        lines.append("| " + " | ".join(f"{mark}{escaped(cell)}{mark}" for cell in (name, *cells)) + " |")
+        lines.append(
+            "| " + " | ".join(f"{mark}{escaped(cell)}{mark}" for cell in (name, *cells)) + " |"
+        )
     lines += ["", *(f"- {escaped(note)}" for note in notes), ""]
     return "\n".join(lines)

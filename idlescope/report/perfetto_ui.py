@@ -7,7 +7,7 @@ import re
 from urllib.parse import quote, urlencode
 
 from idlescope.analysis.result import DeviceResult
-from idlescope.report.tracks import stream_label
+from idlescope.export.perfetto.tracks import stream_label
 
 ORIGIN = "https://ui.perfetto.dev"
 PORT = 9001  # the only one of this machine that the UI's content security policy lets it read from
@@ -24,11 +24,19 @@ def shown(view: tuple[int, int], result: DeviceResult) -> str:
     Pinned to the top are a device's gaps, the stream that computed most and its idle time; the groups of tracks of the
     host and of the device are open. Behind the name of a track or a group, Perfetto writes its number.
     """
-    stream = stream_label(max(result.streams, key=lambda s: (s["compute_ns"], s["active_ns"]))["stream"])
+    stream = stream_label(
+        max(result.streams, key=lambda s: (s["compute_ns"], s["active_ns"]))["stream"]
+    )
     commands = {
         "PinTracksByRegex": rf"^(gaps|{re.escape(stream)}) \d+$|^idle %$",
         "ExpandTracksByRegex": rf"^host\b|^{re.escape(result.device.name or f'device {result.device.index}')}\b",
     }
-    startup = [{"id": f"dev.perfetto.{name}", "args": [pattern]} for name, pattern in commands.items()]
-    arguments = {"visStart": view[0], "visEnd": view[1], "startupCommands": json.dumps(startup, separators=(",", ":"))}
+    startup = [
+        {"id": f"dev.perfetto.{name}", "args": [pattern]} for name, pattern in commands.items()
+    ]
+    arguments = {
+        "visStart": view[0],
+        "visEnd": view[1],
+        "startupCommands": json.dumps(startup, separators=(",", ":")),
+    }
     return "&" + urlencode(arguments, quote_via=quote)

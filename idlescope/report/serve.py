@@ -100,7 +100,9 @@ def once(file: Path, origin: str, port: int) -> Iterator[Serving]:
             self.send_response(status)
             self.send_header("Access-Control-Allow-Origin", origin)
             self.send_header("Access-Control-Allow-Methods", "GET, HEAD")
-            self.send_header("Access-Control-Allow-Private-Network", "true")  # Chrome asks before it leaves the web
+            self.send_header(
+                "Access-Control-Allow-Private-Network", "true"
+            )  # Chrome asks before it leaves the web
             self.send_header("Vary", "Origin")
             self.send_header("Cache-Control", "no-store")
             self.send_header("Content-Type", "application/octet-stream")
@@ -116,7 +118,9 @@ def open_browser(url: str) -> bool:
     windows = sys.platform in ("win32", "darwin") or any(
         os.environ.get(name) for name in ("BROWSER", "DISPLAY", "WAYLAND_DISPLAY")
     )
-    return windows and webbrowser.open(url)  # without a window, it would find those that take over the terminal
+    return windows and webbrowser.open(
+        url
+    )  # without a window, it would find those that take over the terminal
 
 
 class _Local(BaseHTTPRequestHandler):
@@ -139,11 +143,15 @@ class _Local(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def _serving(handler: Callable[..., BaseHTTPRequestHandler], port: int, done: threading.Event) -> Iterator[Serving]:
+def _serving(
+    handler: Callable[..., BaseHTTPRequestHandler], port: int, done: threading.Event
+) -> Iterator[Serving]:
     try:
         server = ThreadingHTTPServer((LOOPBACK, port), handler)
     except OSError as error:
-        raise ConfigError(f"port {port} of {LOOPBACK} cannot be served on: {error.strerror or error}") from error
+        raise ConfigError(
+            f"port {port} of {LOOPBACK} cannot be served on: {error.strerror or error}"
+        ) from error
     with server:
         server.handle_error = lambda request, client_address: None  # type: ignore[method-assign] # it went away
         threading.Thread(target=server.serve_forever, args=(POLL_S,), daemon=True).start()

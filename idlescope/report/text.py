@@ -8,7 +8,9 @@ from typing import Any
 
 # C0 with ESC, newline and tab; DEL and C1; halves of surrogate pairs; line separators; marks that turn the direction of
 # text, behind which a name can pass for another; and what XML, and so SVG, does not allow
-_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufffe\uffff]")
+_UNSEEN = re.compile(
+    "[\x00-\x1f\x7f-\x9f\ud800-\udfff\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufffe\uffff]"
+)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -31,5 +33,9 @@ def milliseconds(ns: float) -> str:
     """Return a length of time with a unit that suits it."""
     for unit, scale in (("s", 1e9), ("ms", 1e6), ("µs", 1e3)):
         if abs(ns) >= scale:
-            return f"{ns / scale:.3g} {unit}" if abs(ns) < 1000 * scale else f"{ns / scale:,.0f} {unit}"
+            return (
+                f"{ns / scale:.3g} {unit}"
+                if abs(ns) < 1000 * scale
+                else f"{ns / scale:,.0f} {unit}"
+            )
     return f"{ns:.0f} ns"

@@ -27,7 +27,9 @@ class Damage:
     A place is what the format can name: a byte offset (of the unpacked text of a gzip file), or a table's row.
     """
 
-    notes: dict[str, tuple[int, str]] = field(default_factory=dict)  # what was done -> how often, where first
+    notes: dict[str, tuple[int, str]] = field(
+        default_factory=dict
+    )  # what was done -> how often, where first
     lost: dict[str, int] = field(default_factory=dict)  # kind of record -> how many were left out
     truncated: bool = False  # an unknown number of records is missing
 
@@ -59,7 +61,10 @@ class Damage:
 
     def warnings(self) -> list[str]:
         """Return one sentence for each thing that was done."""
-        return [f"{what}: {count:,}, the first at {where}" for what, (count, where) in self.notes.items()]
+        return [
+            f"{what}: {count:,}, the first at {where}"
+            for what, (count, where) in self.notes.items()
+        ]
 
     def to_meta(self) -> dict[str, Any]:
         """Return the entries of `Trace.meta` that say what was repaired and lost; none for a sound file."""
@@ -79,7 +84,16 @@ def uncertain(meta: Mapping[str, Any]) -> tuple[str, ...]:
     everything = meta.get("truncated") or lost.get("unknown") or lost.get("operations")
     names: list[str] = []
     if everything:
-        names += ["operations", "window_ns", "active_ns", "compute_ns", "copy_only_ns", "idle_ns", "gaps", "streams"]
+        names += [
+            "operations",
+            "window_ns",
+            "active_ns",
+            "compute_ns",
+            "copy_only_ns",
+            "idle_ns",
+            "gaps",
+            "streams",
+        ]
     if everything or lost.get("calls"):
         names += ["cause_ns"]
     if everything or lost.get("calls") or lost.get("ranges"):

@@ -7,15 +7,23 @@ from functools import partial
 from pathlib import Path
 
 from idlescope.errors import TraceError
-from idlescope.trace import kineto, nsys, nsys_report, ranks, recording
+from idlescope.trace import ranks_folder
+from idlescope.trace.kineto import reader
 from idlescope.trace.model import Trace
+from idlescope.trace.nsys import reader as nsys
+from idlescope.trace.nsys import report_file
+from idlescope.trace.recording import files as recording
 
 SQLITE_MAGIC = b"SQLite format 3\x00"
 Progress = Callable[[int], None]
 
 
 def open_trace(
-    path: str | Path, progress: Progress | None = None, *, frames: bool = True, only: Sequence[Path] | None = None
+    path: str | Path,
+    progress: Progress | None = None,
+    *,
+    frames: bool = True,
+    only: Sequence[Path] | None = None,
 ) -> Trace:
     """Return the Trace in a file or folder.
 
@@ -27,7 +35,9 @@ def open_trace(
     """
     path = Path(path)
     if not path.exists():
-        raise TraceError(f"{path} does not exist: give the path of a trace file, of an export or of a folder of them")
+        raise TraceError(
+            f"{path} does not exist: give the path of a trace file, of an export or of a folder of them"
+        )
     if not path.is_dir():
         return _open_file(path, progress, frames)
     if only is None and (path / "meta.json").is_file():
@@ -37,7 +47,7 @@ def open_trace(
     traces: list[Trace] = []
     files: list[Path] = []
     errors: dict[Path, TraceError] = {}
-    for file in ranks.files(path) if only is None else only:
+    for file in ranks_folder.files(path) if only is None else only:
         before = sum(int(t.meta.get("events", 0)) for t in traces)
         counted = partial(_count, progress, before) if progress is not None else None
         try:
@@ -47,8 +57,10 @@ def open_trace(
             errors[file] = error
     if not traces:
         raise next(iter(errors.values()))
-    left_out = [f"{file.name} was left out: {str(e).removeprefix(f'{file} ')}" for file, e in errors.items()]
-    return ranks.merge(path, files, traces, left_out)
+    left_out = [
+        f"{file.name} was left out: {str(e).removeprefix(f'{file} ')}" for file, e in errors.items()
+    ]
+    return ranks_folder.merge(path, files, traces, left_out)
 
 
 def _count(progress: Progress, before: int, events: int) -> None:
@@ -57,7 +69,9 @@ def _count(progress: Progress, before: int, events: int) -> None:
 
 def _open_file(path: Path, progress: Progress | None, frames: bool) -> Trace:
     if not path.is_file():  # a pipe or a device: reading it could wait for ever, or never end
-        raise TraceError(f"{path} is not a file: give the path of a trace file, of an export or of a folder of them")
+        raise TraceError(
+            f"{path} is not a file: give the path of a trace file, of an export or of a folder of them"
+        )
     try:
         with path.open("rb") as file:
             magic = file.read(64)
@@ -67,6 +81,6 @@ def _open_file(path: Path, progress: Progress | None, frames: bool) -> Trace:
         raise TraceError(f"{path} is empty: was the profiler stopped before the trace was written?")
     if magic.startswith(SQLITE_MAGIC):
         return nsys.read(path, progress, frames)
-    if nsys_report.is_report(path, magic):
-        return nsys_report.open_report(path, progress, frames)
-    return kineto.read(path, progress, frames)
+    if report_file.is_report(path, magic):
+        return report_file.open_report(path, progress, frames)
+    return reader.read(path, progress, frames)

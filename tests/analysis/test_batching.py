@@ -38,7 +38,11 @@ def test_loops_recorded_on_a_gpu_are_told_apart(loop, kind, batching):
 
 def test_what_serialises_is_named_with_its_count_and_cost():
     item = analysed("loop_item.json.gz").batching.culprit
-    assert (item.call, item.inside, item.count) == ("cudaStreamSynchronize", "aten::_local_scalar_dense", 11)
+    assert (item.call, item.inside, item.count) == (
+        "cudaStreamSynchronize",
+        "aten::_local_scalar_dense",
+        11,
+    )
     assert "(an .item()): 11 times, 2.45 ms a step" in item.text(12)
     copy = analysed("loop_pageable.json.gz").batching.culprit
     assert (copy.call, copy.inside, copy.count) == ("cudaMemcpyAsync", "aten::copy_", 12)
@@ -49,7 +53,11 @@ def test_transformers_before_and_after():
     sync, later = analysed("transformers_sync.json.gz"), analysed("transformers_async.json.gz")
     assert (sync.verdict.kind, sync.batching.early, len(sync.steps)) == ("synchronous", 0, 6)
     assert next(iter(sync.host_ns)) == "prepare (cb:prepare_batch_tensors)"
-    assert (later.verdict.kind, later.batching.early, later.batching.followers) == ("asynchronous", 5, 5)
+    assert (later.verdict.kind, later.batching.early, later.batching.followers) == (
+        "asynchronous",
+        5,
+        5,
+    )
     assert later.coverage.in_flight_at_start == later.coverage.launched_before_recording == 1472
 
 
@@ -89,7 +97,10 @@ def test_a_wait_while_preparing_serialises(tmp_path):
     device = loop(tmp_path, 8, 50_000, 10_000, ahead=40_000, wait_before_launch=True)
     assert device.batching.kind == "serialised"
     assert device.batching.culprit.inside == "aten::item"
-    assert "serialised by cudaStreamSynchronize in aten::item (an .item()): 7 times" in device.verdict.text
+    assert (
+        "serialised by cudaStreamSynchronize in aten::item (an .item()): 7 times"
+        in device.verdict.text
+    )
 
 
 def test_the_culprit_is_one_though_it_stands_in_spans_with_numbers(tmp_path):
@@ -99,12 +110,19 @@ def test_the_culprit_is_one_though_it_stands_in_spans_with_numbers(tmp_path):
         launch = max(end + 3000, begin + 10_000)
         if i:
             events.append(call(begin + 9000, end + 1000, 0, "cudaEventSynchronize"))
-        events += [span(begin, launch + 400, f"ProfilerStep#{i}"), call(launch, launch + 300, i + 1, "cudaGraphLaunch")]
+        events += [
+            span(begin, launch + 400, f"ProfilerStep#{i}"),
+            call(launch, launch + 300, i + 1, "cudaGraphLaunch"),
+        ]
         events.append(operation(launch + 500, launch + 50_500, correlation=i + 1))
         end = launch + 50_500
     (device,) = idlescope.analyze(open_trace(write(tmp_path / "t.json", events))).results
     culprit = device.batching.culprit
-    assert (culprit.call, culprit.inside, culprit.count) == ("cudaEventSynchronize", "ProfilerStep#N", 7)
+    assert (culprit.call, culprit.inside, culprit.count) == (
+        "cudaEventSynchronize",
+        "ProfilerStep#N",
+        7,
+    )
 
 
 def test_a_host_that_never_waits_is_not_called_synchronous(tmp_path):
@@ -140,7 +158,11 @@ class TestStepsWithoutSpans:
             at = i * 100_000
             for k in range(3):
                 events.append(call(at + k * 1000, at + k * 1000 + 500, 10 * i + k + 1))
-                events.append(operation(at + 5000 + k * 2000, at + 6500 + k * 2000, correlation=10 * i + k + 1))
+                events.append(
+                    operation(
+                        at + 5000 + k * 2000, at + 6500 + k * 2000, correlation=10 * i + k + 1
+                    )
+                )
             events.append(call(at + 3500, at + 12_000, 0, "cudaStreamSynchronize"))
         (device,) = idlescope.analyze(open_trace(write(tmp_path / "t.json", events))).results
         assert (device.steps.found, len(device.steps)) == ("waiting calls", 5)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from idlescope.analysis.analyze import analyze
-from idlescope.analysis.host import COLLECTION, NO_DEMAND, PROFILER, UNTRACED
+from idlescope.analysis.idle.host_time import COLLECTION, NO_DEMAND, PROFILER, UNTRACED
 from idlescope.trace.model import (
     Calls,
     Device,
@@ -20,15 +20,28 @@ from idlescope.trace.model import (
     Trace,
 )
 
-NAMES = ("kernel", "cudaLaunchKernel", "cudaStreamSynchronize", "prepare", "cb:update_batch", "aten::add", "frame")
+NAMES = (
+    "kernel",
+    "cudaLaunchKernel",
+    "cudaStreamSynchronize",
+    "prepare",
+    "cb:update_batch",
+    "aten::add",
+    "frame",
+)
 PHASES = {3: "prepare", 4: "postprocess (cb:update_batch)"}
 END = 80
 
 times = st.tuples(st.integers(0, END), st.integers(0, 15)).map(lambda p: (p[0], p[0] + p[1]))
 operations = st.lists(st.tuples(times, st.integers(0, 3), st.integers(0, 1), st.integers(0, 2), st.integers(0, 6)),
                       min_size=1, max_size=10)  # fmt: skip
-calls = st.lists(st.tuples(times, st.integers(0, 2), st.sampled_from([1, 2]), st.integers(0, 6)), max_size=10)
-ranges = st.lists(st.tuples(times, st.integers(0, 2), st.integers(3, 6), st.sampled_from(list(RangeKind))), max_size=10)
+calls = st.lists(
+    st.tuples(times, st.integers(0, 2), st.sampled_from([1, 2]), st.integers(0, 6)), max_size=10
+)
+ranges = st.lists(
+    st.tuples(times, st.integers(0, 2), st.integers(3, 6), st.sampled_from(list(RangeKind))),
+    max_size=10,
+)
 
 
 @st.composite
@@ -113,7 +126,11 @@ def reference(trace: Trace, device: int):
 
 def doing(trace: Trace, thread: int, t: int) -> str:
     now = [r for r in rows(trace.ranges) if r["start"] <= t < r["end"]]
-    blocked = [c for c in rows(trace.calls) if c["thread"] == thread and c["start"] <= t < c["end"] and c["name"] == 2]
+    blocked = [
+        c
+        for c in rows(trace.calls)
+        if c["thread"] == thread and c["start"] <= t < c["end"] and c["name"] == 2
+    ]
     mine = [r for r in now if r["thread"] == thread]
     process = trace.threads[thread].process
     calling = {trace.threads[c["thread"]].process for c in rows(trace.calls)}
@@ -168,7 +185,11 @@ def test_steps_equal_the_reference(trace):
     for got in analyze(trace).results:
         s = got.steps
         ops = [o for o in rows(trace.operations) if o["device"] == got.device.index]
-        mine = [r for r in rows(trace.ranges) if trace.threads[r["thread"]].process == got.device.process]
+        mine = [
+            r
+            for r in rows(trace.ranges)
+            if trace.threads[r["thread"]].process == got.device.process
+        ]
         numbers = sorted({r["step"] for r in mine if r["step"] >= 0})
         if not numbers or all(o["step"] < 0 for o in ops):
             assert s.found != "recorded"
@@ -178,6 +199,9 @@ def test_steps_equal_the_reference(trace):
             worked = [o for o in ops if o["step"] == number]
             assert s.device[i] == len({t for o in worked for t in range(o["start"], o["end"])})
             held = [r for r in mine if r["step"] == number]
-            assert (s.start[i], s.end[i]) == (min(r["start"] for r in held), max(r["end"] for r in held))
+            assert (s.start[i], s.end[i]) == (
+                min(r["start"] for r in held),
+                max(r["end"] for r in held),
+            )
         known = np.isin(got.operations.step[got.gaps.operation], s.number)
         assert s.idle.sum() == got.gaps.length[known].sum()

@@ -9,14 +9,20 @@ import numpy as np
 import pytest
 
 import idlescope
-from idlescope.analysis import noise
 from idlescope.analysis.analyze import analyze
-from idlescope.analysis.compare import REST, compare, read
-from idlescope.analysis.host import divide
-from idlescope.analysis.layout import OTHER_HOST
-from idlescope.analysis.sample import BLOCKS, COMPUTE, HOST_PREFIX, HOST_WORK, IDLE_PREFIX
+from idlescope.analysis.comparison import noise
+from idlescope.analysis.comparison.blocks import (
+    BLOCKS,
+    COMPUTE,
+    HOST_PREFIX,
+    HOST_WORK,
+    IDLE_PREFIX,
+)
+from idlescope.analysis.comparison.columns import OTHER_HOST
+from idlescope.analysis.comparison.compare import REST, compare, read
+from idlescope.analysis.idle.host_time import divide
 from idlescope.errors import ConfigError, TraceError
-from idlescope.trace import recording as stored
+from idlescope.trace.recording import files as stored
 from tests.conftest import FIXTURES
 from tests.kineto_files import call, operation, write
 from tests.noisy_recordings import BATCH, recording
@@ -34,22 +40,40 @@ def figures(comparison):
 class TestNoise:
     """At least 95 % of trials on either side: no false alarm, and no regression missed."""
 
-    def test_two_recordings_of_one_configuration_show_no_difference_and_a_phase_that_is_3_percent_longer_is_found(self):
+    def test_two_recordings_of_one_configuration_show_no_difference_and_a_phase_that_is_3_percent_longer_is_found(
+        self,
+    ):
         same = [read(recording((trial, 0), STEPS, spread=SPREAD)) for trial in range(TRIALS + 1)]
-        worse = [read(recording((trial, 1), STEPS, spread=SPREAD, factors=PLANTED)) for trial in range(TRIALS)]
-        quiet = [compare(*pair).verdict.kind == "no difference" for pair in itertools.pairwise(same)]
+        worse = [
+            read(recording((trial, 1), STEPS, spread=SPREAD, factors=PLANTED))
+            for trial in range(TRIALS)
+        ]
+        quiet = [
+            compare(*pair).verdict.kind == "no difference" for pair in itertools.pairwise(same)
+        ]
         compared = [compare(*pair) for pair in zip(same[1:], worse, strict=True)]
-        found = [figures(c)[PREPARE].different and c.verdict.kind in ("slower", "shifted") for c in compared]
+        found = [
+            figures(c)[PREPARE].different and c.verdict.kind in ("slower", "shifted")
+            for c in compared
+        ]
         assert np.mean(quiet) >= 0.95
         assert np.mean(found) >= 0.95
 
     def test_the_same_of_five_recordings_a_side_that_differ_as_wholes(self):
         def side(trial, which, factors=None):
-            return [read(recording((trial, which, i), 100, between=0.004, factors=factors)) for i in range(5)]
+            return [
+                read(recording((trial, which, i), 100, between=0.004, factors=factors))
+                for i in range(5)
+            ]
 
         same = [side(trial, 0) for trial in range(101)]
-        quiet = [compare(*pair).verdict.kind == "no difference" for pair in itertools.pairwise(same)]
-        found = [figures(compare(same[i], side(i, 1, {"prepare": 1.1})))[PREPARE].different for i in range(25)]
+        quiet = [
+            compare(*pair).verdict.kind == "no difference" for pair in itertools.pairwise(same)
+        ]
+        found = [
+            figures(compare(same[i], side(i, 1, {"prepare": 1.1})))[PREPARE].different
+            for i in range(25)
+        ]
         assert np.mean(quiet) >= 0.95
         assert np.mean(found) >= 0.95
 
@@ -69,7 +93,10 @@ class TestNoise:
         assert few.verdict.text.endswith(f"; one of more than {shows:.2f} % would have.")
 
     def test_a_regression_that_the_device_hides_is_found_in_the_host_work(self):
-        base, other = (recording(i, 1000, factors=f, asynchronous=True) for i, f in enumerate(({}, {"prepare": 1.05})))
+        base, other = (
+            recording(i, 1000, factors=f, asynchronous=True)
+            for i, f in enumerate(({}, {"prepare": 1.05}))
+        )
         comparison = compare(base, other)
         assert comparison.verdict.kind == "shifted"
         assert figures(comparison)[f"{HOST_WORK}: prepare"].different
@@ -78,7 +105,9 @@ class TestNoise:
         assert "host work: prepare +" in comparison.verdict.text
 
     def test_intervals_are_equal_for_equal_input_and_narrower_for_longer_recordings(self):
-        margins = [compare(recording(1, n), recording(2, n)).headline.margin for n in (200, 200, 2000)]
+        margins = [
+            compare(recording(1, n), recording(2, n)).headline.margin for n in (200, 200, 2000)
+        ]
         assert margins[0] == margins[1]
         assert margins[2] < margins[0]
 
@@ -98,7 +127,9 @@ class TestNoise:
     def test_a_block_bootstrap_of_independent_blocks_covers_as_the_t_distribution_does(self):
         margin = noise.of_blocks(np.random.default_rng(3).normal(size=(16, 1)), 1e9)[0]
         spread = np.random.default_rng(3).normal(size=16).std(ddof=1) / 4
-        assert margin / spread == pytest.approx(2.131, rel=0.05)  # 97.5 % of t with 15 degrees of freedom
+        assert margin / spread == pytest.approx(
+            2.131, rel=0.05
+        )  # 97.5 % of t with 15 degrees of freedom
 
     def test_recordings_cover_as_the_t_distribution_does_of_means(self):
         """With two a side, medians are means: t with 2 degrees of freedom."""
@@ -126,17 +157,26 @@ class TestParts:
         assert known["time a step"].base == result.occupancy.window_ns / len(result.steps)
         assert known[COMPUTE].base == result.occupancy.compute_ns / len(result.steps)
         for cause in ("host", "launch", "queued"):
-            assert known[f"{IDLE_PREFIX}{cause}"].base == result.gaps.totals()[cause] / len(result.steps)
+            assert known[f"{IDLE_PREFIX}{cause}"].base == result.gaps.totals()[cause] / len(
+                result.steps
+            )
         name = "prepare (cb:prepare_batch_tensors)"
-        assert known[f"{HOST_PREFIX}{name}"].base == pytest.approx(result.host_ns[name] / len(result.steps))
+        assert known[f"{HOST_PREFIX}{name}"].base == pytest.approx(
+            result.host_ns[name] / len(result.steps)
+        )
 
     def test_medians_of_recordings_add_up_with_a_rest(self):
-        c = compare([recording(i, 50, between=0.1) for i in range(5)], [recording(i, 50) for i in range(5, 8)])
+        c = compare(
+            [recording(i, 50, between=0.1) for i in range(5)],
+            [recording(i, 50) for i in range(5, 8)],
+        )
         assert REST in {p.name for p in c.parts}
         assert sum(p.change for p in c.parts) == pytest.approx(c.headline.change)
 
     def test_parts_are_sorted_by_what_they_change(self):
-        changes = [abs(p.change) for p in compare(recording(1), recording(2, factors={"prepare": 2})).parts]
+        changes = [
+            abs(p.change) for p in compare(recording(1), recording(2, factors={"prepare": 2})).parts
+        ]
         assert changes == sorted(changes, reverse=True)
 
     def test_the_planted_change_explains_the_difference(self):
@@ -154,7 +194,12 @@ class TestParts:
     def test_small_divisions_of_host_are_summed_up(self):
         c = compare(FIXTURES / "loop_eager.json.gz", FIXTURES / "loop_sync.json.gz")
         named = [p for p in c.parts if p.name.startswith(HOST_PREFIX)]
-        total = analyze(idlescope.open(FIXTURES / "loop_eager.json.gz")).results[0].gaps.totals()["host"] / 12
+        total = (
+            analyze(idlescope.open(FIXTURES / "loop_eager.json.gz"))
+            .results[0]
+            .gaps.totals()["host"]
+            / 12
+        )
         assert OTHER_HOST in {p.name for p in named}
         assert sum(p.base for p in named) == pytest.approx(total)
 
@@ -200,7 +245,9 @@ class TestUnits:
         def stepless(seed, factors):
             trace = recording(seed, factors=factors)
             anonymous = trace.operations.replace(step=-1 + 0 * trace.operations.step)
-            calls = trace.calls.take(trace.calls.correlation < 0)  # no launches and no waits: nothing to find steps by
+            calls = trace.calls.take(
+                trace.calls.correlation < 0
+            )  # no launches and no waits: nothing to find steps by
             return idlescope.Trace(**{**vars(trace), "operations": anonymous, "calls": calls,
                                       "ranges": trace.ranges.take(slice(0, 0))})  # fmt: skip
 
@@ -209,14 +256,19 @@ class TestUnits:
         c = compare(*traces)
         assert c.unit == "window"
         assert c.headline.name == "idle"
-        assert c.headline.change == pytest.approx(18, abs=2)  # points: 4.2 of 14.6 ms, 9.2 of 19.6 ms
+        assert c.headline.change == pytest.approx(
+            18, abs=2
+        )  # points: 4.2 of 14.6 ms, 9.2 of 19.6 ms
         assert c.verdict.kind == "cannot tell"  # no launch is known
 
 
 class TestSides:
     def test_a_run_folder_needs_a_mode_where_it_has_two(self, tmp_path):
         for mode in ("sync", "async"):
-            stored.write(recording(1, 50, asynchronous=mode == "async"), tmp_path / "run" / f"{mode}.recording")
+            stored.write(
+                recording(1, 50, asynchronous=mode == "async"),
+                tmp_path / "run" / f"{mode}.recording",
+            )
         (tmp_path / "run" / "summary.json").write_text("{}")
         folder = tmp_path / "run"
         with pytest.raises(ConfigError, match="holds sync and async: choose one"):
@@ -232,7 +284,9 @@ class TestSides:
         base, other = (analyze(idlescope.open(path)) for path in (SYNC, ASYNC))
         (tmp_path / "analysis.json").write_text(json.dumps(base.to_json(), indent=1))
         c, exact = compare(tmp_path, other), compare(base, other)
-        assert [p.to_json()["change"] for p in c.parts] == pytest.approx([p.change for p in exact.parts])
+        assert [p.to_json()["change"] for p in c.parts] == pytest.approx(
+            [p.change for p in exact.parts]
+        )
         assert c.verdict.kind == "cannot tell"
         assert c.headline.interval is None
         assert "whether that is more than noise cannot be told" in c.verdict.text
@@ -246,7 +300,9 @@ class TestSides:
             compare(path, SYNC)
         whole = analyze(idlescope.open(SYNC)).to_json()
         for wrong in ("NaN", "1e999", "-5", "1" * 400):
-            path.write_text(json.dumps(whole, indent=1).replace(f'"launch": {8536398}', f'"launch": {wrong}'))
+            path.write_text(
+                json.dumps(whole, indent=1).replace(f'"launch": {8536398}', f'"launch": {wrong}')
+            )
             with pytest.raises(TraceError, match=r"not a whole analysis\.json"):
                 compare(path, SYNC)
         path.write_text('{"schema": 99, "source": {}, "devices": []}')
@@ -266,12 +322,16 @@ class TestSides:
             compare([], [SYNC])
 
     def test_a_trace_that_spans_no_time_is_refused(self, tmp_path):
-        instant = write(tmp_path / "instant.json", [call(0, 10, 1), operation(100, 100, correlation=1)])
+        instant = write(
+            tmp_path / "instant.json", [call(0, 10, 1), operation(100, 100, correlation=1)]
+        )
         with pytest.raises(TraceError, match="spans no time"):
             compare(instant, SYNC)
 
     def test_modelled_against_measured_is_said(self):
-        modelled = idlescope.run(idlescope.RunConfig(model="tiny", tokens=30, mode="sync", device="modelled"))
+        modelled = idlescope.run(
+            idlescope.RunConfig(model="tiny", tokens=30, mode="sync", device="modelled")
+        )
         c = compare(recording(1), modelled.modes["sync"].analysis)
         text = " ".join(c.warnings)
         assert "A is measured and B is modelled" in text
@@ -281,7 +341,9 @@ class TestSides:
     def test_warnings_of_the_recordings_are_said_once(self):
         early = "launched before the recording began"
         for others in ([ASYNC], [ASYNC, ASYNC]):
-            assert [w[:18] for w in compare(ASYNC, others).warnings if early in w] == ["A and B: device 0:"]
+            assert [w[:18] for w in compare(ASYNC, others).warnings if early in w] == [
+                "A and B: device 0:"
+            ]
 
     def test_a_trace_that_lost_records_concludes_nothing(self):
         half = recording(1)
@@ -298,7 +360,9 @@ class TestSides:
         assert c.verdict.text.endswith("A is synchronous, B asynchronous.")
 
     def test_a_deterministic_run_compared_with_itself_differs_in_nothing(self):
-        config = idlescope.RunConfig(model="tiny", tokens=100, mode="sync", device="modelled", host_ms=1, device_ms=2)
+        config = idlescope.RunConfig(
+            model="tiny", tokens=100, mode="sync", device="modelled", host_ms=1, device_ms=2
+        )
         a, b = (idlescope.run(config).modes["sync"].analysis for _ in range(2))
         c = compare(a, b)
         assert c.verdict.kind == "no difference"

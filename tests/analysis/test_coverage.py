@@ -27,7 +27,12 @@ def steady(steps=6, graph=True):
         at = i * 2 * MS
         events += [
             span(at, at + 2 * MS, f"ProfilerStep#{i}"),
-            call(at + MS - 5000, at + MS - 2000, i + 1, "cudaGraphLaunch" if graph else "cudaLaunchKernel"),
+            call(
+                at + MS - 5000,
+                at + MS - 2000,
+                i + 1,
+                "cudaGraphLaunch" if graph else "cudaLaunchKernel",
+            ),
             operation(at + MS, at + 2 * MS, correlation=i + 1),
         ]
     return events
@@ -37,19 +42,29 @@ def test_a_sound_trace_has_a_verdict(tmp_path):
     device, warnings = analysed(tmp_path, steady())
     assert device.verdict.kind == "host-bound"
     c = device.coverage
-    assert (c.linked_pct, c.graph_mode, c.graph_launches, c.launches_without_operations) == (100.0, "node-level", 6, 0)
+    assert (c.linked_pct, c.graph_mode, c.graph_launches, c.launches_without_operations) == (
+        100.0,
+        "node-level",
+        6,
+        0,
+    )
     assert not warnings
 
 
 def test_a_graph_capture_is_no_execution(tmp_path):
-    events = [call(0, 10, 0, "hipStreamBeginCapture"), call(90_000, 90_010, 0, "hipStreamEndCapture")]
+    events = [
+        call(0, 10, 0, "hipStreamBeginCapture"),
+        call(90_000, 90_010, 0, "hipStreamEndCapture"),
+    ]
     events += [call(1000 + i * 100, 1050 + i * 100, 100 + i, "hipLaunchKernel") for i in range(50)]
     events += [call(100_000, 100_010, 1), operation(100_100, 100_200, correlation=1)]
     events += [call(20, 30, 2), operation(100, 200, correlation=2)]
     device, _ = analysed(tmp_path, events)
     assert device.coverage.launches_in_capture == 50
     assert device.verdict.kind == "cannot tell"
-    assert device.verdict.text.startswith("This is the capture of a CUDA graph, not an execution: 50 launches")
+    assert device.verdict.text.startswith(
+        "This is the capture of a CUDA graph, not an execution: 50 launches"
+    )
 
 
 def test_waiting_for_a_device_that_has_nothing_to_do_means_missing_records(tmp_path):
@@ -63,7 +78,9 @@ def test_waiting_for_a_device_that_has_nothing_to_do_means_missing_records(tmp_p
     device, _ = analysed(tmp_path, events)
     assert device.coverage.blocked_in_gaps_ns == 299 * MS
     assert device.verdict.kind == "cannot tell"
-    assert "the host waits 299 ms for the device, in calls that fall into gaps" in device.verdict.text
+    assert (
+        "the host waits 299 ms for the device, in calls that fall into gaps" in device.verdict.text
+    )
 
 
 def test_waking_up_late_is_no_missing_record(tmp_path):
@@ -87,7 +104,10 @@ def test_waiting_for_another_device_is_no_missing_record(tmp_path):
 def test_a_copy_that_blocks_until_it_has_run_waits_for_itself(tmp_path):
     events = steady()
     at = 12 * MS
-    events += [call(at, at + 30 * MS, 99, "cudaMemcpy"), operation(at + 29 * MS, at + 30 * MS, "memcpy", 99)]
+    events += [
+        call(at, at + 30 * MS, 99, "cudaMemcpy"),
+        operation(at + 29 * MS, at + 30 * MS, "memcpy", 99),
+    ]
     device, _ = analysed(tmp_path, events)
     assert device.coverage.blocked_in_gaps_ns == 0
 
@@ -95,7 +115,10 @@ def test_a_copy_that_blocks_until_it_has_run_waits_for_itself(tmp_path):
 def test_ids_of_another_process_do_not_hide_dropped_records(tmp_path):
     bare = [e for e in steady() if e["cat"] != "kernel"]
     (tmp_path / "r").mkdir()
-    for name, events in (("a.json", [*bare, call(1, 2, 99), operation(5, 9, correlation=99)]), ("b.json", steady())):
+    for name, events in (
+        ("a.json", [*bare, call(1, 2, 99), operation(5, 9, correlation=99)]),
+        ("b.json", steady()),
+    ):
         (tmp_path / "r" / name).write_text(json.dumps(document(events)))
     without, whole = idlescope.analyze(open_trace(tmp_path / "r")).results
     assert without.coverage.graph_launches_without_operations == 6
@@ -104,14 +127,20 @@ def test_ids_of_another_process_do_not_hide_dropped_records(tmp_path):
 
 
 def test_kernels_without_records_are_dropped_records(tmp_path):
-    events = [e for e in steady(20, graph=False) if not (e["cat"] == "kernel" and e["args"]["correlation"] % 2)]
+    events = [
+        e
+        for e in steady(20, graph=False)
+        if not (e["cat"] == "kernel" and e["args"]["correlation"] % 2)
+    ]
     device, _ = analysed(tmp_path, events)
     assert (device.coverage.launches_lost, device.coverage.launches) == (10, 20)
     assert device.verdict.text.startswith("10 of 20 launches have no operation recorded")
 
 
 def test_graph_launches_without_operations_are_dropped_records(tmp_path):
-    events = [e for e in steady(10) if not (e["cat"] == "kernel" and e["args"]["correlation"] in (3, 4))]
+    events = [
+        e for e in steady(10) if not (e["cat"] == "kernel" and e["args"]["correlation"] in (3, 4))
+    ]
     device, _ = analysed(tmp_path, events)
     assert device.coverage.graph_launches_without_operations == 2
     assert device.coverage.steps_without_operations == 2
@@ -119,10 +148,16 @@ def test_graph_launches_without_operations_are_dropped_records(tmp_path):
 
 
 def test_half_of_the_launches_missing_says_so(tmp_path):
-    events = [e for e in steady(10, graph=False) if not (e["cat"] == "cuda_runtime" and e["args"]["correlation"] % 2)]
+    events = [
+        e
+        for e in steady(10, graph=False)
+        if not (e["cat"] == "cuda_runtime" and e["args"]["correlation"] % 2)
+    ]
     device, _ = analysed(tmp_path, events)
     assert device.verdict.kind == "cannot tell"
-    assert device.verdict.text.startswith("Only 50.0 % of the device's operations have a known launch")
+    assert device.verdict.text.startswith(
+        "Only 50.0 % of the device's operations have a known launch"
+    )
 
 
 def test_work_in_flight_when_the_recording_began_is_recognised(tmp_path):
@@ -138,7 +173,10 @@ def test_a_first_gap_of_the_profilers_own_is_pointed_out(tmp_path):
     events += [call(0, 10, 90), operation(100, 200, correlation=90)]
     device, warnings = analysed(tmp_path, [*events, span(0, 60 * MS + 100, "ProfilerStep#0")])
     assert device.longest[0].step == 0
-    assert any("probably the profiler starting up; leave it out with --window steps:1-7" in w for w in warnings)
+    assert any(
+        "probably the profiler starting up; leave it out with --window steps:1-7" in w
+        for w in warnings
+    )
 
 
 def test_a_step_that_is_cut_off_is_pointed_out(tmp_path):
@@ -148,16 +186,25 @@ def test_a_step_that_is_cut_off_is_pointed_out(tmp_path):
         events.append(span(at, at + 100_000, f"ProfilerStep#{i}"))
         for k in range(10 if i < 5 else 3):
             events.append(call(at + k * 1000, at + k * 1000 + 100, 100 * i + k + 1))
-            events.append(operation(at + k * 1000 + 200, at + k * 1000 + 700, correlation=100 * i + k + 1))
+            events.append(
+                operation(at + k * 1000 + 200, at + k * 1000 + 700, correlation=100 * i + k + 1)
+            )
     device, warnings = analysed(tmp_path, events)
     assert (device.coverage.first_step_clipped, device.coverage.last_step_clipped) == (False, True)
     assert any("the last step is cut off" in w for w in warnings)
 
 
 def test_early_and_empty_operations_are_counted(tmp_path):
-    events = [*steady(), call(13 * MS, 13 * MS + 10, 70), operation(12 * MS + 5, 12 * MS + 5, correlation=70)]
+    events = [
+        *steady(),
+        call(13 * MS, 13 * MS + 10, 70),
+        operation(12 * MS + 5, 12 * MS + 5, correlation=70),
+    ]
     device, warnings = analysed(tmp_path, events)
-    assert (device.coverage.operations_before_launch, device.coverage.zero_duration_operations) == (1, 1)
+    assert (device.coverage.operations_before_launch, device.coverage.zero_duration_operations) == (
+        1,
+        1,
+    )
     assert any("1 operations start before their launch does" in w for w in warnings)
 
 
@@ -173,8 +220,14 @@ class TestRealTraps:
     @pytest.mark.parametrize(
         ("name", "reason"),
         [
-            ("vllm_graph_capture_mi300.json.gz", "This is the capture of a CUDA graph, not an execution"),
-            ("sglang_qwen3_8b_decode_mi300x.json.gz", "Records are missing: the host waits 462 ms for the device"),
+            (
+                "vllm_graph_capture_mi300.json.gz",
+                "This is the capture of a CUDA graph, not an execution",
+            ),
+            (
+                "sglang_qwen3_8b_decode_mi300x.json.gz",
+                "Records are missing: the host waits 462 ms for the device",
+            ),
             ("nsys_2gpu_h100.sqlite", "Only 47.9 % of the device's operations have a known launch"),
         ],
     )
@@ -186,5 +239,8 @@ class TestRealTraps:
 
 def test_a_trace_of_the_host_alone_is_refused_with_advice(tmp_path):
     path = write(tmp_path / "t.json", [span(0, 10, "aten::add", "cpu_op")])
-    with pytest.raises(idlescope.IdlescopeError, match=r"t\.json holds no device operations, only host events: record"):
+    with pytest.raises(
+        idlescope.IdlescopeError,
+        match=r"t\.json holds no device operations, only host events: record",
+    ):
         idlescope.analyze(open_trace(path))

@@ -10,11 +10,12 @@ import pytest
 
 import idlescope
 from idlescope import RunConfig, run
-from idlescope.analysis import intervals, published
-from idlescope.analysis.host_cost import host_cost
-from idlescope.analysis.idle import is_compute
+from idlescope.analysis import intervals
+from idlescope.analysis.idle.occupancy import is_compute
 from idlescope.analysis.intervals import Intervals
-from idlescope.analysis.predict import Replays, WhatIf
+from idlescope.analysis.prediction import published
+from idlescope.analysis.prediction.curve import host_cost
+from idlescope.analysis.prediction.what_if import Replays, WhatIf
 from tests.conftest import FIXTURES
 
 REPORTS = FIXTURES.parents[1] / "reports" / "h200"
@@ -41,11 +42,19 @@ def test_curves_are_the_predictions_from_the_synchronous_run(both):
     for curve in found.curves:
         at = np.flatnonzero(np.isclose(curve.host_ms, 2.0))
         assert curve.idle_pct[at] == made.predict(WhatIf(curve.depth)).compute_idle_pct
-        assert (curve.host_ms[0], curve.host_ms[-1]) == (0.0, pytest.approx(max(2 * found.device_ms, 1.1 * 13.76)))
-        assert curve.idle_pct[-1] == made.predict(WhatIf(curve.depth, host=curve.host_ms[-1] / 2)).compute_idle_pct
+        assert (curve.host_ms[0], curve.host_ms[-1]) == (
+            0.0,
+            pytest.approx(max(2 * found.device_ms, 1.1 * 13.76)),
+        )
+        assert (
+            curve.idle_pct[-1]
+            == made.predict(WhatIf(curve.depth, host=curve.host_ms[-1] / 2)).compute_idle_pct
+        )
 
 
-@pytest.mark.parametrize("name", ["a run", "transformers_sync.json.gz", "loop_eager.json.gz", "loop_item.json.gz"])
+@pytest.mark.parametrize(
+    "name", ["a run", "transformers_sync.json.gz", "loop_eager.json.gz", "loop_item.json.gz"]
+)
 def test_more_host_work_never_idles_less_and_a_pipeline_never_more(both, name):
     sync, later = host_cost(both if name == "a run" else fixture(name)).curves
     assert (np.diff(sync.idle_pct) >= 0).all()
@@ -75,11 +84,18 @@ def test_a_trace_has_one_point_which_lies_on_its_curve():
     found = host_cost(fixture("transformers_sync.json.gz"))
     (p,) = found.measured
     assert found.published == ()
-    assert np.interp(p.host_ms, found.curves[0].host_ms, found.curves[0].idle_pct) == pytest.approx(p.idle_pct, 0.01)
+    assert np.interp(p.host_ms, found.curves[0].host_ms, found.curves[0].idle_pct) == pytest.approx(
+        p.idle_pct, 0.01
+    )
 
 
 @pytest.mark.parametrize(
-    "options", [{"model": "1b"}, {"model": "8b", "batch_size": 16}, {"model": "8b", "device": "modelled:h100"}]
+    "options",
+    [
+        {"model": "1b"},
+        {"model": "8b", "batch_size": 16},
+        {"model": "8b", "device": "modelled:h100"},
+    ],
 )
 def test_other_engines_stand_only_beside_the_same_model_batch_and_gpu(both, options):
     assert host_cost(both).published == published.POINTS
@@ -90,7 +106,9 @@ def test_published_points_are_those_of_their_sources():
     by = {(p.name, p.mode): p for p in published.POINTS}
     assert all(p.source for p in published.POINTS)
     parts = json.loads((REPORTS / "peer.json").read_text())
-    (peer,) = (part for what, part in parts.items() if what.startswith("transformers under idlescope run"))
+    (peer,) = (
+        part for what, part in parts.items() if what.startswith("transformers under idlescope run")
+    )
     ours = json.loads((REPORTS / "published" / "summary.json").read_text())["modes"]
     for name, modes in (("transformers 5.17, paged", peer), ("idlescope, measured", ours)):
         for mode, figures in modes.items():
@@ -105,7 +123,9 @@ def test_published_points_are_those_of_their_sources():
         p, sync, step_ms = by[name, mode], by[name, "sync"], total_s / 8.192
         assert p.idle_pct == pytest.approx(100 - active_pct)
         assert p.device_ms == pytest.approx(step_ms * active_pct / 100, rel=0.001)
-        assert p.host_ms == pytest.approx(sync.device_ms * sync.idle_pct / (100 - sync.idle_pct), rel=0.001)
+        assert p.host_ms == pytest.approx(
+            sync.device_ms * sync.idle_pct / (100 - sync.idle_pct), rel=0.001
+        )
 
 
 def test_nothing_is_drawn_where_steps_cannot_be_replayed_or_the_host_costs_nothing(both):

@@ -11,7 +11,8 @@ from idlescope.analysis.intervals import Intervals
 
 END = 60
 spans = st.lists(
-    st.tuples(st.integers(0, END), st.integers(0, 20)).map(lambda p: (p[0], min(p[0] + p[1], END))), max_size=12
+    st.tuples(st.integers(0, END), st.integers(0, 20)).map(lambda p: (p[0], min(p[0] + p[1], END))),
+    max_size=12,
 )
 
 
@@ -69,7 +70,11 @@ def test_innermost_is_the_one_that_started_last(pairs):
     start, end = columns(pairs)
     pieces, owner = intervals.innermost(start, end)
     assert is_disjoint(pieces)
-    got = {t: o for a, b, o in zip(pieces.start, pieces.end, owner.tolist(), strict=True) for t in range(a, b)}
+    got = {
+        t: o
+        for a, b, o in zip(pieces.start, pieces.end, owner.tolist(), strict=True)
+        for t in range(a, b)
+    }
     for t in range(END):
         open_now = [i for i in range(len(pairs)) if pairs[i][0] <= t < pairs[i][1]]
         if not open_now:

@@ -29,7 +29,12 @@ def test_figures_of_three_requests():
         finished=np.array([12_000_000, 9_000_000, 11_000_000]),
         tokens=np.array([6, 3, 1]),
     )
-    assert figures["ttft_ms"] == {"mean": 4.0, "p50": 4.0, "p90": pytest.approx(5.6), "p99": pytest.approx(5.96)}
+    assert figures["ttft_ms"] == {
+        "mean": 4.0,
+        "p50": 4.0,
+        "p90": pytest.approx(5.6),
+        "p99": pytest.approx(5.96),
+    }
     assert figures["time_per_output_token_ms"] == {"mean": 2.0, "p50": 2.0, "p90": 2.0, "p99": 2.0}
     assert figures["latency_ms"]["mean"] == pytest.approx(26 / 3)
 

@@ -41,7 +41,11 @@ def idle_pct(operations):
 def test_the_truth_to_the_nanosecond(tmp_path, make):
     case = make()
     got = figures(case.write(tmp_path))
-    assert (got["idle_ns"], got["window_ns"], got["operations"]) == (case.idle_ns, case.window_ns, len(case.operations))
+    assert (got["idle_ns"], got["window_ns"], got["operations"]) == (
+        case.idle_ns,
+        case.window_ns,
+        len(case.operations),
+    )
 
 
 def whole_us(o: Op) -> Op:
@@ -67,7 +71,9 @@ def test_rounding_to_microseconds_makes_short_kernels_negative(tmp_path):
 
 def test_a_graph_launch_launches_all_of_its_kernels(tmp_path):
     case = peer_mistakes.graph_launches()
-    theirs = {o.correlation: i for i, o in enumerate(case.operations)}  # traceinsight: a call's partner is one kernel
+    theirs = {
+        o.correlation: i for i, o in enumerate(case.operations)
+    }  # traceinsight: a call's partner is one kernel
     assert len(theirs) == 5
     got = figures(case.write(tmp_path))
     late = 1_800_000 - peer_mistakes.LEAD
@@ -89,15 +95,21 @@ def test_a_stream_that_waits_is_not_an_idle_device(tmp_path):
     case = peer_mistakes.overlapping_streams()
     streams = {o.stream for o in case.operations}
     # traceinsight, nsys-ai: every stream's gaps count in full, whatever runs on the others
-    theirs = sum(sum(gaps((o.start, o.end) for o in case.operations if o.stream == s)) for s in streams)
+    theirs = sum(
+        sum(gaps((o.start, o.end) for o in case.operations if o.stream == s)) for s in streams
+    )
     assert theirs > 13 * case.idle_ns
     assert figures(case.write(tmp_path))["idle_ns"] == case.idle_ns == 49 * 20_000
 
 
-@pytest.mark.parametrize("make", [peer_mistakes.overlapping_streams, peer_mistakes.copy_beside_compute])
+@pytest.mark.parametrize(
+    "make", [peer_mistakes.overlapping_streams, peer_mistakes.copy_beside_compute]
+)
 def test_device_time_summed_over_streams_exceeds_the_window(tmp_path, make):
     case = make()
-    theirs = case.window_ns - sum(o.end - o.start for o in case.operations)  # torch.profiler's table, as it is read
+    theirs = case.window_ns - sum(
+        o.end - o.start for o in case.operations
+    )  # torch.profiler's table, as it is read
     assert theirs < 0
     assert figures(case.write(tmp_path))["idle_ns"] == case.idle_ns > 0
 
@@ -108,12 +120,16 @@ def test_a_kernel_without_a_launch_still_ran(tmp_path):
     assert theirs > 50
     got = figures(case.write(tmp_path))
     assert got["idle_pct"] == pytest.approx(case.idle_pct, abs=1e-3)
-    assert got["cause_ns"]["unattributed"] == 100 * 1_000  # it says that it does not know why, not that nothing ran
+    assert (
+        got["cause_ns"]["unattributed"] == 100 * 1_000
+    )  # it says that it does not know why, not that nothing ran
 
 
 def test_bubbles_below_a_millisecond_count(tmp_path):
     case = peer_mistakes.decode_bubbles()
-    theirs = [g for g in gaps((o.start, o.end) for o in case.operations) if g >= 1_000_000]  # nsys-ai
+    theirs = [
+        g for g in gaps((o.start, o.end) for o in case.operations) if g >= 1_000_000
+    ]  # nsys-ai
     assert theirs == []
     got = figures(case.write(tmp_path))
     assert (got["gaps"], got["idle_ns"]) == (29, 29 * 900_000)
@@ -121,28 +137,43 @@ def test_bubbles_below_a_millisecond_count(tmp_path):
 
 
 def test_no_threshold_hides_a_decode_bubble(tmp_path):
-    spans = [span for step in range(20) for span in peer_mistakes.row(10, 1_000_000, 0, step * 410_000_000)]
+    spans = [
+        span
+        for step in range(20)
+        for span in peer_mistakes.row(10, 1_000_000, 0, step * 410_000_000)
+    ]
     ops, launches = peer_mistakes.launched(spans)
     case = peer_mistakes.Case("bubbles of 400 ms", ops, 19 * 400_000_000, launches)
     theirs = [g for g in gaps((o.start, o.end) for o in ops) if g > 500_000_000]  # nsys: gpu_gaps
     assert theirs == []
     got = figures(case.write(tmp_path))
-    assert (got["idle_ns"], got["cause_ns"]["host"]) == (case.idle_ns, 19 * (400_000_000 - peer_mistakes.LEAD))
+    assert (got["idle_ns"], got["cause_ns"]["host"]) == (
+        case.idle_ns,
+        19 * (400_000_000 - peer_mistakes.LEAD),
+    )
 
 
 def test_copies_are_activity_and_compute_idle_stands_beside_it(tmp_path):
     case = peer_mistakes.copy_first()
     kernels = [o for o in case.operations if o.kind == "kernel"]
-    theirs = idle_pct(kernels)  # nsys-ai: kernels only, so that the window begins with the first of them
+    theirs = idle_pct(
+        kernels
+    )  # nsys-ai: kernels only, so that the window begins with the first of them
     assert theirs < 9
     got = figures(case.write(tmp_path))
     assert got["idle_pct"] == pytest.approx(case.idle_pct, abs=1e-3)
-    assert got["window_ns"] - got["compute_ns"] == case.idle_ns + 300_000 == got["idle_ns"] + got["copy_only_ns"]
+    assert (
+        got["window_ns"] - got["compute_ns"]
+        == case.idle_ns + 300_000
+        == got["idle_ns"] + got["copy_only_ns"]
+    )
 
 
 def test_a_graph_record_is_work(tmp_path):
     case = peer_mistakes.graph_records()
-    theirs = idle_pct([o for o in case.operations if o.kind == "kernel"])  # nsys: gpu_time_util; nsys-ai
+    theirs = idle_pct(
+        [o for o in case.operations if o.kind == "kernel"]
+    )  # nsys: gpu_time_util; nsys-ai
     assert theirs > 99
     got = figures(case.write(tmp_path))
     assert got["idle_pct"] == pytest.approx(case.idle_pct, abs=1e-3)
@@ -176,14 +207,17 @@ ODD = {
 def test_an_odd_event_does_no_harm(tmp_path, odd):
     case = peer_mistakes.decode_bubbles()
     events = [*case.events(), odd]
-    with pytest.raises((KeyError, ValueError)):  # several: every event has all fields, and numbers in them
+    with pytest.raises(
+        (KeyError, ValueError)
+    ):  # several: every event has all fields, and numbers in them
         [(int(e["pid"]), int(e["tid"]), e["dur"], e["args"]) for e in events]
     got = figures(kineto_files.write(tmp_path / "odd.json", events))
     assert (got["idle_ns"], got["operations"]) == (case.idle_ns, len(case.operations))
 
 
 @pytest.mark.parametrize(
-    ("category", "name", "side"), [("cuda_sync", "Event Sync", (0, 7)), ("cpu_op", "triton_kernel", (50, 100))]
+    ("category", "name", "side"),
+    [("cuda_sync", "Event Sync", (0, 7)), ("cpu_op", "triton_kernel", (50, 100))],
 )
 def test_a_row_that_names_a_stream_need_not_be_work_of_the_device(tmp_path, category, name, side):
     case = peer_mistakes.decode_bubbles()
@@ -191,7 +225,9 @@ def test_a_row_that_names_a_stream_need_not_be_work_of_the_device(tmp_path, cate
     row = kineto_files.span(*bubble, name, category) | dict(zip(("pid", "tid"), side, strict=True))
     row["args"] = {"stream": 0, "correlation": 1}
     events = [*case.events(), row]
-    theirs = sum("stream" in e["args"] for e in events)  # traceinsight: what has a stream ran on the device
+    theirs = sum(
+        "stream" in e["args"] for e in events
+    )  # traceinsight: what has a stream ran on the device
     assert theirs == len(case.operations) + 1
     got = figures(kineto_files.write(tmp_path / "odd.json", events))
     assert (got["idle_ns"], got["operations"]) == (case.idle_ns, len(case.operations))

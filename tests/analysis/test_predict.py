@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 
 import idlescope
 from idlescope import RunConfig, run
-from idlescope.analysis.costs import StepCosts
-from idlescope.analysis.forecast import asynchronous
-from idlescope.analysis.predict import Replays, WhatIf
-from idlescope.analysis.rebatch import Requests, order, rebatch
-from idlescope.analysis.replay import SUCCESSION_NS, replay
+from idlescope.analysis.prediction.forecast import asynchronous
+from idlescope.analysis.prediction.rebatch import Requests, order, rebatch
+from idlescope.analysis.prediction.replay import replay
+from idlescope.analysis.prediction.step_costs import StepCosts
+from idlescope.analysis.prediction.what_if import Replays, WhatIf
 from idlescope.errors import ConfigError, TraceError
-from idlescope.trace.phases import DEPTHS
+from idlescope.hardware.latencies import SUCCESSION_NS
+from idlescope.trace.names.own_engine import DEPTHS
 from tests.conftest import FIXTURES
 from tests.kineto_files import call, operation, span, write
 from tests.scenarios import scenario
@@ -43,7 +44,9 @@ def test_random_scenarios_are_predicted_within_two_per_cent_each():
         drawn = scenario(seed)
         sync, later = drawn.run("sync"), drawn.run("async")
         made = Replays(sync.trace, sync.result)
-        assert made.predict(WhatIf(depth=1)).total_ns == pytest.approx(sync.total_ns, rel=1e-9), seed
+        assert made.predict(WhatIf(depth=1)).total_ns == pytest.approx(sync.total_ns, rel=1e-9), (
+            seed
+        )
         error = made.predict(WhatIf()).total_ns / later.total_ns - 1.0
         if abs(error) > 0.02:
             wrong[seed] = error
@@ -78,7 +81,9 @@ def test_deeper_pipelines_are_predicted_as_the_engine_runs_them(monkeypatch, see
 
 
 def test_a_whole_batch_that_ends_at_once_is_replaced_only_when_its_tokens_are_known():
-    config = RunConfig(model="1b", tokens=20, batch_size=8, requests=80, host_ms=3, device_ms=3, device="modelled")
+    config = RunConfig(
+        model="1b", tokens=20, batch_size=8, requests=80, host_ms=3, device_ms=3, device="modelled"
+    )
     result = run(config)
     sync, later = result.modes["sync"], result.modes["async"]
     made = Replays(sync.trace, sync.result)
@@ -92,7 +97,11 @@ def test_mixed_lengths_give_as_many_steps_as_the_engine_needs():
                        device="modelled")  # fmt: skip
     result = run(config)
     predicted = result.predicted()
-    assert len(result.modes["sync"].result.steps) < len(result.modes["async"].result.steps) == predicted.steps
+    assert (
+        len(result.modes["sync"].result.steps)
+        < len(result.modes["async"].result.steps)
+        == predicted.steps
+    )
     assert predicted.total_ns == pytest.approx(result.modes["async"].total_ns, rel=1e-3)
     assert predicted.tokens == result.modes["async"].tokens
 
@@ -108,7 +117,9 @@ def test_preempted_requests_are_replayed_in_the_steps_that_were_recorded():
 
 def test_the_published_run_is_predicted():
     sync = run(RunConfig(tokens=8192, **PUBLISHED)).modes["sync"]
-    assert sync.total_ns / 1e9 == pytest.approx(300.6, rel=0.005)  # at 76.0 % active; asynchronous 234.5 s, bound 228 s
+    assert sync.total_ns / 1e9 == pytest.approx(
+        300.6, rel=0.005
+    )  # at 76.0 % active; asynchronous 234.5 s, bound 228 s
     (one,) = idlescope.predict(sync.analysis)
     assert 228.0 <= one.predicted.total_ns / 1e9 <= 235.0
     assert one.predicted.compute_idle_pct < 0.6
@@ -139,10 +150,16 @@ def test_the_asynchronous_step_of_transformers_is_predicted_from_its_synchronous
 def test_the_whole_traces_of_transformers_agree_too(shared_traces):
     step = {}
     for kind in ("sync", "async"):
-        analysis = idlescope.analyze(idlescope.open(shared_traces / f"transformers_{kind}_h200.json.gz"))
+        analysis = idlescope.analyze(
+            idlescope.open(shared_traces / f"transformers_{kind}_h200.json.gz")
+        )
         (step[kind],) = idlescope.predict(analysis)
-    assert step["sync"].predicted.step_ns == pytest.approx(step["async"].recorded.step_ns, rel=0.005)
-    assert step["sync"].predicted.compute_idle_pct == pytest.approx(step["async"].recorded.compute_idle_pct, abs=0.5)
+    assert step["sync"].predicted.step_ns == pytest.approx(
+        step["async"].recorded.step_ns, rel=0.005
+    )
+    assert step["sync"].predicted.compute_idle_pct == pytest.approx(
+        step["async"].recorded.compute_idle_pct, abs=0.5
+    )
 
 
 @pytest.mark.parametrize(
@@ -166,18 +183,30 @@ def test_other_hosts_and_devices_are_predicted_as_the_engine_runs_on_them(change
 
 
 def test_a_phase_that_is_gone_takes_its_time_with_it():
-    config = RunConfig(model="1b", tokens=50, batch_size=8, host_ms=10, device_ms=0.2, device="modelled", mode="sync")
+    config = RunConfig(
+        model="1b",
+        tokens=50,
+        batch_size=8,
+        host_ms=10,
+        device_ms=0.2,
+        device="modelled",
+        mode="sync",
+    )
     analysis = run(config).modes["sync"].analysis
     (as_is,) = idlescope.predict(analysis)
     (without,) = idlescope.predict(analysis, without="prepare")
     calls_ns = 39_300  # of 10 ms a step the API calls take these; of the rest 95 % is `prepare`
-    assert as_is.predicted.step_ns - without.predicted.step_ns == pytest.approx(0.95 * (10 * MS - calls_ns), rel=0.001)
+    assert as_is.predicted.step_ns - without.predicted.step_ns == pytest.approx(
+        0.95 * (10 * MS - calls_ns), rel=0.001
+    )
     assert "no prepare" in {lever.name for lever in as_is.levers}
 
 
 def test_an_eager_loop_is_shown_what_graphs_are_worth_and_one_with_graphs_is_not():
     (eager,) = idlescope.predict(analysed("loop_eager.json.gz"))
-    assert eager.predicted.step_ns == pytest.approx(eager.recorded.step_ns, rel=0.01)  # the host is the limit
+    assert eager.predicted.step_ns == pytest.approx(
+        eager.recorded.step_ns, rel=0.01
+    )  # the host is the limit
     graphs = {lever.name: lever.predicted for lever in eager.levers}["CUDA graphs"]
     kernels = float(replays("loop_eager.json.gz").costs.kernels.mean())
     assert kernels < graphs.step_ns < 0.35 * eager.recorded.step_ns
@@ -189,14 +218,18 @@ def test_an_eager_loop_is_shown_what_graphs_are_worth_and_one_with_graphs_is_not
 def test_copies_overlap_compute_but_not_each_other():
     made = replays("loop_copies.json.gz")
     assert made.costs.copies[1:].mean() > made.costs.compute[1:].mean()
-    assert made.predict(WhatIf(depth=8)).step_ns == pytest.approx(made.costs.copies[1:].mean(), rel=0.01)
+    assert made.predict(WhatIf(depth=8)).step_ns == pytest.approx(
+        made.costs.copies[1:].mean(), rel=0.01
+    )
 
 
 @pytest.mark.parametrize("kind", ["item", "pageable"])
 def test_a_serialised_loop_is_predicted_without_the_wait(kind):
     made = replays(f"loop_{kind}.json.gz")
     assert made.depth is None
-    assert made.predict(WhatIf()).step_ns == pytest.approx(float(made.costs.compute.mean()), rel=0.03)
+    assert made.predict(WhatIf()).step_ns == pytest.approx(
+        float(made.costs.compute.mean()), rel=0.03
+    )
     assert made.predict(WhatIf()).step_ns < made.recorded.step_ns
 
 
@@ -207,7 +240,9 @@ def loop(path, steps=8, copy_ms=1.0, host_ms=1.0, kernel_ms=4.0):
         begin, n = now, n + 3
         now += round(host_ms * MS)
         copied = now + round(copy_ms * MS)
-        copy = operation(now + 10_000, copied - 5_000, "memcpy", n, name="Memcpy HtoD (Pageable -> Device)")
+        copy = operation(
+            now + 10_000, copied - 5_000, "memcpy", n, name="Memcpy HtoD (Pageable -> Device)"
+        )
         events += [call(now, copied, n, "cudaMemcpyAsync"), copy]
         now = copied + 20_000
         end = now + 20_000 + round(kernel_ms * MS)
@@ -228,9 +263,9 @@ def test_pinned_copies_no_longer_cost_the_host(tmp_path):
 
 
 def test_a_host_that_is_the_limit_is_said_to_be():
-    later = run(RunConfig(model="1b", tokens=50, batch_size=8, host_ms=5, device_ms=3, device="modelled")).modes[
-        "async"
-    ]
+    later = run(
+        RunConfig(model="1b", tokens=50, batch_size=8, host_ms=5, device_ms=3, device="modelled")
+    ).modes["async"]
     (one,) = idlescope.predict(later.analysis)
     assert (one.depth, len(one.host_bound)) == (2, 50)
     assert one.exposed_ns == pytest.approx(2.0 * MS, rel=0.05)
@@ -247,22 +282,33 @@ def test_steps_with_more_host_work_than_compute_are_named():
     slow = np.flatnonzero(costs.host > costs.compute)
     assert one.host_bound == tuple(slow.tolist())
     assert 0 < slow.size < len(costs)
-    assert f"in {slow.size} of {len(costs)} steps the host works longer than the device computes (step" in one.text()
+    assert (
+        f"in {slow.size} of {len(costs)} steps the host works longer than the device computes (step"
+        in one.text()
+    )
 
 
 def test_a_run_predicts_in_its_analysis_what_it_predicts_in_its_summary():
-    result = run(RunConfig(model="1b", tokens=50, batch_size=8, host_ms=5, device_ms=3, device="modelled"))
+    result = run(
+        RunConfig(model="1b", tokens=50, batch_size=8, host_ms=5, device_ms=3, device="modelled")
+    )
     short = result.modes["sync"].analysis.to_json()["devices"][0]["predicted"]
     summary = result.summary()["predicted"]
     assert {key: short[key] for key in summary} == summary
     assert (short["recorded_depth"], short["depth"], short["host_bound_steps"]) == (1, 2, 50)
-    assert result.modes["async"].analysis.to_json()["devices"][0]["predicted"]["recorded_depth"] == 2
+    assert (
+        result.modes["async"].analysis.to_json()["devices"][0]["predicted"]["recorded_depth"] == 2
+    )
 
 
-@pytest.mark.parametrize(("window", "reason"), [("steps:8-9", "only 2 steps are"), ("steps:8-8", "only 1 step is")])
+@pytest.mark.parametrize(
+    ("window", "reason"), [("steps:8-9", "only 2 steps are"), ("steps:8-8", "only 1 step is")]
+)
 def test_too_few_steps_are_refused_in_a_sentence(window, reason):
     analysis = idlescope.analyze(idlescope.open(FIXTURES / "loop_sync.json.gz"), window=window)
-    with pytest.raises(TraceError, match=f"cannot tell what device 0 would do: {reason} in the trace"):
+    with pytest.raises(
+        TraceError, match=f"cannot tell what device 0 would do: {reason} in the trace"
+    ):
         idlescope.predict(analysis)
     assert analysis.results[0].predicted is None
     assert asynchronous(analysis.results[0]) is None
@@ -298,7 +344,9 @@ def test_what_cannot_be_asked_is_refused(options, reason):
 
 
 def test_a_phase_that_is_not_there_is_refused_with_those_that_are():
-    with pytest.raises(ConfigError, match="'detokenise': it has d2h, forward, h2d, postprocess, prepare"):
+    with pytest.raises(
+        ConfigError, match="'detokenise': it has d2h, forward, h2d, postprocess, prepare"
+    ):
         idlescope.predict(analysed("transformers_sync.json.gz"), without="detokenise")
 
 
@@ -317,11 +365,15 @@ def test_the_interval_is_that_of_the_steps_variation():
 def equal(n, **columns):
     """So many equal steps, what is not given being zero."""
     made = {name: np.zeros(n, np.int64) for name in StepCosts.__dataclass_fields__}
-    return StepCosts(**{**made, **{name: np.full(n, value, np.int64) for name, value in columns.items()}})
+    return StepCosts(
+        **{**made, **{name: np.full(n, value, np.int64) for name, value in columns.items()}}
+    )
 
 
 def test_a_pipeline_by_hand():
-    steps = equal(4, lead=10_000, after=5_000, latency=1_000, compute=40_000, kernels=40_000, tail=2_000)
+    steps = equal(
+        4, lead=10_000, after=5_000, latency=1_000, compute=40_000, kernels=40_000, tail=2_000
+    )
     # one by one: 10 + 1 + 40 + 2 + 5
     assert replay(steps, 1).finished.tolist() == [58_000, 116_000, 174_000, 232_000]
     # in flight: the device is the limit, 40 us a step and what lies between two
@@ -331,11 +383,18 @@ def test_a_pipeline_by_hand():
     assert two.finished.tolist() == [end + 7_000 for end in two.end.tolist()]
     # every other step needs the tokens of the one before it: it starts as the first one did
     needs = np.array([-1, 0, 0, 2])
-    assert replay(steps, 2, needs).end.tolist() == [51_000, 109_000, 109_000 + each, 109_000 + each + 58_000]
+    assert replay(steps, 2, needs).end.tolist() == [
+        51_000,
+        109_000,
+        109_000 + each,
+        109_000 + each + 58_000,
+    ]
 
 
 def test_a_piece_of_a_run_counts_the_tokens_of_its_steps_alone():
-    config = RunConfig(model="1b", tokens=50, batch_size=8, host_ms=5, device_ms=3, device="modelled", mode="sync")
+    config = RunConfig(
+        model="1b", tokens=50, batch_size=8, host_ms=5, device_ms=3, device="modelled", mode="sync"
+    )
     trace = run(config).modes["sync"].trace
     (one,) = idlescope.predict(idlescope.analyze(trace, window="steps:10-19"))
     assert (one.recorded.steps, one.recorded.tokens) == (10, 80)
@@ -345,7 +404,15 @@ def test_a_piece_of_a_run_counts_the_tokens_of_its_steps_alone():
 
 @pytest.mark.parametrize("arrival", ["poisson:20", "poisson:100", "burst:16,0.5"])
 def test_requests_that_arrive_during_the_run_are_refused(arrival):
-    config = RunConfig(model="1b", tokens=30, requests=64, arrival=arrival, batch_size=16, host_ms=2, device="modelled")
+    config = RunConfig(
+        model="1b",
+        tokens=30,
+        requests=64,
+        arrival=arrival,
+        batch_size=16,
+        host_ms=2,
+        device="modelled",
+    )
     result = run(config)
     assert result.predicted() is None
     for mode in result.modes.values():
@@ -377,6 +444,15 @@ def test_what_a_prompt_costs_goes_where_its_request_goes():
     steps.compute[[0, 3]] += [100_000, 50_000]
     anew, needs, prompts = rebatch(steps, of, 2)
     assert np.flatnonzero(prompts).tolist() == [0, 4]
-    assert anew.compute.tolist() == [110_000, 10_000, 10_000, 10_000, 60_000, 10_000, 10_000, 10_000]
+    assert anew.compute.tolist() == [
+        110_000,
+        10_000,
+        10_000,
+        10_000,
+        60_000,
+        10_000,
+        10_000,
+        10_000,
+    ]
     assert (needs == -1).all()
     assert rebatch(steps, of, 1).costs is steps

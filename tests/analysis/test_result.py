@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 
 import idlescope
-from idlescope.analysis.activity import STATES, device_busy, host_busy, idle_over_time, states
-from idlescope.analysis.roofline import gpu
-from idlescope.capture.clock import StepClock
+from idlescope.analysis.idle.activity import STATES, device_busy, host_busy, idle_over_time, states
+from idlescope.capture.step_clock import StepClock
 from idlescope.engine.devices.modelled import ModelledDevice
 from idlescope.engine.loop import Engine
-from idlescope.engine.models import model
 from idlescope.engine.requests import Request
-from idlescope.engine.rows import Shape
+from idlescope.engine.running_rows import Shape
 from idlescope.engine.scheduler import Scheduler
+from idlescope.hardware.gpus import gpu
+from idlescope.models.presets import model
 from tests.kineto_files import call, operation, span, write
 
 
@@ -42,7 +42,9 @@ def test_operations_belong_to_the_step_in_which_they_were_launched(tmp_path):
 
 
 def test_a_step_launched_before_its_predecessor_ended_is_early(tmp_path):
-    (device,) = analyse(tmp_path, steps_of((10_000, 15_000, 150_000), (110_000, 151_000, 190_000))).results
+    (device,) = analyse(
+        tmp_path, steps_of((10_000, 15_000, 150_000), (110_000, 151_000, 190_000))
+    ).results
     assert device.steps.early.tolist() == [False, True]
     assert device.gaps.totals() == {"host": 0, "launch": 0, "queued": 1_000, "unattributed": 0}
 
@@ -55,7 +57,11 @@ def test_a_step_launched_before_its_predecessor_ended_is_early(tmp_path):
         (steps_of((0, 5_000, 60_000), (50_000, 111_000, 190_000)), "queue-bound", "27.57 %"),
         (steps_of((0, 5_000, 60_000), (50_000, 60_001, 190_000)), "busy", "0.00 %"),
         ([operation(0, 10), operation(20, 30)], "cannot tell", "Only 0.0 %"),
-        ([*steps_of((0, 5_000, 9_000)), call(0, 1, 99, "cudaGraphLaunch")], "cannot tell", "1 graph launches have no"),
+        (
+            [*steps_of((0, 5_000, 9_000)), call(0, 1, 99, "cudaGraphLaunch")],
+            "cannot tell",
+            "1 graph launches have no",
+        ),
     ],
 )
 def test_verdicts(tmp_path, events, kind, part):
@@ -85,7 +91,9 @@ def test_host_and_device_states_add_up(tmp_path):
 
 
 def test_idle_over_time_sums_to_idle(tmp_path):
-    (device,) = analyse(tmp_path, steps_of((10_000, 15_000, 60_000), (110_000, 115_000, 190_000))).results
+    (device,) = analyse(
+        tmp_path, steps_of((10_000, 15_000, 60_000), (110_000, 115_000, 190_000))
+    ).results
     edges, percent = idle_over_time(device.occupancy, 7)
     assert (percent * np.diff(edges) / 100).sum() == pytest.approx(device.occupancy.idle_ns)
 

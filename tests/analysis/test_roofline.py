@@ -10,9 +10,9 @@ import pytest
 import idlescope
 from idlescope import RunConfig, run
 from idlescope.analysis import roofline
-from idlescope.analysis.roofline import called, gpu
-from idlescope.analysis.work import parse
-from idlescope.engine.models import model
+from idlescope.analysis.steps.stated_work import parse
+from idlescope.hardware.gpus import called, gpu
+from idlescope.models.presets import model
 from tests.conftest import FIXTURES
 from tests.kineto_files import call, document, operation, span
 
@@ -61,12 +61,17 @@ def trace(tmp_path, names=("",), step_ns=28 * MS, kernel_ns=27 * MS, steps=4, de
     for i in range(steps):
         t = i * step_ns
         end = t + 10_000 + kernel_ns
-        events += [call(t + 1000, t + 2000, i + 1, "cudaGraphLaunch"), operation(t + 10_000, end, correlation=i + 1)]
+        events += [
+            call(t + 1000, t + 2000, i + 1, "cudaGraphLaunch"),
+            operation(t + 10_000, end, correlation=i + 1),
+        ]
         events += [call(t + 3000, end + 1000, 0, "cudaStreamSynchronize")]
         if name := names[i % len(names)]:
             events.append(span(t, t + step_ns - 1000, name))
     path = tmp_path / "t.json"
-    path.write_text(json.dumps({**document(events), "deviceProperties": [{"id": 0, "name": device}]}))
+    path.write_text(
+        json.dumps({**document(events), "deviceProperties": [{"id": 0, "name": device}]})
+    )
     return idlescope.open(path)
 
 
@@ -97,31 +102,51 @@ def test_steps_whose_tokens_are_not_known_are_left_out(tmp_path):
     made = trace(tmp_path, names=["execute_new_0_cached_8", "execute_new_2_cached_6"])
     (device,) = idlescope.analyze(made, model=model("1b")).results
     assert device.roofline.steps == 2
-    assert "at the least: the context is not known, so that only weights count as read" in device.roofline.text()
+    assert (
+        "at the least: the context is not known, so that only weights count as read"
+        in device.roofline.text()
+    )
     assert device.roofline.bytes_per_step == model("1b").step_bytes(0)
 
 
 def test_what_is_not_known_has_no_roofline(tmp_path):
-    assert idlescope.analyze(trace(tmp_path), model=model("1b")).results[0].roofline is None  # no batch
+    assert (
+        idlescope.analyze(trace(tmp_path), model=model("1b")).results[0].roofline is None
+    )  # no batch
     assert idlescope.analyze(trace(tmp_path)).results[0].roofline is None  # no model
     old = trace(tmp_path, device="Tesla V100-SXM2-16GB")
-    assert idlescope.analyze(old, model=model("1b"), batch_size=8).results[0].roofline is None  # no peaks
-    named = idlescope.analyze(old, model=model("1b"), batch_size=8, gpu=gpu("l40s")).results[0].roofline
+    assert (
+        idlescope.analyze(old, model=model("1b"), batch_size=8).results[0].roofline is None
+    )  # no peaks
+    named = (
+        idlescope.analyze(old, model=model("1b"), batch_size=8, gpu=gpu("l40s")).results[0].roofline
+    )
     assert named.gpu.key == "l40s"
 
 
 def test_a_recording_says_itself_what_it_had_to_do():
-    made = run(RunConfig(model="8b", tokens=100, batch_size=32, host_ms=2, device="modelled:h100", mode="sync"))
+    made = run(
+        RunConfig(
+            model="8b", tokens=100, batch_size=32, host_ms=2, device="modelled:h100", mode="sync"
+        )
+    )
     (device,) = made.modes["sync"].analysis.results
     r = device.roofline
     assert (r.gpu.key, r.basis, r.steps) == ("h100", "as recorded", 100)
-    assert r.roofline_pct == pytest.approx(made.summary()["modes"]["sync"]["roofline_pct"], rel=0.01)
-    assert r.bytes_per_step == pytest.approx(float(device.operations.bytes[device.operations.flops > 0].mean()))
+    assert r.roofline_pct == pytest.approx(
+        made.summary()["modes"]["sync"]["roofline_pct"], rel=0.01
+    )
+    assert r.bytes_per_step == pytest.approx(
+        float(device.operations.bytes[device.operations.flops > 0].mean())
+    )
 
 
 def test_transformers_decode_step_on_an_h200():
     analysis = idlescope.analyze(
-        idlescope.open(FIXTURES / "transformers_async.json.gz"), model=model("8b"), batch_size=32, context=512
+        idlescope.open(FIXTURES / "transformers_async.json.gz"),
+        model=model("8b"),
+        batch_size=32,
+        context=512,
     )
     # (15.0 GB + 131,072 B x 32 x 512) / 4.8 TB/s = 3.6 ms of 13.4
     assert analysis.results[0].roofline.active_roofline_pct == pytest.approx(26.7, abs=0.3)
@@ -129,7 +154,9 @@ def test_transformers_decode_step_on_an_h200():
 
 def test_real_names_of_real_engines(shared_traces):
     vllm = idlescope.analyze(
-        idlescope.open(shared_traces / "vllm_decode_hipgraph_mi300.json.gz"), model=model("8b"), gpu=gpu("h200")
+        idlescope.open(shared_traces / "vllm_decode_hipgraph_mi300.json.gz"),
+        model=model("8b"),
+        gpu=gpu("h200"),
     )
     assert vllm.results[0].roofline.bytes_per_step == model("8b").step_bytes(55086)
     sglang = idlescope.analyze(

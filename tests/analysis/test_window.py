@@ -7,7 +7,7 @@ import json
 import pytest
 
 import idlescope
-from idlescope.analysis import window
+from idlescope.analysis.steps import window
 from idlescope.errors import ConfigError
 from idlescope.trace.open import open_trace
 from tests.kineto_files import call, operation, span, write
@@ -61,14 +61,18 @@ def test_steps_are_a_window_from_their_first_operation_to_their_last(trace):
     assert device.window.to_json()["kind"] == "steps:4-5"
 
 
-@pytest.mark.parametrize("text", ["time:1us-2us", "time:0.001-0.002", "time:1000ns-2us", "time:0.001ms-0.002ms"])
+@pytest.mark.parametrize(
+    "text", ["time:1us-2us", "time:0.001-0.002", "time:1000ns-2us", "time:0.001ms-0.002ms"]
+)
 def test_times_count_from_the_first_operation_of_the_trace(trace, text):
     _, got = figures(trace, text)
     assert got[:2] == (1060, 2060)
 
 
 def test_a_window_that_ends_in_idle_time_is_ended_by_what_follows(trace):
-    device, _ = figures(trace, "time:0ns-2900ns")  # to 2960: within the gap that the launch at 3100 ends
+    device, _ = figures(
+        trace, "time:0ns-2900ns"
+    )  # to 2960: within the gap that the launch at 3100 ends
     assert (int(device.gaps.start[-1]), int(device.gaps.end[-1])) == (2700, 2960)
     assert device.gaps.host[-1] == 260
 
@@ -111,7 +115,9 @@ def test_short_gaps_are_counted_but_not_listed(trace):
     assert (device.longest, len(analysis.gaps), device.occupancy.idle_ns) == ([], 0, 2000)
 
 
-@pytest.mark.parametrize(("text", "ns"), [("10us", 10_000), ("1.5ms", 1_500_000), ("2", 2_000_000), ("7 ns", 7)])
+@pytest.mark.parametrize(
+    ("text", "ns"), [("10us", 10_000), ("1.5ms", 1_500_000), ("2", 2_000_000), ("7 ns", 7)]
+)
 def test_lengths_of_time(text, ns):
     assert window.length_ns(text) == ns
 
@@ -129,7 +135,10 @@ def test_frames_say_the_same_as_the_json(trace):
     assert analysis.steps.to_dict("records") == document["steps"]
     gaps = analysis.gaps
     assert gaps.groupby("device")["length_ns"].sum().to_dict() == {0: 2000}
-    assert (gaps["length_ns"] == gaps[["host_ns", "launch_ns", "queued_ns", "unattributed_ns"]].sum(axis=1)).all()
+    assert (
+        gaps["length_ns"]
+        == gaps[["host_ns", "launch_ns", "queued_ns", "unattributed_ns"]].sum(axis=1)
+    ).all()
     assert gaps["ended_by"].tolist() == ["k"] * 4
     assert set(gaps["launched_by"]) == {"cudaLaunchKernel"}
     assert gaps["step"].tolist() == [4, 5, 6, 7]
@@ -149,7 +158,12 @@ def test_the_longest_gaps_name_the_stack_that_the_host_was_in(tmp_path):
     (device,) = idlescope.analyze(open_trace(write(tmp_path / "t.json", events))).results
     host, queued = device.longest
     assert (host.length_ns, host.cause, host.step, host.ended_by) == (5000, "host", 1, "second")
-    assert host.stack == ("ProfilerStep#1", "prepare_inputs", "tokenizer.py(7): encode", "aten::tolist")
+    assert host.stack == (
+        "ProfilerStep#1",
+        "prepare_inputs",
+        "tokenizer.py(7): encode",
+        "aten::tolist",
+    )
     assert (queued.length_ns, queued.cause) == (100, "queued")
     assert queued.stack == ("ProfilerStep#1", "cudaLaunchKernel")
     assert host.to_json()["stack"] == list(host.stack)

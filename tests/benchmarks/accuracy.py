@@ -88,8 +88,12 @@ def cell(value: float | str, truth: float) -> str:
 
 def main() -> None:
     """Print a row a case."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--peer-python", default=sys.executable, help="a Python that has traceinsight")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--peer-python", default=sys.executable, help="a Python that has traceinsight"
+    )
     python = parser.parse_args().peer_python
     print(f"| idle, % | {' | '.join(COLUMNS)} |\n|---|{'---:|' * len(COLUMNS)}")
     for make in CASES:

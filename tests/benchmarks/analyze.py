@@ -70,7 +70,11 @@ def resident(process: psutil.Process) -> int:
     """Return the bytes of memory that a process and its descendants hold now."""
     try:
         tree = [process, *process.children(recursive=True)]
-        return tree[0].memory_info().rss if len(tree) == 1 else sum(p.memory_full_info().pss for p in tree)
+        return (
+            tree[0].memory_info().rss
+            if len(tree) == 1
+            else sum(p.memory_full_info().pss for p in tree)
+        )
     except (psutil.NoSuchProcess, psutil.AccessDenied):
         return 0
 
@@ -89,7 +93,9 @@ def measured(command: Sequence[str | os.PathLike[str]], watched: bool = True) ->
         out.seek(0)
         err.seek(0)
         if child.returncode:
-            sys.exit(f"{' '.join(map(str, command[:5]))} …: exit {child.returncode}\n{err.read().decode()[-2000:]}")
+            sys.exit(
+                f"{' '.join(map(str, command[:5]))} …: exit {child.returncode}\n{err.read().decode()[-2000:]}"
+            )
         used = ended[2]
         peak = max(peak, used.ru_maxrss * 1024)
         return Run(seconds, used.ru_utime + used.ru_stime, peak / 1e6, out.read().decode())
@@ -110,7 +116,10 @@ def alternate(rounds: int, *commands: Sequence[str | os.PathLike[str]]) -> list[
 
 def line(label: str, run: Run, note: str = "") -> None:
     """Print one side's medians."""
-    print(f"  {label:<26} {run.seconds:>7.2f} s ({run.cpu:.2f} s CPU) {run.megabytes:>6.0f} MB  {note}", flush=True)
+    print(
+        f"  {label:<26} {run.seconds:>7.2f} s ({run.cpu:.2f} s CPU) {run.megabytes:>6.0f} MB  {note}",
+        flush=True,
+    )
 
 
 def ratio(label: str, ours: Run, theirs: Run, target: str = "") -> None:
@@ -128,7 +137,11 @@ class Files:
     """The traces, made once."""
 
     def __init__(self, work: Path, shared: Path) -> None:
-        self.work, self.traces, self.repeat = work, shared / "traces", shared / "tools" / "repeat_trace.py"
+        self.work, self.traces, self.repeat = (
+            work,
+            shared / "traces",
+            shared / "tools" / "repeat_trace.py",
+        )
         work.mkdir(parents=True, exist_ok=True)
 
     def repeated(self, times: int) -> Path:
@@ -140,7 +153,9 @@ class Files:
             unfinished = path.with_suffix(".part")
             if real:
                 subprocess.run(
-                    [sys.executable, self.repeat, source, unfinished, str(times)], check=True, capture_output=True
+                    [sys.executable, self.repeat, source, unfinished, str(times)],
+                    check=True,
+                    capture_output=True,
                 )
             else:
                 kineto_trace.make(unfinished, steps=times)
@@ -150,7 +165,9 @@ class Files:
     def framed(self, frames: int) -> Path:
         """Return a trace of 4,000 kernels with so many Python frames a kernel."""
         path = self.work / f"frames_{frames}.json"
-        return path if path.exists() else kineto_trace.make(path, steps=40, kernels=100, frames=frames)
+        return (
+            path if path.exists() else kineto_trace.make(path, steps=40, kernels=100, frames=frames)
+        )
 
     def database(self, kernels: int) -> Path:
         """Return an nsys export of so many kernels."""
@@ -171,7 +188,9 @@ def big(files: Files, options: argparse.Namespace) -> None:
     """Compare with traceinsight on a large trace."""
     path = files.repeated(48)
     print(f"big: {path.name}, {path.stat().st_size / 1e6:.0f} MB")
-    ours, theirs = alternate(options.rounds, (*IDLESCOPE, path), (options.peer_python, "-c", PEER, path))
+    ours, theirs = alternate(
+        options.rounds, (*IDLESCOPE, path), (options.peer_python, "-c", PEER, path)
+    )
     line("idlescope analyze --json", ours, idle_pct(ours))
     line("traceinsight", theirs, f"idle {float(theirs.output):.2f} %")
     ratio("big", ours, theirs, "(target: 15x, 1/8)")
@@ -183,10 +202,16 @@ def growth(files: Files, options: argparse.Namespace) -> None:
     start = medians([measured((*IDLESCOPE, files.small())) for _ in range(3)]).cpu
     paths = [files.repeated(times) for times in (6, 48, 192)]
     rates = []
-    for path, run in zip(paths, alternate(options.rounds, *((*IDLESCOPE, p) for p in paths)), strict=True):
+    for path, run in zip(
+        paths, alternate(options.rounds, *((*IDLESCOPE, p) for p in paths)), strict=True
+    ):
         megabytes = path.stat().st_size / 1e6
         rates.append(1e3 * (run.cpu - start) / megabytes)  # other programs disturb CPU time less
-        line(f"{megabytes:.0f} MB", run, f"{rates[-1]:.2f} ms CPU a MB beyond the {start:.2f} s of a small trace")
+        line(
+            f"{megabytes:.0f} MB",
+            run,
+            f"{rates[-1]:.2f} ms CPU a MB beyond the {start:.2f} s of a small trace",
+        )
     print(f"  ratio, growth: {rates[1] / rates[0]:.2f} and {rates[2] / rates[1]:.2f} of the CPU time a MB at "
           "8 and 4 times the size (target: 1.10)")  # fmt: skip
     print("growth of memory, 4,000 kernels, --no-frames")
@@ -195,7 +220,10 @@ def growth(files: Files, options: argparse.Namespace) -> None:
     runs = alternate(options.rounds, *((*IDLESCOPE, "--no-frames", p) for p in paths))
     for frames, path, run in zip(counts, paths, runs, strict=True):
         line(f"{frames} frames a kernel", run, f"{path.stat().st_size / 1e6:.0f} MB of JSON")
-    more, files_grew = runs[-1].megabytes / runs[0].megabytes, paths[-1].stat().st_size / paths[0].stat().st_size
+    more, files_grew = (
+        runs[-1].megabytes / runs[0].megabytes,
+        paths[-1].stat().st_size / paths[0].stat().st_size,
+    )
     print(f"  ratio, memory: {more:.2f}x at {counts[-1] / counts[0]:.0f}x the frames, {files_grew:.0f}x the file "
           "(target: sub-linear)")  # fmt: skip
 
@@ -204,7 +232,9 @@ def nsys(files: Files, options: argparse.Namespace) -> None:
     """Compare a whole analysis of an nsys database with one window query over its kernels."""
     path = files.database(1_000_000)
     print(f"nsys: {path.name}, {path.stat().st_size / 1e6:.0f} MB")
-    ours, theirs = alternate(options.rounds, (*IDLESCOPE, path), (sys.executable, "-c", GAP_RULE, path))
+    ours, theirs = alternate(
+        options.rounds, (*IDLESCOPE, path), (sys.executable, "-c", GAP_RULE, path)
+    )
     line("idlescope analyze --json", ours, f"{idle_pct(ours)} (target: 4 s)")
     line("a query like gpu_gaps", theirs, f"{theirs.output.strip()} gaps over its 500 ms")
     print(f"  ratio, nsys: {ours.seconds / theirs.seconds:.1f}x the time of the query")
@@ -226,12 +256,20 @@ PARTS = {"big": big, "growth": growth, "nsys": nsys, "small": small}
 
 def main() -> None:
     """Run the chosen parts."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--parts", default=",".join(PARTS))
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared", help="where the real traces are")
-    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "idlescope-bench")
-    parser.add_argument("--peer-python", default=sys.executable, help="a Python that has traceinsight")
+    parser.add_argument(
+        "--shared", type=Path, default=ROOT.parent / "shared", help="where the real traces are"
+    )
+    parser.add_argument(
+        "--work", type=Path, default=Path(tempfile.gettempdir()) / "idlescope-bench"
+    )
+    parser.add_argument(
+        "--peer-python", default=sys.executable, help="a Python that has traceinsight"
+    )
     options = parser.parse_args()
     files = Files(options.work, options.shared)
     for name in options.parts.split(","):

@@ -21,8 +21,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from rich.progress import track
 
 import idlescope
-from idlescope.analysis.compare import compare, read
-from idlescope.analysis.sample import Sample
+from idlescope.analysis.comparison.blocks import Sample
+from idlescope.analysis.comparison.compare import compare, read
 from tests.noisy_recordings import recording
 
 CASES = (  # recordings a side, steps of each, spread from step to step, spread from run to run, synchronous or not
@@ -36,10 +36,18 @@ RUNS = 100
 QUIET = not sys.stdout.isatty()
 
 
-def shares(make: Callable[[int, int, dict[str, float]], Sequence[Sample]], trials: int, planted: float, hidden: bool):
+def shares(
+    make: Callable[[int, int, dict[str, float]], Sequence[Sample]],
+    trials: int,
+    planted: float,
+    hidden: bool,
+):
     """Return how often nothing was found where nothing is, and `prepare` where it is planted, in per cent."""
     name = "host work: prepare" if hidden else "idle: host: prepare"
-    same = [make(trial, 0, {}) for trial in track(range(trials + 1), "recording", transient=True, disable=QUIET)]
+    same = [
+        make(trial, 0, {})
+        for trial in track(range(trials + 1), "recording", transient=True, disable=QUIET)
+    ]
     quiet = [compare(*pair).verdict.kind == "no difference" for pair in itertools.pairwise(same)]
     found = []
     for trial in track(range(trials), "planting", transient=True, disable=QUIET):
@@ -74,7 +82,9 @@ def main() -> None:
     run_once()  # the first warms up
     runs = [run_once() for _ in track(range(RUNS + 1), "running", transient=True, disable=QUIET)]
     quiet = [compare(*pair).verdict.kind == "no difference" for pair in itertools.pairwise(runs)]
-    print(f"{f'{RUNS} runs of the engine here, 1 a side':48}  {100 * sum(quiet) / len(quiet):11.1f} %")
+    print(
+        f"{f'{RUNS} runs of the engine here, 1 a side':48}  {100 * sum(quiet) / len(quiet):11.1f} %"
+    )
     quiet = [
         compare(runs[i : i + 10 : 2], runs[i + 1 : i + 10 : 2]).verdict.kind == "no difference"
         for i in range(0, RUNS - 9, 5)

@@ -28,11 +28,11 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[2])]
 
 from idlescope import RunConfig, run
 from idlescope.engine.devices.cpu import CpuDevice
-from idlescope.engine.devices.network import Network
 from idlescope.engine.loop import Engine, ignore
-from idlescope.engine.models import model
+from idlescope.engine.network.network import Network
 from idlescope.engine.requests import Request
-from idlescope.engine.rows import Shape
+from idlescope.engine.running_rows import Shape
+from idlescope.models.presets import model
 
 HALF_B = {  # the shape of Qwen2.5-0.5B, as a Llama
     "hidden_size": 896, "num_hidden_layers": 24, "num_attention_heads": 14, "num_key_value_heads": 2, "head_dim": 64,
@@ -42,8 +42,16 @@ HALF_B = {  # the shape of Qwen2.5-0.5B, as a Llama
 
 def overlap(rounds: int = 5) -> None:
     """Print the recovered share of each pair of runs, and the median."""
-    common = {"model": "tiny", "device": "cpu", "prompt_tokens": 64, "tokens": 120, "batch_size": 256}
-    device_ms = run(RunConfig(mode="sync", **common)).modes["sync"].summary(None)["device_ms_per_step"]
+    common = {
+        "model": "tiny",
+        "device": "cpu",
+        "prompt_tokens": 64,
+        "tokens": 120,
+        "batch_size": 256,
+    }
+    device_ms = (
+        run(RunConfig(mode="sync", **common)).modes["sync"].summary(None)["device_ms_per_step"]
+    )
     shares = []
     print(f"device step {device_ms:.2f} ms, host {0.4 * device_ms:.2f} ms")
     for _ in range(rounds):
@@ -70,9 +78,14 @@ def peer(rounds: int = 3) -> None:
     for name, shape, batch, prompt, new in (("tiny", {}, 32, 32, 128), ("0.5B", HALF_B, 8, 32, 24)):
         with tempfile.TemporaryDirectory() as folder:
             path = write(Path(folder), **shape)
-            pairs = [(ours(path, batch, prompt, new), theirs(path, batch, prompt, new)) for _ in range(rounds)]
+            pairs = [
+                (ours(path, batch, prompt, new), theirs(path, batch, prompt, new))
+                for _ in range(rounds)
+            ]
         mine, other = (statistics.median(side) for side in zip(*pairs, strict=True))
-        print(f"{name}, batch {batch}: idlescope {mine:,.0f}, transformers {other:,.0f} tokens/s: {mine / other:.2f}x")
+        print(
+            f"{name}, batch {batch}: idlescope {mine:,.0f}, transformers {other:,.0f} tokens/s: {mine / other:.2f}x"
+        )
 
 
 def requests_for(batch: int, prompt: int, vocab: int) -> list[list[int]]:
@@ -89,7 +102,10 @@ def ours(path: Path, batch: int, prompt: int, new: int) -> float:
     slots = device.open(shape, 1)
     try:
         for tokens in (2, new):  # the first warms up
-            some = [Request(i, np.array(p, np.int32), tokens) for i, p in enumerate(requests_for(batch, prompt, 500))]
+            some = [
+                Request(i, np.array(p, np.int32), tokens)
+                for i, p in enumerate(requests_for(batch, prompt, 500))
+            ]
             engine = Engine(device, slots, some, Silent())
             start = time.perf_counter()
             engine.run()
@@ -104,15 +120,21 @@ def theirs(path: Path, batch: int, prompt: int, new: int) -> float:
     from transformers import AutoModelForCausalLM, GenerationConfig
     from transformers.generation.configuration_utils import ContinuousBatchingConfig
 
-    network = AutoModelForCausalLM.from_pretrained(path, dtype="float32").eval().requires_grad_(False)
+    network = (
+        AutoModelForCausalLM.from_pretrained(path, dtype="float32").eval().requires_grad_(False)
+    )
     network.set_attn_implementation("sdpa")
     settings = ContinuousBatchingConfig(
         use_async_batching=False, use_cuda_graph=False, max_blocks_per_request=0, num_blocks=batch * 16,
         max_batch_tokens=2048,
     )  # fmt: skip
     for tokens in (2, new):
-        generation = GenerationConfig(max_new_tokens=tokens, do_sample=False, eos_token_id=None, pad_token_id=0)
-        manager = network.init_continuous_batching(generation_config=generation, continuous_batching_config=settings)
+        generation = GenerationConfig(
+            max_new_tokens=tokens, do_sample=False, eos_token_id=None, pad_token_id=0
+        )
+        manager = network.init_continuous_batching(
+            generation_config=generation, continuous_batching_config=settings
+        )
         manager.warmup()
         manager.add_requests(requests_for(batch, prompt, 500), max_new_tokens=tokens)
         start = time.perf_counter()
@@ -169,7 +191,10 @@ def long(steps: int = 100_000) -> None:
                 alive = [r for r in alive if r.finish is None]
             if engine.steps % (steps // 20) == 0 and len(sizes) < engine.steps // (steps // 20):
                 sizes.append((host.memory_info().rss / 1e6, worker.memory_info().rss / 1e6))
-                print(f"{engine.steps:>7} steps: host {sizes[-1][0]:.1f} MB, worker {sizes[-1][1]:.1f} MB", flush=True)
+                print(
+                    f"{engine.steps:>7} steps: host {sizes[-1][0]:.1f} MB, worker {sizes[-1][1]:.1f} MB",
+                    flush=True,
+                )
         for request in alive:
             engine.scheduler.cancel(request, engine.clock.now())
         while engine.step():

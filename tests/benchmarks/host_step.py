@@ -19,9 +19,9 @@ import warnings
 import numpy as np
 
 from idlescope import RunConfig
-from idlescope.analysis.roofline import gpu
 from idlescope.engine.devices.modelled import ModelledDevice
 from idlescope.experiment.run import run_mode
+from idlescope.hardware.gpus import gpu
 
 PROMPT, TOKENS, SKIPPED = 16, 64, 8
 OUR_TOKENS = 512  # our steps are short: more of them for the same time
@@ -40,7 +40,9 @@ def ours_us(batch: int) -> float:
     cost: dict[int, int] = {}
     for name in ("schedule", "prepare", "retrieve", "update"):
         rows = np.flatnonzero(trace.ranges.name == trace.name_index(name))
-        for step, ns in zip(trace.ranges.step[rows], (trace.ranges.end - trace.ranges.start)[rows], strict=True):
+        for step, ns in zip(
+            trace.ranges.step[rows], (trace.ranges.end - trace.ranges.start)[rows], strict=True
+        ):
             cost[int(step)] = cost.get(int(step), 0) + int(ns)
     waits = np.flatnonzero(trace.calls.name == trace.name_index("event.synchronize"))
     for step, row in enumerate(waits):  # one a step, in order
@@ -53,12 +55,16 @@ def theirs_us(model, batch: int) -> float:
     from transformers import GenerationConfig
     from transformers.generation.configuration_utils import ContinuousBatchingConfig
 
-    generation = GenerationConfig(max_new_tokens=TOKENS, do_sample=False, eos_token_id=2, pad_token_id=0)
+    generation = GenerationConfig(
+        max_new_tokens=TOKENS, do_sample=False, eos_token_id=2, pad_token_id=0
+    )
     settings = ContinuousBatchingConfig(
         use_async_batching=False, use_cuda_graph=False, max_blocks_per_request=0, num_blocks=2 * batch + 64,
         max_batch_tokens=max(2048, batch),
     )  # fmt: skip
-    manager = model.init_continuous_batching(generation_config=generation, continuous_batching_config=settings)
+    manager = model.init_continuous_batching(
+        generation_config=generation, continuous_batching_config=settings
+    )
     manager.warmup()
     processor = manager.batch_processor
     times: dict[str, list[int]] = {"prepare_next_batch": [], "update_batch": []}
@@ -97,7 +103,11 @@ def theirs_us(model, batch: int) -> float:
         finished += result is not None and result.is_finished()
     manager.stop(block=True, timeout=60)
     steps = zip(times["prepare_next_batch"], times["update_batch"], sizes, strict=False)
-    steady = [p + u for i, (p, u, (rows, tokens)) in enumerate(steps) if i >= SKIPPED and rows == tokens >= 0.9 * batch]
+    steady = [
+        p + u
+        for i, (p, u, (rows, tokens)) in enumerate(steps)
+        if i >= SKIPPED and rows == tokens >= 0.9 * batch
+    ]
     return statistics.median(steady) / 1e3
 
 
@@ -113,7 +123,9 @@ def main() -> None:
 
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    model = LlamaForCausalLM(LlamaConfig(**TOY, tie_word_embeddings=False)).eval().requires_grad_(False)
+    model = (
+        LlamaForCausalLM(LlamaConfig(**TOY, tie_word_embeddings=False)).eval().requires_grad_(False)
+    )
     model.set_attn_implementation("sdpa")
     batches = [int(b) for b in options.batches.split(",")]
     ours, theirs = {}, {}
@@ -121,7 +133,9 @@ def main() -> None:
     for batch in batches:
         pairs = [(ours_us(batch), theirs_us(model, batch)) for _ in range(options.rounds)]
         ours[batch], theirs[batch] = (statistics.median(side) for side in zip(*pairs, strict=True))
-        print(f"{batch:>6} {ours[batch]:>9.1f} us {theirs[batch]:>11.1f} us {theirs[batch] / ours[batch]:>7.1f}x")
+        print(
+            f"{batch:>6} {ours[batch]:>9.1f} us {theirs[batch]:>11.1f} us {theirs[batch] / ours[batch]:>7.1f}x"
+        )
     low, high = batches[0], batches[-1]
     print(f"from batch {low} to {high} ({high / low:.0f}x): idlescope {ours[high] / ours[low]:.1f}x, "
           f"transformers {theirs[high] / theirs[low]:.1f}x")  # fmt: skip

@@ -38,7 +38,9 @@ def us(ns: int) -> str:
     return f"{ns // 1000}.{ns % 1000:03d}"
 
 
-def span(cat: str, name: str, start: int, end: int, args: str, pid: int = PID, tid: int = TID) -> str:
+def span(
+    cat: str, name: str, start: int, end: int, args: str, pid: int = PID, tid: int = TID
+) -> str:
     """Return a complete event."""
     return (
         f'  {{\n    "ph": "X", "cat": "{cat}", "name": "{name}", "pid": {pid}, "tid": {tid},\n'
@@ -61,21 +63,31 @@ def events(steps: int, kernels: int, operators: int, frames: int) -> Iterator[st
           '    "args": {\n      "name": "python"\n    }\n  }'  # fmt: skip
     now, number = BASE, FIRST
     for step in range(steps):
-        yield span("user_annotation", f"ProfilerStep#{step}", now, now + kernels * HOST, f'"External id": {step}')
+        yield span(
+            "user_annotation",
+            f"ProfilerStep#{step}",
+            now,
+            now + kernels * HOST,
+            f'"External id": {step}',
+        )
         for _ in range(kernels):
             number += 1
             end = now + HOST - 1
             for depth in range(frames):
                 name = f"engine/layers/module_{depth % 50}.py({depth + 10}): forward"
                 yield span(
-                    "python_function", name, now + 2 * depth, end - depth, f'"Python id": {number}, "Ev Idx": {depth}'
+                    "python_function",
+                    name,
+                    now + 2 * depth,
+                    end - depth,
+                    f'"Python id": {number}, "Ev Idx": {depth}',
                 )
             inner = now + 2 * frames
             for depth in range(operators):
-                args = (
-                    f'"External id": {number}, "Record function id": 0, "Concrete Inputs": ["", ""], "Ev Idx": {depth}'
+                args = f'"External id": {number}, "Record function id": 0, "Concrete Inputs": ["", ""], "Ev Idx": {depth}'
+                yield span(
+                    "cpu_op", f"aten::op_{depth}", inner + 40 * depth, end - frames - depth, args
                 )
-                yield span("cpu_op", f"aten::op_{depth}", inner + 40 * depth, end - frames - depth, args)
             call = now + HOST // 2
             args = f'"External id": {number}, "cbid": 211, "correlation": {number}'
             yield span("cuda_runtime", "cudaLaunchKernel", call, call + 4_000, args)
@@ -91,7 +103,9 @@ def events(steps: int, kernels: int, operators: int, frames: int) -> Iterator[st
             now += HOST
 
 
-def make(path: Path, steps: int = 50, kernels: int = 900, operators: int = 5, frames: int = 16) -> Path:
+def make(
+    path: Path, steps: int = 50, kernels: int = 900, operators: int = 5, frames: int = 16
+) -> Path:
     """Write a trace and return its path."""
     with open(path, "w", buffering=1 << 20) as file:
         file.write(HEAD)

@@ -61,10 +61,16 @@ def make(path: Path, kernels: int = 1_000_000) -> Path:
     """Write a database of so many kernels and as many calls; a file in its place is replaced."""
     path.unlink(missing_ok=True)
     steps = -(-kernels // PER_STEP)
-    strings = [(1, "cudaLaunchKernel_v7000"), (2, "python3"), *((100 + s, f"step {s}") for s in range(steps))]
+    strings = [
+        (1, "cudaLaunchKernel_v7000"),
+        (2, "python3"),
+        *((100 + s, f"step {s}") for s in range(steps)),
+    ]
     first = 100 + steps
     for k in range(NAMES):
-        full = f"void at::native::elementwise_kernel_{k}<(int)128, (int)4, float>(int, float, float *)"
+        full = (
+            f"void at::native::elementwise_kernel_{k}<(int)128, (int)4, float>(int, float, float *)"
+        )
         strings += [(first + 2 * k, full), (first + 2 * k + 1, f"elementwise_kernel_{k}")]
     with closing(sqlite3.connect(path)) as database, database:
         database.execute("PRAGMA synchronous = OFF")
@@ -77,13 +83,23 @@ def make(path: Path, kernels: int = 1_000_000) -> Path:
         database.executemany(
             KERNEL,
             (
-                (start, start + PERIOD - GAP, 7 + i % STREAMS, i + 1, PROCESS, first + 2 * (i % NAMES))
+                (
+                    start,
+                    start + PERIOD - GAP,
+                    7 + i % STREAMS,
+                    i + 1,
+                    PROCESS,
+                    first + 2 * (i % NAMES),
+                )
                 for i, start in enumerate(starts)
             ),
         )
         database.executemany(
             "INSERT INTO CUPTI_ACTIVITY_KIND_RUNTIME VALUES (?, ?, 0, ?, ?, 1, 0, NULL)",
-            ((start - AHEAD, start - AHEAD + CALL, THREAD, i + 1) for i, start in enumerate(starts)),
+            (
+                (start - AHEAD, start - AHEAD + CALL, THREAD, i + 1)
+                for i, start in enumerate(starts)
+            ),
         )
         database.executemany(
             "INSERT INTO NVTX_EVENTS (start, end, eventType, globalTid, textId, domainId) VALUES (?, ?, 59, ?, ?, 0)",

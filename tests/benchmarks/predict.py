@@ -20,10 +20,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import numpy as np
 
 from idlescope import RunConfig, run
-from idlescope.analysis.costs import StepCosts, measure
-from idlescope.analysis.predict import Replays, WhatIf
-from idlescope.analysis.rebatch import Requests, rebatch
-from idlescope.analysis.replay import replay
+from idlescope.analysis.prediction.rebatch import Requests, rebatch
+from idlescope.analysis.prediction.replay import replay
+from idlescope.analysis.prediction.step_costs import StepCosts, measure
+from idlescope.analysis.prediction.what_if import Replays, WhatIf
 from tests.scenarios import scenario
 
 STEPS, SCENARIOS, PAIRS = 100_000, 400, 5
@@ -48,11 +48,20 @@ def timed(what, repeats: int = 5) -> float:
 
 def replays() -> None:
     random = np.random.default_rng(0)
-    costs = StepCosts(**{name: random.integers(10_000, 5_000_000, STEPS) for name in StepCosts.__dataclass_fields__})
+    costs = StepCosts(
+        **{
+            name: random.integers(10_000, 5_000_000, STEPS)
+            for name in StepCosts.__dataclass_fields__
+        }
+    )
     for depth in (1, 2, 3):
-        print(f"replay of {STEPS:,} steps, depth {depth}: {timed(lambda d=depth: replay(costs, d)):.3f} s")
+        print(
+            f"replay of {STEPS:,} steps, depth {depth}: {timed(lambda d=depth: replay(costs, d)):.3f} s"
+        )
     # 32 rows, requests of 100 steps, one after the other
-    start = np.repeat(np.arange(0, STEPS - 100, 100), 32) + np.tile(np.arange(32), (STEPS - 100 + 99) // 100)
+    start = np.repeat(np.arange(0, STEPS - 100, 100), 32) + np.tile(
+        np.arange(32), (STEPS - 100 + 99) // 100
+    )
     start = np.sort(start[start < STEPS - 100])
     of = Requests(start, start, start + 99, np.zeros(start.size, bool), 32)
 
@@ -73,11 +82,15 @@ def scenarios() -> None:
     for seed in range(SCENARIOS):
         drawn = scenario(seed)
         sync, later = drawn.run("sync"), drawn.run("async")
-        errors.append(Replays(sync.trace, sync.result).predict(WhatIf()).total_ns / later.total_ns - 1.0)
+        errors.append(
+            Replays(sync.trace, sync.result).predict(WhatIf()).total_ns / later.total_ns - 1.0
+        )
     size = np.abs(errors)
     quantiles = ", ".join(f"{name} {np.quantile(size, q):.3%}" for name, q in
                           (("median", 0.5), ("p90", 0.9), ("p99", 0.99), ("largest", 1.0)))  # fmt: skip
-    print(f"error of {SCENARIOS} random scenarios: {quantiles}; over 2 %: {int((size > 0.02).sum())}")
+    print(
+        f"error of {SCENARIOS} random scenarios: {quantiles}; over 2 %: {int((size > 0.02).sum())}"
+    )
 
 
 def cpu() -> None:
@@ -90,7 +103,9 @@ def cpu() -> None:
             modes = run(RunConfig(model="tiny", device="cpu", seed=seed, **options)).modes
             sync, later = modes["sync"], modes["async"]
             made = Replays(sync.trace, sync.result)
-            slower.append(float(np.mean(later.result.steps.device) / np.mean(sync.result.steps.device)))
+            slower.append(
+                float(np.mean(later.result.steps.device) / np.mean(sync.result.steps.device))
+            )
             for kept, factor in ((errors, 1.0), (told, slower[-1])):
                 kept.append(made.predict(WhatIf(device=factor)).total_ns / later.total_ns - 1.0)
         each = ", ".join(f"{error:+.1%}" for error in errors)

@@ -22,14 +22,14 @@ import torch
 
 import idlescope
 from idlescope.capture.announce import Announcer
-from idlescope.capture.clock import StepClock
+from idlescope.capture.step_clock import StepClock
 from idlescope.engine.devices.cpu import CpuDevice
-from idlescope.engine.devices.network import Network
 from idlescope.engine.loop import Engine
-from idlescope.engine.models import model
+from idlescope.engine.network.network import Network
 from idlescope.engine.requests import Request
-from idlescope.engine.rows import Shape
+from idlescope.engine.running_rows import Shape
 from idlescope.experiment.run import frozen_heap
+from idlescope.models.presets import model
 
 PAIRS = 12
 
@@ -102,12 +102,16 @@ def clock():
         costs = []
         for turn in range(PAIRS):
             pair = [("clock", lambda: Announcer(device.clock.now, 2)), ("bare", Nothing)]
-            found = {name: tokens_per_s(make()) for name, make in (pair if turn % 2 else pair[::-1])}
+            found = {
+                name: tokens_per_s(make()) for name, make in (pair if turn % 2 else pair[::-1])
+            }
             costs.append(100 * (1 - found["clock"] / found["bare"]))
     finally:
         device.close()
     low, middle, high = statistics.quantiles(costs, n=4)
-    print(f"step clock: {middle:+.2f} % of throughput, median of {PAIRS} pairs (quartiles {low:+.2f} to {high:+.2f})")
+    print(
+        f"step clock: {middle:+.2f} % of throughput, median of {PAIRS} pairs (quartiles {low:+.2f} to {high:+.2f})"
+    )
     print("asked: at most 0.5")
 
 

@@ -28,11 +28,22 @@ BATCHES = [1, 8, 32, 64, 128, 256]
 def command(tokens: int) -> float:
     """Return the seconds of the whole command."""
     batches = ",".join(map(str, BATCHES))
-    options = ["--model", ",".join(MODELS), "--batch-size", batches, "--device", "modelled", "--tokens", str(tokens)]
+    options = [
+        "--model",
+        ",".join(MODELS),
+        "--batch-size",
+        batches,
+        "--device",
+        "modelled",
+        "--tokens",
+        str(tokens),
+    ]
     with tempfile.TemporaryDirectory() as folder:
         words = [sys.executable, "-m", "idlescope", "sweep", *options, "--out", folder]
         start = time.perf_counter()
-        subprocess.run(words, check=True, capture_output=True, cwd=Path(__file__).resolve().parents[2])
+        subprocess.run(
+            words, check=True, capture_output=True, cwd=Path(__file__).resolve().parents[2]
+        )
         return time.perf_counter() - start
 
 
@@ -50,7 +61,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tokens", type=int, default=500)
     tokens, jobs = parser.parse_args().tokens, cores()
-    print(f"{len(MODELS)} models x {len(BATCHES)} batch sizes x 2 modes, {tokens} tokens, {jobs} cores")
+    print(
+        f"{len(MODELS)} models x {len(BATCHES)} batch sizes x 2 modes, {tokens} tokens, {jobs} cores"
+    )
     print(f"command       {command(tokens):6.1f} s")
     alone, beside = cells(tokens, 1), cells(tokens, jobs)
     print(f"alone         {alone:6.1f} s")

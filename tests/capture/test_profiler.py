@@ -20,14 +20,21 @@ torch = pytest.importorskip("torch")
 
 @pytest.mark.parametrize(
     ("text", "window"),
-    [("torch", (31, 51)), ("torch:50", (61, 111)), ("nsys:100-119", (100, 120)), ("torch:0-1", (0, 2))],
+    [
+        ("torch", (31, 51)),
+        ("torch:50", (61, 111)),
+        ("nsys:100-119", (100, 120)),
+        ("torch:0-1", (0, 2)),
+    ],
 )
 def test_what_is_recorded(text, window):
     choice = Choice.of(text)
     assert (choice.tool, choice.first, choice.last) == (text.split(":")[0], *window)
 
 
-@pytest.mark.parametrize("text", ["perf", "torch:", "torch:1", "torch:9-8", "torch:a", "torch:1-2-3", "torch:-5"])
+@pytest.mark.parametrize(
+    "text", ["perf", "torch:", "torch:1", "torch:9-8", "torch:a", "torch:1-2-3", "torch:-5"]
+)
 def test_what_is_no_window(text):
     if text == "torch:":
         assert Choice.of(text) == Choice.of("torch")
@@ -37,7 +44,36 @@ def test_what_is_no_window(text):
 
 
 def test_steps_beside_the_window():
-    each = [9, 9, 9, 9, 9, 9, 9, 2, 2, 2, 2, 2, 2, 50, 50, 50, 50, 4, 4, 4, 4, 70, 3, 3, 3, 3, 3, 9]  # ns
+    each = [
+        9,
+        9,
+        9,
+        9,
+        9,
+        9,
+        9,
+        2,
+        2,
+        2,
+        2,
+        2,
+        2,
+        50,
+        50,
+        50,
+        50,
+        4,
+        4,
+        4,
+        4,
+        70,
+        3,
+        3,
+        3,
+        3,
+        3,
+        9,
+    ]  # ns
     starts = profiled.np.concatenate(([0], profiled.np.cumsum(each)))
     # the window is 17 to 21; its profiler gets ready from step 14, so 13 is the last before; 21 holds the stop
     times = profiled.step_times(starts, 17, 22)
@@ -48,7 +84,9 @@ def test_steps_beside_the_window():
 
 def test_a_run_too_short_to_be_profiled_says_so(tmp_path):
     run = idlescope.run(
-        idlescope.RunConfig(model="tiny", device="cpu", mode="sync", tokens=5, batch_size=2, profile="torch"),
+        idlescope.RunConfig(
+            model="tiny", device="cpu", mode="sync", tokens=5, batch_size=2, profile="torch"
+        ),
         folder=tmp_path,
     )
     assert run.modes["sync"].profiled is None
@@ -82,7 +120,9 @@ def test_a_modelled_device_has_nothing_to_profile(tmp_path):
 
 
 class TestNsys:
-    CONFIG = idlescope.RunConfig(model="tiny", device="cpu", mode="sync", tokens=40, batch_size=2, profile="nsys:10-19")
+    CONFIG = idlescope.RunConfig(
+        model="tiny", device="cpu", mode="sync", tokens=40, batch_size=2, profile="nsys:10-19"
+    )
 
     def test_without_nsys_the_command_is_said(self, tmp_path, monkeypatch):
         monkeypatch.setenv("PATH", "/nowhere")
@@ -99,7 +139,10 @@ class TestNsys:
         [
             ("exit 3", "the run under nsys failed: it said nothing"),
             ("echo 'no permission' >&2; exit 1", "the run under nsys failed: no permission"),
-            ('while [ "$1" != -m ]; do last=$1; shift; done; exec "$last" "$@"', "nsys recorded nothing"),
+            (
+                'while [ "$1" != -m ]; do last=$1; shift; done; exec "$last" "$@"',
+                "nsys recorded nothing",
+            ),
         ],
     )
     def test_what_goes_wrong_is_said(self, tmp_path, monkeypatch, script, said):
@@ -136,8 +179,12 @@ class TestProfile:
         assert p.trace == tmp_path / "out" / "trace.json.gz"
         assert "No device was seen" in p.report.read_text()
         assert "schedule" in p.report.read_text()
-        assert json.loads((tmp_path / "out" / "analysis.json").read_text())["phases"][0]["steps"] == 5
-        said = [line for line in capfd.readouterr().err.splitlines() if line.startswith("idlescope: ")]
+        assert (
+            json.loads((tmp_path / "out" / "analysis.json").read_text())["phases"][0]["steps"] == 5
+        )
+        said = [
+            line for line in capfd.readouterr().err.splitlines() if line.startswith("idlescope: ")
+        ]
         assert len(said) == 1
         assert "no device was seen" in said[0]
 
@@ -161,7 +208,10 @@ class TestProfile:
                 p.step()
         (host,) = p.analysis.host_phases
         assert (host.found, host.spans) == ("ProfilerStep#", {})
-        assert host.starts.size in {5, 6}  # the first is marked only by its end, the last by its start
+        assert host.starts.size in {
+            5,
+            6,
+        }  # the first is marked only by its end, the last by its start
 
     def test_a_decorator_profiles_each_call(self, tmp_path):
         @idlescope.profile(tmp_path / "out")

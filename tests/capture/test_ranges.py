@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 
 import idlescope
-from idlescope.analysis.host_phases import phase_times
+from idlescope.analysis.steps.host_phases import phase_times
 from idlescope.capture import ranges
-from idlescope.trace.phases import ENGINE_PHASES, recognise
+from idlescope.trace.names.engines import recognise
+from idlescope.trace.names.own_engine import ENGINE_PHASES
 
 pytest.importorskip("nvtx")
 COMPILER = next((c for c in ("cc", "gcc", "clang") if shutil.which(c)), None)
@@ -39,7 +40,9 @@ def told(probe, path, *command):
     environment = {
         **os.environ, "NVTX_INJECTION64_PATH": str(probe), "NVTX_PROBE_OUT": str(path), "PYTHONPATH": str(ROOT)
     }  # fmt: skip
-    done = subprocess.run([sys.executable, *command], env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, *command], env=environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     return [line.split("\t") for line in path.read_text().splitlines()]
 
@@ -90,7 +93,9 @@ def test_nvtx_is_told_what_the_step_clock_records(probe, tmp_path, mode):
             open_ranges[handle] = (message, int(payload))
             if message.startswith("slot"):
                 slots[int(payload)] = message
-                assert sum(m == message for m, _ in open_ranges.values()) == 1, "a slot holds one step at a time"
+                assert sum(m == message for m, _ in open_ranges.values()) == 1, (
+                    "a slot holds one step at a time"
+                )
         elif call == "end":
             del open_ranges[handle]
     assert not open_ranges
@@ -156,7 +161,13 @@ def test_torch_profiler_sees_the_phases(tmp_path, mode):
     pytest.importorskip("torch")
     # phases so long that entering and leaving a range, 10 to 20 us on a busy machine, is less than 2 % of each
     config = idlescope.RunConfig(
-        model="tiny", device="cpu", mode=mode, tokens=34, batch_size=4, host_ms=100, profile="torch:10-29"
+        model="tiny",
+        device="cpu",
+        mode=mode,
+        tokens=34,
+        batch_size=4,
+        host_ms=100,
+        profile="torch:10-29",
     )
     run = idlescope.run(config, folder=tmp_path)
     profiled = run.modes[mode].profiled
@@ -172,12 +183,18 @@ def test_torch_profiler_sees_the_phases(tmp_path, mode):
     # by the recording itself, counted here
     trace = run.modes[mode].trace
     known = recognise(trace.names, range(len(trace.names)))
-    starts = trace.ranges.start[(trace.ranges.name == trace.name_index("schedule")) & (trace.ranges.step >= 0)]
+    starts = trace.ranges.start[
+        (trace.ranges.name == trace.name_index("schedule")) & (trace.ranges.step >= 0)
+    ]
     times, spans = phase_times(trace, 0, known, int(starts[10]), int(starts[30]))
     assert times == clock
     assert spans == host.spans
     assert host.step_ns == pytest.approx(np.median(np.diff(starts[10:30])), rel=0.02)
     summary = run.summary()["modes"][mode]["profiled"]
-    assert (summary["steps"], summary["steps_found"], summary["trace"]) == ([10, 30], 20, f"{mode}.kineto.json.gz")
+    assert (summary["steps"], summary["steps_found"], summary["trace"]) == (
+        [10, 30],
+        20,
+        f"{mode}.kineto.json.gz",
+    )
     assert summary["idle_pct"]["profiler"] is None
     assert summary["observer_pct"] is not None

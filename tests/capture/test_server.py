@@ -151,14 +151,44 @@ class TestRecord:
         ("faults", "options", "asked", "parts"),
         [
             ({"start_profile": (404, b"{}")}, {}, 1, ("is not there (404)", "--profiler-config")),
-            ({"start_profile": (500, b"in \n progress" + b"." * 999)}, {}, 1, ("status 500: in progress...", "…")),
-            ({"start_profile": (307, b"", {"Location": "http://127.0.0.1:9/"})}, {}, 1, ("status 307",)),
+            (
+                {"start_profile": (500, b"in \n progress" + b"." * 999)},
+                {},
+                1,
+                ("status 500: in progress...", "…"),
+            ),
+            (
+                {"start_profile": (307, b"", {"Location": "http://127.0.0.1:9/"})},
+                {},
+                1,
+                ("status 307",),
+            ),
             ({"start_profile": "dies"}, {}, 2, ("ended the connection",)),
-            ({"start_profile": lambda _: time.sleep(0.5)}, {"timeout": 0.2}, 2, ("no trace appeared",)),
-            ({"stop_profile": (500, b"broken")}, {}, 2, ("status 500: broken", "curl -X POST http")),
+            (
+                {"start_profile": lambda _: time.sleep(0.5)},
+                {"timeout": 0.2},
+                2,
+                ("no trace appeared",),
+            ),
+            (
+                {"stop_profile": (500, b"broken")},
+                {},
+                2,
+                ("status 500: broken", "curl -X POST http"),
+            ),
             ({"stop_profile": "dies"}, {}, 2, ("ended the connection", "curl -X POST http")),
-            ({"stop_profile": lambda _: time.sleep(0.5)}, {"timeout": 0.2}, 2, ("within 0.2 s", "curl -X POST http")),
-            ({"stop_profile": lambda _: None}, {"timeout": 0.3}, 2, ("no trace appeared", "torch_profiler_dir")),
+            (
+                {"stop_profile": lambda _: time.sleep(0.5)},
+                {"timeout": 0.2},
+                2,
+                ("within 0.2 s", "curl -X POST http"),
+            ),
+            (
+                {"stop_profile": lambda _: None},
+                {"timeout": 0.3},
+                2,
+                ("no trace appeared", "torch_profiler_dir"),
+            ),
             ({}, {"ranks": 2, "timeout": 0.5}, 2, ("1 of 2 traces appeared",)),
             (
                 {"stop_profile": lambda f: (f.folder / "new.json").write_text('{"traceEvents": [')},
@@ -168,7 +198,9 @@ class TestRecord:
             ),
         ],
     )
-    def test_faults_are_one_sentence_and_a_started_profiler_is_stopped(self, serve, faults, options, asked, parts):
+    def test_faults_are_one_sentence_and_a_started_profiler_is_stopped(
+        self, serve, faults, options, asked, parts
+    ):
         fake = serve(faults=faults)
         if "start_profile" in faults and callable(faults["start_profile"]):
             fake.faults["stop_profile"] = lambda _: None
@@ -229,18 +261,32 @@ class TestCommand:
         assert result.returncode == 0, result.stderr
         analysis = json.loads(result.stdout)
         assert len(analysis["devices"]) == 2
-        assert f"capture {fake.url}" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+        assert f"capture {fake.url}" in (tmp_path / "out" / "report.html").read_text(
+            encoding="utf-8"
+        )
         assert (folder / "old.json.gz").read_bytes() == before
         assert len(list(folder.iterdir())) == 3
 
     def test_a_server_that_is_not_there_leaves_no_folder(self, folder, tmp_path):
         options = ("--engine", "vllm", "--traces", folder, "--out", tmp_path / "out")
-        refused(idlescope("capture", "http://127.0.0.1:9", *options), "cannot be reached", "refused")
+        refused(
+            idlescope("capture", "http://127.0.0.1:9", *options), "cannot be reached", "refused"
+        )
         assert not (tmp_path / "out").exists()
 
     def test_ctrl_c_stops_the_servers_profiler(self, serve, folder):
         fake = serve()
-        command = [sys.executable, "-m", "idlescope", "capture", fake.url, "--engine", "vllm", "--seconds", "60"]
+        command = [
+            sys.executable,
+            "-m",
+            "idlescope",
+            "capture",
+            fake.url,
+            "--engine",
+            "vllm",
+            "--seconds",
+            "60",
+        ]
         process = subprocess.Popen(
             [*command, "--traces", str(folder)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             env={**os.environ, "NO_COLOR": "1"},

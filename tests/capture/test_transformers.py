@@ -18,16 +18,24 @@ transformers = pytest.importorskip("transformers", minversion="5.17")
 
 from idlescope import RunConfig, run
 from idlescope.analysis.analyze import analyze
-from idlescope.capture.clock import StepClock
-from idlescope.capture.transformers import METHODS, PHASES, Hook, Settings, configured, load, serve
+from idlescope.capture.step_clock import StepClock
+from idlescope.capture.transformers.engine import (
+    METHODS,
+    PHASES,
+    Hook,
+    Settings,
+    configured,
+    load,
+    serve,
+)
 from idlescope.cli import main
-from idlescope.engine import hf_config
-from idlescope.engine.checkpoint import shapes
 from idlescope.engine.clock import SystemClock
-from idlescope.engine.devices import timed_events
-from idlescope.engine.models import MODELS, model
+from idlescope.engine.devices import cuda_clock
+from idlescope.engine.network.checkpoint import shapes
 from idlescope.engine.requests import Finish, Request
 from idlescope.errors import ConfigError, EngineError
+from idlescope.models import hugging_face
+from idlescope.models.presets import MODELS, model
 from idlescope.report import folder
 from idlescope.trace.model import RangeKind
 from tests import checkpoints
@@ -71,7 +79,9 @@ def test_a_named_model_has_the_weights_that_ours_has():
 def test_a_named_model_is_the_same_architecture(key):
     with torch.device("meta"):
         made = transformers.AutoModelForCausalLM.from_config(configured(MODELS[key]))
-    assert {name: tuple(weight.shape) for name, weight in made.named_parameters()} == shapes(MODELS[key])
+    assert {name: tuple(weight.shape) for name, weight in made.named_parameters()} == shapes(
+        MODELS[key]
+    )
     assert made.config.tie_word_embeddings == MODELS[key].tied
 
 
@@ -95,7 +105,13 @@ def test_long_prompts_go_in_chunks_and_every_step_is_recorded(checkpoint):
 
 @pytest.mark.parametrize(("prompt", "budget"), [(1, 8192), (41, 40), (2, 3)])
 def test_prompts_that_end_in_a_single_token_have_a_first_token_too(checkpoint, prompt, budget):
-    work = {"model": checkpoint, "tokens": 4, "prompt_tokens": prompt, "batch_size": 2, "requests": 3}
+    work = {
+        "model": checkpoint,
+        "tokens": 4,
+        "prompt_tokens": prompt,
+        "batch_size": 2,
+        "requests": 3,
+    }
     sync = run(RunConfig(**PEER, **work, max_batch_tokens=budget)).modes["sync"]
     assert len(sync.finished) == 3
     assert all(0 < r.first_token_ns < r.finished_ns <= sync.total_ns for r in sync.finished)
@@ -132,12 +148,18 @@ def test_on_a_cpu_all_idle_is_host_work_and_no_asynchrony_is_foretold(checkpoint
     assert figures.gaps.totals()["host"] == figures.occupancy.idle_ns > 0
     assert summary["predicted"] is None
     assert summary["environment"]["transformers"] == transformers.__version__
-    assert 0 < summary["modes"]["sync"]["ttft_ms"]["p50"] < summary["modes"]["sync"]["latency_ms"]["p50"]
+    assert (
+        0
+        < summary["modes"]["sync"]["ttft_ms"]["p50"]
+        < summary["modes"]["sync"]["latency_ms"]["p50"]
+    )
 
 
 def test_work_is_counted_as_our_engine_counts_it(checkpoint):
     work = {"model": checkpoint, "tokens": 40, "prompt_tokens": "uniform:3,40", "batch_size": 3}
-    peer, ours = (run(RunConfig(**engine, **work)).modes["sync"].trace.operations for engine in (PEER, OURS))
+    peer, ours = (
+        run(RunConfig(**engine, **work)).modes["sync"].trace.operations for engine in (PEER, OURS)
+    )
     compute = ours.take(ours.flops > 0)
     assert (peer.bytes == compute.bytes).all()
     assert (peer.flops == compute.flops).all()
@@ -150,7 +172,7 @@ def test_a_stop_token_ends_a_request(tmp_path, checkpoint):
     free = outputs(run(RunConfig(**PEER, model=checkpoint, **work)))
     stop = free[0][4]
     (where / "generation_config.json").write_text(json.dumps({"eos_token_id": [stop]}))
-    hf_config.read.cache_clear()
+    hugging_face.read.cache_clear()
     result = run(RunConfig(**PEER, model=str(where), **work, stop_at_eos=True))
     first = next(r for r in result.modes["sync"].finished if r.id == 0)
     assert first.output == free[0][: free[0].index(stop) + 1]
@@ -159,7 +181,9 @@ def test_a_stop_token_ends_a_request(tmp_path, checkpoint):
 
 
 def test_torch_profiler_sees_the_same_phases(tmp_path, checkpoint):
-    config = RunConfig(**PEER, model=checkpoint, tokens=40, prompt_tokens=10, batch_size=2, profile="torch:15-24")
+    config = RunConfig(
+        **PEER, model=checkpoint, tokens=40, prompt_tokens=10, batch_size=2, profile="torch:15-24"
+    )
     profiled = run(config, folder=tmp_path).modes["sync"].profiled
     assert profiled is not None
     assert profiled.analysis is not None
@@ -189,7 +213,9 @@ def test_torch_profiler_sees_the_same_phases(tmp_path, checkpoint):
 )
 def test_what_it_cannot_do_is_refused_in_a_sentence(tmp_path, monkeypatch, capsys, options, said):
     arguments = ["--engine", "transformers", "--device", "cpu", "--model", "tiny", *options]
-    monkeypatch.setattr("sys.argv", ["idlescope", "run", *arguments, "--out", str(tmp_path / "out")])
+    monkeypatch.setattr(
+        "sys.argv", ["idlescope", "run", *arguments, "--out", str(tmp_path / "out")]
+    )
     with pytest.raises(SystemExit) as stopped:
         main()
     assert stopped.value.code == 2
@@ -209,7 +235,14 @@ def test_arrivals_of_a_workload_file_are_refused(tmp_path):
 
 
 def test_both_modes_on_a_cpu_are_the_synchronous_one_and_a_report_is_written(tmp_path, checkpoint):
-    config = RunConfig(engine="transformers", device="cpu", model=checkpoint, tokens=5, prompt_tokens=5, batch_size=2)
+    config = RunConfig(
+        engine="transformers",
+        device="cpu",
+        model=checkpoint,
+        tokens=5,
+        prompt_tokens=5,
+        batch_size=2,
+    )
     result = run(config)
     assert list(result.modes) == ["sync"]
     assert not result.interrupted
@@ -258,7 +291,9 @@ def test_ctrl_c_keeps_what_there_is(checkpoint):
         if running.tokens > 20:
             raise KeyboardInterrupt
 
-    result = run(RunConfig(**PEER, model=checkpoint, tokens=1500, prompt_tokens=5, batch_size=2), stop)
+    result = run(
+        RunConfig(**PEER, model=checkpoint, tokens=1500, prompt_tokens=5, batch_size=2), stop
+    )
     sync = result.modes["sync"]
     assert result.interrupted
     assert 10 <= len(sync.result.steps) < 1500
@@ -269,14 +304,18 @@ def test_ctrl_c_keeps_what_there_is(checkpoint):
 
 
 def test_ctrl_c_while_it_warms_up_ends_the_run(checkpoint, monkeypatch):
-    from idlescope.capture import transformers as hook
+    from idlescope.capture.transformers import engine as hook
 
     def interrupt(*_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(hook, "_run", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        run(RunConfig(**{**PEER, "warmup": 3}, model=checkpoint, tokens=5, prompt_tokens=5, batch_size=2))
+        run(
+            RunConfig(
+                **{**PEER, "warmup": 3}, model=checkpoint, tokens=5, prompt_tokens=5, batch_size=2
+            )
+        )
 
 
 def test_the_library_is_left_as_it_was(checkpoint):
@@ -341,7 +380,11 @@ class Runner:
 def test_the_collector_is_watched_from_the_first_step_on():
     clock = SystemClock()
     recorder = StepClock(clock.now, PHASES)
-    hook, processor, before = Hook(model("tiny"), recorder, clock, False, False), Pipeline(), list(gc.callbacks)
+    hook, processor, before = (
+        Hook(model("tiny"), recorder, clock, False, False),
+        Pipeline(),
+        list(gc.callbacks),
+    )
     with hook.attached(processor, 0):
         gc.collect()  # on a clock that has not begun
         processor.step()
@@ -373,7 +416,7 @@ class FakeTimer:
 
 def test_an_asynchronous_pipeline_is_recorded_step_by_step(monkeypatch):
     """On CUDA each update is of the step before: here with a stand-in for the GPU's events."""
-    monkeypatch.setattr(timed_events, "StreamTimer", FakeTimer)
+    monkeypatch.setattr(cuda_clock, "StreamTimer", FakeTimer)
     clock = SystemClock()
     recorder = StepClock(clock.now, PHASES)
     hook = Hook(model("tiny"), recorder, clock, cuda=True, pipelined=True)
@@ -386,7 +429,9 @@ def test_an_asynchronous_pipeline_is_recorded_step_by_step(monkeypatch):
             processor.update_batch()
         processor.update_batch()  # the last one in flight
     owners = (processor, processor.inputs_and_outputs, processor.model_runner)
-    assert not {"update_batch", "get_graph", "compute_batch"} & {name for owner in owners for name in vars(owner)}
+    assert not {"update_batch", "get_graph", "compute_batch"} & {
+        name for owner in owners for name in vars(owner)
+    }
     assert steps == [0, 1, 2, 3, 4, 5]
     assert hook.launched == hook.updated == 6
     assert hook.busy_ns() == 6 * 10_000_000

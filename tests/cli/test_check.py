@@ -9,11 +9,11 @@ from xml.etree import ElementTree
 import pytest
 
 from idlescope.analysis.analyze import analyze
-from idlescope.analysis.limits import Check, Limits, covered_pct
+from idlescope.analysis.comparison.limits import Check, Limits, covered_pct
 from idlescope.errors import ConfigError
-from idlescope.report.checks import github_commands
-from idlescope.trace import recording as stored
+from idlescope.report.tables.checks import github_commands
 from idlescope.trace.open import open_trace
+from idlescope.trace.recording import files as stored
 from tests.cli.test_cli import idlescope as command
 from tests.cli.test_cli import refused
 from tests.conftest import FIXTURES
@@ -42,14 +42,27 @@ def unlaunched(tmp_path):
 def folder(tmp_path_factory):
     """A folder of `idlescope run`."""
     path = tmp_path_factory.mktemp("run") / "run"
-    options = ("--model", "tiny", "--tokens", "40", "--host-ms", "1", "--device-ms", "2", "--device", "modelled")
+    options = (
+        "--model",
+        "tiny",
+        "--tokens",
+        "40",
+        "--host-ms",
+        "1",
+        "--device-ms",
+        "2",
+        "--device",
+        "modelled",
+    )
     assert command("run", *options, "--out", path).returncode == 0
     return path
 
 
 class TestExitCodes:
     def test_limits_that_hold_are_0(self):
-        result = idlescope(SYNC, "--max-idle", "30%", "--max-idle-ms-per-step", "2", "--min-coverage", "95 %")
+        result = idlescope(
+            SYNC, "--max-idle", "30%", "--max-idle-ms-per-step", "2", "--min-coverage", "95 %"
+        )
         assert result.returncode == 0, result.stderr
         assert result.stdout.splitlines() == [
             "holds device 0 NVIDIA H100 80GB HBM3: idle is 28.4615 %, within the 30 % allowed",
@@ -61,7 +74,11 @@ class TestExitCodes:
         ("limit", "value", "says"),
         [
             ("--max-idle", "5%", "idle is 28.4615 %, more than the 5 % allowed"),
-            ("--max-idle-ms-per-step", "0.3", "idle a step is 1.64353 ms, more than the 0.3 ms allowed"),
+            (
+                "--max-idle-ms-per-step",
+                "0.3",
+                "idle a step is 1.64353 ms, more than the 0.3 ms allowed",
+            ),
         ],
     )
     def test_one_that_does_not_is_1_with_the_reason(self, limit, value, says):
@@ -85,7 +102,10 @@ class TestExitCodes:
         spans = [span(0, 1000, "cb:schedule_batch"), span(1000, 2000, "cb:prepare_batch_tensors")]
         host = write(tmp_path / "host.json", [call(0, 1000, 1), *spans])
         refused(idlescope(host, "--max-idle", "5%"), "holds no device operations")
-        refused(idlescope(SYNC, "--max-regression", "5%", "--against", host), "holds no device operations")
+        refused(
+            idlescope(SYNC, "--max-regression", "5%", "--against", host),
+            "holds no device operations",
+        )
         refused(command("compare", SYNC, host), "holds no device operations")
         (tmp_path / "analysis.json").write_text(command("analyze", host, "--json").stdout)
         refused(command("compare", SYNC, tmp_path / "analysis.json"), "holds no device")
@@ -98,7 +118,10 @@ class TestExitCodes:
             ([SYNC, "--max-idle", "-1"], ("give per cent",)),
             ([SYNC, "--max-idle-ms-per-step", "3%"], ("give a number of milliseconds",)),
             ([SYNC, "--max-regression", "2%"], ("--max-regression and --against together",)),
-            ([SYNC, "--against", SYNC, "--max-idle", "3"], ("--max-regression and --against together",)),
+            (
+                [SYNC, "--against", SYNC, "--max-idle", "3"],
+                ("--max-regression and --against together",),
+            ),
             (["nowhere.json", "--max-idle", "3"], ("nowhere.json does not exist",)),
             ([SYNC, "--max-idle", "3", "--window", "steps:900-901"], ("--window steps:900-901",)),
         ],
@@ -133,7 +156,9 @@ class TestRegression:
         assert "::warning title=idlescope --max-regression::" in result.stdout
 
     def test_modelled_beside_measured_is_said(self, paths, folder):
-        result = idlescope(paths / "base", "--max-regression", "2%", "--against", folder / "sync.recording")
+        result = idlescope(
+            paths / "base", "--max-regression", "2%", "--against", folder / "sync.recording"
+        )
         assert "one of them is modelled and the other measured" in result.stdout
 
     def test_several_bases_tell_how_runs_differ(self, paths):
@@ -146,7 +171,10 @@ class TestRunFolder:
     def test_every_mode_is_checked_unless_one_is_chosen(self, folder):
         both = idlescope(folder, "--max-idle", "5%")
         assert both.returncode == 1
-        assert [line.split(",")[0] for line in both.stdout.splitlines()] == ["broken sync", "holds async"]
+        assert [line.split(",")[0] for line in both.stdout.splitlines()] == [
+            "broken sync",
+            "holds async",
+        ]
         assert idlescope(folder, "--max-idle", "5%", "--mode", "async").returncode == 0
 
     def test_each_mode_is_compared_with_its_own(self, folder):
@@ -193,7 +221,10 @@ class TestReports:
         says = "50 % of a,b: c\n::error::forged"
         (line,) = github_commands([Check("max_idle", "x", holds=False, says=says)])
         assert line.count("\n") == 0
-        assert line == "::error title=idlescope --max-idle::50 %25 of a,b: c\N{REPLACEMENT CHARACTER}::error::forged"
+        assert (
+            line
+            == "::error title=idlescope --max-idle::50 %25 of a,b: c\N{REPLACEMENT CHARACTER}::error::forged"
+        )
         assert github_commands([Check("max_idle", "x", holds=True, says="fine")]) == []
 
     def test_nothing_is_annotated_where_all_holds(self):
@@ -208,7 +239,12 @@ class TestReports:
 
 class TestLimits:
     def test_numbers_and_texts_are_the_same(self):
-        assert Limits.of(max_idle=5) == Limits.of(max_idle="5%") == Limits.of(max_idle=" 5.0 %") == Limits(max_idle=5.0)
+        assert (
+            Limits.of(max_idle=5)
+            == Limits.of(max_idle="5%")
+            == Limits.of(max_idle=" 5.0 %")
+            == Limits(max_idle=5.0)
+        )
         assert not Limits.of(max_idle=None).given()
         assert Limits.of(max_regression=1e-5).max_regression == 1e-5
 

@@ -10,7 +10,7 @@ import pytest
 from idlescope.cli.compare import by_mode, split
 from idlescope.errors import ConfigError
 from idlescope.report.markdown import escaped
-from idlescope.trace import recording as stored
+from idlescope.trace.recording import files as stored
 from tests.cli.test_cli import idlescope, refused
 from tests.conftest import FIXTURES
 from tests.kineto_files import call, operation, span, write
@@ -33,7 +33,18 @@ def recordings(tmp_path_factory):
 @pytest.fixture(scope="module")
 def run_folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
-    options = ("--model", "tiny", "--tokens", "40", "--host-ms", "1", "--device-ms", "2", "--device", "modelled")
+    options = (
+        "--model",
+        "tiny",
+        "--tokens",
+        "40",
+        "--host-ms",
+        "1",
+        "--device-ms",
+        "2",
+        "--device",
+        "modelled",
+    )
     result = idlescope("run", *options, "--out", folder / "run")
     assert result.returncode == 0, result.stderr
     return folder / "run"
@@ -51,8 +62,12 @@ def test_two_traces_print_a_table_that_adds_up_and_a_verdict():
     assert rows[0][4] == "+50.11 %"
     parts = rows[1 : [name for name, *_ in rows].index("device active")]
     for side in (1, 2):
-        assert sum(float(cells[side]) for cells in parts) == pytest.approx(float(rows[0][side]), abs=0.01)
-    assert "B takes 50.11 % longer a step than A (5.775 ms to 8.668 ms" in " ".join(result.stdout.split())
+        assert sum(float(cells[side]) for cells in parts) == pytest.approx(
+            float(rows[0][side]), abs=0.01
+        )
+    assert "B takes 50.11 % longer a step than A (5.775 ms to 8.668 ms" in " ".join(
+        result.stdout.split()
+    )
 
 
 def test_sides_of_several_recordings_stand_beside_vs(recordings):
@@ -64,7 +79,9 @@ def test_sides_of_several_recordings_stand_beside_vs(recordings):
     assert "5 + 3 recordings" in found["noise"]
     assert "idle: host: prepare" in {p["name"] for p in found["parts"] if p["different"]}
     assert found["verdict"]["kind"] in ("slower", "shifted")
-    same = json.loads(idlescope("compare", *base[:3], "vs", *base[3:], "--json").stdout)["comparisons"][0]
+    same = json.loads(idlescope("compare", *base[:3], "vs", *base[3:], "--json").stdout)[
+        "comparisons"
+    ][0]
     assert same["verdict"]["kind"] == "no difference"
 
 
@@ -82,7 +99,9 @@ def test_a_run_folder_alone_compares_its_modes_and_two_compare_mode_by_mode(run_
     both = json.loads(idlescope("compare", run_folder, other, "--json").stdout)["comparisons"]
     assert [c["mode"] for c in both] == ["sync", "async"]
     assert {c["verdict"]["kind"] for c in both} == {"no difference"}
-    one = json.loads(idlescope("compare", run_folder, other, "--mode", "async", "--json").stdout)["comparisons"]
+    one = json.loads(idlescope("compare", run_folder, other, "--mode", "async", "--json").stdout)[
+        "comparisons"
+    ]
     assert [c["base"]["paths"] for c in one] == [[str(run_folder / "async.recording")]]
 
 
@@ -95,7 +114,9 @@ def test_the_folder_holds_markdown_json_and_figures(tmp_path):
     }  # fmt: skip
     assert json.loads((out / "comparison.json").read_text())["schema"] == 1
     assert (out / "figures" / "comparison.svg").read_text().rstrip().endswith("</svg>")
-    assert (out / "comparison.md").read_text() == idlescope("compare", SYNC, EAGER, "--markdown").stdout
+    assert (out / "comparison.md").read_text() == idlescope(
+        "compare", SYNC, EAGER, "--markdown"
+    ).stdout
     again = idlescope("compare", SYNC, EAGER, "--out", out)
     refused(again, "already holds files", "--force")
     assert idlescope("compare", SYNC, EAGER, "--out", out, "--force").returncode == 0
@@ -104,7 +125,10 @@ def test_the_folder_holds_markdown_json_and_figures(tmp_path):
 def test_the_trace_is_never_written_over(tmp_path):
     trace = shutil.copy(SYNC, tmp_path / "a.json.gz")
     before = (tmp_path / "a.json.gz").read_bytes()
-    refused(idlescope("compare", trace, EAGER, "--out", tmp_path, "--force"), "the trace is never changed")
+    refused(
+        idlescope("compare", trace, EAGER, "--out", tmp_path, "--force"),
+        "the trace is never changed",
+    )
     assert (tmp_path / "a.json.gz").read_bytes() == before
 
 

@@ -15,7 +15,17 @@ import pytest
 
 from tests.cli.test_cli import idlescope, refused
 
-FIXED = ("sweep", "--model", "tiny", "--device", "modelled:h200", "--tokens", "30", "--host-ms", "1")
+FIXED = (
+    "sweep",
+    "--model",
+    "tiny",
+    "--device",
+    "modelled:h200",
+    "--tokens",
+    "30",
+    "--host-ms",
+    "1",
+)
 LONG = ("sweep", "--model", "tiny,1b", "--device", "modelled", "--host-ms", "1,2", "--batch-size", "1,2,4,8,16",
         "--tokens", "800", "--jobs", "2")  # fmt: skip
 
@@ -25,9 +35,18 @@ def test_the_question_is_answered_in_a_sentence(tmp_path):
     result = idlescope(*FIXED, "--batch-size", "1,8", "--batch-size", "4", "--out", out)
     assert result.returncode == 0, result.stderr
     words = " ".join(result.stdout.split())
-    assert "tiny on modelled:h200, host 1 ms a step. Synchronous: does not stop idling up to batch 8 (9" in words
+    assert (
+        "tiny on modelled:h200, host 1 ms a step. Synchronous: does not stop idling up to batch 8 (9"
+        in words
+    )
     assert "modelled NVIDIA H200 SXM · modelled, not measured" in words
-    assert {p.name for p in out.iterdir()} == {"cells", "figures", "sweep.json", "table.csv", "table.parquet"}
+    assert {p.name for p in out.iterdir()} == {
+        "cells",
+        "figures",
+        "sweep.json",
+        "table.csv",
+        "table.parquet",
+    }
     assert len(list((out / "cells").iterdir())) == 3
     assert sorted(re.findall(r"(?m)^\d/3 tiny modelled:h200 host 1 ms batch (\d+): idle sync 9", result.stdout)) == [
         "1", "4", "8",
@@ -35,7 +54,9 @@ def test_the_question_is_answered_in_a_sentence(tmp_path):
 
 
 def test_json_is_sweep_json_and_nothing_else(tmp_path):
-    result = idlescope(*FIXED, "--batch-size", "2", "--json", "--mode", "async", "--out", tmp_path / "o")
+    result = idlescope(
+        *FIXED, "--batch-size", "2", "--json", "--mode", "async", "--out", tmp_path / "o"
+    )
     assert result.returncode == 0, result.stderr
     assert json.loads(result.stdout) == json.loads((tmp_path / "o" / "sweep.json").read_text())
     assert [r["mode"] for r in json.loads(result.stdout)["rows"]] == ["async"]
@@ -43,7 +64,18 @@ def test_json_is_sweep_json_and_nothing_else(tmp_path):
 
 def test_the_cpu_is_swept_one_cell_after_the_other(tmp_path):
     pytest.importorskip("torch")
-    options = ("--device", "cpu", "--model", "tiny,70b", "--batch-size", "1,4", "--tokens", "20", "--jobs", "4")
+    options = (
+        "--device",
+        "cpu",
+        "--model",
+        "tiny,70b",
+        "--batch-size",
+        "1,4",
+        "--tokens",
+        "20",
+        "--jobs",
+        "4",
+    )
     result = idlescope("sweep", *options, "--out", tmp_path)
     assert result.returncode == 0, result.stderr
     rows = json.loads((tmp_path / "sweep.json").read_text())["rows"]
@@ -51,11 +83,23 @@ def test_the_cpu_is_swept_one_cell_after_the_other(tmp_path):
         ("tiny", "done", True), ("tiny", "done", True), ("70b", "refused", None), ("70b", "refused", None),
     ]  # fmt: skip
     assert all(r["steps"] and r["host_ms_per_step"] > 0 for r in rows[:4])
-    assert "70b on cpu, host time measured. Not run: batch 1, 4 (Llama-3.1-70B with" in " ".join(result.stdout.split())
+    assert "70b on cpu, host time measured. Not run: batch 1, 4 (Llama-3.1-70B with" in " ".join(
+        result.stdout.split()
+    )
 
 
 def test_a_grid_of_which_nothing_can_be_run_is_a_failure_that_is_explained(tmp_path):
-    result = idlescope("sweep", "--model", "70b", "--device", "modelled:l40s", "--batch-size", "1", "--out", tmp_path)
+    result = idlescope(
+        "sweep",
+        "--model",
+        "70b",
+        "--device",
+        "modelled:l40s",
+        "--batch-size",
+        "1",
+        "--out",
+        tmp_path,
+    )
     assert result.returncode == 1
     assert "NVIDIA L40S has 43.2 GB to use" in " ".join(result.stdout.split())
     assert json.loads((tmp_path / "sweep.json").read_text())["cells"]["refused"] == 1
@@ -91,12 +135,20 @@ def test_a_folder_that_is_taken_is_left_alone(tmp_path):
 def test_a_sweep_is_neither_replaced_nor_gone_on_with_unasked(tmp_path):
     assert idlescope(*FIXED, "--batch-size", "1", "--out", tmp_path).returncode == 0
     before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
-    refused(idlescope(*FIXED, "--batch-size", "2", "--out", tmp_path), "holds a sweep: --resume goes on with it")
+    refused(
+        idlescope(*FIXED, "--batch-size", "2", "--out", tmp_path),
+        "holds a sweep: --resume goes on with it",
+    )
     assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
     larger = idlescope(*FIXED, "--batch-size", "1,2", "--out", tmp_path, "--resume")
     assert larger.returncode == 0, larger.stderr
     assert "1 of 2 cells are in" in larger.stdout
-    assert [r["batch_size"] for r in json.loads((tmp_path / "sweep.json").read_text())["rows"]] == [1, 1, 2, 2]
+    assert [r["batch_size"] for r in json.loads((tmp_path / "sweep.json").read_text())["rows"]] == [
+        1,
+        1,
+        2,
+        2,
+    ]
 
 
 class TestStopped:
@@ -120,17 +172,32 @@ class TestStopped:
         assert (process.returncode, stderr) == (130, "")
         cells = {p: p.stat().st_mtime_ns for p in (tmp_path / "o" / "cells").glob("[!.]*.json")}
         assert 0 < len(cells) < 20
-        assert f"stopped: {len(cells)} of 20 cells are kept; the same command with --resume goes on" in stdout
-        assert json.loads((tmp_path / "o" / "sweep.json").read_text())["cells"]["done"] == len(cells)
+        assert (
+            f"stopped: {len(cells)} of 20 cells are kept; the same command with --resume goes on"
+            in stdout
+        )
+        assert json.loads((tmp_path / "o" / "sweep.json").read_text())["cells"]["done"] == len(
+            cells
+        )
 
         again = idlescope(*LONG, "--out", tmp_path / "o", "--resume")
         assert again.returncode == 0, again.stderr
-        assert f"{len(cells)} of 20 cells are in {tmp_path / 'o'} already" in again.stdout.replace("\n", "")
+        assert f"{len(cells)} of 20 cells are in {tmp_path / 'o'} already" in again.stdout.replace(
+            "\n", ""
+        )
         assert {p: p.stat().st_mtime_ns for p in cells} == cells
         whole = idlescope(*LONG, "--out", tmp_path / "whole")
         assert whole.returncode == 0
-        for name in ("table.csv", "table.parquet", "sweep.json", "figures/idle.png", "figures/gain.svg"):
-            assert (tmp_path / "o" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+        for name in (
+            "table.csv",
+            "table.parquet",
+            "sweep.json",
+            "figures/idle.png",
+            "figures/gain.svg",
+        ):
+            assert (tmp_path / "o" / name).read_bytes() == (
+                tmp_path / "whole" / name
+            ).read_bytes(), name
 
     @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="finds the workers in /proc")
     def test_a_killed_sweep_leaves_no_worker_behind_and_can_be_resumed(self, tmp_path):

@@ -44,7 +44,9 @@ def browser(tmp_path):
 
 def viewing(*arguments, browser=""):
     """Start the command; return it with the lines that it printed up to the one about Nsight."""
-    environment = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")}
+    environment = {
+        k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
+    }
     environment |= {"COLUMNS": "100", "NO_COLOR": "1", "PYTHONUNBUFFERED": "1"}
     environment |= {"BROWSER": str(browser)} if browser else {}
     process = subprocess.Popen(
@@ -79,7 +81,9 @@ def port_is_free():
         return probe.connect_ex(("127.0.0.1", 9001)) != 0
 
 
-needs_port = pytest.mark.skipif(not port_is_free(), reason="port 9001, Perfetto's, is in use on this machine")
+needs_port = pytest.mark.skipif(
+    not port_is_free(), reason="port 9001, Perfetto's, is in use on this machine"
+)
 
 
 def test_a_report_is_served_opened_and_ended_by_ctrl_c(run, browser):
@@ -90,7 +94,8 @@ def test_a_report_is_served_opened_and_ended_by_ctrl_c(run, browser):
     assert fetched(address)[0] == (run / "report.html").read_bytes()
     assert lines[1] == f"in Perfetto: idlescope view '{run}' --perfetto"
     assert (
-        lines[2] == f"in Nsight: idlescope convert '{run}/sync.recording' 'a run.sqlite' && nsys stats 'a run.sqlite'"
+        lines[2]
+        == f"in Nsight: idlescope convert '{run}/sync.recording' 'a run.sqlite' && nsys stats 'a run.sqlite'"
     )
     code, rest, errors = ended(process, signal.SIGINT)
     assert (code, rest, errors) == (0, "ended\n", "")
@@ -125,7 +130,9 @@ def test_perfetto_is_given_the_trace_once_at_the_worst_gap(run, browser, tmp_pat
     assert base == ORIGIN
     asked = {key: value for key, (value,) in parse_qs(route).items()}
     assert int(asked["visStart"]) < int(asked["visEnd"])
-    commands = {command["id"]: command["args"][0] for command in json.loads(asked["startupCommands"])}
+    commands = {
+        command["id"]: command["args"][0] for command in json.loads(asked["startupCommands"])
+    }
     assert re.search(commands["dev.perfetto.ExpandTracksByRegex"], "host 1")
     pinned = re.compile(commands["dev.perfetto.PinTracksByRegex"])
     assert pinned.search("gaps 4")

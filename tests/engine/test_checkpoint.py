@@ -10,11 +10,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from idlescope.engine import checkpoint
-from idlescope.engine.checkpoint import load, random_weights, shapes
-from idlescope.engine.models import MODELS, model
-from idlescope.engine.tokenizer import tokenizer
+from idlescope.engine.network import checkpoint
+from idlescope.engine.network.checkpoint import load, random_weights, shapes
+from idlescope.engine.network.tokenizer import tokenizer
 from idlescope.errors import ConfigError
+from idlescope.models.presets import MODELS, model
 from tests.checkpoints import network, write
 
 
@@ -63,7 +63,9 @@ class TestLoad:
     def test_they_come_in_the_dtype_that_is_asked_for(self, single):
         single_precision, half = read(single), read(single, torch.bfloat16)
         assert {weight.dtype for weight in half.values()} == {torch.bfloat16}
-        assert all(torch.equal(weight.bfloat16(), half[name]) for name, weight in single_precision.items())
+        assert all(
+            torch.equal(weight.bfloat16(), half[name]) for name, weight in single_precision.items()
+        )
 
     def test_what_the_model_does_not_use_is_ignored(self, tmp_path):
         folder = write(tmp_path, tied=True)
@@ -84,36 +86,53 @@ class TestRefusals:
 
     def test_a_missing_weight(self, single):
         rewrite(single, **{"model.norm.weight": None})
-        self.refused(single, r"single lacks the weight model\.norm\.weight: is config\.json that of these weights\?")
+        self.refused(
+            single,
+            r"single lacks the weight model\.norm\.weight: is config\.json that of these weights\?",
+        )
 
     def test_weights_without_the_prefix(self, single):
         file = single / "model.safetensors"
-        save_file({name.removeprefix("model."): w.clone() for name, w in load_file(file).items()}, file)
+        save_file(
+            {name.removeprefix("model."): w.clone() for name, w in load_file(file).items()}, file
+        )
         self.refused(single, r"lacks the weight model\.embed_tokens\.weight and 19 more: is config")
 
     def test_a_weight_of_another_shape(self, single):
         rewrite(single, **{"model.norm.weight": torch.ones(32)})
         self.refused(
-            single, r"norm.weight in .*safetensors has the shape \(32,\) and \(64,\) is expected: is config.json"
+            single,
+            r"norm.weight in .*safetensors has the shape \(32,\) and \(64,\) is expected: is config.json",
         )
 
-    @pytest.mark.parametrize(("dtype", "name"), [(torch.int8, "I8"), (torch.float8_e4m3fn, "F8_E4M3")])
+    @pytest.mark.parametrize(
+        ("dtype", "name"), [(torch.int8, "I8"), (torch.float8_e4m3fn, "F8_E4M3")]
+    )
     def test_a_quantized_weight(self, single, dtype, name):
         rewrite(single, **{"model.norm.weight": torch.ones(64).to(dtype)})
         self.refused(
-            single, f"norm.weight in .* is stored as {name}, not BF16, F16, F32, F64: choose a checkpoint that"
+            single,
+            f"norm.weight in .* is stored as {name}, not BF16, F16, F32, F64: choose a checkpoint that",
         )
 
     def test_no_weights(self, single):
         (single / "model.safetensors").unlink()
-        self.refused(single, r"has no weights: it needs model\.safetensors, or model\.safetensors\.index\.json and its")
+        self.refused(
+            single,
+            r"has no weights: it needs model\.safetensors, or model\.safetensors\.index\.json and its",
+        )
 
     @pytest.mark.parametrize("name", ["pytorch_model.bin", "consolidated.00.pth"])
     def test_weights_in_pickles_only(self, single, name):
         (single / "model.safetensors").rename(single / name)
-        self.refused(single, f"single has its weights only as {name}, which may run code when read: convert them to")
+        self.refused(
+            single,
+            f"single has its weights only as {name}, which may run code when read: convert them to",
+        )
 
-    @pytest.mark.parametrize("damage", [lambda b: b[:-10], lambda b: b"version https://git-lfs", lambda _: b""])
+    @pytest.mark.parametrize(
+        "damage", [lambda b: b[:-10], lambda b: b"version https://git-lfs", lambda _: b""]
+    )
     def test_a_damaged_file(self, single, damage):
         file = single / "model.safetensors"
         file.write_bytes(damage(file.read_bytes()))
@@ -123,14 +142,19 @@ class TestRefusals:
         folder = self.copied(sharded, tmp_path)
         (folder / "model-00002-of-00006.safetensors").unlink()
         self.refused(
-            folder, r"model-00002-of-00006\.safetensors is missing, which model\.safetensors\.index\.json names:"
+            folder,
+            r"model-00002-of-00006\.safetensors is missing, which model\.safetensors\.index\.json names:",
         )
 
-    @pytest.mark.parametrize("index", [{}, {"weight_map": []}, {"weight_map": {"a": 1}}, {"weight_map": {"a": "../b"}}])
+    @pytest.mark.parametrize(
+        "index", [{}, {"weight_map": []}, {"weight_map": {"a": 1}}, {"weight_map": {"a": "../b"}}]
+    )
     def test_an_index_that_names_no_files_of_the_folder(self, tmp_path, sharded, index):
         folder = self.copied(sharded, tmp_path)
         (folder / "model.safetensors.index.json").write_text(json.dumps(index))
-        self.refused(folder, r"index\.json does not map weights to files of its folder: download it again")
+        self.refused(
+            folder, r"index\.json does not map weights to files of its folder: download it again"
+        )
 
     def test_no_safetensors_library(self, single, monkeypatch):
         monkeypatch.setitem(sys.modules, "safetensors", None)
@@ -144,8 +168,12 @@ class TestRefusals:
 
 class TestRandomWeights:
     def test_the_same_for_the_same_seed_and_like_those_of_a_fresh_model(self):
-        first, again, other = (random_weights(model("tiny"), seed, torch.float32) for seed in (0, 0, 1))
-        assert {name: tuple(weight.shape) for name, weight in first.items()} == shapes(model("tiny"))
+        first, again, other = (
+            random_weights(model("tiny"), seed, torch.float32) for seed in (0, 0, 1)
+        )
+        assert {name: tuple(weight.shape) for name, weight in first.items()} == shapes(
+            model("tiny")
+        )
         assert all(torch.equal(weight, again[name]) for name, weight in first.items())
         for name, weight in first.items():
             if "norm" in name:
@@ -173,7 +201,9 @@ class TestTokenizer:
         made.add_special_tokens(["<s>"])
         made.pre_tokenizer = pre_tokenizers.Whitespace()
         made.decoder = decoders.Fuse()
-        made.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
+        made.post_processor = processors.TemplateProcessing(
+            single="<s> $A", special_tokens=[("<s>", 0)]
+        )
         made.save(str(tmp_path / "tokenizer.json"))
         return tmp_path
 
@@ -189,5 +219,7 @@ class TestTokenizer:
 
     def test_a_damaged_file_is_named(self, folder):
         (folder / "tokenizer.json").write_text("{")
-        with pytest.raises(ConfigError, match=r"tokenizer\.json is damaged \(.+\): download it again, or remove it"):
+        with pytest.raises(
+            ConfigError, match=r"tokenizer\.json is damaged \(.+\): download it again, or remove it"
+        ):
             tokenizer(folder)

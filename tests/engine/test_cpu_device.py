@@ -19,16 +19,16 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from idlescope.analysis.analyze import analyze
-from idlescope.capture.clock import StepClock
+from idlescope.capture.step_clock import StepClock
 from idlescope.engine.devices.base import COMPUTE, D2H, H2D
 from idlescope.engine.devices.cpu import CpuDevice
-from idlescope.engine.devices.network import Network
 from idlescope.engine.loop import Engine
-from idlescope.engine.models import model
+from idlescope.engine.network.network import Network
 from idlescope.engine.requests import Finish, Request
-from idlescope.engine.rows import Shape
+from idlescope.engine.running_rows import Shape
 from idlescope.errors import ConfigError, EngineError
-from idlescope.trace.phases import DEPTHS
+from idlescope.models.presets import model
+from idlescope.trace.names.own_engine import DEPTHS
 from tests import checkpoints
 from tests.checkpoints import write
 
@@ -43,7 +43,9 @@ SHAPES = {
 @pytest.fixture(scope="module", params=["llama", "qwen3"])
 def family(request, tmp_path_factory):
     """A checkpoint whose tokens depend on the whole context, and what transformers says after each prompt."""
-    folder = write(tmp_path_factory.mktemp(request.param), request.param, seed=1, initializer_range=0.3)
+    folder = write(
+        tmp_path_factory.mktemp(request.param), request.param, seed=1, initializer_range=0.3
+    )
     return Network(model(str(folder)), "float32"), reference(folder, prompts())
 
 
@@ -113,7 +115,9 @@ def test_the_device_does_the_same_work_in_both_modes(llama):
     for mode, depth in DEPTHS.items():
         engine, recorder = run(llama, SHAPES["roomy"], depth, requests(32))
         operations = recorder.trace("d", {}).operations
-        work[mode] = [(engine.steps, *column.tolist()) for column in (operations.name, operations.bytes)]
+        work[mode] = [
+            (engine.steps, *column.tolist()) for column in (operations.name, operations.bytes)
+        ]
     assert work["sync"] == work["async"]
 
 
@@ -148,7 +152,9 @@ class TestBrokenOnPurpose:
         assert self.outputs(llama, share) != expected
 
     def test_carry_over_off_by_one(self, llama, expected):
-        assert self.outputs(llama, lambda e: spoil_carry(e, lambda carry: (carry + 1) % 8)) != expected
+        assert (
+            self.outputs(llama, lambda e: spoil_carry(e, lambda carry: (carry + 1) % 8)) != expected
+        )
 
     def test_a_known_token_that_does_not_read_the_static_zero(self, llama, expected):
         def spoil(engine):
@@ -165,7 +171,9 @@ class TestBrokenOnPurpose:
         assert self.outputs(llama, device=device) == expected
         device = SlowCopies(llama)
         issue = device._issue
-        device._issue = lambda s, waits_for, *rest: issue(s, None if s == stream else waits_for, *rest)
+        device._issue = lambda s, waits_for, *rest: issue(
+            s, None if s == stream else waits_for, *rest
+        )
         with contextlib.suppress(EngineError):  # what it read was no step at all
             assert self.outputs(llama, device=device) != expected
 
@@ -194,7 +202,9 @@ class TestBrokenOnPurpose:
                 def watched(slot, batch):
                     for flying in engine.in_flight:
                         places = flying.ticket.slot.tokens[: flying.ticket.slot.header[1], 3]
-                        owned.append(scheduler.allocator.owned(np.unique(places // shape.block_size)))
+                        owned.append(
+                            scheduler.allocator.owned(np.unique(places // shape.block_size))
+                        )
                         mine = np.unique(slot.tokens[: batch.tokens, 3])
                         owned.append(not np.isin(places, mine).any())
                     return submit(slot, batch)
@@ -218,7 +228,9 @@ class TestBrokenOnPurpose:
 
                 def careless(batch, tokens, now):
                     rows = batch.rows[batch.sampled]
-                    return update(batch._replace(life=engine.scheduler.rows.life[rows]), tokens, now)
+                    return update(
+                        batch._replace(life=engine.scheduler.rows.life[rows]), tokens, now
+                    )
 
                 if keep:
                     engine.scheduler.update = careless
@@ -236,7 +248,9 @@ class TestBrokenOnPurpose:
         assert engine.steps == 30  # the prompts fit in the first step
 
     @pytest.mark.parametrize("depth", DEPTHS.values())
-    def test_cancelling_in_flight_frees_everything_and_keeps_the_others_right(self, llama, expected, depth):
+    def test_cancelling_in_flight_frees_everything_and_keeps_the_others_right(
+        self, llama, expected, depth
+    ):
         some = requests(8, 30)
 
         def cancel(engine):
@@ -298,12 +312,16 @@ class TestSampling:
         assert self.tokens(llama, alone, **how) == [together[3], together[17]]
 
     def test_another_seed_draws_other_tokens(self, llama):
-        first, second = (self.tokens(llama, requests(8), temperature=1.0, seed=seed) for seed in (1, 2))
+        first, second = (
+            self.tokens(llama, requests(8), temperature=1.0, seed=seed) for seed in (1, 2)
+        )
         assert first != second
 
     @pytest.mark.parametrize("how", [{"top_k": 1}, {"top_p": 1e-6}])
     def test_with_one_token_left_to_draw_from_it_is_greedy(self, llama, how):
-        assert self.tokens(llama, requests(8), temperature=0.7, **how) == self.tokens(llama, requests(8))
+        assert self.tokens(llama, requests(8), temperature=0.7, **how) == self.tokens(
+            llama, requests(8)
+        )
 
 
 class TestWorker:
@@ -317,7 +335,9 @@ class TestWorker:
                 os.kill(device._process.pid, signal.SIGKILL)
 
         start = time.monotonic()
-        with pytest.raises(EngineError, match=r"step \d+ failed: .*the CPU worker died \(killed by SIGKILL\)"):
+        with pytest.raises(
+            EngineError, match=r"step \d+ failed: .*the CPU worker died \(killed by SIGKILL\)"
+        ):
             run(llama, SHAPES["roomy"], 2, requests(8, 30), on_step=kill, device=device)
         assert time.monotonic() - start < 20
         assert engines[0].scheduler.allocator.free == SHAPES["roomy"].blocks
@@ -328,7 +348,9 @@ class TestWorker:
 
                 def wrong(batch, rows, slot=slot, fill=slot.fill):
                     fill(batch, rows)
-                    slot.tokens[: batch.tokens, 0] = VOCAB + 5 if batch.step == 3 else slot.tokens[: batch.tokens, 0]
+                    slot.tokens[: batch.tokens, 0] = (
+                        VOCAB + 5 if batch.step == 3 else slot.tokens[: batch.tokens, 0]
+                    )
 
                 slot.fill = wrong
 
@@ -342,9 +364,9 @@ class TestWorker:
             textwrap.dedent("""
             import time
             from idlescope.engine.devices.cpu import CpuDevice
-            from idlescope.engine.devices.network import Network
-            from idlescope.engine.models import model
-            from idlescope.engine.rows import Shape
+            from idlescope.engine.network.network import Network
+            from idlescope.models.presets import model
+            from idlescope.engine.running_rows import Shape
             device = CpuDevice(Network(model("tiny"), "float32"))
             device.open(Shape(2, 16, 32, 8, 16), 2)
             print(device._process.pid, flush=True)
@@ -402,6 +424,9 @@ def alive(pid):
 def test_h2d_waits_for_nothing_compute_for_h2d_and_d2h_for_compute(llama):
     device, seen = CpuDevice(llama), []
     issue = device._issue
-    device._issue = lambda stream, waits_for, *rest: (seen.append((stream, waits_for)), issue(stream, waits_for, *rest))
+    device._issue = lambda stream, waits_for, *rest: (
+        seen.append((stream, waits_for)),
+        issue(stream, waits_for, *rest),
+    )
     run(llama, SHAPES["roomy"], 2, requests(2, 3), device=device)
     assert set(seen) == {(H2D, None), (COMPUTE, H2D), (D2H, COMPUTE)}

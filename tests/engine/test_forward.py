@@ -7,14 +7,14 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from idlescope.engine.attention import PagedAttention, Plan
-from idlescope.engine.checkpoint import load
-from idlescope.engine.decoder import Decoder
-from idlescope.engine.devices.network import Network
-from idlescope.engine.models import model
-from idlescope.engine.rows import Shape
-from idlescope.engine.sampling import Sampling, sample, uniform
+from idlescope.engine.network.attention import PagedAttention, Plan
+from idlescope.engine.network.checkpoint import load
+from idlescope.engine.network.decoder import Decoder
+from idlescope.engine.network.network import Network
+from idlescope.engine.network.sampling import Sampling, sample, uniform
+from idlescope.engine.running_rows import Shape
 from idlescope.engine.slots import Slot
+from idlescope.models.presets import model
 from tests import checkpoints
 
 BLOCK, BLOCKS = 4, 200
@@ -47,7 +47,10 @@ def test_logits_equal_those_of_transformers(tmp_path, family):
             [(0, 252, 253), (1, 101, 102), (2, 140, 141)],
         ):
             rows = [row for row, _, _ in batch]
-            queries, contexts = [end - start for _, start, end in batch], [end for _, _, end in batch]
+            queries, contexts = (
+                [end - start for _, start, end in batch],
+                [end for _, _, end in batch],
+            )
             position = torch.cat([torch.arange(start, end) for _, start, end in batch])
             row = torch.repeat_interleave(torch.tensor(rows), torch.tensor(queries))
             attend = PagedAttention(
@@ -81,7 +84,9 @@ class TestPadding:
             outputs.append(forward.outputs[0][:6].tolist())
             for cache, old in zip(forward.decoder.keys, before, strict=True):
                 changed = torch.nonzero((cache != old).flatten(2).any(-1)).tolist()
-                assert {tuple(where) for where in changed} <= {(i * 8, 0) for i in range(5)} | {(shape.blocks, 0)}
+                assert {tuple(where) for where in changed} <= {(i * 8, 0) for i in range(5)} | {
+                    (shape.blocks, 0)
+                }
         assert outputs[0] == outputs[1]
         assert outputs[0][0] == 0
 
@@ -115,7 +120,8 @@ class TestSampling:
 
     def test_uniform_numbers_are_uniform_and_differ_by_seed_request_and_position(self):
         request, position = (
-            t.flatten().int() for t in torch.meshgrid(torch.arange(200), torch.arange(200), indexing="ij")
+            t.flatten().int()
+            for t in torch.meshgrid(torch.arange(200), torch.arange(200), indexing="ij")
         )
         drawn = [uniform(seed, request, position) for seed in (0, 1, 2**40)]
         assert len(torch.unique(torch.cat(drawn))) == 3 * 40_000
@@ -123,7 +129,13 @@ class TestSampling:
             assert values.min() >= 0
             assert values.max() < 1
             counts = torch.histc(values, 50, 0, 1)
-            assert ((counts - 800) ** 2 / 800).sum() < 100  # chi square, 49 degrees of freedom: p = 2e-5
+            assert (
+                (counts - 800) ** 2 / 800
+            ).sum() < 100  # chi square, 49 degrees of freedom: p = 2e-5
         square = drawn[0].view(200, 200)
-        for a, b in ((square[1:], square[:-1]), (square[:, 1:], square[:, :-1]), (drawn[0], drawn[1])):
+        for a, b in (
+            (square[1:], square[:-1]),
+            (square[:, 1:], square[:, :-1]),
+            (drawn[0], drawn[1]),
+        ):
             assert abs(torch.corrcoef(torch.stack((a.flatten(), b.flatten())))[0, 1]) < 0.02

@@ -8,15 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from idlescope.analysis.analyze import analyze
-from idlescope.analysis.roofline import gpu
-from idlescope.capture.clock import StepClock
+from idlescope.capture.step_clock import StepClock
 from idlescope.engine.devices.modelled import Memory, ModelledDevice, mix
 from idlescope.engine.loop import Engine
-from idlescope.engine.models import model
 from idlescope.engine.requests import Finish, Request
-from idlescope.engine.rows import Shape
+from idlescope.engine.running_rows import Shape
 from idlescope.errors import EngineError
-from idlescope.trace.phases import DEPTHS
+from idlescope.hardware.gpus import gpu
+from idlescope.models.presets import model
+from idlescope.trace.names.own_engine import DEPTHS
 
 SEED = 7
 VOCAB = model("tiny").vocab
@@ -56,7 +56,9 @@ def oracle(request: Request) -> list[int]:
         state = (state * Memory.A + output[-1] + 1) % 2**64
 
 
-def engine_for(depth, shape, requests, host_ns=200_000, device_ns=1_000_000) -> tuple[Engine, Watched]:
+def engine_for(
+    depth, shape, requests, host_ns=200_000, device_ns=1_000_000
+) -> tuple[Engine, Watched]:
     device = ModelledDevice(gpu("h200"), model("tiny"), SEED, host_ns, device_ns)
     recorder = Watched(device.clock.now)
     recorder.engine = engine = Engine(device, device.open(shape, depth), requests, recorder)
@@ -75,12 +77,16 @@ def workloads(draw):
         requests.append((i, prompt, draw(st.integers(1, 30)), stops, arrival))
     longest = max(len(prompt) + tokens for _, prompt, tokens, _, _ in requests)
     least = -(-longest // block_size)
-    shape = Shape(rows, rows + draw(st.integers(0, 40)), longest, least + draw(st.integers(0, 30)), block_size)
+    shape = Shape(
+        rows, rows + draw(st.integers(0, 40)), longest, least + draw(st.integers(0, 30)), block_size
+    )
     return shape, requests
 
 
 def build(requests):
-    return [Request(i, np.array(p, np.int32), n, stops, arrival) for i, p, n, stops, arrival in requests]
+    return [
+        Request(i, np.array(p, np.int32), n, stops, arrival) for i, p, n, stops, arrival in requests
+    ]
 
 
 @given(workloads(), st.sampled_from([0, 200_000, 3_000_000]))
@@ -127,7 +133,9 @@ def test_preemption_leaves_the_time_of_the_first_token_as_it_was(depth):
     engine.emit = emit
     engine.run()
     assert sum(r.preemptions for r in requests) > 0
-    assert [(r.first_token_ns, r.finished_ns) for r in requests] == [(first[i], last[i]) for i in range(4)]
+    assert [(r.first_token_ns, r.finished_ns) for r in requests] == [
+        (first[i], last[i]) for i in range(4)
+    ]
 
 
 @pytest.mark.parametrize("depth", DEPTHS.values())
@@ -164,10 +172,14 @@ def test_cancelling_in_flight_keeps_the_others_right_and_frees_everything(depth)
                 running.scheduler.cancel(requests[victim], running.clock.now())
 
     engine.run(on_step)
-    assert [r.finish for r in requests] == [Finish.LENGTH, Finish.CANCELLED] + [Finish.LENGTH] * 2 + [Finish.CANCELLED]
+    assert [r.finish for r in requests] == [Finish.LENGTH, Finish.CANCELLED] + [
+        Finish.LENGTH
+    ] * 2 + [Finish.CANCELLED]
     for i in (0, 2, 3):
         assert requests[i].output == oracle(requests[i])
-    assert requests[1].output == oracle(Request(1, requests[1].prompt, 30))[: len(requests[1].output)]
+    assert (
+        requests[1].output == oracle(Request(1, requests[1].prompt, 30))[: len(requests[1].output)]
+    )
     assert engine.scheduler.allocator.free == shape.blocks
 
 
@@ -183,7 +195,8 @@ def test_a_failure_in_flight_names_the_step_and_leaks_no_block(depth):
     engine, _ = engine_for(depth, shape, requests)
     engine.emit = fail
     with pytest.raises(
-        EngineError, match=r"step 6 failed: RuntimeError: the detokeniser broke \(.*test_modes_agree\.py:\d+\)"
+        EngineError,
+        match=r"step 6 failed: RuntimeError: the detokeniser broke \(.*test_modes_agree\.py:\d+\)",
     ):
         engine.run()
     assert engine.scheduler.allocator.free == shape.blocks

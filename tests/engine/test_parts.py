@@ -5,23 +5,27 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from idlescope.analysis.roofline import GPUS, achieved_pct, gpu, ideal_ns
+from idlescope.analysis.roofline import achieved_pct
 from idlescope.engine.clock import PREPARE, SCHEDULE, UPDATE, VirtualClock
-from idlescope.engine.devices import kernels, modelled
-from idlescope.engine.devices.kernels import StepWork, step_ns
+from idlescope.engine.devices import modelled, step_time
 from idlescope.engine.devices.modelled import ModelledDevice
+from idlescope.engine.devices.step_time import StepWork, step_ns
 from idlescope.engine.kv_cache import BlockAllocator
-from idlescope.engine.models import MODELS, model
 from idlescope.engine.requests import Request
-from idlescope.engine.rows import Shape
+from idlescope.engine.running_rows import Shape
 from idlescope.engine.scheduler import Scheduler
 from idlescope.engine.slots import Slot, fields_of
 from idlescope.errors import ConfigError
+from idlescope.hardware.gpus import GPUS, gpu, ideal_ns
+from idlescope.models.presets import MODELS, model
 from idlescope.trace.model import Operations
 
 
 def requests(*lengths, tokens=8, **options):
-    return [Request(i, np.arange(n, dtype=np.int32) % 50, tokens, **options) for i, n in enumerate(lengths)]
+    return [
+        Request(i, np.arange(n, dtype=np.int32) % 50, tokens, **options)
+        for i, n in enumerate(lengths)
+    ]
 
 
 def scheduler_with(shape, *lengths, **options):
@@ -48,12 +52,18 @@ class TestBlockAllocator:
 
 class TestScheduler:
     def test_long_prompts_are_prefilled_in_chunks_beside_decodes(self):
-        scheduler = scheduler_with(Shape(rows=3, tokens=10, length=40, blocks=50, block_size=4), 4, 17)
+        scheduler = scheduler_with(
+            Shape(rows=3, tokens=10, length=40, blocks=50, block_size=4), 4, 17
+        )
         first = scheduler.schedule(0)
         assert (first.rows.size, first.queries.tolist(), first.sampled.tolist()) == (2, [4, 6], [0])
         scheduler.update(first, np.array([7], np.int32), 0)
         second = scheduler.schedule(1)
-        assert (second.queries.tolist(), second.start.tolist(), second.sampled.tolist()) == ([1, 9], [4, 6], [0])
+        assert (second.queries.tolist(), second.start.tolist(), second.sampled.tolist()) == (
+            [1, 9],
+            [4, 6],
+            [0],
+        )
         assert (second.tokens, second.context) == (10, 5 + 15)
         assert second.pairs == 5 + sum(range(7, 16))
         scheduler.update(second, np.array([8], np.int32), 0)
@@ -61,15 +71,21 @@ class TestScheduler:
         assert (third.queries.tolist(), third.sampled.tolist()) == ([1, 2], [0, 1])
 
     def test_admission_waits_for_rows_and_for_blocks(self):
-        scheduler = scheduler_with(Shape(rows=2, tokens=64, length=40, blocks=50, block_size=4), 8, 8, 8)
+        scheduler = scheduler_with(
+            Shape(rows=2, tokens=64, length=40, blocks=50, block_size=4), 8, 8, 8
+        )
         assert scheduler.schedule(0).rows.size == 2
         assert len(scheduler.waiting) == 1
-        scheduler = scheduler_with(Shape(rows=3, tokens=64, length=40, blocks=5, block_size=4), 8, 8, 8)
+        scheduler = scheduler_with(
+            Shape(rows=3, tokens=64, length=40, blocks=5, block_size=4), 8, 8, 8
+        )
         assert scheduler.schedule(0).rows.size == 2  # the third would leave no block to grow into
         assert scheduler.allocator.free == 1
 
     def test_the_request_admitted_last_is_preempted_and_comes_back_first(self):
-        scheduler = scheduler_with(Shape(rows=2, tokens=64, length=16, blocks=6, block_size=4), 7, 7)
+        scheduler = scheduler_with(
+            Shape(rows=2, tokens=64, length=16, blocks=6, block_size=4), 7, 7
+        )
         for step in range(3):
             batch = scheduler.schedule(step)
             scheduler.update(batch, np.arange(batch.sampled.size, dtype=np.int32), 0)
@@ -83,7 +99,9 @@ class TestScheduler:
 
     def test_requests_that_can_never_run_are_refused(self):
         scheduler = Scheduler(Shape(rows=1, tokens=8, length=40, blocks=4, block_size=4))
-        with pytest.raises(ConfigError, match="needs 5 KV blocks for 18 tokens and there are only 4"):
+        with pytest.raises(
+            ConfigError, match="needs 5 KV blocks for 18 tokens and there are only 4"
+        ):
             scheduler.check(requests(10)[0])
         with pytest.raises(ConfigError, match="less than the batch size"):
             Scheduler(Shape(rows=9, tokens=8, length=40, blocks=4, block_size=4))
@@ -105,7 +123,9 @@ class TestSlot:
         assert slots[0].tokens[:8, 2].tolist() == [-1] * 8
         assert slots[0].query_end[:2].tolist() == [3, 8]
         assert slots[0].sample_at[:2].tolist() == [2, 7]
-        second = scheduler.schedule(1)  # before the first is retrieved: its tokens are carried over on the device
+        second = scheduler.schedule(
+            1
+        )  # before the first is retrieved: its tokens are carried over on the device
         slots[1].fill(second, scheduler.rows)
         assert slots[1].tokens[:2].tolist()[0][:3] == [0, 3, 0]
         assert slots[1].tokens[:2].tolist()[1][:3] == [0, 5, 1]
@@ -133,7 +153,9 @@ class TestModelledTimes:
             ("qwen3-0.6b", 1, 356, 1.07), ("qwen3-0.6b", 8, 2048, 1.58),
         ],
     )  # fmt: skip
-    def test_decode_steps_measured_on_an_h200_come_out_within_five_per_cent(self, key, rows, context, measured_ms):
+    def test_decode_steps_measured_on_an_h200_come_out_within_five_per_cent(
+        self, key, rows, context, measured_ms
+    ):
         work = StepWork(tokens=rows, sampled=rows, context=rows * context, pairs=rows * context)
         assert step_ns(model(key), gpu("h200"), work) / 1e6 == pytest.approx(measured_ms, rel=0.05)
 
@@ -145,14 +167,25 @@ class TestModelledTimes:
         for tokens, context in ((1, 100), (32, 32_000), (512, 400_000), (8192, 500_000)):
             work = StepWork(tokens, tokens, context, max(context, tokens * 100))
             ns = step_ns(m, g, work)
-            best = ideal_ns(np.array([m.step_bytes(context)]), np.array([m.step_flops(tokens, tokens, work.pairs)]), g)
+            best = ideal_ns(
+                np.array([m.step_bytes(context)]),
+                np.array([m.step_flops(tokens, tokens, work.pairs)]),
+                g,
+            )
             assert ns > best[0]
             assert ns > last
             last = ns
 
     def test_parameters_are_those_of_the_published_models(self):
         billions = {key: m.params / 1e9 for key, m in MODELS.items()}
-        published = {"1b": 1.24, "3b": 3.21, "8b": 8.03, "70b": 70.6, "qwen3-0.6b": 0.60, "qwen3-8b": 8.19}
+        published = {
+            "1b": 1.24,
+            "3b": 3.21,
+            "8b": 8.03,
+            "70b": 70.6,
+            "qwen3-0.6b": 0.60,
+            "qwen3-8b": 8.19,
+        }
         for key, expected in published.items():
             assert billions[key] == pytest.approx(expected, rel=0.01)
         assert model("8b").kv_bytes_per_token == 131_072
@@ -193,10 +226,10 @@ class TestModelledTimes:
             model("gpt")
 
     def test_steps_without_attention_are_cached(self):
-        kernels._without_attention_ns.cache_clear()
+        step_time._without_attention_ns.cache_clear()
         for context in (100, 200, 300):
             step_ns(model("1b"), gpu("a100"), StepWork(8, 8, context, context))
-        assert kernels._without_attention_ns.cache_info().misses == 1
+        assert step_time._without_attention_ns.cache_info().misses == 1
 
 
 class TestVirtualClock:

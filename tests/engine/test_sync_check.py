@@ -20,7 +20,9 @@ def watched(mode, action):
     return check.report()
 
 
-THERE = torch.ones(3, dtype=torch.float64)  # taken for a tensor on the device, where one with memory is needed
+THERE = torch.ones(
+    3, dtype=torch.float64
+)  # taken for a tensor on the device, where one with memory is needed
 HERE = torch.ones(3)
 WAITS = {
     "item": THERE[0].item,
@@ -42,7 +44,9 @@ DOES_NOT = {
 
 @pytest.mark.parametrize("what", WAITS)
 def test_what_waits_is_found_with_its_line(what):
-    with pytest.raises(EngineError, match=r"hidden synchronisation: .+ at .*test_sync_check\.py:\d+"):
+    with pytest.raises(
+        EngineError, match=r"hidden synchronisation: .+ at .*test_sync_check\.py:\d+"
+    ):
         watched("error", WAITS[what])
     (said,) = watched("warn", WAITS[what])
     assert said.startswith("hidden synchronisation: ")

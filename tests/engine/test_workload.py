@@ -17,7 +17,9 @@ POSITIONS = 16384
 CLOSED = Arrivals()
 
 
-def drawn(prompt="256", output="100", arrival="closed", count=1000, seed=0, positions=POSITIONS) -> Workload:
+def drawn(
+    prompt="256", output="100", arrival="closed", count=1000, seed=0, positions=POSITIONS
+) -> Workload:
     sizes = lengths("--prompt-tokens", prompt), lengths("--tokens", output)
     return generate(count, *sizes, arrivals(arrival, 8), positions, seed)
 
@@ -49,7 +51,9 @@ class TestLengths:
         assert (drawn("8", "uniform:1,90").output_tokens == a.output_tokens).all()
 
     @given(
-        prompt=st.sampled_from(["1", "40", "uniform:1,400", "uniform:20,99", "lognormal:30,3", "lognormal:1,0.1"]),
+        prompt=st.sampled_from(
+            ["1", "40", "uniform:1,400", "uniform:20,99", "lognormal:30,3", "lognormal:1,0.1"]
+        ),
         output=st.sampled_from(["1", "60", "uniform:1,400", "lognormal:30,3"]),
     )
     def test_every_request_fits_and_has_a_token_of_both(self, prompt, output):
@@ -64,7 +68,10 @@ class TestLengths:
     @pytest.mark.parametrize(
         ("text", "reason"),
         [
-            ("many", "--tokens is 'many': give a number, uniform:LOW,HIGH or lognormal:MEDIAN,SIGMA"),
+            (
+                "many",
+                "--tokens is 'many': give a number, uniform:LOW,HIGH or lognormal:MEDIAN,SIGMA",
+            ),
             ("normal:5,1", "--tokens is 'normal:5,1'"),
             ("uniform:5", "--tokens is 'uniform:5'"),
             ("lognormal:5,x", "--tokens is 'lognormal:5,x'"),
@@ -90,8 +97,16 @@ class TestArrivals:
         assert not drawn(arrival="closed").open
 
     def test_bursts_come_in_groups(self):
-        assert drawn(arrival="burst:2,0.5", count=5).arrival_ns.tolist() == [0, 0, 500_000_000, 500_000_000, 10**9]
-        assert drawn(arrival="burst", count=17).arrival_ns.tolist() == [0] * 8 + [10**9] * 8 + [2 * 10**9]
+        assert drawn(arrival="burst:2,0.5", count=5).arrival_ns.tolist() == [
+            0,
+            0,
+            500_000_000,
+            500_000_000,
+            10**9,
+        ]
+        assert drawn(arrival="burst", count=17).arrival_ns.tolist() == [0] * 8 + [10**9] * 8 + [
+            2 * 10**9
+        ]
 
     def test_poisson_gaps_are_exponential(self):
         times = drawn(arrival="poisson:20", count=20_000).arrival_ns
@@ -105,7 +120,10 @@ class TestArrivals:
     @pytest.mark.parametrize(
         ("text", "reason"),
         [
-            ("sometimes", "--arrival is 'sometimes': give closed, burst, burst:SIZE,SECONDS or poisson:RATE"),
+            (
+                "sometimes",
+                "--arrival is 'sometimes': give closed, burst, burst:SIZE,SECONDS or poisson:RATE",
+            ),
             ("poisson", "--arrival is 'poisson'"),
             ("closed:1", "--arrival is 'closed:1'"),
             ("burst:4", "--arrival is 'burst:4'"),
@@ -137,7 +155,9 @@ class TestRequests:
         assert [(r.max_tokens, r.arrival_ns) for r in first] == [
             *zip(workload.output_tokens.tolist(), workload.arrival_ns.tolist(), strict=True)
         ]
-        assert all((a.prompt == b.prompt).all() and a is not b for a, b in zip(first, second, strict=True))
+        assert all(
+            (a.prompt == b.prompt).all() and a is not b for a, b in zip(first, second, strict=True)
+        )
 
 
 def conversation(*turns):
@@ -150,7 +170,11 @@ class TestFile:
         path = tmp_path / "w.jsonl"
 
         def write(*items, array=False):
-            text = json.dumps(items, indent=1) if array else "\n\n".join(json.dumps(i) for i in items) + "\n"
+            text = (
+                json.dumps(items, indent=1)
+                if array
+                else "\n\n".join(json.dumps(i) for i in items) + "\n"
+            )
             path.write_text(text, encoding="utf-8")
             return path
 
@@ -171,24 +195,41 @@ class TestFile:
 
     def test_arrivals_count_from_the_earliest(self, file):
         path = file(*({"prompt_len": 1, "output_len": 1, "arrival_s": s} for s in (10.5, 10, 12)))
-        assert read(path, None, CLOSED, POSITIONS, 0).arrival_ns.tolist() == [500_000_000, 0, 2_000_000_000]
+        assert read(path, None, CLOSED, POSITIONS, 0).arrival_ns.tolist() == [
+            500_000_000,
+            0,
+            2_000_000_000,
+        ]
         path = file(*({"prompt_len": 1, "output_len": 1, "timestamp": ms} for ms in (0, 27, 3000)))
-        assert read(path, None, CLOSED, POSITIONS, 0).arrival_ns.tolist() == [0, 27_000_000, 3_000_000_000]
-        with pytest.raises(ConfigError, match=r"w\.jsonl says when its requests arrive: leave --arrival out"):
+        assert read(path, None, CLOSED, POSITIONS, 0).arrival_ns.tolist() == [
+            0,
+            27_000_000,
+            3_000_000_000,
+        ]
+        with pytest.raises(
+            ConfigError, match=r"w\.jsonl says when its requests arrive: leave --arrival out"
+        ):
             read(path, None, arrivals("poisson:1", 8), POSITIONS, 0)
 
     def test_a_file_without_arrivals_takes_those_asked_for(self, file):
         path = file(*[{"prompt_len": 1, "output_len": 1}] * 50)
         expected = drawn(arrival="poisson:5", count=50, seed=4).arrival_ns
-        assert (read(path, None, arrivals("poisson:5", 8), POSITIONS, 4).arrival_ns == expected).all()
+        assert (
+            read(path, None, arrivals("poisson:5", 8), POSITIONS, 4).arrival_ns == expected
+        ).all()
 
     def test_the_first_so_many_are_taken_and_none_is_repeated(self, file):
-        path = file(*({"prompt_len": n, "output_len": 1} for n in (1, 2, 3)), {"bad": "but never reached"})
+        path = file(
+            *({"prompt_len": n, "output_len": 1} for n in (1, 2, 3)), {"bad": "but never reached"}
+        )
         assert read(path, 2, CLOSED, POSITIONS, 0).prompt_tokens.tolist() == [1, 2]
         assert read(path, 3, CLOSED, POSITIONS, 0).prompt_tokens.tolist() == [1, 2, 3]
         path = file({"prompt_len": 1, "output_len": 1})
         workload = read(path, 5, CLOSED, POSITIONS, 0)
-        assert (len(workload), workload.notes) == (1, (f"{path} holds 1 requests, not 5: each is run once",))
+        assert (len(workload), workload.notes) == (
+            1,
+            (f"{path} holds 1 requests, not 5: each is run once",),
+        )
 
     @pytest.mark.parametrize("array", [False, True])
     def test_conversations_in_sharegpts_format(self, file, array):
@@ -201,26 +242,45 @@ class TestFile:
             array=array,
         )
         workload = read(path, None, CLOSED, POSITIONS, 0)
-        assert (workload.prompt_tokens.tolist(), workload.output_tokens.tolist()) == ([2, 2], [1, 2])
+        assert (workload.prompt_tokens.tolist(), workload.output_tokens.tolist()) == (
+            [2, 2],
+            [1, 2],
+        )
         estimated, left_out = workload.notes
         assert "4 characters a token" in estimated
         assert left_out.endswith("left out: 3")
         counted = read(path, 1, CLOSED, POSITIONS, 0, count=lambda text: [ord(c) for c in text])
-        assert (counted.prompt_tokens.tolist(), counted.output_tokens.tolist(), counted.notes) == ([8], [3], ())
+        assert (counted.prompt_tokens.tolist(), counted.output_tokens.tolist(), counted.notes) == (
+            [8],
+            [3],
+            (),
+        )
 
     @pytest.mark.parametrize(
         ("item", "reason"),
         [
             ({"prompt_tokens": 5}, 'line 3 has no "output_tokens" (or output_len, output_length)'),
             ({"text": "hello"}, 'line 3 has no "prompt_tokens"'),
-            ({"prompt_tokens": 0, "output_tokens": 5}, 'line 3: "prompt_tokens" is no whole number of at least 1'),
+            (
+                {"prompt_tokens": 0, "output_tokens": 5},
+                'line 3: "prompt_tokens" is no whole number of at least 1',
+            ),
             ({"prompt_len": True, "output_len": 5}, 'line 3: "prompt_len" is no whole number'),
             ({"prompt_len": 1.5, "output_len": 5}, 'line 3: "prompt_len" is no whole number'),
             ({"prompt_len": 10**40, "output_len": 5}, "line 3: "),
             ({"prompt_len": 16384, "output_len": 1}, "exceed the model's 16384 positions"),
-            ({"prompt_len": 1, "output_len": 1, "arrival_s": "now"}, 'line 3: "arrival_s" is no number of seconds'),
-            ({"prompt_len": 1, "output_len": 1, "timestamp": -1}, '"timestamp" is no number of milliseconds'),
-            ({"prompt_len": 1, "output_len": 1, "arrival_s": 1}, "line 3: either every request says when it arrives"),
+            (
+                {"prompt_len": 1, "output_len": 1, "arrival_s": "now"},
+                'line 3: "arrival_s" is no number of seconds',
+            ),
+            (
+                {"prompt_len": 1, "output_len": 1, "timestamp": -1},
+                '"timestamp" is no number of milliseconds',
+            ),
+            (
+                {"prompt_len": 1, "output_len": 1, "arrival_s": 1},
+                "line 3: either every request says when it arrives",
+            ),
             ({"conversations": "hello"}, 'line 3: "conversations" is no list of'),
             ({"conversations": [{"from": "human"}]}, 'line 3: "conversations" is no list of'),
             ([1], "line 3 is no JSON object"),

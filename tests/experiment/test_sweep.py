@@ -12,13 +12,30 @@ import pytest
 
 from idlescope import RunConfig, run
 from idlescope.errors import ConfigError
-from idlescope.experiment import answers, devices, sweep
+from idlescope.experiment import answers, sweep
 from idlescope.experiment import run as run_module
-from idlescope.experiment.sweep import DONE, FAILED, REFUSED, Cell, grid, is_fixed, kept, measure, place
-from idlescope.report import heatmap
-from idlescope.report import sweep as report
+from idlescope.experiment.device_choice import devices
+from idlescope.experiment.sweep import (
+    DONE,
+    FAILED,
+    REFUSED,
+    Cell,
+    grid,
+    is_fixed,
+    kept,
+    measure,
+    place,
+)
+from idlescope.report.figures import heatmap
+from idlescope.report.tables import sweep as report
 
-FIXED = {"models": ["tiny"], "on": ["modelled:a100"], "hosts": [2.0], "tokens": 20, "prompt_tokens": 8}
+FIXED = {
+    "models": ["tiny"],
+    "on": ["modelled:a100"],
+    "hosts": [2.0],
+    "tokens": 20,
+    "prompt_tokens": 8,
+}
 
 
 def ran(configs, folder, jobs=1):
@@ -26,13 +43,25 @@ def ran(configs, folder, jobs=1):
 
 
 def row(batch, mode="sync", idle=0.0, **others):
-    known = {"model": "1b", "device": "modelled:h200", "host_ms": 3.0, "state": DONE, "reason": None, "speedup": None}
+    known = {
+        "model": "1b",
+        "device": "modelled:h200",
+        "host_ms": 3.0,
+        "state": DONE,
+        "reason": None,
+        "speedup": None,
+    }
     return {**known, "batch_size": batch, "mode": mode, "idle_pct": idle, **others}
 
 
 class TestGrid:
     def test_every_combination_is_there_once_with_ascending_batch_sizes(self):
-        cells = grid(["1b", "8b", "1b"], ["modelled", "modelled:H200", "modelled:a100"], [None, 2.0], [32, 1, 8, 32])
+        cells = grid(
+            ["1b", "8b", "1b"],
+            ["modelled", "modelled:H200", "modelled:a100"],
+            [None, 2.0],
+            [32, 1, 8, 32],
+        )
         places = [(c.device, c.model, c.host_ms, c.batch_size) for c in cells]
         assert len(set(places)) == len(places) == 2 * 2 * 2 * 3
         assert places[:4] == [
@@ -74,7 +103,9 @@ class TestRunning:
         assert alone == beside
         assert set(alone) == set(configs)
         assert alone[configs[1]].summary == run(configs[1]).summary()
-        files = [{p.name: p.read_bytes() for p in (tmp_path / n).iterdir()} for n in ("alone", "beside")]
+        files = [
+            {p.name: p.read_bytes() for p in (tmp_path / n).iterdir()} for n in ("alone", "beside")
+        ]
         assert files[0] == files[1]
         assert len(files[0]) == 3
 
@@ -85,13 +116,18 @@ class TestRunning:
 
     def test_what_does_not_fit_is_refused_and_the_rest_is_run(self, tmp_path):
         cells = ran(grid(batches=[1], **{**FIXED, "models": ["70b", "tiny"]}), tmp_path)
-        assert {cell.config.model: cell.state for cell in cells.values()} == {"70b": REFUSED, "tiny": DONE}
+        assert {cell.config.model: cell.state for cell in cells.values()} == {
+            "70b": REFUSED,
+            "tiny": DONE,
+        }
         (refused,) = (cell for cell in cells.values() if cell.state == REFUSED)
         assert refused.reason == (
             "Llama-3.1-70B with one request of 28 tokens needs 141.1 GB and NVIDIA A100 SXM 80GB has 72.0 GB to use"
         )
 
-    def test_a_cell_that_fails_is_kept_with_the_reason_and_the_rest_is_run(self, tmp_path, monkeypatch):
+    def test_a_cell_that_fails_is_kept_with_the_reason_and_the_rest_is_run(
+        self, tmp_path, monkeypatch
+    ):
         def broken(config, progress=None):
             if config.batch_size == 2:
                 raise RuntimeError("CUDA error: an illegal memory access")
@@ -107,7 +143,9 @@ class TestRunning:
     def test_a_worker_that_is_killed_fails_its_cells_and_hangs_nothing(self, tmp_path):
         before = set(multiprocessing.active_children())
         states = []
-        for cell in sweep.sweep(grid(batches=range(1, 30), **{**FIXED, "tokens": 200}), tmp_path, 2):
+        for cell in sweep.sweep(
+            grid(batches=range(1, 30), **{**FIXED, "tokens": 200}), tmp_path, 2
+        ):
             states.append(cell.state)
             for worker in set(multiprocessing.active_children()) - before:
                 os.kill(worker.pid, signal.SIGKILL)
@@ -124,7 +162,9 @@ class TestRunning:
         assert kept(first.config, tmp_path) == first
 
     def test_an_interrupted_cell_is_not_kept(self, tmp_path, monkeypatch):
-        interrupted = replace(run(RunConfig(model="tiny", device="modelled", tokens=3, host_ms=1.0)), modes={})
+        interrupted = replace(
+            run(RunConfig(model="tiny", device="modelled", tokens=3, host_ms=1.0)), modes={}
+        )
         monkeypatch.setattr(sweep, "run", lambda *_: interrupted)
         with pytest.raises(KeyboardInterrupt):
             ran(grid(batches=[1], **FIXED), tmp_path)
@@ -141,8 +181,16 @@ class TestKept:
     def test_a_cell_is_taken_up_again_as_it_was(self, config, tmp_path):
         assert kept(config, tmp_path) == measure(config)
 
-    def test_another_configuration_or_version_is_not_taken_for_it(self, config, tmp_path, monkeypatch):
-        for changed in ({"tokens": 21}, {"seed": 1}, {"mode": "sync"}, {"host_ms": 2.5}, {"device": "modelled:h100"}):
+    def test_another_configuration_or_version_is_not_taken_for_it(
+        self, config, tmp_path, monkeypatch
+    ):
+        for changed in (
+            {"tokens": 21},
+            {"seed": 1},
+            {"mode": "sync"},
+            {"host_ms": 2.5},
+            {"device": "modelled:h100"},
+        ):
             assert kept(replace(config, **changed), tmp_path) is None, changed
         assert kept(config, tmp_path) is not None
         monkeypatch.setattr(run_module, "__version__", "0.0.1")
@@ -187,7 +235,10 @@ class TestAnswers:
     def test_the_gain_is_said_where_it_is_largest(self):
         table = [row(b, speedup=gain) for b, gain in ((1, 1.2), (8, 1.8), (32, 1.1))]
         (answer,) = answers.answers(table)
-        assert "faster: 1.20 times at batch 1, 1.80 times at batch 8, 1.10 times at batch 32." in answer
+        assert (
+            "faster: 1.20 times at batch 1, 1.80 times at batch 8, 1.10 times at batch 32."
+            in answer
+        )
         (answer,) = answers.answers([row(1, speedup=1.001)])
         assert answer.endswith("Asynchronous batching gains nothing.")
 
@@ -209,11 +260,21 @@ class TestTables:
         assert len(table) == 2 * len(cells)
         assert all(list(r) == list(answers.COLUMNS) for r in table)
         first, of = table[3], cells[1].summary
-        assert (first["batch_size"], first["mode"], first["host_ms"], first["measured"]) == (4, "async", 2.0, False)
+        assert (first["batch_size"], first["mode"], first["host_ms"], first["measured"]) == (
+            4,
+            "async",
+            2.0,
+            False,
+        )
         assert first["idle_pct"] == 100.0 - of["modes"]["async"]["active_pct"]
         assert first["idle_ms_per_step"] == of["modes"]["async"]["idle_ms_per_step"]
-        assert (first["speedup"], first["predicted_s"]) == (of["speedup"], of["predicted"]["total_s"])
-        assert first["predicted_s"] == pytest.approx(first["total_s"] * (1 + first["predicted_error_pct"] / 100))
+        assert (first["speedup"], first["predicted_s"]) == (
+            of["speedup"],
+            of["predicted"]["total_s"],
+        )
+        assert first["predicted_s"] == pytest.approx(
+            first["total_s"] * (1 + first["predicted_error_pct"] / 100)
+        )
         assert first["tokens_per_step"] == 4.0
         assert {r["state"] for r in table if r["model"] == "70b"} == {REFUSED}
 
@@ -228,7 +289,10 @@ class TestTables:
         }  # fmt: skip
         assert json.loads((tmp_path / "sweep.json").read_text()) == summary
         assert summary["cells"] == {"all": 4, "done": 2, "refused": 2, "failed": 0}
-        for frame in (pd.read_csv(tmp_path / "table.csv"), pd.read_parquet(tmp_path / "table.parquet")):
+        for frame in (
+            pd.read_csv(tmp_path / "table.csv"),
+            pd.read_parquet(tmp_path / "table.parquet"),
+        ):
             assert list(frame.columns) == list(answers.COLUMNS)
             assert frame["idle_pct"].tolist()[:4] == [r["idle_pct"] for r in summary["rows"][:4]]
             assert frame["idle_pct"].isna().tolist() == [False] * 4 + [True] * 4
@@ -238,11 +302,18 @@ class TestTables:
         drawn = heatmap.draw(table)
         texts = [text.get_text() for axis in drawn["idle"].axes for text in axis.texts]
         assert texts.count("–") == 4
-        assert set(texts) - {"–"} == {f"{r['idle_pct']:.1f}" for r in table if r["idle_pct"] is not None}
+        assert set(texts) - {"–"} == {
+            f"{r['idle_pct']:.1f}" for r in table if r["idle_pct"] is not None
+        }
         (panel,) = drawn["gain"].axes
-        assert [t.get_text() for t in panel.texts][:2] == [f"{c.summary['speedup']:.2f}×" for c in cells[:2]]
+        assert [t.get_text() for t in panel.texts][:2] == [
+            f"{c.summary['speedup']:.2f}×" for c in cells[:2]
+        ]
         assert panel.get_title(loc="left") == "modelled NVIDIA A100 SXM 80GB"
-        assert [t.get_text() for t in panel.get_yticklabels()] == ["tiny, host 2 ms", "70b, host 2 ms"]
+        assert [t.get_text() for t in panel.get_yticklabels()] == [
+            "tiny, host 2 ms",
+            "70b, host 2 ms",
+        ]
 
     def test_one_mode_and_a_grid_that_was_refused_have_their_pictures_too(self):
         one = [measure(c) for c in grid(batches=[1], **FIXED, mode="sync")]

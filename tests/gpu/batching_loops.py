@@ -29,7 +29,16 @@ from torch.profiler import ProfilerActivity, profile, record_function, schedule
 WARM_UP, STEPS = 6, 12
 HOST_S = 1.5e-3
 SIZE, LAYERS = 4096, 24  # 24 products of 4096 x 4096 bf16 take about 4 ms on an H100
-KEPT = {"kernel", "gpu_memcpy", "gpu_memset", "cuda_runtime", "cuda_driver", "user_annotation", "cpu_op", "overhead"}
+KEPT = {
+    "kernel",
+    "gpu_memcpy",
+    "gpu_memset",
+    "cuda_runtime",
+    "cuda_driver",
+    "user_annotation",
+    "cpu_op",
+    "overhead",
+}
 
 
 class Slot:
@@ -105,14 +114,18 @@ def run(kind: str, out: Path) -> None:
                 slots[(n + 1 - depth) % 2].done.synchronize()
 
     settings = schedule(wait=0, warmup=WARM_UP, active=STEPS, repeat=1)
-    with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA], schedule=settings) as profiler:
+    with profile(
+        activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA], schedule=settings
+    ) as profiler:
         for n in range(WARM_UP + STEPS):
             step(n)
             profiler.step()
         torch.cuda.synchronize()
     profiler.export_chrome_trace(str(out / f"{kind}.json"))
     document = json.loads((out / f"{kind}.json").read_text())
-    document["traceEvents"] = [e for e in document["traceEvents"] if e.get("cat") in KEPT or e.get("ph") == "M"]
+    document["traceEvents"] = [
+        e for e in document["traceEvents"] if e.get("cat") in KEPT or e.get("ph") == "M"
+    ]
     document = {
         k: v
         for k, v in document.items()

@@ -5,7 +5,7 @@
 GPU is h200 or the like; STEPS engine.json of `tests/gpu/engine.py OUT steps`; RUN a folder of `run --device cuda`, of
 which count the median decode step at several contexts and the step of prompts. Squared logarithms of the ratio of
 modelled and measured are summed, prompts at a tenth, and the smallest sum is looked for at random, from a seed. The
-constants it prints are for `idlescope/engine/devices/kernels.py`.
+constants it prints are for `idlescope/engine/devices/step_time.py`.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[2])]
 import numpy as np
 
 import idlescope
-from idlescope.analysis.roofline import gpu
-from idlescope.engine.devices import kernels
-from idlescope.engine.devices.kernels import StepWork
-from idlescope.engine.models import model
+from idlescope.engine.devices import step_time
+from idlescope.engine.devices.step_time import StepWork
+from idlescope.hardware.gpus import gpu
+from idlescope.models.presets import model
 
 FITTED = (
     "MATMUL_BANDWIDTH", "MATMUL_FEW_TOKENS", "ATTENTION_BANDWIDTH", "ATTENTION_FIXED_NS", "ELEMENTWISE_FLOOR_NS",
@@ -38,7 +38,13 @@ ROUNDS = 3000
 def from_steps(path):
     for name, found in json.loads(path.read_text()).items():
         key, rows, context = name.removeprefix("step ").split()
-        yield key, f"batch {rows}, {context}", decode(int(rows), int(context)), 1e6 * found["in a row ms"], 1.0
+        yield (
+            key,
+            f"batch {rows}, {context}",
+            decode(int(rows), int(context)),
+            1e6 * found["in a row ms"],
+            1.0,
+        )
 
 
 def from_run(folder):
@@ -69,12 +75,16 @@ def decode(rows, context):
 
 
 def modelled(point):
-    kernels._without_attention_ns.cache_clear()
-    return kernels.step_ns(model(point[0]), GPU, point[2])
+    step_time._without_attention_ns.cache_clear()
+    return step_time.step_ns(model(point[0]), GPU, point[2])
 
 
 def loss():
-    return sum(weight * math.log(modelled(point) / point[3]) ** 2 for point in points for weight in point[4:])
+    return sum(
+        weight * math.log(modelled(point) / point[3]) ** 2
+        for point in points
+        for weight in point[4:]
+    )
 
 
 def compare(title):
@@ -83,25 +93,27 @@ def compare(title):
     for point, error in zip(points, errors, strict=True):
         print(f"  {point[0]:11} {point[1]:22} {point[3] / 1e6:8.3f} ms {100 * error:+6.1f} %")
     decoding = [abs(e) for e, point in zip(errors, points, strict=True) if point[4] == 1.0]
-    print(f"  decode: median {100 * np.median(decoding):.1f} %, largest {100 * max(decoding):.1f} %")
+    print(
+        f"  decode: median {100 * np.median(decoding):.1f} %, largest {100 * max(decoding):.1f} %"
+    )
 
 
 def fit():
     """Move all constants at once by random amounts, and keep what is better: they make up for one another."""
     rng, best, scale = np.random.default_rng(0), loss(), 0.2
     for _ in range(ROUNDS):
-        was = {name: getattr(kernels, name) for name in FITTED}
+        was = {name: getattr(step_time, name) for name in FITTED}
         for name, value in was.items():
             moved = value * math.exp(scale * rng.normal())
-            setattr(kernels, name, min(moved, AT_MOST.get(name, math.inf)))
+            setattr(step_time, name, min(moved, AT_MOST.get(name, math.inf)))
         if (now := loss()) < best:
             best, scale = now, min(0.3, 1.1 * scale)
         else:
             scale = max(0.005, 0.995 * scale)
             for name, value in was.items():
-                setattr(kernels, name, value)
+                setattr(step_time, name, value)
     for name in FITTED:
-        print(f"{name} = {getattr(kernels, name):.4g}")
+        print(f"{name} = {getattr(step_time, name):.4g}")
 
 
 if __name__ == "__main__":

@@ -27,16 +27,16 @@ import torch
 sys.path[:0] = [str(Path(__file__).resolve().parents[2])]
 
 from idlescope.analysis.analyze import analyze
-from idlescope.capture.clock import StepClock
+from idlescope.capture.step_clock import StepClock
 from idlescope.engine.devices.base import COMPUTE
 from idlescope.engine.devices.cuda import CudaDevice
-from idlescope.engine.devices.network import Network
 from idlescope.engine.loop import Engine
-from idlescope.engine.models import model
+from idlescope.engine.network.network import Network
 from idlescope.engine.requests import Request
-from idlescope.engine.rows import Shape
+from idlescope.engine.running_rows import Shape
 from idlescope.errors import EngineError
-from idlescope.trace.phases import DEPTHS
+from idlescope.models.presets import model
+from idlescope.trace.names.own_engine import DEPTHS
 
 OUT = Path(sys.argv[1])
 READ_BYTES_PER_S = 4.37e12  # of an H200: a sum over 8 GB (2026-11-23)
@@ -54,7 +54,9 @@ def say(key: str, value: object) -> None:
     print(f"{key}: {value}", flush=True)
 
 
-def run(device: CudaDevice, shape: Shape, depth: int, requests: list[Request], warm: int = 0, spoil=None):
+def run(
+    device: CudaDevice, shape: Shape, depth: int, requests: list[Request], warm: int = 0, spoil=None
+):
     """Return the engine, its recording and the seconds that the run took."""
     slots = device.open(shape, depth)
     try:
@@ -75,7 +77,10 @@ def run(device: CudaDevice, shape: Shape, depth: int, requests: list[Request], w
 
 def mixed_requests(count: int, tokens: int, vocab: int) -> list[Request]:
     rng = np.random.default_rng(0)
-    return [Request(i, rng.integers(0, vocab, rng.integers(1, 100), np.int32), tokens) for i in range(count)]
+    return [
+        Request(i, rng.integers(0, vocab, rng.integers(1, 100), np.int32), tokens)
+        for i in range(count)
+    ]
 
 
 def right() -> None:
@@ -103,7 +108,9 @@ def right() -> None:
                 expected.append(out[0, ids.shape[1] :].tolist())
             for dtype in ("float32", "bfloat16"):
                 network = Network(model(str(path)), dtype)
-                for name, shape in shapes.items() if dtype == "float32" else [("roomy", shapes["roomy"])]:
+                for name, shape in (
+                    shapes.items() if dtype == "float32" else [("roomy", shapes["roomy"])]
+                ):
                     for mode, depth in DEPTHS.items():
                         for graphs in (True, False):
                             requests = mixed_requests(count, tokens, 512)
@@ -111,14 +118,18 @@ def right() -> None:
                             same = [r.output == e for r, e in zip(requests, expected, strict=True)]
                             one = np.mean([a == b for r, e in zip(requests, expected, strict=True)
                                            for a, b in zip(r.output, e, strict=True)])  # fmt: skip
-                            key = f"{family} {dtype} {name} {mode} {'graphs' if graphs else 'eager'}"
+                            key = (
+                                f"{family} {dtype} {name} {mode} {'graphs' if graphs else 'eager'}"
+                            )
                             preempted = sum(r.preemptions for r in requests)
                             say(key, {"requests equal": f"{sum(same)}/{count}", "tokens equal": float(one),
                                       "preemptions": preempted, "steps": engine.steps})  # fmt: skip
             spoiled(Network(model(str(path)), "float32"), shapes["roomy"], expected, tokens, count)
 
 
-def spoiled(network: Network, shape: Shape, expected: list[list[int]], tokens: int, count: int) -> None:
+def spoiled(
+    network: Network, shape: Shape, expected: list[list[int]], tokens: int, count: int
+) -> None:
     def one_buffer(engine, device):
         engine._slots[1] = engine._slots[0]
 
@@ -186,7 +197,9 @@ def guard() -> None:
                 say(f"{emit.__name__} {mode}", str(error))
 
 
-def speed(key: str = "8b", rows: int = 32, new: int = 512, block: int = 16, rounds: int = 2) -> None:
+def speed(
+    key: str = "8b", rows: int = 32, new: int = 512, block: int = 16, rounds: int = 2
+) -> None:
     shape = Shape(rows, 8192, 256 + new, rows * -(-(256 + new) // block), block)
     network = Network(model(key), "bfloat16")
     for turn in range(rounds):
@@ -222,15 +235,23 @@ def steps(replays: int = 40, block: int = 16) -> None:
         for cache in device._forward.decoder.keys + device._forward.decoder.values:
             cache.normal_()
         for context in contexts:
-            for slot, packed, there in zip(slots, device._inputs, device._forward.inputs, strict=True):
+            for slot, packed, there in zip(
+                slots, device._inputs, device._forward.inputs, strict=True
+            ):
                 decoding(slot, rows, context)
                 there.copy_(packed)
             torch.cuda.synchronize()
             with torch.cuda.stream(device._streams[COMPUTE]):
                 alone = [replayed(graphs[:1]) for _ in range(replays)]
                 row = replayed(graphs * (replays // 2))
-            least = (2 * model(key).step_params + rows * context * model(key).kv_bytes_per_token) / READ_BYTES_PER_S
-            found = {"alone ms": float(np.median(alone)), "in a row ms": row, "times reading": row / (1e3 * least)}
+            least = (
+                2 * model(key).step_params + rows * context * model(key).kv_bytes_per_token
+            ) / READ_BYTES_PER_S
+            found = {
+                "alone ms": float(np.median(alone)),
+                "in a row ms": row,
+                "times reading": row / (1e3 * least),
+            }
             say(f"step {key} {rows} {context}", found)
         device.close()
 

@@ -29,7 +29,9 @@ def copy_us(source, target, stream, repeats=100):
         torch.cuda.synchronize()
         first, last = (torch.cuda.Event(enable_timing=True) for _ in "ab")
         with torch.cuda.stream(stream):
-            torch.cuda._sleep(200_000)  # so that event and copy are queued before the stream reaches them
+            torch.cuda._sleep(
+                200_000
+            )  # so that event and copy are queued before the stream reaches them
             first.record(stream)
             target.copy_(source, non_blocking=True)
             last.record(stream)
@@ -71,7 +73,11 @@ def return_us(stream, blocking, cycles, repeats=200):
 
 def main():
     h2d, compute, d2h = (torch.cuda.Stream() for _ in range(3))
-    result = {"gpu": torch.cuda.get_device_name(), "torch": torch.__version__, "python": platform.python_version()}
+    result = {
+        "gpu": torch.cuda.get_device_name(),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+    }
     x = torch.zeros(1024, device="cuda")
     graphs = {}
     for nodes in (1, 500, 1500):
@@ -82,7 +88,9 @@ def main():
         graph.replay()
         graphs[nodes] = graph
     for nodes, graph in graphs.items():
-        result[f"graph_launch_call_{nodes}_nodes"] = median_call_us(graph.replay, torch.cuda.synchronize)
+        result[f"graph_launch_call_{nodes}_nodes"] = median_call_us(
+            graph.replay, torch.cuda.synchronize
+        )
     pinned = torch.zeros(64 * 1024, dtype=torch.int32, pin_memory=True)
     on_device = torch.zeros_like(pinned, device="cuda")
 

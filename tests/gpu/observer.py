@@ -32,14 +32,14 @@ from idlescope.capture.profiler import Profiler, start_up
 from idlescope.capture.ranges import nvtx_listens
 from idlescope.engine.devices.base import COMPUTE
 from idlescope.engine.devices.cuda import CudaDevice
-from idlescope.engine.devices.network import Network
 from idlescope.engine.loop import Engine
-from idlescope.engine.models import model
+from idlescope.engine.network.network import Network
 from idlescope.engine.requests import Request
-from idlescope.engine.rows import Shape
+from idlescope.engine.running_rows import Shape
 from idlescope.experiment.run import frozen_heap
+from idlescope.models.presets import model
+from idlescope.trace.names.own_engine import DEPTHS
 from idlescope.trace.open import open_trace
-from idlescope.trace.phases import DEPTHS
 
 ROWS, PROMPT, NEW = 32, 256, 160
 FIRST, LAST = 60, 120  # the steps that are timed, and those that a profiler records
@@ -59,7 +59,9 @@ class Full(Profiler):
     def __init__(self):
         super().__init__()
         activities = [torch.profiler.ProfilerActivity.CPU, torch.profiler.ProfilerActivity.CUDA]
-        self._profile = torch.profiler.profile(activities=activities, record_shapes=True, with_stack=True)
+        self._profile = torch.profiler.profile(
+            activities=activities, record_shapes=True, with_stack=True
+        )
 
 
 def measure(device, slots, mode, kind):
@@ -110,7 +112,9 @@ def measure(device, slots, mode, kind):
         computing = trace.operations.take((trace.operations.stream == COMPUTE) & (trace.operations.step >= FIRST + 1)
                                           & (trace.operations.step < LAST - 2))  # fmt: skip
         length = int(computing.end.max() - computing.start.min())
-        found["compute_idle_pct_by_step_clock"] = 100 * (1 - int((computing.end - computing.start).sum()) / length)
+        found["compute_idle_pct_by_step_clock"] = 100 * (
+            1 - int((computing.end - computing.start).sum()) / length
+        )
     if profiler is not None:
         path = OUT / f"{mode}-{kind}.json.gz"
         profiler.write(path)
@@ -124,7 +128,11 @@ def measure(device, slots, mode, kind):
 
 
 def main(key):
-    kinds = ("NVTX",) if nvtx_listens() else ("bare", "step clock", "light", "full", "step clock", "bare")
+    kinds = (
+        ("NVTX",)
+        if nvtx_listens()
+        else ("bare", "step clock", "light", "full", "step clock", "bare")
+    )
     start_up()
     shape = Shape(ROWS, 8192, PROMPT + NEW, ROWS * -(-(PROMPT + NEW) // 16), 16)
     network = Network(model(key), "bfloat16")
@@ -156,9 +164,15 @@ if __name__ == "__main__":
             library = f"{folder}/libprobe.so"
             source = Path(__file__).resolve().parents[1] / "capture" / "nvtx_probe.c"
             subprocess.run([compiler, "-shared", "-fPIC", "-O2", "-o", library, source], check=True)
-            environment = {**os.environ, "NVTX_INJECTION64_PATH": library, "NVTX_PROBE_OUT": f"{folder}/calls"}
+            environment = {
+                **os.environ,
+                "NVTX_INJECTION64_PATH": library,
+                "NVTX_PROBE_OUT": f"{folder}/calls",
+            }
             torch.cuda.empty_cache()
             subprocess.run([sys.executable, __file__, OUT, key], env=environment, check=False)
         if (OUT / "observer-nvtx.json").exists():
             rows += json.loads((OUT / "observer-nvtx.json").read_text())
-    (OUT / "observer.json").write_text(json.dumps({"gpu": torch.cuda.get_device_name(), "rows": rows}, indent=1))
+    (OUT / "observer.json").write_text(
+        json.dumps({"gpu": torch.cuda.get_device_name(), "rows": rows}, indent=1)
+    )

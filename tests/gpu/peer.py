@@ -24,7 +24,7 @@ import torch
 sys.path[:0] = [str(Path(__file__).resolve().parents[2])]
 
 from idlescope import RunConfig, run
-from idlescope.capture.transformers import Hook
+from idlescope.capture.transformers.engine import Hook
 from idlescope.report import folder
 from tests import checkpoints
 
@@ -59,12 +59,21 @@ def right() -> None:
                 own, o, steps = outputs(result, mode), got.trace.operations, got.result.steps
                 waits = got.trace.calls.take(np.flatnonzero(got.result.waits))
                 name = f"{dtype} {mode}"
-                say(f"{name}: requests equal, of {len(expected)}", sum(own.get(i) == t for i, t in expected.items()))
+                say(
+                    f"{name}: requests equal, of {len(expected)}",
+                    sum(own.get(i) == t for i, t in expected.items()),
+                )
                 say(f"{name}: steps, operations, waits", (len(steps), len(o), len(waits)))
                 say(f"{name}: launched early", int(steps.early.sum()))
                 # within what two anchors may differ by
-                say(f"{name}: one operation after the other", bool((o.start[1:] >= o.end[:-1] - ANCHOR_NS).all()))
-                say(f"{name}: waits end after their compute", bool((waits.end >= o.end - ANCHOR_NS).all()))
+                say(
+                    f"{name}: one operation after the other",
+                    bool((o.start[1:] >= o.end[:-1] - ANCHOR_NS).all()),
+                )
+                say(
+                    f"{name}: waits end after their compute",
+                    bool((waits.end >= o.end - ANCHOR_NS).all()),
+                )
 
 
 class PlainEvents:
@@ -123,7 +132,9 @@ def run_beside_events(config):
 
 
 def speed() -> None:
-    result, events = run_beside_events(RunConfig(engine="transformers", device="cuda", model="8b", tokens=512))
+    result, events = run_beside_events(
+        RunConfig(engine="transformers", device="cuda", model="8b", tokens=512)
+    )
     for mode, plain in events.items():
         idle, compute_ms = plain.idle()
         own = result.modes[mode].result

@@ -43,7 +43,9 @@ def _event(e: dict[str, Any]) -> Iterator[str]:
         yield f"{what}: the time is negative or too large"
     if phase == "X" and not (math.isfinite(e["dur"]) and e["dur"] >= 0):
         yield f"{what}: lasts {e['dur']}"
-    if phase == "C" and not all(isinstance(v, (int, float)) and math.isfinite(v) for v in e["args"].values()):
+    if phase == "C" and not all(
+        isinstance(v, (int, float)) and math.isfinite(v) for v in e["args"].values()
+    ):
         yield f"{what}: a counter that is no number"
     if phase != "C" and e["tid"] == 0:
         yield f"{what}: lies on the track of its process's main thread"
@@ -79,10 +81,16 @@ def _arrows(events: list[dict[str, Any]], slices: list[dict[str, Any]]) -> Itera
     for e in events:
         if e["ph"] in "stf":
             ends_on[e["pid"], e["tid"]].append(e)
-    on = {id(e): began for track, ends in ends_on.items() for e, began in _held(ends, tracks[track])}
+    on = {
+        id(e): began for track, ends in ends_on.items() for e, began in _held(ends, tracks[track])
+    }
     for number, ends in arrows.items():
         phases, times = "".join(e["ph"] for e in ends), [e["ts"] for e in ends]
-        if not re.fullmatch("st*f", phases) or len({e["cat"] for e in ends}) > 1 or times != sorted(times):
+        if (
+            not re.fullmatch("st*f", phases)
+            or len({e["cat"] for e in ends}) > 1
+            or times != sorted(times)
+        ):
             yield f"arrow {number} has the ends {ends}"
         began = [on.get(id(e)) for e in ends]
         if None in began:
@@ -91,7 +99,9 @@ def _arrows(events: list[dict[str, Any]], slices: list[dict[str, Any]]) -> Itera
             yield f"arrow {number} is turned round"
 
 
-def _held(ends: list[dict[str, Any]], spans: list[tuple[int, int]]) -> Iterator[tuple[dict[str, Any], int]]:
+def _held(
+    ends: list[dict[str, Any]], spans: list[tuple[int, int]]
+) -> Iterator[tuple[dict[str, Any], int]]:
     """The arrows' ends on a track, each with the start of the innermost slice that it is tied to."""
     spans.sort(key=lambda span: (span[0], -span[1]))
     opened: list[tuple[int, int]] = []

@@ -11,17 +11,26 @@ from hypothesis import HealthCheck, assume, given, settings
 import idlescope
 from idlescope import RunConfig, run
 from idlescope.errors import ConfigError, IdlescopeError, OutputExistsError, TraceError
-from idlescope.report import nsight
-from idlescope.report.convert import convert
-from idlescope.trace import recording
+from idlescope.export import nsys as nsight
+from idlescope.export.convert import convert
 from idlescope.trace.model import OperationKind, RangeKind
+from idlescope.trace.recording import files
 from tests.conftest import SHARED
 from tests.kineto_files import call, operation, span, write
 from tests.report import lint
 from tests.report.traces import any_trace, trace
 
 TRACES = sorted(p.name for p in (SHARED / "traces").glob("*.[js][sq]*[ze]")) or ["none"]
-WITHOUT_HOST = ("window_ns", "active_ns", "compute_ns", "copy_only_ns", "idle_ns", "gaps", "cause_ns", "operations")
+WITHOUT_HOST = (
+    "window_ns",
+    "active_ns",
+    "compute_ns",
+    "copy_only_ns",
+    "idle_ns",
+    "gaps",
+    "cause_ns",
+    "operations",
+)
 
 
 @pytest.fixture
@@ -48,7 +57,9 @@ def analysis(path):
     return {key: value for key, value in document.items() if key != "source"}
 
 
-@pytest.mark.parametrize("name", ["a.json", "a.json.gz", "A.JSON", "a.sqlite", "a.parquet", "a.recording", "a"])
+@pytest.mark.parametrize(
+    "name", ["a.json", "a.json.gz", "A.JSON", "a.sqlite", "a.parquet", "a.recording", "a"]
+)
 def test_the_name_tells_the_format(kineto, tmp_path, name):
     target = tmp_path / "new folder" / name
     assert convert(kineto, target) == []
@@ -93,15 +104,21 @@ def test_figures_and_causes_of_any_trace_survive_nsight(tmp_path, made):
 
 
 def test_our_own_run_says_what_an_export_cannot_hold(tmp_path):
-    ran = run(RunConfig(model="tiny", device="modelled", tokens=5, prompt_tokens=9, batch_size=2, host_ms=1.0))
-    recording.write(ran.modes["async"].trace, tmp_path / "r")
+    ran = run(
+        RunConfig(
+            model="tiny", device="modelled", tokens=5, prompt_tokens=9, batch_size=2, host_ms=1.0
+        )
+    )
+    files.write(ran.modes["async"].trace, tmp_path / "r")
     notes = convert(tmp_path / "r", tmp_path / "r.sqlite")
     assert {note.split(" have no place in an Nsight export: ")[0] for note in notes} >= {
         "counters", "steps", "names of graph-level records", "FLOPs and bytes of compute operations", "names of streams"
     }  # fmt: skip
     (device,) = analysis(tmp_path / "r.sqlite")["devices"]
     (expected,) = ran.modes["async"].analysis.to_json()["devices"]
-    assert {k: device[k] for k in ("name", *WITHOUT_HOST)} == {k: expected[k] for k in ("name", *WITHOUT_HOST)}
+    assert {k: device[k] for k in ("name", *WITHOUT_HOST)} == {
+        k: expected[k] for k in ("name", *WITHOUT_HOST)
+    }
     assert {row["stream"] for row in device["streams"]} == {"1000", "1001", "1002"}
 
 
@@ -125,7 +142,9 @@ def test_an_export_has_the_tables_of_nsight_systems(tmp_path):
         pid = (1 << 48) | (200 << 24)
         assert rows("SELECT start, end, deviceId, streamId, correlationId, globalPid, bytes, copyKind FROM "
                     "CUPTI_ACTIVITY_KIND_MEMCPY") == [(10, 20, 0, 1000, 5, pid, 64, 0)]  # fmt: skip
-        assert rows("SELECT globalTid & ~0xFFFFFF FROM CUPTI_ACTIVITY_KIND_RUNTIME WHERE correlationId = 5") == [(pid,)]
+        assert rows(
+            "SELECT globalTid & ~0xFFFFFF FROM CUPTI_ACTIVITY_KIND_RUNTIME WHERE correlationId = 5"
+        ) == [(pid,)]
         assert rows("SELECT eventType, text, value FROM NVTX_EVENTS LEFT JOIN StringIds ON id = textId") == [
             (59, None, "k"), (60, None, "k"), (59, "aten::mm, op_id = 2", None)
         ]  # fmt: skip
@@ -183,7 +202,9 @@ class TestManners:
         assert kineto.read_bytes() == before
 
     @pytest.mark.parametrize("name", ["a.json.gz", "a.sqlite", "a.recording"])
-    def test_an_interrupted_conversion_leaves_what_was_there(self, kineto, tmp_path, name, monkeypatch):
+    def test_an_interrupted_conversion_leaves_what_was_there(
+        self, kineto, tmp_path, name, monkeypatch
+    ):
         target = tmp_path / "out" / name
         convert(kineto, target)
         before = figures(target)
@@ -192,8 +213,10 @@ class TestManners:
             path.mkdir() if name.endswith("recording") else path.write_bytes(b"half")
             raise KeyboardInterrupt
 
-        module = {"gz": "perfetto", "sqlite": "nsight", "recording": "recording"}[name.rsplit(".", 1)[1]]
-        monkeypatch.setattr(f"idlescope.report.convert.{module}.write", interrupted)
+        module = {"gz": "perfetto", "sqlite": "nsight", "recording": "recording"}[
+            name.rsplit(".", 1)[1]
+        ]
+        monkeypatch.setattr(f"idlescope.export.convert.{module}.write", interrupted)
         with pytest.raises(KeyboardInterrupt):
             convert(kineto, target, force=True)
         assert [p.name for p in target.parent.iterdir()] == [name]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import idlescope
-from idlescope.report import excerpt
+from idlescope.export.perfetto import excerpt
 from idlescope.trace.model import OperationKind, RangeKind
 from tests.conftest import FIXTURES
 from tests.report import lint
@@ -42,7 +42,10 @@ def test_an_excerpt_is_small_whole_and_shows_the_worst_gap(name, tmp_path):
 
 
 def test_records_far_from_the_gap_are_left_out_and_long_ranges_end_with_it(tmp_path):
-    steps = [(100 * i, 100 * i + (90 if i != 50 else 10), KERNEL, 0, 0, 0, 0, -1, 0, 0.0) for i in range(100)]
+    steps = [
+        (100 * i, 100 * i + (90 if i != 50 else 10), KERNEL, 0, 0, 0, 0, -1, 0, 0.0)
+        for i in range(100)
+    ]
     made = trace(steps, ranges=[(0, 10_000, 0, 0, ANNOTATION, -1)], processes=("1",))
     piece, _, again = packed(made, tmp_path, max_events=9)
     assert again.operations.start.tolist() == [4600 + 100 * i for i in range(9)]
@@ -63,7 +66,10 @@ def test_another_process_is_left_out(tmp_path):
 
 
 def test_a_device_that_is_never_idle_has_an_excerpt(tmp_path):
-    made = trace([(10 * i, 10 * i + 10, KERNEL, 0, 0, 0, 0, -1, 0, 0.0) for i in range(100)], processes=("1",))
+    made = trace(
+        [(10 * i, 10 * i + 10, KERNEL, 0, 0, 0, 0, -1, 0, 0.0) for i in range(100)],
+        processes=("1",),
+    )
     piece, _, again = packed(made, tmp_path, max_events=10)
     assert piece.start < piece.end
     assert 5 < len(again.operations) < 15

@@ -9,11 +9,11 @@ import pytest
 
 import idlescope
 from idlescope import RunConfig, run
-from idlescope.analysis import published
+from idlescope.analysis.prediction import published
 from idlescope.palette import MODE
-from idlescope.report import figures
-from idlescope.report.page import CAPTIONS
-from idlescope.report.terminal import device_label
+from idlescope.report.figures import figures
+from idlescope.report.page.page import CAPTIONS
+from idlescope.report.tables.terminal import device_label
 from tests.conftest import FIXTURES
 
 
@@ -34,7 +34,9 @@ def of_trace(file, **device):
 def of_run(tmp_path_factory):
     made = run(RunConfig(model="8b", device="modelled:h200", host_ms=2.0, tokens=60))
     folder = tmp_path_factory.mktemp("figures")
-    drawn = figures.draw_all([figures.Shown(mode, m.trace, m.result) for mode, m in made.modes.items()], "8B, modelled")
+    drawn = figures.draw_all(
+        [figures.Shown(mode, m.trace, m.result) for mode, m in made.modes.items()], "8B, modelled"
+    )
     figures.save(drawn, folder)
     return folder
 
@@ -48,14 +50,32 @@ def test_every_figure_has_a_caption_and_says_what_was_run(of_run):
 def test_activity_is_shown_for_both_modes(of_run):
     found = texts(of_run, "timeline")
     for mode in ("synchronous", "asynchronous"):
-        assert any(re.fullmatch(rf"{mode}: GPU idle \d+\.\d\d % of the run", text) for text in found)
-    assert {"both busy", "GPU busy", "CPU busy", "both idle", "GPU copy", "CPU", "GPU", "together"} <= set(found)
+        assert any(
+            re.fullmatch(rf"{mode}: GPU idle \d+\.\d\d % of the run", text) for text in found
+        )
+    assert {
+        "both busy",
+        "GPU busy",
+        "CPU busy",
+        "both idle",
+        "GPU copy",
+        "CPU",
+        "GPU",
+        "together",
+    } <= set(found)
 
 
 def test_host_cost_names_curves_own_points_and_sources(of_run):
     found = texts(of_run, "cost")
-    assert {"synchronous", "asynchronous", "host work, ms a step", "compute idle, % after the first step"} <= set(found)
-    assert any(text.startswith("this run, synchronous: 2 ms, ") and "replayed" in text for text in found)
+    assert {
+        "synchronous",
+        "asynchronous",
+        "host work, ms a step",
+        "compute idle, % after the first step",
+    } <= set(found)
+    assert any(
+        text.startswith("this run, synchronous: 2 ms, ") and "replayed" in text for text in found
+    )
     assert any(text.startswith("this run, asynchronous: 2 ms, ") for text in found)
     for p in published.POINTS:
         (line,) = (text for text in found if text.startswith(f"{p.name}: device "))
@@ -66,9 +86,13 @@ def test_host_cost_names_curves_own_points_and_sources(of_run):
 
 
 def test_a_traces_point_is_its_own_and_long_names_are_cut(tmp_path):
-    drawn = figures.draw_all(of_trace("transformers_sync.json.gz", name="NVIDIA GPU " + 20 * "x$_"), "y" * 300)
+    drawn = figures.draw_all(
+        of_trace("transformers_sync.json.gz", name="NVIDIA GPU " + 20 * "x$_"), "y" * 300
+    )
     figures.save(drawn, tmp_path)
-    (own,) = (text for text in texts(tmp_path, "cost") if text.startswith("this trace, 0 NVIDIA GPU "))
+    (own,) = (
+        text for text in texts(tmp_path, "cost") if text.startswith("this trace, 0 NVIDIA GPU ")
+    )
     assert "3.81 ms, 25.20 % idle" in own
     assert not any(text.startswith("transformers") for text in texts(tmp_path, "cost"))
     for figure in drawn.values():

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from idlescope.report import lanes
+from idlescope.export.perfetto import lanes
 
 SLICES = st.lists(st.tuples(st.integers(-20, 20), st.integers(0, 12)), max_size=30)
 
@@ -19,7 +19,12 @@ def columns(slices):
 
 def compatible(a, b):
     """Two slices may share a lane: one after the other, or one within the other."""
-    return a[1] <= b[0] or b[1] <= a[0] or (a[0] <= b[0] and b[1] <= a[1]) or (b[0] <= a[0] and a[1] <= b[1])
+    return (
+        a[1] <= b[0]
+        or b[1] <= a[0]
+        or (a[0] <= b[0] and b[1] <= a[1])
+        or (b[0] <= a[0] and a[1] <= b[1])
+    )
 
 
 def first_fit(slices):
@@ -27,7 +32,10 @@ def first_fit(slices):
     laid: list[list[tuple[int, int]]] = []
     lane_of = {}
     for i in sorted(range(len(slices)), key=lambda i: (slices[i][0], -slices[i][1], i)):
-        lane = next((n for n, held in enumerate(laid) if all(compatible(slices[i], o) for o in held)), len(laid))
+        lane = next(
+            (n for n, held in enumerate(laid) if all(compatible(slices[i], o) for o in held)),
+            len(laid),
+        )
         if lane == len(laid):
             laid.append([])
         laid[lane].append(slices[i])
@@ -38,7 +46,9 @@ def first_fit(slices):
 @given(SLICES)
 def test_lanes_are_those_of_the_definition(slices):
     start, end = columns(slices)
-    assert lanes.assign(start, end).tolist() == first_fit(list(zip(start.tolist(), end.tolist(), strict=True)))
+    assert lanes.assign(start, end).tolist() == first_fit(
+        list(zip(start.tolist(), end.tolist(), strict=True))
+    )
 
 
 @given(SLICES, st.lists(st.integers(0, 3), min_size=30, max_size=30))

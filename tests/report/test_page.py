@@ -12,9 +12,21 @@ import pytest
 import idlescope
 from idlescope.experiment.config import RunConfig
 from idlescope.experiment.run import run
-from idlescope.report import figures, folder, page, timeline
-from idlescope.trace import recording
-from idlescope.trace.model import Calls, Device, OperationKind, Operations, RangeKind, Ranges, Samples, Thread, Trace
+from idlescope.report import folder
+from idlescope.report.figures import figures
+from idlescope.report.page import page, timeline
+from idlescope.trace.model import (
+    Calls,
+    Device,
+    OperationKind,
+    Operations,
+    RangeKind,
+    Ranges,
+    Samples,
+    Thread,
+    Trace,
+)
+from idlescope.trace.recording import files
 from tests.report.traces import table
 
 pytestmark = pytest.mark.browser
@@ -22,7 +34,13 @@ ROOT = Path(__file__).resolve().parents[2]
 RENDERED_S, FRAME_MS, MOST_BYTES = 1.5, 33.0, 3_000_000
 US = 1000
 FIRST_US = 300  # the host's work before the first launch is outside of the window, and is not drawn
-HOSTILE = ["</script><script>alert(1)</script>", '"><img src=x onerror=alert(2)>', "a\u202eb\0c", "<!--", "{{ 7 * 7 }}"]
+HOSTILE = [
+    "</script><script>alert(1)</script>",
+    '"><img src=x onerror=alert(2)>',
+    "a\u202eb\0c",
+    "<!--",
+    "{{ 7 * 7 }}",
+]
 NAMES = ("schedule", "prepare", "submit", "retrieve", "update", "forward", "Memcpy HtoD (Pinned -> Device)",
          "Memcpy DtoH (Device -> Pinned)", "cudaGraphLaunch", *HOSTILE)  # fmt: skip
 KERNEL, COPY, ANNOTATION = OperationKind.KERNEL, OperationKind.MEMCPY, RangeKind.ANNOTATION
@@ -33,13 +51,32 @@ def loop(steps=20, kernels=(5,)):
     operations, calls, ranges = [], [], []
     for i in range(steps):
         at = 1000 * US * i
-        for name, low, high in ((0, 0, 100), (1, 100, 300), (2, 300, 320), (3, 320, 910), (4, 910, 1000)):
+        for name, low, high in (
+            (0, 0, 100),
+            (1, 100, 300),
+            (2, 300, 320),
+            (3, 320, 910),
+            (4, 910, 1000),
+        ):
             ranges.append((at + low * US, at + high * US, 0, name, ANNOTATION, i))
         calls.append((at + 300 * US, at + 302 * US, 0, 8, 3 * i + 1))
         calls.append((at + 302 * US, at + 304 * US, 0, 8, 3 * i + 2))
         calls.append((at + 304 * US, at + 306 * US, 0, 8, 3 * i + 3))
         operations.append((at + 310 * US, at + 320 * US, COPY, 0, 0, 6, 3 * i + 1, i, 0, 0.0))
-        operations.append((at + 320 * US, at + 900 * US, KERNEL, 0, 1, kernels[i % len(kernels)], 3 * i + 2, i, 0, 0.0))
+        operations.append(
+            (
+                at + 320 * US,
+                at + 900 * US,
+                KERNEL,
+                0,
+                1,
+                kernels[i % len(kernels)],
+                3 * i + 2,
+                i,
+                0,
+                0.0,
+            )
+        )
         operations.append((at + 900 * US, at + 910 * US, COPY, 0, 2, 7, 3 * i + 3, i, 0, 0.0))
     return Trace(
         table(Operations, operations), table(Calls, calls), table(Ranges, ranges), Samples.empty(), NAMES,
@@ -55,8 +92,13 @@ def drawn(us):
 def written(trace, path, label="GPU"):
     """The page of a trace's analysis, without its figures."""
     analysis = idlescope.analyze(trace)
-    lines = [page.Line(figures.Shown(label, trace, result), analysis.phases) for result in analysis.results]
-    page.write(page.Page("a trace", "verdict", "made up", [], [], [], {}, lines, [], "idlescope", {}), path)
+    lines = [
+        page.Line(figures.Shown(label, trace, result), analysis.phases)
+        for result in analysis.results
+    ]
+    page.write(
+        page.Page("a trace", "verdict", "made up", [], [], [], {}, lines, [], "idlescope", {}), path
+    )
     return analysis
 
 
@@ -64,7 +106,9 @@ class Opened:
     """A page in the browser, what it said and what it asked for."""
 
     def __init__(self, browser, path, **options):
-        self.context = browser.new_context(**({"viewport": {"width": 1200, "height": 900}} | options))
+        self.context = browser.new_context(
+            **({"viewport": {"width": 1200, "height": 900}} | options)
+        )
         self.page = self.context.new_page()
         self.said, self.asked = [], []
         self.page.on("console", lambda message: self.said.append(message.text))
@@ -76,7 +120,9 @@ class Opened:
 
     def settle(self):
         """Wait until what was asked for has been painted."""
-        self.page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        self.page.evaluate(
+            "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+        )
 
     def at(self, time_ns, lane, item=0):
         """Where on the screen a time of a lane is."""
@@ -143,7 +189,7 @@ def test_it_loads_in_silence_and_asks_for_nothing(chromium, report):
 def test_the_page_of_8192_measured_steps_is_small_and_quick(chromium, tmp_path):
     lines = []
     for mode in ("sync", "async"):
-        trace = recording.read(ROOT / "reports" / "h200" / "published" / f"{mode}.recording")
+        trace = files.read(ROOT / "reports" / "h200" / "published" / f"{mode}.recording")
         analysis = idlescope.analyze(trace)
         lines.append(page.Line(figures.Shown(mode, trace, analysis.results[0]), analysis.phases))
     saved = figures.save(figures.draw_all([line.shown for line in lines], "measured"), tmp_path)
@@ -198,8 +244,17 @@ def test_two_fingers_zoom(chromium, small):
     shown = Opened(chromium, small, has_touch=True, viewport={"width": 390, "height": 800})
     (x, y), session = shown.at(drawn(10_000), "compute"), shown.context.new_cdp_session(shown.page)
     low, high = shown.page.evaluate("[idlescope.low, idlescope.high]")
-    for kind, apart in (("touchStart", 30), ("touchMove", 60), ("touchMove", 90), ("touchEnd", None)):
-        points = [] if apart is None else [{"x": x - apart, "y": y, "id": 0}, {"x": x + apart, "y": y, "id": 1}]
+    for kind, apart in (
+        ("touchStart", 30),
+        ("touchMove", 60),
+        ("touchMove", 90),
+        ("touchEnd", None),
+    ):
+        points = (
+            []
+            if apart is None
+            else [{"x": x - apart, "y": y, "id": 0}, {"x": x + apart, "y": y, "id": 1}]
+        )
         session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
     shown.settle()
     now = shown.page.evaluate("[idlescope.low, idlescope.high]")
@@ -241,7 +296,7 @@ def test_the_text_behind_the_timeline_says_the_same(opened, small):
 
 
 def test_steps_are_listed_sorted_and_found_in_the_timeline(chromium, report):
-    shown, steps = Opened(chromium, report / "report.html"), recording.read(report / "sync.recording")
+    shown, steps = Opened(chromium, report / "report.html"), files.read(report / "sync.recording")
     found = idlescope.analyze(steps).results[0].steps
     rows = shown.page.locator("#steps tbody tr")
     assert rows.count() == 20
@@ -278,7 +333,9 @@ def test_names_from_a_trace_are_text(chromium, tmp_path):
 
 
 def test_nothing_but_the_pages_own_script_runs(chromium, small, tmp_path):
-    text = small.read_text("utf-8").replace("</main>", "<script>alert(1)</script><img src=x onerror='alert(2)'></main>")
+    text = small.read_text("utf-8").replace(
+        "</main>", "<script>alert(1)</script><img src=x onerror='alert(2)'></main>"
+    )
     (tmp_path / "changed.html").write_text(text, "utf-8")
     shown = Opened(chromium, tmp_path / "changed.html")
     shown.page.evaluate("fetch('http://127.0.0.1:9/').catch(() => {})")
@@ -298,7 +355,10 @@ def test_both_colour_schemes_and_print(chromium, report, scheme, tmp_path):
     for colour in ((0x00, 0x72, 0xB2), (0xD5, 0x5E, 0x00)):  # compute, idle for the host
         assert (np.abs(pixels - colour).sum(-1) == 0).sum() > 500
     shown.page.emulate_media(media="print")
-    assert shown.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert (
+        shown.page.evaluate("getComputedStyle(document.body).backgroundColor")
+        == "rgb(255, 255, 255)"
+    )
     assert not shown.page.locator(".interactive").is_visible()
     assert shown.page.locator("figure.still img").is_visible()
     shown.page.pdf(path=tmp_path / "report.pdf")
@@ -329,19 +389,28 @@ def test_zoomed_out_idle_time_stays_visible(chromium, tmp_path):
 
 def test_one_kernel_around_all_others_hides_none(chromium, tmp_path):
     trace = loop(2000)
-    around = trace.operations.take(slice(1, 2)).replace(end=[trace.operations.end.max()], stream=[0])
-    written(replace(trace, operations=Operations.joined([trace.operations, around])), tmp_path / "report.html")
+    around = trace.operations.take(slice(1, 2)).replace(
+        end=[trace.operations.end.max()], stream=[0]
+    )
+    written(
+        replace(trace, operations=Operations.joined([trace.operations, around])),
+        tmp_path / "report.html",
+    )
     shown = Opened(chromium, tmp_path / "report.html")
     shown.page.evaluate(f"idlescope.show({drawn(1_000_000)}, {drawn(1_002_000)})")
     shown.settle()
-    assert shown.hover(drawn(1_000_600), "compute")[1].startswith("start 1.000 s, duration 580.0 µs")
+    assert shown.hover(drawn(1_000_600), "compute")[1].startswith(
+        "start 1.000 s, duration 580.0 µs"
+    )
     shown.context.close()
 
 
 def test_a_trace_with_no_thread_and_times_that_run_back_has_a_page(tmp_path):
     trace = loop(3)
     operations = trace.operations.replace(end=np.where(np.arange(9) == 4, 0, trace.operations.end))
-    without = replace(trace, operations=operations, calls=Calls.empty(), ranges=Ranges.empty(), threads=())
+    without = replace(
+        trace, operations=operations, calls=Calls.empty(), ranges=Ranges.empty(), threads=()
+    )
     written(without, tmp_path / "report.html")
     assert (tmp_path / "report.html").stat().st_size > 10_000
 
@@ -354,10 +423,20 @@ def test_a_million_intervals_stay_smooth(chromium, tmp_path):
     zero = np.zeros(n)
     operations = Operations.of(start=start, end=start + length, kind=zero, device=zero, stream=zero, name=zero + 5,
                                correlation=np.arange(1, n + 1), step=zero - 1, bytes=zero, flops=zero)  # fmt: skip
-    calls = Calls.of(start=start - 2000, end=start - 1700, thread=zero, name=zero + 8, correlation=np.arange(1, n + 1))
+    calls = Calls.of(
+        start=start - 2000,
+        end=start - 1700,
+        thread=zero,
+        name=zero + 8,
+        correlation=np.arange(1, n + 1),
+    )
     one = loop(1)
     trace = Trace(
-        operations, calls, Ranges.empty(), Samples.empty(), *(one.names, one.devices, one.streams, one.threads)
+        operations,
+        calls,
+        Ranges.empty(),
+        Samples.empty(),
+        *(one.names, one.devices, one.streams, one.threads),
     )
     written(trace, tmp_path / "report.html")
     shown = Opened(chromium, tmp_path / "report.html")
@@ -366,7 +445,9 @@ def test_a_million_intervals_stay_smooth(chromium, tmp_path):
     x, y = shown.at(int(start[n // 2]), "compute")
     shown.page.wait_for_timeout(400)
     shown.page.mouse.move(x, y)
-    smooth = any(_frames(shown) <= FRAME_MS for _ in range(5))  # of what else runs on the machine it knows nothing
+    smooth = any(
+        _frames(shown) <= FRAME_MS for _ in range(5)
+    )  # of what else runs on the machine it knows nothing
     shown.context.close()
     assert smooth
 
@@ -401,7 +482,10 @@ def test_the_trace_is_handed_to_perfetto(chromium, report, tmp_path):
       else { window.title_ = event.data.perfetto.title;
              window.bytes_ = btoa(String.fromCharCode(...new Uint8Array(event.data.perfetto.buffer))); }
     });</script>"""
-    shown.context.route("https://ui.perfetto.dev/**", lambda route: route.fulfill(body=stub, content_type="text/html"))
+    shown.context.route(
+        "https://ui.perfetto.dev/**",
+        lambda route: route.fulfill(body=stub, content_type="text/html"),
+    )
     with shown.context.expect_page() as popup:
         shown.page.click("#to-perfetto")
     shown.page.locator("#perfetto-said", has_text="Handed over").wait_for()
@@ -412,9 +496,12 @@ def test_the_trace_is_handed_to_perfetto(chromium, report, tmp_path):
     )
     shown.context.close()
     (tmp_path / "handed.json.gz").write_bytes(data.encode("latin-1"))
-    worst = idlescope.analyze(recording.read(report / "sync.recording")).results[0].longest[0]
+    worst = idlescope.analyze(files.read(report / "sync.recording")).results[0].longest[0]
     assert (
-        idlescope.analyze(idlescope.open(tmp_path / "handed.json.gz")).results[0].longest[0].length_ns
+        idlescope.analyze(idlescope.open(tmp_path / "handed.json.gz"))
+        .results[0]
+        .longest[0]
+        .length_ns
         == worst.length_ns
     )
     assert shown.said == []
@@ -430,4 +517,6 @@ def test_axe_finds_no_serious_violation(chromium, report, scheme):
     shown.page.add_script_tag(path=source)
     found = shown.page.evaluate("axe.run().then((result) => result.violations)")
     shown.context.close()
-    assert [(v["id"], v["nodes"][0]["html"]) for v in found if v["impact"] in ("serious", "critical")] == []
+    assert [
+        (v["id"], v["nodes"][0]["html"]) for v in found if v["impact"] in ("serious", "critical")
+    ] == []

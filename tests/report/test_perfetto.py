@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import idlescope
-from idlescope.report import perfetto
-from idlescope.report.processes import pids
-from idlescope.trace import recording
+from idlescope.export.perfetto import writer
+from idlescope.export.processes import pids
 from idlescope.trace.model import OperationKind, RangeKind
+from idlescope.trace.recording import files
 from tests.conftest import SHARED
 from tests.report import lint
 from tests.report.traces import any_trace, numbers, records, trace
@@ -29,15 +29,21 @@ KERNEL, ANNOTATION, OVERHEAD = OperationKind.KERNEL, RangeKind.ANNOTATION, Range
 
 def written(given_trace, tmp_path, analysed=False):
     path = tmp_path / "t.json.gz"
-    results = idlescope.analyze(given_trace).results if analysed and len(given_trace.operations) else ()
-    perfetto.write(given_trace, path, results)
+    results = (
+        idlescope.analyze(given_trace).results if analysed and len(given_trace.operations) else ()
+    )
+    writer.write(given_trace, path, results)
     return lint.load(path)
 
 
 def figures(given_trace):
     """Every figure of a Trace's analysis; only where it was read from differs, and which process comes first."""
     document = idlescope.analyze(given_trace).to_json()
-    return {k: sorted(v, key=repr) if isinstance(v, list) else v for k, v in document.items() if k != "source"}
+    return {
+        k: sorted(v, key=repr) if isinstance(v, list) else v
+        for k, v in document.items()
+        if k != "source"
+    }
 
 
 def operation(start, end, stream=0, device=0, correlation=0, name=0):
@@ -51,10 +57,12 @@ def test_any_trace_is_shown_whole_and_reads_back(tmp_path, made, analysed):
     again = idlescope.open(tmp_path / "t.json.gz")
     number = pids(made)
     known = {d.process_name: str(number[d.process]) for d in made.devices}
-    several = len(number) > 1  # the reader names a lone process by its calls, and there need not be any
-    assert records(again, lambda d: several and known.get(d.process_name, d.process_name)) == records(
-        made, lambda d: several and known[d.process_name]
-    )
+    several = (
+        len(number) > 1
+    )  # the reader names a lone process by its calls, and there need not be any
+    assert records(
+        again, lambda d: several and known.get(d.process_name, d.process_name)
+    ) == records(made, lambda d: several and known[d.process_name])
     if len(made.operations):
         assert numbers(idlescope.analyze(again)) == numbers(idlescope.analyze(made))
 
@@ -67,9 +75,16 @@ def test_real_traces_are_shown_whole_and_analyse_the_same(shared_traces, name, t
 
 
 def test_overlapping_operations_lie_on_extra_tracks_of_their_stream(tmp_path):
-    made = trace([operation(0, 10), operation(5, 15), operation(20, 30), operation(0, 9, stream=1)], processes=("1",))
+    made = trace(
+        [operation(0, 10), operation(5, 15), operation(20, 30), operation(0, 9, stream=1)],
+        processes=("1",),
+    )
     events = written(made, tmp_path)["traceEvents"]
-    tracks = {e["tid"]: e["args"]["name"] for e in events if e["name"] == "thread_name" and e["pid"] == 1000}
+    tracks = {
+        e["tid"]: e["args"]["name"]
+        for e in events
+        if e["name"] == "thread_name" and e["pid"] == 1000
+    }
     shown = [(tracks[e["tid"]], e["args"]["stream"]) for e in events if e["ph"] == "X"]
     assert shown == [("stream 7", "7"), ("stream 7 (2)", "7"), ("stream 7", "7"), ("stream 8", "8")]
     order = {e["tid"]: e["args"]["sort_index"] for e in events if e["name"] == "thread_sort_index"}
@@ -77,7 +92,10 @@ def test_overlapping_operations_lie_on_extra_tracks_of_their_stream(tmp_path):
 
 
 def test_overlapping_ranges_say_whose_thread_they_are(tmp_path):
-    made = trace(ranges=[(0, 10, 0, 0, ANNOTATION, -1), (5, 15, 0, 0, ANNOTATION, 2)], calls=[(6, 20, 0, 1, 0)])
+    made = trace(
+        ranges=[(0, 10, 0, 0, ANNOTATION, -1), (5, 15, 0, 0, ANNOTATION, 2)],
+        calls=[(6, 20, 0, 1, 0)],
+    )
     slices = [e for e in written(made, tmp_path)["traceEvents"] if e["ph"] == "X"]
     assert [(e["tid"], e.get("args")) for e in slices] == [
         (1, None), (5, {"step": 2, "track": 1}), (6, {"track": 1})
@@ -85,7 +103,13 @@ def test_overlapping_ranges_say_whose_thread_they_are(tmp_path):
 
 
 def test_the_profilers_own_work_lies_beside_the_thread(tmp_path):
-    made = trace(ranges=[(0, 10, 0, 0, ANNOTATION, -1), (2, 4, 0, 0, OVERHEAD, -1), (2, 4, 1, 0, OVERHEAD, -1)])
+    made = trace(
+        ranges=[
+            (0, 10, 0, 0, ANNOTATION, -1),
+            (2, 4, 0, 0, OVERHEAD, -1),
+            (2, 4, 1, 0, OVERHEAD, -1),
+        ]
+    )
     events = written(made, tmp_path)["traceEvents"]
     named = {e["tid"]: e["args"]["name"] for e in events if e["name"] == "thread_name"}
     assert [named[e["tid"]] for e in events if e["ph"] == "X"] == [
@@ -108,9 +132,14 @@ def test_processes_whose_ids_collide_stay_apart(tmp_path):
 
 
 def test_processes_and_their_devices_keep_their_names(tmp_path):
-    operations = [operation(10, 20, device=0, correlation=5), operation(30, 40, device=1, correlation=5)]
+    operations = [
+        operation(10, 20, device=0, correlation=5),
+        operation(30, 40, device=1, correlation=5),
+    ]
     made = trace(operations, [(1, 2, 0, 1, 5), (25, 26, 2, 1, 5)], processes=("rank 0", "rank 1"))
-    made = replace(made, devices=tuple(replace(d, identity=f"GPU-{i}") for i, d in enumerate(made.devices)))
+    made = replace(
+        made, devices=tuple(replace(d, identity=f"GPU-{i}") for i, d in enumerate(made.devices))
+    )
     written(made, tmp_path)
     assert set(idlescope.open(tmp_path / "t.json.gz").devices) == set(made.devices)
 
@@ -124,7 +153,11 @@ def test_one_process_has_the_words_of_any_kineto_file(tmp_path):
 
 def test_one_launch_has_one_arrow_to_each_stream(tmp_path):
     graph = [operation(10 + i, 11 + i, stream=i % 2, correlation=9) for i in range(50)]
-    made = trace([*graph, operation(1, 2, correlation=3)], [(5, 6, 0, 1, 9), (2, 3, 0, 1, 3)], processes=("100",))
+    made = trace(
+        [*graph, operation(1, 2, correlation=3)],
+        [(5, 6, 0, 1, 9), (2, 3, 0, 1, 3)],
+        processes=("100",),
+    )
     events = written(made, tmp_path)["traceEvents"]
     assert lint.findings({"traceEvents": events}) == []
     ends = [e["ts"] for e in events if e["ph"] == "f"]
@@ -134,7 +167,9 @@ def test_one_launch_has_one_arrow_to_each_stream(tmp_path):
 @pytest.mark.parametrize("first", [-7, 1_669_783_687_464_181_123])
 def test_times_that_perfetto_cannot_show_are_shifted_and_told(tmp_path, first):
     meta = {"baseTimeNanoseconds": 1_000_000_000_000, "time_offset_ns": 3}  # of an earlier file
-    made = trace([operation(first, first + 10)], samples=[(first + 5, 0, 0.1)], processes=("1",), meta=meta)
+    made = trace(
+        [operation(first, first + 10)], samples=[(first + 5, 0, 0.1)], processes=("1",), meta=meta
+    )
     document = written(made, tmp_path)
     assert document["idlescope"]["time_offset_ns"] == first - 1000
     assert document["baseTimeNanoseconds"] == 1_000_000_000_000 + first - 1000
@@ -148,9 +183,13 @@ def test_times_that_perfetto_cannot_show_are_shifted_and_told(tmp_path, first):
 def test_counters_keep_every_digit_and_are_numbers(tmp_path):
     values = [0.1 + 0.2, 1e300, float("nan"), float("inf"), 16384.0]
     made = trace(samples=[(i, 0, v) for i, v in enumerate(values)])
-    counters = [e["args"]["value"] for e in written(made, tmp_path)["traceEvents"] if e["ph"] == "C"]
+    counters = [
+        e["args"]["value"] for e in written(made, tmp_path)["traceEvents"] if e["ph"] == "C"
+    ]
     assert counters == [0.1 + 0.2, 1e300, 16384]
-    assert perfetto.left_out(made) == ["counters that are no numbers have no place in JSON: 2 left out"]
+    assert writer.left_out(made) == [
+        "counters that are no numbers have no place in JSON: 2 left out"
+    ]
 
 
 def test_what_the_reader_lost_is_not_forgotten(tmp_path):
@@ -164,18 +203,23 @@ def test_what_the_reader_lost_is_not_forgotten(tmp_path):
 
 def test_a_name_without_gz_is_not_packed(tmp_path):
     made = trace([operation(0, 10)], processes=("1",))
-    perfetto.write(made, tmp_path / "t.json")
-    perfetto.write(made, tmp_path / "t.json.gz")
+    writer.write(made, tmp_path / "t.json")
+    writer.write(made, tmp_path / "t.json.gz")
     assert json.loads((tmp_path / "t.json").read_text())["schemaVersion"] == 1
-    assert gzip.decompress((tmp_path / "t.json.gz").read_bytes()) == (tmp_path / "t.json").read_bytes()
+    assert (
+        gzip.decompress((tmp_path / "t.json.gz").read_bytes()) == (tmp_path / "t.json").read_bytes()
+    )
 
 
 @pytest.mark.parametrize("mode", ["sync", "async"])
 def test_the_committed_example_is_what_is_written(mode, tmp_path):
     folder = ROOT / "reports" / "example"
-    recorded = recording.read(folder / f"{mode}.recording")
-    perfetto.write(recorded, tmp_path / "t.json", idlescope.analyze(recorded).results)
-    assert gzip.decompress((folder / f"{mode}.trace.json.gz").read_bytes()) == (tmp_path / "t.json").read_bytes()
+    recorded = files.read(folder / f"{mode}.recording")
+    writer.write(recorded, tmp_path / "t.json", idlescope.analyze(recorded).results)
+    assert (
+        gzip.decompress((folder / f"{mode}.trace.json.gz").read_bytes())
+        == (tmp_path / "t.json").read_bytes()
+    )
 
 
 def test_lanes_are_found_in_a_large_track(tmp_path):

@@ -9,15 +9,24 @@ from collections import Counter
 import pytest
 
 import idlescope
-from idlescope.report import excerpt, perfetto, serve
+from idlescope.export.perfetto import excerpt, writer
 from idlescope.report import perfetto_ui as where
+from idlescope.report import serve
 from idlescope.trace.model import OperationKind
 from tests.conftest import FIXTURES
 from tests.report import perfetto_ui
 from tests.report.traces import trace
 
 pytestmark = pytest.mark.browser
-NAMES = ["sync", "async", "transformers_async", "loop_eager", "cpu_engine", "nsys_cpu", "overlapping"]
+NAMES = [
+    "sync",
+    "async",
+    "transformers_async",
+    "loop_eager",
+    "cpu_engine",
+    "nsys_cpu",
+    "overlapping",
+]
 BAD = "select name, value from stats where severity in ('error', 'data_loss') and value > 0"
 COUNTERS = """
 select p.name as process, t.name as counter, count(*) as n, sum(c.value) as total
@@ -43,16 +52,26 @@ def traces(tmp_path_factory):
     """A folder with what is written of runs, fixtures, and slices that overlap."""
     folder = tmp_path_factory.mktemp("traces")
     config = idlescope.RunConfig(
-        model="1b", device="modelled:h200", tokens=60, prompt_tokens=8, batch_size=4, host_ms=2.0, device_ms=5.0
+        model="1b",
+        device="modelled:h200",
+        tokens=60,
+        prompt_tokens=8,
+        batch_size=4,
+        host_ms=2.0,
+        device_ms=5.0,
     )
     made = {mode: run.trace for mode, run in idlescope.run(config).modes.items()}
     for name in NAMES[2:-1]:
         made[name] = idlescope.open(next(FIXTURES.glob(f"{name}.[js]*")))
-    overlapping = [(7 * i, 7 * i + 20, OperationKind.KERNEL, 0, i % 2, 0, 0, -1, 0, 0.0) for i in range(1000)]
-    made["overlapping"] = trace(overlapping, samples=[(i, 0, i / 3) for i in range(50)], processes=("1",))
+    overlapping = [
+        (7 * i, 7 * i + 20, OperationKind.KERNEL, 0, i % 2, 0, 0, -1, 0, 0.0) for i in range(1000)
+    ]
+    made["overlapping"] = trace(
+        overlapping, samples=[(i, 0, i / 3) for i in range(50)], processes=("1",)
+    )
     for name, one in made.items():
         results = idlescope.analyze(one).results if len(one.operations) else ()
-        perfetto.write(one, folder / f"{name}.json.gz", results)
+        writer.write(one, folder / f"{name}.json.gz", results)
     return folder
 
 
@@ -67,7 +86,9 @@ def test_the_engine_holds_every_slice_arrow_and_counter(chromium, address, trace
     events = json.loads(gzip.decompress((traces / f"{name}.json.gz").read_bytes()))["traceEvents"]
     called = {e["pid"]: e["args"]["name"] for e in events if e["name"] == "process_name"}
     labels = {(e["pid"], e["tid"]): e["args"]["name"] for e in events if e["name"] == "thread_name"}
-    slices = Counter((called[e["pid"]], labels[e["pid"], e["tid"]]) for e in events if e["ph"] in "Xi")
+    slices = Counter(
+        (called[e["pid"]], labels[e["pid"], e["tid"]]) for e in events if e["ph"] in "Xi"
+    )
     counters: dict[tuple[str, str], list[float]] = {}
     for e in events:
         if e["ph"] == "C":
@@ -79,7 +100,9 @@ def test_the_engine_holds_every_slice_arrow_and_counter(chromium, address, trace
         caused.update(result.gaps.totals())
     with perfetto_ui.opened(chromium, address, f"{name}.json.gz") as loaded:
         assert loaded.rows(BAD, name="s", value="n") == []
-        assert {(p, t): n for p, t, n in loaded.rows(TRACKS, process="s", track="s", n="n")} == slices
+        assert {
+            (p, t): n for p, t, n in loaded.rows(TRACKS, process="s", track="s", n="n")
+        } == slices
         assert loaded.rows("select count(*) as n from slice where dur < 0", n="n") == [[0]]
         arrows = sum(e["ph"] in "tf" for e in events)
         assert loaded.rows("select count(*) as n from flow", n="n") == [[arrows]]
@@ -103,9 +126,13 @@ def test_an_address_lands_on_the_worst_gap_with_its_tracks_pinned(chromium, addr
         with perfetto_ui.opened_at(chromium, asked) as loaded:
             assert serving.wait(1)
             loaded.page.wait_for_function("() => app.trace.workspace.pinnedTracks.length > 2")
-            pinned = loaded.page.evaluate("() => [...new Set(app.trace.workspace.pinnedTracks.map(t => t.name))]")
+            pinned = loaded.page.evaluate(
+                "() => [...new Set(app.trace.workspace.pinnedTracks.map(t => t.name))]"
+            )
             visible = "const s = app.trace.timeline.visibleWindow.toTimeSpan(); return [s.start, s.end].map(Number)"
-            assert loaded.page.evaluate(f"() => {{ {visible} }}") == pytest.approx([low, high], abs=2)
+            assert loaded.page.evaluate(f"() => {{ {visible} }}") == pytest.approx(
+                [low, high], abs=2
+            )
             assert [name.split(" ")[0] for name in sorted(pinned)] == ["compute", "gaps", "idle"]
             groups = "app.trace.workspace.children.map(t => [t.name.split(' ')[0], t.collapsed])"
             assert sorted(loaded.page.evaluate(f"() => {groups}")) == [

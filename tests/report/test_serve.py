@@ -37,7 +37,9 @@ def report(tmp_path):
 
 def ask(port, path, method="GET", **headers):
     with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
-        connection.request(method, path, headers={k.replace("_", "-"): v for k, v in headers.items()})
+        connection.request(
+            method, path, headers={k.replace("_", "-"): v for k, v in headers.items()}
+        )
         answer = connection.getresponse()
         return answer.status, dict(answer.getheaders()), answer.read()
 
@@ -88,7 +90,9 @@ def test_what_else_is_asked_is_refused_and_does_not_end_it(file, path, headers, 
 
 def test_a_browser_that_hangs_up_or_asks_nothing_does_not_end_it(file):
     with serve.once(file, ORIGIN, free_port()) as serving:
-        with closing(socket.create_connection(("127.0.0.1", serving.port))):  # as browsers connect ahead
+        with closing(
+            socket.create_connection(("127.0.0.1", serving.port))
+        ):  # as browsers connect ahead
             status, _, body = ask(serving.port, "/a%20trace.json.gz", "HEAD", Origin=ORIGIN)
             assert (status, body) == (200, b"")
         assert not serving.wait(0)
@@ -100,7 +104,10 @@ def test_a_port_that_is_taken_is_one_sentence(file):
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        with pytest.raises(ConfigError, match=rf"^port {port} of 127.0.0.1 .* in use$"), serve.once(file, ORIGIN, port):
+        with (
+            pytest.raises(ConfigError, match=rf"^port {port} of 127.0.0.1 .* in use$"),
+            serve.once(file, ORIGIN, port),
+        ):
             pass
 
 
@@ -108,7 +115,16 @@ def test_a_report_is_served_without_what_lies_around_it(report):
     with serve.files(report) as serving:
         assert ask(serving.port, "/report.html")[2] == b"<p>a report"
         assert ask(serving.port, "/figures/a.svg")[2] == b"<svg/>"
-        for path in ("/", "/figures", "/figures/", "/../secret", "/%2e%2e/secret", "/link", "/none", "//etc/passwd"):
+        for path in (
+            "/",
+            "/figures",
+            "/figures/",
+            "/../secret",
+            "/%2e%2e/secret",
+            "/link",
+            "/none",
+            "//etc/passwd",
+        ):
             status, _, body = ask(serving.port, path)
             assert (path, status, b"secret" in body, b"a.svg" in body) == (path, 404, False, False)
         assert ask(serving.port, "/report.html", Host="evil.example")[0] == 403

@@ -13,10 +13,11 @@ from rich.console import Console
 import idlescope
 from idlescope.errors import ConfigError
 from idlescope.palette import CAUSE
-from idlescope.report import folder, terminal
+from idlescope.report import folder
+from idlescope.report.tables import terminal
 from idlescope.report.text import visible
 from idlescope.trace.model import OperationKind, RangeKind
-from idlescope.trace.output import new_database
+from idlescope.trace.whole_files import new_database
 from tests.report.traces import trace
 
 BAD = "\x1b]52;c;eA==\x07\x00\n\t\x9b\ud800\u202e\u2066$\\frac{$[/bold][red]:fire:<b>"
@@ -38,7 +39,9 @@ def hostile(processes=2):
     )
 
 
-@pytest.mark.parametrize("c", "\x00\x1b\n\t\r\x7f\x9b\ud800\udfff\u200e\u200f\u202a\u202e\u2066\u2069\ufffe")
+@pytest.mark.parametrize(
+    "c", "\x00\x1b\n\t\r\x7f\x9b\ud800\udfff\u200e\u200f\u202a\u202e\u2066\u2069\ufffe"
+)
 def test_what_acts_is_replaced(c):
     assert visible(f"a{c}b") == "a\ufffdb"
 
@@ -72,12 +75,17 @@ def test_figures_and_page_are_well_formed(tmp_path):
 def test_causes_have_their_colour_on_a_terminal_and_none_in_a_file():
     table = terminal.analysis_tables(idlescope.analyze(hostile(1)))[1]
     for is_terminal in (True, False):
-        options = {"force_terminal": is_terminal, "color_system": "truecolor" if is_terminal else None}
+        options = {
+            "force_terminal": is_terminal,
+            "color_system": "truecolor" if is_terminal else None,
+        }
         console = Console(file=io.StringIO(), width=100, **options, no_color=False)
         console.print(table)
         for cause, color in CAUSE.items():
             red, green, blue = (int(color[i : i + 2], 16) for i in (1, 3, 5))
-            assert (f"\x1b[38;2;{red};{green};{blue}m{cause}" in console.file.getvalue()) == is_terminal
+            assert (
+                f"\x1b[38;2;{red};{green};{blue}m{cause}" in console.file.getvalue()
+            ) == is_terminal
         assert ("\x1b" in console.file.getvalue()) == is_terminal
 
 
@@ -108,5 +116,8 @@ class TestClaim:
 
 
 def test_a_database_that_cannot_be_made_is_an_oserror(tmp_path):
-    with pytest.raises(OSError, match="unable to open"), new_database(tmp_path / "nowhere" / "x.sqlite"):
+    with (
+        pytest.raises(OSError, match="unable to open"),
+        new_database(tmp_path / "nowhere" / "x.sqlite"),
+    ):
         pass

@@ -7,15 +7,35 @@ from dataclasses import replace
 import numpy as np
 from hypothesis import strategies as st
 
-from idlescope.trace.model import Calls, Device, OperationKind, Operations, RangeKind, Ranges, Samples, Thread, Trace
+from idlescope.trace.model import (
+    Calls,
+    Device,
+    OperationKind,
+    Operations,
+    RangeKind,
+    Ranges,
+    Samples,
+    Thread,
+    Trace,
+)
 
-NAMES = ("k", "aten::mm", 'a "quoted" \\ name', "<b>&amp;</b>", "naïve ∑ 行", "line\nbreak", "ProfilerStep#3")
+NAMES = (
+    "k",
+    "aten::mm",
+    'a "quoted" \\ name',
+    "<b>&amp;</b>",
+    "naïve ∑ 行",
+    "line\nbreak",
+    "ProfilerStep#3",
+)
 
 
 def table(kind, rows):
     """A table of rows given as tuples in the order of its columns."""
     columns = zip(*rows, strict=True) if rows else [()] * len(kind.DTYPES)
-    return kind.of(**{name: list(values) for name, values in zip(kind.DTYPES, columns, strict=True)})
+    return kind.of(
+        **{name: list(values) for name, values in zip(kind.DTYPES, columns, strict=True)}
+    )
 
 
 def trace(operations=(), calls=(), ranges=(), samples=(), processes=("100", "200"), meta=None):
@@ -28,7 +48,9 @@ def trace(operations=(), calls=(), ranges=(), samples=(), processes=("100", "200
         names=NAMES,
         devices=tuple(Device(p, 0, f"GPU of {name}", name) for p, name in enumerate(processes)),
         streams=("7", "8", "compute"),
-        threads=tuple(Thread(p, f"thread {i} of {name}") for p, name in enumerate(processes) for i in range(2)),
+        threads=tuple(
+            Thread(p, f"thread {i} of {name}") for p, name in enumerate(processes) for i in range(2)
+        ),
         meta={"format": "memory", **(meta or {})},
     )
 
@@ -50,10 +72,16 @@ def any_trace(draw):
         return [(shift + start, shift + start + length, *rest) for (start, length), *rest in rows]
 
     operations = spans(
-        st.sampled_from(list(OperationKind)), st.integers(0, len(processes) - 1), st.integers(0, 2), name, correlation
+        st.sampled_from(list(OperationKind)),
+        st.integers(0, len(processes) - 1),
+        st.integers(0, 2),
+        name,
+        correlation,
     )
     key = [0, 1, 3, 4, 5, 6]
-    operations = list({tuple(row[i] for i in key): (*row, -1, 64, 1.5) for row in operations}.values())
+    operations = list(
+        {tuple(row[i] for i in key): (*row, -1, 64, 1.5) for row in operations}.values()
+    )
     made = trace(
         operations,
         spans(thread, name, correlation),
@@ -61,7 +89,9 @@ def any_trace(draw):
         [(shift + t, n, v) for t, n, v in draw(st.lists(samples, max_size=4))],
         processes,
     )  # fmt: skip
-    return replace(made, names=(*NAMES, "first token"))  # which is written otherwise than other samples
+    return replace(
+        made, names=(*NAMES, "first token")
+    )  # which is written otherwise than other samples
 
 
 def records(trace, process_of):
@@ -72,13 +102,17 @@ def records(trace, process_of):
         return [resolve[name](v) for v in values] if name in resolve else values
 
     def rows(table, **resolve):
-        return sorted(zip(*(column(table, name, resolve) for name in table.DTYPES), strict=True), key=repr)
+        return sorted(
+            zip(*(column(table, name, resolve) for name in table.DTYPES), strict=True), key=repr
+        )
 
     name = trace.names.__getitem__
     device = {i: (d.index, process_of(d)) for i, d in enumerate(trace.devices)}
     thread = {i: t.label for i, t in enumerate(trace.threads)}
     return {
-        "operations": rows(trace.operations, name=name, device=device.get, stream=trace.streams.__getitem__),
+        "operations": rows(
+            trace.operations, name=name, device=device.get, stream=trace.streams.__getitem__
+        ),
         "calls": rows(trace.calls, name=name, thread=thread.get),
         "ranges": rows(trace.ranges, name=name, thread=thread.get),
         "samples": rows(trace.samples.take(np.isfinite(trace.samples.value)), name=name),

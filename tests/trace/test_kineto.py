@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import idlescope
 from idlescope.errors import TraceError
-from idlescope.trace import kineto_columns, kineto_events
+from idlescope.trace.kineto import columns, events
 from idlescope.trace.model import OperationKind, RangeKind
 from idlescope.trace.open import open_trace
 from tests.kineto_files import call, document, operation, span, write
@@ -40,7 +40,7 @@ def read_text(tmp_path, text: bytes | str):
 @pytest.mark.parametrize("array", [False, True])
 @pytest.mark.parametrize("chunk", [64, 300, 1 << 18])
 def test_every_layout_reads_the_same(tmp_path, monkeypatch, name, indent, array, chunk):
-    monkeypatch.setattr(kineto_events, "CHUNK_BYTES", chunk)
+    monkeypatch.setattr(events, "CHUNK_BYTES", chunk)
     trace = open_trace(write(tmp_path / name, EVENTS, indent, array))
     o = trace.operations
     assert trace.meta["events"] == len(EVENTS)
@@ -60,7 +60,7 @@ def test_every_layout_reads_the_same(tmp_path, monkeypatch, name, indent, array,
 @given(st.lists(st.integers(0, 2 * 10**18), min_size=1, max_size=20))
 def test_decimal_microseconds_are_exact_to_the_nanosecond(times):
     text = [f"{t // 1000}.{t % 1000:03d}" for t in times]
-    got = kineto_columns.exact_ns([float(t) for t in text], lambda: text)[0]
+    got = columns.exact_ns([float(t) for t in text], lambda: text)[0]
     assert got.tolist() == times
 
 
@@ -107,7 +107,10 @@ def test_device_side_annotations_are_no_operations(tmp_path):
         (b'{"traceEvents": []}', "holds no events"),
         (b"[]", "holds no events"),
         (b"[" * 100_000, "holds no events that can be read"),
-        (b'{"traceEvents": [{"ph": "X", "cat": "kernel", "ts": "soon"}]}', "holds no device operations"),
+        (
+            b'{"traceEvents": [{"ph": "X", "cat": "kernel", "ts": "soon"}]}',
+            "holds no device operations",
+        ),
     ],
 )
 def test_what_is_no_trace_is_one_sentence(tmp_path, text, reason):
@@ -126,11 +129,13 @@ def test_missing_files_and_folders(tmp_path):
 
 def test_exact_ns_agrees_with_decimal_arithmetic_below_the_float_limit():
     rng = np.random.default_rng(0)
-    times = rng.integers(0, int(kineto_columns.EXACT_BELOW_US) * 1000, 20_000)
+    times = rng.integers(0, int(columns.EXACT_BELOW_US) * 1000, 20_000)
     text = [f"{t // 1000}.{t % 1000:03d}" for t in times.tolist()]
 
     def not_needed():
         raise AssertionError("the fast path is exact here")
 
-    assert (kineto_columns.exact_ns([float(t) for t in text], not_needed)[0] == times).all()
-    assert all(Decimal(t) * 1000 == n for t, n in zip(text[:100], times[:100].tolist(), strict=True))
+    assert (columns.exact_ns([float(t) for t in text], not_needed)[0] == times).all()
+    assert all(
+        Decimal(t) * 1000 == n for t, n in zip(text[:100], times[:100].tolist(), strict=True)
+    )

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 import idlescope
 from idlescope.errors import TraceError
-from idlescope.trace import kineto_bytes, kineto_events, kineto_parts
+from idlescope.trace.kineto import bytes as kineto_bytes
+from idlescope.trace.kineto import events as kineto_events
+from idlescope.trace.kineto import parts
 from idlescope.trace.open import open_trace
 from tests.kineto_files import call, document, operation, span
 
@@ -54,14 +56,24 @@ def test_a_sound_file_has_no_warnings(tmp_path):
 
 
 REPAIRS = {
-    "bad escape": (b'"k7"', b'"C:\\Windows\\k7"', "backslashes that escape nothing", "C:\\Windows\\k7"),
+    "bad escape": (
+        b'"k7"',
+        b'"C:\\Windows\\k7"',
+        "backslashes that escape nothing",
+        "C:\\Windows\\k7",
+    ),
     "control character": (b'"k7"', b'"k\x017"', "control characters", "k 7"),
     "line break in text": (b'"k7"', b'"k\n7"', "line breaks or tabs within text", "k 7"),
     "bad UTF-8": (b'"k7"', b'"k\xff7"', "not UTF-8", "k\ufffd7"),
     "half a surrogate": (b'"k7"', b'"k\\ud8007"', "surrogate", "k\ufffd7"),
     "NaN": (b'"grid": [1, 1, 1]', b'"grid": [NaN, -Infinity, 1]', "NaN or Infinity", "k0"),
     "huge number": (b'"stream": 7', b'"stream": 1e999', "beyond any range", "k0"),
-    "comma at the end": (b'"nested": [{"a": 1}, {}]}}], "t', b'"nested": []}},], "t', "commas too many", "k0"),
+    "comma at the end": (
+        b'"nested": [{"a": 1}, {}]}}], "t',
+        b'"nested": []}},], "t',
+        "commas too many",
+        "k0",
+    ),
     "trailing comma": (b'"grid": [1, 1, 1]', b'"grid": [1, 1, 1,]', "commas too many", "k0"),
     "double comma": (b"}, {", b"},, {", "commas too many", "k0"),
     "two commas between events": (b'}, {"ph"', b'},, {"ph"', "commas too many", "k0"),
@@ -86,7 +98,9 @@ def test_repairs_lose_nothing_and_name_their_place(tmp_path, case):
 
 @pytest.mark.usefixtures("_chunks")
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize(("bad", "kind"), [(b'"name": "k7"', "operations"), (b'"cat": "cuda_runtime"', "calls")])
+@pytest.mark.parametrize(
+    ("bad", "kind"), [(b'"name": "k7"', "operations"), (b'"cat": "cuda_runtime"', "calls")]
+)
 def test_an_event_that_cannot_be_read_costs_only_itself(tmp_path, layout, bad, kind):
     text = LAYOUTS[layout]
     at = nth(text, bad, 1)
@@ -177,7 +191,10 @@ def test_what_cannot_be_told_of_a_lost_stretch_is_unknown(tmp_path, junk):
     end = WHOLE.index(b', {"ph"', start)
     text = junk if junk == b"null" else junk * (end - start)
     trace = read(tmp_path, WHOLE[:start] + text + WHOLE[end:])
-    assert (len(trace.operations), len(trace.calls)) == (COUNT - 1, COUNT)  # nothing but the event itself
+    assert (len(trace.operations), len(trace.calls)) == (
+        COUNT - 1,
+        COUNT,
+    )  # nothing but the event itself
     assert trace.meta["lost"] == {"unknown": 1}
     assert "idle_ns" in idlescope.analyze(trace).results[0].coverage.uncertain
 
@@ -198,7 +215,9 @@ def test_metadata_of_the_wrong_type_is_passed_over(tmp_path, metadata):
 
 def test_metadata_behind_the_events_is_read_and_repaired(tmp_path):
     text = WHOLE.replace(b'"at the end"', b'"C:\\Users\\me"')
-    trace = read(tmp_path, text.replace(b'"traceName"', b'"distributedInfo": {"rank": 3}, "traceName"'))
+    trace = read(
+        tmp_path, text.replace(b'"traceName"', b'"distributedInfo": {"rank": 3}, "traceName"')
+    )
     assert trace.meta["distributedInfo"] == {"rank": 3}
     text = WHOLE.replace(b'"at the end"', b'"at the')
     assert "metadata behind the events cannot be read" in read(tmp_path, text).meta["warnings"][0]
@@ -210,7 +229,10 @@ class TestTimes:
     base = 1_700_000_000_000_000_000
 
     def trace(self, tmp_path, **changes):
-        events = [operation(self.base + i * 1000, self.base + i * 1000 + 500, correlation=i) for i in range(40)]
+        events = [
+            operation(self.base + i * 1000, self.base + i * 1000 + 500, correlation=i)
+            for i in range(40)
+        ]
         events[20] |= changes
         return read(tmp_path, json.dumps(document(events)).encode())
 
@@ -238,15 +260,23 @@ class TestTimes:
         assert "idle_ns" in device.coverage.uncertain
 
     def test_the_place_is_the_records_own(self, tmp_path):
-        events = [operation(self.base + i * 1000, self.base + i * 1000 + 500, correlation=i) for i in range(40)]
+        events = [
+            operation(self.base + i * 1000, self.base + i * 1000 + 500, correlation=i)
+            for i in range(40)
+        ]
         events[20]["dur"] = -3
         text = json.dumps(document(events), indent=3).encode()
-        place = int(read(tmp_path, text).meta["warnings"][0].rpartition("byte ")[2].replace(",", ""))
+        place = int(
+            read(tmp_path, text).meta["warnings"][0].rpartition("byte ")[2].replace(",", "")
+        )
         assert text[place:].startswith(b"{")
         assert -1 < text.index(b'"dur": -3') - place < 250
 
     def test_one_bad_record_at_the_front_does_not_spoil_the_others(self, tmp_path):
-        events = [span(5, 10, "bad"), *(operation(self.base + i, self.base + i + 5, correlation=i) for i in range(6))]
+        events = [
+            span(5, 10, "bad"),
+            *(operation(self.base + i, self.base + i + 5, correlation=i) for i in range(6)),
+        ]
         trace = read(tmp_path, json.dumps(document(events)).encode())
         assert (len(trace.operations), len(trace.ranges)) == (6, 0)
 
@@ -256,11 +286,18 @@ class TestTimes:
         assert "warnings" not in trace.meta
 
     def test_zero_is_a_time_where_time_starts_at_zero(self, tmp_path):
-        assert len(read(tmp_path, json.dumps(document([operation(0, 10)] * 1)).encode()).operations) == 1
+        assert (
+            len(read(tmp_path, json.dumps(document([operation(0, 10)] * 1)).encode()).operations)
+            == 1
+        )
 
 
 def test_ids_beyond_64_bits_are_taken_as_missing(tmp_path):
-    events = [operation(0, 10, correlation=2**70), operation(20, 30, correlation=-5), operation(40, 50, correlation=7)]
+    events = [
+        operation(0, 10, correlation=2**70),
+        operation(20, 30, correlation=-5),
+        operation(40, 50, correlation=7),
+    ]
     trace = read(tmp_path, json.dumps(document(events)).encode())
     assert trace.operations.correlation.tolist() == [0, -5, 7]
     assert "ids beyond 64 bits were taken as missing: 1" in trace.meta["warnings"][0]
@@ -270,7 +307,8 @@ def test_duplicate_records_count_once(tmp_path):
     trace = read(tmp_path, json.dumps(document([*EVENTS, *EVENTS[:10]])).encode())
     assert len(trace.operations) == COUNT
     assert (
-        "operations written twice were counted once: 5, the first at the block from byte " in trace.meta["warnings"][0]
+        "operations written twice were counted once: 5, the first at the block from byte "
+        in trace.meta["warnings"][0]
     )
 
 
@@ -302,13 +340,13 @@ class TestParts:
 
     @pytest.fixture
     def _split(self, monkeypatch):
-        monkeypatch.setattr(kineto_parts, "SPLIT_BYTES", 1000)
+        monkeypatch.setattr(parts, "SPLIT_BYTES", 1000)
 
     @pytest.mark.usefixtures("_split")
     @pytest.mark.parametrize("layout", LAYOUTS)
     def test_two_parts_are_one_trace(self, tmp_path, layout, monkeypatch):
         two = read(tmp_path, LAYOUTS[layout])
-        monkeypatch.setattr(kineto_parts, "SPLIT_BYTES", 1 << 40)
+        monkeypatch.setattr(parts, "SPLIT_BYTES", 1 << 40)
         one = read(tmp_path, LAYOUTS[layout])
         assert names(two) == names(one)
         assert two.meta == one.meta
@@ -323,11 +361,13 @@ class TestParts:
 
     @pytest.mark.usefixtures("_split")
     def test_without_a_second_process_one_reads_all(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(kineto_parts.sys, "executable", "/bin/false")
+        monkeypatch.setattr(parts.sys, "executable", "/bin/false")
         assert len(read(tmp_path, WHOLE).operations) == COUNT
 
     def test_objects_nested_in_an_event_are_no_boundary(self):
         text = (
-            json.dumps(span(0, 5, "a") | {"args": {"list": [{"x": 1}, {"y": 2}]}}) + ", " + json.dumps(span(9, 10, "b"))
+            json.dumps(span(0, 5, "a") | {"args": {"list": [{"x": 1}, {"y": 2}]}})
+            + ", "
+            + json.dumps(span(9, 10, "b"))
         )
         assert kineto_events.event_boundary(text.encode(), 100) == 100 + text.rindex('{"ph"')

@@ -14,13 +14,19 @@ from hypothesis import strategies as st
 
 from idlescope.analysis.analyze import analyze
 from idlescope.errors import TraceError
-from idlescope.trace import nsys, nsys_columns, nsys_tables
 from idlescope.trace.model import OperationKind, RangeKind, Trace
+from idlescope.trace.nsys import columns as nsys_columns
+from idlescope.trace.nsys import reader
+from idlescope.trace.nsys import tables as nsys_tables
 from tests.conftest import SHARED
 from tests.nsys_files import CALLS, GRAPHS, KERNELS, NVTX, OVERHEAD, Export, process
 
 EXPECTED = SHARED / "traces" / "expected.json"
-REAL = [n for n in json.loads(EXPECTED.read_text()) if n.startswith("nsys")] if EXPECTED.exists() else ["none"]
+REAL = (
+    [n for n in json.loads(EXPECTED.read_text()) if n.startswith("nsys")]
+    if EXPECTED.exists()
+    else ["none"]
+)
 
 
 def small(old: bool = False) -> Export:
@@ -32,23 +38,39 @@ def small(old: bool = False) -> Export:
         export.call(1_000 + late, 1_100 + late, 1, pid=pid)
         export.kernel(2_000, 3_000, 1, pid=pid)  # the first
         export.call(3_400 + late, 3_450 + late, 2, "cudaMemcpyAsync_v3020", pid=pid)
-        export.copy(4_000, 5_000, 2, pid=pid, stream=9)  # a gap of 1,000: host 400 + late, launch the rest
+        export.copy(
+            4_000, 5_000, 2, pid=pid, stream=9
+        )  # a gap of 1,000: host 400 + late, launch the rest
         export.call(4_500, 4_600, 3, "cudaGraphLaunch_v10000", pid=pid)
-        export.kernel(5_200, 6_000, 3, pid=pid, graphNodeId=77)  # a gap of 200, launched before it: queued
+        export.kernel(
+            5_200, 6_000, 3, pid=pid, graphNodeId=77
+        )  # a gap of 200, launched before it: queued
         export.kernel(5_900, 7_000, 3, pid=pid, graphNodeId=78)
         export.memset(7_700, 7_800, pid=pid)  # a gap of 700 that nothing is known of
         export.range(900, 3_500, "forward", pid=pid)
-        export.range(950, 1_500, "schedule", registered=True, domain=2 if pid == 100 else 1, pid=pid, int64Value=7)
-        export.range(1_000, 1_400, "aten::mm, seq = 4, op_id = 314290, sizes = [[2, 3], [3, 2]]", pid=pid)
+        export.range(
+            950,
+            1_500,
+            "schedule",
+            registered=True,
+            domain=2 if pid == 100 else 1,
+            pid=pid,
+            int64Value=7,
+        )
+        export.range(
+            1_000, 1_400, "aten::mm, seq = 4, op_id = 314290, sizes = [[2, 3], [3, 2]]", pid=pid
+        )
     return export
 
 
 def traces(export: Export, folder) -> tuple[Trace, Trace]:
-    return nsys.read(export.sqlite(folder / "e.sqlite")), nsys.read(export.parquet(folder / "e_pqtdir"))
+    return reader.read(export.sqlite(folder / "e.sqlite")), reader.read(
+        export.parquet(folder / "e_pqtdir")
+    )
 
 
 def read(export: Export, folder, **options) -> Trace:
-    return nsys.read(export.sqlite(folder / "e.sqlite"), **options)
+    return reader.read(export.sqlite(folder / "e.sqlite"), **options)
 
 
 def names(trace: Trace, table: str) -> list[str]:
@@ -59,10 +81,18 @@ def names(trace: Trace, table: str) -> list[str]:
 @pytest.mark.parametrize("form", ["sqlite", "parquet"])
 def test_figures_are_those_of_the_rows_whatever_the_schema_and_the_form(tmp_path, old, form):
     path = getattr(small(old), form)(tmp_path / "export")
-    for result, late in zip(analyze(nsys.read(path)).results, (0, 500), strict=True):
+    for result, late in zip(analyze(reader.read(path)).results, (0, 500), strict=True):
         figures = result.to_json()
-        assert (figures["window_ns"], figures["active_ns"], figures["idle_ns"]) == (5_800, 3_900, 1_900)
-        assert (figures["compute_ns"], figures["copy_only_ns"], figures["gaps"]) == (2_800, 1_100, 3)
+        assert (figures["window_ns"], figures["active_ns"], figures["idle_ns"]) == (
+            5_800,
+            3_900,
+            1_900,
+        )
+        assert (figures["compute_ns"], figures["copy_only_ns"], figures["gaps"]) == (
+            2_800,
+            1_100,
+            3,
+        )
         causes = {"host": 400 + late, "launch": 600 - late, "queued": 200, "unattributed": 700}
         assert figures["cause_ns"] == causes
         assert figures["coverage"]["linked_pct"] == 80.0
@@ -73,7 +103,9 @@ def test_sqlite_and_parquet_give_the_same_trace(tmp_path, old):
     a, b = traces(small(old), tmp_path)
     for table in ("operations", "calls", "ranges"):
         for column in getattr(a, table).DTYPES:
-            np.testing.assert_array_equal(getattr(getattr(a, table), column), getattr(getattr(b, table), column))
+            np.testing.assert_array_equal(
+                getattr(getattr(a, table), column), getattr(getattr(b, table), column)
+            )
     assert (a.names, a.devices, a.streams, a.threads) == (b.names, b.devices, b.streams, b.threads)
     assert {**a.meta, "path": ""} == {**b.meta, "path": ""}
 
@@ -81,8 +113,11 @@ def test_sqlite_and_parquet_give_the_same_trace(tmp_path, old):
 @pytest.mark.parametrize("name", REAL)
 def test_figures_of_real_files_are_equal_to_the_nanosecond(shared_traces, name):
     expected = json.loads((shared_traces / "expected.json").read_text())[name]
-    trace = nsys.read(shared_traces / name)
-    found = {f"{trace.meta['global_pids'][d.device.process_name]}:{d.device.index}": d for d in analyze(trace).results}
+    trace = reader.read(shared_traces / name)
+    found = {
+        f"{trace.meta['global_pids'][d.device.process_name]}:{d.device.index}": d
+        for d in analyze(trace).results
+    }
     assert set(found) == set(expected)
     for key, device in found.items():
         wanted, got = expected[key], device.to_json()
@@ -109,7 +144,13 @@ def test_a_gpu_is_told_by_the_ordinal_of_its_process(tmp_path):
     export = Export()
     for pid, gpu in ((100, 5), (200, 6)):
         export.kernel(1, 2, pid=pid)
-        export.add("TARGET_INFO_GPU", id=gpu, name=f"H{gpu}", busLocation=f"0000:0{gpu}:00.0", uuid=f"GPU-{gpu}")
+        export.add(
+            "TARGET_INFO_GPU",
+            id=gpu,
+            name=f"H{gpu}",
+            busLocation=f"0000:0{gpu}:00.0",
+            uuid=f"GPU-{gpu}",
+        )
         export.add("TARGET_INFO_CUDA_DEVICE", gpuId=gpu, cudaId=0, pid=pid)
     export.kernel(1, 2, pid=300, device=5)  # not in the map: no guess
     told = [(d.name, d.identity) for d in read(export, tmp_path).devices]
@@ -121,7 +162,10 @@ def test_a_gpu_without_a_map_of_ordinals_is_told_by_its_cuda_number(tmp_path):
     export.kernel(1, 2, device=1)
     export.kernel(1, 2, device=4)
     export.add("TARGET_INFO_GPU", id=0, cuDevice=1, name="H1", busLocation="0000:01:00.0")
-    assert [(d.name, d.identity) for d in read(export, tmp_path).devices] == [("H1", "0000:01:00.0"), ("", "")]
+    assert [(d.name, d.identity) for d in read(export, tmp_path).devices] == [
+        ("H1", "0000:01:00.0"),
+        ("", ""),
+    ]
 
 
 def test_a_graph_launch_is_one_compute_operation_where_graphs_are_traced_whole(tmp_path):
@@ -129,7 +173,10 @@ def test_a_graph_launch_is_one_compute_operation_where_graphs_are_traced_whole(t
     export.call(0, 10, 5, "cudaGraphLaunch_v10000")
     export.graph(100, 400, 5)
     trace = read(export, tmp_path)
-    assert (trace.operations.kind.tolist(), names(trace, "operations")) == ([OperationKind.GRAPH], ["graph 3"])
+    assert (trace.operations.kind.tolist(), names(trace, "operations")) == (
+        [OperationKind.GRAPH],
+        ["graph 3"],
+    )
     assert trace.meta["graph_level"] is True
     (device,) = analyze(trace).results
     assert (device.to_json()["compute_ns"], device.coverage.linked_pct) == (300, 100.0)
@@ -177,8 +224,12 @@ def test_copies_are_named_as_kineto_names_them(tmp_path, with_tables):
     export.memset(3, 4)
     export.memset(3, 4, memKind=None)
     if with_tables:
-        export.add("ENUM_CUDA_MEMCPY_OPER", id=8, name="CUDA_MEMCPY_KIND_DTOD", label="Device-to-Device")
-        export.add("ENUM_CUDA_MEM_KIND", id=2, name="CUDA_MEMOPR_MEMORY_KIND_DEVICE", label="Device")
+        export.add(
+            "ENUM_CUDA_MEMCPY_OPER", id=8, name="CUDA_MEMCPY_KIND_DTOD", label="Device-to-Device"
+        )
+        export.add(
+            "ENUM_CUDA_MEM_KIND", id=2, name="CUDA_MEMOPR_MEMORY_KIND_DEVICE", label="Device"
+        )
     trace = read(export, tmp_path)
     assert names(trace, "operations") == [*copies.values(), "Memset (Device)", "Memset"]
     assert trace.operations.bytes.tolist() == [4096] * len(copies) + [64, 64]
@@ -206,7 +257,9 @@ def test_a_call_that_was_written_twice_counts_once(tmp_path):
     export.call(10, 15, 10, tid=102)  # another thread's
     trace = read(export, tmp_path)
     assert trace.calls.start.tolist() == [10, 30, 20, 10]
-    assert trace.meta["warnings"] == [f"calls written twice were counted once: 3, the first at {CALLS} row 4"]
+    assert trace.meta["warnings"] == [
+        f"calls written twice were counted once: 3, the first at {CALLS} row 4"
+    ]
     assert "lost" not in trace.meta
 
 
@@ -229,8 +282,14 @@ def test_domains_are_a_processes_own(tmp_path):
     for pid, name in ((100, "NCCL"), (200, "CCCL")):
         export.range(1, 2, "ncclAllReduce", domain=1, pid=pid)
         export.domain(1, name, pid)
-    export.range(1, 2, "x", domain=1, pid=300)  # the row with this domain's name is not in the export
-    assert names(read(export, tmp_path), "ranges") == ["NCCL:ncclAllReduce", "CCCL:ncclAllReduce", "x"]
+    export.range(
+        1, 2, "x", domain=1, pid=300
+    )  # the row with this domain's name is not in the export
+    assert names(read(export, tmp_path), "ranges") == [
+        "NCCL:ncclAllReduce",
+        "CCCL:ncclAllReduce",
+        "x",
+    ]
 
 
 @pytest.mark.parametrize("payload", ["int64Value", "uint64Value", "int32Value", "uint32Value"])
@@ -261,7 +320,7 @@ def test_operators_of_pytorch_lose_their_ids_and_are_left_out_without_frames(tmp
     trace = read(export, tmp_path)
     assert names(trace, "ranges") == [name, "step, batch = 4"]
     assert trace.ranges.kind.tolist() == [RangeKind.OPERATOR, RangeKind.ANNOTATION]
-    assert names(nsys.read(tmp_path / "e.sqlite", frames=False), "ranges") == ["step, batch = 4"]
+    assert names(reader.read(tmp_path / "e.sqlite", frames=False), "ranges") == ["step, batch = 4"]
 
 
 def test_start_end_ranges_are_kept_and_marks_are_not(tmp_path):
@@ -290,7 +349,14 @@ def test_a_range_that_was_never_closed_ends_with_the_recording(tmp_path):
 def test_the_profilers_own_work_is_overhead(tmp_path):
     export = Export()
     tid = process(100) | 101
-    export.add(OVERHEAD, start=5, end=8, globalTid=tid, nameId=export.string("Command Buffer Full"), overheadType=8)
+    export.add(
+        OVERHEAD,
+        start=5,
+        end=8,
+        globalTid=tid,
+        nameId=export.string("Command Buffer Full"),
+        overheadType=8,
+    )
     export.add("PROFILER_OVERHEAD", start=6, end=7, globalTid=tid, nameId=None)
     export.add("PROFILER_OVERHEAD", start=0, end=0, globalTid=tid)
     export.add("PROFILER_OVERHEAD", start=9, end=2, globalTid=tid)
@@ -314,7 +380,11 @@ def test_the_export_says_what_it_is(tmp_path):
     export.add("PROCESSES", globalPid=process(100), pid=100, name="python3")
     export.add("TARGET_INFO_SESSION_START_TIME", utcEpochNs=1_779_630_014_975_716_426)
     for trace in traces(export, tmp_path):
-        assert (trace.meta["format"], trace.meta["export_schema"], trace.meta["events"]) == ("nsys", "2.9.1", 22)
+        assert (trace.meta["format"], trace.meta["export_schema"], trace.meta["events"]) == (
+            "nsys",
+            "2.9.1",
+            22,
+        )
         assert trace.meta["processes"] == {"100": "python3"}
         assert trace.meta["session_start_epoch_ns"] == 1_779_630_014_975_716_426
         assert trace.meta["graph_level"] is False
@@ -364,7 +434,10 @@ def test_odd_values_where_they_matter_less_are_taken_as_missing_and_told(tmp_pat
     export.copy(10, 20, bytes="many", correlationId=2.5)
     export.copy(10, 20, bytes=7.0)
     trace = read(export, tmp_path)
-    assert (trace.operations.bytes.tolist(), trace.operations.correlation.tolist()) == ([0, 7], [0, 0])
+    assert (trace.operations.bytes.tolist(), trace.operations.correlation.tolist()) == (
+        [0, 7],
+        [0, 0],
+    )
     assert len(trace.meta["warnings"]) == 2
     assert "lost" not in trace.meta
 
@@ -416,8 +489,10 @@ def test_times_before_the_session_are_times(tmp_path):
 def test_text_that_is_not_utf8_is_read(tmp_path):
     path = small().sqlite(tmp_path / "e.sqlite")
     with closing(sqlite3.connect(path)) as database, database:
-        database.execute("UPDATE NVTX_EVENTS SET text = CAST(x'6b80' AS TEXT) WHERE text = 'forward'")
-    assert "k\ufffd" in nsys.read(path).names
+        database.execute(
+            "UPDATE NVTX_EVENTS SET text = CAST(x'6b80' AS TEXT) WHERE text = 'forward'"
+        )
+    assert "k\ufffd" in reader.read(path).names
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 100])
@@ -425,22 +500,27 @@ def test_a_table_is_read_in_chunks_of_any_size_also_with_rows_deleted(tmp_path, 
     path = small().sqlite(tmp_path / "e.sqlite")
     with closing(sqlite3.connect(path)) as database, database:
         database.execute(f"DELETE FROM {CALLS} WHERE rowid IN (2, 3)")  # noqa: S608
-    whole = nsys.read(path)
+    whole = reader.read(path)
     monkeypatch.setattr(nsys_tables, "ROWS_AT_ONCE", size)
     monkeypatch.setattr(nsys_tables, "STRINGS_AT_ONCE", size)
-    assert [t.to_frame().equals(w.to_frame()) for t, w in zip(tables(nsys.read(path)), tables(whole), strict=True)] == [
+    assert [t.to_frame().equals(w.to_frame()) for t, w in zip(tables(reader.read(path)), tables(whole), strict=True)] == [
         True, True, True,
     ]  # fmt: skip
 
 
 def test_an_index_that_a_tool_has_added_changes_nothing(tmp_path):
     path = small().sqlite(tmp_path / "e.sqlite")
-    whole = nsys.read(path)
+    whole = reader.read(path)
     with closing(sqlite3.connect(path)) as database, database:
         database.execute(f"CREATE INDEX i ON {NVTX} (text DESC)")
-        database.execute(f"CREATE INDEX j ON {NVTX} (start DESC, end, eventType, globalTid, textId, domainId)")
+        database.execute(
+            f"CREATE INDEX j ON {NVTX} (start DESC, end, eventType, globalTid, textId, domainId)"
+        )
         database.execute("ANALYZE")
-    assert all(t.to_frame().equals(w.to_frame()) for t, w in zip(tables(nsys.read(path)), tables(whole), strict=True))
+    assert all(
+        t.to_frame().equals(w.to_frame())
+        for t, w in zip(tables(reader.read(path)), tables(whole), strict=True)
+    )
 
 
 def tables(trace: Trace):
@@ -466,7 +546,7 @@ def test_the_file_and_its_folder_stay_as_they_were_also_read_only(tmp_path, name
     path.chmod(0o444)
     folder.chmod(0o555)
     try:
-        assert len(nsys.read(path).operations) == 10
+        assert len(reader.read(path).operations) == 10
     finally:
         folder.chmod(0o755)
     assert (path.read_bytes(), path.stat().st_mtime_ns, os.listdir(folder)) == before
@@ -474,25 +554,29 @@ def test_the_file_and_its_folder_stay_as_they_were_also_read_only(tmp_path, name
 
 def test_a_folder_of_parquet_files_is_told_from_others(tmp_path):
     folder = small().parquet(tmp_path / "export")
-    assert nsys.is_parquet_export(folder)
-    assert not nsys.is_parquet_export(tmp_path)
+    assert reader.is_parquet_export(folder)
+    assert not reader.is_parquet_export(tmp_path)
 
 
 def test_an_sqlite_file_is_read_without_pyarrow_and_pandas(tmp_path):
     path = small().sqlite(tmp_path / "e.sqlite")
     code = (
-        "import sys, pathlib; from idlescope.trace import nsys; nsys.read(pathlib.Path(sys.argv[1]));"
+        "import sys, pathlib; from idlescope.trace.nsys import reader; reader.read(pathlib.Path(sys.argv[1]));"
         "print([m for m in ('pyarrow', 'pandas') if m in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, path], capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == "[]"
 
 
 def test_a_file_that_is_no_database_is_one_sentence(tmp_path):
     path = tmp_path / "x.sqlite"
     path.write_bytes(b"SQLite format 3\x00" + b"no" * 500)
-    with pytest.raises(TraceError, match=r"x\.sqlite is not a whole SQLite database .*nsys export --type sqlite"):
-        nsys.read(path)
+    with pytest.raises(
+        TraceError, match=r"x\.sqlite is not a whole SQLite database .*nsys export --type sqlite"
+    ):
+        reader.read(path)
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
@@ -503,7 +587,7 @@ def test_a_database_that_is_cut_short_is_one_sentence(tmp_path, share):
     path = export.sqlite(tmp_path / "x.sqlite")
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
     with pytest.raises(TraceError, match=r"not a whole SQLite database .*malformed.*copy it again"):
-        nsys.read(path)
+        reader.read(path)
 
 
 def test_a_database_with_a_page_overwritten_is_one_sentence_or_is_read(tmp_path):
@@ -516,7 +600,7 @@ def test_a_database_with_a_page_overwritten_is_one_sentence_or_is_read(tmp_path)
         path = tmp_path / f"{page}.sqlite"
         path.write_bytes(sound[: page * 4096] + rng.bytes(4096) + sound[(page + 1) * 4096 :])
         try:
-            nsys.read(path)
+            reader.read(path)
         except TraceError as error:
             assert "not a whole SQLite database" in str(error)  # noqa: PT017
 
@@ -526,7 +610,7 @@ def test_another_programs_database_is_one_sentence(tmp_path):
     with closing(sqlite3.connect(path)) as database, database:
         database.execute("CREATE TABLE t (a)")
     with pytest.raises(TraceError, match="none of the tables of Nsight Systems"):
-        nsys.read(path)
+        reader.read(path)
 
 
 def test_an_export_without_events_is_one_sentence(tmp_path):
@@ -541,7 +625,7 @@ def test_a_database_that_is_being_written_is_one_sentence(tmp_path):
     with closing(sqlite3.connect(path, isolation_level=None)) as database:
         database.execute("BEGIN EXCLUSIVE")
         with pytest.raises(TraceError, match="being written by another program"):
-            nsys.read(path)
+            reader.read(path)
 
 
 def test_changes_outside_the_file_are_one_sentence(tmp_path):
@@ -550,20 +634,22 @@ def test_changes_outside_the_file_are_one_sentence(tmp_path):
         database.execute("PRAGMA journal_mode = wal")
         database.execute("DELETE FROM StringIds")
         with pytest.raises(TraceError, match=r"changes in x\.sqlite-wal"):
-            nsys.read(path)
+            reader.read(path)
 
 
 def test_a_missing_file_is_one_sentence(tmp_path):
     with pytest.raises(TraceError, match="cannot be read: No such file"):
-        nsys.read(tmp_path / "x.sqlite")
+        reader.read(tmp_path / "x.sqlite")
 
 
 def test_a_parquet_file_that_is_cut_short_is_one_sentence(tmp_path):
     folder = small().parquet(tmp_path / "export")
     path = folder / f"{CALLS}.parquet"
     path.write_bytes(path.read_bytes()[:-50])
-    with pytest.raises(TraceError, match=rf"{CALLS}\.parquet is not a whole Parquet file .*--type parquetdir"):
-        nsys.read(folder)
+    with pytest.raises(
+        TraceError, match=rf"{CALLS}\.parquet is not a whole Parquet file .*--type parquetdir"
+    ):
+        reader.read(folder)
 
 
 def test_parquet_columns_of_other_types_are_read_or_counted(tmp_path):
@@ -572,9 +658,13 @@ def test_parquet_columns_of_other_types_are_read_or_counted(tmp_path):
 
     folder = tmp_path / "export"
     folder.mkdir()
-    times = {"start": pa.array(["1", "x", "5"]), "end": [2.0, 3.0, 6.5], "deviceId": [True, True, True]}
+    times = {
+        "start": pa.array(["1", "x", "5"]),
+        "end": [2.0, 3.0, 6.5],
+        "deviceId": [True, True, True],
+    }
     parquet.write_table(pa.table(times), folder / f"{GRAPHS}.parquet")
-    trace = nsys.read(folder)
+    trace = reader.read(folder)
     assert (trace.operations.start.tolist(), trace.operations.end.tolist()) == ([1], [2])
     assert (trace.meta["lost"], trace.devices[0].index) == ({"operations": 2}, 1)
 
@@ -589,6 +679,8 @@ def test_distinct_values_are_those_of_numpy(values):
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2), st.integers(0, 1))))
 def test_repeated_rows_are_those_seen_before(rows):
-    columns = [np.array(column, np.int64) for column in zip(*rows, strict=True)] or [np.empty(0, np.int64)]
+    columns = [np.array(column, np.int64) for column in zip(*rows, strict=True)] or [
+        np.empty(0, np.int64)
+    ]
     expected = [row in rows[:i] for i, row in enumerate(rows)]
     assert nsys_columns.repeated(columns).tolist() == expected

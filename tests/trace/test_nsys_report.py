@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from idlescope.errors import TraceError
-from idlescope.trace import nsys_report
+from idlescope.trace.nsys import report_file
 from tests.nsys_files import Export
 
 MAGIC = b"NVIDIA Tegra Profiler Report 2023@4@4@54"[:16]
@@ -29,9 +29,7 @@ def nsys(tmp_path, monkeypatch):
         folder = tmp_path / "bin"
         folder.mkdir()
         tool, log = folder / "nsys", tmp_path / "arguments"
-        code = (
-            f"#!{sys.executable}\nimport shutil, sys\nopen({str(log)!r}, 'w').write('\\n'.join(sys.argv[1:]))\n{line}\n"
-        )
+        code = f"#!{sys.executable}\nimport shutil, sys\nopen({str(log)!r}, 'w').write('\\n'.join(sys.argv[1:]))\n{line}\n"
         tool.write_text(code)
         tool.chmod(0o755)
         monkeypatch.setenv("PATH", str(folder))
@@ -42,24 +40,24 @@ def nsys(tmp_path, monkeypatch):
 
 
 def test_a_report_is_told_by_its_content_or_by_its_name():
-    assert nsys_report.is_report(Path("x"), MAGIC)
-    assert nsys_report.is_report(Path("x.nsys-rep"), b"")
-    assert nsys_report.is_report(Path("x.qdrep"), b"other")
-    assert not nsys_report.is_report(Path("x.sqlite"), b"SQLite format 3\x00")
+    assert report_file.is_report(Path("x"), MAGIC)
+    assert report_file.is_report(Path("x.nsys-rep"), b"")
+    assert report_file.is_report(Path("x.qdrep"), b"other")
+    assert not report_file.is_report(Path("x.sqlite"), b"SQLite format 3\x00")
 
 
 def test_the_command_is_one_that_a_shell_runs():
-    assert shlex.split(nsys_report.export_command(Path("/runs/it's a.nsys-rep"))) == [
+    assert shlex.split(report_file.export_command(Path("/runs/it's a.nsys-rep"))) == [
         "nsys", "export", "--type", "sqlite", "--output", "/runs/it's a.sqlite",
         "/runs/it's a.nsys-rep",
     ]  # fmt: skip
-    assert "./-x.nsys-rep" in nsys_report.export_command(Path("-x.nsys-rep"))
+    assert "./-x.nsys-rep" in report_file.export_command(Path("-x.nsys-rep"))
 
 
 @pytest.mark.usefixtures("nsys")
 def test_without_nsys_the_command_is_told(report):
     with pytest.raises(TraceError, match="nsys is not on PATH: run `nsys export --type sqlite"):
-        nsys_report.open_report(report)
+        report_file.open_report(report)
 
 
 def test_nsys_exports_to_a_folder_of_its_own_which_is_gone_afterwards(report, nsys, tmp_path):
@@ -69,7 +67,7 @@ def test_nsys_exports_to_a_folder_of_its_own_which_is_gone_afterwards(report, ns
     log = nsys(f"shutil.copy({str(made)!r}, sys.argv[-2])")
     before = os.listdir(tmp_path)
     seen: list[int] = []
-    trace = nsys_report.open_report(report, progress=seen.append, frames=False)
+    trace = report_file.open_report(report, progress=seen.append, frames=False)
     assert (trace.operations.end.tolist(), trace.meta["path"], seen[-1]) == ([20], str(report), 1)
     *_, output, source = log.read_text().splitlines()
     assert (source, Path(output).parent.exists()) == (str(report), False)
@@ -89,17 +87,17 @@ def test_nsys_exports_to_a_folder_of_its_own_which_is_gone_afterwards(report, ns
 def test_where_nsys_fails_its_last_words_are_told(report, nsys, line, last):
     nsys(line)
     with pytest.raises(TraceError, match=rf"nsys could not export .*\({last}\): run `nsys export"):
-        nsys_report.open_report(report)
+        report_file.open_report(report)
 
 
 def test_an_export_that_cannot_be_read_is_told_of_the_report(report, nsys):
     nsys("open(sys.argv[-2], 'w').write('no database')")
     with pytest.raises(TraceError, match=r"a run\.nsys-rep is not a whole SQLite database"):
-        nsys_report.open_report(report)
+        report_file.open_report(report)
 
 
 def test_an_nsys_that_cannot_be_run_is_told(report, nsys):
     log = nsys("pass")
     (log.parent / "bin" / "nsys").write_text("#!/nothing\n")
     with pytest.raises(TraceError, match="nsys could not export"):
-        nsys_report.open_report(report)
+        report_file.open_report(report)

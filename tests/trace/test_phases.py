@@ -8,7 +8,7 @@ import pytest
 
 import idlescope
 from idlescope.errors import ConfigError
-from idlescope.trace import phases
+from idlescope.trace.names import engines as phases
 from idlescope.trace.open import open_trace
 from tests.kineto_files import call, operation, span, write
 
@@ -52,8 +52,15 @@ def test_its_steps_are_found_by_its_spans(engine, tmp_path):
         for k, (name, _) in enumerate(ENGINES[engine]):
             # a span around the whole step, or one after the other
             whole = name.startswith("execute_")
-            events.append(span(at, at + 90_000, name) if whole else span(at + k * 9000, at + k * 9000 + 8000, name))
-        events += [call(at + 80_000, at + 81_000, i + 1), operation(at + 82_000, at + 99_000, correlation=i + 1)]
+            events.append(
+                span(at, at + 90_000, name)
+                if whole
+                else span(at + k * 9000, at + k * 9000 + 8000, name)
+            )
+        events += [
+            call(at + 80_000, at + 81_000, i + 1),
+            operation(at + 82_000, at + 99_000, correlation=i + 1),
+        ]
     analysis = idlescope.analyze(open_trace(write(tmp_path / "t.json", events)))
     (device,) = analysis.results
     assert analysis.engine == engine

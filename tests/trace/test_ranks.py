@@ -9,7 +9,7 @@ import pytest
 
 import idlescope
 from idlescope.errors import TraceError
-from idlescope.trace import ranks
+from idlescope.trace import ranks_folder
 from idlescope.trace.open import open_trace
 from tests.kineto_files import call, document, operation, span, write
 
@@ -19,13 +19,21 @@ RANK = [call(0, 100, 1), operation(200, 300, correlation=1), call(500, 600, 2), 
 
 def figures(path):
     return [
-        (d["process"], d["device"], d["idle_ns"], d["cause_ns"]["host"], d["coverage"]["linked_pct"])
+        (
+            d["process"],
+            d["device"],
+            d["idle_ns"],
+            d["cause_ns"]["host"],
+            d["coverage"]["linked_pct"],
+        )
         for d in idlescope.analyze(open_trace(path)).to_json()["devices"]
     ]
 
 
 def rank(path, number, base, events=RANK):
-    path.write_text(json.dumps(document(events, distributedInfo={"rank": number}, baseTimeNanoseconds=base)))
+    path.write_text(
+        json.dumps(document(events, distributedInfo={"rank": number}, baseTimeNanoseconds=base))
+    )
 
 
 def test_each_file_is_a_rank_with_its_own_ids(tmp_path):
@@ -47,7 +55,7 @@ def test_files_that_state_no_rank_go_by_their_names(tmp_path):
 
 
 def test_formats_may_be_mixed(tmp_path):
-    from idlescope.report.convert import convert
+    from idlescope.export.convert import convert
 
     write(tmp_path / "a.json", RANK)
     for target in ("b.sqlite", "c.recording"):
@@ -99,7 +107,13 @@ def test_forms_of_one_nsight_trace_are_one(tmp_path):
         (tmp_path / name / "CUPTI_ACTIVITY_KIND_KERNEL.parquet").touch()
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "meta.json").touch()
-    assert [p.name for p in ranks.files(tmp_path)] == ["a", "a.sqlite", "b.parquet", "c", "c.json"]
+    assert [p.name for p in ranks_folder.files(tmp_path)] == [
+        "a",
+        "a.sqlite",
+        "b.parquet",
+        "c",
+        "c.json",
+    ]
 
 
 def test_ranks_without_a_common_clock_say_so(tmp_path):
@@ -131,7 +145,10 @@ class TestMergedFile:
         return write(tmp_path / "m.json", events)
 
     def test_devices_belong_to_their_processes(self, tmp_path):
-        assert figures(self.merged(tmp_path)) == [("50", 0, 400, 200, 100.0), ("60", 1, 400, 200, 100.0)]
+        assert figures(self.merged(tmp_path)) == [
+            ("50", 0, 400, 200, 100.0),
+            ("60", 1, 400, 200, 100.0),
+        ]
 
     def test_ids_that_do_not_collide_are_one_space(self, tmp_path):
         events = [*RANK, {**call(350, 360, 9), "pid": 60}, operation(400, 450, correlation=9)]
@@ -152,7 +169,9 @@ class TestArrows:
                 end = e["cat"] == "kernel"
                 events.append({"ph": "f" if end else "s", "cat": category, "name": category, "ts": e["ts"],
                                "pid": e["pid"], "tid": e["tid"], "id": e["args"]["correlation"]})  # fmt: skip
-        assert figures(write(tmp_path / "t.json", events)) == figures(write(tmp_path / "u.json", RANK))
+        assert figures(write(tmp_path / "t.json", events)) == figures(
+            write(tmp_path / "u.json", RANK)
+        )
 
     def test_without_arrows_nothing_is_known(self, tmp_path):
         events = [{**e, "args": {}} for e in RANK]

@@ -7,8 +7,8 @@ import pytest
 import idlescope
 from idlescope import RunConfig, analyze, run
 from idlescope.errors import TraceError
-from idlescope.report import perfetto
-from idlescope.trace import recording
+from idlescope.export.perfetto import writer
+from idlescope.trace.recording import files
 from tests.report import lint
 
 
@@ -26,9 +26,9 @@ def without(document, *keys):
 @pytest.mark.parametrize("mode", ["sync", "async"])
 def test_the_recording_reads_back_the_same(ran, mode, tmp_path):
     trace = ran.modes[mode].trace
-    recording.write(trace, tmp_path / "r")
+    files.write(trace, tmp_path / "r")
     again = idlescope.open(tmp_path / "r")
-    for name in recording.TABLES:
+    for name in files.TABLES:
         left, right = getattr(trace, name), getattr(again, name)
         assert all((getattr(left, c) == getattr(right, c)).all() for c in left.DTYPES)
     assert (again.names, again.devices, again.streams, again.threads) == (
@@ -43,7 +43,7 @@ def test_the_recording_reads_back_the_same(ran, mode, tmp_path):
 
 @pytest.mark.parametrize("mode", ["sync", "async"])
 def test_the_perfetto_file_analyses_the_same_to_the_nanosecond(ran, mode, tmp_path):
-    perfetto.write(ran.modes[mode].trace, tmp_path / "t.json.gz")
+    writer.write(ran.modes[mode].trace, tmp_path / "t.json.gz")
     again = analyze(idlescope.open(tmp_path / "t.json.gz")).to_json()
     expected = ran.modes[mode].analysis.to_json()
     assert again["steps"] == expected["steps"]
@@ -52,11 +52,13 @@ def test_the_perfetto_file_analyses_the_same_to_the_nanosecond(ran, mode, tmp_pa
 
 @pytest.mark.parametrize("mode", ["sync", "async"])
 def test_slices_of_a_track_nest_and_arrows_are_paired(ran, mode, tmp_path):
-    perfetto.write(ran.modes[mode].trace, tmp_path / "t.json.gz")
+    writer.write(ran.modes[mode].trace, tmp_path / "t.json.gz")
     document = lint.load(tmp_path / "t.json.gz")
     assert lint.findings(document) == []
     events = document["traceEvents"]
-    assert sum(e["ph"] == "s" and e["cat"] == "ac2g" for e in events) == len(ran.modes[mode].trace.operations)
+    assert sum(e["ph"] == "s" and e["cat"] == "ac2g" for e in events) == len(
+        ran.modes[mode].trace.operations
+    )
     named = {e["args"]["name"] for e in events if e["ph"] == "M" and e["name"] == "thread_name"}
     assert {"host", "h2d", "compute", "d2h"} <= named
 
@@ -64,12 +66,12 @@ def test_slices_of_a_track_nest_and_arrows_are_paired(ran, mode, tmp_path):
 def test_equal_traces_are_equal_files(ran, tmp_path):
     trace = ran.modes["sync"].trace
     for name in ("a.json.gz", "b.json.gz"):
-        perfetto.write(trace, tmp_path / name)
+        writer.write(trace, tmp_path / name)
     assert (tmp_path / "a.json.gz").read_bytes() == (tmp_path / "b.json.gz").read_bytes()
 
 
 def test_a_damaged_recording_is_one_sentence(ran, tmp_path):
-    recording.write(ran.modes["sync"].trace, tmp_path / "r")
+    files.write(ran.modes["sync"].trace, tmp_path / "r")
     (tmp_path / "r" / "calls.parquet").unlink()
     with pytest.raises(TraceError, match="is not a whole recording"):
         idlescope.open(tmp_path / "r")

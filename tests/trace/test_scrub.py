@@ -14,15 +14,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import idlescope
-from idlescope.analysis.coverage import LESSER
+from idlescope.analysis.verdict.coverage import LESSER
 from idlescope.errors import ConfigError, OutputExistsError, TraceError
-from idlescope.report import nsight
-from idlescope.trace import recording
+from idlescope.export import nsys as nsight
 from idlescope.trace.damage import LOSS
 from idlescope.trace.model import OperationKind, RangeKind
+from idlescope.trace.recording import files
 from idlescope.trace.scrub import meta, scrub
-from idlescope.trace.scrub.result import Scrubbed
-from idlescope.trace.scrub.text import Texts
+from idlescope.trace.scrub.counts import Scrubbed
+from idlescope.trace.scrub.texts import Texts
 from tests.conftest import SHARED
 from tests.kineto_files import call, document, operation, span
 from tests.report.traces import numbers, trace
@@ -62,7 +62,10 @@ class TestPaths:
         ("text", "expected"),
         [
             (f"{HOME}/x.py(12): forward", "x.py(12): forward"),
-            ("/opt/venv/lib/python3.12/site-packages/torch/nn/module.py(3): f", "torch/nn/module.py(3): f"),
+            (
+                "/opt/venv/lib/python3.12/site-packages/torch/nn/module.py(3): f",
+                "torch/nn/module.py(3): f",
+            ),
             ("/usr/lib/python3/dist-packages/yaml/a.py(1): f", "yaml/a.py(1): f"),
             ("/usr/lib/python3.11/threading.py(982): run", "threading.py(982): run"),
             ("C:\\Users\\zoltan\\My Project (2)\\x.py(1): f", "x.py(1): f"),
@@ -74,7 +77,10 @@ class TestPaths:
             ("/home/zoltan smith/x.py(1): f", "x.py(1): f"),
             ("open('/home/zoltan/a b/data.csv')", "open('…')"),
             ("file:///home/zoltan/x.py", "file:x.py"),
-            (f"a.py(1): f;{HOME}/b.py(2): g\n{HOME}/c.py(3): h", "a.py(1): f;b.py(2): g\nc.py(3): h"),
+            (
+                f"a.py(1): f;{HOME}/b.py(2): g\n{HOME}/c.py(3): h",
+                "a.py(1): f;b.py(2): g\nc.py(3): h",
+            ),
             ("torch/nn/modules/module.py(1553): _call_impl", None),
             ("void at::native::elementwise<float, 4>(int, T*) / 2", None),
             ("<built-in method run of PyCapsule object at 0x7f>", None),
@@ -87,7 +93,14 @@ class TestPaths:
         assert Texts(Scrubbed()).text(text) == (text if expected is None else expected)
 
     def test_different_names_stay_different(self):
-        names = ["/a/x.py(1): f", "/b/x.py(1): f", "x.py(1): f", "/home/me", "/home/you", "/a/x.py(1): f"]
+        names = [
+            "/a/x.py(1): f",
+            "/b/x.py(1): f",
+            "x.py(1): f",
+            "/home/me",
+            "/home/you",
+            "/a/x.py(1): f",
+        ]
         texts = Texts(Scrubbed())
         assert [texts.name(n) for n in names] == [
             "x.py(1): f", "x.py(1): f (2)", "x.py(1): f (3)", "…", "… (2)", "x.py(1): f"
@@ -98,7 +111,10 @@ class TestPaths:
         texts = Texts(Scrubbed())
         assert len({texts.name(n) for n in names}) == len(set(names))
 
-    @given(st.lists(st.sampled_from(["home", "zoltan", "a b", "x.y"]), min_size=1), st.sampled_from(["", "x.py", "d"]))
+    @given(
+        st.lists(st.sampled_from(["home", "zoltan", "a b", "x.y"]), min_size=1),
+        st.sampled_from(["", "x.py", "d"]),
+    )
     def test_no_folder_of_a_path_stays(self, folders, base):
         assert "zoltan" not in Texts(Scrubbed()).text("/" + "/".join([*folders, "zoltan", base]))
 
@@ -158,10 +174,19 @@ class TestKineto:
             "distributedInfo": {"backend": "nccl", "rank": 3, "world_size": 4},
         }  # fmt: skip
         assert written["deviceProperties"] == [
-            {"id": 0, "name": "Test GPU", "numSms": 132, "uuid": "GPU-00000000-0000-0000-0000-000000000001"}
+            {
+                "id": 0,
+                "name": "Test GPU",
+                "numSms": 132,
+                "uuid": "GPU-00000000-0000-0000-0000-000000000001",
+            }
         ]
         names = [e.get("name") for e in written["traceEvents"]]
-        assert names[3:6] == ["PyTorch Profiler (0)", "train.py(12): step", "train.py(12): step (2)"]
+        assert names[3:6] == [
+            "PyTorch Profiler (0)",
+            "train.py(12): step",
+            "train.py(12): step (2)",
+        ]
         (operator,) = (e for e in written["traceEvents"] if e["name"] == "aten::copy_")
         assert operator["args"] == {
             "Call stack": "train.py(12): step;torch/x.py(3): f", "Input Dims": [[2, 3], []],
@@ -176,14 +201,32 @@ class TestKineto:
         scrub(shared_traces / name, tmp_path / name)
         assert figures(tmp_path / name) == figures(shared_traces / name)
         after = all_bytes(tmp_path / name)
-        for told in (b"/home/", b"/root/", b"/tmp/", b"rich-wsl", b"DESKTOP-", b"MODAL_", b"/FastVideo"):
+        for told in (
+            b"/home/",
+            b"/root/",
+            b"/tmp/",
+            b"rich-wsl",
+            b"DESKTOP-",
+            b"MODAL_",
+            b"/FastVideo",
+        ):
             assert told not in after
 
     def test_devices_written_as_text_and_ids_that_are_names(self, tmp_path):
         properties = str([{"id": 0, "name": "Test GPU", "host": "hostname17", "totalGlobalMem": 5}])
-        events = [operation(0, 10, stream="compute"), {**call(0, 5, 1), "pid": "python of zoltan"}, call(6, 9, 2)]
-        events[1]["args"] |= {"Call stack": ["zoltan/is/relative", 3, None], "grid": [[[[[1]]]]], "queued": "zoltan"}
-        (tmp_path / "in.json").write_text(json.dumps(document(events, deviceProperties=properties, WARNING=["?"])))
+        events = [
+            operation(0, 10, stream="compute"),
+            {**call(0, 5, 1), "pid": "python of zoltan"},
+            call(6, 9, 2),
+        ]
+        events[1]["args"] |= {
+            "Call stack": ["zoltan/is/relative", 3, None],
+            "grid": [[[[[1]]]]],
+            "queued": "zoltan",
+        }
+        (tmp_path / "in.json").write_text(
+            json.dumps(document(events, deviceProperties=properties, WARNING=["?"]))
+        )
         scrub(tmp_path / "in.json", tmp_path / "t.json")
         assert figures(tmp_path / "t.json") == figures(tmp_path / "in.json")
         written = json.loads((tmp_path / "t.json").read_text())
@@ -200,7 +243,9 @@ class TestKineto:
 
     def test_times_keep_every_digit(self, tmp_path):
         text = json.dumps(document([operation(0, 10), operation(0, 20)]))
-        exact = text.replace('"ts": 0.0', '"ts": 1669783687464181.123').replace('"dur": 0.01', '"dur": 0.017')
+        exact = text.replace('"ts": 0.0', '"ts": 1669783687464181.123').replace(
+            '"dur": 0.01', '"dur": 0.017'
+        )
         (tmp_path / "in.json").write_text(exact)
         scrub(tmp_path / "in.json", tmp_path / "t.json")
         got = idlescope.open(tmp_path / "t.json").operations
@@ -210,7 +255,9 @@ class TestKineto:
     def test_what_cannot_be_read_is_left_out_and_said(self, tmp_path):
         text = json.dumps(document(kineto_events(), **kineto_metadata()))
         # one event damaged beyond repair, one whose text needs repair, and the end of the file missing
-        text = text.replace('"ph": "X", "cat": "cuda_runtime"', '"zoltan" "ph", "cat": "cuda_runtime"', 1)
+        text = text.replace(
+            '"ph": "X", "cat": "cuda_runtime"', '"zoltan" "ph", "cat": "cuda_runtime"', 1
+        )
         text = text.replace('"aten::copy_"', '"aten::\\copy_"')
         (tmp_path / "in.json").write_text(text[: text.rindex('"traceName"')] + '"zoltan')
         scrub(tmp_path / "in.json", tmp_path / "t.json")
@@ -227,16 +274,21 @@ class TestKineto:
         assert figures(tmp_path / "t.json") == figures(tmp_path / "in.json")
 
     def test_our_own_files_keep_steps_and_tracks(self, tmp_path):
-        from idlescope.report import perfetto
+        from idlescope.export.perfetto import writer
 
         annotation = int(RangeKind.ANNOTATION)
         made = trace(
             [(10, 20, 0, 0, 0, 0, 5, 1, 64, 2.5), (30, 40, 0, 1, 2, 1, 5, 2, 0, 0.0)],
             [(1, 2, 0, 1, 5), (25, 26, 2, 1, 5)],
             [(0, 9, 0, 0, annotation, 1), (5, 15, 0, 0, annotation, 2)],
-            meta={"source": "idlescope run", "path": HOME, "command": "zoltan", "device": "modelled H200"},
+            meta={
+                "source": "idlescope run",
+                "path": HOME,
+                "command": "zoltan",
+                "device": "modelled H200",
+            },
         )
-        perfetto.write(made, tmp_path / "in.json.gz")
+        writer.write(made, tmp_path / "in.json.gz")
         scrub(tmp_path / "in.json.gz", tmp_path / "t.json.gz")
         tells_nothing(tmp_path / "t.json.gz")
         got, expected = (idlescope.open(tmp_path / name) for name in ("t.json.gz", "in.json.gz"))
@@ -244,7 +296,11 @@ class TestKineto:
             columns = getattr(got, table).DTYPES
             left, right = getattr(got, table), getattr(expected, table)
             assert all(np.array_equal(getattr(left, c), getattr(right, c)) for c in columns)
-        assert (got.threads, got.streams, got.meta["device"]) == (expected.threads, expected.streams, "modelled H200")
+        assert (got.threads, got.streams, got.meta["device"]) == (
+            expected.threads,
+            expected.streams,
+            "modelled H200",
+        )
 
 
 PLANTED = f"""
@@ -286,13 +342,18 @@ def nsight_export(path):
             (30, 40, OperationKind.MEMCPY, 1, 1, 1, 5, -1, 8, 0.0),
         ],
         [(1, 2, 0, 1, 5), (25, 26, 2, 1, 5)],
-        [(0, 9, 0, 0, int(RangeKind.ANNOTATION), -1), (20, 27, 2, 0, int(RangeKind.ANNOTATION), -1)],
+        [
+            (0, 9, 0, 0, int(RangeKind.ANNOTATION), -1),
+            (20, 27, 2, 0, int(RangeKind.ANNOTATION), -1),
+        ],
         processes=("100", "200"),
     )
     nsight.write(made, path)
     with closing(sqlite3.connect(path)) as database, database:
         database.executescript(PLANTED)
-        database.executemany("INSERT INTO freed VALUES (?)", [("zoltan on hostname17 " * 50,)] * 200)
+        database.executemany(
+            "INSERT INTO freed VALUES (?)", [("zoltan on hostname17 " * 50,)] * 200
+        )
     with closing(sqlite3.connect(path)) as database, database:
         database.execute("PRAGMA secure_delete = OFF")
         database.execute("DROP TABLE freed")
@@ -306,7 +367,9 @@ def parquet_export(sqlite, folder):
 
     folder.mkdir()
     with closing(sqlite3.connect(sqlite)) as database:
-        for (table,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+        for (table,) in database.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'table'"
+        ).fetchall():
             cursor = database.execute(f'SELECT * FROM "{table}"')  # noqa: S608
             names = [d[0] for d in cursor.description]
             columns = dict(zip(names, map(list, zip(*cursor.fetchall(), strict=True)), strict=True))
@@ -340,7 +403,9 @@ class TestNsight:
         assert [t.label for t in got.threads] == [t.label for t in original.threads]
         assert {"train.py", "kernel.cu"} <= set(got.names)
         assert got.meta["dropped"] == ["The profiler lost records."]
-        assert {d.identity.removeprefix("GPU-") for d in got.devices} == {"00000000-0000-0000-0000-000000000001"}
+        assert {d.identity.removeprefix("GPU-") for d in got.devices} == {
+            "00000000-0000-0000-0000-000000000001"
+        }
         for line in (
             "removed environment, command lines and settings of the capture (META_DATA_CAPTURE): 1",
             "removed facts about the machine (TARGET_INFO_SYSTEM_ENV): 1",
@@ -370,7 +435,7 @@ def test_a_recording_tells_nothing_and_keeps_every_figure(tmp_path):
               "dropped": ["hostname17 dropped NVTX events", "hostname17 lost one", "zoltan lost 2"]},
     )  # fmt: skip
     names = [f"{HOME}/kernel.cu", "aten::mm", "zoltan"]
-    recording.write(
+    files.write(
         type(made)(**{**made.__dict__, "names": tuple(names + list(made.names)[3:])}), tmp_path / "in"
     )  # fmt: skip
     result = scrub(tmp_path / "in", tmp_path / "out")
@@ -379,7 +444,10 @@ def test_a_recording_tells_nothing_and_keeps_every_figure(tmp_path):
     got = idlescope.open(tmp_path / "out")
     assert got.names == ("kernel.cu", "aten::mm")
     assert got.meta["lost"] == {"calls": 1}
-    assert got.meta["dropped"] == ["The profiler lost NVTX records.", *["The profiler lost records."] * 2]
+    assert got.meta["dropped"] == [
+        "The profiler lost NVTX records.",
+        *["The profiler lost records."] * 2,
+    ]
     assert got.meta["warnings"] == [meta.REPAIRED]
     assert got.meta["distributedInfo"] == {"backend": "nccl", "rank": 1}
     assert result.removed["names that no record has"] == 5
@@ -402,7 +470,9 @@ class TestManners:
         scrub(source, target, force=True)
         assert figures(target) == figures(source)
 
-    @pytest.mark.parametrize("make", [lambda p: None, lambda p: p.mkdir(), lambda p: p.write_text("no json")])
+    @pytest.mark.parametrize(
+        "make", [lambda p: None, lambda p: p.mkdir(), lambda p: p.write_text("no json")]
+    )
     def test_what_is_no_trace_is_one_sentence_and_leaves_nothing(self, tmp_path, make):
         make(tmp_path / "in")
         with pytest.raises(TraceError, match="in"):
@@ -412,7 +482,9 @@ class TestManners:
     def test_the_command_prints_what_was_removed(self, tmp_path, capsys):
         from idlescope.cli.scrub import scrub_command
 
-        (tmp_path / "in.json").write_text(json.dumps(document(kineto_events(), **kineto_metadata())))
+        (tmp_path / "in.json").write_text(
+            json.dumps(document(kineto_events(), **kineto_metadata()))
+        )
         scrub_command(tmp_path / "in.json", tmp_path / "out.json", force=False)
         printed = capsys.readouterr().out
         assert "removed names and labels of processes: 2" in printed
@@ -430,7 +502,9 @@ def test_losses_are_told_in_words_of_our_own_that_mean_the_same(said):
     assert "zoltan" not in told
 
 
-@pytest.mark.parametrize("info", [{"backend": "zoltan", "rank": "hostname17", "world_size": True}, {"backend": ["a"]}])
+@pytest.mark.parametrize(
+    "info", [{"backend": "zoltan", "rank": "hostname17", "world_size": True}, {"backend": ["a"]}]
+)
 def test_a_place_among_ranks_is_numbers_and_a_known_backend(info):
     assert meta.distributed(info) == {}
 

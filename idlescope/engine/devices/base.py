@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from idlescope.engine.clock import Clock
-from idlescope.engine.rows import Shape
+from idlescope.engine.running_rows import Shape
 from idlescope.engine.scheduler import Batch
 from idlescope.engine.slots import Slot
-from idlescope.trace.model import Int32, OperationKind
+from idlescope.trace.model import OperationKind
+from idlescope.trace.table import Int32
 
 STREAMS = ("h2d", "compute", "d2h")
 H2D, COMPUTE, D2H = range(3)

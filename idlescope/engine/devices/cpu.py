@@ -13,10 +13,17 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from typing import IO
 
-from idlescope.engine.devices.network import Network
 from idlescope.engine.devices.streamed import Names, Span, StreamedDevice
-from idlescope.engine.devices.worker import COMMAND, FAILURE, TIMES, Setup, shared_bytes, shared_slots
-from idlescope.engine.rows import Shape
+from idlescope.engine.devices.worker import (
+    COMMAND,
+    FAILURE,
+    TIMES,
+    Setup,
+    shared_bytes,
+    shared_slots,
+)
+from idlescope.engine.network.network import Network
+from idlescope.engine.running_rows import Shape
 from idlescope.engine.scheduler import Batch
 from idlescope.engine.slots import Slot
 from idlescope.errors import ConfigError, EngineError, IdlescopeError
@@ -75,7 +82,11 @@ class CpuDevice(StreamedDevice):
                 pass_fds=(theirs.fileno(), file.fileno()),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                env={**os.environ, "OMP_NUM_THREADS": str(self.threads), "MKL_NUM_THREADS": str(self.threads)},
+                env={
+                    **os.environ,
+                    "OMP_NUM_THREADS": str(self.threads),
+                    "MKL_NUM_THREADS": str(self.threads),
+                },
                 start_new_session=True,  # Ctrl-C is the parent's to handle
             )
         try:
@@ -93,7 +104,9 @@ class CpuDevice(StreamedDevice):
         words = (self._slots[slot].used_words(batch.tokens), 0, batch.sampled.size)[stream]
         assert self._link is not None
         try:
-            self._link.send_bytes(COMMAND.pack(stream, slot, -1 if waits_for is None else waits_for, words))
+            self._link.send_bytes(
+                COMMAND.pack(stream, slot, -1 if waits_for is None else waits_for, words)
+            )
         except OSError:
             raise self._death() from None
 
@@ -116,7 +129,11 @@ class CpuDevice(StreamedDevice):
         except subprocess.TimeoutExpired:
             return EngineError("the CPU worker closed its socket and hangs: it is killed")
         how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        hint = "; memory may have run out: give fewer --kv-blocks or a smaller model" if code == -signal.SIGKILL else ""
+        hint = (
+            "; memory may have run out: give fewer --kv-blocks or a smaller model"
+            if code == -signal.SIGKILL
+            else ""
+        )
         return EngineError(f"the CPU worker died ({how}){hint}")
 
     def _stop(self) -> None:

@@ -11,15 +11,15 @@ from collections.abc import Sequence
 
 import torch
 
-from idlescope.engine.attention import Plan
 from idlescope.engine.devices.base import COMPUTE, D2H, H2D, STREAMS
-from idlescope.engine.devices.cuda_kernels import KERNELS, CudaAttention
-from idlescope.engine.devices.network import Network
+from idlescope.engine.devices.cuda_clock import CudaClock
 from idlescope.engine.devices.streamed import Names, Span, StreamedDevice
 from idlescope.engine.devices.sync_check import SyncCheck
-from idlescope.engine.devices.timed_events import CudaClock
-from idlescope.engine.forward import Forward
-from idlescope.engine.rows import Shape
+from idlescope.engine.network.attention import Plan
+from idlescope.engine.network.forward import Forward
+from idlescope.engine.network.kernels import KERNELS, CudaAttention
+from idlescope.engine.network.network import Network
+from idlescope.engine.running_rows import Shape
 from idlescope.engine.scheduler import Batch
 from idlescope.engine.slots import Slot, fields_of
 from idlescope.errors import ConfigError
@@ -39,7 +39,11 @@ class CudaDevice(StreamedDevice):
     )
 
     def __init__(
-        self, network: Network, graphs: bool = True, sync_check: str = "off", host_ns: int | None = None
+        self,
+        network: Network,
+        graphs: bool = True,
+        sync_check: str = "off",
+        host_ns: int | None = None,
     ) -> None:
         super().__init__(network.model, host_ns)
         self.network, self.graphs = network, graphs
@@ -58,8 +62,12 @@ class CudaDevice(StreamedDevice):
         try:
             self._forward = self.network.load(shape, slots, "cuda", CudaAttention, KERNELS)
             words = fields_of(shape)["words"].stop
-            self._inputs = [torch.zeros(words, dtype=torch.int32, pin_memory=True) for _ in range(slots)]
-            self._outputs = [torch.zeros(shape.rows, dtype=torch.int32, pin_memory=True) for _ in range(slots)]
+            self._inputs = [
+                torch.zeros(words, dtype=torch.int32, pin_memory=True) for _ in range(slots)
+            ]
+            self._outputs = [
+                torch.zeros(shape.rows, dtype=torch.int32, pin_memory=True) for _ in range(slots)
+            ]
             self._streams = [torch.cuda.Stream() for _ in STREAMS]
             # the start of compute is recorded within the graph: before its launch, the launch would count as compute
             self._events = [
@@ -104,7 +112,9 @@ class CudaDevice(StreamedDevice):
                     self._forward(slot, plan)  # compiles kernels, which a capture must not
                 torch.cuda.synchronize()
                 graph = torch.cuda.CUDAGraph()
-                with torch.cuda.graph(graph, pool=pool, stream=stream, capture_error_mode="thread_local"):
+                with torch.cuda.graph(
+                    graph, pool=pool, stream=stream, capture_error_mode="thread_local"
+                ):
                     self._events[slot][COMPUTE][0].record()
                     self._forward(slot, plan)
                 captured[rows, slot] = graph
@@ -148,7 +158,10 @@ class CudaDevice(StreamedDevice):
         events = self._events[slot]
         events[D2H][1].synchronize()
         anchor = self._anchors[slot]
-        spans = [(self.clock.at(anchor.at(start)), self.clock.at(anchor.at(end))) for start, end in events]
+        spans = [
+            (self.clock.at(anchor.at(start)), self.clock.at(anchor.at(end)))
+            for start, end in events
+        ]
         self._gpu_clock.keep()
         return spans
 

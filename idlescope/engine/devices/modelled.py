@@ -14,17 +14,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from idlescope.analysis.predict import GRAPH_LAUNCH_NS
-from idlescope.analysis.replay import SUCCESSION_NS
-from idlescope.analysis.roofline import GPU
 from idlescope.engine.clock import VirtualClock
 from idlescope.engine.devices.base import COMPUTE, D2H, H2D, DeviceOperation
-from idlescope.engine.devices.kernels import StepWork, step_ns
-from idlescope.engine.models import Model
-from idlescope.engine.rows import Shape
+from idlescope.engine.devices.step_time import StepWork, step_ns
+from idlescope.engine.running_rows import Shape
 from idlescope.engine.scheduler import Batch
 from idlescope.engine.slots import Slot
-from idlescope.trace.model import Int32, OperationKind
+from idlescope.hardware.gpus import GPU
+from idlescope.hardware.latencies import GRAPH_LAUNCH_NS, SUCCESSION_NS
+from idlescope.models.architecture import Model
+from idlescope.trace.model import OperationKind
+from idlescope.trace.table import Int32
 
 UInt64 = NDArray[np.uint64]
 
@@ -37,7 +37,9 @@ EVENT_CALL_NS = 840  # Event.record; Stream.wait_event takes 870
 ARRIVAL_NS = 1_500  # from the end of a launch call to its start on an idle device (fastest percent of 480 launches)
 EVENT_WAIT_NS = 1_600  # from an event on one stream to what waits for it on another (latencies.py)
 WAKE_NS = 15_000  # from an event to the return of a blocking wait, beyond a spinning one (latencies.py, short waits)
-COPY_FIXED_NS = 2_500  # a small copy between pinned and device memory (same traces: 32 kB to 230 kB, intercept)
+COPY_FIXED_NS = (
+    2_500  # a small copy between pinned and device memory (same traces: 32 kB to 230 kB, intercept)
+)
 COPY_BYTES_PER_S = 55.1e9  # latencies.py, 64 MB either way, PCIe 5 x16; taken for every GPU
 
 
@@ -66,7 +68,12 @@ class ModelledDevice:
     measured = False
 
     def __init__(
-        self, gpu: GPU, model: Model, seed: int = 0, host_ns: int | None = None, device_ns: int | None = None
+        self,
+        gpu: GPU,
+        model: Model,
+        seed: int = 0,
+        host_ns: int | None = None,
+        device_ns: int | None = None,
     ) -> None:
         self.gpu, self.model = gpu, model
         self.name = f"modelled {gpu.name}"
@@ -75,7 +82,9 @@ class ModelledDevice:
         calls = (MEMCPY_CALL_NS, GRAPH_LAUNCH_NS, EVENT_CALL_NS)
         scale = 1.0 if host_ns is None else min(1.0, host_ns / step_calls_ns(*calls))
         self._memcpy_ns, self._graph_ns, self._event_ns = (int(ns * scale) for ns in calls)
-        self.clock = VirtualClock(host_ns, step_calls_ns(self._memcpy_ns, self._graph_ns, self._event_ns))
+        self.clock = VirtualClock(
+            host_ns, step_calls_ns(self._memcpy_ns, self._graph_ns, self._event_ns)
+        )
         self._streams = (Stream(), Stream(), Stream())
         self._busy = 0
         self._flying: deque[ModelledTicket] = deque()
@@ -100,12 +109,23 @@ class ModelledDevice:
         call = self._call(self._memcpy_ns)
         span = h2d.run(call[1] + ARRIVAL_NS, self._copy_ns(in_bytes))
         copy_in = DeviceOperation(
-            H2D, OperationKind.MEMCPY, "Memcpy HtoD (Pinned -> Device)", "cudaMemcpyAsync", *call, *span, in_bytes, 0.0
+            H2D,
+            OperationKind.MEMCPY,
+            "Memcpy HtoD (Pinned -> Device)",
+            "cudaMemcpyAsync",
+            *call,
+            *span,
+            in_bytes,
+            0.0,
         )
         clock.spend(2 * self._event_ns)  # record on H2D, wait on compute
         call = self._call(self._graph_ns)
-        duration = self._device_ns if self._device_ns is not None else step_ns(self.model, self.gpu, work)
-        earliest = max(call[1] + ARRIVAL_NS, copy_in.end + EVENT_WAIT_NS, compute.free + SUCCESSION_NS)
+        duration = (
+            self._device_ns if self._device_ns is not None else step_ns(self.model, self.gpu, work)
+        )
+        earliest = max(
+            call[1] + ARRIVAL_NS, copy_in.end + EVENT_WAIT_NS, compute.free + SUCCESSION_NS
+        )
         span = compute.run(earliest, duration)
         moved = self.model.step_bytes(work.context)
         flops = self.model.step_flops(work.tokens, work.sampled, work.pairs)
@@ -115,9 +135,18 @@ class ModelledDevice:
         self._busy += duration
         clock.spend(2 * self._event_ns)  # record on compute, wait on D2H
         call = self._call(self._memcpy_ns)
-        span = d2h.run(max(call[1] + ARRIVAL_NS, forward.end + EVENT_WAIT_NS), self._copy_ns(out_bytes))
+        span = d2h.run(
+            max(call[1] + ARRIVAL_NS, forward.end + EVENT_WAIT_NS), self._copy_ns(out_bytes)
+        )
         copy_out = DeviceOperation(
-            D2H, OperationKind.MEMCPY, "Memcpy DtoH (Device -> Pinned)", "cudaMemcpyAsync", *call, *span, out_bytes, 0.0
+            D2H,
+            OperationKind.MEMCPY,
+            "Memcpy DtoH (Device -> Pinned)",
+            "cudaMemcpyAsync",
+            *call,
+            *span,
+            out_bytes,
+            0.0,
         )
         clock.spend(self._event_ns)  # record on D2H: what the host waits for
         ticket = ModelledTicket(self, slot, (copy_in, forward, copy_out))
@@ -158,7 +187,9 @@ class ModelledDevice:
 class ModelledTicket:
     """Implements `Ticket`."""
 
-    def __init__(self, device: ModelledDevice, slot: Slot, operations: tuple[DeviceOperation, ...]) -> None:
+    def __init__(
+        self, device: ModelledDevice, slot: Slot, operations: tuple[DeviceOperation, ...]
+    ) -> None:
         self._device, self.slot, self.operations = device, slot, operations
 
     def wait(self) -> Int32:
@@ -180,7 +211,9 @@ class Memory:
         self._shape, self._vocab = shape, np.uint64(vocab)
         self._start = np.uint64(np.random.default_rng(seed).integers(0, 2**63))
         self._kv: UInt64 = np.zeros(shape.blocks * shape.block_size, np.uint64)
-        self._output: Int32 = np.zeros(shape.rows + 1, np.int32)  # the last element stays 0: carry-over -1 reads it
+        self._output: Int32 = np.zeros(
+            shape.rows + 1, np.int32
+        )  # the last element stays 0: carry-over -1 reads it
         powers = np.full(shape.tokens + 1, self.A, np.uint64)
         inverses = np.full(shape.tokens + 1, pow(self.A, -1, 2**64), np.uint64)
         powers[0] = inverses[0] = 1
@@ -205,7 +238,10 @@ class Memory:
             sums = np.cumsum(token * self._inverse[:n])
             base = np.where(firsts > 0, sums[firsts - 1], np.uint64(0))
             within = np.arange(n) - np.repeat(firsts, counts)
-            state = self._power[np.arange(n)] * (sums - base[which]) + read[which] * self._power[within + 1]
+            state = (
+                self._power[np.arange(n)] * (sums - base[which])
+                + read[which] * self._power[within + 1]
+            )
         self._kv[fields[:, 3]] = state
         sampled = (mix(state[slot.sample_at[:s]]) % self._vocab).astype(np.int32)
         self._output[:s] = sampled

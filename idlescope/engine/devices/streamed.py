@@ -10,11 +10,12 @@ from typing import NamedTuple
 
 from idlescope.engine.clock import SystemClock
 from idlescope.engine.devices.base import COMPUTE, D2H, H2D, DeviceOperation
-from idlescope.engine.models import Model
-from idlescope.engine.rows import Shape
+from idlescope.engine.running_rows import Shape
 from idlescope.engine.scheduler import Batch
 from idlescope.engine.slots import Slot
-from idlescope.trace.model import Int32, OperationKind
+from idlescope.models.architecture import Model
+from idlescope.trace.model import OperationKind
+from idlescope.trace.table import Int32
 
 Span = tuple[int, int]  # start and end in nanoseconds on the run's clock
 
@@ -64,11 +65,17 @@ class StreamedDevice:
     def finish(self, ticket: StreamedTicket) -> Int32:
         """Wait for a step's copy out; return its tokens and note what it ran."""
         spans = self._wait(ticket.index)
-        spans = [(max(start, call), end) for (start, end), (call, _) in zip(spans, ticket.calls, strict=True)]
+        spans = [
+            (max(start, call), end)
+            for (start, end), (call, _) in zip(spans, ticket.calls, strict=True)
+        ]
         batch, sampled = ticket.batch, ticket.batch.sampled.size
         work = (
             (4 * ticket.slot.used_words(batch.tokens), 0.0),
-            (self.model.step_bytes(batch.context), self.model.step_flops(batch.tokens, sampled, batch.pairs)),
+            (
+                self.model.step_bytes(batch.context),
+                self.model.step_flops(batch.tokens, sampled, batch.pairs),
+            ),
             (4 * sampled, 0.0),
         )
         ticket.operations = tuple(
@@ -113,8 +120,16 @@ class StreamedTicket:
 
     operations: tuple[DeviceOperation, ...] = ()
 
-    def __init__(self, device: StreamedDevice, slot: Slot, index: int, batch: Batch, calls: list[Span]) -> None:
-        self._device, self.slot, self.index, self.batch, self.calls = device, slot, index, batch, calls
+    def __init__(
+        self, device: StreamedDevice, slot: Slot, index: int, batch: Batch, calls: list[Span]
+    ) -> None:
+        self._device, self.slot, self.index, self.batch, self.calls = (
+            device,
+            slot,
+            index,
+            batch,
+            calls,
+        )
 
     def wait(self) -> Int32:
         """Block until the tokens are on the host."""

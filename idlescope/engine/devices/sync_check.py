@@ -19,7 +19,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from idlescope.errors import EngineError
 
-READS = {"aten::_local_scalar_dense", "aten::nonzero", "aten::masked_select", "aten::_unique2", "aten::equal"}
+READS = {
+    "aten::_local_scalar_dense",
+    "aten::nonzero",
+    "aten::masked_select",
+    "aten::_unique2",
+    "aten::equal",
+}
 COPIES = {"aten::copy_", "aten::_to_copy"}
 
 
@@ -63,14 +69,23 @@ class SyncCheck(TorchDispatchMode):
 
     def report(self) -> tuple[str, ...]:
         """Return a sentence for each line that waited."""
-        return tuple(f"hidden synchronisation: {what}, {count} times" for what, count in self.found.most_common())
+        return tuple(
+            f"hidden synchronisation: {what}, {count} times"
+            for what, count in self.found.most_common()
+        )
 
     def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
     ) -> Any:
         """Look at an operation before it runs."""
         name, kwargs = func._schema.name, kwargs or {}
-        if (name in READS and self.on_device(args[0])) or (name in COPIES and self._waits(name, args, kwargs)):
+        if (name in READS and self.on_device(args[0])) or (
+            name in COPIES and self._waits(name, args, kwargs)
+        ):
             what = "a copy that waits" if name in COPIES else name.removeprefix("aten::").strip("_")
             self._find(f"{what} at {caller()}")
         return func(*args, **kwargs)
@@ -104,6 +119,8 @@ def caller() -> str:
     """Return file and line of the innermost frame that is neither torch's nor this module's."""
     frame: FrameType | None = sys._getframe(1)
     ours = (__file__, warnings.__file__)
-    while frame is not None and ("/torch/" in frame.f_code.co_filename or frame.f_code.co_filename in ours):
+    while frame is not None and (
+        "/torch/" in frame.f_code.co_filename or frame.f_code.co_filename in ours
+    ):
         frame = frame.f_back
     return "an unknown line" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"

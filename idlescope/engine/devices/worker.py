@@ -23,12 +23,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idlescope.engine.devices.base import D2H, STREAMS
-from idlescope.engine.devices.network import Network
-from idlescope.engine.rows import Shape
+from idlescope.engine.network.network import Network
+from idlescope.engine.running_rows import Shape
 from idlescope.engine.slots import Slot, fields_of
 from idlescope.errors import IdlescopeError
 
-COMMAND = Struct("<bbbi")  # stream, slot, the stream whose event of that slot it waits for (-1: none), words to move
+COMMAND = Struct(
+    "<bbbi"
+)  # stream, slot, the stream whose event of that slot it waits for (-1: none), words to move
 # The answer when a step's copy out has ended: a zero byte, then start and end of each stream's operation, in the order
 # of STREAMS, on time.perf_counter_ns. An answer that begins otherwise is FAILURE and what went wrong.
 TIMES = Struct("<x6q")
@@ -69,7 +71,9 @@ class Worker:
         self.views = [Slot(setup.shape, packed) for packed in self.inputs]
         self.times = np.zeros((setup.slots, len(STREAMS), 2), np.int64)
         self.link = link
-        self.events: dict[tuple[int, int], threading.Event] = {}  # (slot, stream): its last operation has ended
+        self.events: dict[
+            tuple[int, int], threading.Event
+        ] = {}  # (slot, stream): its last operation has ended
         self.queues: list[SimpleQueue[Callable[[], None]]] = [SimpleQueue() for _ in STREAMS]
         for queue in self.queues:
             threading.Thread(target=self._run, args=(queue,), daemon=True).start()
@@ -99,7 +103,7 @@ class Worker:
 
     def compute(self, slot: int, words: int) -> None:
         """Run the network on the device's side of a slot."""
-        from idlescope.engine.attention import Plan
+        from idlescope.engine.network.attention import Plan
 
         view = self.views[slot]
         b, _, sampled, _ = view.header.tolist()
@@ -128,7 +132,9 @@ def serve(link: Connection, memory: int, make: type[Worker]) -> None:
     try:
         worker = make(setup, mmap.mmap(memory, shared_bytes(setup.shape, setup.slots)), link)
     except (IdlescopeError, MemoryError, ImportError, RuntimeError) as error:
-        link.send(error if isinstance(error, IdlescopeError) else f"{type(error).__name__}: {error}")
+        link.send(
+            error if isinstance(error, IdlescopeError) else f"{type(error).__name__}: {error}"
+        )
         return
     link.send(None)
     while True:

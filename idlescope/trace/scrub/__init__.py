@@ -6,17 +6,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 from idlescope.errors import TraceError
-from idlescope.trace import nsys_report
-from idlescope.trace.nsys import is_parquet_export
+from idlescope.trace.kineto import scrub as kineto
+from idlescope.trace.nsys import report_file
+from idlescope.trace.nsys import scrub as nsys
+from idlescope.trace.nsys.reader import is_parquet_export
 from idlescope.trace.open import SQLITE_MAGIC
-from idlescope.trace.output import whole
-from idlescope.trace.scrub import kineto, nsight, recording
-from idlescope.trace.scrub.result import Scrubbed
+from idlescope.trace.recording import scrub as recording
+from idlescope.trace.scrub.counts import Scrubbed
+from idlescope.trace.whole_files import whole
 
 __all__ = ["Scrubbed", "scrub"]
 
 
-def scrub(source: Path, target: Path, force: bool = False, progress: Callable[[int], None] | None = None) -> Scrubbed:
+def scrub(
+    source: Path, target: Path, force: bool = False, progress: Callable[[int], None] | None = None
+) -> Scrubbed:
     """Write a copy of a trace, in its own format, that can be shared; the trace itself is only read.
 
     Environment, command lines, names of hosts and processes, captured files and output, and times of the capture are
@@ -40,7 +44,7 @@ def _format(source: Path) -> Scrubber:
         if (source / "meta.json").is_file():
             return recording.scrub
         if is_parquet_export(source):
-            return nsight.scrub
+            return nsys.scrub
         raise TraceError(
             f"{source} is a folder with neither a recording nor an Nsight export in it: give one trace at a time"
         )
@@ -52,10 +56,10 @@ def _format(source: Path) -> Scrubber:
     except OSError as error:
         raise TraceError(f"{source} cannot be read: {error.strerror or error}") from error
     if magic == SQLITE_MAGIC:
-        return nsight.scrub
-    if nsys_report.is_report(source, magic):
+        return nsys.scrub
+    if report_file.is_report(source, magic):
         raise TraceError(
-            f"{source} is a report that only nsys can read: run `{nsys_report.export_command(source)}`, and scrub the "
+            f"{source} is a report that only nsys can read: run `{report_file.export_command(source)}`, and scrub the "
             ".sqlite file"
         )
     return kineto.scrub

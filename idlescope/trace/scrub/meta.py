@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from idlescope.trace.damage import LOSS
-from idlescope.trace.scrub.result import Scrubbed
-from idlescope.trace.scrub.text import Texts
+from idlescope.trace.scrub.counts import Scrubbed
+from idlescope.trace.scrub.texts import Texts
 
 # entries of Trace.meta: what was run, as far as idlescope itself chose the words, and what readers repaired and lost
 ENTRIES = frozenset({
@@ -61,7 +61,11 @@ def _plain(value: Any, texts: Texts) -> Any:
     if isinstance(value, str):
         return texts.text(value)
     if isinstance(value, (list, tuple)):
-        return [texts.text(v) if isinstance(v, str) else v for v in value if isinstance(v, (str, int, float))]
+        return [
+            texts.text(v) if isinstance(v, str) else v
+            for v in value
+            if isinstance(v, (str, int, float))
+        ]
     if isinstance(value, dict):  # `lost`: kinds of records and counts
         return {k: v for k, v in value.items() if isinstance(v, int) and k.isidentifier()}
     return value if isinstance(value, (bool, int, float)) else None

@@ -1,0 +1,1 @@
+"""How idle a device was, and why."""

@@ -1,0 +1,65 @@
+"""How idle a device was: active, compute, copy-only, idle and compute-idle time of one device within a window."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from idlescope.analysis import intervals
+from idlescope.analysis.intervals import Intervals
+from idlescope.trace.model import OperationKind, Operations
+
+
+@dataclass(frozen=True)
+class Occupancy:
+    """The figures of DEFINITIONS "per device", in nanoseconds; `gaps` are the maximal intervals of idle."""
+
+    window: tuple[int, int]  # [start, end)
+    active_ns: int
+    compute_ns: int
+    gaps: Intervals
+
+    @property
+    def window_ns(self) -> int:
+        """Return the length of the window."""
+        return self.window[1] - self.window[0]
+
+    @property
+    def copy_only_ns(self) -> int:
+        """Return the time when only copies and memsets ran."""
+        return self.active_ns - self.compute_ns
+
+    @property
+    def idle_ns(self) -> int:
+        """Return the time when nothing ran."""
+        return self.window_ns - self.active_ns
+
+    @property
+    def compute_idle_ns(self) -> int:
+        """Return the time when no kernel and no graph ran."""
+        return self.window_ns - self.compute_ns
+
+
+def occupancy(operations: Operations, window: tuple[int, int] | None = None) -> Occupancy:
+    """Measure the operations of one device, over all its streams, within a window.
+
+    Unless given, the window is from the first start to the last end; there must be at least one operation then.
+    """
+    low, high = window or (int(operations.start.min()), int(operations.end.max()))
+    active = intervals.clip(intervals.union(operations.start, operations.end), low, high)
+    compute = is_compute(operations)
+    computing = intervals.clip(
+        intervals.union(operations.start[compute], operations.end[compute]), low, high
+    )
+    return Occupancy(
+        (low, high), active.measure, computing.measure, intervals.gaps(active, low, high)
+    )
+
+
+def is_compute(operations: Operations) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """Return which operations are kernels or graph-level records, as opposed to copies and memsets."""
+    return np.asarray(
+        (operations.kind == OperationKind.KERNEL) | (operations.kind == OperationKind.GRAPH),
+        dtype=np.bool_,
+    )

@@ -1,0 +1,1 @@
+"""What asynchronous batching, or another change, would give."""

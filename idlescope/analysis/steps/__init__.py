@@ -1,0 +1,1 @@
+"""Steps of the batching loop, and how they are batched."""

@@ -1,0 +1,1 @@
+"""What is said of a device, and when nothing can be."""

@@ -1,0 +1,1 @@
+"""GPUs and measured latencies, with their sources."""

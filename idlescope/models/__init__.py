@@ -1,0 +1,1 @@
+"""Architectures of models: named, or read from a checkpoint."""

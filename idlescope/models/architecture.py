@@ -1,0 +1,96 @@
+"""The architecture of a decoder, and the bytes and operations that a step of it needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class RopeScaling:
+    """How rotary frequencies are stretched for long contexts: rope type `llama3` of Hugging Face.
+
+    Wavelengths above `original_positions / low_freq_factor` are multiplied by `factor`, those below
+    `original_positions / high_freq_factor` are kept, those between are interpolated.
+    """
+
+    factor: float
+    low_freq_factor: float
+    high_freq_factor: float
+    original_positions: int
+
+
+@dataclass(frozen=True)
+class Model:
+    """A Llama- or Qwen3-style decoder, as in its Hugging Face config.json: no biases, SiLU, rotary embeddings."""
+
+    key: str
+    name: str
+    hidden: int
+    layers: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    intermediate: int
+    vocab: int
+    tied: bool  # the output projection is the embedding
+    eos: tuple[int, ...]  # generation_config.json
+    max_position: int
+    norm_eps: float  # of every RMSNorm
+    rope_theta: float
+    rope_scaling: RopeScaling | None
+    qk_norm: bool  # an RMSNorm over each head of queries and keys, before the rotation: Qwen3
+    dtype: str = "bfloat16"  # of the published weights
+    value_bytes: int = (
+        2  # a weight, activation or cached value as it is run: bf16, whatever `dtype` is
+    )
+    folder: Path | None = None  # of the checkpoint that this was read from
+
+    @property
+    def attention_width(self) -> int:
+        """Return the width of the queries of all heads."""
+        return self.heads * self.head_dim
+
+    @property
+    def layer_params(self) -> int:
+        """Return the weights of one layer's matrices: QKV, output, gate, up and down projections."""
+        qkv = self.hidden * (self.attention_width + 2 * self.kv_heads * self.head_dim)
+        return qkv + self.attention_width * self.hidden + 3 * self.hidden * self.intermediate
+
+    @property
+    def step_params(self) -> int:
+        """Return the weights that every step reads: all layers and the output projection, not the embedding table."""
+        return self.layers * self.layer_params + self.hidden * self.vocab
+
+    @property
+    def params(self) -> int:
+        """Return all weights, the embedding table included (norms, under 0.01 %, are left out)."""
+        return self.step_params + (0 if self.tied else self.hidden * self.vocab)
+
+    @property
+    def kv_bytes_per_token(self) -> int:
+        """Return the bytes of keys and values that one token keeps in the cache, over all layers."""
+        return 2 * self.layers * self.kv_heads * self.head_dim * self.value_bytes
+
+    @property
+    def weight_bytes(self) -> int:
+        """Return the bytes of all weights on the device."""
+        return self.params * self.value_bytes
+
+    def step_bytes(self, context: int) -> int:
+        """Return the fewest bytes a step must move: each weight and each cached key and value once.
+
+        `context` is the number of cached tokens read, summed over the batch.
+        """
+        return self.step_params * self.value_bytes + context * self.kv_bytes_per_token
+
+    def step_flops(self, tokens: int, sampled: int, pairs: int) -> float:
+        """Return the floating-point operations of a step.
+
+        `tokens` go through the layers, `sampled` of them through the output projection; `pairs` is the number of
+        (query, key) pairs that attention scores, 4 operations each per head dimension (QK and PV, multiply and add).
+        """
+        matrices = 2.0 * (
+            tokens * self.layers * self.layer_params + sampled * self.hidden * self.vocab
+        )
+        return matrices + 4.0 * pairs * self.layers * self.attention_width

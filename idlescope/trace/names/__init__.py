@@ -1,0 +1,1 @@
+"""What the names of spans and calls mean."""

@@ -1,0 +1,32 @@
+"""What the names of runtime and driver calls say: which launch work, which wait for the device."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from idlescope.trace.table import Bool
+
+# Calls in which the host waits for the device (CUDA runtime and driver API, HIP's names alike); the step clock calls
+# its own wait `event.synchronize`. hipMemcpyWithStream copies and waits for its stream; cudaFree waits for the device.
+SYNCHRONISING = re.compile(
+    r"^(cuda|hip|cu)(Device|Stream|Event|Ctx)Synchronize|^(cuda|hip)Free(Host|Array)?(_v\d+)?$|^(cuda|hip)Memcpy(2D|3D|ToSymbol|FromSymbol)?(_v\d+)?$"
+    r"|^hipMemcpyWithStream|^cuMemcpy(DtoH|HtoD|DtoD)?(_v\d+)?$|^event\.synchronize$"
+)
+GRAPH_LAUNCH = re.compile(r"GraphLaunch")
+LAUNCH = re.compile(
+    r"LaunchKernel|LaunchCooperativeKernel|GraphLaunch|^(cuda|hip|cu)Mem(cpy|set)|^launch\."
+)
+CAPTURE = re.compile(r"(StreamBeginCapture|StreamEndCapture|GraphInstantiate)")
+
+
+def matching(pattern: re.Pattern[str], names: Sequence[str]) -> Bool:
+    """Return for each name whether a pattern is found in it."""
+    return np.array([pattern.search(name) is not None for name in names], np.bool_)
+
+
+def synchronising(names: Sequence[str]) -> Bool:
+    """Return for each name of an API call whether the host waits for the device in it."""
+    return matching(SYNCHRONISING, names)

@@ -1,0 +1,154 @@
+"""What the readers of one Nsight Systems export share: ids and strings as codes, and rows that cannot be used.
+
+Two id columns tell processes and threads apart. globalTid is hardware:8 | virtual machine:8 | pid:24 | tid:24 bits;
+globalPid is the same without a tid (Nsight Systems user guide, "Serialized Process and Thread Identifiers").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from idlescope.trace.damage import Damage
+from idlescope.trace.interner import Interner
+from idlescope.trace.nsys.tables import NULL, Tables
+from idlescope.trace.table import Bool, Int32, Int64
+
+PROCESS_BITS = -(1 << 24)  # what of a globalTid is the globalPid
+NO_STRING = -1  # for the NULLs of a column of StringIds
+
+
+class Export:
+    """The tables of an export, and the codes that its rows were given so far."""
+
+    def __init__(self, tables: Tables, progress: Callable[[int], None] | None = None) -> None:
+        self.tables = tables
+        self.progress = progress
+        self.damage = Damage()
+        self.events = 0  # rows read
+        self.last = NULL  # ns, the latest end of any row that was used
+        self.names: Interner[str] = Interner()
+        self.threads: Interner[int] = Interner()  # globalTid
+        self.devices: Interner[tuple[int, int]] = Interner()  # globalPid and device number
+        self.streams: Interner[int] = Interner()
+
+    def integers(self, table: str, columns: dict[str, int]) -> dict[str, Int64]:
+        """Return columns of a table; see Tables.integers."""
+        return self.tables.integers(table, columns, self.damage)
+
+    def timed(
+        self, table: str, columns: dict[str, int], kind: str
+    ) -> tuple[dict[str, Int64], NDArray[np.intp]]:
+        """Return the columns `start`, `end` and those named, and which rows can be used; see `usable`."""
+        rows = self.integers(table, {"start": NULL, "end": NULL, **columns})
+        return rows, self.usable(rows, np.ones(len(rows["start"]), np.bool_), table, kind, columns)
+
+    def usable(
+        self, rows: dict[str, Int64], among: Bool, table: str, kind: str, columns: dict[str, int]
+    ) -> NDArray[np.intp]:
+        """Return which of some rows have times, in order, and all that is needed: `columns` with NULL for their NULLs.
+
+        The others are counted as lost records of `kind`.
+        """
+        self.events += int(among.sum())
+        if self.progress is not None:
+            self.progress(self.events)
+        start, end = rows["start"], rows["end"]
+        # zeros are CUPTI's word for a time that it did not get: they would stretch a window to the session's start
+        reasons = {
+            "without a start or an end": (start == NULL) | (end == NULL),
+            "with zeros for their times": (start == 0) & (end == 0),
+            "that end before they start": end < start,
+        }
+        reasons |= {f"without {c}": rows[c] == NULL for c, null in columns.items() if null == NULL}
+        sound = among.copy()
+        for reason, rejected in reasons.items():
+            self._drop(f"{kind} {reason} were left out", sound & rejected, table, kind)
+            sound &= ~rejected
+        found = np.flatnonzero(sound)
+        self.last = max(self.last, int(end[found].max(initial=NULL)))
+        return found
+
+    def _drop(self, what: str, rows: Bool, table: str, kind: str) -> None:
+        if rows.any():
+            self.damage.dropped(
+                what, f"{table} row {int(rows.argmax()) + 1}", kind, int(rows.sum())
+            )
+
+    def repair(self, what: str, rows: Bool, table: str) -> None:
+        """Count rows that were repaired."""
+        if rows.any():
+            self.damage.repaired(what, f"{table} row {int(rows.argmax()) + 1}", int(rows.sum()))
+
+    def named(self, ids: Int64, text_of: Callable[[str], str] = str, otherwise: str = "") -> Int32:
+        """Return a column of StringIds as indices of names; `otherwise` names ids without a string, -1 if empty."""
+        found, index = distinct(ids)
+        texts = self.tables.strings(found.tolist())
+        labels = [text_of(texts[i]) if i in texts else otherwise for i in found.tolist()]
+        return np.array([self.names.code(label) if label else -1 for label in labels], np.int32)[
+            index
+        ]
+
+    def labelled(self, label: Callable[..., str], *columns: Int64) -> Int32:
+        """Return as indices of names the labels of the combinations of values that rows have in some columns."""
+        values, index = distinct(columns[0])
+        combinations = [(int(v),) for v in values]
+        for column in columns[1:]:
+            values, more = distinct(column)
+            combined, index = distinct(index * len(values) + more)
+            combinations = [
+                (*combinations[c // len(values)], int(values[c % len(values)]))
+                for c in combined.tolist()
+            ]
+        return self.names.codes(label(*combination) for combination in combinations)[index]
+
+    def threaded(self, global_tids: Int64) -> Int32:
+        """Return a column of globalTid as indices of threads."""
+        return coded(self.threads, global_tids)
+
+
+def coded(interner: Interner[int], values: Int64) -> Int32:
+    """Return a column as the codes that an interner gives its values."""
+    found, index = distinct(values)
+    return interner.codes(found.tolist())[index]
+
+
+def distinct(values: Int64) -> tuple[Int64, NDArray[np.intp]]:
+    """Return the distinct values of a column in order, and each row's index among them."""
+    low, high = (int(values.min()), int(values.max())) if values.size else (0, 0)
+    if high - low > 4 * values.size + 1000:
+        found, rows = np.unique(values, return_inverse=True)
+        return found, rows
+    # ids of an export lie close together: a table of all that lies between takes a fraction of the time of sorting
+    offset = values - low
+    there = np.zeros(high - low + 1, np.bool_)
+    there[offset] = True
+    return np.flatnonzero(there) + low, (np.cumsum(there) - 1)[offset]
+
+
+def repeated(columns: Sequence[Int64]) -> Bool:
+    """Return which rows are equal in all columns to one before them; the first column should tell most rows apart."""
+    first = columns[0]
+    order = np.argsort(first, kind="stable")
+    alike = first[order[1:]] == first[order[:-1]]
+    suspects = (
+        np.sort(order[np.append(False, alike) | np.append(alike, False)]) if first.size else order
+    )
+    again = np.zeros(first.size, np.bool_)
+    if suspects.size:
+        order = suspects[np.lexsort([suspects, *(c[suspects] for c in columns)])]
+        same = np.logical_and.reduce([c[order[1:]] == c[order[:-1]] for c in columns])
+        again[order[1:][same]] = True
+    return again
+
+
+def pid_of(global_id: int) -> int:
+    """Return the operating system's id of the process in a globalPid or globalTid."""
+    return (global_id >> 24) & 0xFFFFFF
+
+
+def unsigned(global_id: int) -> int:
+    """Return an id as Parquet files hold it; SQLite's are signed."""
+    return global_id & (2**64 - 1)

@@ -1,0 +1,28 @@
+"""What scrubbing removed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Scrubbed:
+    """Counts of what was removed and of the names that stay, which only their author can judge."""
+
+    removed: dict[str, int] = field(default_factory=dict)  # what, in the plural -> how many
+    names: int = 0  # distinct names of operations, calls, ranges and threads that are still there
+
+    def remove(self, what: str, count: int = 1) -> None:
+        """Count what was left out or cut."""
+        if count:
+            self.removed[what] = self.removed.get(what, 0) + count
+
+    def lines(self) -> list[str]:
+        """Return the counts as lines to print."""
+        lines = [f"removed {what}: {count:,}" for what, count in self.removed.items()] or [
+            "nothing to remove"
+        ]
+        return [
+            *lines,
+            f"kept {self.names:,} names of kernels, calls, ranges and threads: look through them",
+        ]

@@ -1,0 +1,86 @@
+"""Take out of text what tells whose machine it comes from: absolute paths are cut to what is the same everywhere."""
+
+from __future__ import annotations
+
+import re
+
+from idlescope.trace.scrub.counts import Scrubbed
+
+CUT_PATHS = "leading folders of paths"
+HIDDEN = "…"  # stands for a path of which nothing can stay
+
+# /a/b, C:\a\b, \\host\share, ~user/a, ./a, ../a, with the user@host: of scp before it. Folders may have spaces in
+# their names: rather too much is taken for a path than too little.
+_PATH = re.compile(
+    r"""(?:(?<![\w.@-])[\w.-]+@[\w.-]+:)?
+        (?:(?<![\w/\\.~)\]}>-])(?:\.{1,2}[/\\]|~[\w.-]*[/\\]|/|\\\\)|(?<![\w:/\\])[A-Za-z]:[/\\])
+        (?:[^/\\:;,"'<>|\r\n\t]*[/\\])*
+        [^\s/\\:;,"'<>|()\[\]{}]*""",
+    re.VERBOSE,
+)
+_INSTALLED = re.compile(r".*(?:/(?:site|dist)-packages/|/lib/python\d+(?:\.\d+)?/)")
+_SUFFIX = r"\w\.(?:py|pyc|pyi|pyx|so(?:\.\d+)*|dll|c|cc|cpp|cxx|cu|cuh|h|hpp|inl|cubin|ptx|ttir|hip|js|rs|go|jl)"
+_SOURCE_FILE = re.compile(rf"[\w.+-]*{_SUFFIX}")
+_NAMES_SOURCE_FILE = re.compile(
+    _SUFFIX
+)  # to search for: with what stands before it, the time is quadratic
+_UUID = re.compile(r"^(GPU-|MIG-)?(?=[0-9a-fA-F])", re.ASCII)
+
+
+class Texts:
+    """Cleans the texts of one trace, so that equal ones stay equal and different names different."""
+
+    def __init__(self, result: Scrubbed) -> None:
+        self._result = result
+        self._names: dict[str, str] = {}  # names -> what stands for them
+        self._owners: dict[str, str] = {}  # what stands for a name, or could -> the name
+        self._numbers: dict[str, int] = {}  # names cut -> the last number behind one
+        self._identities: dict[str, int] = {}
+
+    def text(self, text: str) -> str:
+        """Return a text with its paths cut."""
+        if "/" not in text and "\\" not in text:
+            return text
+        cleaned, count = _PATH.subn(lambda match: _cut(match[0]), text)
+        if cleaned == text:
+            return text
+        self._result.remove(CUT_PATHS, count)
+        return cleaned
+
+    def name(self, name: str) -> str:
+        """Return a name with its paths cut; names that would become equal are told apart by a number."""
+        found = self._names.get(name)
+        if found is not None:
+            return found
+        cleaned = self.text(name)
+        if cleaned == name and HIDDEN not in name and not _NAMES_SOURCE_FILE.search(name):
+            return self._names.setdefault(name, name)  # no other name can be cut to this one
+        n = self._numbers.get(cleaned, 1)
+        candidate = cleaned if n == 1 else f"{cleaned} ({n})"
+        while self._owners.setdefault(candidate, name) != name:
+            n += 1
+            candidate = f"{cleaned} ({n})"
+        self._numbers[cleaned] = n
+        self._names[name] = candidate
+        return candidate
+
+    def identity(self, identity: str) -> str:
+        """Return an id that stands for a GPU's own: the same for the same GPU, telling nothing about it."""
+        if not identity:
+            return identity
+        prefix = (_UUID.match(identity) or ("",))[0]
+        bare = identity.removeprefix(prefix).lower()
+        if bare not in self._identities:
+            self._result.remove("serial numbers of GPUs")
+        number = self._identities.setdefault(bare, len(self._identities) + 1)
+        return f"{prefix}00000000-0000-0000-0000-{number:012d}"
+
+
+def _cut(path: str) -> str:
+    slashed = path.replace("\\", "/")
+    if not slashed.strip("/"):
+        return path  # no path: a division, or a comment
+    if installed := _INSTALLED.match(slashed):
+        return slashed[installed.end() :] or HIDDEN
+    base = slashed.rsplit("/", 1)[1]
+    return base if _SOURCE_FILE.fullmatch(base) else HIDDEN

@@ -1,0 +1,103 @@
+"""Write beside the name that is wanted and rename at the end: an interrupted command leaves no half file behind."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+
+from idlescope.errors import ConfigError, OutputExistsError
+
+
+@contextmanager
+def whole(source: Path, target: Path, force: bool) -> Iterator[Path]:
+    """Yield the path to write to, with the target's suffixes; it becomes the target where the block ends well.
+
+    `source` is what the block reads. Raises ConfigError where the target is the source, lies within it, or holds it,
+    and where it cannot be written; OutputExistsError where it is there, unless forced to replace it. A folder is
+    replaced only by a folder and only where it holds a trace or nothing; a file only by a file.
+    """
+    _refuse(source, target, force)
+    draft = target.with_name(f".{os.getpid()}-{target.name}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        yield draft
+        if target.is_dir() != draft.is_dir() and target.exists():
+            kind = "a folder" if target.is_dir() else "a file"
+            raise OutputExistsError(
+                f"{target} is {kind}, which the result is not: give another name"
+            )
+        _rename(draft, target)
+    except OSError as error:
+        raise ConfigError(
+            f"{target} cannot be written: {error.strerror or error}; give another place"
+        ) from error
+    finally:
+        _remove(draft)
+
+
+@contextmanager
+def new_database(path: Path) -> Iterator[sqlite3.Connection]:
+    """Yield a new SQLite database to fill, committed at the end. Raises OSError where it cannot be written.
+
+    It is not safe against a crash of the machine: what is written with it is renamed when it is whole.
+    """
+    try:
+        with closing(sqlite3.connect(path)) as database:
+            database.execute("PRAGMA journal_mode = OFF")
+            database.execute("PRAGMA synchronous = OFF")
+            with database:
+                yield database
+    except sqlite3.Error as error:
+        raise OSError(str(error)) from error
+
+
+def _refuse(source: Path, target: Path, force: bool) -> None:
+    one, other = source.resolve(), target.resolve()
+    if one == other or (one.exists() and other.exists() and one.samefile(other)):
+        raise ConfigError(
+            f"{target} is the trace itself, which is never changed: give another name for the result"
+        )
+    if one in other.parents or other in one.parents:
+        raise ConfigError(
+            f"{target} and {source} lie within each other: give a place for the result beside the trace"
+        )
+    if not (target.exists() or target.is_symlink()):
+        return
+    if not force:
+        raise OutputExistsError(
+            f"{target} is there already: give another name, or --force to replace it"
+        )
+    if target.is_dir() and any(target.iterdir()) and not _holds_trace(target):
+        raise OutputExistsError(
+            f"{target} is a folder that holds something other than a trace: give another name"
+        )
+
+
+def _holds_trace(folder: Path) -> bool:
+    return all(p.name == "meta.json" or p.suffix == ".parquet" for p in folder.iterdir())
+
+
+def _rename(draft: Path, target: Path) -> None:
+    if not target.is_dir():
+        draft.replace(target)
+        return
+    earlier = draft.with_name(f"{draft.name}.earlier")
+    target.rename(earlier)
+    try:
+        draft.rename(target)
+    except OSError:
+        earlier.rename(target)
+        raise
+    shutil.rmtree(earlier)
+
+
+def _remove(draft: Path) -> None:
+    if draft.is_dir():
+        shutil.rmtree(draft, ignore_errors=True)
+    else:
+        with suppress(OSError):  # its folder may not be there
+            draft.unlink()
