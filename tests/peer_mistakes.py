@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests import kineto_files
+from tests.make import kineto_files
 
 BASE = 4_586_265_851_980_149  # ns: where a real file's times lie, and no whole microsecond
 LEAD = 5_000  # ns from a launch call to its operation

@@ -7,7 +7,7 @@ import pytest
 import idlescope
 from idlescope.trace.open import open_trace
 from tests.conftest import FIXTURES
-from tests.kineto_files import call, operation, span, write
+from tests.make.kineto_files import call, operation, span, write
 
 MS = 1_000_000
 

@@ -24,7 +24,7 @@ from idlescope.analysis.idle.host_time import divide
 from idlescope.errors import ConfigError, TraceError
 from idlescope.trace.recording import files as stored
 from tests.conftest import FIXTURES
-from tests.kineto_files import call, operation, write
+from tests.make.kineto_files import call, operation, write
 from tests.noisy_recordings import BATCH, recording
 
 PLANTED = {"prepare": 1.03}

@@ -8,7 +8,7 @@ import pytest
 
 import idlescope
 from idlescope.trace.open import open_trace
-from tests.kineto_files import call, document, operation, span, write
+from tests.make.kineto_files import call, document, operation, span, write
 
 MS = 1_000_000
 

@@ -14,7 +14,8 @@ from itertools import pairwise
 import pytest
 
 import idlescope
-from tests import kineto_files, peer_mistakes
+from tests import peer_mistakes
+from tests.make import kineto_files
 from tests.peer_mistakes import BASE, CASES, Op
 
 

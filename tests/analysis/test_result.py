@@ -15,7 +15,7 @@ from idlescope.engine.running_rows import Shape
 from idlescope.engine.scheduler import Scheduler
 from idlescope.hardware.gpus import gpu
 from idlescope.models.presets import model
-from tests.kineto_files import call, operation, span, write
+from tests.make.kineto_files import call, operation, span, write
 
 
 def analyse(tmp_path, events):

@@ -14,7 +14,7 @@ from idlescope.analysis.steps.stated_work import parse
 from idlescope.hardware.gpus import called, gpu
 from idlescope.models.presets import model
 from tests.conftest import FIXTURES
-from tests.kineto_files import call, document, operation, span
+from tests.make.kineto_files import call, document, operation, span
 
 MS = 1_000_000
 

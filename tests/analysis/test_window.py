@@ -10,7 +10,7 @@ import idlescope
 from idlescope.analysis.steps import window
 from idlescope.errors import ConfigError
 from idlescope.trace.open import open_trace
-from tests.kineto_files import call, operation, span, write
+from tests.make.kineto_files import call, operation, span, write
 
 EVENTS = [
     *(e for i in range(5) for e in (

@@ -20,7 +20,7 @@ from idlescope.analysis.idle.causes import CAUSES
 from idlescope.cli import main
 from tests import checkpoints
 from tests.conftest import FIXTURES
-from tests.kineto_files import call, document, operation, span, write
+from tests.make.kineto_files import call, document, operation, span, write
 
 SMALL = [
     "run",

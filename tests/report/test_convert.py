@@ -16,7 +16,7 @@ from idlescope.export.convert import convert
 from idlescope.trace.model import OperationKind, RangeKind
 from idlescope.trace.recording import files
 from tests.conftest import SHARED
-from tests.kineto_files import call, operation, span, write
+from tests.make.kineto_files import call, operation, span, write
 from tests.report import lint
 from tests.report.traces import any_trace, trace
 

@@ -15,7 +15,7 @@ from idlescope.errors import TraceError
 from idlescope.trace.kineto import columns, events
 from idlescope.trace.model import OperationKind, RangeKind
 from idlescope.trace.open import open_trace
-from tests.kineto_files import call, document, operation, span, write
+from tests.make.kineto_files import call, document, operation, span, write
 
 EVENTS = [
     span(0, 9_000_001, "ProfilerStep#3"),

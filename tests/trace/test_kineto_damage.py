@@ -16,7 +16,7 @@ from idlescope.trace.kineto import bytes as kineto_bytes
 from idlescope.trace.kineto import events as kineto_events
 from idlescope.trace.kineto import parts
 from idlescope.trace.open import open_trace
-from tests.kineto_files import call, document, operation, span
+from tests.make.kineto_files import call, document, operation, span
 
 COUNT = 40
 EVENTS = [e for i in range(COUNT) for e in (call(i * 1000, i * 1000 + 100, i + 1),

@@ -10,7 +10,7 @@ import idlescope
 from idlescope.errors import ConfigError
 from idlescope.trace.names import engines as phases
 from idlescope.trace.open import open_trace
-from tests.kineto_files import call, operation, span, write
+from tests.make.kineto_files import call, operation, span, write
 
 # The spans of one step as each engine writes them, the phase that each is, and what the steps are found by.
 ENGINES = {

@@ -11,7 +11,7 @@ import idlescope
 from idlescope.errors import TraceError
 from idlescope.trace import ranks_folder
 from idlescope.trace.open import open_trace
-from tests.kineto_files import call, document, operation, span, write
+from tests.make.kineto_files import call, document, operation, span, write
 
 RANK = [call(0, 100, 1), operation(200, 300, correlation=1), call(500, 600, 2), operation(700, 800, correlation=2),
         span(0, 1000, "ProfilerStep#1")]  # fmt: skip
