@@ -14,7 +14,7 @@ from idlescope.report import perfetto_ui as ui
 from idlescope.report.tables import terminal
 from idlescope.trace.recording import files
 from tests.conftest import browser
-from tests.report import perfetto_ui
+from tests.make import perfetto_browser as perfetto_ui
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLE = ROOT / "reports" / "example"

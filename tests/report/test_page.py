@@ -27,7 +27,7 @@ from idlescope.trace.model import (
     Trace,
 )
 from idlescope.trace.recording import files
-from tests.report.traces import table
+from tests.make.traces import table
 
 pytestmark = pytest.mark.browser
 ROOT = Path(__file__).resolve().parents[2]

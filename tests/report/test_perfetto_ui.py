@@ -14,8 +14,8 @@ from idlescope.report import perfetto_ui as where
 from idlescope.report import serve
 from idlescope.trace.model import OperationKind
 from tests.conftest import FIXTURES
-from tests.report import perfetto_ui
-from tests.report.traces import trace
+from tests.make import perfetto_browser as perfetto_ui
+from tests.make.traces import trace
 
 pytestmark = pytest.mark.browser
 NAMES = [

@@ -18,7 +18,7 @@ from idlescope.report.tables import terminal
 from idlescope.report.text import visible
 from idlescope.trace.model import OperationKind, RangeKind
 from idlescope.trace.whole_files import new_database
-from tests.report.traces import trace
+from tests.make.traces import trace
 
 BAD = "\x1b]52;c;eA==\x07\x00\n\t\x9b\ud800\u202e\u2066$\\frac{$[/bold][red]:fire:<b>"
 SHOWN = "$\\frac{$[/bold][red]:fire:<b>"

@@ -9,7 +9,7 @@ from idlescope import RunConfig, analyze, run
 from idlescope.errors import TraceError
 from idlescope.export.perfetto import writer
 from idlescope.trace.recording import files
-from tests.report import lint
+from tests.make import perfetto_lint as lint
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,7 @@ from idlescope.trace.scrub.counts import Scrubbed
 from idlescope.trace.scrub.texts import Texts
 from tests.conftest import SHARED
 from tests.make.kineto_files import call, document, operation, span
-from tests.report.traces import numbers, trace
+from tests.make.traces import numbers, trace
 
 # A user, a host and a project that must be nowhere in a scrubbed file.
 SECRETS = (b"zoltan", b"hostname17", b"manhattan", b"672a921d")

@@ -18,10 +18,10 @@ from idlescope.export.processes import pids
 from idlescope.trace.model import OperationKind, RangeKind
 from idlescope.trace.recording import files
 from tests.conftest import SHARED
-from tests.report import lint
-from tests.report.traces import any_trace, numbers, records, trace
+from tests.make import perfetto_lint as lint
+from tests.make.traces import any_trace, numbers, records, trace
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 KINETO = sorted(p.name for p in (SHARED / "traces").glob("*.json.gz")) or ["none"]
 NSIGHT = sorted(p.name for p in (SHARED / "traces").glob("*.sqlite")) or ["none"]
 KERNEL, ANNOTATION, OVERHEAD = OperationKind.KERNEL, RangeKind.ANNOTATION, RangeKind.OVERHEAD

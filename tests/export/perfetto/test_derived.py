@@ -15,8 +15,8 @@ from idlescope.export.perfetto import arrows, writer
 from idlescope.export.perfetto.chrome_events import OWN
 from idlescope.trace.model import OperationKind, RangeKind
 from tests.conftest import FIXTURES
-from tests.report import lint
-from tests.report.traces import trace
+from tests.make import perfetto_lint as lint
+from tests.make.traces import trace
 
 FILES = ["transformers_sync", "transformers_async", "idlescope_sync", "loop_eager", "loop_item"]
 KERNEL = OperationKind.KERNEL

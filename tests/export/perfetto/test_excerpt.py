@@ -11,8 +11,8 @@ import idlescope
 from idlescope.export.perfetto import excerpt
 from idlescope.trace.model import OperationKind, RangeKind
 from tests.conftest import FIXTURES
-from tests.report import lint
-from tests.report.traces import trace
+from tests.make import perfetto_lint as lint
+from tests.make.traces import trace
 
 KERNEL, ANNOTATION = OperationKind.KERNEL, RangeKind.ANNOTATION
 FILES = ["transformers_sync", "transformers_async", "idlescope_sync", "loop_eager", "loop_item"]

@@ -16,9 +16,9 @@ from idlescope.export.convert import convert
 from idlescope.trace.model import OperationKind, RangeKind
 from idlescope.trace.recording import files
 from tests.conftest import SHARED
+from tests.make import perfetto_lint as lint
 from tests.make.kineto_files import call, operation, span, write
-from tests.report import lint
-from tests.report.traces import any_trace, trace
+from tests.make.traces import any_trace, trace
 
 TRACES = sorted(p.name for p in (SHARED / "traces").glob("*.[js][sq]*[ze]")) or ["none"]
 WITHOUT_HOST = (
