@@ -25,7 +25,7 @@ from idlescope.errors import ConfigError, TraceError
 from idlescope.trace.recording import files as stored
 from tests.conftest import FIXTURES
 from tests.make.kineto_files import call, operation, write
-from tests.noisy_recordings import BATCH, recording
+from tests.make.noisy_recordings import BATCH, recording
 
 PLANTED = {"prepare": 1.03}
 TRIALS, STEPS, SPREAD = 200, 500, 0.04

@@ -21,7 +21,7 @@ from idlescope.hardware.latencies import SUCCESSION_NS
 from idlescope.trace.names.own_engine import DEPTHS
 from tests.conftest import FIXTURES
 from tests.make.kineto_files import call, operation, span, write
-from tests.scenarios import scenario
+from tests.make.scenarios import scenario
 
 SCENARIOS = 40  # tests/benchmarks/predict.py holds 400 to the same bound
 MS = 1_000_000

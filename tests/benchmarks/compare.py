@@ -2,7 +2,7 @@
 
     python tests/benchmarks/compare.py [--trials 200] [--planted 1.03]
 
-Recordings are made (`tests/noisy_recordings.py`) as noisy as runs of the engine on a busy 2-core machine: steps vary by
+Recordings are made (`tests/make/noisy_recordings.py`) as noisy as runs of the engine on a busy 2-core machine: steps vary by
 15 %, neighbouring ones alike, one in a hundred has an update three times as long. The planted regression is one phase,
 `prepare`, 17 % of the time a step, that takes 3 % longer. In the last lines the recordings are runs of the engine on
 this machine (a modelled GPU; the host really works and is really timed): shares there depend on what else runs.
@@ -23,7 +23,7 @@ from rich.progress import track
 import idlescope
 from idlescope.analysis.comparison.blocks import Sample
 from idlescope.analysis.comparison.compare import compare, read
-from tests.noisy_recordings import recording
+from tests.make.noisy_recordings import recording
 
 CASES = (  # recordings a side, steps of each, spread from step to step, spread from run to run, synchronous or not
     ("1 a side, as long as the published run", 1, 8192, 0.15, 0.0, False),

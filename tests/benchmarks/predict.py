@@ -4,7 +4,7 @@
     python tests/benchmarks/predict.py replay scenarios   # parts of it
 
 replay     100,000 random steps through a pipeline, batches formed anew included, and the costs taken from a recording
-scenarios  the error of 400 random scenarios of tests/scenarios.py against the engine on the modelled device
+scenarios  the error of 400 random scenarios of tests/make/scenarios.py against the engine on the modelled device
 cpu        the error of three configurations on the CPU device, measured: median of 5 pairs of runs each
 """
 
@@ -24,7 +24,7 @@ from idlescope.analysis.prediction.rebatch import Requests, rebatch
 from idlescope.analysis.prediction.replay import replay
 from idlescope.analysis.prediction.step_costs import StepCosts, measure
 from idlescope.analysis.prediction.what_if import Replays, WhatIf
-from tests.scenarios import scenario
+from tests.make.scenarios import scenario
 
 STEPS, SCENARIOS, PAIRS = 100_000, 400, 5
 CPU = {

@@ -18,7 +18,7 @@ from tests.cli.test_cli import idlescope as command
 from tests.cli.test_cli import refused
 from tests.conftest import FIXTURES
 from tests.make.kineto_files import call, operation, span, write
-from tests.noisy_recordings import recording
+from tests.make.noisy_recordings import recording
 
 SYNC, ITEM, EAGER = (FIXTURES / f"loop_{name}.json.gz" for name in ("sync", "item", "eager"))
 
