@@ -10,24 +10,23 @@ import numpy as np
 
 from idlescope import __version__
 from idlescope.analysis import roofline
-from idlescope.analysis.idle import causes, host_time, stacks, waits
+from idlescope.analysis.idle import causes, host_time, stacks
 from idlescope.analysis.idle import occupancy as idle
 from idlescope.analysis.prediction import forecast
 from idlescope.analysis.result import Analysis, DeviceResult
-from idlescope.analysis.steps import batching
-from idlescope.analysis.steps import find as steps
+from idlescope.analysis.steps import batching, find, measure
 from idlescope.analysis.steps import window as window_of
 from idlescope.analysis.steps.host_phases import host_phases
 from idlescope.analysis.steps.stated_work import Architecture
 from idlescope.analysis.steps.window import Window
 from idlescope.analysis.verdict import coverage, verdict
 from idlescope.analysis.verdict.advice import advice
+from idlescope.analysis.view import DeviceView, device_views
 from idlescope.errors import ConfigError, TraceError
 from idlescope.hardware.gpus import GPU
 from idlescope.trace.model import Operations, RangeKind, Trace
 from idlescope.trace.names import engines as phases_of
-from idlescope.trace.names.engines import Phases, Rules
-from idlescope.trace.table import Bool, Int64
+from idlescope.trace.names.engines import Rules
 
 
 def analyze(
@@ -56,14 +55,12 @@ def analyze(
     spec = window_of.parse(window)
     used = trace.ranges.name[trace.ranges.kind == RangeKind.ANNOTATION]
     known = phases_of.recognise(trace.names, np.unique(used).tolist(), phases)
-    links = causes.link(trace, trace.operations)
-    waiting = waits.waiting(trace, links)
     whole = spec.text == window_of.FIRST_LAST and devices is None and process is None
     if not len(trace.operations) and not (whole and host_phases(trace, known)):
         raise TraceError(no_device(trace))
     chosen = _chosen(trace, devices, process) if len(trace.operations) else []
     measured = [
-        _analyze_device(trace, index, links, waiting, known, spec, min_gap_ns) for index in chosen
+        _analyze_device(view, spec, min_gap_ns) for view in device_views(trace, known, chosen)
     ]
     results = tuple(
         replace(
@@ -120,54 +117,35 @@ def _chosen(trace: Trace, devices: Sequence[int] | None, process: str | None) ->
     return chosen
 
 
-def _analyze_device(
-    trace: Trace,
-    index: int,
-    links: Int64,
-    all_waits: Bool,
-    known: Phases,
-    spec: window_of.WindowSpec,
-    min_gap_ns: int,
-) -> DeviceResult:
-    device = trace.devices[index]
-    waiting = all_waits & trace.calls_of(device.process)
-    rows = np.flatnonzero(trace.operations.device == index)
-    rows = rows[np.lexsort((trace.operations.end[rows], trace.operations.start[rows]))]
-    operations, launches = trace.operations.take(rows), links[rows]
-    division = steps.find(trace, device.process, operations, launches, waiting, known)
-    chosen = window_of.resolve(spec, trace, device.process, operations, division)
-    occupancy = idle.occupancy(operations, (chosen.start, chosen.end))
-    gaps = causes.attribute(trace, operations, launches, occupancy.gaps)
-    measured = steps.measure(trace, operations, division, launches, waiting, gaps)
+def _analyze_device(view: DeviceView, spec: window_of.WindowSpec, min_gap_ns: int) -> DeviceResult:
+    division = find.find(view)
+    chosen = window_of.resolve(spec, view, division)
+    occupancy = idle.occupancy(view.operations, (chosen.start, chosen.end))
+    gaps = causes.attribute(view, occupancy.gaps)
+    steps = measure.measure(view, division, gaps)
     if chosen.kind != window_of.FIRST_LAST:
-        measured = measured.within(chosen.start, chosen.end)
-    covered = coverage.measure(trace, device.process, operations, launches, waiting, gaps, measured)
-    host_ns = host_time.divide(trace, gaps, waiting, known)
-    seen = batching.classify(trace, links, waiting, measured)
-    eager = verdict.eager_idle(trace, operations, launches, division.step, gaps)
+        steps = steps.within(chosen.start, chosen.end)
+    covered = coverage.measure(view, gaps, steps)
+    host_ns = host_time.divide(view, gaps)
+    seen = batching.classify(view, steps)
+    eager_ns = verdict.eager_idle(view, division.step, gaps)
+    longest = [gap for gap in stacks.longest(view, division, gaps) if gap.length_ns >= min_gap_ns]
     return DeviceResult(
-        device=device,
+        view=view,
         window=chosen,
-        operations=operations,
-        launches=launches,
-        waits=waiting,
         occupancy=occupancy,
         gaps=gaps,
         min_gap_ns=min_gap_ns,
         host_ns=host_ns,
-        steps=measured,
+        steps=steps,
         step=division.step,
         batching=seen,
-        longest=[
-            g
-            for g in stacks.longest(trace, operations, division, gaps)
-            if g.length_ns >= min_gap_ns
-        ],
+        longest=longest,
         coverage=covered,
         verdict=verdict.judge(
-            covered, occupancy, gaps, host_ns, measured, seen, eager, len(operations)
+            covered, occupancy, gaps, host_ns, steps, seen, eager_ns, len(view.operations)
         ),
-        streams=_streams(trace, operations, chosen),
+        streams=_streams(view.trace, view.operations, chosen),
     )
 
 

@@ -12,12 +12,13 @@ from idlescope.analysis.idle import causes
 from idlescope.analysis.idle import occupancy as idle
 from idlescope.analysis.idle.stacks import LongGap
 from idlescope.analysis.intervals import percent
-from idlescope.analysis.steps import find as steps
 from idlescope.analysis.steps.batching import Batching
 from idlescope.analysis.steps.host_phases import HostPhases, host_phases
+from idlescope.analysis.steps.measure import Steps
 from idlescope.analysis.steps.window import Window
 from idlescope.analysis.verdict.coverage import Coverage
 from idlescope.analysis.verdict.verdict import Verdict
+from idlescope.analysis.view import DeviceView
 from idlescope.trace.model import Device, Operations, Trace
 from idlescope.trace.names.engines import Phases
 from idlescope.trace.table import Bool, Int64
@@ -35,16 +36,13 @@ SCHEMA = 1
 class DeviceResult:
     """The figures of one device; every one is defined in README.md."""
 
-    device: Device
+    view: DeviceView
     window: Window
-    operations: Operations  # all of the device's, sorted by start
-    launches: Int64  # index into Trace.calls of the launch of each operation; -1: not captured
-    waits: Bool  # which of Trace.calls wait for the device, on the threads of its process
     occupancy: idle.Occupancy
     gaps: causes.Gaps
     min_gap_ns: int  # gaps shorter than this are counted, but not listed
     host_ns: dict[str, int]
-    steps: steps.Steps
+    steps: Steps
     step: Int64  # of each operation; -1: not known
     batching: Batching
     longest: list[LongGap]
@@ -55,6 +53,26 @@ class DeviceResult:
         None  # asynchronous batching, replayed from the steps; None where that cannot be told
     )
     roofline: Roofline | None = None  # None where the GPU or the work of its steps is not known
+
+    @property
+    def device(self) -> Device:
+        """Return the device."""
+        return self.view.device
+
+    @property
+    def operations(self) -> Operations:
+        """Return all operations of the device, sorted by start, then by end."""
+        return self.view.operations
+
+    @property
+    def launches(self) -> Int64:
+        """Return the row of `trace.calls` that launched each operation; -1: not captured."""
+        return self.view.launches
+
+    @property
+    def waits(self) -> Bool:
+        """Return which rows of `trace.calls` wait for a device, of those that its process made."""
+        return self.view.waits
 
     @property
     def idle_pct(self) -> float:

@@ -206,7 +206,7 @@ class TestParts:
     def test_blocks_divide_host_idle_as_the_whole_is_divided(self):
         analysis = analyze(idlescope.open(SYNC))
         result, sample = analysis.results[0], read(analysis)
-        whole = divide(analysis.trace, result.gaps, result.waits, analysis.phases)
+        whole = divide(result.view, result.gaps)
         assert whole == result.host_ns
         for label, ns in whole.items():
             assert sample.parts[f"{HOST_PREFIX}{label}"].sum() == ns

@@ -16,7 +16,7 @@ from idlescope.analysis.analyze import no_device
 from idlescope.analysis.idle import host_time, occupancy
 from idlescope.analysis.idle.causes import CAUSES
 from idlescope.analysis.result import SCHEMA, Analysis, DeviceResult
-from idlescope.analysis.steps.find import blocked
+from idlescope.analysis.steps.measure import blocked
 from idlescope.analysis.steps.window import LONGEST_NS
 from idlescope.analysis.verdict.verdict import CANNOT_TELL
 from idlescope.errors import TraceError
@@ -139,9 +139,7 @@ def _parts(analysis: Analysis, device: DeviceResult, edges: Int64) -> dict[str, 
     active = np.diff(edges) - np.diff(intervals.covered_before(device.occupancy.gaps, edges))
     parts = {COMPUTE: compute, COPIES: active - compute}
     block = np.clip(np.searchsorted(edges, gaps.start, "right"), 0, blocks)  # 0: before the first
-    by_label = host_time.divide_by(
-        analysis.trace, gaps, block, blocks + 1, device.waits, analysis.phases
-    )
+    by_label = host_time.divide_by(device.view, gaps, block, blocks + 1)
     parts |= {f"{HOST_PREFIX}{label}": ns[1:] for label, ns in by_label.items()}
     for cause in CAUSES[1:]:
         parts[f"{IDLE_PREFIX}{cause}"] = np.bincount(block, getattr(gaps, cause), blocks + 1)[1:]

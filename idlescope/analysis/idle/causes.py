@@ -16,7 +16,7 @@ import numpy as np
 
 from idlescope.analysis import intervals
 from idlescope.analysis.intervals import Intervals
-from idlescope.trace.model import Operations, Trace
+from idlescope.analysis.view import DeviceView
 from idlescope.trace.table import Int64
 
 CAUSES = ("host", "launch", "queued", "unattributed")
@@ -55,38 +55,13 @@ class Gaps:
         return gap, cause, Intervals(end - lengths[gap, cause], end)
 
 
-def link(trace: Trace, operations: Operations) -> Int64:
-    """Return for each operation the index of its launch call, -1 where none was captured.
+def attribute(view: DeviceView, idle: Intervals) -> Gaps:
+    """Divide the gaps of one device, `idle`, among the causes.
 
-    Calls and operations meet by process and correlation id; ids are unique within a process only. Where a profiler
-    wrote the runtime and the driver record of one call, the one that started first counts.
+    A gap that a window cuts off is ended by the operations that end the whole of it; where none follows, it is
+    unattributed.
     """
-    calls = trace.calls
-    device_process = np.array([d.process for d in trace.devices], np.int64)
-    thread_process = np.array([t.process for t in trace.threads], np.int64)
-    _, codes = np.unique(
-        np.concatenate((operations.correlation, calls.correlation)), return_inverse=True
-    )
-    spread = int(codes.max(initial=0)) + 1
-    wanted = device_process[operations.device] * spread + codes[: len(operations)]
-    offered = thread_process[calls.thread] * spread + codes[len(operations) :]
-    rows = np.flatnonzero(calls.correlation != 0)
-    rows = rows[np.lexsort((calls.start[rows], offered[rows]))]
-    keys = offered[rows]
-    at = np.searchsorted(keys, wanted, "left")
-    found = (at < keys.size) & (operations.correlation != 0)
-    found[found] = keys[at[found]] == wanted[found]
-    linked = np.full(len(operations), -1, np.int64)
-    linked[found] = rows[at[found]]
-    return linked
-
-
-def attribute(trace: Trace, operations: Operations, launches: Int64, idle: Intervals) -> Gaps:
-    """Divide the gaps of one device among the causes.
-
-    `operations` are that device's, sorted by start; `launches` is their `link`; `idle` its gaps. A gap that a window
-    cuts off is ended by the operations that end the whole of it; where none follows, it is unattributed.
-    """
+    trace, operations, launches = view.trace, view.operations, view.launches
     first = np.searchsorted(operations.start, idle.end, "left")
     ended = np.flatnonzero(first < len(operations))
     first = first[ended]

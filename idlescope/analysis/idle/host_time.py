@@ -11,7 +11,8 @@ import numpy as np
 from idlescope.analysis import intervals
 from idlescope.analysis.idle.causes import Gaps
 from idlescope.analysis.intervals import Intervals
-from idlescope.trace.model import RangeKind, Trace
+from idlescope.analysis.view import DeviceView
+from idlescope.trace.model import RangeKind
 from idlescope.trace.names.engines import IDLE, PROFILER_STEP, STEP, Phases
 from idlescope.trace.table import Bool, Int64
 
@@ -33,32 +34,31 @@ class Layer(NamedTuple):
     labels: tuple[str, ...]
 
 
-def divide(trace: Trace, gaps: Gaps, waits: Bool, phases: Phases) -> dict[str, int]:
+def divide(view: DeviceView, gaps: Gaps) -> dict[str, int]:
     """Return nanoseconds of `host` idle by what the launching thread did; the values add up to `gaps.host.sum()`.
 
     Each instant is charged once, to the first that fits: profiler overhead, a waiting call (`call: NAME`), garbage
     collection, the innermost named phase of the engine (with its span's name where that says more), the innermost
     other range, operator or Python frame (`range: NAME`), no demand, untraced. Largest first.
     """
-    by_label = divide_by(trace, gaps, np.zeros(len(gaps), np.int64), 1, waits, phases)
+    by_label = divide_by(view, gaps, np.zeros(len(gaps), np.int64), 1)
     totals = {label: int(ns[0]) for label, ns in by_label.items()}
     return dict(sorted(totals.items(), key=lambda item: (-item[1], item[0])))
 
 
-def divide_by(
-    trace: Trace, gaps: Gaps, group: Int64, groups: int, waits: Bool, phases: Phases
-) -> dict[str, Int64]:  # fmt: skip
+def divide_by(view: DeviceView, gaps: Gaps, group: Int64, groups: int) -> dict[str, Int64]:
     """Return what `divide` does for each of several groups of gaps: by label, the nanoseconds of each group.
 
     `group` is that of each gap, from 0 to `groups` - 1.
     """
+    trace = view.trace
     totals: dict[str, Int64] = {}
     waiting = np.flatnonzero(gaps.host > 0)
     threads = trace.calls.thread[gaps.call[waiting]]
     for thread in np.unique(threads):
         rows = waiting[threads == thread]
         remaining = Intervals(gaps.start[rows], gaps.start[rows] + gaps.host[rows])
-        for layer in _layers(trace, int(thread), waits, phases):
+        for layer in _layers(view, int(thread)):
             if not remaining.start.size:
                 break
             of = group[np.searchsorted(gaps.start, remaining.start, "right") - 1]
@@ -86,8 +86,9 @@ def divide_by(
     return totals
 
 
-def _layers(trace: Trace, thread: int, waits: Bool, phases: Phases) -> Iterator[Layer]:
+def _layers(view: DeviceView, thread: int) -> Iterator[Layer]:
     """Yield what a thread was doing, most telling first."""
+    trace, phases = view.trace, view.names
     ranges, calls, names = trace.ranges, trace.calls, trace.names
     mine = ranges.thread == thread
 
@@ -106,7 +107,7 @@ def _layers(trace: Trace, thread: int, waits: Bool, phases: Phases) -> Iterator[
     foreign = np.setdiff1d(process[np.unique(calls.thread)], process[thread])
     overhead = (ranges.kind == RangeKind.OVERHEAD) & ~np.isin(process, foreign)[ranges.thread]
     yield plain(overhead, PROFILER)
-    blocked = (calls.thread == thread) & waits
+    blocked = (calls.thread == thread) & view.waits
     yield Layer(calls.start[blocked], calls.end[blocked], calls.name[blocked].astype(np.int64),
                 tuple(CALL_PREFIX + n for n in names))  # fmt: skip
     yield plain(mine & (ranges.kind == RangeKind.GARBAGE_COLLECTION), COLLECTION)

@@ -11,7 +11,8 @@ from idlescope.analysis import intervals
 from idlescope.analysis.idle.causes import CAUSES, Gaps
 from idlescope.analysis.intervals import Intervals
 from idlescope.analysis.steps.find import Division
-from idlescope.trace.model import Operations, RangeKind, Trace
+from idlescope.analysis.view import DeviceView
+from idlescope.trace.model import RangeKind, Trace
 from idlescope.trace.table import Int64
 
 LONGEST = 10
@@ -45,10 +46,9 @@ class LongGap:
         }  # fmt: skip
 
 
-def longest(
-    trace: Trace, operations: Operations, division: Division, gaps: Gaps, most: int = LONGEST
-) -> list[LongGap]:
-    """Return the longest gaps, longest first; `operations` are the device's, sorted by start."""
+def longest(view: DeviceView, division: Division, gaps: Gaps, most: int = LONGEST) -> list[LongGap]:
+    """Return the longest gaps, longest first."""
+    trace, operations = view.trace, view.operations
     order = np.lexsort((gaps.start, -gaps.length))[:most]
     rows = []
     for i in order.tolist():

@@ -12,7 +12,8 @@ from idlescope.analysis.idle import occupancy
 from idlescope.analysis.intervals import Intervals
 from idlescope.analysis.result import DeviceResult
 from idlescope.analysis.steps.batching import ASYNCHRONOUS, SERIALISED
-from idlescope.analysis.steps.find import RECORDED, union_by
+from idlescope.analysis.steps.find import RECORDED
+from idlescope.analysis.steps.measure import union_by
 from idlescope.analysis.verdict.verdict import CANNOT_TELL
 from idlescope.errors import ConfigError, TraceError
 from idlescope.trace.model import OperationKind, RangeKind, Ranges, Trace

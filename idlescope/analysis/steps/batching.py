@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from idlescope.analysis import intervals
-from idlescope.analysis.idle.waits import blocking_copies
-from idlescope.analysis.steps.find import RECORDED, Steps
+from idlescope.analysis.steps.find import RECORDED
+from idlescope.analysis.steps.measure import Steps
+from idlescope.analysis.view import DeviceView
 from idlescope.trace.model import RangeKind, Trace
 from idlescope.trace.names.calls import SYNCHRONISING, matching
 from idlescope.trace.table import Bool, Int64
@@ -56,11 +57,9 @@ class Batching:
     culprit: Culprit | None = None
 
 
-def classify(trace: Trace, launches: Int64, waits: Bool, steps: Steps) -> Batching:
-    """Return the batching that the steps of one device show.
-
-    `launches` is the `link` of all of the trace's operations; `waits` are the waiting calls of the device's process.
-    """
+def classify(view: DeviceView, steps: Steps) -> Batching:
+    """Return the batching that the steps of one device show."""
+    trace, waits = view.trace, view.waits
     has = (steps.operations > 0) & (steps.launched < np.iinfo(np.int64).max)
     follows = np.concatenate(([False], has[1:] & (steps.operations[:-1] > 0)))[: len(steps)]
     early, followers = int((steps.early & follows).sum()), int(follows.sum())
@@ -71,7 +70,7 @@ def classify(trace: Trace, launches: Int64, waits: Bool, steps: Steps) -> Batchi
     begun = follows & (steps.start < _before(steps)) & _knows_starts(steps)
     overlapping = begun.sum() > MOST * followers
     culprit = _wait_while_preparing(trace, waits, steps, begun) if overlapping else None
-    culprit = culprit or _silent_copy(trace, launches, waits, steps)
+    culprit = culprit or _silent_copy(view, steps)
     if culprit and culprit.waited_ns > MATTERS * int(steps.device.sum()):
         return Batching(SERIALISED, early, followers, culprit)
     if _waits_for_each(trace, waits, steps, follows):
@@ -134,15 +133,14 @@ def _wait_while_preparing(trace: Trace, waits: Bool, steps: Steps, begun: Bool) 
     return _named(trace, rows[at], int(late.size))
 
 
-def _silent_copy(trace: Trace, launches: Int64, waits: Bool, steps: Steps) -> Culprit | None:
+def _silent_copy(view: DeviceView, steps: Steps) -> Culprit | None:
     """Return the copy that blocks although its call is an asynchronous one and nothing after it asks to wait.
 
     A copy from or to memory that is not pinned blocks whatever `non_blocking` says. Where a synchronising call
     follows it at once, as in `.cpu()` or `.item()`, waiting was meant.
     """
-    calls = trace.calls
-    copies = blocking_copies(trace, launches)
-    copies = copies[waits[copies]]  # of this process
+    trace, waits, calls = view.trace, view.waits, view.trace.calls
+    copies = view.blocking_copies
     copies = copies[~matching(SYNCHRONISING, trace.names)[calls.name[copies]]]
     order = np.lexsort((calls.start, calls.thread))
     place = np.empty(order.size, np.int64)

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from idlescope.analysis.steps import find as steps
-from idlescope.trace.model import Operations, RangeKind, Trace
+from idlescope.analysis.steps.find import find_by_names
+from idlescope.analysis.steps.measure import union_by
+from idlescope.trace.model import RangeKind, Trace
 from idlescope.trace.names.engines import Phases
 from idlescope.trace.table import Int64
 
@@ -39,16 +40,17 @@ class HostPhases:
 
 def host_phases(trace: Trace, known: Phases) -> tuple[HostPhases, ...]:
     """Return the phases of each process that has any; its steps are those that spans tell."""
-    found, none, no_waits = [], np.empty(0, np.int64), np.zeros(len(trace.calls), np.bool_)
+    processes = []
     for process in dict.fromkeys(thread.process for thread in trace.threads):
         total_ns, spans = phase_times(trace, process, known)
-        division = steps.find(trace, process, Operations.empty(), none, no_waits, known)
-        starts = np.full(int(division.host.step.max(initial=-1)) + 1, np.iinfo(np.int64).max)
-        np.minimum.at(starts, division.host.step, division.host.start)
+        found, host = find_by_names(trace, process, known)
+        starts = np.full(int(host.step.max(initial=-1)) + 1, np.iinfo(np.int64).max)
+        np.minimum.at(starts, host.step, host.start)
         starts = np.sort(starts[starts < np.iinfo(np.int64).max])
         if total_ns or starts.size:
-            found.append(HostPhases(_name(trace, process), division.found, starts, spans, total_ns))
-    return tuple(found)
+            name = _name(trace, process)
+            processes.append(HostPhases(name, found, starts, spans, total_ns))
+    return tuple(processes)
 
 
 def phase_times(
@@ -63,7 +65,7 @@ def phase_times(
     if high is not None:
         rows &= r.start < high
     group = phase[rows].astype(np.int64)
-    covered = steps.union_by(group, r.start[rows], r.end[rows], len(known.labels))
+    covered = union_by(group, r.start[rows], r.end[rows], len(known.labels))
     count = np.bincount(group, minlength=len(known.labels))
     used = [i for i in range(len(known.labels)) if count[i]]
     return {known.labels[i]: int(covered[i]) for i in used}, {

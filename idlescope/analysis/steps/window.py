@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from idlescope.analysis.steps.find import Division
+from idlescope.analysis.view import DeviceView
 from idlescope.errors import ConfigError
-from idlescope.trace.model import Operations, Trace
+from idlescope.trace.model import Operations
 from idlescope.trace.table import Bool
 
 FIRST_LAST = "first-last"
@@ -87,15 +88,13 @@ def _ns(number: str, unit: str) -> int:
     return int(whole) * scale + (int(fraction) * scale // 10 ** len(fraction) if fraction else 0)
 
 
-def resolve(
-    spec: WindowSpec, trace: Trace, process: int, operations: Operations, division: Division
-) -> Window:
-    """Return the window on one device of a process.
+def resolve(spec: WindowSpec, view: DeviceView, division: Division) -> Window:
+    """Return the window on one device; `division` are its steps.
 
-    `operations` are the device's, sorted, `division` their steps. Times count from the first operation of the trace,
-    or of the process where processes have clocks of their own. Raises ConfigError where there is no such range, step
-    or time.
+    Times count from the first operation of the trace, or of the process where processes have clocks of their own.
+    Raises ConfigError where there is no such range, step or time.
     """
+    trace, process, operations = view.trace, view.process, view.operations
     first, last = int(operations.start.min()), int(operations.end.max())
     if spec.name is not None:
         rows = np.flatnonzero(trace.ranges.name == trace.name_index(spec.name))

@@ -12,11 +12,12 @@ from idlescope.analysis import intervals
 from idlescope.analysis.idle.causes import Gaps
 from idlescope.analysis.idle.occupancy import Occupancy
 from idlescope.analysis.intervals import Intervals
-from idlescope.analysis.steps.find import Steps
+from idlescope.analysis.steps.measure import Steps
+from idlescope.analysis.view import DeviceView
 from idlescope.trace.damage import uncertain
 from idlescope.trace.model import OperationKind, Operations, Trace
 from idlescope.trace.names.calls import CAPTURE, GRAPH_LAUNCH, LAUNCH, matching
-from idlescope.trace.table import Bool, Int64
+from idlescope.trace.table import Bool
 
 MIN_LINKED_PCT = 90.0  # below this share of operations with a known launch the causes are not told
 # A wait ends up to this much after the device did: wake-up from a blocking event took 0.26 to 0.42 ms more than
@@ -75,16 +76,9 @@ class Coverage:
         }
 
 
-def measure(
-    trace: Trace,
-    process: int,
-    operations: Operations,
-    launches: Int64,
-    waits: Bool,
-    gaps: Gaps,
-    steps: Steps,
-) -> Coverage:
-    """Return the coverage of one device of a process; `launches` is the `link` of its operations, `gaps` its gaps."""
+def measure(view: DeviceView, gaps: Gaps, steps: Steps) -> Coverage:
+    """Return the coverage of one device."""
+    trace, process, operations, launches = view.trace, view.process, view.operations, view.launches
     calls, names = trace.calls, trace.names
     linked = launches >= 0
     mine = trace.calls_of(process)
@@ -112,7 +106,7 @@ def measure(
         launches_lost=int(
             (calls.start[launch & ~ran] < calls.start[launch & ran].max(initial=0)).sum()
         ),
-        blocked_in_gaps_ns=_blocked(trace, ours, mine & waits, gaps),
+        blocked_in_gaps_ns=_blocked(trace, ours, view.waits, gaps),
         steps_without_operations=int((steps.operations == 0).sum()),
         first_step_clipped=clipped[0],
         last_step_clipped=clipped[1],

@@ -10,10 +10,11 @@ from idlescope.analysis.idle.causes import Gaps
 from idlescope.analysis.idle.occupancy import Occupancy, is_compute
 from idlescope.analysis.intervals import percent
 from idlescope.analysis.steps.batching import ASYNCHRONOUS, SERIALISED, SYNCHRONOUS, Batching
-from idlescope.analysis.steps.find import Steps
+from idlescope.analysis.steps.measure import Steps
 from idlescope.analysis.verdict import coverage as coverage_of
 from idlescope.analysis.verdict.coverage import Coverage
-from idlescope.trace.model import Operations, Trace
+from idlescope.analysis.view import DeviceView
+from idlescope.trace.model import Operations
 from idlescope.trace.names.calls import GRAPH_LAUNCH, matching
 from idlescope.trace.table import Int64
 
@@ -105,13 +106,12 @@ def _batching(batching: Batching, steps: int) -> str:
     return ""
 
 
-def eager_idle(
-    trace: Trace, operations: Operations, launches: Int64, step: Int64, gaps: Gaps
-) -> int:
+def eager_idle(view: DeviceView, step: Int64, gaps: Gaps) -> int:
     """Return the `host` and `launch` idle between kernels of one step that were launched one by one, in ns.
 
     That is the idle time of eager execution, not of batching; `step` is the step of each operation, -1 where not known.
     """
+    trace, operations, launches = view.trace, view.operations, view.launches
     after = gaps.operation
     rows = np.flatnonzero((after > 0) & (gaps.call >= 0))
     after = after[rows]

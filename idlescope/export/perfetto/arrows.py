@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from idlescope.analysis.idle import causes
+from idlescope.analysis.launches import link
 from idlescope.engine.devices.base import COMPUTE, STREAMS
 from idlescope.trace.model import RangeKind, Trace
 from idlescope.trace.table import Int32, Int64
@@ -50,7 +50,7 @@ def launches(trace: Trace) -> tuple[Int64, Int64]:
     before its launch, by its times, has none.
     """
     o = trace.operations
-    call = causes.link(trace, o)
+    call = link(trace, o)
     ids = np.zeros(len(o), np.int64)
     linked = np.flatnonzero(call >= 0)
     linked = linked[o.start[linked] >= trace.calls.start[call[linked]]]

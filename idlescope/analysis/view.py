@@ -1,0 +1,62 @@
+"""One device's slice of a trace: what every analysis of a device starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from idlescope.analysis import launches
+from idlescope.analysis.idle import waits
+from idlescope.trace.model import Device, Operations, Trace
+from idlescope.trace.names.engines import Phases
+from idlescope.trace.table import Bool, Int64
+
+
+@dataclass(frozen=True)
+class DeviceView:
+    """What a trace holds of one device. Times are in nanoseconds."""
+
+    trace: Trace
+    device: Device
+    operations: Operations  # of this device, sorted by start, then by end
+    launches: Int64  # row of trace.calls that launched each operation; -1: not captured
+    waits: (
+        Bool  # for each row of trace.calls: waits for a device, and this device's process made it
+    )
+    blocking_copies: (
+        Int64  # rows of trace.calls: copies of unpinned memory that the process waited for
+    )
+    names: Phases  # what span names mean
+
+    @property
+    def process(self) -> int:
+        """Return the code of the process that used the device (`Device.process`)."""
+        return self.device.process
+
+
+def device_views(trace: Trace, names: Phases, devices: Sequence[int]) -> list[DeviceView]:
+    """Return a view for each of some devices, given as indices into `trace.devices`."""
+    linked = launches.link(trace, trace.operations)
+    waiting = waits.waiting(trace, linked)
+    copies = waits.blocking_copies(trace, linked)
+    return [_view(trace, names, index, linked, waiting, copies) for index in devices]
+
+
+def _view(
+    trace: Trace, names: Phases, index: int, linked: Int64, waiting: Bool, copies: Int64
+) -> DeviceView:
+    device, operations = trace.devices[index], trace.operations
+    rows = np.flatnonzero(operations.device == index)
+    rows = rows[np.lexsort((operations.end[rows], operations.start[rows]))]
+    own_waits = waiting & trace.calls_of(device.process)
+    return DeviceView(
+        trace=trace,
+        device=device,
+        operations=operations.take(rows),
+        launches=linked[rows],
+        waits=own_waits,
+        blocking_copies=copies[own_waits[copies]],
+        names=names,
+    )
