@@ -8,8 +8,10 @@ from typing import Any
 
 from idlescope.analysis.analyze import analyze
 from idlescope.capture.step_clock import StepClock
-from idlescope.capture.transformers import engine
-from idlescope.capture.transformers.engine import BLOCK_TOKENS, MARGIN, PHASES, Hook, Settings
+from idlescope.capture.transformers.hook import Hook
+from idlescope.capture.transformers.methods import PHASES
+from idlescope.capture.transformers.network import load
+from idlescope.capture.transformers.serve import BLOCK_TOKENS, MARGIN, Settings, serve
 from idlescope.engine.clock import SystemClock
 from idlescope.experiment.config import RunConfig
 from idlescope.experiment.device_choice import devices
@@ -39,7 +41,7 @@ def run(config: RunConfig, progress: Progress | None = None, folder: Path | None
         notes.append(ONLY_SYNC)
     name = devices.cuda_name() if chosen.kind == "cuda" else "CPU"
     model = devices.model_for(config, chosen)
-    network = engine.load(model, devices.dtype(config, chosen), chosen.kind, config.seed)
+    network = load(model, devices.dtype(config, chosen), chosen.kind, config.seed)
     modes, said = run_modes(
         config, lambda mode: run_mode(config, mode, network, chosen, name, progress, folder), folder
     )
@@ -60,7 +62,7 @@ def run_mode(
     if config.warmup:
         # of another seed: it keeps the KV of prompts that it has seen
         other = warm_up_demand(config).requests(architecture.vocab, config.seed + 1)
-        if engine.serve(network, other, how).interrupted:
+        if serve(network, other, how).interrupted:
             raise KeyboardInterrupt
     clock = SystemClock()
     recorder = StepClock(clock.now, PHASES)
@@ -69,7 +71,7 @@ def run_mode(
         hook.before_step = window.before
     watch = None if progress is None else lambda: progress(mode, hook)
     try:
-        served = engine.serve(network, requests, how, hook, watch)
+        served = serve(network, requests, how, hook, watch)
     finally:
         if window is not None:
             window.close(hook.launched)

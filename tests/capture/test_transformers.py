@@ -19,15 +19,10 @@ transformers = pytest.importorskip("transformers", minversion="5.17")
 from idlescope import RunConfig, run
 from idlescope.analysis.analyze import analyze
 from idlescope.capture.step_clock import StepClock
-from idlescope.capture.transformers.engine import (
-    METHODS,
-    PHASES,
-    Hook,
-    Settings,
-    configured,
-    load,
-    serve,
-)
+from idlescope.capture.transformers.hook import Hook
+from idlescope.capture.transformers.methods import METHODS, PHASES
+from idlescope.capture.transformers.network import configured, load
+from idlescope.capture.transformers.serve import Settings, serve
 from idlescope.cli import main
 from idlescope.engine.clock import SystemClock
 from idlescope.engine.devices import cuda_clock
@@ -304,12 +299,12 @@ def test_ctrl_c_keeps_what_there_is(checkpoint):
 
 
 def test_ctrl_c_while_it_warms_up_ends_the_run(checkpoint, monkeypatch):
-    from idlescope.capture.transformers import engine as hook
+    from idlescope.capture.transformers import serve as serving
 
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(hook, "_run", interrupt)
+    monkeypatch.setattr(serving, "_collect", interrupt)
     with pytest.raises(KeyboardInterrupt):
         run(
             RunConfig(

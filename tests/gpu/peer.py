@@ -24,7 +24,7 @@ import torch
 sys.path[:0] = [str(Path(__file__).resolve().parents[2])]
 
 from idlescope import RunConfig, run
-from idlescope.capture.transformers.engine import Hook
+from idlescope.capture.transformers.hook import Hook
 from idlescope.report import folder
 from tests import checkpoints
 

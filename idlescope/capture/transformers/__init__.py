@@ -1,1 +1,1 @@
-"""transformers' continuous batching, watched."""
+"""transformers' continuous batching: load its network, run our requests, record its steps."""
