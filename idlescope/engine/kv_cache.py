@@ -11,6 +11,7 @@ class BlockAllocator:
     """Hands out block ids 0 … blocks-1 from a stack, and takes each back exactly once."""
 
     def __init__(self, blocks: int) -> None:
+        # the stack's first `free` entries are the free blocks; its top is the next to go
         self._stack = np.arange(blocks - 1, -1, -1, dtype=np.int32)
         self._owned = np.zeros(blocks, np.bool_)
         self.free = blocks
@@ -21,22 +22,23 @@ class BlockAllocator:
         return self._stack.size
 
     def take(self, count: int) -> Int32:
-        """Return the ids of `count` free blocks; there must be that many."""
+        """Return the ids of `count` free blocks. Raises ValueError where there are fewer."""
         if count > self.free:
             raise ValueError(f"{count} KV blocks wanted, {self.free} free")
         self.free -= count
-        ids = self._stack[self.free : self.free + count].copy()
-        self._owned[ids] = True
-        return ids
+        block_ids = self._stack[self.free : self.free + count].copy()
+        self._owned[block_ids] = True
+        return block_ids
 
-    def give_back(self, ids: Int32) -> None:
-        """Free blocks; freeing one that is not owned is a bug and raises."""
-        if not self._owned[ids].all() or np.unique(ids).size != ids.size:
-            raise ValueError(f"KV blocks freed twice: {ids.tolist()}")
-        self._owned[ids] = False
-        self._stack[self.free : self.free + ids.size] = ids
-        self.free += ids.size
+    def give_back(self, block_ids: Int32) -> None:
+        """Free blocks. Raises ValueError for one that is not owned, which is a bug."""
+        count = block_ids.size
+        if not self._owned[block_ids].all() or np.unique(block_ids).size != count:
+            raise ValueError(f"KV blocks freed twice: {block_ids.tolist()}")
+        self._owned[block_ids] = False
+        self._stack[self.free : self.free + count] = block_ids
+        self.free += count
 
-    def owned(self, ids: Int32) -> bool:
+    def owned(self, block_ids: Int32) -> bool:
         """Return whether all of these blocks are handed out."""
-        return bool(self._owned[ids].all())
+        return bool(self._owned[block_ids].all())

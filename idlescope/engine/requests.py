@@ -41,6 +41,11 @@ class Request:
             )
 
     @property
+    def known_length(self) -> int:
+        """Return the tokens of the prompt and of the output that the host has."""
+        return len(self.prompt) + len(self.output)
+
+    @property
     def limit(self) -> int:
         """Return the length of prompt and output at which the request ends."""
         return len(self.prompt) + self.max_tokens

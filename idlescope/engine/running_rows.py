@@ -1,4 +1,7 @@
-"""The state of running requests, one row each, as arrays over rows: what makes a step's host work vectorised."""
+"""The state of running requests as arrays, one row per request: host work of a step is array code.
+
+A request enters a free row when it is admitted, and leaves it when it ends or is preempted.
+"""
 
 from __future__ import annotations
 
@@ -18,74 +21,87 @@ class Shape:
     tokens: int  # query tokens of one step at the most
     length: int  # prompt and output tokens of one request at the most
     blocks: int  # KV blocks in all
-    block_size: int  # tokens a KV block
+    block_size: int  # tokens per KV block
 
     @property
     def table_width(self) -> int:
         """Return the KV blocks of the longest request."""
-        return -(-self.length // self.block_size)
+        return self.blocks_for(self.length)
+
+    def blocks_for(self, tokens: int) -> int:
+        """Return the KV blocks that so many tokens of one request fill."""
+        return -(-tokens // self.block_size)
 
 
 class Rows:
-    """Arrays over rows. Within a row `computed <= length`, `known <= length` and `length <= limit` always hold."""
+    """Arrays over the rows of a run, R of them; a free row holds what its last request left.
+
+    Within a row `computed <= length`, `known <= length` and `length <= limit` always hold. Tokens
+    of an output count in `length` from the moment that a step which will yield them is formed, and
+    in `known` once the host has retrieved them.
+    """
 
     def __init__(self, shape: Shape, stop_width: int) -> None:
-        n = shape.rows
-        self.tokens = np.zeros((n, shape.length), np.int32)  # prompt and output
-        self.known = np.zeros(n, np.int64)  # tokens that the host knows
-        self.length = np.zeros(
-            n, np.int64
-        )  # known tokens, and those that a step in flight will yield
-        self.computed = np.zeros(
-            n, np.int64
-        )  # tokens whose keys and values are cached, or will be by a step in flight
-        self.limit = np.zeros(n, np.int64)  # length at which the request ends
-        self.prompt = np.zeros(n, np.int64)  # prompt tokens
-        self.id = np.zeros(n, np.int32)  # of the request: also seeds its random numbers
-        self.stops = np.full((n, stop_width), -1, np.int32)
-        self.blocks = np.zeros(n, np.int64)  # KV blocks held
-        self.table = np.zeros((n, shape.table_width), np.int32)  # their ids
-        self.version = np.zeros(n, np.int64)  # counts changes of the table's row
-        self.life = np.zeros(
-            n, np.int64
-        )  # counts requests that left the row: a stale result is of an earlier life
-        self.last_step = np.full(n, -1, np.int64)  # last step that the row took part in
-        self.output_index = np.zeros(
-            n, np.int32
-        )  # where the last step's output holds the row's token
-        self.active = np.zeros(n, np.bool_)
-        self.request: list[Request | None] = [None] * n
-        self.free = list(range(n - 1, -1, -1))
+        row_count = shape.rows
+
+        # Lengths, in tokens of prompt and output together
+        self.tokens = np.zeros((row_count, shape.length), np.int32)  # their ids
+        self.known = np.zeros(row_count, np.int64)  # that the host knows
+        self.length = np.zeros(row_count, np.int64)  # known, or being made by a step in flight
+        self.computed = np.zeros(row_count, np.int64)  # with keys and values cached, or in flight
+        self.limit = np.zeros(row_count, np.int64)  # at which the request ends
+        self.prompt = np.zeros(row_count, np.int64)  # of the prompt alone
+
+        # Who has the row
+        self.request: list[Request | None] = [None] * row_count
+        self.request_id = np.zeros(row_count, np.int32)  # also seeds the request's random numbers
+        self.stop_ids = np.full((row_count, stop_width), -1, np.int32)
+        self.active = np.zeros(row_count, np.bool_)
+        self.life = np.zeros(row_count, np.int64)  # counts the requests that have left the row
+        self.free = list(range(row_count - 1, -1, -1))
+
+        # KV blocks held: how many, and their ids
+        self.blocks = np.zeros(row_count, np.int64)
+        self.table = np.zeros((row_count, shape.table_width), np.int32)
+        self.table_version = np.zeros(row_count, np.int64)  # counts changes of the table's row
+
+        # The last step that the row took part in, and the index of its token in that step's output
+        self.last_step = np.full(row_count, -1, np.int64)
+        self.output_index = np.zeros(row_count, np.int32)
 
     def enter(self, request: Request) -> int:
         """Give a request a free row, with all tokens that are known of it, and return the row."""
         row = self.free.pop()
-        known = len(request.prompt) + len(request.output)
-        self.tokens[row, : len(request.prompt)] = request.prompt
-        self.tokens[row, len(request.prompt) : known] = request.output
-        self.known[row] = self.length[row] = known
-        self.computed[row] = self.blocks[row] = 0
-        self.limit[row], self.prompt[row], self.id[row] = (
-            request.limit,
-            len(request.prompt),
-            request.id,
-        )
-        self.stops[row] = -1
-        self.stops[row, : len(request.stop_ids)] = request.stop_ids
+        prompt_length = len(request.prompt)
+        known = request.known_length
+        self.tokens[row, :prompt_length] = request.prompt
+        self.tokens[row, prompt_length:known] = request.output
+        self.known[row] = known
+        self.length[row] = known
+        self.computed[row] = 0
+        self.blocks[row] = 0
+        self.limit[row] = request.limit
+        self.prompt[row] = prompt_length
+        self.request_id[row] = request.id
+        self.stop_ids[row] = -1
+        self.stop_ids[row, : len(request.stop_ids)] = request.stop_ids
         self.last_step[row] = -1
         self.active[row] = True
         self.request[row] = request
         return row
 
     def leave(self, row: int) -> tuple[Request, Int32]:
-        """Take a request out of its row; return it, its output brought up to date, and the KV blocks it held."""
+        """Take a request out of its row.
+
+        Returns the request, its output brought up to date, and the ids of the KV blocks it held.
+        """
         request = self.request[row]
         assert request is not None
         request.output = self.tokens[row, self.prompt[row] : self.known[row]].tolist()
-        blocks = self.table[row, : self.blocks[row]].copy()
+        block_ids = self.table[row, : self.blocks[row]].copy()
         self.active[row] = False
         self.life[row] += 1
         self.blocks[row] = 0
         self.request[row] = None
         self.free.append(row)
-        return request, blocks
+        return request, block_ids

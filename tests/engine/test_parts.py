@@ -14,7 +14,7 @@ from idlescope.engine.kv_cache import BlockAllocator
 from idlescope.engine.requests import Request
 from idlescope.engine.running_rows import Shape
 from idlescope.engine.scheduler import Scheduler
-from idlescope.engine.slots import Slot, fields_of
+from idlescope.engine.slots import Slot, SlotLayout
 from idlescope.errors import ConfigError
 from idlescope.hardware.gpus import GPUS, gpu, ideal_ns
 from idlescope.models.presets import MODELS, model
@@ -137,7 +137,7 @@ class TestSlot:
     def test_only_what_a_step_uses_is_copied(self):
         shape = Shape(rows=2, tokens=8, length=16, blocks=8, block_size=4)
         slot = Slot(shape)
-        assert slot.used_words(8) == slot.buffer.size == fields_of(shape)["words"].stop
+        assert slot.used_words(8) == slot.buffer.size == SlotLayout.of(shape).words
         assert slot.used_words(2) == slot.buffer.size - 6 * 4
         slot.tokens[7, 3] = 5
         assert slot.buffer[-1] == 5

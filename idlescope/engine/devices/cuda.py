@@ -21,7 +21,7 @@ from idlescope.engine.network.kernels import KERNELS, CudaAttention
 from idlescope.engine.network.network import Network
 from idlescope.engine.running_rows import Shape
 from idlescope.engine.scheduler import Batch
-from idlescope.engine.slots import Slot, fields_of
+from idlescope.engine.slots import Slot, SlotLayout
 from idlescope.errors import ConfigError
 from idlescope.trace.model import OperationKind
 
@@ -61,7 +61,7 @@ class CudaDevice(StreamedDevice):
             )
         try:
             self._forward = self.network.load(shape, slots, "cuda", CudaAttention, KERNELS)
-            words = fields_of(shape)["words"].stop
+            words = SlotLayout.of(shape).words
             self._inputs = [
                 torch.zeros(words, dtype=torch.int32, pin_memory=True) for _ in range(slots)
             ]

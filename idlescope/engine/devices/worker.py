@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from idlescope.engine.devices.base import D2H, STREAMS
 from idlescope.engine.network.network import Network
 from idlescope.engine.running_rows import Shape
-from idlescope.engine.slots import Slot, fields_of
+from idlescope.engine.slots import Slot, SlotLayout
 from idlescope.errors import IdlescopeError
 
 COMMAND = Struct(
@@ -49,14 +49,14 @@ class Setup:
 
 def shared_slots(memory: mmap.mmap, shape: Shape, slots: int) -> list[Slot]:
     """Return views of the slots in shared memory: inputs and output of each, one after the other."""
-    words = fields_of(shape)["words"].stop
+    words = SlotLayout.of(shape).words
     whole = np.frombuffer(memory, np.int32).reshape(slots, words + shape.rows)
     return [Slot(shape, part[:words], part[words:]) for part in whole]
 
 
 def shared_bytes(shape: Shape, slots: int) -> int:
     """Return how much memory the slots share."""
-    return 4 * slots * (fields_of(shape)["words"].stop + shape.rows)
+    return 4 * slots * (SlotLayout.of(shape).words + shape.rows)
 
 
 class Worker:

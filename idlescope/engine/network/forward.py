@@ -14,7 +14,7 @@ from idlescope.engine.network.attention import PagedAttention, Plan
 from idlescope.engine.network.decoder import Attend, Decoder
 from idlescope.engine.network.sampling import Sampling, sample
 from idlescope.engine.running_rows import Shape
-from idlescope.engine.slots import FIELDS, fields_of
+from idlescope.engine.slots import TOKEN_FIELDS, SlotLayout
 
 MakeAttention = Callable[[Plan, Tensor, Tensor, Tensor, int], Attend]
 
@@ -41,7 +41,7 @@ class Forward:
             attention,
         )
         self.device = decoder.embedding.device
-        words = fields_of(shape)["words"].stop
+        words = SlotLayout.of(shape).words
         self.inputs = [
             torch.zeros(words, dtype=torch.int32, device=self.device) for _ in range(slots)
         ]
@@ -54,9 +54,9 @@ class Forward:
         """Run the step whose inputs stand in a slot."""
         packed, previous, output = self.inputs[slot], self.outputs[slot - 1], self.outputs[slot]
         b, n, s = len(plan.queries), sum(plan.queries), plan.sampled
-        view = {name: packed[span] for name, span in fields_of(self.shape).items()}
+        view = {name: packed[span] for name, span in SlotLayout.of(self.shape)._asdict().items()}
         table = view["table"].view(self.shape.rows, -1)
-        token, position, carry, place = view["tokens"].view(-1, FIELDS)[:n].unbind(1)
+        token, position, carry, place = view["tokens"].view(-1, len(TOKEN_FIELDS))[:n].unbind(1)
         rows, context, request = (view[name][:b] for name in ("rows", "context", "request"))
         if plan.padded:  # what stands behind the last row is left over from steps before
             real = torch.arange(b, device=self.device, dtype=torch.int32) < view["header"][0]
