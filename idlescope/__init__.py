@@ -28,7 +28,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from idlescope.analysis.analyze import analyze
     from idlescope.analysis.comparison.compare import compare
-    from idlescope.analysis.prediction.forecast import predict
+    from idlescope.analysis.prediction.predict import predict
     from idlescope.analysis.result import Analysis
     from idlescope.capture.ranges import Range as range  # noqa: A004, N813 - so do these
     from idlescope.errors import IdlescopeError
@@ -47,7 +47,7 @@ _HOME = {
     "Analysis": ("idlescope.analysis.result", "Analysis"),
     "analyze": ("idlescope.analysis.analyze", "analyze"),
     "compare": ("idlescope.analysis.comparison.compare", "compare"),
-    "predict": ("idlescope.analysis.prediction.forecast", "predict"),
+    "predict": ("idlescope.analysis.prediction.predict", "predict"),
     "IdlescopeError": ("idlescope.errors", "IdlescopeError"),
     "RunConfig": ("idlescope.experiment.config", "RunConfig"),
     "Run": ("idlescope.experiment.run", "Run"),

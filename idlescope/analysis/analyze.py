@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from idlescope import __version__
 from idlescope.analysis import roofline
 from idlescope.analysis.idle import causes, host_time, stacks
 from idlescope.analysis.idle import occupancy as idle
+from idlescope.analysis.measured import MeasuredDevice
 from idlescope.analysis.prediction import forecast
 from idlescope.analysis.result import Analysis, DeviceResult
 from idlescope.analysis.steps import batching, find, measure
@@ -63,12 +63,12 @@ def analyze(
         _analyze_device(view, spec, min_gap_ns) for view in device_views(trace, known, chosen)
     ]
     results = tuple(
-        replace(
-            result,
-            predicted=forecast.expected(trace, result),
-            roofline=roofline.measure(trace, result, gpu, model, batch_size, context),
+        DeviceResult(
+            **vars(device),
+            prediction=forecast.expected(trace, device),
+            roofline=roofline.measure(trace, device, gpu, model, batch_size, context),
         )
-        for result in measured
+        for device in measured
     )
     source = {
         "path": path,
@@ -78,7 +78,7 @@ def analyze(
             trace.meta.get("events", len(trace.operations) + len(trace.calls) + len(trace.ranges))
         ),
     }
-    warnings = (*trace.meta.get("warnings", ()), *(w for d in results for w in advice(d)))
+    warnings = (*trace.meta.get("warnings", ()), *(w for d in measured for w in advice(d)))
     if not results:
         warnings = (*warnings, no_device(trace))
     return Analysis(source, known, trace, results, tuple(dict.fromkeys(warnings)))
@@ -117,7 +117,9 @@ def _chosen(trace: Trace, devices: Sequence[int] | None, process: str | None) ->
     return chosen
 
 
-def _analyze_device(view: DeviceView, spec: window_of.WindowSpec, min_gap_ns: int) -> DeviceResult:
+def _analyze_device(
+    view: DeviceView, spec: window_of.WindowSpec, min_gap_ns: int
+) -> MeasuredDevice:
     division = find.find(view)
     chosen = window_of.resolve(spec, view, division)
     occupancy = idle.occupancy(view.operations, (chosen.start, chosen.end))
@@ -130,7 +132,7 @@ def _analyze_device(view: DeviceView, spec: window_of.WindowSpec, min_gap_ns: in
     seen = batching.classify(view, steps)
     eager_ns = verdict.eager_idle(view, division.step, gaps)
     longest = [gap for gap in stacks.longest(view, division, gaps) if gap.length_ns >= min_gap_ns]
-    return DeviceResult(
+    return MeasuredDevice(
         view=view,
         window=chosen,
         occupancy=occupancy,

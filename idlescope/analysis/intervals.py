@@ -13,6 +13,10 @@ import numpy as np
 from idlescope.trace.table import Int64
 
 CHUNK = 1 << 16  # intervals whose arrays fit a core's cache
+AFTER_EVERYTHING = int(np.iinfo(np.int64).max)  # when something starts that is not known to start
+BEFORE_EVERYTHING = int(
+    np.iinfo(np.int64).min
+)  # when something ended that is not known to have run
 
 
 class Intervals(NamedTuple):

@@ -9,87 +9,28 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from idlescope.analysis.idle import causes
-from idlescope.analysis.idle import occupancy as idle
-from idlescope.analysis.idle.stacks import LongGap
 from idlescope.analysis.intervals import percent
-from idlescope.analysis.steps.batching import Batching
+from idlescope.analysis.measured import MeasuredDevice
+from idlescope.analysis.prediction.forecast import Forecast
+from idlescope.analysis.roofline import Roofline
 from idlescope.analysis.steps.host_phases import HostPhases, host_phases
-from idlescope.analysis.steps.measure import Steps
-from idlescope.analysis.steps.window import Window
-from idlescope.analysis.verdict.coverage import Coverage
-from idlescope.analysis.verdict.verdict import Verdict
-from idlescope.analysis.view import DeviceView
-from idlescope.trace.model import Device, Operations, Trace
+from idlescope.trace.model import Trace
 from idlescope.trace.names.engines import Phases
-from idlescope.trace.table import Bool, Int64
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from idlescope.analysis.prediction.forecast import Forecast
-    from idlescope.analysis.roofline import Roofline
 
 SCHEMA = 1
 
 
 @dataclass(frozen=True)
-class DeviceResult:
-    """The figures of one device; every one is defined in README.md."""
+class DeviceResult(MeasuredDevice):
+    """What one device did, what it would do with asynchronous batching, and how well it was used."""
 
-    view: DeviceView
-    window: Window
-    occupancy: idle.Occupancy
-    gaps: causes.Gaps
-    min_gap_ns: int  # gaps shorter than this are counted, but not listed
-    host_ns: dict[str, int]
-    steps: Steps
-    step: Int64  # of each operation; -1: not known
-    batching: Batching
-    longest: list[LongGap]
-    coverage: Coverage
-    verdict: Verdict
-    streams: list[dict[str, Any]]
-    predicted: Forecast | None = (
-        None  # asynchronous batching, replayed from the steps; None where that cannot be told
-    )
-    roofline: Roofline | None = None  # None where the GPU or the work of its steps is not known
-
-    @property
-    def device(self) -> Device:
-        """Return the device."""
-        return self.view.device
-
-    @property
-    def operations(self) -> Operations:
-        """Return all operations of the device, sorted by start, then by end."""
-        return self.view.operations
-
-    @property
-    def launches(self) -> Int64:
-        """Return the row of `trace.calls` that launched each operation; -1: not captured."""
-        return self.view.launches
-
-    @property
-    def waits(self) -> Bool:
-        """Return which rows of `trace.calls` wait for a device, of those that its process made."""
-        return self.view.waits
-
-    @property
-    def idle_pct(self) -> float:
-        """Return idle as a share of the window."""
-        return percent(self.occupancy.idle_ns, self.occupancy.window_ns)
-
-    @property
-    def operations_inside(self) -> int:
-        """Return how many operations ran within the window, in part at least."""
-        return int(self.window.touches(self.operations).sum())
-
-    @property
-    def short_gaps(self) -> tuple[int, int]:
-        """Return how many gaps are shorter than `min_gap_ns`, and how long they are together, in ns."""
-        length = self.gaps.length
-        short = length < self.min_gap_ns
-        return int(short.sum()), int(length[short].sum())
+    prediction: (
+        Forecast | None
+    )  # asynchronous batching, replayed from the steps; None: cannot be told
+    roofline: Roofline | None  # None where the GPU or the work of its steps is not known
 
     def to_json(self) -> dict[str, Any]:
         """Return the device's entry of `analyze --json`."""
@@ -120,7 +61,7 @@ class DeviceResult:
             },
             "coverage": self.coverage.to_json(),
             "verdict": {"kind": self.verdict.kind, "text": self.verdict.text},
-            "predicted": None if self.predicted is None else self.predicted.short(),
+            "predicted": None if self.prediction is None else self.prediction.short(),
             "roofline": None if self.roofline is None else self.roofline.to_json(),
         }  # fmt: skip
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from idlescope.analysis.result import DeviceResult
+from idlescope.analysis.measured import MeasuredDevice
 from idlescope.analysis.steps.stated_work import Architecture, Work, steps_work
 from idlescope.hardware.gpus import GPU, GPUS, called, ideal_ns
 from idlescope.trace.model import Operations, Trace
@@ -61,7 +61,7 @@ class Roofline:
 
 
 def measure(
-    trace: Trace, result: DeviceResult, peak: GPU | None = None, model: Architecture | None = None,
+    trace: Trace, result: MeasuredDevice, peak: GPU | None = None, model: Architecture | None = None,
     batch_size: int | None = None, context: int | None = None,
 ) -> Roofline | None:  # fmt: skip
     """Return what a device achieved; None where its peaks, or the work of its steps, are not known.
@@ -100,7 +100,7 @@ def measure(
     )
 
 
-def _recorded(result: DeviceResult) -> tuple[Float64, Float64]:
+def _recorded(result: MeasuredDevice) -> tuple[Float64, Float64]:
     """Return the bytes and operations of each step that its compute operations state."""
     operations, number = result.operations, result.steps.number
     at = np.minimum(np.searchsorted(number, result.step), number.size - 1)

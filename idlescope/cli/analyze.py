@@ -130,7 +130,7 @@ def _show(console: Console, analysis: Analysis, steps: bool) -> None:
             for line in lines:
                 console.print(plain(line))
         console.print(plain(f"{label}: {device.verdict.text}", "bold"))
-        for more in (device.predicted, device.roofline):
+        for more in (device.prediction, device.roofline):
             if more is not None:
                 console.print(plain(f"{label}: {more.text()}"))
     for warning in analysis.warnings:

@@ -20,7 +20,7 @@ from idlescope.analysis.analyze import analyze
 from idlescope.analysis.idle.host_time import NO_DEMAND
 from idlescope.analysis.intervals import percent
 from idlescope.analysis.latency import Figures, latencies
-from idlescope.analysis.prediction.forecast import asynchronous
+from idlescope.analysis.prediction.predict import asynchronous
 from idlescope.analysis.prediction.what_if import Prediction
 from idlescope.analysis.result import Analysis, DeviceResult
 from idlescope.analysis.roofline import achieved_pct

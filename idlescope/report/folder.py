@@ -254,9 +254,9 @@ def write_analysis(trace: Trace, analysis: Analysis, folder: Path, command: str)
         command=command,
         environment=environment(),
         predictions=[
-            f"{device_label(d)}: {d.predicted.text()}"
+            f"{device_label(d)}: {d.prediction.text()}"
             for d in analysis.results
-            if d.predicted is not None
+            if d.prediction is not None
         ],
         files=["analysis.json"],
         open_with=_open_trace(Path(analysis.source["path"])),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import idlescope
 from idlescope import RunConfig, run
-from idlescope.analysis.prediction.forecast import asynchronous
+from idlescope.analysis.prediction.predict import asynchronous
 from idlescope.analysis.prediction.rebatch import Requests, order, rebatch
 from idlescope.analysis.prediction.replay import replay
 from idlescope.analysis.prediction.step_costs import StepCosts
@@ -310,7 +310,7 @@ def test_too_few_steps_are_refused_in_a_sentence(window, reason):
         TraceError, match=f"cannot tell what device 0 would do: {reason} in the trace"
     ):
         idlescope.predict(analysis)
-    assert analysis.results[0].predicted is None
+    assert analysis.results[0].prediction is None
     assert asynchronous(analysis.results[0]) is None
 
 
@@ -416,7 +416,7 @@ def test_requests_that_arrive_during_the_run_are_refused(arrival):
     result = run(config)
     assert result.predicted() is None
     for mode in result.modes.values():
-        assert mode.result.predicted is None
+        assert mode.result.prediction is None
         with pytest.raises(TraceError, match="requests arrived during the run"):
             idlescope.predict(mode.analysis)
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from idlescope.analysis.measured import MeasuredDevice
 from idlescope.analysis.prediction import published
 from idlescope.analysis.prediction.published import Point
 from idlescope.analysis.prediction.what_if import MAX_FACTOR, Replays, WhatIf
-from idlescope.analysis.result import DeviceResult
 from idlescope.errors import TraceError
 from idlescope.trace.model import Trace
 from idlescope.trace.table import Float64
@@ -46,7 +46,7 @@ class HostCost:
     published: tuple[Point, ...]  # of the same model, batch and GPU
 
 
-def host_cost(works: Mapping[str, tuple[Trace, DeviceResult]]) -> HostCost | None:
+def host_cost(works: Mapping[str, tuple[Trace, MeasuredDevice]]) -> HostCost | None:
     """Return what host work costs, of works by name; None where no steps can be replayed, or the host costs nothing.
 
     The steps are those of a synchronous work where there is one, else of the one that is idle most; of several devices
@@ -74,7 +74,7 @@ def host_cost(works: Mapping[str, tuple[Trace, DeviceResult]]) -> HostCost | Non
     return HostCost(base, device_ms, curves, measured, others)
 
 
-def _replays(trace: Trace, result: DeviceResult) -> Replays | None:
+def _replays(trace: Trace, result: MeasuredDevice) -> Replays | None:
     try:
         replays = Replays(trace, result)
     except TraceError:

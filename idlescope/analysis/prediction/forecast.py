@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from idlescope.analysis.intervals import percent
+from idlescope.analysis.measured import MeasuredDevice
 from idlescope.analysis.prediction.what_if import MAX_DEPTH, Prediction, Replays, WhatIf
-from idlescope.analysis.result import Analysis, DeviceResult
 from idlescope.errors import TraceError
 from idlescope.trace.model import Trace
 
@@ -29,7 +29,7 @@ class Lever:
 class Forecast:
     """What one device's trace was, and what it would be."""
 
-    result: DeviceResult
+    result: MeasuredDevice
     depth: (
         int | None
     )  # steps in flight as recorded; None where a wait keeps an asynchronous loop from being one
@@ -115,7 +115,7 @@ def _numbers(numbers: Sequence[int], shown: int = 5) -> str:
 
 
 def forecast(
-    trace: Trace, result: DeviceResult, what: WhatIf | None = None, levers: bool = True
+    trace: Trace, result: MeasuredDevice, what: WhatIf | None = None, levers: bool = True
 ) -> Forecast:
     """Return what one device would do. Raises TraceError where its trace cannot tell, ConfigError for wrong phases."""
     replays, what = Replays(trace, result), what or WhatIf()
@@ -151,23 +151,9 @@ def _levers(replays: Replays, what: WhatIf) -> list[Lever]:
     return [Lever(name, replays.predict(change)) for name, change in changes.items()]
 
 
-def expected(trace: Trace, result: DeviceResult) -> Forecast | None:
+def expected(trace: Trace, result: MeasuredDevice) -> Forecast | None:
     """Return what asynchronous batching would do for a device, levers left out; None where its trace cannot tell."""
     try:
         return forecast(trace, result, levers=False)
     except TraceError:
         return None
-
-
-def asynchronous(result: DeviceResult) -> Prediction | None:
-    """Return what asynchronous batching would take; None where it cannot be told, or the trace is of that already."""
-    found = result.predicted
-    return None if found is None or found.depth == found.what.depth else found.predicted
-
-
-def predict(analysis: Analysis, **what: Any) -> tuple[Forecast, ...]:
-    """Return what each device of an analysed trace would do; `what` are the fields of `WhatIf`.
-
-    Raises TraceError where a device's trace cannot tell, ConfigError for what cannot be asked.
-    """
-    return tuple(forecast(analysis.trace, result, WhatIf(**what)) for result in analysis.results)

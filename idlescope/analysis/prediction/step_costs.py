@@ -10,7 +10,7 @@ import numpy as np
 from idlescope.analysis import intervals
 from idlescope.analysis.idle import occupancy
 from idlescope.analysis.intervals import Intervals
-from idlescope.analysis.result import DeviceResult
+from idlescope.analysis.measured import MeasuredDevice
 from idlescope.analysis.steps.batching import ASYNCHRONOUS, SERIALISED
 from idlescope.analysis.steps.find import RECORDED
 from idlescope.analysis.steps.measure import union_by
@@ -64,7 +64,7 @@ class Measured:
     """The steps of one device that can be replayed, in order, and what of the host's time is whose."""
 
     trace: Trace
-    result: DeviceResult
+    result: MeasuredDevice
     thread: int  # the one that launches
     pieces: Intervals  # of the host's time, disjoint and in order
     row: Int64  # step of each piece
@@ -303,7 +303,7 @@ class Measured:
         return late
 
 
-def measure(trace: Trace, result: DeviceResult) -> Measured:
+def measure(trace: Trace, result: MeasuredDevice) -> Measured:
     """Return the steps of a device with what is needed to replay them. Raises TraceError where that cannot be told."""
     steps, n = result.steps, len(result.steps)
     which = f"cannot tell what device {result.device.index} would do"
@@ -349,7 +349,7 @@ def _row_of(number: Int64, step: Int64) -> Int64:
     return np.where(number[at] == step, at, -1)
 
 
-def _rows(result: DeviceResult, n: int) -> tuple[Int64, Int64]:
+def _rows(result: MeasuredDevice, n: int) -> tuple[Int64, Int64]:
     """Return the row of each operation's step, and which operations are compute with a known launch in some step."""
     row = _row_of(result.steps.number, result.step)
     return row, np.flatnonzero(
@@ -357,7 +357,7 @@ def _rows(result: DeviceResult, n: int) -> tuple[Int64, Int64]:
     )
 
 
-def _pieces(trace: Trace, result: DeviceResult) -> tuple[Intervals, Int64]:
+def _pieces(trace: Trace, result: MeasuredDevice) -> tuple[Intervals, Int64]:
     """Return the host's time in pieces, and the row of each one's step; what lies between two is work for the later."""
     steps = result.steps
     if steps.found == RECORDED:

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from idlescope.analysis.intervals import percent
+from idlescope.analysis.measured import MeasuredDevice
 from idlescope.analysis.prediction import rebatch
 from idlescope.analysis.prediction import step_costs as costs_of
 from idlescope.analysis.prediction.replay import replay
 from idlescope.analysis.prediction.step_costs import HOST, Measured, StepCosts
-from idlescope.analysis.result import DeviceResult
 from idlescope.analysis.steps.batching import ASYNCHRONOUS, SERIALISED, SYNCHRONOUS
 from idlescope.analysis.steps.find import RECORDED
 from idlescope.analysis.steps.stated_work import steps_work
@@ -110,7 +110,7 @@ class Replays:
     counted without filling and draining the pipeline, which a longer run does only once.
     """
 
-    def __init__(self, trace: Trace, result: DeviceResult) -> None:
+    def __init__(self, trace: Trace, result: MeasuredDevice) -> None:
         self.whole_run = result.steps.found == RECORDED
         if self.whole_run and rebatch.arriving(trace):
             raise TraceError(
@@ -124,7 +124,7 @@ class Replays:
         self.requests = rebatch.requests(trace, result.steps.end) if anew else None
         self.tokens = _tokens(trace, result)
 
-    def _depth(self, trace: Trace, result: DeviceResult) -> int | None:
+    def _depth(self, trace: Trace, result: MeasuredDevice) -> int | None:
         """Return how deep a pipeline the trace shows; None where a wait keeps it from being what it is meant to be."""
         kind, step = result.batching.kind, self.measured.step_ns
         if kind == SERIALISED:
@@ -210,7 +210,7 @@ def _times(values: Int64, factor: float) -> Int64:
     return values if factor == 1.0 else np.rint(values * factor).astype(np.int64)
 
 
-def _tokens(trace: Trace, result: DeviceResult) -> int | None:
+def _tokens(trace: Trace, result: MeasuredDevice) -> int | None:
     """Return the tokens that the steps yielded; None where the trace does not say."""
     samples, name = trace.samples, trace.name_index(TOKENS)
     if result.steps.found == RECORDED and name >= 0:

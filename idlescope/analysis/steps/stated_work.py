@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from idlescope.analysis.result import DeviceResult
+from idlescope.analysis.measured import MeasuredDevice
 from idlescope.trace.model import RangeKind, Trace
 from idlescope.trace.table import Bool, Int64
 
@@ -50,7 +50,7 @@ class Work:
 
 
 def steps_work(
-    trace: Trace, result: DeviceResult, batch_size: int | None = None, context: int | None = None
+    trace: Trace, result: MeasuredDevice, batch_size: int | None = None, context: int | None = None
 ) -> Work | None:
     """Return what each step had to do; None where neither span names nor the user say.
 

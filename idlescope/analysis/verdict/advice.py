@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from idlescope.analysis.result import DeviceResult
+from idlescope.analysis.measured import MeasuredDevice
 from idlescope.analysis.steps.find import RECORDED
 
 STARTING_NS = 2_000_000  # a first gap this much longer than five usual ones is not the engine's own
 ENOUGH_STEPS = 4
 
 
-def advice(result: DeviceResult) -> list[str]:
+def advice(result: MeasuredDevice) -> list[str]:
     """Return one sentence for each thing to know of a device's figures."""
     c, said, which = result.coverage, [], f"device {result.device.index}"
     if result.longest and len(result.steps) >= ENOUGH_STEPS:

@@ -13,6 +13,7 @@ from idlescope.analysis.idle.causes import CAUSES
 from idlescope.analysis.idle.stacks import LongGap
 from idlescope.analysis.intervals import percent
 from idlescope.analysis.latency import PERCENTILES
+from idlescope.analysis.measured import MeasuredDevice
 from idlescope.analysis.result import Analysis, DeviceResult
 from idlescope.analysis.steps.window import FIRST_LAST
 from idlescope.palette import CAUSE, MODE
@@ -231,9 +232,9 @@ def _step_rows(devices: Sequence[DeviceResult]) -> list[tuple[str, list[str]]]:
             float(np.median(getattr(d.steps, column))) if len(d.steps) else None for d in devices
         ]
         rows.append((label, ["–" if ns is None else milliseconds(ns) for ns in medians]))
-    if any(d.predicted for d in devices):
+    if any(d.prediction for d in devices):
         cells = [
-            "–" if d.predicted is None else milliseconds(d.predicted.predicted.step_ns)
+            "–" if d.prediction is None else milliseconds(d.prediction.predicted.step_ns)
             for d in devices
         ]
         rows.append(("a step if asynchronous, predicted", cells))
@@ -382,7 +383,7 @@ def _of_idle(device: DeviceResult, ns: int) -> str:
     return f"{milliseconds(ns)} ({share(ns, device.occupancy.idle_ns)})" if ns else "–"
 
 
-def device_label(result: DeviceResult) -> str:
+def device_label(result: MeasuredDevice) -> str:
     """Return what a device is called in tables."""
     return f"{result.device.index} {result.device.name}".strip() or "device"
 

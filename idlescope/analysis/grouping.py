@@ -1,0 +1,101 @@
+"""First, last, total, count and covered time by group: the only place that scatters into arrays.
+
+Values that belong together, such as the operations of a step, need not be neighbours. `Groups` says
+to which group each value belongs and reduces columns of values to one row per group.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from idlescope.analysis import intervals
+from idlescope.analysis.intervals import AFTER_EVERYTHING, BEFORE_EVERYTHING
+from idlescope.trace.table import Bool, Float64, Int64
+
+
+@dataclass(frozen=True)
+class Groups:
+    """The group of each of some values: `row[i]`, from 0 to `count` - 1, is that of value `i`.
+
+    Every method takes columns that are as long as `row` and returns one entry per group.
+    """
+
+    row: NDArray[np.integer[Any]]
+    count: int
+
+    def only(self, chosen: Bool) -> Groups:
+        """Return the groups of the chosen values; there are as many groups as before."""
+        return Groups(self.row[chosen], self.count)
+
+    def sizes(self) -> Int64:
+        """Return how many values each group has."""
+        return np.bincount(self.row, minlength=self.count).astype(np.int64)
+
+    def occupied(self) -> Bool:
+        """Return which groups have any value."""
+        occupied = np.zeros(self.count, np.bool_)
+        occupied[self.row] = True
+        return occupied
+
+    def total(self, values: NDArray[np.integer[Any]]) -> Int64:
+        """Return the exact sum of the integers of each group; 0 for an empty group."""
+        total = np.zeros(self.count, np.int64)
+        np.add.at(total, self.row, values)
+        return total
+
+    def total_of_floats(self, values: Float64) -> Float64:
+        """Return the sum of each group's values; 0 for a group without any."""
+        return np.asarray(np.bincount(self.row, values, self.count), np.float64)
+
+    def first(self, times: Int64, none: int = AFTER_EVERYTHING) -> Int64:
+        """Return the earliest time of each group; `none` for a group without any."""
+        earliest = np.full(self.count, none, np.int64)
+        np.minimum.at(earliest, self.row, times)
+        return earliest
+
+    def last(self, times: Int64, none: int = BEFORE_EVERYTHING) -> Int64:
+        """Return the latest time of each group; `none` for a group without any."""
+        latest = np.full(self.count, none, np.int64)
+        np.maximum.at(latest, self.row, times)
+        return latest
+
+    def covered(self, start: Int64, end: Int64) -> Int64:
+        """Return the nanoseconds that the union of each group's intervals covers."""
+        if not self.count:
+            return np.empty(0, np.int64)
+        # Lay the groups one behind the other, one nanosecond apart so that they never touch. Then a
+        # single union serves all of them.
+        low, high = self.first(start), self.last(end)
+        room = np.where(high > low, high - low + 1, 1)
+        origin = np.cumsum(room) - room
+        shift = origin[self.row] - low[self.row]
+        union = intervals.union(start + shift, end + shift)
+        group_of_piece = np.searchsorted(origin, union.start, "right") - 1
+        return Groups(group_of_piece, self.count).total(union.length)
+
+
+def by_value(values: NDArray[np.integer[Any]]) -> tuple[Int64, Groups]:
+    """Return the distinct values in order, and the groups of equal ones."""
+    distinct, row = np.unique(values, return_inverse=True)
+    return distinct.astype(np.int64), Groups(row, distinct.size)
+
+
+def by_key(keys: Int64, values: NDArray[np.integer[Any]]) -> tuple[Groups, Bool]:
+    """Return the groups of the values that are among some keys, and which values those are.
+
+    `keys` are distinct and ascending; the group of a value is the row of its key.
+    """
+    if not keys.size:
+        return Groups(np.empty(0, np.int64), 0), np.zeros(values.size, np.bool_)
+    row = np.minimum(np.searchsorted(keys, values), keys.size - 1)
+    known = np.asarray(keys[row] == values, np.bool_)
+    return Groups(row[known], keys.size), known
+
+
+def most_common(codes: NDArray[np.integer[Any]]) -> int:
+    """Return the most frequent code, of equals the smallest; there must be one at least."""
+    return int(np.bincount(codes).argmax())

@@ -1,0 +1,75 @@
+"""What one device did within a window: idle time, causes, steps, coverage and verdict."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from idlescope.analysis.idle.causes import Gaps
+from idlescope.analysis.idle.occupancy import Occupancy
+from idlescope.analysis.idle.stacks import LongGap
+from idlescope.analysis.intervals import percent
+from idlescope.analysis.steps.batching import Batching
+from idlescope.analysis.steps.measure import Steps
+from idlescope.analysis.steps.window import Window
+from idlescope.analysis.verdict.coverage import Coverage
+from idlescope.analysis.verdict.verdict import Verdict
+from idlescope.analysis.view import DeviceView
+from idlescope.trace.model import Device, Operations
+from idlescope.trace.table import Bool, Int64
+
+
+@dataclass(frozen=True)
+class MeasuredDevice:
+    """What one device did; every figure is defined in `idlescope/analysis/README.md`."""
+
+    view: DeviceView
+    window: Window
+    occupancy: Occupancy
+    gaps: Gaps
+    min_gap_ns: int  # gaps shorter than this are counted, but not listed
+    host_ns: dict[str, int]
+    steps: Steps
+    step: Int64  # of each operation; -1: not known
+    batching: Batching
+    longest: list[LongGap]
+    coverage: Coverage
+    verdict: Verdict
+    streams: list[dict[str, Any]]
+
+    @property
+    def device(self) -> Device:
+        """Return the device."""
+        return self.view.device
+
+    @property
+    def operations(self) -> Operations:
+        """Return all operations of the device, sorted by start, then by end."""
+        return self.view.operations
+
+    @property
+    def launches(self) -> Int64:
+        """Return the row of `trace.calls` that launched each operation; -1: not captured."""
+        return self.view.launches
+
+    @property
+    def waits(self) -> Bool:
+        """Return which rows of `trace.calls` wait for a device, of those that its process made."""
+        return self.view.waits
+
+    @property
+    def idle_pct(self) -> float:
+        """Return idle as a share of the window."""
+        return percent(self.occupancy.idle_ns, self.occupancy.window_ns)
+
+    @property
+    def operations_inside(self) -> int:
+        """Return how many operations ran within the window, in part at least."""
+        return int(self.window.touches(self.operations).sum())
+
+    @property
+    def short_gaps(self) -> tuple[int, int]:
+        """Return how many gaps are shorter than `min_gap_ns`, and their summed length in ns."""
+        length = self.gaps.length
+        short = length < self.min_gap_ns
+        return int(short.sum()), int(length[short].sum())
