@@ -1,8 +1,7 @@
-"""Peaks of GPUs, and which GPU a device's name stands for: the only place that knows a GPU by its name."""
+"""Peaks of GPUs, and which board a device's name stands for: the only place that knows GPUs by name."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,40 +12,56 @@ from idlescope.errors import ConfigError
 
 @dataclass(frozen=True)
 class GPU:
-    """Peaks of one GPU: dense bf16 without sparsity, as its vendor states them."""
+    """Peaks of one board, as its vendor states them: dense bf16, without sparsity."""
 
-    key: str
+    key: str  # what users call it: --gpu, modelled:GPU
     name: str
-    bytes_per_s: float
+    bytes_per_s: float  # of its memory
     flops_per_s: float
     memory_bytes: float
+    boards: tuple[str, ...]  # what drivers call it, without the vendor's name
     source: str
 
 
 GPUS = {
     gpu.key: gpu
     for gpu in (
-        GPU("h200", "NVIDIA H200 SXM", 4.8e12, 989.4e12, 141e9, "NVIDIA H200 datasheet"),
-        GPU("h100", "NVIDIA H100 SXM", 3.35e12, 989.4e12, 80e9, "NVIDIA H100 datasheet"),
-        GPU("a100", "NVIDIA A100 SXM 80GB", 2.039e12, 312e12, 80e9, "NVIDIA A100 80GB datasheet"),
-        GPU("b200", "NVIDIA B200 SXM", 8.0e12, 2250e12, 180e9, "NVIDIA DGX B200 datasheet, one of eight GPUs"),
-        GPU("l40s", "NVIDIA L40S", 0.864e12, 362.05e12, 48e9, "NVIDIA L40S datasheet"),
-        GPU("rtx4090", "NVIDIA GeForce RTX 4090", 1.008e12, 165.2e12, 24e9,
+        GPU("h200", "NVIDIA H200 SXM", 4.8e12, 989.4e12, 141e9, ("H200",), "NVIDIA H200 datasheet"),
+        GPU("h100", "NVIDIA H100 SXM", 3.35e12, 989.4e12, 80e9, ("H100 80GB HBM3",), "NVIDIA H100 datasheet"),
+        GPU("a100", "NVIDIA A100 SXM 80GB", 2.039e12, 312e12, 80e9, ("A100-SXM4-80GB",), "NVIDIA A100 80GB datasheet"),
+        GPU("b200", "NVIDIA B200 SXM", 8.0e12, 2250e12, 180e9, ("B200",),
+            "NVIDIA DGX B200 datasheet, one of eight GPUs"),
+        GPU("l40s", "NVIDIA L40S", 0.864e12, 362.05e12, 48e9, ("L40S",), "NVIDIA L40S datasheet"),
+        GPU("rtx4090", "NVIDIA GeForce RTX 4090", 1.008e12, 165.2e12, 24e9, ("GeForce RTX 4090",),
             "NVIDIA Ada GPU architecture whitepaper, bf16 with fp32 accumulation"),
+        GPU("h200-nvl", "NVIDIA H200 NVL", 4.8e12, 835e12, 141e9, ("H200 NVL",), "NVIDIA H200 datasheet"),
+        GPU("h100-nvl", "NVIDIA H100 NVL", 3.9e12, 835e12, 94e9, ("H100 NVL",), "NVIDIA H100 datasheet"),
+        GPU("h100-pcie", "NVIDIA H100 PCIe", 2.0e12, 756e12, 80e9, ("H100 PCIe",), "NVIDIA H100 PCIe datasheet"),
+        GPU("a100-pcie", "NVIDIA A100 PCIe 80GB", 1.935e12, 312e12, 80e9, ("A100 80GB PCIe",),
+            "NVIDIA A100 80GB datasheet"),
+        GPU("a100-40gb", "NVIDIA A100 40GB", 1.555e12, 312e12, 40e9, ("A100-SXM4-40GB", "A100-PCIE-40GB"),
+            "NVIDIA A100 40GB datasheet"),
     )
 }  # fmt: skip
 
-
-# What drivers call them. Boards of the same name have other peaks: PCIe and NVL ones, those of 40 GB.
-_NAMES = {
-    "h200": r"\bH200\b(?!.*NVL)", "h100": r"\bH100 (SXM|80GB HBM3)", "a100": r"\bA100[- ]SXM4?[- ]80GB",
-    "b200": r"\bB200\b", "l40s": r"\bL40S\b", "rtx4090": r"\bRTX 4090\b(?! (D|Laptop))",
-}  # fmt: skip
+_VENDOR = "nvidia "
+MODELLED = "modelled "  # before the name of a GPU whose device is modelled, not measured
+_BY_NAME = {
+    name.lower().removeprefix(_VENDOR): gpu
+    for gpu in GPUS.values()
+    for name in (gpu.name, *gpu.boards)
+}
 
 
 def called(name: str) -> GPU | None:
-    """Return the GPU that a device's name stands for; None where its peaks are not known."""
-    return next((GPUS[key] for key, pattern in _NAMES.items() if re.search(pattern, name)), None)
+    """Return the GPU that a device of this name is; None where the peaks of that board are not known.
+
+    `name` is what a driver calls the device (torch, Nsight Systems), or a modelled GPU's name. It must
+    be the board's whole name: boards with almost the same one (PCIe, NVL, Laptop, a MIG slice) have
+    other peaks.
+    """
+    board = " ".join(name.lower().split()).removeprefix(MODELLED).removeprefix(_VENDOR)
+    return _BY_NAME.get(board)
 
 
 def gpu(key: str) -> GPU:
@@ -60,7 +75,7 @@ def gpu(key: str) -> GPU:
 def ideal_ns(
     bytes_moved: NDArray[np.float64], flops: NDArray[np.float64], peak: GPU
 ) -> NDArray[np.float64]:
-    """Return the nanoseconds that each operation needs at the least: the larger of its memory and its compute time."""
-    return np.asarray(
-        np.maximum(bytes_moved / peak.bytes_per_s, flops / peak.flops_per_s) * 1e9, np.float64
-    )
+    """Return the least nanoseconds that each operation needs: the longer of its memory and compute time."""
+    memory_s = bytes_moved / peak.bytes_per_s
+    compute_s = flops / peak.flops_per_s
+    return np.asarray(np.maximum(memory_s, compute_s) * 1e9, np.float64)

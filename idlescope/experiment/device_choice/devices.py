@@ -17,7 +17,7 @@ from idlescope.engine.network.network import Network
 from idlescope.engine.running_rows import Shape
 from idlescope.errors import ConfigError
 from idlescope.experiment.config import RunConfig
-from idlescope.hardware.gpus import GPU, GPUS, gpu
+from idlescope.hardware.gpus import GPU, GPUS, called, gpu
 from idlescope.models.architecture import Model
 
 DEFAULT_GPU = "h200"
@@ -60,9 +60,7 @@ def choose(name: str) -> Choice:
             return Choice(kind, None)
         if not cuda_available():
             raise ConfigError("torch sees no CUDA device: use --device cpu or --device modelled")
-        return Choice(
-            kind, next((g for g in GPUS.values() if g.key in cuda_name().lower().split()), None)
-        )
+        return Choice(kind, called(cuda_name()))
     raise ConfigError(
         f"no device is called {name!r}: use auto, cpu, cuda or modelled:GPU, with GPU of {', '.join(GPUS)}"
     )
