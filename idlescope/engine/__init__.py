@@ -1,1 +1,1 @@
-"""The reference continuous-batching engine: one step loop, synchronous or asynchronous by the depth of its pipeline."""
+"""The reference engine: continuous batching in one step loop, synchronous or asynchronous."""

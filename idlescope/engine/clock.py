@@ -1,4 +1,4 @@
-"""The clocks a run is timed by: the machine's own, or a virtual one on which waiting costs nothing."""
+"""The clocks that a run is timed by: the machine's own, or a virtual one that waiting moves on."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from idlescope.trace.names.own_engine import ENGINE_PHASES
 
 SCHEDULE, PREPARE, SUBMIT, RETRIEVE, UPDATE = range(len(ENGINE_PHASES))
 
-# How a fixed host cost (`--host-ms`) is spread over the phases, API calls apart: as in transformers' synchronous
-# decode loop on an H200 (schedule_batch 71 us, prepare_batch_tensors and get_model_kwargs 2,010 us, update_batch less
-# its wait 48 us; medians of 24 steps, torch.profiler, 2026-11-23).
+# How a fixed host cost (`--host-ms`) is spread over the phases, API calls apart: as in the
+# synchronous decode loop of transformers on an H200 (schedule_batch 71 us, prepare_batch_tensors
+# and get_model_kwargs 2,010 us, update_batch less its wait 48 us; medians of 24 steps,
+# torch.profiler, 2026-11-23).
 HOST_SHARES = {SCHEDULE: 0.03, PREPARE: 0.95, UPDATE: 0.02}
 
 
@@ -34,22 +35,25 @@ class Clock(Protocol):
         """Return the time."""
 
     def end_phase(self, phase: int, start: int) -> int:
-        """Return the time at which a phase that began at `start` ends, after any cost that is fixed for it."""
+        """Return when a phase that began at `start` ends, after any cost that is fixed for it."""
 
     def wait_until(self, time_ns: int) -> None:
         """Block the host until a time."""
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Run what is not the host's work, such as a progress bar, without it being timed where that is possible."""
+        """Leave what runs meanwhile, such as a progress bar, out of the time where possible."""
 
 
 class SystemClock:
-    """The machine's own time. With `host_ns` the host is kept busy until a step has cost it that much."""
+    """The machine's own time.
+
+    With `host_ns` the host is kept busy until a step has cost it that much.
+    """
 
     def __init__(self, host_ns: int | None = None) -> None:
         self._cost = spread(host_ns or 0)
-        self._submitting = 0  # what the last step's submission took: a part of its cost
+        self._submit_ns = 0  # of the last step: a part of its fixed cost
         self.start()
 
     def start(self) -> None:
@@ -61,7 +65,7 @@ class SystemClock:
         return self.at(time.perf_counter_ns())
 
     def at(self, perf_counter_ns: int) -> int:
-        """Return the run's time at a reading of `time.perf_counter_ns`, this process's or another's."""
+        """Return the run's time at a reading of `time.perf_counter_ns`, of any process."""
         return perf_counter_ns - self._zero
 
     def wait_until(self, time_ns: int) -> None:
@@ -73,9 +77,11 @@ class SystemClock:
         """Return the end of a phase: now, but not before its fixed cost has been worked off."""
         end = self.now()
         if phase == SUBMIT:
-            self._submitting = end - start
+            self._submit_ns = end - start
         elif phase in self._cost:
-            until = start + self._cost[phase] - (self._submitting if phase == PREPARE else 0)
+            until = start + self._cost[phase]
+            if phase == PREPARE:
+                until -= self._submit_ns
             while end < until:
                 end = self.now()
         return end
@@ -89,8 +95,8 @@ class SystemClock:
 class VirtualClock:
     """Real host work is timed as it happens; waiting for the modelled device jumps ahead.
 
-    With `host_ns` the real work is not timed at all: each step costs exactly that much on the host, whatever the
-    machine, so that a run is deterministic.
+    With `host_ns` the real work is not timed at all: each step costs exactly that much on the host,
+    `api_ns` of it in API calls, whatever the machine, so that a run is deterministic.
     """
 
     def __init__(self, host_ns: int | None = None, api_ns: int = 0) -> None:
@@ -107,7 +113,9 @@ class VirtualClock:
         """Return the time; it stands still while paused."""
         if self._paused_at is not None:
             return self._paused_at
-        return self._jumped if self._fixed else time.perf_counter_ns() + self._jumped
+        if self._fixed:
+            return self._jumped
+        return time.perf_counter_ns() + self._jumped
 
     def spend(self, ns: int) -> None:
         """Make the host busy that much longer: the cost of an API call that is modelled."""

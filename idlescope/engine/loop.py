@@ -1,7 +1,9 @@
 """The step loop. One loop serves both modes: the mode is the depth of its pipeline.
 
 depth 1, synchronous:   schedule N, prepare N, submit N, retrieve N, update N
-depth 2, asynchronous:  schedule N+1, prepare N+1, submit N+1, retrieve N, update N      (two slots, by turns)
+depth 2, asynchronous:  schedule N+1, prepare N+1, submit N+1, retrieve N, update N
+
+There is one slot per step in flight, used by turns.
 """
 
 from __future__ import annotations
@@ -67,7 +69,10 @@ def ignore(emitted: Emitted) -> None:
 
 
 def described(error: Exception) -> str:
-    """Return what an error says and, of one that idlescope did not raise on purpose, the line that raised it."""
+    """Return what an error says.
+
+    With the line that raised it, where idlescope did not raise it on purpose.
+    """
     if isinstance(error, IdlescopeError):
         return str(error)
     place = traceback.extract_tb(error.__traceback__)[-1]
@@ -75,9 +80,10 @@ def described(error: Exception) -> str:
 
 
 class Engine:
-    """Runs requests on an open device until all have ended. The depth of its pipeline is the number of slots.
+    """Runs requests on an open device until all have ended; as many steps are in flight as slots.
 
     `emit` takes the tokens of every step: the hook for detokenising and streaming.
+    Raises ConfigError for a request that could never run.
     """
 
     def __init__(
@@ -88,16 +94,21 @@ class Engine:
         recorder: Recorder,
         emit: Callable[[Emitted], None] = ignore,
     ) -> None:
-        self.device, self.clock, self.recorder = device, device.clock, recorder
-        self._arriving = deque(sorted(requests, key=lambda r: r.arrival_ns))
-        stop_width = max((len(r.stop_ids) for r in self._arriving), default=0)
+        self.device = device
+        self.clock = device.clock
+        self.recorder = recorder
+        self.emit = emit
+
+        self._arriving = deque(sorted(requests, key=lambda request: request.arrival_ns))
+        stop_width = max((len(request.stop_ids) for request in self._arriving), default=0)
         self.scheduler = Scheduler(slots[0].shape, stop_width)
         for request in self._arriving:
             self.scheduler.check(request)
-        self.depth, self.emit = len(slots), emit
-        self.steps = 0
-        self.tokens = 0
-        self._at = 0  # the step being worked on
+
+        self.steps = 0  # submitted so far
+        self.tokens = 0  # emitted so far
+        self._current_step = 0  # the one being worked on
+        self.depth = len(slots)
         self.in_flight: deque[InFlight] = deque()
         self._slots = list(slots)
         for slot in slots:
@@ -111,7 +122,8 @@ class Engine:
         """Step until every request has ended. `on_step` is called after each step.
 
         Its time is left out where the clock can do that, and is recorded as overhead where not.
-        An exception leaves no step in flight and no block taken; it names the step.
+        An exception leaves no step in flight and no block taken. Raises EngineError naming the
+        step.
         """
         try:
             while self.step():
@@ -122,36 +134,43 @@ class Engine:
                     self.recorder.overhead(start, self.clock.now())
         except Exception as error:
             self._abandon()
-            raise EngineError(f"step {self._at} failed: {described(error)}") from error
+            raise EngineError(f"step {self._current_step} failed: {described(error)}") from error
         except KeyboardInterrupt:
             self._abandon()
             raise
 
     def step(self) -> bool:
-        """Submit the next batch, and finish the oldest step in flight if the pipeline is full or nothing was submitted.
+        """Submit the next batch; finish the oldest step where the pipeline is full or nothing new.
 
         Returns whether there is more to do.
         """
         start = self._begin(SCHEDULE, self.steps)
-        self._arrive(start)
+        self._take_arrivals(start)
         batch = self.scheduler.schedule(self.steps)
         if batch is None:
             self.recorder.phase(SCHEDULE, -1, start, self.clock.now())
         else:
-            start = self._mark(SCHEDULE, batch.step, start, PREPARE)
-            slot = self._slots[batch.step % self.depth]
-            slot.fill(batch, self.scheduler.rows)
-            start = self._mark(PREPARE, batch.step, start, SUBMIT)
-            self.in_flight.append(InFlight(batch, self.device.submit(slot, batch)))
-            self._mark(SUBMIT, batch.step, start)
-            self.steps += 1
-        if self.in_flight and (batch is None or len(self.in_flight) == self.depth):
+            self._submit(batch, start)
+        pipeline_full = len(self.in_flight) == self.depth
+        if self.in_flight and (batch is None or pipeline_full):
             self._finish(*self.in_flight.popleft())
         elif batch is None:
             return self._await_arrival(start)
         return True
 
+    def _submit(self, batch: Batch, schedule_start: int) -> None:
+        """Prepare a batch whose schedule phase ends now, and issue it."""
+        start = self._mark(SCHEDULE, batch.step, schedule_start, PREPARE)
+        slot = self._slots[batch.step % self.depth]
+        slot.fill(batch, self.scheduler.rows)
+        start = self._mark(PREPARE, batch.step, start, SUBMIT)
+        ticket = self.device.submit(slot, batch)
+        self.in_flight.append(InFlight(batch, ticket))
+        self._mark(SUBMIT, batch.step, start)
+        self.steps += 1
+
     def _finish(self, batch: Batch, ticket: Ticket) -> None:
+        """Wait for a step's tokens, take them in and hand them out."""
         start = self._begin(RETRIEVE, batch.step)
         tokens = ticket.wait()
         self.recorder.wait(batch.step, start, self.clock.now())
@@ -160,28 +179,33 @@ class Engine:
         self.emit(emitted)
         self.recorder.emitted(emitted)
         end = self._mark(UPDATE, batch.step, start)
-        self.tokens += emitted.tokens.size
+
+        # what follows is the recorder's own cost
+        token_count = emitted.tokens.size
+        self.tokens += token_count
         self.recorder.operations(batch.step, ticket.operations)
         scheduler = self.scheduler
-        waiting, free = len(scheduler.waiting), scheduler.allocator.free
-        self.recorder.counters(end, scheduler.running.size, waiting, free, emitted.tokens.size)
+        running, waiting = scheduler.running.size, len(scheduler.waiting)
+        self.recorder.counters(end, running, waiting, scheduler.allocator.free, token_count)
         self.recorder.overhead(end, self.clock.now())
 
     def _begin(self, phase: int, step: int) -> int:
+        """Begin a phase; return the time."""
         start = self.clock.now()
-        self._at = step
+        self._current_step = step
         self.recorder.begin(phase, step)
         return start
 
-    def _mark(self, phase: int, step: int, start: int, then: int | None = None) -> int:
+    def _mark(self, phase: int, step: int, start: int, next_phase: int | None = None) -> int:
         """End a phase, and begin the one after it on the same step; return the time."""
         end = self.clock.end_phase(phase, start)
         self.recorder.phase(phase, step, start, end)
-        if then is not None:
-            self.recorder.begin(then, step)
+        if next_phase is not None:
+            self.recorder.begin(next_phase, step)
         return end
 
-    def _arrive(self, now: int) -> None:
+    def _take_arrivals(self, now: int) -> None:
+        """Queue the requests that have arrived by now."""
         while self._arriving and self._arriving[0].arrival_ns <= now:
             request = self._arriving.popleft()
             self.scheduler.add(request)
@@ -190,20 +214,20 @@ class Engine:
     def _await_arrival(self, start: int) -> bool:
         """Wait for the next request; return whether there is one."""
         if not self._arriving:
-            assert not self.scheduler.waiting, (
-                "requests wait, nothing runs and nothing will free a block"
-            )
+            stuck = "requests wait, nothing runs and nothing will free a block"
+            assert not self.scheduler.waiting, stuck
             return False
         self.clock.wait_until(self._arriving[0].arrival_ns)
         self.recorder.no_demand(start, self.clock.now())
         return True
 
     def _abandon(self) -> None:
+        """Drain what is in flight after a failure, and give every block back."""
         self.recorder.abandon()
         while self.in_flight:
             ticket = self.in_flight.popleft().ticket
             try:
                 ticket.wait()
-            except Exception:  # noqa: S112 - the first failure is the one to report; drain the others
+            except Exception:  # noqa: S112 - the first failure is the one to report
                 continue
         self.scheduler.abandon()

@@ -11,17 +11,20 @@ from idlescope.errors import ConfigError
 from idlescope.trace.table import Float64, Int64
 
 MOST_TOKENS = 10**9  # of a length: beyond any model's positions, and safe in arithmetic
+MOST_SIGMA = 10
+MOST_RATE = 1e9  # requests per second: one per nanosecond, the unit of arrivals
 MOST_SECONDS = 1e3  # between two arrivals: a million of them are still within int64 nanoseconds
-# Streams of random numbers of one seed, beside the prompts' own: a change of one leaves the others as they are.
+# Streams of random numbers of one seed, beside the prompts' own: a change of one leaves the others.
 PROMPT_STREAM, OUTPUT_STREAM, ARRIVAL_STREAM = 1, 2, 3
 
 
 @dataclass(frozen=True)
 class Lengths:
-    """Numbers of tokens: uniform over the integers low … high, or log-normal where `sigma` is given.
+    """Numbers of tokens: uniform over low … high, or log-normal where `sigma` is given.
 
-    A log-normal length is exp(X) rounded, X normal with mean ln(median) and standard deviation sigma, as numpy's
-    Generator.lognormal has them: half of the lengths are below the median, their mean is median * exp(sigma**2 / 2).
+    A log-normal length is exp(X) rounded, X normal with mean ln(median) and standard deviation
+    sigma, as numpy's Generator.lognormal has them: half of the lengths are below the median, their
+    mean is median * exp(sigma**2 / 2).
     """
 
     low: int
@@ -41,43 +44,54 @@ class Lengths:
 
 
 def lengths(option: str, text: int | str) -> Lengths:
-    """Read `512`, `uniform:LOW,HIGH` or `lognormal:MEDIAN,SIGMA`. Raises ConfigError naming the option."""
-    kind, _, values = str(text).partition(":")
+    """Read `512`, `uniform:LOW,HIGH` or `lognormal:MEDIAN,SIGMA`.
+
+    Raises ConfigError naming the option.
+    """
     try:
-        if kind == "lognormal":
-            median, spread = values.split(",")
-            low, high, sigma = int(median), MOST_TOKENS, float(spread)
-        elif kind == "uniform":
-            low, high = map(int, values.split(","))
-            sigma = None
-        else:
-            low = high = int(text)
-            sigma = None
+        parsed = _parse_lengths(str(text))
     except ValueError:
         raise ConfigError(
-            f"{option} is {text!r}: give a number, uniform:LOW,HIGH or lognormal:MEDIAN,SIGMA, in tokens"
+            f"{option} is {text!r}: give a number, uniform:LOW,HIGH or lognormal:MEDIAN,SIGMA, "
+            "in tokens"
         ) from None
-    if low < 1:
+    if parsed.low < 1:
         raise ConfigError(f"{option} is {text}: give at least 1")
-    if not low <= high <= MOST_TOKENS:
+    if not parsed.low <= parsed.high <= MOST_TOKENS:
         raise ConfigError(f"{option} is {text}: give LOW first, and at most {MOST_TOKENS} tokens")
-    if sigma is not None and not 0 <= sigma <= 10:
+    if parsed.sigma is not None and not 0 <= parsed.sigma <= MOST_SIGMA:
         raise ConfigError(
-            f"{option} is {text}: give a SIGMA from 0 to 10, the standard deviation of ln(tokens)"
+            f"{option} is {text}: give a SIGMA from 0 to {MOST_SIGMA}, the standard deviation of "
+            "ln(tokens)"
         )
-    return Lengths(low, high, sigma)
+    return parsed
+
+
+def _parse_lengths(text: str) -> Lengths:
+    """Return what a text says, unchecked. Raises ValueError where it says nothing."""
+    kind, _, values = text.partition(":")
+    if kind == "lognormal":
+        median, sigma = values.split(",")
+        return Lengths(int(median), MOST_TOKENS, float(sigma))
+    if kind == "uniform":
+        low, high = values.split(",")
+        return Lengths(int(low), int(high))
+    return Lengths(int(text), int(text))
 
 
 @dataclass(frozen=True)
 class Arrivals:
-    """When requests arrive: a Poisson process of `rate` requests a second, or `size` at a time, `seconds` apart."""
+    """When requests arrive.
+
+    A Poisson process of `rate` requests per second, or `size` at a time, `seconds` apart.
+    """
 
     rate: float | None = None
     size: int = 1
     seconds: float = 0.0
 
     def draw(self, random: np.random.Generator, count: int) -> Int64:
-        """Return the arrival of each of so many requests, ns from the start, ascending; the first is at 0."""
+        """Return the arrivals of so many requests, ascending, in ns from the first one's."""
         if self.rate is None:
             return np.arange(count) // self.size * round(self.seconds * 1e9)
         gaps = random.exponential(1e9 / self.rate, count - 1)
@@ -85,36 +99,41 @@ class Arrivals:
 
 
 def arrivals(text: str, batch_size: int) -> Arrivals:
-    """Read `closed`, `burst`, `burst:SIZE,SECONDS` or `poisson:RATE`. Raises ConfigError.
+    """Read `closed`, `burst`, `burst:SIZE,SECONDS` or `poisson:RATE`.
 
-    A bare `burst` is one of the batch size every second.
+    A bare `burst` is one of the batch size every second. Raises ConfigError.
     """
-    kind, _, values = text.partition(":")
     try:
-        if text == "closed":
-            return Arrivals()
-        if text == "burst":
-            return Arrivals(size=batch_size, seconds=1.0)
-        if kind == "burst":
-            size, seconds = values.split(",")
-            read = Arrivals(size=int(size), seconds=float(seconds))
-        elif kind == "poisson":
-            read = Arrivals(rate=float(values))
-        else:
-            raise ValueError(kind)
+        parsed = _parse_arrivals(text, batch_size)
     except ValueError:
         raise ConfigError(
             f"--arrival is {text!r}: give closed, burst, burst:SIZE,SECONDS or poisson:RATE"
         ) from None
-    if read.rate is not None and not 1 / MOST_SECONDS <= read.rate <= 1e9:
+    if parsed.rate is not None and not 1 / MOST_SECONDS <= parsed.rate <= MOST_RATE:
         raise ConfigError(
-            f"--arrival is {text}: give a RATE from {1 / MOST_SECONDS:g} to 1e9 requests a second"
+            f"--arrival is {text}: give a RATE from {1 / MOST_SECONDS:g} to 1e9 requests per second"
         )
-    if read.size < 1 or not 0 <= read.seconds <= MOST_SECONDS:
+    if parsed.size < 1 or not 0 <= parsed.seconds <= MOST_SECONDS:
         raise ConfigError(
-            f"--arrival is {text}: give a SIZE of at least 1, and SECONDS from 0 to {MOST_SECONDS:g}"
+            f"--arrival is {text}: give a SIZE of at least 1, and SECONDS from 0 to "
+            f"{MOST_SECONDS:g}"
         )
-    return read
+    return parsed
+
+
+def _parse_arrivals(text: str, batch_size: int) -> Arrivals:
+    """Return what a text says, unchecked. Raises ValueError where it says nothing."""
+    if text == "closed":
+        return Arrivals()
+    if text == "burst":
+        return Arrivals(size=batch_size, seconds=1.0)
+    kind, _, values = text.partition(":")
+    if kind == "burst":
+        size, seconds = values.split(",")
+        return Arrivals(size=int(size), seconds=float(seconds))
+    if kind == "poisson":
+        return Arrivals(rate=float(values))
+    raise ValueError(kind)
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,32 +160,30 @@ class Workload:
 
     def requests(self, vocab: int, seed: int, stop_ids: tuple[int, ...] = ()) -> list[Request]:
         """Return the requests, not yet begun, with seeded random prompts."""
-        ends = np.cumsum(self.prompt_tokens)
-        tokens = np.random.default_rng(seed).integers(0, vocab, int(ends[-1]), np.int32)
-        columns = (
-            np.split(tokens, ends[:-1]),
-            self.output_tokens.tolist(),
-            self.arrival_ns.tolist(),
-        )
+        prompt_end = np.cumsum(self.prompt_tokens)
+        tokens = np.random.default_rng(seed).integers(0, vocab, int(prompt_end[-1]), np.int32)
+        prompts = np.split(tokens, prompt_end[:-1])
+        max_tokens = self.output_tokens.tolist()
+        arrival_ns = self.arrival_ns.tolist()
         return [
-            Request(i, p, n, stop_ids, at)
-            for i, (p, n, at) in enumerate(zip(*columns, strict=True))
+            Request(index, prompts[index], max_tokens[index], stop_ids, arrival_ns[index])
+            for index in range(len(self))
         ]
 
 
 def generate(
     count: int, prompt: Lengths, output: Lengths, arrival: Arrivals, positions: int, seed: int
 ) -> Workload:
-    """Draw a workload. Lengths are clipped so that each request has a token of both and fits a model's positions.
+    """Draw a workload of so many requests.
 
-    The output is clipped first, then the prompt to what it leaves: a fixed number stays as it is, where it fits.
+    Lengths are clipped so that each request has a token of both and fits a model's positions. The
+    output is clipped first, then the prompt to what it leaves: a fixed number stays as it is, where
+    it fits.
     """
-    prompt_random, output_random, arrival_random = (
-        np.random.default_rng((seed, stream))
-        for stream in (PROMPT_STREAM, OUTPUT_STREAM, ARRIVAL_STREAM)
-    )
-    outputs = np.clip(output.draw(output_random, count), 1, positions - prompt.least).astype(
-        np.int64
-    )
-    prompts = np.clip(prompt.draw(prompt_random, count), 1, positions - outputs).astype(np.int64)
-    return Workload(prompts, outputs, arrival.draw(arrival_random, count))
+    streams = (PROMPT_STREAM, OUTPUT_STREAM, ARRIVAL_STREAM)
+    random = {stream: np.random.default_rng((seed, stream)) for stream in streams}
+    drawn_output = output.draw(random[OUTPUT_STREAM], count)
+    output_tokens = np.clip(drawn_output, 1, positions - prompt.least).astype(np.int64)
+    drawn_prompt = prompt.draw(random[PROMPT_STREAM], count)
+    prompt_tokens = np.clip(drawn_prompt, 1, positions - output_tokens).astype(np.int64)
+    return Workload(prompt_tokens, output_tokens, arrival.draw(random[ARRIVAL_STREAM], count))

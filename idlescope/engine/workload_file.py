@@ -1,19 +1,23 @@
 """Workload files: prompt and output lengths, or conversations in ShareGPT's format.
 
-One JSON object a line (JSONL), or one JSON array of them. An object has lengths, under any of the names that serving
-benchmarks give them, and may say when its request arrives; or it has a conversation, whose first question is the
-prompt and whose answer to it says how long the output is, as in vLLM's benchmark.
+One JSON object per line (JSONL), or one JSON array of them. An object has lengths, under any of the
+names that serving benchmarks give them, and may say when its request arrives; or it has a
+conversation, whose first question is the prompt and whose answer to it says how long the output is,
+as in vLLM's benchmark.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
 import numpy as np
+from msgspec import UNSET, UnsetType
 
 from idlescope.engine.workload import ARRIVAL_STREAM, Arrivals, Workload
 from idlescope.errors import ConfigError
@@ -21,14 +25,56 @@ from idlescope.trace.table import Int64
 
 PROMPT_NAMES = ("prompt_tokens", "prompt_len", "input_tokens", "input_len", "input_length")
 OUTPUT_NAMES = ("output_tokens", "output_len", "output_length")
-ARRIVAL_UNITS = {
-    "arrival_s": 1.0,
-    "timestamp": 1e-3,
-}  # seconds; the `timestamp` of Mooncake's traces is milliseconds
 MOST_ARRIVAL_S = 9e9  # within int64 nanoseconds
-ASKING = ("human", "user")
-CHARACTERS_A_TOKEN = 4  # of English text (OpenAI, "What are tokens and how to count them?")
-Count = Callable[[str], list[int]]  # the token ids of a text
+ASKING = ("human", "user")  # who asks in a conversation
+CHARACTERS_PER_TOKEN = 4  # of English text (OpenAI, "What are tokens and how to count them?")
+
+TokenIds = Callable[[str], list[int]]  # returns the token ids of a text
+Length = Annotated[int, msgspec.Meta(ge=1)] | UnsetType
+Seconds = Annotated[float, msgspec.Meta(ge=0, le=MOST_ARRIVAL_S)] | UnsetType
+Milliseconds = Annotated[float, msgspec.Meta(ge=0, le=1e3 * MOST_ARRIVAL_S)] | UnsetType
+
+# what to say of a field that holds something else
+EXPECTED = {
+    **dict.fromkeys((*PROMPT_NAMES, *OUTPUT_NAMES), "whole number of at least 1"),
+    "arrival_s": "number of seconds from 0 on",
+    "timestamp": "number of milliseconds from 0 on",
+    "conversations": 'list of {"from": …, "value": …} texts',
+}
+
+
+class Turn(msgspec.Struct):
+    """What one side of a conversation says."""
+
+    speaker: str = msgspec.field(name="from")
+    value: str
+
+
+class Record(msgspec.Struct):
+    """An object of a workload file; other fields are ignored."""
+
+    conversations: list[Turn] | UnsetType = UNSET
+    prompt_tokens: Length = UNSET
+    prompt_len: Length = UNSET
+    input_tokens: Length = UNSET
+    input_len: Length = UNSET
+    input_length: Length = UNSET
+    output_tokens: Length = UNSET
+    output_len: Length = UNSET
+    output_length: Length = UNSET
+    arrival_s: Seconds = UNSET
+    timestamp: Milliseconds = UNSET  # of Mooncake's traces
+
+    def first_of(self, names: tuple[str, ...]) -> int | None:
+        """Return the value of the first of these fields that is there."""
+        values = (getattr(self, name) for name in names)
+        return next((value for value in values if value is not UNSET), None)
+
+    def arrival(self) -> float | None:
+        """Return when the request arrives, in seconds; None where the file does not say it."""
+        if self.arrival_s is not UNSET:
+            return self.arrival_s
+        return None if self.timestamp is UNSET else self.timestamp / 1e3
 
 
 class Entry(NamedTuple):
@@ -39,133 +85,167 @@ class Entry(NamedTuple):
     arrival_s: float | None
 
 
+@dataclass
+class Reading:
+    """Makes entries of records, and keeps what the reader of the run's figures should know."""
+
+    path: Path
+    positions: int  # of the model
+    token_ids: TokenIds | None
+    entries: list[Entry] = field(default_factory=list)
+    left_out: int = 0  # conversations without a question and its answer
+    estimated: bool = False  # tokens of texts, for want of a tokenizer
+
+    def take(self, where: str, record: Record) -> None:
+        """Add a record's request. Raises ConfigError where it cannot be run."""
+        tokens = self._tokens(where, record)
+        if tokens is None:
+            self.left_out += 1
+            return
+        prompt_tokens, output_tokens = tokens
+        if prompt_tokens + output_tokens > self.positions:
+            raise ConfigError(
+                f"{where}: {prompt_tokens} prompt and {output_tokens} output tokens exceed the "
+                f"model's {self.positions} positions"
+            )
+        entry = Entry(prompt_tokens, output_tokens, record.arrival())
+        self.entries.append(entry)
+        if (self.entries[0].arrival_s is None) != (entry.arrival_s is None):
+            raise ConfigError(f"{where}: either every request says when it arrives or none does")
+
+    def _tokens(self, where: str, record: Record) -> tuple[int, int] | None:
+        """Return prompt and output tokens of a record; None for a conversation without them."""
+        if record.conversations is UNSET:
+            return (
+                _length(where, record, PROMPT_NAMES),
+                _length(where, record, OUTPUT_NAMES),
+            )
+        texts = first_exchange(record.conversations)
+        if texts is None:
+            return None
+        question, answer = texts
+        return self._count(question), self._count(answer)
+
+    def _count(self, text: str) -> int:
+        if self.token_ids is None:
+            self.estimated = True
+            return -(-len(text) // CHARACTERS_PER_TOKEN)
+        return max(1, len(self.token_ids(text)))
+
+    def notes(self, wanted: int | None) -> tuple[str, ...]:
+        """Return what to know of the workload, in sentences; `wanted` requests were asked for."""
+        notes = []
+        if self.estimated:
+            notes.append(
+                f"{self.path}: without a tokenizer its texts are taken to be "
+                f"{CHARACTERS_PER_TOKEN} characters a token"
+            )
+        if self.left_out:
+            notes.append(
+                f"{self.path}: conversations without a question and its answer were left out: "
+                f"{self.left_out}"
+            )
+        if wanted is not None and len(self.entries) < wanted:
+            notes.append(
+                f"{self.path} holds {len(self.entries)} requests, not {wanted}: each is run once"
+            )
+        return tuple(notes)
+
+
 def read(
     path: Path,
     requests: int | None,
     arrival: Arrivals,
     positions: int,
     seed: int,
-    count: Count | None = None,
+    token_ids: TokenIds | None = None,
 ) -> Workload:
-    """Return the first so many requests of a file, or all; they arrive as `arrival` says unless the file says it.
+    """Return the first so many requests of a file, or all.
 
-    Arrivals in a file count from the earliest of those read. Without `count` the tokens of texts are estimated, which
-    the notes say. Raises ConfigError naming the line of what cannot be read or exceeds the model's positions.
+    They arrive as `arrival` says unless the file says it: then arrivals count from the earliest of
+    those read. Without `token_ids` the tokens of texts are estimated, which the notes say.
+    Raises ConfigError naming the line of what cannot be read or exceeds the model's positions.
     """
-    entries: list[Entry] = []
-    left_out, estimated = 0, False
-    for where, item in objects(path):
-        if len(entries) == requests:
+    reading = Reading(path, positions, token_ids)
+    for where, record in records(path):
+        if len(reading.entries) == requests:
             break
-        if "conversations" in item:
-            texts = exchange(where, item["conversations"])
-            if texts is None:
-                left_out += 1
-                continue
-            estimated = count is None
-            tokens = [
-                max(1, len(count(text)))
-                if count is not None
-                else -(-len(text) // CHARACTERS_A_TOKEN)
-                for text in texts
-            ]
-        else:
-            tokens = [_length(where, item, names) for names in (PROMPT_NAMES, OUTPUT_NAMES)]
-        if sum(tokens) > positions:
-            raise ConfigError(
-                f"{where}: {tokens[0]} prompt and {tokens[1]} output tokens exceed the model's {positions} positions"
-            )
-        entries.append(Entry(tokens[0], tokens[1], _arrival(where, item)))
-        if (entries[0].arrival_s is None) != (entries[-1].arrival_s is None):
-            raise ConfigError(f"{where}: either every request says when it arrives or none does")
+        reading.take(where, record)
+    entries = reading.entries
     if not entries:
         raise ConfigError(f"{path} holds no requests")
-    notes = []
-    if estimated:
-        notes.append(
-            f"{path}: without a tokenizer its texts are taken to be {CHARACTERS_A_TOKEN} characters a token"
-        )
-    if left_out:
-        notes.append(
-            f"{path}: conversations without a question and its answer were left out: {left_out}"
-        )
-    if requests is not None and len(entries) < requests:
-        notes.append(f"{path} holds {len(entries)} requests, not {requests}: each is run once")
-    prompts, outputs = (np.array([entry[i] for entry in entries], np.int64) for i in (0, 1))
-    return Workload(prompts, outputs, _arrivals(path, entries, arrival, seed), tuple(notes))
+    return Workload(
+        np.array([entry.prompt_tokens for entry in entries], np.int64),
+        np.array([entry.output_tokens for entry in entries], np.int64),
+        _arrival_ns(path, entries, arrival, seed),
+        reading.notes(requests),
+    )
 
 
-def objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield each JSON object of a file, and where it is in words."""
+def records(path: Path) -> Iterator[tuple[str, Record]]:
+    """Yield each object of a file, and where it is in words. Raises ConfigError."""
     try:
         with path.open("rb") as file:
-            start = file.read(1)
-            while start.isspace():
-                start = file.read(1)
+            first = file.read(1)
+            while first.isspace():
+                first = file.read(1)
             file.seek(0)
-            if start == b"[":
-                array = _decoded(str(path), file.read())
-                for i, item in enumerate(array, 1):
-                    yield _object(f"{path}, entry {i}", item)
+            if first == b"[":
+                for number, item in enumerate(_items(path, file.read()), 1):
+                    where = f"{path}, entry {number}"
+                    yield where, _record(where, item)
             else:
-                for i, line in enumerate(file, 1):
+                for number, line in enumerate(file, 1):
                     if line.strip():
-                        yield _object(f"{path}, line {i}", _decoded(f"{path}, line {i}", line))
+                        where = f"{path}, line {number}"
+                        yield where, _record(where, line)
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
-def exchange(where: str, turns: Any) -> tuple[str, str] | None:
-    """Return the first question of a conversation and the answer to it; None where it has none, or an empty one."""
-    if not isinstance(turns, list) or not all(
-        isinstance(t, dict) and isinstance(t.get("from"), str) and isinstance(t.get("value"), str)
-        for t in turns
-    ):
-        raise ConfigError(f'{where}: "conversations" is no list of {{"from": …, "value": …}} texts')
+def first_exchange(turns: list[Turn]) -> tuple[str, str] | None:
+    """Return the first question of a conversation and its answer; None without, or if empty."""
     for turn, answer in pairwise(turns):
-        if turn["from"] in ASKING:
-            texts = turn["value"], answer["value"]
-            return texts if all(texts) else None
+        if turn.speaker in ASKING:
+            return (turn.value, answer.value) if turn.value and answer.value else None
     return None
 
 
-def _decoded(where: str, data: bytes) -> Any:
+def _items(path: Path, array: bytes) -> list[msgspec.Raw]:
+    """Return the elements of a JSON array, not yet decoded."""
     try:
-        return msgspec.json.decode(data)
+        return msgspec.json.decode(array, type=list[msgspec.Raw])
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{path} is not JSON: {error}") from None
+
+
+_decoder = msgspec.json.Decoder(Record)
+
+
+def _record(where: str, data: bytes | msgspec.Raw) -> Record:
+    """Decode one object; where it cannot be, say what is expected of the field at fault."""
+    try:
+        return _decoder.decode(data)
+    except msgspec.ValidationError as error:
+        at_fault = re.search(r"`\$\.(\w+)", str(error))
+        if at_fault is None:
+            raise ConfigError(f"{where} is no JSON object with lengths or a conversation") from None
+        name = at_fault[1]
+        raise ConfigError(f'{where}: "{name}" is no {EXPECTED[name]}') from None
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise ConfigError(f"{where} is not JSON: {error}") from None
 
 
-def _object(where: str, item: Any) -> tuple[str, dict[str, Any]]:
-    if not isinstance(item, dict):
-        raise ConfigError(f"{where} is no JSON object with lengths or a conversation")
-    return where, item
+def _length(where: str, record: Record, names: tuple[str, ...]) -> int:
+    length = record.first_of(names)
+    if length is None:
+        others = ", ".join(names[1:])
+        raise ConfigError(f'{where} has no "{names[0]}" (or {others}) and no "conversations"')
+    return length
 
 
-def _length(where: str, item: dict[str, Any], names: tuple[str, ...]) -> int:
-    name = next((name for name in names if name in item), None)
-    if name is None:
-        raise ConfigError(
-            f'{where} has no "{names[0]}" (or {", ".join(names[1:])}) and no "conversations"'
-        )
-    value = item[name]
-    if type(value) is not int or value < 1:
-        raise ConfigError(f'{where}: "{name}" is no whole number of at least 1')
-    return value
-
-
-def _arrival(where: str, item: dict[str, Any]) -> float | None:
-    name = next((name for name in ARRIVAL_UNITS if name in item), None)
-    if name is None:
-        return None
-    value = item[name]
-    if type(value) not in (int, float) or not 0 <= value * ARRIVAL_UNITS[name] <= MOST_ARRIVAL_S:
-        unit = "seconds" if ARRIVAL_UNITS[name] == 1 else "milliseconds"
-        raise ConfigError(f'{where}: "{name}" is no number of {unit} from 0 on')
-    return float(value) * ARRIVAL_UNITS[name]
-
-
-def _arrivals(path: Path, entries: list[Entry], arrival: Arrivals, seed: int) -> Int64:
+def _arrival_ns(path: Path, entries: list[Entry], arrival: Arrivals, seed: int) -> Int64:
+    """Return each request's arrival, in ns from the earliest."""
     if entries[0].arrival_s is None:
         return arrival.draw(np.random.default_rng((seed, ARRIVAL_STREAM)), len(entries))
     if arrival != Arrivals():

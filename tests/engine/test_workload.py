@@ -249,7 +249,7 @@ class TestFile:
         estimated, left_out = workload.notes
         assert "4 characters a token" in estimated
         assert left_out.endswith("left out: 3")
-        counted = read(path, 1, CLOSED, POSITIONS, 0, count=lambda text: [ord(c) for c in text])
+        counted = read(path, 1, CLOSED, POSITIONS, 0, token_ids=lambda text: [ord(c) for c in text])
         assert (counted.prompt_tokens.tolist(), counted.output_tokens.tolist(), counted.notes) == (
             [8],
             [3],
@@ -299,7 +299,7 @@ class TestFile:
             (b"", "holds no requests"),
             (b"[]", "holds no requests"),
             (b'{"prompt_len": 1,\n', "line 1 is not JSON"),
-            (b'\n{"prompt_len": 1, "x": "\xff"}\n', "line 2 is not JSON"),
+            (b'\n{"conversations": [{"from": "\xff", "value": ""}]}\n', "line 2 is not JSON"),
             (b"[" * 100_000, "is not JSON"),
             (b' [{"prompt_len": 1, "output_len": 1}, 7]', "entry 2 is no JSON object"),
         ],
