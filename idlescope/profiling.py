@@ -1,4 +1,4 @@
-"""Any loop in three lines: torch.profiler over some of its steps, the trace written, analysed and reported on."""
+"""Any loop in three lines: torch.profiler over some of its steps, analysed and reported on."""
 
 from __future__ import annotations
 
@@ -6,18 +6,26 @@ import sys
 import threading
 from contextlib import ContextDecorator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from idlescope.analysis.analyze import analyze, no_device
 from idlescope.analysis.result import Analysis
-from idlescope.capture.profiler import WARMUP_STEPS, Profiler, StepWindow, start_up
-from idlescope.capture.ranges import end_recorded, recorded
+from idlescope.capture.profiler import TorchProfiler, load_torch_profiler
+from idlescope.capture.ranges import begin_recorded, end_recorded
+from idlescope.capture.window import WARMUP_STEPS, StepWindow
 from idlescope.errors import ConfigError, IdlescopeError
 from idlescope.report import folder
 from idlescope.report.text import visible
 from idlescope.trace.open import open_trace
 
 TRACE = "trace.json.gz"
+
+
+class OpenStep(NamedTuple):
+    """A step that is marked in the profiler's trace and has not ended."""
+
+    thread: int  # that began it
+    handle: Any  # of `begin_recorded`
 
 
 class Profile(ContextDecorator):
@@ -28,11 +36,12 @@ class Profile(ContextDecorator):
                 serve(batch)
                 p.step()
 
-    `step` says that an iteration has ended, from whatever thread runs the loop. After `warmup` of them so many `steps`
-    are recorded; without `steps`, everything is. Light: no stacks, no shapes. At the end, after an exception too, the
-    trace is written to `out` (or the first of out-2, out-3, … that is not there), analysed, and reported on; `trace`
-    and `report` say where, `analysis` is None where there was nothing to analyse. Raises ConfigError where torch is
-    missing or a number makes no sense.
+    `step` says that an iteration has ended, from whatever thread runs the loop. After `warmup` of
+    them, `steps` are recorded; without `steps`, everything is. Light: no stacks, no shapes. At the
+    end, after an exception too, the trace is written to `out` (or the first of out-2, out-3, … that
+    is not there), analysed, and reported on; `trace` and `report` say where, `analysis` is None
+    where there was nothing to analyse. Raises ConfigError where torch is missing or a number makes
+    no sense.
     """
 
     def __init__(
@@ -42,28 +51,29 @@ class Profile(ContextDecorator):
             raise ConfigError(
                 f"steps={steps}, warmup={warmup}: give at least one step, and no negative number"
             )
-        self._asked = (out, steps, warmup)
-        self._window: StepWindow | None = None
-        self._steps = 0
-        self._open: tuple[int, Any] | None = (
-            None  # the thread of the step that is marked, and its handle
-        )
         self.folder = Path(out)
         self.analysis: Analysis | None = None
         self.trace: Path | None = None
         self.report: Path | None = None
+        self._out = out
+        self._steps_asked = steps
+        self._warmup = warmup
+        self._window: StepWindow | None = None
+        self._steps_done = 0
+        self._open_step: OpenStep | None = None
 
     def _recreate_cm(self) -> Profile:
         """Return a profile for one call of a decorated function."""
-        return Profile(*self._asked)
+        return Profile(self._out, self._steps_asked, self._warmup)
 
     def __enter__(self) -> Profile:
-        out, steps, warmup = self._asked
-        self.folder = folder.free_name(Path(out))
-        start_up()
-        first = 0 if steps is None else warmup
-        last = sys.maxsize if steps is None else warmup + steps
-        self._window = StepWindow(Profiler(), self.folder / TRACE, first, last)
+        self.folder = folder.free_name(Path(self._out))
+        load_torch_profiler()
+        first, last = 0, sys.maxsize
+        if self._steps_asked is not None:
+            first = self._warmup
+            last = first + self._steps_asked
+        self._window = StepWindow(TorchProfiler(), self.folder / TRACE, first, last)
         folder.claim(self.folder, force=False)
         self._window.before(0)
         return self
@@ -73,44 +83,47 @@ class Profile(ContextDecorator):
         if self._window is None:
             raise ConfigError("step() is for the inside of `with idlescope.profile(…) as p:`")
         self._end_step()
-        self._steps += 1
-        self._window.before(self._steps)
-        if (handle := recorded(f"ProfilerStep#{self._steps}")) is not None:
-            self._open = threading.get_ident(), handle
+        self._steps_done += 1
+        self._window.before(self._steps_done)
+        handle = begin_recorded(f"ProfilerStep#{self._steps_done}")
+        if handle is not None:
+            self._open_step = OpenStep(threading.get_ident(), handle)
 
     def __exit__(self, *exception: object) -> None:
         window, self._window = self._window, None
         assert window is not None
         self._end_step()
-        window.close(self._steps)
-        if not window.path.exists():
+        window.close(self._steps_done)
+        if window.path.exists():
+            self.trace = window.path
+            self._analyse(window.path)
+        else:
             self.folder.rmdir()
             _say(
-                f"nothing was recorded: the loop made {self._steps} steps, and the first {window.first} are to warm up"
+                f"nothing was recorded: the loop made {self._steps_done} steps, "
+                f"and the first {window.first} are to warm up"
             )
-            return
-        self.trace = window.path
+
+    def _analyse(self, path: Path) -> None:
+        """Analyse the trace that was written, write the report and say the verdicts."""
         try:
-            trace = open_trace(window.path)
+            trace = open_trace(path)
             self.analysis = analyze(trace)
-            command = f"idlescope analyze {window.path}"
+            command = f"idlescope analyze {path}"
             self.report = folder.write_analysis(trace, self.analysis, self.folder, command)[0]
         except IdlescopeError as error:
             _say(str(error))
             return
-        said = [d.verdict.text for d in self.analysis.results] or [
-            f"no device was seen: {no_device(trace)}"
-        ]
-        _say(f"{' '.join(said)} ({self.report})")
+        verdicts = [device.verdict.text for device in self.analysis.results]
+        if not verdicts:
+            verdicts = [f"no device was seen: {no_device(trace)}"]
+        _say(f"{' '.join(verdicts)} ({self.report})")
 
     def _end_step(self) -> None:
-        if self._open is not None:
-            thread, handle = self._open
-            self._open = None
-            if (
-                thread == threading.get_ident()
-            ):  # torch ends a range only in the thread that began it
-                end_recorded(handle)
+        step, self._open_step = self._open_step, None
+        # torch ends a range only in the thread that began it.
+        if step is not None and step.thread == threading.get_ident():
+            end_recorded(step.handle)
 
 
 def _say(text: str) -> None:

@@ -1,9 +1,10 @@
-"""A step clock that also announces what it is told of, as it happens: NVTX ranges and marks, `record_function`.
+"""A step clock that also announces what it is told of, as it happens, to tools that listen.
 
-Phases are nested ranges whose payload is the step; a step (from its batch's preparing until its tokens are taken in)
-and the slot that it holds (until its tokens are retrieved) are ranges that overlap; a request's arrival, first token
-and finish are marks whose payload is its id. A schedule that finds nothing to run has the number of the next step, and
-is not followed by a prepare.
+Under NVTX phases are nested ranges whose payload is the step; a step (from its batch's preparing
+until its tokens are taken in) and the slot that it holds (until its tokens are retrieved) are
+ranges that overlap; a request's arrival, first token and finish are marks whose payload is its id.
+A schedule that finds nothing to run has the number of the next step, and is not followed by a
+prepare. torch.profiler has the phases by `record_function`.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ from collections.abc import Callable
 from typing import Any
 
 from idlescope.capture.ranges import (
-    COLOURS,
     DOMAIN,
     annotation,
+    begin_recorded,
+    colour_of,
     end_recorded,
     mark,
     nvtx_listens,
-    recorded,
 )
 from idlescope.capture.step_clock import StepClock
 from idlescope.engine.clock import PREPARE, RETRIEVE, UPDATE
@@ -27,7 +28,8 @@ from idlescope.engine.scheduler import Emitted
 from idlescope.trace.names.own_engine import ENGINE_PHASES, FIRST_TOKEN
 
 REQUEST = "request"  # category of marks
-ARRIVAL, FINISH = "arrival", "finish"  # beside FIRST_TOKEN
+ARRIVAL, FINISH = "arrival", "finish"  # marks, beside FIRST_TOKEN
+SLOT_LETTERS = "ABCDEFGH"
 
 
 class Announcer(StepClock):
@@ -37,33 +39,34 @@ class Announcer(StepClock):
         super().__init__(now)
         self._slots = slots
         self._listens = nvtx_listens()
-        self._phases = (
-            [annotation(name, name, 0) for name in ENGINE_PHASES] if self._listens else []
-        )
-        self._in_phase: int | None = None
-        self._record: Any = None
-        self._steps: dict[int, Any] = {}  # steps in flight, and their slots: handles of open ranges
-        self._held: dict[int, Any] = {}
+        self._annotations: list[Any] = []  # a reused NVTX range for each phase
+        if self._listens:
+            self._annotations = [annotation(phase, phase, 0) for phase in ENGINE_PHASES]
+        self._open_phase: int | None = None
+        self._open_record: Any = None  # of torch.profiler
+        self._open_steps: dict[int, Any] = {}  # handles of NVTX ranges, by the step's number
+        self._open_slots: dict[int, Any] = {}
 
     def begin(self, phase: int, step: int) -> None:
         """Announce that host work on a step begins."""
         if self._listens:
             if phase == PREPARE:
-                self._steps[step] = _started("step", "step", step)
-                self._held[step] = _started(f"slot {'ABCDEFGH'[step % self._slots]}", "slot", step)
-            self._phases[phase].attributes.payload = step
-            self._phases[phase].__enter__()
-            self._in_phase = phase
-        self._record = recorded(ENGINE_PHASES[phase])
+                slot = f"slot {SLOT_LETTERS[step % self._slots]}"
+                self._open_steps[step] = _start("step", "step", step)
+                self._open_slots[step] = _start(slot, "slot", step)
+            self._annotations[phase].attributes.payload = step
+            self._annotations[phase].__enter__()
+            self._open_phase = phase
+        self._open_record = begin_recorded(ENGINE_PHASES[phase])
 
     def phase(self, phase: int, step: int, start: int, end: int) -> None:
         """Record host work on a step, which has just ended."""
         self._end_phase()
         if self._listens:
             if phase == RETRIEVE:
-                _ended(self._held.pop(step))
+                _end(self._open_slots.pop(step))
             elif phase == UPDATE:
-                _ended(self._steps.pop(step))
+                _end(self._open_steps.pop(step))
         super().phase(phase, step, start, end)
 
     def arrived(self, request: Request) -> None:
@@ -73,32 +76,33 @@ class Announcer(StepClock):
     def emitted(self, emitted: Emitted) -> None:
         """Mark first tokens and finished requests."""
         if self._listens:
-            for name, which in ((FIRST_TOKEN, emitted.first), (FINISH, emitted.finished)):
-                for request in emitted.requests[which].tolist():
-                    mark(name, REQUEST, request)
+            for name, rows in ((FIRST_TOKEN, emitted.first), (FINISH, emitted.finished)):
+                for request_id in emitted.requests[rows].tolist():
+                    mark(name, REQUEST, request_id)
 
     def abandon(self) -> None:
         """End all ranges that are open: the engine has failed."""
         self._end_phase()
-        for handles in (self._held, self._steps):
+        for handles in (self._open_slots, self._open_steps):
             while handles:
-                _ended(handles.popitem()[1])
+                _end(handles.popitem()[1])
 
     def _end_phase(self) -> None:
-        end_recorded(self._record)
-        self._record = None
-        if self._in_phase is not None:
-            self._phases[self._in_phase].__exit__(None, None, None)
-            self._in_phase = None
+        end_recorded(self._open_record)
+        self._open_record = None
+        if self._open_phase is not None:
+            self._annotations[self._open_phase].__exit__(None, None, None)
+            self._open_phase = None
 
 
-def _started(name: str, category: str, number: int) -> Any:
+def _start(name: str, category: str, number: int) -> Any:
+    """Start an NVTX range that may overlap others; return its handle."""
     import nvtx
 
-    return nvtx.start_range(name, COLOURS[category], DOMAIN, category, number)
+    return nvtx.start_range(name, colour_of(category), DOMAIN, category, number)
 
 
-def _ended(handle: Any) -> None:
+def _end(handle: Any) -> None:
     import nvtx
 
     nvtx.end_range(handle)

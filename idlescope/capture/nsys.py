@@ -1,4 +1,4 @@
-"""Nsight Systems around a run of ours: the range that it records, and the command that records it."""
+"""Nsight Systems around one of our runs: the range that it records, and the command for it."""
 
 from __future__ import annotations
 
@@ -12,20 +12,22 @@ from typing import Any
 from idlescope.capture.ranges import DOMAIN, USER, annotation, nvtx_listens
 
 WINDOW = "window"  # the range that opens and closes the recording
-UNDER = "IDLESCOPE_UNDER_NSYS"  # set in the environment of a run that is being recorded: it starts no other
-# names that are not registered count, too
-ENVIRONMENT = {UNDER: "1", "NSYS_NVTX_PROFILER_REGISTER_ONLY": "0"}
+
+# Set in the environment of a run that is being recorded, so that it starts no other.
+UNDER_NSYS = "IDLESCOPE_UNDER_NSYS"
+# The second: names that are not registered open the recording, too.
+ENVIRONMENT = {UNDER_NSYS: "1", "NSYS_NVTX_PROFILER_REGISTER_ONLY": "0"}
 
 
-class NvtxWindow:
-    """Implements `Recorder` of `profiler.StepWindow`: nsys records while a range is open."""
+class NsysProfiler:
+    """Implements `window.WindowProfiler`: Nsight Systems records while a range is open."""
 
     def __init__(self) -> None:
         self._range: Any = None
         self.recorded = False
 
     def warm(self) -> None:
-        """Do nothing: nsys is there from the start of the process."""
+        """Do nothing: Nsight Systems is there from the start of the process."""
 
     def start(self) -> None:
         """Open the range."""
@@ -37,10 +39,11 @@ class NvtxWindow:
         """Close the range."""
         if self._range is not None:
             self._range.__exit__(None, None, None)
-            self._range, self.recorded = None, True
+            self._range = None
+            self.recorded = True
 
     def write(self, path: Path) -> None:
-        """Do nothing: nsys writes its report when the process has ended."""
+        """Do nothing: Nsight Systems writes its report when the process has ended."""
 
 
 def on_path() -> str | None:
@@ -51,24 +54,34 @@ def on_path() -> str | None:
 def command(
     run: Sequence[str], report: Path, nsys: str = "nsys", python: str = "python3"
 ) -> list[str]:
-    """Return the command that records the window of `idlescope run` with these arguments into a report.
+    """Return the command that records the window of an `idlescope run` into a report.
 
-    Graphs are recorded node by node: as a whole (nsys's default) there are no kernels under them.
+    `run` are the words behind `idlescope`. Graphs are recorded node by node: as a whole, which is
+    nsys's default, there are no kernels under them.
     """
     return [
-        nsys, "profile", "--trace=cuda,nvtx", "--sample=none", "--cpuctxsw=none", "--cuda-graph-trace=node",
-        "--capture-range=nvtx", f"--nvtx-capture={WINDOW}@{DOMAIN}", "--capture-range-end=stop",
-        "--force-overwrite=true", f"--output={report}", python, "-m", "idlescope", *run,
-    ]  # fmt: skip
+        nsys,
+        "profile",
+        "--trace=cuda,nvtx",
+        "--sample=none",
+        "--cpuctxsw=none",
+        "--cuda-graph-trace=node",
+        "--capture-range=nvtx",
+        f"--nvtx-capture={WINDOW}@{DOMAIN}",
+        "--capture-range-end=stop",
+        "--force-overwrite=true",
+        f"--output={report}",
+        python,
+        "-m",
+        "idlescope",
+        *run,
+    ]
 
 
 def command_line(run: Sequence[str], report: Path) -> str:
     """Return the same command as a line for a shell on another machine."""
-    return (
-        " ".join(f"{name}={value}" for name, value in ENVIRONMENT.items())
-        + " "
-        + shlex.join(command(run, report))
-    )
+    variables = " ".join(f"{name}={value}" for name, value in ENVIRONMENT.items())
+    return f"{variables} {shlex.join(command(run, report))}"
 
 
 def this_command(run: Sequence[str], report: Path) -> list[str]:

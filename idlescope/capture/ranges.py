@@ -1,7 +1,7 @@
-"""Ranges that every tool sees: NVTX for Nsight and, while torch.profiler records, `record_function` for its trace.
+"""Ranges that every tool sees: NVTX ranges, and `record_function` while torch.profiler records.
 
-torch.profiler does not record NVTX ranges, nor Nsight `record_function`: a range is both. Where no tool listens it is
-next to nothing.
+torch.profiler does not record NVTX ranges, nor Nsight Systems `record_function`: a range is both.
+Where no tool listens it is next to nothing.
 """
 
 from __future__ import annotations
@@ -19,36 +19,39 @@ from idlescope.palette import PHASE
 
 DOMAIN = "idlescope"
 USER = "user"  # the category of ranges that are no phase
-COLOURS: Mapping[str, int] = {
-    category: 0xFF000000 | int(colour[1:], 16) for category, colour in PHASE.items()
+OPAQUE = 0xFF000000
+COLOURS: Mapping[str, int] = {  # by category, ARGB
+    category: OPAQUE | int(colour[1:], 16) for category, colour in PHASE.items()
 }
 
 
 class Range(ContextDecorator):
     """A named stretch of the host's time, as a context manager or a decorator.
 
-    `phase` is the phase of a serving engine that it is (schedule, prepare, …): its category and colour; `step`, the
-    number of the step that it is work for, is the payload.
+    `phase` is the phase of a serving engine that it is (schedule, prepare, …): its category and
+    colour; `step`, the number of the step that it is host work for, is the payload.
     """
 
     def __init__(self, name: str, phase: str | None = None, step: int | None = None) -> None:
-        self._name, self._phase, self._step = name, phase, step
-        self._annotation: Any = None
-        self._record: Any = None
+        self._name = name
+        self._phase = phase
+        self._step = step
+        self._annotation: Any = None  # an NVTX range
+        self._handle: Any = None  # of torch.profiler's range
 
     def _recreate_cm(self) -> Range:
-        """Return a range for one call of a decorated function, which may be called by several threads at once."""
+        """Return a range for one call of a decorated function, which several threads may call."""
         return Range(self._name, self._phase, self._step)
 
     def __enter__(self) -> Range:
         if nvtx_listens():
             self._annotation = annotation(self._name, self._phase or USER, self._step)
             self._annotation.__enter__()
-        self._record = recorded(self._name)
+        self._handle = begin_recorded(self._name)
         return self
 
     def __exit__(self, *exception: object) -> None:
-        end_recorded(self._record)
+        end_recorded(self._handle)
         if self._annotation is not None:
             self._annotation.__exit__(None, None, None)
             self._annotation = None
@@ -59,29 +62,38 @@ def mark(name: str, category: str = USER, number: int | None = None) -> None:
     if nvtx_listens():
         import nvtx
 
-        nvtx.mark(name, COLOURS.get(category, COLOURS["other"]), DOMAIN, category, number)
+        nvtx.mark(name, colour_of(category), DOMAIN, category, number)
 
 
 def annotation(name: str, category: str, number: int | None = None) -> Any:
-    """Return an NVTX range to enter and exit, its name registered; the payload may be changed in between."""
+    """Return an NVTX range to enter and exit, its name registered; its payload may be changed."""
     import nvtx
 
-    return nvtx.annotate(name, COLOURS.get(category, COLOURS["other"]), DOMAIN, category, number)
+    return nvtx.annotate(name, colour_of(category), DOMAIN, category, number)
 
 
-def recorded(name: str) -> Any:
-    """Return the handle of a range that torch.profiler records, for `end_recorded`; None where it does not record."""
+def colour_of(category: str) -> int:
+    """Return the ARGB colour of a category of ranges."""
+    return COLOURS.get(category, COLOURS["other"])
+
+
+def begin_recorded(name: str) -> Any:
+    """Begin a range that torch.profiler records; return its handle, None where it does not record.
+
+    It is ended by `end_recorded`, in the same thread.
+    """
     profiler = sys.modules.get("torch.autograd.profiler")  # what is not imported does not record
     if profiler is None or not profiler._is_profiler_enabled:
         return None
-    # what record_function does, at a third of its cost (6.6 us): its own entrance is made for TorchScript, too
+    # What record_function does, at a third of its cost (6.6 us): its own entrance is made for
+    # TorchScript, too.
     from torch.autograd import _record_function_with_args_enter  # type: ignore[attr-defined]
 
     return _record_function_with_args_enter(name)
 
 
 def end_recorded(handle: Any) -> None:
-    """End a range of `recorded`."""
+    """End a range of `begin_recorded`."""
     if handle is not None:
         from torch.autograd import _record_function_with_args_exit  # type: ignore[attr-defined]
 
@@ -90,18 +102,19 @@ def end_recorded(handle: Any) -> None:
 
 @cache
 def nvtx_listens() -> bool:
-    """Return whether a tool takes NVTX ranges. It attaches at the start of a process, so this is asked once."""
+    """Return whether a tool takes NVTX ranges: it attaches at the start of a process, or never."""
     try:
         import nvtx
     except ImportError:
         return False
-    if (problem := unheard()) is not None:
+    problem = nvtx_problem()
+    if problem is not None:
         warnings.warn(problem, stacklevel=2)
-    return not _dummy(nvtx.get_domain(DOMAIN))
+    return not _is_dummy(nvtx.get_domain(DOMAIN))
 
 
-def unheard() -> str | None:
-    """Return what to do where a tool is attached and this version of nvtx does not see it; None where all is well."""
+def nvtx_problem() -> str | None:
+    """Return what to do where a tool is attached that this nvtx does not see; None: all is well."""
     tool = os.environ.get("NVTX_INJECTION64_PATH")
     if not tool or os.environ.get("NVTX_DISABLE"):
         return None
@@ -111,19 +124,18 @@ def unheard() -> str | None:
         return (
             f"{tool} is attached and nvtx is not installed, so no range is named: pip install nvtx"
         )
-    if not _dummy(nvtx.get_domain(DOMAIN)):
+    if not _is_dummy(nvtx.get_domain(DOMAIN)):
         return None
     try:
-        number = version("nvtx")
+        nvtx_version = version("nvtx")
     except PackageNotFoundError:
-        number = "(of unknown version)"
+        nvtx_version = "(of unknown version)"
     return (
-        f"{tool} is attached and nvtx {number} does not see it, so no range is named: take a newer nsys, or for nsys "
-        "up to 2023.4 pip install 'nvtx==0.2.11'"
+        f"{tool} is attached and nvtx {nvtx_version} does not see it, so no range is named: "
+        "take a newer nsys, or for nsys up to 2023.4 pip install 'nvtx==0.2.11'"
     )
 
 
-def _dummy(domain: object) -> bool:
-    return (
-        type(domain).__name__ == "DummyDomain"
-    )  # nvtx >= 0.2.12 where it sees no tool; 0.2.11 has no such thing
+def _is_dummy(domain: object) -> bool:
+    """Return whether nvtx sees no tool; versions before 0.2.12 cannot tell."""
+    return type(domain).__name__ == "DummyDomain"

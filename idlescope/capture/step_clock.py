@@ -1,4 +1,4 @@
-"""The step clock: host phases and device operations of every step of a whole run, kept in a few lists."""
+"""The step clock: host phases and device operations of every step of a whole run."""
 
 from __future__ import annotations
 
@@ -39,29 +39,53 @@ from idlescope.trace.table import Int64
 WAIT_CALL = "event.synchronize"
 COUNTERS = (RUNNING, WAITING, FREE_BLOCKS, TOKENS)
 OTHER_RANGES = {
-    "garbage collection": RangeKind.GARBAGE_COLLECTION, "no demand": RangeKind.NO_DEMAND,
+    "garbage collection": RangeKind.GARBAGE_COLLECTION,
+    "no demand": RangeKind.NO_DEMAND,
     "step clock": RangeKind.OVERHEAD,
-}  # fmt: skip
-COLLECTION, NO_DEMAND, OVERHEAD = range(-len(OTHER_RANGES), 0)  # they come after an engine's own
+}
+# Indices into the names of ranges, counted from the end: they come after an engine's own phases.
+COLLECTION, NO_DEMAND, OVERHEAD = range(-len(OTHER_RANGES), 0)
+
+# What a row of each flat array holds; names are indices into the interned names, times in ns.
+RANGE_FIELDS = ("name", "step", "start", "end")
+WAIT_FIELDS = ("start", "end")
+OPERATION_FIELDS = (
+    "step",
+    "stream",
+    "kind",
+    "name",
+    "call",
+    "call_start",
+    "call_end",
+    "start",
+    "end",
+    "bytes",
+)
+COUNTER_FIELDS = ("time", *COUNTERS)
+REQUEST_FIELDS = ("time", "event", "request")
+
+Columns = dict[str, Int64]
 
 
 class StepClock:
     """Implements the engine's `Recorder`; `trace` turns what was taken down into a Trace.
 
-    Rows are kept in flat arrays of machine integers, not as objects: nothing here makes the garbage collector slower
-    as a run grows longer. `phases` names those that `phase` is told the index of.
+    Rows are kept in flat arrays of machine integers, not as objects: nothing here makes the garbage
+    collector slower as a run grows longer. `phases` are the names of the phases, whose index
+    `phase` is told. Times are integer nanoseconds, as `now` returns them.
     """
 
     def __init__(self, now: Callable[[], int], phases: Sequence[str] = ENGINE_PHASES) -> None:
         self._now = now
         self._range_names = (*phases, *OTHER_RANGES)
-        self._range_kinds = (RangeKind.ANNOTATION,) * len(phases) + tuple(OTHER_RANGES.values())
-        self._ranges = array("q")  # index into the names of ranges, step, start, end
-        self._waits = array("q")  # start, end
-        self._operations = array("q")  # in the order of `operations` below
+        phase_kinds = (RangeKind.ANNOTATION,) * len(phases)
+        self._range_kinds = (*phase_kinds, *OTHER_RANGES.values())
+        self._ranges = array("q")
+        self._waits = array("q")
+        self._operations = array("q")
         self._flops = array("d")
-        self._counters = array("q")  # time, then COUNTERS
-        self._requests = array("q")  # time, index into `names` of what happened, request id
+        self._counters = array("q")
+        self._requests = array("q")
         self._names: Interner[str] = Interner()
         self._collection_start = 0
 
@@ -92,22 +116,21 @@ class StepClock:
     def operations(self, step: int, operations: Iterable[DeviceOperation]) -> None:
         """Record what a retired step ran on the device."""
         code = self._names.code
-        for o in operations:
-            self._operations.extend(
-                (
-                    step,
-                    o.stream,
-                    o.kind,
-                    code(o.name),
-                    code(o.call),
-                    o.call_start,
-                    o.call_end,
-                    o.start,
-                    o.end,
-                    o.bytes,
-                )
+        for operation in operations:
+            row = (  # in the order of OPERATION_FIELDS
+                step,
+                operation.stream,
+                operation.kind,
+                code(operation.name),
+                code(operation.call),
+                operation.call_start,
+                operation.call_end,
+                operation.start,
+                operation.end,
+                operation.bytes,
             )
-            self._flops.append(o.flops)
+            self._operations.extend(row)
+            self._flops.append(operation.flops)
 
     def overhead(self, start: int, end: int) -> None:
         """Record the time that recording itself took."""
@@ -122,78 +145,106 @@ class StepClock:
 
     def requests(self, finished: Iterable[Request]) -> None:
         """Record when requests that ended had their first token and their last."""
-        for r in finished:
-            if (
-                r.finish is not Finish.CANCELLED
-                and r.first_token_ns is not None
-                and r.finished_ns is not None
-            ):
-                how = AT_LIMIT if r.finish is Finish.LENGTH else BY_STOP
-                for time, what in ((r.first_token_ns, FIRST_TOKEN), (r.finished_ns, how)):
-                    self._requests.extend((time, self._names.code(what), r.id))
+        for request in finished:
+            first_token_ns, finished_ns = request.first_token_ns, request.finished_ns
+            if request.finish is Finish.CANCELLED:
+                continue
+            if first_token_ns is None or finished_ns is None:
+                continue
+            finish = AT_LIMIT if request.finish is Finish.LENGTH else BY_STOP
+            for time, event in ((first_token_ns, FIRST_TOKEN), (finished_ns, finish)):
+                self._requests.extend((time, self._names.code(event), request.id))
 
     @contextmanager
     def watching_collector(self) -> Iterator[None]:
         """Record the garbage collector's runs meanwhile."""
-        gc.callbacks.append(self._collector)
+        gc.callbacks.append(self._on_collection)
         try:
             yield
         finally:
-            gc.callbacks.remove(self._collector)
+            gc.callbacks.remove(self._on_collection)
 
-    def _collector(self, when: str, info: dict[str, int]) -> None:
-        if when == "start":
+    def _on_collection(self, moment: str, info: dict[str, int]) -> None:
+        if moment == "start":
             self._collection_start = self._now()
         elif (end := self._now()) > self._collection_start:
             self._ranges.extend((COLLECTION, -1, self._collection_start, end))
 
     def trace(self, device_name: str, meta: dict[str, Any]) -> Trace:
-        """Return everything recorded so far."""
-        names = self._names
-        step, stream, kind, name, call, call_start, call_end, start, end, moved = _columns(
-            self._operations, 10
-        )
-        phase, range_step, range_start, range_end = _columns(self._ranges, 4)
-        wait_start, wait_end = _columns(self._waits, 2)
-        time, *values = _columns(self._counters, 1 + len(COUNTERS))
-        request_time, request_event, request_id = _columns(self._requests, 3)
-        samples = Samples.of(
-            time=np.concatenate((np.repeat(time, len(COUNTERS)), request_time)),
-            name=np.concatenate((np.tile(names.codes(COUNTERS), time.size), request_event)),
-            value=np.concatenate((np.column_stack(values).ravel(), request_id)),
-        )
-        n, waits = start.size, wait_start.size
-        correlation = np.arange(1, n + 1)
-        calls = Calls.of(
-            start=np.concatenate((call_start, wait_start)),
-            end=np.concatenate((call_end, wait_end)),
-            thread=np.zeros(n + waits),
-            name=np.concatenate((call, np.full(waits, names.code(WAIT_CALL)))),
-            correlation=np.concatenate((correlation, np.zeros(waits))),
-        )
-        ranges = Ranges.of(
-            start=range_start,
-            end=range_end,
-            thread=np.zeros(phase.size),
-            name=names.codes(self._range_names)[phase],
-            kind=np.array(self._range_kinds)[phase],
-            step=range_step,
-        )
+        """Return everything recorded so far: one device, one thread."""
+        operations = _columns(self._operations, OPERATION_FIELDS)
+        # A launch call and its operation have the same correlation id, counted from 1; 0 is none.
+        correlation = np.arange(1, operations["start"].size + 1)
+        counters = self._counter_table()
+        calls = self._call_table(operations, correlation)
+        ranges = self._range_table()
         return Trace(
             operations=Operations.of(
-                start=start, end=end, kind=kind, device=np.zeros(n), stream=stream, name=name,
-                correlation=correlation, step=step, bytes=moved, flops=np.array(self._flops),
+                start=operations["start"],
+                end=operations["end"],
+                kind=operations["kind"],
+                device=np.zeros(correlation.size),
+                stream=operations["stream"],
+                name=operations["name"],
+                correlation=correlation,
+                step=operations["step"],
+                bytes=operations["bytes"],
+                flops=np.array(self._flops),
             ),
             calls=calls.take(np.argsort(calls.start, kind="stable")),
             ranges=ranges.take(np.argsort(ranges.start, kind="stable")),
-            samples=samples.take(np.argsort(samples.time, kind="stable")),
-            names=names.values(),
+            samples=counters.take(np.argsort(counters.time, kind="stable")),
+            names=self._names.values(),
             devices=(Device(0, 0, device_name, "engine"),),
             streams=STREAMS,
             threads=(Thread(0, "host"),),
             meta=meta,
-        )  # fmt: skip
+        )
+
+    def _call_table(self, operations: Columns, correlation: Int64) -> Calls:
+        """Return the launch calls of operations, and the waits behind them."""
+        waits = _columns(self._waits, WAIT_FIELDS)
+        wait_count = waits["start"].size
+        wait_name = np.full(wait_count, self._names.code(WAIT_CALL))
+        no_correlation = np.zeros(wait_count)
+        return Calls.of(
+            start=np.concatenate((operations["call_start"], waits["start"])),
+            end=np.concatenate((operations["call_end"], waits["end"])),
+            thread=np.zeros(correlation.size + wait_count),
+            name=np.concatenate((operations["call"], wait_name)),
+            correlation=np.concatenate((correlation, no_correlation)),
+        )
+
+    def _range_table(self) -> Ranges:
+        """Return phases and what else the host's time was spent on."""
+        ranges = _columns(self._ranges, RANGE_FIELDS)
+        return Ranges.of(
+            start=ranges["start"],
+            end=ranges["end"],
+            thread=np.zeros(ranges["start"].size),
+            name=self._names.codes(self._range_names)[ranges["name"]],
+            kind=np.array(self._range_kinds)[ranges["name"]],
+            step=ranges["step"],
+        )
+
+    def _counter_table(self) -> Samples:
+        """Return the scheduler's state after each step, and the requests' events behind it."""
+        states = _columns(self._counters, COUNTER_FIELDS)
+        requests = _columns(self._requests, REQUEST_FIELDS)
+        # A row per state and counter: state by state, and in each the counters in their order.
+        counter_names = self._names.codes(COUNTERS)
+        state_time = np.repeat(states["time"], len(COUNTERS))
+        state_name = np.tile(counter_names, states["time"].size)
+        values = [states[name] for name in COUNTERS]
+        state_value = np.column_stack(values).ravel()
+        return Samples.of(
+            time=np.concatenate((state_time, requests["time"])),
+            name=np.concatenate((state_name, requests["event"])),
+            value=np.concatenate((state_value, requests["request"])),
+        )
 
 
-def _columns(rows: array[int], width: int) -> list[Int64]:
-    return list(np.array(rows, np.int64).reshape(-1, width).T)
+def _columns(rows: array[int], fields: Sequence[str]) -> Columns:
+    """Return the columns of a flat array that holds these fields row after row."""
+    columns = np.array(rows, np.int64).reshape(-1, len(fields)).T
+    return dict(zip(fields, columns, strict=True))

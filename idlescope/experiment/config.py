@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 
-from idlescope.capture.profiler import Choice
+from idlescope.capture.window import ProfiledSteps
 from idlescope.engine import workload_file
 from idlescope.engine.network.tokenizer import tokenizer
 from idlescope.engine.running_rows import Shape
@@ -102,7 +102,7 @@ class RunConfig:
                 "every running request needs one token a step"
             )
         if self.profile is not None:
-            Choice.of(self.profile)
+            ProfiledSteps.parse(self.profile)
         self._check_workload()
 
     def _check_workload(self) -> None:

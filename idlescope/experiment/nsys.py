@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from idlescope.capture import nsys
-from idlescope.capture.profiler import Choice
+from idlescope.capture.window import ProfiledSteps
 from idlescope.experiment.config import RunConfig
 from idlescope.experiment.profiled import Profiled, compare, step_starts
 from idlescope.trace.open import open_trace
@@ -18,7 +18,7 @@ from idlescope.trace.open import open_trace
 def record(config: RunConfig, mode: str, folder: Path) -> tuple[Profiled | None, str | None]:
     """Run one mode again under nsys, which writes MODE.nsys-rep to a folder; return it analysed, or what is amiss."""
     assert config.profile is not None
-    choice, report = Choice.of(config.profile), folder / f"{mode}.nsys-rep"
+    choice, report = ProfiledSteps.parse(config.profile), folder / f"{mode}.nsys-rep"
     again = ["run", *replace(config, mode=mode).words(), "--force", "--out"]
     if nsys.on_path() is None:
         line = nsys.command_line([*again, f"reports/{mode}-under-nsys"], Path(report.name))

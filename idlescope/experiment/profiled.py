@@ -13,7 +13,7 @@ from idlescope.analysis.idle import occupancy
 from idlescope.analysis.intervals import percent
 from idlescope.analysis.result import Analysis
 from idlescope.analysis.steps.host_phases import phase_times
-from idlescope.capture.profiler import WARMUP_STEPS
+from idlescope.capture.window import WARMUP_STEPS
 from idlescope.errors import IdlescopeError
 from idlescope.trace.model import Trace
 from idlescope.trace.names import engines as phases_of

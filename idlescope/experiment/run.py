@@ -26,9 +26,9 @@ from idlescope.analysis.result import Analysis, DeviceResult
 from idlescope.analysis.roofline import achieved_pct
 from idlescope.capture import nsys
 from idlescope.capture.announce import Announcer
-from idlescope.capture.profiler import Choice, StepWindow
-from idlescope.capture.ranges import unheard
+from idlescope.capture.ranges import nvtx_problem
 from idlescope.capture.step_clock import StepClock
+from idlescope.capture.window import ProfiledSteps, StepWindow
 from idlescope.engine.clock import Clock
 from idlescope.engine.devices.base import Device
 from idlescope.engine.loop import Engine
@@ -306,7 +306,7 @@ def profiler_window(config: RunConfig, mode: str, folder: Path | None) -> StepWi
     """Return the window of a mode that a profiler is to record; None where none is asked for."""
     if config.profile is None or folder is None:
         return None
-    return Choice.of(config.profile).window(folder / f"{mode}.kineto.json.gz")
+    return ProfiledSteps.parse(config.profile).window(folder / f"{mode}.kineto.json.gz")
 
 
 def beside(trace: Trace, window: StepWindow | None) -> Profiled | None:
@@ -347,10 +347,10 @@ def profile_modes(config: RunConfig, modes: dict[str, ModeRun], folder: Path | N
 def with_profile(config: RunConfig, mode: ModeRun, folder: Path) -> tuple[ModeRun, list[str]]:
     """Return a mode with what a profiler recorded of it, and what the user should know of that."""
     assert config.profile is not None
-    choice = Choice.of(config.profile)
+    choice = ProfiledSteps.parse(config.profile)
     if choice.tool == "nsys":
-        if nsys.UNDER in os.environ or mode.interrupted:
-            problem = unheard()
+        if nsys.UNDER_NSYS in os.environ or mode.interrupted:
+            problem = nvtx_problem()
             return mode, [] if problem is None else [problem]
         profiled, problem = record(config, mode.mode, folder)
         return replace(mode, profiled=profiled), [] if problem is None else [problem]

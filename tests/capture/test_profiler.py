@@ -11,7 +11,7 @@ import pytest
 
 import idlescope
 from idlescope.capture import nsys
-from idlescope.capture.profiler import Choice
+from idlescope.capture.window import ProfiledSteps
 from idlescope.errors import ConfigError
 from idlescope.experiment import profiled
 
@@ -28,7 +28,7 @@ torch = pytest.importorskip("torch")
     ],
 )
 def test_what_is_recorded(text, window):
-    choice = Choice.of(text)
+    choice = ProfiledSteps.parse(text)
     assert (choice.tool, choice.first, choice.last) == (text.split(":")[0], *window)
 
 
@@ -37,7 +37,7 @@ def test_what_is_recorded(text, window):
 )
 def test_what_is_no_window(text):
     if text == "torch:":
-        assert Choice.of(text) == Choice.of("torch")
+        assert ProfiledSteps.parse(text) == ProfiledSteps.parse("torch")
         return
     with pytest.raises(ConfigError, match="--profile"):
         idlescope.RunConfig(profile=text)
@@ -156,7 +156,7 @@ class TestNsys:
         assert run.modes["sync"].profiled is None
 
     def test_a_run_under_nsys_starts_no_other(self, tmp_path, monkeypatch):
-        monkeypatch.setenv(nsys.UNDER, "1")
+        monkeypatch.setenv(nsys.UNDER_NSYS, "1")
         monkeypatch.setattr(nsys, "on_path", lambda: pytest.fail("nsys within nsys"))
         assert idlescope.run(self.CONFIG, folder=tmp_path).modes["sync"].profiled is None
 

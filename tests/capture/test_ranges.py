@@ -137,9 +137,9 @@ def test_a_user_s_range_and_mark(probe, tmp_path):
 
 def test_a_tool_that_nvtx_does_not_see_is_named(monkeypatch):
     monkeypatch.setenv("NVTX_INJECTION64_PATH", "/opt/old-nsys.so")
-    monkeypatch.setattr(ranges, "_dummy", lambda domain: True)
-    assert "/opt/old-nsys.so is attached and nvtx" in ranges.unheard()
-    assert "nvtx==0.2.11" in ranges.unheard()
+    monkeypatch.setattr(ranges, "_is_dummy", lambda domain: True)
+    assert "/opt/old-nsys.so is attached and nvtx" in ranges.nvtx_problem()
+    assert "nvtx==0.2.11" in ranges.nvtx_problem()
     ranges.nvtx_listens.cache_clear()
     try:
         with pytest.warns(UserWarning, match="does not see it"):
@@ -151,9 +151,18 @@ def test_a_tool_that_nvtx_does_not_see_is_named(monkeypatch):
     finally:
         ranges.nvtx_listens.cache_clear()
     monkeypatch.setenv("NVTX_DISABLE", "1")
-    assert ranges.unheard() is None
+    assert ranges.nvtx_problem() is None
     monkeypatch.delenv("NVTX_INJECTION64_PATH")
-    assert ranges.unheard() is None
+    assert ranges.nvtx_problem() is None
+
+
+def durations(trace, phase):
+    """Return how long each range of a phase that worked on a step took, in the order of their starts."""
+    ranges = trace.ranges
+    rows = ranges.name == trace.name_index(phase)
+    if (ranges.step[rows] >= 0).any():  # the step clock's: a schedule may have found nothing
+        rows &= ranges.step >= 0
+    return (ranges.end - ranges.start)[rows]
 
 
 @pytest.mark.parametrize("mode", ["sync", "async"])
@@ -177,11 +186,15 @@ def test_torch_profiler_sees_the_phases(tmp_path, mode):
     assert profiled.analysis.engine == "idlescope"
     clock = profiled.phase_ns["step clock"]
     assert clock.keys() == host.total_ns.keys()
+    trace = run.modes[mode].trace
+    by_profiler = idlescope.open(profiled.path)
     for name in ("schedule", "prepare", "update"):
         assert clock[name] / 20 > 1_500_000
-        assert host.total_ns[name] == pytest.approx(clock[name], rel=0.02), name
+        # step by step, and of those the median: a busy machine stops the loop between the two
+        # clocks' readings in some steps, but not in most
+        ratios = durations(by_profiler, name) / durations(trace, name)[10:30]
+        assert np.median(ratios) == pytest.approx(1, rel=0.02), name
     # by the recording itself, counted here
-    trace = run.modes[mode].trace
     known = recognise(trace.names, range(len(trace.names)))
     starts = trace.ranges.start[
         (trace.ranges.name == trace.name_index("schedule")) & (trace.ranges.step >= 0)

@@ -28,7 +28,7 @@ import torch
 
 from idlescope.analysis.analyze import analyze
 from idlescope.capture.announce import Announcer
-from idlescope.capture.profiler import Profiler, start_up
+from idlescope.capture.profiler import TorchProfiler, load_torch_profiler
 from idlescope.capture.ranges import nvtx_listens
 from idlescope.engine.devices.base import COMPUTE
 from idlescope.engine.devices.cuda import CudaDevice
@@ -53,7 +53,7 @@ class Nothing:
         return lambda *arguments, **named: None
 
 
-class Full(Profiler):
+class Full(TorchProfiler):
     """torch.profiler with stacks and shapes."""
 
     def __init__(self):
@@ -67,7 +67,7 @@ class Full(Profiler):
 def measure(device, slots, mode, kind):
     requests = [Request(i, np.arange(PROMPT, dtype=np.int32) + i, NEW) for i in range(ROWS)]
     recorder = Nothing() if kind == "bare" else Announcer(device.clock.now, DEPTHS[mode])
-    profiler = {"light": Profiler, "full": Full}.get(kind, lambda: None)()
+    profiler = {"light": TorchProfiler, "full": Full}.get(kind, lambda: None)()
     engine = Engine(device, slots, requests, recorder)
     stamps, events, issue = [], [], device._compute
     stream = device._streams[COMPUTE]
@@ -133,7 +133,7 @@ def main(key):
         if nvtx_listens()
         else ("bare", "step clock", "light", "full", "step clock", "bare")
     )
-    start_up()
+    load_torch_profiler()
     shape = Shape(ROWS, 8192, PROMPT + NEW, ROWS * -(-(PROMPT + NEW) // 16), 16)
     network = Network(model(key), "bfloat16")
     rows = []
