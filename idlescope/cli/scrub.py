@@ -8,7 +8,7 @@ from rich.console import Console
 
 from idlescope.cli.status import counting
 from idlescope.report.tables.terminal import plain
-from idlescope.trace.scrub import scrub
+from idlescope.trace.scrub.copy import scrub
 
 
 def scrub_command(source: Path, target: Path, force: bool) -> None:

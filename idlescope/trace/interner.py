@@ -12,23 +12,24 @@ Key = TypeVar("Key", bound=Hashable)
 
 
 class Interner(Generic[Key]):
-    """Gives each distinct value the next integer, in order of first appearance."""
+    """Gives each distinct value the next integer, its code, in order of first appearance."""
 
     def __init__(self) -> None:
         self._codes: dict[Key, int] = {}
 
     def code(self, value: Key) -> int:
-        """Return the index of one value, adding it where it is new."""
+        """Return the code of one value; a value that is new is added."""
         return self._codes.setdefault(value, len(self._codes))
 
     def codes(self, values: Iterable[Key]) -> NDArray[np.int32]:
-        """Return the indices of many values as an int32 array."""
+        """Return the codes of many values as an int32 array of the same length."""
+        # bound to a local name: this loop runs once for each record of a trace
         known = self._codes
-        return np.array([known.setdefault(v, len(known)) for v in values], np.int32)
+        return np.array([known.setdefault(value, len(known)) for value in values], np.int32)
 
     def __len__(self) -> int:
         return len(self._codes)
 
     def values(self) -> tuple[Key, ...]:
-        """Return the distinct values in the order of their indices."""
+        """Return the distinct values; a value's code is its index."""
         return tuple(self._codes)

@@ -20,7 +20,8 @@ from idlescope.export import nsys as nsight
 from idlescope.trace.damage import LOSS
 from idlescope.trace.model import OperationKind, RangeKind
 from idlescope.trace.recording import files
-from idlescope.trace.scrub import meta, scrub
+from idlescope.trace.scrub import meta
+from idlescope.trace.scrub.copy import scrub
 from idlescope.trace.scrub.counts import Scrubbed
 from idlescope.trace.scrub.texts import Texts
 from tests.conftest import SHARED

@@ -1,11 +1,12 @@
-"""Keep a Trace on disk: a folder of one Parquet file a table, and `meta.json` for the rest."""
+"""Keep a Trace on disk: a folder of one Parquet file per table, and `meta.json` for the rest."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
+
+import msgspec
 
 from idlescope.errors import TraceError
 from idlescope.trace.model import Calls, Device, Operations, Ranges, Samples, Thread, Trace
@@ -18,68 +19,99 @@ TABLES: dict[str, type[Table]] = {
     "ranges": Ranges,
     "samples": Samples,
 }
-T = TypeVar("T", bound=Table)
+TableT = TypeVar("TableT", bound=Table)
+_UNREADABLE = (OSError, ValueError, KeyError, TypeError, RecursionError, msgspec.MsgspecError)
+
+
+class RecordingDocument(msgspec.Struct, frozen=True):
+    """What `meta.json` holds: all of a Trace but its tables."""
+
+    names: tuple[str, ...]
+    devices: tuple[Device, ...]
+    streams: tuple[str, ...]
+    threads: tuple[Thread, ...]
+    meta: dict[str, Any]
+    schema: int = SCHEMA
 
 
 def write(trace: Trace, folder: Path) -> None:
-    """Write a Trace as a recording; the folder is created, files of an earlier recording in it are replaced."""
-    import pyarrow as pa
-    from pyarrow import parquet
+    """Write a Trace as a recording.
 
+    The folder is created where it is missing; files of an earlier recording in it are replaced.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    for name, kind in TABLES.items():
-        table = getattr(trace, name)
-        columns = pa.table({column: getattr(table, column) for column in kind.DTYPES})
-        # times and ids grow by little from row to row: their differences take a tenth of the space
-        encoding = {
-            c: "DELTA_BINARY_PACKED" for c, dtype in kind.DTYPES.items() if dtype in ("i4", "i8")
-        }
-        parquet.write_table(
-            columns,
-            folder / f"{name}.parquet",
-            compression="zstd",
-            use_dictionary=False,
-            column_encoding=encoding,
-        )
-    meta = {
+    for name in TABLES:
+        _write_table(getattr(trace, name), folder / f"{name}.parquet")
+    document = {
         "schema": SCHEMA,
         "names": trace.names,
-        "devices": [asdict(d) for d in trace.devices],
+        "devices": msgspec.to_builtins(trace.devices),
         "streams": trace.streams,
-        "threads": [asdict(t) for t in trace.threads],
+        "threads": msgspec.to_builtins(trace.threads),
         "meta": trace.meta,
     }
-    text = json.dumps(meta, indent=1, ensure_ascii=False) + "\n"
+    # json, not msgspec: `meta` may hold NaN, and names halves of surrogate pairs
+    text = json.dumps(document, indent=1, ensure_ascii=False) + "\n"
     (folder / "meta.json").write_bytes(text.encode("utf-8", "replace"))
 
 
 def read(folder: Path) -> Trace:
-    """Return the Trace of a recording. Raises TraceError where a file is missing or not what `write` wrote."""
+    """Return the Trace of a recording.
+
+    Raises TraceError where a file is missing or is not what `write` wrote.
+    """
     try:
-        meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
-        if meta["schema"] != SCHEMA:
-            raise TraceError(
-                f"{folder} is a recording of schema {meta['schema']}, this idlescope reads {SCHEMA}: upgrade it"
-            )
+        document = _read_document(folder)
         return Trace(
-            operations=_read(folder / "operations.parquet", Operations),
-            calls=_read(folder / "calls.parquet", Calls),
-            ranges=_read(folder / "ranges.parquet", Ranges),
-            samples=_read(folder / "samples.parquet", Samples),
-            names=tuple(meta["names"]),
-            devices=tuple(Device(**d) for d in meta["devices"]),
-            streams=tuple(meta["streams"]),
-            threads=tuple(Thread(**t) for t in meta["threads"]),
-            meta={**meta["meta"], "format": "recording", "path": str(folder)},
+            operations=_read_table(folder, "operations", Operations),
+            calls=_read_table(folder, "calls", Calls),
+            ranges=_read_table(folder, "ranges", Ranges),
+            samples=_read_table(folder, "samples", Samples),
+            names=document.names,
+            devices=document.devices,
+            streams=document.streams,
+            threads=document.threads,
+            meta={**document.meta, "format": "recording", "path": str(folder)},
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except _UNREADABLE as error:
         raise TraceError(
-            f"{folder} is not a whole recording ({type(error).__name__}: {error}): run `idlescope run` again"
+            f"{folder} is not a whole recording ({type(error).__name__}: {error}): "
+            "run `idlescope run` again"
         ) from error
 
 
-def _read(path: Path, kind: type[T]) -> T:
+def _read_document(folder: Path) -> RecordingDocument:
+    fields = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+    if fields["schema"] != SCHEMA:
+        raise TraceError(
+            f"{folder} is a recording of schema {fields['schema']}, "
+            f"this idlescope reads {SCHEMA}: upgrade it"
+        )
+    return msgspec.convert(fields, RecordingDocument)
+
+
+def _write_table(table: Table, path: Path) -> None:
+    import pyarrow as pa
     from pyarrow import parquet
 
-    table = parquet.read_table(path, columns=list(kind.DTYPES))
-    return kind(**{name: table.column(name).to_numpy() for name in kind.DTYPES})
+    columns = pa.table({column: getattr(table, column) for column in table.DTYPES})
+    # times and ids grow by little from row to row: their differences take a tenth of the space
+    encoding = {
+        column: "DELTA_BINARY_PACKED"
+        for column, dtype in table.DTYPES.items()
+        if dtype in ("i4", "i8")
+    }
+    parquet.write_table(
+        columns,
+        path,
+        compression="zstd",
+        use_dictionary=False,
+        column_encoding=encoding,
+    )
+
+
+def _read_table(folder: Path, name: str, kind: type[TableT]) -> TableT:
+    from pyarrow import parquet
+
+    table = parquet.read_table(folder / f"{name}.parquet", columns=list(kind.DTYPES))
+    return kind(**{column: table.column(column).to_numpy() for column in kind.DTYPES})

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from idlescope.trace.model import Trace
+from idlescope.trace.model import Device, Trace
 from idlescope.trace.recording import files
 from idlescope.trace.scrub.counts import Scrubbed
 from idlescope.trace.scrub.meta import cleaned
@@ -18,36 +18,48 @@ from idlescope.trace.scrub.texts import Texts
 def scrub(
     source: Path, target: Path, result: Scrubbed, progress: Callable[[int], None] | None = None
 ) -> None:
-    """Write the recording anew: its tables as they are, its texts cleaned, names that no row has left out."""
+    """Write the recording anew: tables as they are, texts cleaned, names that no row has left out.
+
+    Raises TraceError where the source is no whole recording.
+    """
     trace, texts = files.read(source), Texts(result)
-    tables = {table: getattr(trace, table) for table in files.TABLES}
-    used = np.unique(np.concatenate([table.name for table in tables.values()])).tolist()
-    code = np.full(len(trace.names), -1, np.int32)
-    code[used] = np.arange(len(used))
-    result.remove("names that no record has", len(trace.names) - len(used))
-    result.names += len(used) + len(trace.threads)
-    numbered = {name for name in (d.process_name for d in trace.devices) if not name.isdecimal()}
-    result.remove("names of processes", len(numbered - {""}))
-    files.write(
-        Trace(
-            **{name: table.replace(name=code[table.name]) for name, table in tables.items()},
-            names=tuple(texts.name(trace.names[i]) for i in used),
-            devices=tuple(
-                replace(
-                    d,
-                    name=texts.text(d.name),
-                    process_name=d.process_name
-                    if d.process_name.isdecimal()
-                    else f"process {d.process}",
-                    identity=texts.identity(d.identity),
-                )
-                for d in trace.devices
-            ),
-            streams=tuple(texts.text(s) for s in trace.streams),
-            threads=tuple(replace(t, label=texts.text(t.label)) for t in trace.threads),
-            meta=cleaned(trace.meta, texts, result),
-        ),
-        target,
+    tables = {name: getattr(trace, name) for name in files.TABLES}
+
+    # renumber the names that some row has: the others go
+    used_names = np.unique(np.concatenate([table.name for table in tables.values()])).tolist()
+    new_code = np.full(len(trace.names), -1, np.int32)
+    new_code[used_names] = np.arange(len(used_names))
+    renumbered = {name: table.replace(name=new_code[table.name]) for name, table in tables.items()}
+
+    result.remove("names that no record has", len(trace.names) - len(used_names))
+    result.names += len(used_names) + len(trace.threads)
+    result.remove("names of processes", len(_named_processes(trace)))
+    cleaned_trace = Trace(
+        **renumbered,
+        names=tuple(texts.name(trace.names[code]) for code in used_names),
+        devices=tuple(_cleaned_device(device, texts) for device in trace.devices),
+        streams=tuple(texts.text(stream) for stream in trace.streams),
+        threads=tuple(replace(thread, label=texts.text(thread.label)) for thread in trace.threads),
+        meta=cleaned(trace.meta, texts, result),
     )
+    files.write(cleaned_trace, target)
     if progress is not None:
         progress(sum(len(table) for table in tables.values()))
+
+
+def _named_processes(trace: Trace) -> set[str]:
+    """Return the names of processes that are more than a number."""
+    names = {device.process_name for device in trace.devices}
+    return {name for name in names if name and not name.isdecimal()}
+
+
+def _cleaned_device(device: Device, texts: Texts) -> Device:
+    process_name = device.process_name
+    if not process_name.isdecimal():
+        process_name = f"process {device.process}"
+    return replace(
+        device,
+        name=texts.text(device.name),
+        process_name=process_name,
+        identity=texts.identity(device.identity),
+    )

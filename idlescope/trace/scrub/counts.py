@@ -13,16 +13,14 @@ class Scrubbed:
     names: int = 0  # distinct names of operations, calls, ranges and threads that are still there
 
     def remove(self, what: str, count: int = 1) -> None:
-        """Count what was left out or cut."""
+        """Count what was left out or cut; `what` is a plural noun."""
         if count:
             self.removed[what] = self.removed.get(what, 0) + count
 
     def lines(self) -> list[str]:
         """Return the counts as lines to print."""
-        lines = [f"removed {what}: {count:,}" for what, count in self.removed.items()] or [
-            "nothing to remove"
-        ]
+        removed = [f"removed {what}: {count:,}" for what, count in self.removed.items()]
         return [
-            *lines,
+            *(removed or ["nothing to remove"]),
             f"kept {self.names:,} names of kernels, calls, ranges and threads: look through them",
         ]

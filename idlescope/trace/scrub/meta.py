@@ -9,63 +9,109 @@ from idlescope.trace.damage import LOSS
 from idlescope.trace.scrub.counts import Scrubbed
 from idlescope.trace.scrub.texts import Texts
 
-# entries of Trace.meta: what was run, as far as idlescope itself chose the words, and what readers repaired and lost
-ENTRIES = frozenset({
-    "format", "source", "mode", "measured", "device", "model", "gpu", "baseTimeNanoseconds", "time_offset_ns",
-    "warnings", "lost", "truncated", "dropped", "graph_level", "export_schema", "with_stack", "record_shapes",
-    "profile_memory", "interrupted",
-})  # fmt: skip
+# Entries of Trace.meta that stay: what was run, as far as idlescope itself chose the words, and
+# what readers repaired and lost.
+ENTRIES = frozenset(
+    {
+        "format",
+        "source",
+        "mode",
+        "measured",
+        "device",
+        "model",
+        "gpu",
+        "baseTimeNanoseconds",
+        "time_offset_ns",
+        "warnings",
+        "lost",
+        "truncated",
+        "dropped",
+        "graph_level",
+        "export_schema",
+        "with_stack",
+        "record_shapes",
+        "profile_memory",
+        "interrupted",
+    }
+)
 BACKENDS = frozenset({"nccl", "gloo", "mpi", "ucc", "xccl", "hccl"})
-# Words by which the analysis tells records that no figure depends on, and what they are called in a shared file.
+# Words by which the analysis tells records that no figure depends on, and what such records are
+# called in a shared file.
 KINDS_LOST = {
-    "nvtx": "NVTX", "os runtime": "OS runtime", "sampl": "sampling", "context switch": "context switch",
+    "nvtx": "NVTX",
+    "os runtime": "OS runtime",
+    "sampl": "sampling",
+    "context switch": "context switch",
     "ftrace": "ftrace",
-}  # fmt: skip
+}
 REPAIRED = "records were repaired or left out when the trace was read, before it was scrubbed"
 OTHER_ENTRIES = "entries about the recording"
+# Entries that are made anew when a trace is read, so that leaving them out removes nothing.
+MADE_BY_READERS = frozenset({"path", "events"})
 
 
 def cleaned(meta: Mapping[str, Any], texts: Texts, result: Scrubbed) -> dict[str, Any]:
     """Return the entries of `Trace.meta` that say nothing of who recorded it and where."""
-    kept = {key: _plain(value, texts) for key, value in meta.items() if key in ENTRIES}
-    if kept.pop("warnings", None):  # they hold the names of files
+    kept = {key: _plain(meta[key], texts) for key in meta if key in ENTRIES}
+    if kept.pop("warnings", None):
+        # they hold the names of files
         kept["warnings"] = [REPAIRED]
     if "dropped" in kept:
-        said = kept["dropped"] if isinstance(kept["dropped"], list) else []
-        kept["dropped"] = [loss(m) for m in said if isinstance(m, str)]
-    if isinstance(meta.get("distributedInfo"), dict):
-        kept["distributedInfo"] = distributed(meta["distributedInfo"])
-    result.remove(OTHER_ENTRIES, len(meta.keys() - kept.keys() - {"path", "events"}))
+        kept["dropped"] = _losses_told(kept["dropped"])
+    info = meta.get("distributedInfo")
+    if isinstance(info, dict):
+        kept["distributedInfo"] = distributed(info)
+    result.remove(OTHER_ENTRIES, len(meta.keys() - kept.keys() - MADE_BY_READERS))
     return kept
 
 
 def distributed(info: Mapping[str, Any]) -> dict[str, Any]:
     """Return a process's place among the others, without the groups, which are named by users."""
-    kept = {key: info[key] for key in ("rank", "world_size") if type(info.get(key)) is int}
-    return kept | ({"backend": info["backend"]} if info.get("backend") in tuple(BACKENDS) else {})
+    kept: dict[str, Any] = {}
+    for key in ("rank", "world_size"):
+        # not isinstance: True is an int, too
+        if type(info.get(key)) is int:
+            kept[key] = info[key]
+    backend = info.get("backend")
+    if isinstance(backend, str) and backend in BACKENDS:
+        kept["backend"] = backend
+    return kept
 
 
 def loss(message: str) -> str:
-    """Return a sentence of our own for a profiler's message that records were lost, which can have any text in it."""
-    kind = next((f"{name} " for word, name in KINDS_LOST.items() if word in message.lower()), "")
-    return f"The profiler lost {kind}records."
+    """Return a sentence of our own for a profiler's message that records were lost.
+
+    The message can have any text in it; of it only the kind of record stays.
+    """
+    lower = message.lower()
+    kinds = [f"{name} " for word, name in KINDS_LOST.items() if word in lower]
+    return f"The profiler lost {kinds[0] if kinds else ''}records."
 
 
 def losses(messages: Iterable[Any]) -> list[str]:
-    """Return the sentences for those of some messages that say that records were lost."""
-    return [loss(m) for m in messages if isinstance(m, str) and LOSS.search(m)]
+    """Return our own sentences for those of some messages that say that records were lost."""
+    texts = [message for message in messages if isinstance(message, str)]
+    return [loss(text) for text in texts if LOSS.search(text)]
+
+
+def _losses_told(dropped: Any) -> list[str]:
+    """Return our own sentences for the entry `dropped`, all of whose messages tell of losses."""
+    messages = dropped if isinstance(dropped, list) else []
+    return [loss(message) for message in messages if isinstance(message, str)]
 
 
 def _plain(value: Any, texts: Texts) -> Any:
-    """Return numbers and texts, in lists or under names of our own; nothing deeper."""
+    """Return numbers and cleaned texts, in lists or under names of our own; nothing deeper."""
     if isinstance(value, str):
         return texts.text(value)
     if isinstance(value, (list, tuple)):
-        return [
-            texts.text(v) if isinstance(v, str) else v
-            for v in value
-            if isinstance(v, (str, int, float))
-        ]
-    if isinstance(value, dict):  # `lost`: kinds of records and counts
-        return {k: v for k, v in value.items() if isinstance(v, int) and k.isidentifier()}
+        plain = [item for item in value if isinstance(item, (str, int, float))]
+        return [texts.text(item) if isinstance(item, str) else item for item in plain]
+    if isinstance(value, dict):
+        # `lost`: kinds of records and counts
+        return {
+            key: count
+            for key, count in value.items()
+            if isinstance(count, int) and key.isidentifier()
+        }
     return value if isinstance(value, (bool, int, float)) else None

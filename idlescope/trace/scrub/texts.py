@@ -1,4 +1,4 @@
-"""Take out of text what tells whose machine it comes from: absolute paths are cut to what is the same everywhere."""
+"""Cut paths in texts to what is the same on every machine, so that they tell nobody's."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from idlescope.trace.scrub.counts import Scrubbed
 CUT_PATHS = "leading folders of paths"
 HIDDEN = "…"  # stands for a path of which nothing can stay
 
-# /a/b, C:\a\b, \\host\share, ~user/a, ./a, ../a, with the user@host: of scp before it. Folders may have spaces in
-# their names: rather too much is taken for a path than too little.
+# /a/b, C:\a\b, \\host\share, ~user/a, ./a, ../a, with the user@host: of scp before it. Folders
+# may have spaces in their names: rather too much is taken for a path than too little.
 _PATH = re.compile(
     r"""(?:(?<![\w.@-])[\w.-]+@[\w.-]+:)?
         (?:(?<![\w/\\.~)\]}>-])(?:\.{1,2}[/\\]|~[\w.-]*[/\\]|/|\\\\)|(?<![\w:/\\])[A-Za-z]:[/\\])
@@ -19,16 +19,18 @@ _PATH = re.compile(
     re.VERBOSE,
 )
 _INSTALLED = re.compile(r".*(?:/(?:site|dist)-packages/|/lib/python\d+(?:\.\d+)?/)")
-_SUFFIX = r"\w\.(?:py|pyc|pyi|pyx|so(?:\.\d+)*|dll|c|cc|cpp|cxx|cu|cuh|h|hpp|inl|cubin|ptx|ttir|hip|js|rs|go|jl)"
+_SUFFIX = (
+    r"\w\.(?:py|pyc|pyi|pyx|so(?:\.\d+)*|dll|c|cc|cpp|cxx|cu|cuh|h|hpp|inl"
+    r"|cubin|ptx|ttir|hip|js|rs|go|jl)"
+)
 _SOURCE_FILE = re.compile(rf"[\w.+-]*{_SUFFIX}")
-_NAMES_SOURCE_FILE = re.compile(
-    _SUFFIX
-)  # to search for: with what stands before it, the time is quadratic
+# to search for: with what stands before it, the time is quadratic
+_NAMES_SOURCE_FILE = re.compile(_SUFFIX)
 _UUID = re.compile(r"^(GPU-|MIG-)?(?=[0-9a-fA-F])", re.ASCII)
 
 
 class Texts:
-    """Cleans the texts of one trace, so that equal ones stay equal and different names different."""
+    """Cleans the texts of one trace: equal ones stay equal, and different names different."""
 
     def __init__(self, result: Scrubbed) -> None:
         self._result = result
@@ -48,27 +50,34 @@ class Texts:
         return cleaned
 
     def name(self, name: str) -> str:
-        """Return a name with its paths cut; names that would become equal are told apart by a number."""
+        """Return a name with its paths cut.
+
+        Names that would become equal are told apart by a number.
+        """
         found = self._names.get(name)
         if found is not None:
             return found
         cleaned = self.text(name)
         if cleaned == name and HIDDEN not in name and not _NAMES_SOURCE_FILE.search(name):
-            return self._names.setdefault(name, name)  # no other name can be cut to this one
-        n = self._numbers.get(cleaned, 1)
-        candidate = cleaned if n == 1 else f"{cleaned} ({n})"
+            # no other name can be cut to this one
+            return self._names.setdefault(name, name)
+
+        # number the names that are cut to the same one, until a candidate is this name's own
+        number = self._numbers.get(cleaned, 1)
+        candidate = cleaned if number == 1 else f"{cleaned} ({number})"
         while self._owners.setdefault(candidate, name) != name:
-            n += 1
-            candidate = f"{cleaned} ({n})"
-        self._numbers[cleaned] = n
+            number += 1
+            candidate = f"{cleaned} ({number})"
+        self._numbers[cleaned] = number
         self._names[name] = candidate
         return candidate
 
     def identity(self, identity: str) -> str:
-        """Return an id that stands for a GPU's own: the same for the same GPU, telling nothing about it."""
+        """Return an id that stands for a GPU's own: the same for the same GPU, and no more."""
         if not identity:
             return identity
-        prefix = (_UUID.match(identity) or ("",))[0]
+        start = _UUID.match(identity)
+        prefix = start[0] if start else ""
         bare = identity.removeprefix(prefix).lower()
         if bare not in self._identities:
             self._result.remove("serial numbers of GPUs")
