@@ -1,1 +1,1 @@
-"""What a machine can measure."""
+"""What a machine can measure, and what to do about what it cannot."""

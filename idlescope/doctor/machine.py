@@ -1,4 +1,4 @@
-"""What can be asked of the machine that idlescope is on: files, commands, versions. Nothing is changed on it."""
+"""What can be asked of the machine that idlescope is on: files, commands, versions."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
-REAP_S = (
-    1.0  # how long a killed command is waited for: one that is stuck in a driver cannot be killed
-)
+DRIVER = "/proc/driver/nvidia/version"
+
+# How long a killed command is waited for: one that is stuck in a driver cannot be killed.
+REAP_S = 1.0
 
 
 class Output(NamedTuple):
@@ -32,9 +33,6 @@ class Clock(NamedTuple):
     implementation: str
     monotonic: bool
     resolution_s: float
-
-
-DRIVER = "/proc/driver/nvidia/version"
 
 
 class Machine:
@@ -64,9 +62,14 @@ class Machine:
         """Return what a command writes, killed after a time; None where it cannot be started."""
         try:
             process = subprocess.Popen(  # noqa: S603 - from the user's own PATH
-                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                errors="replace", start_new_session=True,
-            )  # fmt: skip
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                errors="replace",
+                start_new_session=True,
+            )
         except OSError:
             return None
         try:
@@ -87,8 +90,8 @@ class Machine:
 
     def clock(self) -> Clock:
         """Return what times are read from."""
-        info = time.get_clock_info("perf_counter")
-        return Clock(info.implementation, info.monotonic, info.resolution)
+        clock_info = time.get_clock_info("perf_counter")
+        return Clock(clock_info.implementation, clock_info.monotonic, clock_info.resolution)
 
     def worker_cores(self) -> tuple[int, ...]:
         """Return the cores that the CPU device's worker would have to itself."""
@@ -109,7 +112,7 @@ class Machine:
         return os.access(folder, os.W_OK | os.X_OK) if Path(folder).is_dir() else None
 
     def free_bytes(self, folder: str) -> int:
-        """Return the room in a folder's file system. Raises OSError where the system does not say."""
+        """Return the room in a folder's file system. Raises OSError if not told."""
         return shutil.disk_usage(folder).free
 
 
@@ -122,3 +125,11 @@ def _kill(process: subprocess.Popen[str]) -> None:
             process.kill()
     with suppress(subprocess.TimeoutExpired):
         process.communicate(timeout=REAP_S)
+
+
+def last_line(output: Output | None) -> str:
+    """Return the last line that a command wrote."""
+    if output is None:
+        return "it says nothing"
+    lines = f"{output.text}\n{output.errors}".strip().splitlines()
+    return lines[-1] if lines else "it says nothing"

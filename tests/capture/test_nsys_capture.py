@@ -9,7 +9,8 @@ from importlib.metadata import version
 import pytest
 
 import idlescope
-from idlescope.doctor.checks import NVTX_SILENT, NVTX_UNSEEN_BY, numbers
+from idlescope.doctor.libraries import NVTX_SILENT, NVTX_UNSEEN_BY
+from idlescope.doctor.versions import numbers
 from idlescope.trace.names.own_engine import ENGINE_PHASES
 
 torch = pytest.importorskip("torch")

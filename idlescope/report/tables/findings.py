@@ -8,12 +8,17 @@ from dataclasses import asdict
 from rich.table import Table
 from rich.text import Text
 
-from idlescope.doctor.checks import MISSING, OK, PROBLEM, UNKNOWN, Finding
+from idlescope.doctor.findings import Finding, State
 from idlescope.report.text import to_text as json_text
 from idlescope.report.text import visible
 
 SCHEMA = 1
-COLOURS = {OK: "green", MISSING: "dim", PROBLEM: "bold red", UNKNOWN: "yellow"}
+COLOURS = {
+    State.OK: "green",
+    State.MISSING: "dim",
+    State.PROBLEM: "bold red",
+    State.UNKNOWN: "yellow",
+}
 
 
 def table(findings: Sequence[Finding]) -> Table:
