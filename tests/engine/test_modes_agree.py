@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from idlescope.analysis.analyze import analyze
 from idlescope.capture.step_clock import StepClock
-from idlescope.engine.devices.modelled import Memory, ModelledDevice, mix
+from idlescope.engine.devices.modelled import ModelledDevice
+from idlescope.engine.devices.modelled_memory import Memory, mix
 from idlescope.engine.loop import Engine
 from idlescope.engine.requests import Finish, Request
 from idlescope.engine.running_rows import Shape

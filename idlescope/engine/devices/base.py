@@ -17,7 +17,7 @@ H2D, COMPUTE, D2H = range(3)
 
 
 class DeviceOperation(NamedTuple):
-    """One operation of a step and the call that launched it; times in nanoseconds on the run's clock."""
+    """One operation of a step and the call that launched it; times in ns on the run's clock."""
 
     stream: int  # index into STREAMS
     kind: OperationKind
@@ -39,7 +39,10 @@ class Ticket(Protocol):
         """Return what the step ran; complete once `wait` has returned."""
 
     def wait(self) -> Int32:
-        """Block until the step's tokens are in host memory; return them, in the order of `Batch.sampled`."""
+        """Block until the step's tokens are in host memory.
+
+        Returns them, (s,) in the order of `Batch.sampled`.
+        """
 
 
 class Device(Protocol):
@@ -68,9 +71,10 @@ class Device(Protocol):
         """Begin the run: the clock is at 0 now, and steps before were only to warm up."""
 
     def submit(self, slot: Slot, batch: Batch) -> Ticket:
-        """Issue a step whose inputs stand in the slot: H2D, then compute, then D2H, each after the one before.
+        """Issue a step whose inputs stand in the slot.
 
-        The tokens of the step before stay on the device, where carry-over indices read them.
+        H2D, then compute, then D2H, each after the one before. The tokens of the step before stay
+        on the device, where carry-over indices read them.
         """
 
     def busy_ns(self) -> int:

@@ -1,4 +1,7 @@
-"""The CPU as the device: the network in a worker process with cores of its own. Concurrent, and measured, for real."""
+"""The CPU as the device: the network in a worker process with cores of its own.
+
+It really runs beside the host, and what it takes is measured.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ from idlescope.engine.devices.streamed import Names, Span, StreamedDevice
 from idlescope.engine.devices.worker import (
     COMMAND,
     FAILURE,
+    NO_EVENT,
     TIMES,
     Setup,
     shared_bytes,
@@ -43,7 +47,10 @@ def worker_cores() -> tuple[int, ...]:
 
 
 def nameless_file() -> IO[bytes]:
-    """Return a file that is gone when the last process that has it open is: in memory where the system can."""
+    """Return a file without a name: it is gone when the last process that has it open is.
+
+    In memory where the system can.
+    """
     if hasattr(os, "memfd_create"):
         return os.fdopen(os.memfd_create("idlescope"), "r+b")
     return tempfile.TemporaryFile()
@@ -65,30 +72,20 @@ class CpuDevice(StreamedDevice):
         self.network = network
         self.cores = worker_cores()
         self.threads = len(self.cores) or max(1, (os.cpu_count() or 1) - 1)
-        self.name = f"CPU worker process, {self.threads} thread{'s' * (self.threads > 1)}"
+        plural = "s" if self.threads > 1 else ""
+        self.name = f"CPU worker process, {self.threads} thread{plural}"
         self._process: subprocess.Popen[bytes] | None = None
         self._link: Connection | None = None
 
     def _start(self, shape: Shape, slots: int) -> list[Slot]:
         if sys.platform == "win32":
             raise ConfigError("--device cpu needs Linux or macOS: use --device modelled")
-        self._link, theirs = Pipe()
-        with theirs, nameless_file() as file:
+        self._link, workers_end = Pipe()
+        with workers_end, nameless_file() as file:
             size = shared_bytes(shape, slots)
             file.truncate(size)
             memory = mmap.mmap(file.fileno(), size)
-            self._process = subprocess.Popen(  # noqa: S603 - our own module
-                [sys.executable, "-m", self.worker, str(theirs.fileno()), str(file.fileno())],
-                pass_fds=(theirs.fileno(), file.fileno()),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                env={
-                    **os.environ,
-                    "OMP_NUM_THREADS": str(self.threads),
-                    "MKL_NUM_THREADS": str(self.threads),
-                },
-                start_new_session=True,  # Ctrl-C is the parent's to handle
-            )
+            self._process = self._spawn(workers_end.fileno(), file.fileno())
         try:
             self._link.send(Setup(self.network, shape, slots, self.cores))
             problem = self._link.recv()
@@ -100,13 +97,24 @@ class CpuDevice(StreamedDevice):
             raise EngineError(f"the CPU worker could not start: {problem}")
         return shared_slots(memory, shape, slots)
 
+    def _spawn(self, socket: int, memory: int) -> subprocess.Popen[bytes]:
+        """Start the worker, which inherits these two file descriptors."""
+        threads = str(self.threads)
+        return subprocess.Popen(  # noqa: S603 - our own module
+            [sys.executable, "-m", self.worker, str(socket), str(memory)],
+            pass_fds=(socket, memory),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            env={**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads},
+            start_new_session=True,  # Ctrl-C is the parent's to handle
+        )
+
     def _issue(self, stream: int, waits_for: int | None, slot: int, batch: Batch) -> None:
         words = (self._slots[slot].used_words(batch.tokens), 0, batch.sampled.size)[stream]
+        event = NO_EVENT if waits_for is None else waits_for
         assert self._link is not None
         try:
-            self._link.send_bytes(
-                COMMAND.pack(stream, slot, -1 if waits_for is None else waits_for, words)
-            )
+            self._link.send_bytes(COMMAND.pack(stream, slot, event, words))
         except OSError:
             raise self._death() from None
 
@@ -129,11 +137,9 @@ class CpuDevice(StreamedDevice):
         except subprocess.TimeoutExpired:
             return EngineError("the CPU worker closed its socket and hangs: it is killed")
         how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        hint = (
-            "; memory may have run out: give fewer --kv-blocks or a smaller model"
-            if code == -signal.SIGKILL
-            else ""
-        )
+        hint = ""
+        if code == -signal.SIGKILL:
+            hint = "; memory may have run out: give fewer --kv-blocks or a smaller model"
         return EngineError(f"the CPU worker died ({how}){hint}")
 
     def _stop(self) -> None:

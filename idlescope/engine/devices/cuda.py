@@ -1,6 +1,7 @@
 """A CUDA GPU: three streams, timed events, pinned slots, a graph for each bucket of rows and slot.
 
-All that is particular to CUDA is here, in `cuda_kernels.py` and in `sync_check.py`.
+All that is particular to CUDA is here, in `cuda_clock.py`, in `sync_check.py` and in the network's
+`kernels.py`.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import bisect
 import contextlib
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 
@@ -26,6 +28,27 @@ from idlescope.errors import ConfigError
 from idlescope.trace.model import OperationKind
 
 MIN_HEAD = 16  # Triton's smallest product
+
+Graphs = dict[tuple[int, int], torch.cuda.CUDAGraph]  # by rows and slot
+
+
+class Events(NamedTuple):
+    """Timed events around a step's operation of one stream."""
+
+    start: torch.cuda.Event
+    end: torch.cuda.Event
+
+    @classmethod
+    def around(cls, stream: int) -> Events:
+        """Make those for a stream.
+
+        The start of compute is recorded within the graph: before its launch, the launch would count
+        as compute. The end of the copy out is what the host waits for, without spinning.
+        """
+        return cls(
+            torch.cuda.Event(enable_timing=True, external=stream == COMPUTE),
+            torch.cuda.Event(enable_timing=True, blocking=stream == D2H),
+        )
 
 
 class CudaDevice(StreamedDevice):
@@ -50,60 +73,57 @@ class CudaDevice(StreamedDevice):
         self.name = torch.cuda.get_device_name()
         self._check = SyncCheck(sync_check)
         self._forward: Forward  # while open
-        self._captured: dict[tuple[int, int], torch.cuda.CUDAGraph] = {}  # by rows and slot
-        self._eager = 0  # steps without a graph
+        self._captured: Graphs = {}
+        self._eager_steps = 0  # those without a graph
 
     def _start(self, shape: Shape, slots: int) -> list[Slot]:
-        if self.model.head_dim & (self.model.head_dim - 1) or self.model.head_dim < MIN_HEAD:
+        head_dim = self.model.head_dim
+        if head_dim & (head_dim - 1) or head_dim < MIN_HEAD:
             raise ConfigError(
-                f"{self.model.name} has heads of {self.model.head_dim}, and the CUDA kernels need a power of two from "
-                f"{MIN_HEAD}: use --device cpu"
+                f"{self.model.name} has heads of {head_dim}, and the CUDA kernels need a power of "
+                f"two from {MIN_HEAD}: use --device cpu"
             )
         try:
-            self._forward = self.network.load(shape, slots, "cuda", CudaAttention, KERNELS)
-            words = SlotLayout.of(shape).words
-            self._inputs = [
-                torch.zeros(words, dtype=torch.int32, pin_memory=True) for _ in range(slots)
-            ]
-            self._outputs = [
-                torch.zeros(shape.rows, dtype=torch.int32, pin_memory=True) for _ in range(slots)
-            ]
-            self._streams = [torch.cuda.Stream() for _ in STREAMS]
-            # the start of compute is recorded within the graph: before its launch, the launch would count as compute
-            self._events = [
-                [
-                    (
-                        torch.cuda.Event(enable_timing=True, external=stream == COMPUTE),
-                        torch.cuda.Event(enable_timing=True, blocking=stream == D2H),
-                    )
-                    for stream in range(len(STREAMS))
-                ]
-                for _ in range(slots)
-            ]
-            self._buckets = buckets(shape.rows)
-            self._captured = self._capture(shape, slots) if self.graphs else {}
+            self._allocate(shape, slots)
         except torch.cuda.OutOfMemoryError:
             raise ConfigError(
-                f"{self.model.name} with {shape.blocks} KV blocks does not fit {self.name}: give fewer --kv-blocks"
+                f"{self.model.name} with {shape.blocks} KV blocks does not fit {self.name}: "
+                "give fewer --kv-blocks"
             ) from None
         torch.cuda.synchronize()
         self._gpu_clock = CudaClock()
         self._anchors = [self._gpu_clock.newest] * slots
         self._check.start()
         return [
-            Slot(shape, packed.numpy(), output.numpy())
-            for packed, output in zip(self._inputs, self._outputs, strict=True)
+            Slot(shape, inputs.numpy(), output.numpy())
+            for inputs, output in zip(self._inputs, self._outputs, strict=True)
         ]
+
+    def _allocate(self, shape: Shape, slots: int) -> None:
+        """Make the network, the host's side of the slots in pinned memory, streams and graphs."""
+        self._forward = self.network.load(shape, slots, "cuda", CudaAttention, KERNELS)
+        words = SlotLayout.of(shape).words
+        self._inputs = [pinned(words) for _ in range(slots)]
+        self._outputs = [pinned(shape.rows) for _ in range(slots)]
+        self._streams = [torch.cuda.Stream() for _ in STREAMS]
+        self._events = [
+            [Events.around(stream) for stream in range(len(STREAMS))] for _ in range(slots)
+        ]
+        self._buckets = buckets(shape.rows)
+        self._captured = self._capture(shape, slots) if self.graphs else {}
 
     def begin(self) -> None:
         """Begin the run: the clock is at 0 now, and steps before were only to warm up."""
-        self._eager = 0
+        self._eager_steps = 0
         self._check.found.clear()
         super().begin()
 
-    def _capture(self, shape: Shape, slots: int) -> dict[tuple[int, int], torch.cuda.CUDAGraph]:
-        """Return a graph of the decode step for each bucket and slot, all in one memory pool, the largest first."""
-        captured: dict[tuple[int, int], torch.cuda.CUDAGraph] = {}
+    def _capture(self, shape: Shape, slots: int) -> Graphs:
+        """Return a graph of the decode step for each bucket and slot.
+
+        All are in one memory pool: the largest first.
+        """
+        captured: Graphs = {}
         pool, stream = torch.cuda.graph_pool_handle(), self._streams[COMPUTE]
         for rows in reversed(self._buckets):
             plan = Plan((1,) * rows, (shape.length,) * rows, rows, padded=True)
@@ -115,7 +135,7 @@ class CudaDevice(StreamedDevice):
                 with torch.cuda.graph(
                     graph, pool=pool, stream=stream, capture_error_mode="thread_local"
                 ):
-                    self._events[slot][COMPUTE][0].record()
+                    self._events[slot][COMPUTE].start.record()
                     self._forward(slot, plan)
                 captured[rows, slot] = graph
         return captured
@@ -123,14 +143,14 @@ class CudaDevice(StreamedDevice):
     def _issue(self, stream: int, waits_for: int | None, slot: int, batch: Batch) -> None:
         queue, events = self._streams[stream], self._events[slot]
         if waits_for is not None:
-            queue.wait_event(events[waits_for][1])
+            queue.wait_event(events[waits_for].end)
         with torch.cuda.stream(queue):
             if stream == COMPUTE:
                 self._compute(slot, batch)
             else:
-                events[stream][0].record()
+                events[stream].start.record()
                 self._copy(stream, slot, batch)
-            events[stream][1].record()
+            events[stream].end.record()
 
     def _copy(self, stream: int, slot: int, batch: Batch) -> None:
         if stream == H2D:
@@ -149,14 +169,15 @@ class CudaDevice(StreamedDevice):
             bucket = self._buckets[bisect.bisect_left(self._buckets, rows)]
             self._captured[bucket, slot].replay()
         else:
-            self._eager += 1
-            self._events[slot][COMPUTE][0].record()
+            self._eager_steps += 1
+            self._events[slot][COMPUTE].start.record()
+            queries = tuple(batch.queries.tolist())
             contexts = tuple((batch.start + batch.queries).tolist())
-            self._forward(slot, Plan(tuple(batch.queries.tolist()), contexts, batch.sampled.size))
+            self._forward(slot, Plan(queries, contexts, batch.sampled.size))
 
     def _wait(self, slot: int) -> Sequence[Span]:
         events = self._events[slot]
-        events[D2H][1].synchronize()
+        events[D2H].end.synchronize()
         anchor = self._anchors[slot]
         spans = [
             (self.clock.at(anchor.at(start)), self.clock.at(anchor.at(end)))
@@ -167,11 +188,13 @@ class CudaDevice(StreamedDevice):
 
     def notes(self) -> tuple[str, ...]:
         """Return what waited for the device, and how many steps had no graph."""
-        eager = (
-            f"steps without a CUDA graph, as all with prompts are: {self._eager}; "
-            "gaps between their kernels count as active"
-        )
-        return (*self._check.report(), *([eager] if self._eager else []))
+        notes = list(self._check.report())
+        if self._eager_steps:
+            notes.append(
+                f"steps without a CUDA graph, as all with prompts are: {self._eager_steps}; "
+                "gaps between their kernels count as active"
+            )
+        return tuple(notes)
 
     def _stop(self) -> None:
         self._check.stop()
@@ -182,7 +205,15 @@ class CudaDevice(StreamedDevice):
         torch.cuda.empty_cache()
 
 
+def pinned(words: int) -> torch.Tensor:
+    """Return so many int32 of host memory that the device copies from without the host's help."""
+    return torch.zeros(words, dtype=torch.int32, pin_memory=True)
+
+
 def buckets(rows: int) -> list[int]:
-    """Return the batch sizes with graphs: 1, 2, 4, multiples of 8 to 64 and of 32 beyond, and `rows`."""
+    """Return the batch sizes with graphs, ascending.
+
+    1, 2, 4, multiples of 8 to 64 and of 32 beyond, and `rows`.
+    """
     sizes = {1, 2, 4, *range(8, 64, 8), *range(64, rows + 1, 32), rows}
     return sorted(size for size in sizes if size <= rows)

@@ -7,8 +7,10 @@ from typing import NamedTuple
 
 import torch
 
-RENEW_NS = 1_000_000_000  # how often the GPU's clock is tied to the host's: float32 milliseconds stay exact to 0.1 us
-TRIES = 5
+# How often the GPU's clock is tied to the host's: elapsed times are float32 milliseconds, which are
+# exact to 0.1 us for that long.
+RENEW_NS = 1_000_000_000
+TRIES = 5  # of which the quickest is the most exact
 
 
 class Anchor(NamedTuple):
@@ -43,7 +45,8 @@ class CudaClock:
             event.synchronize()
             after = time.perf_counter_ns()
             tries.append((after - before, Anchor(event, (before + after) // 2)))
-        return min(tries, key=lambda t: t[0])[1]
+        _, anchor = min(tries, key=lambda attempt: attempt[0])
+        return anchor
 
 
 class Between(NamedTuple):

@@ -1,9 +1,8 @@
-"""A GPU that is not there: virtual streams and events on a virtual clock, and a memory that behaves as the real one.
+"""A GPU that is not there: virtual streams and events on a virtual clock.
 
-Times come from a roofline of the GPU and the model (`kernels.py`) or are fixed. Tokens come from a hash of the whole
-context, read through the slot's block table, carry-over indices and a key-value memory that steps really write: a
-wrong carry-over, a block freed too early or an input buffer reused too soon changes the tokens. Effects happen as late
-as the events allow, when the host waits for the step.
+Times come from a roofline of the GPU and the model (`step_time.py`) or are fixed. Tokens come from
+a memory that behaves as the real one (`modelled_memory.py`). Effects happen as late as the events
+allow, when the host waits for the step.
 """
 
 from __future__ import annotations
@@ -11,48 +10,52 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from idlescope.engine.clock import VirtualClock
 from idlescope.engine.devices.base import COMPUTE, D2H, H2D, DeviceOperation
+from idlescope.engine.devices.modelled_memory import Memory
 from idlescope.engine.devices.step_time import StepWork, step_ns
 from idlescope.engine.running_rows import Shape
 from idlescope.engine.scheduler import Batch
-from idlescope.engine.slots import Slot
+from idlescope.engine.slots import WORD_BYTES, Slot
 from idlescope.hardware.gpus import GPU
 from idlescope.hardware.latencies import GRAPH_LAUNCH_NS, SUCCESSION_NS
 from idlescope.models.architecture import Model
 from idlescope.trace.model import OperationKind
 from idlescope.trace.table import Int32
 
-UInt64 = NDArray[np.uint64]
-
-# Host cost of each API call beside GRAPH_LAUNCH_NS, from tests/gpu/latencies.py on an NVIDIA H200 (torch 2.11.0+cu130,
-# 2026-11-24), medians with no profiler attached:
+# Host cost of each API call beside GRAPH_LAUNCH_NS, from tests/gpu/latencies.py on an NVIDIA H200
+# (torch 2.11.0+cu130, 2026-11-24), medians with no profiler attached:
 MEMCPY_CALL_NS = 14_200  # Tensor.copy_(non_blocking=True) of pinned memory under a stream context
 EVENT_CALL_NS = 840  # Event.record; Stream.wait_event takes 870
-# Device side, beside SUCCESSION_NS. The first is from the H200 traces of transformers' loop recorded for this project
-# (2026-11-23):
-ARRIVAL_NS = 1_500  # from the end of a launch call to its start on an idle device (fastest percent of 480 launches)
-EVENT_WAIT_NS = 1_600  # from an event on one stream to what waits for it on another (latencies.py)
-WAKE_NS = 15_000  # from an event to the return of a blocking wait, beyond a spinning one (latencies.py, short waits)
-COPY_FIXED_NS = (
-    2_500  # a small copy between pinned and device memory (same traces: 32 kB to 230 kB, intercept)
-)
-COPY_BYTES_PER_S = 55.1e9  # latencies.py, 64 MB either way, PCIe 5 x16; taken for every GPU
+
+# Device side, beside SUCCESSION_NS. From the H200 traces of transformers' loop recorded for this
+# project (2026-11-23):
+ARRIVAL_NS = 1_500  # from the end of a launch call to its start on an idle device (fastest percent)
+COPY_FIXED_NS = 2_500  # a small copy between pinned and device memory (intercept, 32 to 230 kB)
+# and from tests/gpu/latencies.py:
+EVENT_WAIT_NS = 1_600  # from an event on one stream to what waits for it on another
+WAKE_NS = 15_000  # from an event to the return of a blocking wait, beyond a spinning one
+COPY_BYTES_PER_S = 55.1e9  # 64 MB either way, PCIe 5 x16; taken for every GPU
+
+COPY_NAMES = {
+    H2D: "Memcpy HtoD (Pinned -> Device)",
+    D2H: "Memcpy DtoH (Device -> Pinned)",
+}
 
 
 def step_calls_ns(memcpy_ns: int, graph_ns: int, event_ns: int) -> int:
-    """Return the host cost of a step's API calls: two copies, a graph, three records and two waits of events."""
+    """Return the host cost of a step's API calls.
+
+    Two copies, a graph, and five calls for events: three records and two waits.
+    """
     return 2 * memcpy_ns + graph_ns + 5 * event_ns
 
 
 @dataclass
 class Stream:
-    """A virtual stream: runs what is queued in order, each operation once all it waits for is over."""
+    """A virtual stream: runs what is queued in order, each once all it waits for is over."""
 
-    free: int = 0
+    free: int = 0  # when what is queued will have ended, in ns on the run's clock
 
     def run(self, earliest: int, duration: int) -> tuple[int, int]:
         """Queue an operation; return its start and end."""
@@ -75,19 +78,19 @@ class ModelledDevice:
         host_ns: int | None = None,
         device_ns: int | None = None,
     ) -> None:
-        self.gpu, self.model = gpu, model
+        self.gpu = gpu
+        self.model = model
         self.name = f"modelled {gpu.name}"
         self._device_ns = device_ns
-        # With a fixed host cost the API calls are a part of it: they are scaled down where it is smaller than they are.
+        # With a fixed host cost the API calls are a part of it: scaled down where it is smaller.
         calls = (MEMCPY_CALL_NS, GRAPH_LAUNCH_NS, EVENT_CALL_NS)
         scale = 1.0 if host_ns is None else min(1.0, host_ns / step_calls_ns(*calls))
         self._memcpy_ns, self._graph_ns, self._event_ns = (int(ns * scale) for ns in calls)
-        self.clock = VirtualClock(
-            host_ns, step_calls_ns(self._memcpy_ns, self._graph_ns, self._event_ns)
-        )
+        api_ns = step_calls_ns(self._memcpy_ns, self._graph_ns, self._event_ns)
+        self.clock = VirtualClock(host_ns, api_ns)
         self._streams = (Stream(), Stream(), Stream())
         self._busy = 0
-        self._flying: deque[ModelledTicket] = deque()
+        self._in_flight: deque[ModelledTicket] = deque()
         self._memory: Memory | None = None
         self._seed = seed
 
@@ -102,72 +105,60 @@ class ModelledDevice:
 
     def submit(self, slot: Slot, batch: Batch) -> ModelledTicket:
         """Issue H2D, compute and D2H of a step, each on its stream and after the one before."""
-        clock, (h2d, compute, d2h) = self.clock, self._streams
-        work = StepWork(batch.tokens, batch.sampled.size, batch.context, batch.pairs)
-        in_bytes, out_bytes = 4 * slot.used_words(batch.tokens), 4 * batch.sampled.size
-
-        call = self._call(self._memcpy_ns)
-        span = h2d.run(call[1] + ARRIVAL_NS, self._copy_ns(in_bytes))
-        copy_in = DeviceOperation(
-            H2D,
-            OperationKind.MEMCPY,
-            "Memcpy HtoD (Pinned -> Device)",
-            "cudaMemcpyAsync",
-            *call,
-            *span,
-            in_bytes,
-            0.0,
-        )
-        clock.spend(2 * self._event_ns)  # record on H2D, wait on compute
-        call = self._call(self._graph_ns)
-        duration = (
-            self._device_ns if self._device_ns is not None else step_ns(self.model, self.gpu, work)
-        )
-        earliest = max(
-            call[1] + ARRIVAL_NS, copy_in.end + EVENT_WAIT_NS, compute.free + SUCCESSION_NS
-        )
-        span = compute.run(earliest, duration)
-        moved = self.model.step_bytes(work.context)
-        flops = self.model.step_flops(work.tokens, work.sampled, work.pairs)
-        forward = DeviceOperation(
-            COMPUTE, OperationKind.GRAPH, "forward", "cudaGraphLaunch", *call, *span, moved, flops
-        )
-        self._busy += duration
-        clock.spend(2 * self._event_ns)  # record on compute, wait on D2H
-        call = self._call(self._memcpy_ns)
-        span = d2h.run(
-            max(call[1] + ARRIVAL_NS, forward.end + EVENT_WAIT_NS), self._copy_ns(out_bytes)
-        )
-        copy_out = DeviceOperation(
-            D2H,
-            OperationKind.MEMCPY,
-            "Memcpy DtoH (Device -> Pinned)",
-            "cudaMemcpyAsync",
-            *call,
-            *span,
-            out_bytes,
-            0.0,
-        )
-        clock.spend(self._event_ns)  # record on D2H: what the host waits for
+        spend = self.clock.spend
+        copy_in = self._copy(H2D, WORD_BYTES * slot.used_words(batch.tokens))
+        spend(2 * self._event_ns)  # record on H2D, wait on compute
+        forward = self._forward(batch, copy_in.end + EVENT_WAIT_NS)
+        spend(2 * self._event_ns)  # record on compute, wait on D2H
+        copy_out = self._copy(D2H, WORD_BYTES * batch.sampled.size, forward.end + EVENT_WAIT_NS)
+        spend(self._event_ns)  # record on D2H: what the host waits for
         ticket = ModelledTicket(self, slot, (copy_in, forward, copy_out))
-        self._flying.append(ticket)
+        self._in_flight.append(ticket)
         return ticket
 
-    def _call(self, ns: int) -> tuple[int, int]:
-        start = self.clock.now()
-        self.clock.spend(ns)
-        return start, self.clock.now()
+    def _copy(self, stream: int, moved: int, earliest: int = 0) -> DeviceOperation:
+        """Issue a copy of so many bytes, which starts at the earliest then."""
+        call_start, call_end = self._call(self._memcpy_ns)
+        duration = COPY_FIXED_NS + round(1e9 * moved / COPY_BYTES_PER_S)
+        earliest = max(call_end + ARRIVAL_NS, earliest)
+        start, end = self._streams[stream].run(earliest, duration)
+        kind, name = OperationKind.MEMCPY, COPY_NAMES[stream]
+        call = "cudaMemcpyAsync"
+        return DeviceOperation(
+            stream, kind, name, call, call_start, call_end, start, end, moved, 0.0
+        )
 
-    def _copy_ns(self, nbytes: int) -> int:
-        return COPY_FIXED_NS + round(1e9 * nbytes / COPY_BYTES_PER_S)
+    def _forward(self, batch: Batch, inputs_there: int) -> DeviceOperation:
+        """Issue a step's compute, which starts at the earliest when its inputs are there."""
+        call_start, call_end = self._call(self._graph_ns)
+        work = StepWork(batch.tokens, batch.sampled.size, batch.context, batch.pairs)
+        duration = self._device_ns
+        if duration is None:
+            duration = step_ns(self.model, self.gpu, work)
+        compute = self._streams[COMPUTE]
+        earliest = max(call_end + ARRIVAL_NS, inputs_there, compute.free + SUCCESSION_NS)
+        start, end = compute.run(earliest, duration)
+        self._busy += duration
+        kind, call = OperationKind.GRAPH, "cudaGraphLaunch"
+        moved = self.model.step_bytes(work.context)
+        flops = self.model.step_flops(work.tokens, work.sampled, work.pairs)
+        return DeviceOperation(
+            COMPUTE, kind, "forward", call, call_start, call_end, start, end, moved, flops
+        )
+
+    def _call(self, duration: int) -> tuple[int, int]:
+        """Let the host make an API call; return its start and end."""
+        start = self.clock.now()
+        self.clock.spend(duration)
+        return start, self.clock.now()
 
     def finish(self, ticket: ModelledTicket) -> None:
         """Let every step up to this one take effect, then wake the host."""
         assert self._memory is not None
         with self.clock.paused():
-            while ticket in self._flying:
-                flying = self._flying.popleft()
-                self._memory.run(flying.slot)
+            while ticket in self._in_flight:
+                oldest = self._in_flight.popleft()
+                self._memory.run(oldest.slot)
         self.clock.wait_until(ticket.operations[D2H].end + WAKE_NS)
 
     def busy_ns(self) -> int:
@@ -180,7 +171,7 @@ class ModelledDevice:
 
     def close(self) -> None:
         """Forget what is in flight."""
-        self._flying.clear()
+        self._in_flight.clear()
         self._memory = None
 
 
@@ -190,66 +181,12 @@ class ModelledTicket:
     def __init__(
         self, device: ModelledDevice, slot: Slot, operations: tuple[DeviceOperation, ...]
     ) -> None:
-        self._device, self.slot, self.operations = device, slot, operations
+        self._device = device
+        self.slot = slot
+        self.operations = operations
 
     def wait(self) -> Int32:
         """Block, on the virtual clock, until the tokens are on the host."""
         self._device.finish(self)
-        return self.slot.output[: self.slot.header[2]].copy()
-
-
-class Memory:
-    """The device's memory: output tokens, and a hash of the context where KV would be.
-
-    The state of a context is h(t) = h(t-1) * A + token(t) + 1 modulo 2**64, from h(-1) = the request's own start; it is
-    stored at each token's place in the paged cache, so a step reads it through the block table it was given.
-    """
-
-    A = 6364136223846793005  # Knuth's MMIX multiplier: odd, so that it has an inverse modulo 2**64
-
-    def __init__(self, shape: Shape, vocab: int, seed: int) -> None:
-        self._shape, self._vocab = shape, np.uint64(vocab)
-        self._start = np.uint64(np.random.default_rng(seed).integers(0, 2**63))
-        self._kv: UInt64 = np.zeros(shape.blocks * shape.block_size, np.uint64)
-        self._output: Int32 = np.zeros(
-            shape.rows + 1, np.int32
-        )  # the last element stays 0: carry-over -1 reads it
-        powers = np.full(shape.tokens + 1, self.A, np.uint64)
-        inverses = np.full(shape.tokens + 1, pow(self.A, -1, 2**64), np.uint64)
-        powers[0] = inverses[0] = 1
-        self._power = np.multiply.accumulate(powers)
-        self._inverse = np.multiply.accumulate(inverses)
-
-    def run(self, slot: Slot) -> None:
-        """Read the slot's inputs, write the cache, sample, and copy the tokens to the slot's output."""
-        b, n, s = (int(v) for v in slot.header[:3])
-        fields, table, size = slot.tokens[:n], slot.table, self._shape.block_size
-        token = (fields[:, 0] + self._output[fields[:, 2]]).astype(np.uint64) + np.uint64(1)
-        rows, ends = slot.rows[:b], slot.query_end[:b]
-        firsts = np.concatenate(([0], ends[:-1]))
-        before = fields[firsts, 1] - 1
-        read = self._kv[table[rows, before // size] * size + before % size]
-        read = np.where(before >= 0, read, mix(self._start + slot.request[:b].astype(np.uint64)))
-        if n == b:
-            state = read * self._power[1] + token
-        else:
-            counts = ends - firsts
-            which = np.repeat(np.arange(b), counts)
-            sums = np.cumsum(token * self._inverse[:n])
-            base = np.where(firsts > 0, sums[firsts - 1], np.uint64(0))
-            within = np.arange(n) - np.repeat(firsts, counts)
-            state = (
-                self._power[np.arange(n)] * (sums - base[which])
-                + read[which] * self._power[within + 1]
-            )
-        self._kv[fields[:, 3]] = state
-        sampled = (mix(state[slot.sample_at[:s]]) % self._vocab).astype(np.int32)
-        self._output[:s] = sampled
-        slot.output[:s] = sampled
-
-
-def mix(values: UInt64) -> UInt64:
-    """Return well-spread hashes: the finaliser of SplitMix64 (Steele, Lea and Flood, 2014)."""
-    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return values ^ (values >> np.uint64(31))
+        _, _, sampled, _ = self.slot.header
+        return self.slot.output[:sampled].copy()

@@ -1,6 +1,7 @@
-"""A device of three streams, each with its own queue: a step is a copy in, its compute and a copy out, in that order.
+"""A device of three streams, each with its own queue.
 
-What goes on which stream and what waits for what stands here once, for the CPU's worker and for CUDA.
+A step is a copy in, its compute and a copy out, in that order. What goes on which stream and what
+waits for what stands here once, for the CPU's worker and for CUDA.
 """
 
 from __future__ import annotations
@@ -12,12 +13,15 @@ from idlescope.engine.clock import SystemClock
 from idlescope.engine.devices.base import COMPUTE, D2H, H2D, DeviceOperation
 from idlescope.engine.running_rows import Shape
 from idlescope.engine.scheduler import Batch
-from idlescope.engine.slots import Slot
+from idlescope.engine.slots import WORD_BYTES, Slot
 from idlescope.models.architecture import Model
 from idlescope.trace.model import OperationKind
 from idlescope.trace.table import Int32
 
-Span = tuple[int, int]  # start and end in nanoseconds on the run's clock
+Span = tuple[int, int]  # start and end in ns on the run's clock
+
+# each stream of a step in order, and the stream whose event it waits for
+ORDER = ((H2D, None), (COMPUTE, H2D), (D2H, COMPUTE))
 
 
 class Names(NamedTuple):
@@ -26,6 +30,13 @@ class Names(NamedTuple):
     kind: OperationKind
     operation: str
     call: str
+
+
+class Amount(NamedTuple):
+    """How much an operation moves and computes."""
+
+    bytes: int
+    flops: float
 
 
 class StreamedDevice:
@@ -55,8 +66,8 @@ class StreamedDevice:
     def submit(self, slot: Slot, batch: Batch) -> StreamedTicket:
         """Issue a step: each stream waits for the event that the stream before it records."""
         index = self._slots.index(slot)
-        calls = []
-        for stream, waits_for in ((H2D, None), (COMPUTE, H2D), (D2H, COMPUTE)):
+        calls: list[Span] = []
+        for stream, waits_for in ORDER:
             start = self.clock.now()
             self._issue(stream, waits_for, index, batch)
             calls.append((start, self.clock.now()))
@@ -64,28 +75,32 @@ class StreamedDevice:
 
     def finish(self, ticket: StreamedTicket) -> Int32:
         """Wait for a step's copy out; return its tokens and note what it ran."""
-        spans = self._wait(ticket.index)
+        batch, slot = ticket.batch, ticket.slot
+        sampled = batch.sampled.size
+        # an operation cannot begin before the call that issues it, whatever the clocks say
         spans = [
-            (max(start, call), end)
-            for (start, end), (call, _) in zip(spans, ticket.calls, strict=True)
+            (max(start, call_start), end)
+            for (start, end), (call_start, _) in zip(
+                self._wait(ticket.index), ticket.calls, strict=True
+            )
         ]
-        batch, sampled = ticket.batch, ticket.batch.sampled.size
-        work = (
-            (4 * ticket.slot.used_words(batch.tokens), 0.0),
-            (
+        amounts = (
+            Amount(WORD_BYTES * slot.used_words(batch.tokens), 0.0),
+            Amount(
                 self.model.step_bytes(batch.context),
                 self.model.step_flops(batch.tokens, sampled, batch.pairs),
             ),
-            (4 * sampled, 0.0),
+            Amount(WORD_BYTES * sampled, 0.0),
         )
         ticket.operations = tuple(
             DeviceOperation(stream, *names, *call, *span, *amount)
             for stream, (names, call, span, amount) in enumerate(
-                zip(self.names, ticket.calls, spans, work, strict=True)
+                zip(self.names, ticket.calls, spans, amounts, strict=True)
             )
         )
-        self._busy += spans[COMPUTE][1] - spans[COMPUTE][0]
-        return ticket.slot.output[:sampled].copy()
+        compute_start, compute_end = spans[COMPUTE]
+        self._busy += compute_end - compute_start
+        return slot.output[:sampled].copy()
 
     def busy_ns(self) -> int:
         """Return the compute time of all steps retired so far."""
@@ -104,7 +119,7 @@ class StreamedDevice:
         raise NotImplementedError
 
     def _issue(self, stream: int, waits_for: int | None, slot: int, batch: Batch) -> None:
-        """Put a step's operation of a stream in its queue, behind the slot's event of another stream."""
+        """Queue a step's operation of a stream, behind the slot's event of another stream."""
         raise NotImplementedError
 
     def _wait(self, slot: int) -> Sequence[Span]:
@@ -123,13 +138,11 @@ class StreamedTicket:
     def __init__(
         self, device: StreamedDevice, slot: Slot, index: int, batch: Batch, calls: list[Span]
     ) -> None:
-        self._device, self.slot, self.index, self.batch, self.calls = (
-            device,
-            slot,
-            index,
-            batch,
-            calls,
-        )
+        self._device = device
+        self.slot = slot
+        self.index = index  # of the slot
+        self.batch = batch
+        self.calls = calls  # that issued the operation of each stream
 
     def wait(self) -> Int32:
         """Block until the tokens are on the host."""

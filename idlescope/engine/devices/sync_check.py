@@ -1,7 +1,9 @@
-"""A guard that finds what quietly waits for the GPU inside the loop: `.item()`, `.tolist()`, pageable copies.
+"""A guard that finds what quietly waits for the GPU inside the loop.
 
-A copy to or from memory that is not pinned waits, whatever `non_blocking` says. torch reports some waits itself
-(`torch.cuda.set_sync_debug_mode`), but not these copies.
+Such as `.item()`, `.tolist()` and copies to or from pageable memory.
+
+A copy to or from memory that is not pinned waits, whatever `non_blocking` says. torch reports some
+waits itself (`torch.cuda.set_sync_debug_mode`), but not these copies.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ READS = {
     "aten::_unique2",
     "aten::equal",
 }
-COPIES = {"aten::copy_", "aten::_to_copy"}
+COPY, CONVERT = "aten::copy_", "aten::_to_copy"
 
 
 def on_gpu(tensor: Tensor) -> bool:
@@ -35,15 +37,16 @@ def on_gpu(tensor: Tensor) -> bool:
 
 
 class SyncCheck(TorchDispatchMode):
-    """Between `start` and `stop`: counts waits by the line that did them, or raises EngineError at the first.
+    """Between `start` and `stop`: counts waits by the line that did them.
 
-    `mode` is "off", "warn" or "error". `on_device` says which tensors are on the device.
+    `mode` is "off", "warn" or "error": then the first wait raises EngineError. `on_device` says
+    which tensors are on the device.
     """
 
     def __init__(self, mode: str, on_device: Callable[[Tensor], bool] = on_gpu) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.mode, self.on_device = mode, on_device
-        self.found: Counter[str] = Counter()
+        self.found: Counter[str] = Counter()  # by what waited and where
         self._warnings: Any = None
 
     def start(self) -> None:
@@ -83,22 +86,28 @@ class SyncCheck(TorchDispatchMode):
     ) -> Any:
         """Look at an operation before it runs."""
         name, kwargs = func._schema.name, kwargs or {}
-        if (name in READS and self.on_device(args[0])) or (
-            name in COPIES and self._waits(name, args, kwargs)
+        if name in READS and self.on_device(args[0]):
+            read = name.removeprefix("aten::").strip("_")
+            self._find(f"{read} at {caller()}")
+        elif (name == COPY and self._copy_waits(args, kwargs)) or (
+            name == CONVERT and self._conversion_waits(args[0], kwargs)
         ):
-            what = "a copy that waits" if name in COPIES else name.removeprefix("aten::").strip("_")
-            self._find(f"{what} at {caller()}")
+            self._find(f"a copy that waits at {caller()}")
         return func(*args, **kwargs)
 
-    def _waits(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-        """Return whether a copy is between the device and the host, and waits for it."""
-        if name == "aten::copy_":
-            target, source = args[0], args[1]
-            there = self.on_device(target)
-            asynchronous = args[2] if len(args) > 2 else kwargs.get("non_blocking", False)
-            host = source if there else target
-            return there != self.on_device(source) and not (asynchronous and host.is_pinned())
-        source, device = args[0], kwargs.get("device")
+    def _copy_waits(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+        """Return whether `target.copy_(source)` is between the device and the host, and waits."""
+        target, source = args[0], args[1]
+        to_device = self.on_device(target)
+        if to_device == self.on_device(source):
+            return False
+        non_blocking = args[2] if len(args) > 2 else kwargs.get("non_blocking", False)
+        on_host = source if to_device else target
+        return not (non_blocking and on_host.is_pinned())
+
+    def _conversion_waits(self, source: Tensor, kwargs: dict[str, Any]) -> bool:
+        """Return whether `source.to(…)` moves it between the device and the host, and waits."""
+        device = kwargs.get("device")
         if device is None or torch.device(device).type == source.device.type:
             return False
         to_host = self.on_device(source)
@@ -111,16 +120,17 @@ class SyncCheck(TorchDispatchMode):
 
     def _torch_warns(self, message: Warning | str, *_: Any, **__: Any) -> None:
         line = caller()
-        if not any(what.endswith(line) for what in self.found):
-            self.found[f"{str(message).split(' (')[0]} at {line}"] += 1
+        if not any(found.endswith(line) for found in self.found):
+            sentence = str(message).partition(" (")[0]
+            self.found[f"{sentence} at {line}"] += 1
 
 
 def caller() -> str:
     """Return file and line of the innermost frame that is neither torch's nor this module's."""
     frame: FrameType | None = sys._getframe(1)
-    ours = (__file__, warnings.__file__)
-    while frame is not None and (
-        "/torch/" in frame.f_code.co_filename or frame.f_code.co_filename in ours
-    ):
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if "/torch/" not in file and file not in (__file__, warnings.__file__):
+            return f"{file}:{frame.f_lineno}"
         frame = frame.f_back
-    return "an unknown line" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
+    return "an unknown line"

@@ -1,9 +1,12 @@
 """The process behind the CPU device: three threads with a queue each, as a GPU has streams.
 
-A process, not a thread, because two threads of one Python hardly overlap. It reads commands from a socket until that
-closes, which it does when the parent dies; it holds the shared slots by an open file without a name. Neither can leak.
+A process, not a thread, because two threads of one Python hardly overlap. It reads commands from a
+socket until that closes, which it does when the parent dies; it holds the shared slots by an open
+file without a name. Neither can leak.
 
-    python -m idlescope.engine.devices.worker SOCKET MEMORY        # numbers of inherited file descriptors
+    python -m idlescope.engine.devices.worker SOCKET MEMORY
+
+SOCKET and MEMORY are numbers of inherited file descriptors.
 """
 
 from __future__ import annotations
@@ -25,14 +28,15 @@ from numpy.typing import NDArray
 from idlescope.engine.devices.base import D2H, STREAMS
 from idlescope.engine.network.network import Network
 from idlescope.engine.running_rows import Shape
-from idlescope.engine.slots import Slot, SlotLayout
+from idlescope.engine.slots import WORD_BYTES, Slot, SlotLayout
 from idlescope.errors import IdlescopeError
 
-COMMAND = Struct(
-    "<bbbi"
-)  # stream, slot, the stream whose event of that slot it waits for (-1: none), words to move
-# The answer when a step's copy out has ended: a zero byte, then start and end of each stream's operation, in the order
-# of STREAMS, on time.perf_counter_ns. An answer that begins otherwise is FAILURE and what went wrong.
+# stream, slot, the stream whose event of that slot it waits for or NO_EVENT, words to move
+COMMAND = Struct("<bbbi")
+NO_EVENT = -1
+# The answer when a step's copy out has ended: a zero byte, then start and end of each stream's
+# operation, in the order of STREAMS, on time.perf_counter_ns. An answer that begins otherwise is
+# FAILURE and what went wrong.
 TIMES = Struct("<x6q")
 FAILURE = b"!"
 
@@ -48,50 +52,54 @@ class Setup:
 
 
 def shared_slots(memory: mmap.mmap, shape: Shape, slots: int) -> list[Slot]:
-    """Return views of the slots in shared memory: inputs and output of each, one after the other."""
+    """Return views of the slots in shared memory: inputs and output of each, in a row."""
     words = SlotLayout.of(shape).words
-    whole = np.frombuffer(memory, np.int32).reshape(slots, words + shape.rows)
-    return [Slot(shape, part[:words], part[words:]) for part in whole]
+    buffers = np.frombuffer(memory, np.int32).reshape(slots, words + shape.rows)
+    return [Slot(shape, buffer[:words], buffer[words:]) for buffer in buffers]
 
 
 def shared_bytes(shape: Shape, slots: int) -> int:
     """Return how much memory the slots share."""
-    return 4 * slots * (SlotLayout.of(shape).words + shape.rows)
+    return WORD_BYTES * slots * (SlotLayout.of(shape).words + shape.rows)
 
 
 class Worker:
     """Runs the commands of one parent."""
 
     def __init__(self, setup: Setup, memory: mmap.mmap, link: Connection) -> None:
-        self.shape = setup.shape
+        self.link = link
         self.slots = shared_slots(memory, setup.shape, setup.slots)
+
+        # the device's side of the slots: buffers that the network reads and writes
         self.forward = setup.network.load(setup.shape, setup.slots)
         self.inputs: list[NDArray[np.int32]] = [tensor.numpy() for tensor in self.forward.inputs]
         self.outputs: list[NDArray[np.int32]] = [tensor.numpy() for tensor in self.forward.outputs]
-        self.views = [Slot(setup.shape, packed) for packed in self.inputs]
+        self.views = [Slot(setup.shape, buffer) for buffer in self.inputs]
+
+        # by slot and stream: when its last operation ran, and the event of its end
         self.times = np.zeros((setup.slots, len(STREAMS), 2), np.int64)
-        self.link = link
-        self.events: dict[
-            tuple[int, int], threading.Event
-        ] = {}  # (slot, stream): its last operation has ended
+        self.events: dict[tuple[int, int], threading.Event] = {}
         self.queues: list[SimpleQueue[Callable[[], None]]] = [SimpleQueue() for _ in STREAMS]
         for queue in self.queues:
             threading.Thread(target=self._run, args=(queue,), daemon=True).start()
 
     def obey(self, command: bytes) -> None:
-        """Put an operation in its stream's queue; the event that it waits for is the one recorded last."""
+        """Queue an operation on its stream.
+
+        The event that it waits for is the one that was recorded last.
+        """
         stream, slot, waits_for, words = COMMAND.unpack(command)
-        before = self.events.get((slot, waits_for))
-        after = self.events[slot, stream] = threading.Event()
+        dependency = self.events.get((slot, waits_for))
+        ended = self.events[slot, stream] = threading.Event()
         operation = (self.copy_in, self.compute, self.copy_out)[stream]
 
         def run() -> None:
-            if before is not None:
-                before.wait()
+            if dependency is not None:
+                dependency.wait()
             start = time.perf_counter_ns()
             operation(slot, words)
             self.times[slot, stream] = start, time.perf_counter_ns()
-            after.set()
+            ended.set()
             if stream == D2H:
                 self.link.send_bytes(TIMES.pack(*self.times[slot].ravel().tolist()))
 
@@ -106,9 +114,10 @@ class Worker:
         from idlescope.engine.network.attention import Plan
 
         view = self.views[slot]
-        b, _, sampled, _ = view.header.tolist()
-        queries = np.diff(view.query_end[:b], prepend=0).tolist()
-        self.forward(slot, Plan(tuple(queries), tuple(view.context[:b].tolist()), sampled))
+        rows, _, sampled, _ = view.header.tolist()
+        queries = np.diff(view.query_end[:rows], prepend=0).tolist()
+        contexts = view.context[:rows].tolist()
+        self.forward(slot, Plan(tuple(queries), tuple(contexts), sampled))
 
     def copy_out(self, slot: int, words: int) -> None:
         """Move the tokens of a step to the host's side."""
@@ -125,16 +134,20 @@ class Worker:
 
 
 def serve(link: Connection, memory: int, make: type[Worker]) -> None:
-    """Take the setup, say None or what is wrong, and obey. Raises EOFError or OSError once the parent is gone."""
+    """Take the setup, say None or what is wrong, and obey.
+
+    Raises EOFError or OSError once the parent is gone.
+    """
     setup: Setup = link.recv()
     if setup.cores:
         os.sched_setaffinity(0, setup.cores)
     try:
         worker = make(setup, mmap.mmap(memory, shared_bytes(setup.shape, setup.slots)), link)
-    except (IdlescopeError, MemoryError, ImportError, RuntimeError) as error:
-        link.send(
-            error if isinstance(error, IdlescopeError) else f"{type(error).__name__}: {error}"
-        )
+    except IdlescopeError as error:
+        link.send(error)
+        return
+    except (MemoryError, ImportError, RuntimeError) as error:
+        link.send(f"{type(error).__name__}: {error}")
         return
     link.send(None)
     while True:
