@@ -14,7 +14,7 @@ from idlescope.capture.profiler import TorchProfiler, load_torch_profiler
 from idlescope.capture.ranges import begin_recorded, end_recorded
 from idlescope.capture.window import WARMUP_STEPS, StepWindow
 from idlescope.errors import ConfigError, IdlescopeError
-from idlescope.report import folder
+from idlescope.report import output_folder, trace_report
 from idlescope.report.text import visible
 from idlescope.trace.open import open_trace
 
@@ -67,14 +67,14 @@ class Profile(ContextDecorator):
         return Profile(self._out, self._steps_asked, self._warmup)
 
     def __enter__(self) -> Profile:
-        self.folder = folder.free_name(Path(self._out))
+        self.folder = output_folder.free_name(Path(self._out))
         load_torch_profiler()
         first, last = 0, sys.maxsize
         if self._steps_asked is not None:
             first = self._warmup
             last = first + self._steps_asked
         self._window = StepWindow(TorchProfiler(), self.folder / TRACE, first, last)
-        folder.claim(self.folder, force=False)
+        output_folder.claim(self.folder, force=False)
         self._window.before(0)
         return self
 
@@ -110,7 +110,7 @@ class Profile(ContextDecorator):
             trace = open_trace(path)
             self.analysis = analyze(trace)
             command = f"idlescope analyze {path}"
-            self.report = folder.write_analysis(trace, self.analysis, self.folder, command)[0]
+            self.report = trace_report.write_analysis(trace, self.analysis, self.folder, command)[0]
         except IdlescopeError as error:
             _say(str(error))
             return

@@ -11,7 +11,7 @@ from rich.console import Console
 
 import idlescope
 from idlescope.report import perfetto_ui as ui
-from idlescope.report.tables import terminal
+from idlescope.report.tables import runs
 from idlescope.trace.recording import files
 from tests.conftest import browser
 from tests.make import perfetto_browser as perfetto_ui
@@ -64,7 +64,7 @@ def _terminal(chromium, path: Path) -> None:
     console.print(
         "[bold]$[/bold] idlescope run --model 8b --tokens 8192 --host-ms 8.81 --device-ms 27.89"
     )
-    console.print(terminal.run_table(summary))
+    console.print(runs.run_table(summary))
     console.print(f"[bold]{summary['verdict']}[/bold]")
     page = chromium.new_page(viewport={"width": 1100, "height": 900})
     page.route(

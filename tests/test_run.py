@@ -13,7 +13,7 @@ from idlescope import RunConfig, run
 from idlescope.errors import ConfigError
 from idlescope.experiment.device_choice import devices
 from idlescope.experiment.run import warm_up_demand
-from idlescope.report import folder
+from idlescope.report import run_report
 
 PUBLISHED = {
     "tokens": 8192,
@@ -50,7 +50,7 @@ def test_a_deterministic_run_writes_the_same_files_twice(tmp_path):
                        kv_blocks=60, stop_at_eos=True)  # fmt: skip
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
-        folder.write_run(run(config), tmp_path / name)
+        run_report.write_run(run(config), tmp_path / name)
     files = sorted(
         p.relative_to(tmp_path / "a") for p in (tmp_path / "a").rglob("*") if p.is_file()
     )
@@ -132,7 +132,7 @@ def test_ctrl_c_keeps_what_was_recorded(tmp_path):
     assert list(result.modes) == ["sync"]
     assert len(result.modes["sync"].result.steps) == 20
     assert result.summary()["verdict"].startswith("Stopped early")
-    folder.write_run(result, tmp_path)
+    run_report.write_run(result, tmp_path)
     assert json.loads((tmp_path / "summary.json").read_text())["modes"]["sync"]["interrupted"]
 
 
@@ -213,7 +213,7 @@ def test_the_cpu_is_a_measured_device(tmp_path):
         assert {"schedule", "prepare", "submit", "retrieve", "update"} <= set(mode.trace.names)
         assert mode.summary(None)["roofline_pct"] is None
         assert mode.trace.operations.start.min() >= 0  # warm-up is not in it
-    folder.write_run(result, tmp_path)
+    run_report.write_run(result, tmp_path)
     page = (tmp_path / "report.html").read_text()
     assert "host time measured, device time measured" in page
     assert "modelled" not in page
@@ -258,16 +258,16 @@ def test_what_a_device_does_not_have_is_one_sentence():
 def test_the_command_line_of_a_run_repeats_it():
     config = RunConfig(model="1b", tokens=7, host_ms=1.5, stop_at_eos=True)
     assert (
-        folder.command(config) == "idlescope run --model 1b --tokens 7 --host-ms 1.5 --stop-at-eos"
+        run_report.command(config) == "idlescope run --model 1b --tokens 7 --host-ms 1.5 --stop-at-eos"
     )
 
 
 def test_the_command_line_of_a_run_names_switches_and_distributions():
     config = RunConfig(model="1b", tokens="lognormal:50,1", graphs=False, arrival="poisson:2")
     expected = "idlescope run --model 1b --tokens lognormal:50,1 --arrival poisson:2 --no-graphs"
-    assert folder.command(config) == expected
-    assert folder.run_name(config) == "1b-h200-b32-tlognormal-50-1"
-    assert folder.run_name(RunConfig(workload="data/chat.jsonl")) == "8b-h200-b32-chat"
+    assert run_report.command(config) == expected
+    assert run_report.run_name(config) == "1b-h200-b32-tlognormal-50-1"
+    assert run_report.run_name(RunConfig(workload="data/chat.jsonl")) == "8b-h200-b32-chat"
 
 
 def test_arrays_are_as_long_as_the_longest_request():
@@ -334,7 +334,7 @@ class TestArrivals:
         assert result.verdict().endswith("the GPU waited for requests to arrive.")
 
     def test_figures_reach_the_table_and_the_report(self, served, tmp_path):
-        folder.write_run(served, tmp_path)
+        run_report.write_run(served, tmp_path)
         page = (tmp_path / "report.html").read_text()
         assert "TTFT p50/p90/p99" in page
         assert "Time to first token" in page

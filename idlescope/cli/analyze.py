@@ -80,9 +80,9 @@ def analyze_command(
         )  # fmt: skip
     paths: list[Path] = []
     if out is not None:
-        from idlescope.report import folder
+        from idlescope.report import output_folder, trace_report
 
-        folder.claim(out, force, path)
+        output_folder.claim(out, force, path)
         with console.status("writing the report"):
             words = command or [
                 "idlescope",
@@ -92,7 +92,7 @@ def analyze_command(
                 "--out",
                 str(out),
             ]
-            paths = folder.write_analysis(trace, analysis, out, shlex.join(words))
+            paths = trace_report.write_analysis(trace, analysis, out, shlex.join(words))
     if as_json:
         from idlescope.report.text import to_text
 
@@ -107,25 +107,26 @@ def analyze_command(
 
 def _show(console: Console, analysis: Analysis, steps: bool) -> None:
     """Print an analysis, with every step of it where asked for."""
-    from idlescope.report.tables import terminal
+    from idlescope.report.tables import devices
+    from idlescope.report.tables.gaps import gap_lines
+    from idlescope.report.tables.host_phases import phase_table
     from idlescope.report.tables.terminal import plain
+    from idlescope.report.work_line import device_label
 
     source = analysis.source
     spans = f", spans of {analysis.engine}" if analysis.engine else ""
     console.print(
         plain(f"{source['path']}: {source['format']}, {source['events']:,} events{spans}")
     )
-    for table in (
-        terminal.analysis_tables(analysis) if analysis.results else [terminal.phase_table(analysis)]
-    ):
+    for table in devices.analysis_tables(analysis) if analysis.results else [phase_table(analysis)]:
         console.print(table)
     for device in analysis.results:
-        label = terminal.device_label(device)
+        label = device_label(device)
         if len(device.streams) > 1:
-            console.print(terminal.stream_table(device))
+            console.print(devices.stream_table(device))
         if steps and len(device.steps):
-            console.print(terminal.step_table(device))
-        if lines := terminal.gap_lines(device):
+            console.print(devices.step_table(device))
+        if lines := gap_lines(device):
             console.print(plain(f"Longest gaps, {label}", "italic"))
             for line in lines:
                 console.print(plain(line))

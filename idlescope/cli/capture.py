@@ -10,7 +10,7 @@ from rich.console import Console
 
 from idlescope.capture.server import Recording, record
 from idlescope.cli.analyze import Choices, analyze_command
-from idlescope.report import folder
+from idlescope.report import output_folder
 from idlescope.report.text import visible
 
 
@@ -18,7 +18,7 @@ def capture_command(recording: Recording, out: Path | None, force: bool, as_json
     """Record, analyse what is new, print; exit code 130 where Ctrl-C ended it, the server's profiler stopped."""
     console = Console(stderr=True)
     # the folder is there before anything is recorded
-    claimed = nullcontext() if out is None else folder.claimed(out, force, recording.traces)
+    claimed = nullcontext() if out is None else output_folder.claimed(out, force, recording.traces)
     try:
         with claimed, console.status("") as status:
             new = record(recording, status.update)

@@ -17,7 +17,7 @@ from idlescope.analysis.comparison.compare import of_sides, read
 from idlescope.analysis.steps.window import FIRST_LAST
 from idlescope.cli.status import counting
 from idlescope.errors import ConfigError
-from idlescope.report import folder
+from idlescope.report import comparison_report, output_folder
 from idlescope.report.tables import comparison as report
 from idlescope.report.tables.terminal import plain
 from idlescope.report.text import to_text
@@ -59,9 +59,9 @@ def compare_command(
     written: list[Path] = []
     if out is not None:
         for path in (path for side in sides for path in side):
-            folder.claim(out, force, path)
+            output_folder.claim(out, force, path)
         with console.status("writing"):
-            written = report.write(comparisons, out)
+            written = comparison_report.write(comparisons, out)
     if as_json or as_markdown:
         sys.stdout.write(
             to_text(report.to_json(comparisons)) if as_json else report.to_markdown(comparisons)

@@ -16,8 +16,9 @@ from idlescope.experiment.config import RunConfig
 from idlescope.experiment.device_choice import devices
 from idlescope.experiment.run import Progress as Report
 from idlescope.experiment.run import Running, run
-from idlescope.report import folder
-from idlescope.report.tables import terminal
+from idlescope.report import output_folder, run_report
+from idlescope.report.tables import runs
+from idlescope.report.tables.terminal import plain
 from idlescope.report.text import to_text
 
 
@@ -30,29 +31,29 @@ def run_command(config: RunConfig, out: Path | None, force: bool, as_json: bool)
     devices.shape(config, chosen)
     note, tokens = chosen.note, int(config.demand.output_tokens.sum())
     if out is None:
-        base = Path("reports") / folder.run_name(config)
-        out = base if force else folder.free_name(base)
+        base = Path("reports") / run_report.run_name(config)
+        out = base if force else output_folder.free_name(base)
     console = Console(stderr=as_json)
-    with folder.claimed(out, force):
+    with output_folder.claimed(out, force):
         if note:
             console.print(f"[dim]{note}[/dim]")
         with live(console, config.modes, tokens) as progress:
             result = run(config, progress, out)
     with console.status("writing the report"):
-        paths = folder.write_run(result, out)
+        paths = run_report.write_run(result, out)
     summary = result.summary()
     if as_json:
         sys.stdout.write(to_text(summary))
     else:
-        console.print(terminal.run_table(summary))
-        if (profiled := terminal.profiled_table(summary)) is not None:
+        console.print(runs.run_table(summary))
+        if (profiled := runs.profiled_table(summary)) is not None:
             console.print(profiled)
         console.print(f"[bold]{summary['verdict']}[/bold]")
         for warning in summary["warnings"]:
             if warning != note:
                 console.print(f"[yellow]{warning}[/yellow]")
         for path in paths:
-            console.print(terminal.plain(f"  {path}"))
+            console.print(plain(f"  {path}"))
     if result.interrupted:
         raise SystemExit(130)
 

@@ -18,7 +18,7 @@ from idlescope.experiment.config import RunConfig
 from idlescope.experiment.device_choice import devices
 from idlescope.experiment.run import Running
 from idlescope.experiment.sweep import DONE, FAILED, Cell, grid, kept, sweep
-from idlescope.report import folder
+from idlescope.report import output_folder, sweep_report
 from idlescope.report.tables import sweep as report
 from idlescope.report.tables.terminal import plain
 from idlescope.report.text import to_text, visible
@@ -48,7 +48,7 @@ def sweep_command(
     for note in dict.fromkeys(devices.choose(name).note for name in _listed("--device", on)):
         if note:
             console.print(plain(note, "dim"))
-    with folder.claimed(out, force or resume):
+    with output_folder.claimed(out, force or resume):
         at = out / report.CELLS
         at.mkdir(exist_ok=True)
         cells = {c: cell for c in configs if resume and (cell := kept(c, at))}
@@ -58,7 +58,7 @@ def sweep_command(
         interrupted = _run(configs, cells, at, jobs or cores(), console)
     with console.status("writing the tables"):
         summary = report.document(configs, [cells[c] for c in configs if c in cells])
-        paths = report.write(summary, out)
+        paths = sweep_report.write(summary, out)
     if as_json:
         sys.stdout.write(to_text(summary))
     else:
@@ -149,7 +149,7 @@ def _folder(out: Path | None, resume: bool, force: bool) -> Path:
         )
     if out is None:
         base = Path("reports") / "sweep"
-        return base if force else folder.free_name(base)
+        return base if force else output_folder.free_name(base)
     if (out / report.MARK).is_file():
         if not resume and not force:
             raise OutputExistsError(

@@ -14,7 +14,7 @@ from idlescope.analysis.analyze import analyze
 from idlescope.cli.status import counting
 from idlescope.errors import ConfigError
 from idlescope.export.perfetto import excerpt, writer
-from idlescope.report import folder, perfetto_ui, serve
+from idlescope.report import perfetto_ui, serve, trace_report
 from idlescope.report.tables.terminal import plain
 from idlescope.report.text import encodable
 from idlescope.trace import run_folder
@@ -45,7 +45,7 @@ def view_command(path: Path, in_perfetto: bool, mode: str | None, port: int, ope
             trace = _read(console, _trace(path, mode))
             with console.status("writing the report"):
                 command = shlex.join(["idlescope", "analyze", str(path)])
-                folder.write_analysis(trace, analyze(trace), Path(made), command)
+                trace_report.write_analysis(trace, analyze(trace), Path(made), command)
             _serve(console, path, Path(made), port, open_it)
 
 

@@ -1,1 +1,1 @@
-"""Pictures of what the analysis found: tables, figures, a page, traces for other tools. No figure is computed here."""
+"""What people see of a run or a trace: tables, figures, the page, and the folders they are in."""

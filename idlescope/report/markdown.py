@@ -1,42 +1,65 @@
-"""Markdown for a pull request: text from traces stands in it as it is, and mentions, links and formats nothing."""
+"""Markdown for a pull request: text from traces stands in it as it is, and has no effect."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from idlescope.report.text import encodable, visible
 
-_FORMAT = re.compile(r"([\\`*_\[\]#|~$])")
+_FORMATTING = re.compile(r"([\\`*_\[\]#|~$])")
 
 
 def escaped(text: str) -> str:
-    """Return text that Markdown shows as it stands."""
-    text = encodable(visible(text)).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return _FORMAT.sub(r"\\\1", text).replace("@", "&#64;")
+    """Return text that Markdown shows as it stands: it mentions, links and formats nothing."""
+    text = encodable(visible(text))
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return _FORMATTING.sub(r"\\\1", text).replace("@", "&#64;")
 
 
-def section(
-    heading: str, says: str, intro: Sequence[str], columns: Sequence[str],
-    rows: Sequence[tuple[str, Sequence[str], bool]], notes: Sequence[str],
-) -> str:  # fmt: skip
-    """Return a section: what it says, a table of named rows of which some are bold, and notes."""
-    lines = [
-        f"### idlescope{': ' + escaped(heading) if heading else ''}",
-        "",
-        f"**{escaped(says)}**",
-        "",
-    ]
-    lines += [f"- {escaped(line)}" for line in intro]
-    lines += [
-        "",
-        "| | " + " | ".join(map(escaped, columns)) + " |",
-        "|---|" + "---:|" * len(columns),
-    ]
-    for name, cells, bold in rows:
-        mark = "**" if bold else ""
-        lines.append(
-            "| " + " | ".join(f"{mark}{escaped(cell)}{mark}" for cell in (name, *cells)) + " |"
-        )
-    lines += ["", *(f"- {escaped(note)}" for note in notes), ""]
-    return "\n".join(lines)
+class MarkdownRow(NamedTuple):
+    """A row of a section's table."""
+
+    name: str
+    cells: Sequence[str]
+    bold: bool
+
+    def to_text(self) -> str:
+        """Return the row as Markdown."""
+        mark = "**" if self.bold else ""
+        cells = (f"{mark}{escaped(cell)}{mark}" for cell in (self.name, *self.cells))
+        return f"| {' | '.join(cells)} |"
+
+
+@dataclass(frozen=True)
+class MarkdownSection:
+    """What a section says, a table, and notes."""
+
+    heading: str  # behind "idlescope", may be empty
+    verdict: str
+    intro: Sequence[str]
+    columns: Sequence[str]
+    rows: Sequence[MarkdownRow]
+    notes: Sequence[str]
+
+    def to_text(self) -> str:
+        """Return the section as Markdown."""
+        heading = f": {escaped(self.heading)}" if self.heading else ""
+        columns = " | ".join(map(escaped, self.columns))
+        lines = [
+            f"### idlescope{heading}",
+            "",
+            f"**{escaped(self.verdict)}**",
+            "",
+            *(f"- {escaped(line)}" for line in self.intro),
+            "",
+            f"| | {columns} |",
+            "|---|" + "---:|" * len(self.columns),
+            *(row.to_text() for row in self.rows),
+            "",
+            *(f"- {escaped(note)}" for note in self.notes),
+            "",
+        ]
+        return "\n".join(lines)

@@ -1,4 +1,7 @@
-"""Where the Perfetto UI is, and how an address tells it what to show of a trace (read in its sources, v52)."""
+"""Where the Perfetto UI is, and how an address tells it what to show of a trace.
+
+Read in the sources of Perfetto v52.
+"""
 
 from __future__ import annotations
 
@@ -19,24 +22,26 @@ def address(trace_url: str, show: str = "", ui: str = ORIGIN) -> str:
 
 
 def shown(view: tuple[int, int], result: DeviceResult) -> str:
-    """Return what is added to an address to land on a stretch of time, in ns of the file, which must lie within it.
+    """Return what is added to an address to land on a stretch of time.
 
-    Pinned to the top are a device's gaps, the stream that computed most and its idle time; the groups of tracks of the
-    host and of the device are open. Behind the name of a track or a group, Perfetto writes its number.
+    `view` is in ns of the file, and must lie within it. Pinned to the top are a device's gaps, the
+    stream that computed most and its idle time; the groups of tracks of the host and of the device
+    are open. Behind the name of a track or a group, Perfetto writes its number.
     """
-    stream = stream_label(
-        max(result.streams, key=lambda s: (s["compute_ns"], s["active_ns"]))["stream"]
-    )
+    busiest = max(result.streams, key=lambda stream: (stream["compute_ns"], stream["active_ns"]))
+    stream = re.escape(stream_label(busiest["stream"]))
+    device = re.escape(result.device.name or f"device {result.device.index}")
     commands = {
-        "PinTracksByRegex": rf"^(gaps|{re.escape(stream)}) \d+$|^idle %$",
-        "ExpandTracksByRegex": rf"^host\b|^{re.escape(result.device.name or f'device {result.device.index}')}\b",
+        "PinTracksByRegex": rf"^(gaps|{stream}) \d+$|^idle %$",
+        "ExpandTracksByRegex": rf"^host\b|^{device}\b",
     }
     startup = [
         {"id": f"dev.perfetto.{name}", "args": [pattern]} for name, pattern in commands.items()
     ]
+    start, end = view
     arguments = {
-        "visStart": view[0],
-        "visEnd": view[1],
+        "visStart": start,
+        "visEnd": end,
         "startupCommands": json.dumps(startup, separators=(",", ":")),
     }
     return "&" + urlencode(arguments, quote_via=quote)

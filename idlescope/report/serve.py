@@ -1,7 +1,7 @@
-"""Small servers for a browser on this machine: a report's folder, or one trace, once, for the Perfetto UI.
+"""Small servers for a browser on this machine: a report's folder, or one trace for the Perfetto UI.
 
-They listen on the loopback address only, and answer requests that name it as their host: a page of another site whose
-name is turned to this machine (DNS rebinding) gets nothing.
+They listen on the loopback address only, and answer requests that name it as their host: a page of
+another site whose name is turned to this machine (DNS rebinding) gets nothing.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Serving:
         return f"http://{LOOPBACK}:{self.port}/{quote(name)}"
 
     def wait(self, timeout_s: float | None = None) -> bool:
-        """Wait until the server has nothing more to do; return False where the time was over before."""
+        """Wait until the server has nothing more to do; return False where time ran out."""
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         while not self._done.wait(POLL_S):  # in short turns: Ctrl-C is heard between them
             if deadline is not None and time.monotonic() >= deadline:

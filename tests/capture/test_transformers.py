@@ -31,7 +31,7 @@ from idlescope.engine.requests import Finish, Request
 from idlescope.errors import ConfigError, EngineError
 from idlescope.models import hugging_face
 from idlescope.models.presets import MODELS, model
-from idlescope.report import folder
+from idlescope.report import run_report
 from idlescope.trace.model import RangeKind
 from tests import checkpoints
 
@@ -242,10 +242,10 @@ def test_both_modes_on_a_cpu_are_the_synchronous_one_and_a_report_is_written(tmp
     assert list(result.modes) == ["sync"]
     assert not result.interrupted
     assert any("only synchronously" in note for note in result.notes)
-    page = folder.write_run(result, tmp_path)[0].read_text(encoding="utf-8")
+    page = run_report.write_run(result, tmp_path)[0].read_text(encoding="utf-8")
     assert "--engine transformers" in page
     assert "in transformers" in page
-    assert folder.run_name(config).startswith("transformers-")
+    assert run_report.run_name(config).startswith("transformers-")
 
 
 def test_a_failing_step_is_one_sentence(checkpoint, monkeypatch, capfd):

@@ -26,6 +26,7 @@ from idlescope.experiment.sweep import (
     measure,
     place,
 )
+from idlescope.report import sweep_report
 from idlescope.report.figures import heatmap
 from idlescope.report.tables import sweep as report
 
@@ -283,7 +284,7 @@ class TestTables:
 
         configs = [cell.config for cell in cells]
         summary = report.document(configs, cells)
-        written = report.write(summary, tmp_path)
+        written = sweep_report.write(summary, tmp_path)
         assert {p.name for p in written} == {
             "table.csv", "table.parquet", "sweep.json", "idle.png", "idle.svg", "gain.png", "gain.svg",
         }  # fmt: skip

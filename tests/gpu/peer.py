@@ -25,7 +25,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[2])]
 
 from idlescope import RunConfig, run
 from idlescope.capture.transformers.hook import Hook
-from idlescope.report import folder
+from idlescope.report import run_report
 from tests import checkpoints
 
 OUT = Path(sys.argv[1])
@@ -144,7 +144,7 @@ def speed() -> None:
             "compute ms, plain events": compute_ms, "compute ms, step clock": float(own.steps.device.mean()) / 1e6,
         })  # fmt: skip
     (OUT / "8b").mkdir(exist_ok=True)
-    folder.write_run(result, OUT / "8b")
+    run_report.write_run(result, OUT / "8b")
     say("8b", {k: v for k, v in result.summary().items() if k != "config"})
 
 

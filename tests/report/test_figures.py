@@ -11,9 +11,9 @@ import idlescope
 from idlescope import RunConfig, run
 from idlescope.analysis.prediction import published
 from idlescope.palette import MODE
-from idlescope.report.figures import figures
-from idlescope.report.page.page import CAPTIONS
-from idlescope.report.tables.terminal import device_label
+from idlescope.report.figures import report_figures, style
+from idlescope.report.page.pictures import CAPTIONS
+from idlescope.report.work_line import WorkLine, of_analysis
 from tests.conftest import FIXTURES
 
 
@@ -27,17 +27,19 @@ def of_trace(file, **device):
     trace = idlescope.open(FIXTURES / file)
     trace = replace(trace, devices=tuple(replace(d, **device) for d in trace.devices))
     analysis = idlescope.analyze(trace)
-    return [figures.Shown(device_label(d), trace, d) for d in analysis.results]
+    return of_analysis(analysis)
 
 
 @pytest.fixture(scope="module")
 def of_run(tmp_path_factory):
     made = run(RunConfig(model="8b", device="modelled:h200", host_ms=2.0, tokens=60))
     folder = tmp_path_factory.mktemp("figures")
-    drawn = figures.draw_all(
-        [figures.Shown(mode, m.trace, m.result) for mode, m in made.modes.items()], "8B, modelled"
-    )
-    figures.save(drawn, folder)
+    lines = [
+        WorkLine(mode, measured.trace, measured.result, measured.analysis.phases)
+        for mode, measured in made.modes.items()
+    ]
+    drawn = report_figures.draw_all(lines, "8B, modelled")
+    style.save(drawn, folder)
     return folder
 
 
@@ -86,10 +88,10 @@ def test_host_cost_names_curves_own_points_and_sources(of_run):
 
 
 def test_a_traces_point_is_its_own_and_long_names_are_cut(tmp_path):
-    drawn = figures.draw_all(
+    drawn = report_figures.draw_all(
         of_trace("transformers_sync.json.gz", name="NVIDIA GPU " + 20 * "x$_"), "y" * 300
     )
-    figures.save(drawn, tmp_path)
+    style.save(drawn, tmp_path)
     (own,) = (
         text for text in texts(tmp_path, "cost") if text.startswith("this trace, 0 NVIDIA GPU ")
     )
@@ -109,7 +111,7 @@ def test_a_traces_point_is_its_own_and_long_names_are_cut(tmp_path):
 
 def test_devices_differ_in_colour_then_in_line():
     many = of_trace("loop_sync.json.gz") * 8
-    axis = figures.draw_all(many, "")["idle"].axes[0]
+    axis = report_figures.draw_all(many, "")["idle"].axes[0]
     drawn = [(p.get_edgecolor(), p.get_linestyle()) for p in axis.patches]
     assert len(set(drawn)) == len(many)
 
@@ -117,5 +119,5 @@ def test_devices_differ_in_colour_then_in_line():
 def test_no_picture_of_cost_without_steps():
     (item,) = of_trace("loop_sync.json.gz")
     (two,) = idlescope.analyze(item.trace, window="steps:8-9").results
-    assert "cost" in figures.draw_all([item], "")
-    assert "cost" not in figures.draw_all([replace(item, result=two)], "")
+    assert "cost" in report_figures.draw_all([item], "")
+    assert "cost" not in report_figures.draw_all([replace(item, result=two)], "")

@@ -12,9 +12,11 @@ import pytest
 import idlescope
 from idlescope.experiment.config import RunConfig
 from idlescope.experiment.run import run
-from idlescope.report import folder
-from idlescope.report.figures import figures
+from idlescope.report import run_report
+from idlescope.report.figures import report_figures, style
 from idlescope.report.page import page, timeline
+from idlescope.report.page.content import Page
+from idlescope.report.work_line import WorkLine
 from idlescope.trace.model import (
     Calls,
     Device,
@@ -92,12 +94,9 @@ def drawn(us):
 def written(trace, path, label="GPU"):
     """The page of a trace's analysis, without its figures."""
     analysis = idlescope.analyze(trace)
-    lines = [
-        page.Line(figures.Shown(label, trace, result), analysis.phases)
-        for result in analysis.results
-    ]
+    lines = [WorkLine(label, trace, result, analysis.phases) for result in analysis.results]
     page.write(
-        page.Page("a trace", "verdict", "made up", [], [], [], {}, lines, [], "idlescope", {}), path
+        Page("a trace", "verdict", "made up", [], [], [], {}, lines, [], "idlescope", {}), path
     )
     return analysis
 
@@ -150,7 +149,7 @@ class Opened:
 def report(tmp_path_factory):
     """The folder of a small run of both modes."""
     made = tmp_path_factory.mktemp("run")
-    folder.write_run(run(RunConfig(tokens=40, device="modelled:h200", host_ms=2.0)), made)
+    run_report.write_run(run(RunConfig(tokens=40, device="modelled:h200", host_ms=2.0)), made)
     return made
 
 
@@ -191,11 +190,11 @@ def test_the_page_of_8192_measured_steps_is_small_and_quick(chromium, tmp_path):
     for mode in ("sync", "async"):
         trace = files.read(ROOT / "reports" / "h200" / "published" / f"{mode}.recording")
         analysis = idlescope.analyze(trace)
-        lines.append(page.Line(figures.Shown(mode, trace, analysis.results[0]), analysis.phases))
-    saved = figures.save(figures.draw_all([line.shown for line in lines], "measured"), tmp_path)
+        lines.append(WorkLine(mode, trace, analysis.results[0], analysis.phases))
+    saved = style.save(report_figures.draw_all(lines, "measured"), tmp_path)
     svgs = {path.stem: path for path in saved if path.suffix == ".svg"}
     path = tmp_path / "report.html"
-    page.write(page.Page("t", "v", "m", [], [], [], svgs, lines, [], "c", {}), path)
+    page.write(Page("t", "v", "m", [], [], [], svgs, lines, [], "c", {}), path)
     assert path.stat().st_size <= MOST_BYTES
     shown = Opened(chromium, path)
     milliseconds = shown.page.evaluate("performance.getEntriesByName('drawn')[0].startTime")
@@ -416,7 +415,7 @@ def test_a_trace_with_no_thread_and_times_that_run_back_has_a_page(tmp_path):
 
 
 def test_a_million_intervals_stay_smooth(chromium, tmp_path):
-    n = timeline.MOST // 3
+    n = timeline.MAX_INTERVALS // 3
     rng = np.random.default_rng(0)
     length, idle = rng.integers(1000, 9000, n), rng.integers(1, 900, n)
     start = np.cumsum(length + idle) - length
@@ -441,7 +440,7 @@ def test_a_million_intervals_stay_smooth(chromium, tmp_path):
     written(trace, tmp_path / "report.html")
     shown = Opened(chromium, tmp_path / "report.html")
     rows = shown.page.evaluate("idlescope.items[0].lanes.map((lane) => lane.rows)")
-    assert 0.9 * timeline.MOST < sum(rows) <= timeline.MOST
+    assert 0.9 * timeline.MAX_INTERVALS < sum(rows) <= timeline.MAX_INTERVALS
     x, y = shown.at(int(start[n // 2]), "compute")
     shown.page.wait_for_timeout(400)
     shown.page.mouse.move(x, y)
@@ -466,10 +465,10 @@ def _frames(shown):
 
 
 def test_more_than_a_million_are_cut_about_the_longest_gap(monkeypatch):
-    monkeypatch.setattr(timeline, "MOST", 100)
+    monkeypatch.setattr(timeline, "MAX_INTERVALS", 100)
     trace = loop(200)
     result = idlescope.analyze(trace)
-    packed = timeline.pack([("GPU", trace, result.results[0], result.phases)])
+    packed = timeline.pack([WorkLine("GPU", trace, result.results[0], result.phases)])
     (item,) = packed.document["items"]
     assert 50 <= sum(lane["rows"] for lane in item["lanes"]) <= 100
     assert item["left_out"] > 1000

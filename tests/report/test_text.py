@@ -13,8 +13,8 @@ from rich.console import Console
 import idlescope
 from idlescope.errors import ConfigError
 from idlescope.palette import CAUSE
-from idlescope.report import folder
-from idlescope.report.tables import terminal
+from idlescope.report import output_folder, trace_report
+from idlescope.report.tables import devices, gaps, terminal
 from idlescope.report.text import visible
 from idlescope.trace.model import OperationKind, RangeKind
 from idlescope.trace.whole_files import new_database
@@ -53,10 +53,10 @@ def test_what_is_text_stays():
 def test_the_terminal_shows_names_as_they_stand():
     console = Console(file=io.StringIO(), width=400, force_terminal=False)
     analysis = idlescope.analyze(hostile())
-    for table in terminal.analysis_tables(analysis):
+    for table in devices.analysis_tables(analysis):
         console.print(table)
     for device in analysis.results:
-        console.print(terminal.plain("\n".join(terminal.gap_lines(device))))
+        console.print(terminal.plain("\n".join(gaps.gap_lines(device))))
     out = console.file.getvalue()
     assert SHOWN in out
     assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202e\u2066]", out)
@@ -64,7 +64,7 @@ def test_the_terminal_shows_names_as_they_stand():
 
 def test_figures_and_page_are_well_formed(tmp_path):
     made = hostile()
-    folder.write_analysis(made, idlescope.analyze(made), tmp_path, f"idlescope analyze {BAD}")
+    trace_report.write_analysis(made, idlescope.analyze(made), tmp_path, f"idlescope analyze {BAD}")
     for svg in (tmp_path / "figures").glob("*.svg"):
         ET.parse(svg)  # noqa: S314 - our own file
     page = (tmp_path / "report.html").read_text("utf-8")
@@ -73,7 +73,7 @@ def test_figures_and_page_are_well_formed(tmp_path):
 
 
 def test_causes_have_their_colour_on_a_terminal_and_none_in_a_file():
-    table = terminal.analysis_tables(idlescope.analyze(hostile(1)))[1]
+    table = devices.analysis_tables(idlescope.analyze(hostile(1)))[1]
     for is_terminal in (True, False):
         options = {
             "force_terminal": is_terminal,
@@ -89,9 +89,9 @@ def test_causes_have_their_colour_on_a_terminal_and_none_in_a_file():
         assert ("\x1b" in console.file.getvalue()) == is_terminal
 
 
-@pytest.mark.parametrize(("devices", "sizes"), [(1, [1]), (4, [4]), (6, [4, 2])])
-def test_at_most_four_devices_stand_side_by_side(devices, sizes):
-    tables = terminal.analysis_tables(idlescope.analyze(hostile(devices)))
+@pytest.mark.parametrize(("count", "sizes"), [(1, [1]), (4, [4]), (6, [4, 2])])
+def test_at_most_four_devices_stand_side_by_side(count, sizes):
+    tables = devices.analysis_tables(idlescope.analyze(hostile(count)))
     assert [len(t.columns) - 1 for t in tables] == 2 * sizes
 
 
@@ -107,12 +107,12 @@ class TestClaim:
             (tmp_path / "out", tmp_path / "link.json"),
         ):  # fmt: skip
             with pytest.raises(ConfigError, match="never changed"):
-                folder.claim(out, force=True, source=what)
+                output_folder.claim(out, force=True, source=what)
 
     def test_a_folder_beside_or_below_the_trace_is_taken(self, tmp_path):
         (tmp_path / "a.json").touch()
-        folder.claim(tmp_path / "out", force=False, source=tmp_path / "a.json")
-        folder.claim(tmp_path / "o", force=False, source=tmp_path)
+        output_folder.claim(tmp_path / "out", force=False, source=tmp_path / "a.json")
+        output_folder.claim(tmp_path / "o", force=False, source=tmp_path)
 
 
 def test_a_database_that_cannot_be_made_is_an_oserror(tmp_path):

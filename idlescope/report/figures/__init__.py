@@ -1,1 +1,1 @@
-"""matplotlib figures."""
+"""Pictures of what was found, drawn with matplotlib."""

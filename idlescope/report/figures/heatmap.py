@@ -3,114 +3,154 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from math import ceil
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from idlescope.palette import BLUE, GREY, VERMILION
-from idlescope.report.figures.figures import STYLE, canvas, drawn_text, ink
-from idlescope.report.tables.terminal import TITLES
+from idlescope.report.figures.style import canvas, drawn_text, figure_title, ink, styled
+from idlescope.report.text import NOTHING
+from idlescope.report.work_line import MODE_TITLES
 from idlescope.trace.names.own_engine import DEPTHS
+from idlescope.trace.table import Float64
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.cm import ScalarMappable
     from matplotlib.figure import Figure
 
 LINE_INCHES, CELL_INCHES = 0.3, 0.62  # a line's height, a cell's width
-PANEL_INCHES = 3.4  # at least: its title has to fit
+MIN_PANEL_INCHES = 3.4  # its title has to fit
 LABEL_INCHES = 1.7  # what the names of the lines take
 IDLE_STEP = 10.0  # the scale of idle time ends at a multiple of it, %
+MIN_GAIN = 1.01  # the scale of gains ends here at least
+SweepRow = dict[str, Any]  # of a sweep's table (experiment/answers.py)
+LineKey = tuple[str, float | None]  # model, host work in ms
 
 
-def draw(table: Sequence[dict[str, Any]]) -> dict[str, Figure]:
-    """Return the heat maps by name, of the rows of a sweep (experiment/answers.py); a panel a device and mode."""
-    import matplotlib as mpl
+class _Column(NamedTuple):
+    """What one column of panels shows."""
 
+    title: str
+    mode: str
+    figure: str  # key of a SweepRow
+
+
+@dataclass(frozen=True)
+class _HeatMap:
+    """What one figure shows, and in which colours."""
+
+    title: str
+    columns: list[_Column]
+    color: str
+    scale: tuple[float, float]  # figures of white and of the colour
+    form: str  # format of the cells
+
+
+def draw(table: Sequence[SweepRow]) -> dict[str, Figure]:
+    """Return the heat maps of a sweep by name; a row of panels for each device."""
     modes = [mode for mode in DEPTHS if any(row["mode"] == mode for row in table)]
-    with mpl.rc_context(STYLE):  # type: ignore[arg-type]
-        idle = [(TITLES[mode], mode, "idle_pct") for mode in modes]
-        worst = max((row["idle_pct"] for row in table if row["idle_pct"] is not None), default=0.0)
-        scale = (0.0, IDLE_STEP * max(1, ceil(worst / IDLE_STEP)))
-        figures = {
-            "idle": _figure(table, idle, "Idle, % of the window", VERMILION, scale, "{:.1f}")
-        }
+    with styled():
+        figures = {"idle": _draw_map(table, _idle_map(table, modes))}
         gains = [row["speedup"] for row in table if row["speedup"] is not None]
         if gains:
-            title, scale = "Synchronous over asynchronous time", (1.0, max(*gains, 1.01))
-            figures["gain"] = _figure(
-                table, [("", modes[0], "speedup")], title, BLUE, scale, "{:.2f}×"
-            )
+            figures["gain"] = _draw_map(table, _gain_map(gains, modes[0]))
     return figures
 
 
-def _figure(
-    table: Sequence[dict[str, Any]], columns: list[tuple[str, str, str]], title: str, color: str,
-    scale: tuple[float, float], form: str,
-) -> Figure:  # fmt: skip
-    """Draw a row of panels a device, a panel for each of `columns`: its title, the mode, the figure."""
-    from matplotlib import cm, colors
+def _idle_map(table: Sequence[SweepRow], modes: Sequence[str]) -> _HeatMap:
+    known = (row["idle_pct"] for row in table if row["idle_pct"] is not None)
+    steps = max(1, ceil(max(known, default=0.0) / IDLE_STEP))
+    columns = [_Column(MODE_TITLES[mode], mode, "idle_pct") for mode in modes]
+    return _HeatMap("Idle, % of the window", columns, VERMILION, (0.0, IDLE_STEP * steps), "{:.1f}")
 
-    devices = list(dict.fromkeys(row["device"] for row in table))
-    lines = list(dict.fromkeys((row["model"], row["host_ms"]) for row in table))
-    batches = sorted({row["batch_size"] for row in table})
-    width = LABEL_INCHES + len(columns) * max(PANEL_INCHES, CELL_INCHES * len(batches))
-    height = 0.9 + len(devices) * (0.75 + LINE_INCHES * len(lines))
+
+def _gain_map(gains: Sequence[float], mode: str) -> _HeatMap:
+    title = "Synchronous over asynchronous time"
+    scale = (1.0, max(*gains, MIN_GAIN))
+    return _HeatMap(title, [_Column("", mode, "speedup")], BLUE, scale, "{:.2f}×")
+
+
+class _Grid:
+    """The cells of a sweep's panels: lines by batch sizes."""
+
+    def __init__(self, table: Sequence[SweepRow]) -> None:
+        self.table = table
+        self.devices: list[str] = list(dict.fromkeys(row["device"] for row in table))
+        line_keys: list[LineKey] = [(row["model"], row["host_ms"]) for row in table]
+        self.lines = list(dict.fromkeys(line_keys))
+        self.batch_sizes: list[int] = sorted({row["batch_size"] for row in table})
+
+    def values(self, device: str, column: _Column) -> Float64:
+        """Return the figures of one panel; NaN where a cell could not be run."""
+        values = np.full((len(self.lines), len(self.batch_sizes)), np.nan)
+        for row in self.table:
+            in_panel = row["device"] == device and row["mode"] == column.mode
+            if in_panel and row[column.figure] is not None:
+                line = self.lines.index((row["model"], row["host_ms"]))
+                batch = self.batch_sizes.index(row["batch_size"])
+                values[line, batch] = row[column.figure]
+        return values
+
+    def device_title(self, device: str) -> str:
+        """Return what a device is called, which says that it is modelled where it is.
+
+        Its option of the command line where no cell ran.
+        """
+        of_device = (row for row in self.table if row["device"] == device)
+        names = (row["device_name"] for row in of_device if row["device_name"])
+        return drawn_text(next(names, device))
+
+
+def _draw_map(table: Sequence[SweepRow], heat_map: _HeatMap) -> Figure:
+    """Draw a row of panels for each device."""
+    grid = _Grid(table)
+    columns = len(heat_map.columns)
+    panel_width = max(MIN_PANEL_INCHES, CELL_INCHES * len(grid.batch_sizes))
+    panel_height = 0.75 + LINE_INCHES * len(grid.lines)
+    width = LABEL_INCHES + columns * panel_width
+    height = 0.9 + len(grid.devices) * panel_height
     figure = canvas(width, height)
-    axes = figure.subplots(len(devices), len(columns), squeeze=False, sharex=True, sharey=True)
-    shades = cm.ScalarMappable(
-        colors.Normalize(*scale), colors.LinearSegmentedColormap.from_list("", ["white", color])
-    )
-    for device, across in zip(devices, axes, strict=True):
-        for axis, (name, mode, figure_of) in zip(across, columns, strict=True):
-            values = np.full((len(lines), len(batches)), np.nan)
-            for row in table:
-                if (row["device"], row["mode"]) == (device, mode) and row[figure_of] is not None:
-                    at = (
-                        lines.index((row["model"], row["host_ms"])),
-                        batches.index(row["batch_size"]),
-                    )
-                    values[at] = row[figure_of]
-            _panel(axis, values, shades, form)
-            axis.set_title(", ".join(filter(None, (_device(table, device), name))))
-            axis.set_xticks(range(len(batches)), [str(b) for b in batches])
-            axis.set_yticks(range(len(lines)), [_line(*key) for key in lines])
+    axes = figure.subplots(len(grid.devices), columns, squeeze=False, sharex=True, sharey=True)
+    shades = _shades(heat_map)
+    for device, device_axes in zip(grid.devices, axes, strict=True):
+        for axis, column in zip(device_axes, heat_map.columns, strict=True):
+            _draw_panel(axis, grid.values(device, column), shades, heat_map.form)
+            titles = (grid.device_title(device), column.title)
+            axis.set_title(", ".join(filter(None, titles)))
+            axis.set_xticks(range(len(grid.batch_sizes)), list(map(str, grid.batch_sizes)))
+            axis.set_yticks(range(len(grid.lines)), [_line_label(*key) for key in grid.lines])
     for axis in axes[-1]:
         axis.set_xlabel("batch size")
-    figure.suptitle(title, x=0.01, ha="left", fontsize=10)
+    figure_title(figure, heat_map.title)
     return figure
 
 
-def _panel(axis: Axes, values: np.ndarray[Any, Any], shades: Any, form: str) -> None:
+def _shades(heat_map: _HeatMap) -> ScalarMappable:
+    from matplotlib import cm, colors
+
+    from_white = colors.LinearSegmentedColormap.from_list("", ["white", heat_map.color])
+    return cm.ScalarMappable(colors.Normalize(*heat_map.scale), from_white)
+
+
+def _draw_panel(axis: Axes, values: Float64, shades: Any, form: str) -> None:
     axis.set_facecolor(GREY)  # of cells that could not be run
     axis.imshow(values, cmap=shades.get_cmap(), norm=shades.norm, aspect="auto")
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)
-    for at, rows in ((axis.axhline, values.shape[0]), (axis.axvline, values.shape[1])):
-        for i in range(1, rows):
-            at(i - 0.5, color="white", linewidth=1.5)
-    for (y, x), value in np.ndenumerate(values):
+    lines, batch_sizes = values.shape
+    for line in range(1, lines):
+        axis.axhline(line - 0.5, color="white", linewidth=1.5)
+    for batch in range(1, batch_sizes):
+        axis.axvline(batch - 0.5, color="white", linewidth=1.5)
+    for (line, batch), value in np.ndenumerate(values):
         known = not np.isnan(value)
         color = ink(shades.to_rgba(value)[:3]) if known else "black"
-        axis.text(
-            x,
-            y,
-            form.format(value) if known else "–",
-            ha="center",
-            va="center",
-            color=color,
-            fontsize=8,
-        )
+        text = form.format(value) if known else NOTHING
+        axis.text(batch, line, text, ha="center", va="center", color=color, fontsize=8)
 
 
-def _line(model: str, host_ms: float | None) -> str:
+def _line_label(model: str, host_ms: float | None) -> str:
     return drawn_text(model if host_ms is None else f"{model}, host {host_ms:g} ms")
-
-
-def _device(table: Sequence[dict[str, Any]], device: str) -> str:
-    """Return what a device is called, which says that it is modelled where it is; its option where no cell ran."""
-    return drawn_text(
-        next(
-            (r["device_name"] for r in table if r["device"] == device and r["device_name"]), device
-        )
-    )

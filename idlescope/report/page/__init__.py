@@ -1,1 +1,1 @@
-"""The HTML report."""
+"""The report as one HTML page that needs nothing else."""

@@ -1,1 +1,1 @@
-"""Tables and text for terminals."""
+"""Tables for the terminal, with the JSON and Markdown that hold the same."""

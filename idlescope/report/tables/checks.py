@@ -1,4 +1,4 @@
-"""Checks of limits for those who read them: a terminal, JUnit XML, GitHub's annotations, JSON."""
+"""Checks of limits for those who read them: JUnit XML, GitHub's annotations, JSON."""
 
 from __future__ import annotations
 
@@ -12,55 +12,67 @@ from idlescope.errors import ConfigError, OutputExistsError
 from idlescope.report.text import visible
 
 SUITE = "idlescope"
+HEAD_BYTES = 512  # of a file, enough to tell JUnit XML of ours
 
 
 def to_json(checks: Sequence[Check]) -> dict[str, Any]:
-    """Return the document of `check --json` (README.md, "JSON")."""
+    """Return the document of `check --json` (report/README.md)."""
     return {
         "schema": SCHEMA,
-        "holds": all(c.holds for c in checks),
-        "checks": [c.to_json() for c in checks],
+        "holds": all(check.holds for check in checks),
+        "checks": [check.to_json() for check in checks],
     }
 
 
 def write_junit(checks: Sequence[Check], path: Path) -> None:
-    """Write JUnit XML, a test case a check. Raises OutputExistsError as `refuse` does, ConfigError where it cannot."""
-    broken = str(sum(not c.holds for c in checks))
-    suites = Element("testsuites", name=SUITE, tests=str(len(checks)), failures=broken, errors="0")
-    suite = SubElement(
-        suites, "testsuite", name=SUITE, tests=str(len(checks)), failures=broken, errors="0"
-    )
-    for check in checks:
-        case = SubElement(
-            suite,
-            "testcase",
-            classname=f"{SUITE}.check",
-            name=visible(f"{check.limit} {check.subject}"),
-        )
-        if not check.holds:
-            failure = SubElement(case, "failure", message=visible(check.says), type=check.limit)
-            failure.text = visible(check.says)
-        elif check.doubtful:
-            SubElement(case, "system-out").text = visible(check.says)
-    indent(suites)
+    """Write JUnit XML, one test case for each check.
+
+    Raises OutputExistsError as `refuse` does, ConfigError where the file cannot be written.
+    """
+    document = _junit(checks)
     refuse(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        ElementTree(suites).write(path, encoding="utf-8", xml_declaration=True)
+        document.write(path, encoding="utf-8", xml_declaration=True)
     except OSError as error:
-        raise ConfigError(
-            f"{path} cannot be written: {error.strerror or error}; give another --junit"
-        ) from error
+        reason = error.strerror or error
+        raise ConfigError(f"{path} cannot be written: {reason}; give another --junit") from error
+
+
+def _junit(checks: Sequence[Check]) -> ElementTree[Element]:
+    failures = sum(not check.holds for check in checks)
+    counts = {
+        "name": SUITE,
+        "tests": str(len(checks)),
+        "failures": str(failures),
+        "errors": "0",
+    }
+    suites = Element("testsuites", counts)
+    suite = SubElement(suites, "testsuite", counts)
+    for check in checks:
+        name = visible(f"{check.limit} {check.subject}")
+        says = visible(check.says)
+        case = SubElement(suite, "testcase", classname=f"{SUITE}.check", name=name)
+        if not check.holds:
+            failure = SubElement(case, "failure", message=says, type=check.limit)
+            failure.text = says
+        elif check.doubtful:
+            SubElement(case, "system-out").text = says
+    indent(suites)
+    return ElementTree(suites)
 
 
 def refuse(path: Path) -> None:
-    """Raise OutputExistsError where a path holds anything but JUnit XML of ours, which alone is replaced."""
+    """Raise OutputExistsError where a path holds anything but JUnit XML of ours.
+
+    Only that is replaced.
+    """
     if not path.exists():
         return
     head = b""
     if path.is_file():
         with path.open("rb") as file:
-            head = file.read(512)
+            head = file.read(HEAD_BYTES)
     if f'<testsuites name="{SUITE}"'.encode() not in head:
         raise OutputExistsError(
             f"{path} is there already, and no earlier --junit of idlescope: give another name"
@@ -68,20 +80,21 @@ def refuse(path: Path) -> None:
 
 
 def github_commands(checks: Sequence[Check]) -> list[str]:
-    """Return the workflow commands that make GitHub show what does not hold, and what is in doubt."""
+    """Return the workflow commands that make GitHub show what does not hold or is in doubt."""
     lines = []
     for check in checks:
-        if not check.holds or check.doubtful:
-            command = "warning" if check.holds else "error"
-            title = _property(f"idlescope {option(check.limit)}")
-            lines.append(f"::{command} title={title}::{_data(check.says)}")
+        if check.holds and not check.doubtful:
+            continue
+        command = "warning" if check.holds else "error"
+        title = _command_property(f"idlescope {option(check.limit)}")
+        lines.append(f"::{command} title={title}::{_command_message(check.says)}")
     return lines
 
 
-def _data(text: str) -> str:
-    """Return text as the message of a workflow command: GitHub's toolkit escapes the same characters."""
+def _command_message(text: str) -> str:
+    """Return text as the message of a workflow command, escaped as GitHub's toolkit does."""
     return visible(text).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
-def _property(text: str) -> str:
-    return _data(text).replace(":", "%3A").replace(",", "%2C")
+def _command_property(text: str) -> str:
+    return _command_message(text).replace(":", "%3A").replace(",", "%2C")

@@ -1,152 +1,130 @@
-"""A comparison on the terminal, as a picture and as JSON."""
+"""A comparison as a table, for the terminal and for Markdown, and as JSON."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 from rich.table import Table
 from rich.text import Text
 
 from idlescope.analysis.comparison.change import Change, Comparison
 from idlescope.analysis.comparison.compare import SCHEMA
-from idlescope.palette import BLUE, GREY, VERMILION
-from idlescope.report import markdown
-from idlescope.report.figures import figures
-from idlescope.report.tables.terminal import plain, shorten
-from idlescope.report.text import to_text
+from idlescope.report.markdown import MarkdownRow, MarkdownSection
+from idlescope.report.tables.terminal import plain
+from idlescope.report.text import NOTHING, shorten
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-PARTS_SHOWN = 12
-SMALL = 0.001  # of the headline: parts below are summed up
+MAX_PARTS = 12
+SMALL_SHARE = 0.001  # of the headline: smaller parts are summed up
 NAME_WIDTH = 40
 MILLISECONDS_FROM_NS = 1e5  # shorter steps are shown in microseconds
+WHOLE_PERCENT_FROM = 1000  # larger changes are shown without decimals, %
 COLUMNS = ("change ± 95 %", "in %", "share")
-MARK = "*"
+MARK = "*"  # of a change that is more than noise
 Comparisons = Mapping[str, Sequence[Comparison]]  # by mode, "" where there are none
+ChangeRow = tuple[Change, list[str]]  # a change and its cells
 
 
-def scale(comparison: Comparison) -> tuple[float, str]:
-    """Return what the figures of a table or picture are divided by, and the unit that they have then."""
+class Unit(NamedTuple):
+    """What the figures of a comparison are shown in."""
+
+    scale: float  # what they are divided by
+    name: str
+
+
+def unit_of(comparison: Comparison) -> Unit:
+    """Return the unit that suits a comparison's headline."""
     if comparison.unit == "window":
-        return 1.0, "%"
-    return (1e6, "ms") if comparison.headline.base >= MILLISECONDS_FROM_NS else (1e3, "µs")
+        return Unit(1.0, "%")
+    if comparison.headline.base >= MILLISECONDS_FROM_NS:
+        return Unit(1e6, "ms")
+    return Unit(1e3, "µs")
 
 
-def shown(comparison: Comparison) -> list[Change]:
-    """Return the largest parts, and the sum of the others, so that those shown add up, too."""
-    least = SMALL * max(comparison.headline.base, comparison.headline.other)
-    large = [p for p in comparison.parts if max(p.base, p.other, abs(p.change)) >= least][
-        :PARTS_SHOWN
+def parts_shown(comparison: Comparison) -> list[Change]:
+    """Return the largest parts, and the sum of the others: those shown add up, too."""
+    headline = comparison.headline
+    least = SMALL_SHARE * max(headline.base, headline.other)
+    large = [
+        part for part in comparison.parts if max(part.base, part.other, abs(part.change)) >= least
     ]
-    small = [p for p in comparison.parts if p not in large and (p.base or p.other)]
+    shown = large[:MAX_PARTS]
+    small = [part for part in comparison.parts if part not in shown and (part.base or part.other)]
     if small:
         name = f"{len(small)} smaller" if len(small) > 1 else small[0].name
-        large.append(Change(name, sum(p.base for p in small), sum(p.other for p in small), None))
-    return large
-
-
-def cells(comparison: Comparison, change: Change, share: bool) -> list[str]:
-    """Return a figure's row: both sides, change, change in per cent of itself and of the whole change."""
-    per, _ = scale(comparison)
-    margin = "" if change.margin is None else f" ± {change.margin / per:,.3f}"
-    of_change = comparison.share(change) if share else None
-    return [
-        f"{change.base / per:,.3f}", f"{change.other / per:,.3f}", f"{change.change / per:+,.3f}{margin}",
-        "–" if change.percent is None else f"{change.percent:+,.{0 if abs(change.percent) >= 1000 else 2}f} %",
-        "–" if of_change is None else f"{round(of_change)} %",
-    ]  # fmt: skip
+        base = sum(part.base for part in small)
+        other = sum(part.other for part in small)
+        shown.append(Change(name, base, other, None))
+    return shown
 
 
 def columns(comparison: Comparison) -> list[str]:
-    """Return the names of the columns of `cells`."""
-    _, unit = scale(comparison)
-    return [f"{side.letter}, {unit}" for side in (comparison.base, comparison.other)] + list(
-        COLUMNS
-    )
+    """Return the names of the columns of `change_rows`."""
+    unit = unit_of(comparison).name
+    sides = (comparison.base, comparison.other)
+    return [f"{side.letter}, {unit}" for side in sides] + list(COLUMNS)
 
 
-def rows(comparison: Comparison) -> list[list[tuple[Change, list[str]]]]:
-    """Return the rows of a comparison's table in three groups: the headline, its parts, further figures."""
-    c = comparison
-    further = [f for f in c.figures if f.base or f.other]
+def change_rows(comparison: Comparison) -> list[list[ChangeRow]]:
+    """Return the rows of the table in three groups: the headline, its parts, further figures."""
+    headline = comparison.headline
+    further = [figure for figure in comparison.figures if figure.base or figure.other]
     return [
-        [(c.headline, cells(c, c.headline, share=False))],
-        [(p, cells(c, p, share=True)) for p in shown(c)],
-        [(f, cells(c, f, share=False)) for f in further],
+        [(headline, _cells(comparison, headline, NOTHING))],
+        [(part, _part_cells(comparison, part)) for part in parts_shown(comparison)],
+        [(figure, _cells(comparison, figure, NOTHING)) for figure in further],
     ]
+
+
+def _part_cells(comparison: Comparison, part: Change) -> list[str]:
+    """Return the cells of a part, with its share of the whole change."""
+    share = comparison.share(part)
+    return _cells(comparison, part, NOTHING if share is None else f"{round(share)} %")
+
+
+def _cells(comparison: Comparison, change: Change, share: str) -> list[str]:
+    """Return both sides, the change with its margin, the change in per cent, and the share."""
+    scale = unit_of(comparison).scale
+    margin = "" if change.margin is None else f" ± {change.margin / scale:,.3f}"
+    return [
+        f"{change.base / scale:,.3f}",
+        f"{change.other / scale:,.3f}",
+        f"{change.change / scale:+,.3f}{margin}",
+        _in_percent(change),
+        share,
+    ]
+
+
+def _in_percent(change: Change) -> str:
+    if change.percent is None:
+        return NOTHING
+    decimals = 0 if abs(change.percent) >= WHOLE_PERCENT_FROM else 2
+    return f"{change.percent:+,.{decimals}f} %"
 
 
 def table(comparison: Comparison) -> Table:
     """Return the comparison; figures that differ by more than noise are marked."""
-    c = comparison
-    title = Text("\n").join(plain(side.label) for side in (c.base, c.other))
+    sides = (comparison.base, comparison.other)
+    title = Text("\n").join(plain(side.label) for side in sides)
     made = Table(title=title, title_justify="left")
     made.add_column("")
-    for column in columns(c):
+    for column in columns(comparison):
         made.add_column(plain(column), justify="right")
-    for group in rows(c):
-        for change, row in group:
-            style = "bold" if change.different else ""
-            name = f"{MARK if change.different else ' '} {shorten(change.name, NAME_WIDTH)}"
-            made.add_row(plain(name, style), *(plain(cell, style) for cell in row))
+    for group in change_rows(comparison):
+        for change, cells in group:
+            mark, style = (MARK, "bold") if change.different else (" ", "")
+            name = plain(f"{mark} {shorten(change.name, NAME_WIDTH)}", style)
+            made.add_row(name, *(plain(cell, style) for cell in cells))
         made.add_section()
     return made
 
 
-def figure(comparison: Comparison) -> Figure:
-    """Draw by how much each part changed, with its interval; the parts add up to the bar on top."""
-    import matplotlib as mpl
-
-    c = comparison
-    bars = [c.headline, *shown(c)]
-    per, unit = scale(c)
-    with mpl.rc_context(figures.STYLE):  # type: ignore[arg-type]
-        made = figures.canvas(9, 0.3 * len(bars) + 1.4)
-        axis = made.subplots()
-        for y, bar in enumerate(bars):
-            color = (
-                GREY
-                if not bar.different and bar.margin is not None
-                else VERMILION
-                if bar.change > 0
-                else BLUE
-            )
-            axis.barh(y, bar.change / per, color=color, height=0.65)
-            if bar.margin:
-                axis.errorbar(
-                    bar.change / per,
-                    y,
-                    xerr=bar.margin / per,
-                    color="black",
-                    capsize=2,
-                    linewidth=0.8,
-                )
-        axis.set_yticks(range(len(bars)), [figures.drawn_text(shorten(b.name)) for b in bars])
-        axis.set_ylim(len(bars) - 0.4, -0.6)
-        axis.axvline(0, color="black", linewidth=0.8)
-        axis.axhline(0.5, color=GREY, linewidth=0.8)
-        axis.set_xlabel(
-            "change, points of the window" if c.unit == "window" else f"change, {unit} a {c.unit}"
-        )
-        names = [shorten(Path(side.samples[0].path).name, NAME_WIDTH) for side in (c.base, c.other)]
-        names = [figures.drawn_text(name) for name in names]
-        kinds = [", modelled" if side.samples[0].modelled else "" for side in (c.base, c.other)]
-        axis.set_title(
-            f"{c.base.letter} ({names[0]}{kinds[0]}) to {c.other.letter} ({names[1]}{kinds[1]}); grey: noise"
-        )
-    return made
-
-
 def to_json(comparisons: Comparisons) -> dict[str, Any]:
-    """Return the document of `compare --json` (README.md, "JSON")."""
+    """Return the document of `compare --json` (report/README.md)."""
     entries = [
-        {"mode": mode or None, **c.to_json()}
+        {"mode": mode or None, **comparison.to_json()}
         for mode, several in comparisons.items()
-        for c in several
+        for comparison in several
     ]
     return {"schema": SCHEMA, "comparisons": entries}
 
@@ -154,29 +132,23 @@ def to_json(comparisons: Comparisons) -> dict[str, Any]:
 def to_markdown(comparisons: Comparisons) -> str:
     """Return every comparison as Markdown, for a pull request."""
     return "\n".join(
-        markdown.section(
-            mode, c.verdict.text, [side.label for side in (c.base, c.other)], columns(c),
-            [(x.name, row, x.different) for group in rows(c) for x, row in group],
-            [*c.warnings, f"Noise: {c.noise}."],
-        )
+        _section(mode, comparison).to_text()
         for mode, several in comparisons.items()
-        for c in several
-    )  # fmt: skip
+        for comparison in several
+    )
 
 
-def write(comparisons: Comparisons, folder: Path) -> list[Path]:
-    """Write the comparison's Markdown, JSON and figures into a folder that is there; return the paths."""
-    drawn = {
-        "-".join(
-            filter(None, ("comparison", mode, c.other.letter if len(several) > 1 else ""))
-        ): figure(c)
-        for mode, several in comparisons.items()
-        for c in several
-    }
-    (folder / "comparison.md").write_text(to_markdown(comparisons), encoding="utf-8")
-    (folder / "comparison.json").write_text(to_text(to_json(comparisons)), encoding="utf-8")
-    return [
-        folder / "comparison.md",
-        folder / "comparison.json",
-        *figures.save(drawn, folder / "figures"),
+def _section(mode: str, comparison: Comparison) -> MarkdownSection:
+    rows = [
+        MarkdownRow(change.name, cells, bold=change.different)
+        for group in change_rows(comparison)
+        for change, cells in group
     ]
+    return MarkdownSection(
+        heading=mode,
+        verdict=comparison.verdict.text,
+        intro=[comparison.base.label, comparison.other.label],
+        columns=columns(comparison),
+        rows=rows,
+        notes=[*comparison.warnings, f"Noise: {comparison.noise}."],
+    )

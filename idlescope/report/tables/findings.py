@@ -1,4 +1,4 @@
-"""What `idlescope doctor` found, as a table and as JSON; names that come from the machine are made printable."""
+"""What `idlescope doctor` found, as a table and as JSON; names from the machine are printable."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from idlescope.report.text import to_text as json_text
 from idlescope.report.text import visible
 
 SCHEMA = 1
-COLOURS = {
+COLUMNS = ("check", "state", "what", "what to do")
+STATE_COLOURS = {
     State.OK: "green",
     State.MISSING: "dim",
     State.PROBLEM: "bold red",
@@ -22,21 +23,13 @@ COLOURS = {
 
 
 def table(findings: Sequence[Finding]) -> Table:
-    """Return a row a finding."""
-    made = Table(
-        "check",
-        "state",
-        "what",
-        "what to do",
-        title="What this machine can measure",
-        title_justify="left",
-    )
+    """Return one row for each finding."""
+    made = Table(*COLUMNS, title="What this machine can measure", title_justify="left")
     for finding in findings:
         cells = [finding.name, finding.state, finding.says, finding.advice]
-        styles = ["", COLOURS[finding.state], "", ""]
-        made.add_row(
-            *(Text(visible(cell), style) for cell, style in zip(cells, styles, strict=True))
-        )
+        name, state, says, advice = (Text(visible(cell)) for cell in cells)
+        state.stylize(STATE_COLOURS[finding.state])
+        made.add_row(name, state, says, advice)
     return made
 
 

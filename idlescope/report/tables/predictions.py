@@ -10,42 +10,54 @@ from rich.table import Table
 from idlescope.analysis.prediction.forecast import Forecast
 from idlescope.analysis.prediction.what_if import IN_WORDS, Prediction
 from idlescope.analysis.result import Analysis
-from idlescope.report.tables.terminal import device_label, plain
-from idlescope.report.text import milliseconds
+from idlescope.report.tables.terminal import Rows, plain
+from idlescope.report.text import NOTHING, milliseconds
+from idlescope.report.work_line import device_label
 
 SCHEMA = 1
 TOKENS = "tokens/s"
 COLUMNS = ("a step", "in all", TOKENS, "comp. idle", "saves")
 
 
-def rows(forecast: Forecast) -> list[tuple[str, list[str]]]:
-    """Return a label and the cells of each case: as recorded, as asked for, its bound, and further changes."""
-    base = forecast.recorded
+def rows(forecast: Forecast) -> Rows:
+    """Return the cases: as recorded, as asked for, with no host work, and with further changes.
 
-    def row(label: str, p: Prediction) -> tuple[str, list[str]]:
-        saved = f"{100 * p.less_than(base):.1f} %" if p is not base else "–"
-        rate = "–" if p.tokens_per_s is None else f"{p.tokens_per_s:,.0f}"
-        step, total, idle = (
-            f"{p.step_ns / 1e6:,.2f} ms",
-            milliseconds(p.total_ns),
-            f"{p.compute_idle_pct:.2f} %",
-        )
-        return label, [step, total, rate, idle, saved]
+    Each is a label and the cells of COLUMNS.
+    """
+    recorded = forecast.recorded
+    batching = IN_WORDS.get(forecast.depth or 0, "serialised")
+    cases = [
+        (f"recorded, {batching}", recorded),
+        (forecast.what.text(), forecast.predicted),
+        ("  + host that is free", forecast.bound),
+        *((f"  + {lever.name}", lever.predicted) for lever in forecast.levers),
+    ]
+    return [(label, _cells(prediction, recorded)) for label, prediction in cases]
 
+
+def _cells(prediction: Prediction, recorded: Prediction) -> list[str]:
+    rate, saved = NOTHING, NOTHING
+    if prediction.tokens_per_s is not None:
+        rate = f"{prediction.tokens_per_s:,.0f}"
+    if prediction is not recorded:
+        saved = f"{100 * prediction.less_than(recorded):.1f} %"
     return [
-        row(f"recorded, {IN_WORDS.get(forecast.depth or 0, 'serialised')}", base),
-        row(forecast.what.text(), forecast.predicted),
-        row("  + host that is free", forecast.bound),
-        *(row(f"  + {lever.name}", lever.predicted) for lever in forecast.levers),
+        f"{prediction.step_ns / 1e6:,.2f} ms",
+        milliseconds(prediction.total_ns),
+        rate,
+        f"{prediction.compute_idle_pct:.2f} %",
+        saved,
     ]
 
 
 def table(forecast: Forecast) -> Table:
-    """Return the cases of one device, one a row."""
-    found = f"{forecast.recorded.steps:,} steps ({forecast.result.steps.found})"
-    made = Table(title=plain(f"{device_label(forecast.result)}, {found}"), title_justify="left")
+    """Return the cases of one device, one a row; without tokens where they are not known."""
+    device = forecast.result
+    found = f"{forecast.recorded.steps:,} steps ({device.steps.found})"
+    made = Table(title=plain(f"{device_label(device)}, {found}"), title_justify="left")
     made.add_column("")
-    shown = [name for name in COLUMNS if name != TOKENS or forecast.recorded.tokens is not None]
+    tokens_known = forecast.recorded.tokens is not None
+    shown = [column for column in COLUMNS if tokens_known or column != TOKENS]
     for column in shown:
         made.add_column(column, justify="right", no_wrap=True)
     for label, cells in rows(forecast):
@@ -57,11 +69,13 @@ def table(forecast: Forecast) -> Table:
 def to_json(
     analysis: Analysis, forecasts: Sequence[Forecast], refused: Sequence[str]
 ) -> dict[str, Any]:
-    """Return the document of `idlescope predict --json`."""
-    devices = [forecast.to_json() for forecast in forecasts]
+    """Return the document of `idlescope predict --json` (report/README.md).
+
+    `refused` says of which devices nothing can be predicted, and why.
+    """
     return {
         "schema": SCHEMA,
         "source": analysis.source,
-        "devices": devices,
+        "devices": [forecast.to_json() for forecast in forecasts],
         "cannot_tell": list(refused),
     }

@@ -1,0 +1,38 @@
+"""Every figure of a report, by name. A new figure is a file here and a line in DRAWN."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from idlescope.analysis.prediction.curve import host_cost
+from idlescope.report.figures import activity, causes, gap_lengths, idle_over_run
+from idlescope.report.figures import host_cost as host_cost_figure
+from idlescope.report.figures.style import drawn_text, styled
+from idlescope.report.text import shorten
+from idlescope.report.work_line import WorkLine
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MAX_SUBTITLE_CHARACTERS = 80
+DRAWN: Mapping[str, Callable[[Sequence[WorkLine], str], Figure]] = {
+    "timeline": activity.draw,
+    "causes": causes.draw,
+    "idle": idle_over_run.draw,
+    "gaps": gap_lengths.draw,
+}
+
+
+def draw_all(lines: Sequence[WorkLine], subtitle: str) -> dict[str, Figure]:
+    """Return every figure by name, without `cost` where no steps can be replayed.
+
+    `subtitle` says what was run, and that it is modelled where it is.
+    """
+    subtitle = drawn_text(shorten(subtitle, MAX_SUBTITLE_CHARACTERS))
+    cost = host_cost({line.label: (line.trace, line.result) for line in lines})
+    with styled():
+        figures = {name: draw(lines, subtitle) for name, draw in DRAWN.items()}
+        if cost is not None:
+            figures["cost"] = host_cost_figure.draw(cost, subtitle)
+    return figures

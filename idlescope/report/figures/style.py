@@ -1,0 +1,148 @@
+"""How every figure looks, and how figures are made and saved."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from idlescope.palette import BLUE, GREEN, MODE, ORANGE, PURPLE, SKY, VERMILION
+from idlescope.report.text import shorten, visible
+from idlescope.report.work_line import WorkLine
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
+
+WIDTH_INCHES = 9.0
+DEVICE_COLORS = (GREEN, PURPLE, ORANGE, BLUE, SKY, VERMILION)  # in their order
+MODE_DASHES = {"sync": "-", "async": (0, (5, 1.5))}  # modes differ in greyscale, too
+MAX_LABEL_CHARACTERS = 36  # a figure of WIDTH_INCHES has room for so many
+LEGEND_CHARACTERS = 120  # of one row of a legend, lines included
+LEGEND_LINE_CHARACTERS = 12  # the room that a line and its margins take in a legend
+LUMINANCE = (0.2126, 0.7152, 0.0722)  # weights of red, green and blue (ITU-R BT.709)
+DARK_LUMINANCE = 0.42  # letters are white on colours of less luminance
+RC_PARAMS = {
+    "svg.hashsalt": "idlescope",
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "legend.frameon": False,
+    "figure.dpi": 150,
+}
+# Without dates and versions, so that equal figures are equal files.
+FILE_METADATA: dict[str, dict[str, str | None]] = {
+    "svg": {"Date": None, "Creator": "idlescope"},
+    "png": {"Software": None},
+}
+
+
+def styled() -> AbstractContextManager[None]:
+    """Return a context in which matplotlib draws and saves in our style."""
+    import matplotlib as mpl
+
+    return mpl.rc_context(RC_PARAMS)  # type: ignore[arg-type]
+
+
+def save(figures: dict[str, Figure], folder: Path) -> list[Path]:
+    """Write each figure as SVG and PNG, equal figures as equal files; return the paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    with styled():
+        for name, figure in figures.items():
+            for suffix, metadata in FILE_METADATA.items():
+                path = folder / f"{name}.{suffix}"
+                figure.savefig(path, metadata=metadata)
+                paths.append(path)
+    return paths
+
+
+def canvas(width: float, height: float) -> Figure:
+    """Return an empty figure of so many inches, which no window shows."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def stacked(rows: int, height: float, **options: Any) -> tuple[Figure, list[Axes]]:
+    """Return a figure of so many axes, one below the other; options are those of `subplots`."""
+    figure = canvas(WIDTH_INCHES, height)
+    axes = figure.subplots(rows, 1, squeeze=False, **options)
+    return figure, list(axes[:, 0])
+
+
+def figure_title(figure: Figure, text: str) -> None:
+    """Write a title over a whole figure, on its left."""
+    figure.suptitle(text, x=0.01, ha="left", fontsize=10)
+
+
+def drawn_text(text: str) -> str:
+    """Return a text that matplotlib draws as it stands, not as a formula."""
+    return visible(text).replace("$", r"\$")
+
+
+def drawn_title(line: WorkLine) -> str:
+    """Return the title of a line of work as figures show it."""
+    return drawn_text(shorten(line.title, MAX_LABEL_CHARACTERS))
+
+
+def line_styles(lines: Sequence[WorkLine]) -> list[dict[str, Any]]:
+    """Return how each line is drawn: modes in their colours, devices each in one of its own.
+
+    Devices beyond the last colour begin again with the first one, dashed.
+    """
+    dashes = list(MODE_DASHES.values())
+    styles = []
+    for index, line in enumerate(lines):
+        round_of_colors, place = divmod(index, len(DEVICE_COLORS))
+        color = MODE.get(line.label, DEVICE_COLORS[place])
+        dash = MODE_DASHES.get(line.label, dashes[round_of_colors % len(dashes)])
+        styles.append({"color": color, "linestyle": dash, "linewidth": 1.3})
+    return styles
+
+
+def line_legend(figure: Figure, axis: Axes) -> None:
+    """Name the stairs of an axis below the figure, in as many columns as there is room for."""
+    from matplotlib.lines import Line2D
+
+    lines = []
+    for stairs in axis.patches:
+        color, dash = stairs.get_edgecolor(), stairs.get_linestyle()
+        lines.append(Line2D([], [], color=color, linestyle=dash, label=str(stairs.get_label())))
+    longest_label = max(len(str(line.get_label())) for line in lines)
+    columns = LEGEND_CHARACTERS // (LEGEND_LINE_CHARACTERS + longest_label)
+    figure.legend(
+        handles=lines,
+        loc="outside lower center",
+        ncols=min(len(lines), columns),
+        handlelength=2.4,
+    )
+
+
+def patch_legend(figure: Figure, handles: list[Patch]) -> None:
+    """Name the colours of bars below the figure, in one row."""
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), handlelength=1.2)
+
+
+def patch(color: str, label: str) -> Patch:
+    """Return the entry of a colour in a legend."""
+    from matplotlib.patches import Patch
+
+    return Patch(facecolor=color, edgecolor="none", linewidth=0.5, label=label)
+
+
+def ink(color: Any) -> str:
+    """Return the colour of letters that can be read on a colour."""
+    from matplotlib.colors import to_rgb
+
+    return "white" if np.dot(to_rgb(color), LUMINANCE) < DARK_LUMINANCE else "black"

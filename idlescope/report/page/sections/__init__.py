@@ -1,0 +1,1 @@
+"""The sections of the page, one a file, each with its template fragment beside it."""

@@ -1,0 +1,14 @@
+"""The main table: the figures of every mode or device, side by side."""
+
+from __future__ import annotations
+
+from idlescope.report.page.section import FragmentData, Material, Section, fragment_beside
+
+
+def fill(material: Material) -> FragmentData | None:
+    """Return the main table."""
+    page = material.page
+    return {"columns": page.columns, "rows": page.rows}
+
+
+SECTION = Section("Figures", fragment_beside(__file__), fill)

@@ -1,0 +1,54 @@
+"""The timeline that zooms, with the picture that stands for it in print."""
+
+from __future__ import annotations
+
+from idlescope.palette import CAUSE, OPERATION, PHASE
+from idlescope.report.page.section import FragmentData, Material, Section, fragment_beside
+from idlescope.report.page.timeline import PackedTimeline
+from idlescope.trace.names.own_engine import ENGINE_PHASES
+
+# Calls that wait for the device have the colour of this phase.
+PHASE_KEYS = {"retrieve": "retrieve, waiting"}
+
+
+def fill(material: Material) -> FragmentData | None:
+    """Return titles, keys and what was left out; None where no device was seen."""
+    packed = material.timeline
+    if packed is None:
+        return None
+    return {
+        "titles": " and ".join(line.title for line in material.page.lines),
+        "picture": material.pictures["timeline"],
+        "cut": left_out(packed),
+        "keys": colour_keys(packed),
+    }
+
+
+def left_out(packed: PackedTimeline) -> list[str]:
+    """Return a sentence for each line of work that is not drawn whole."""
+    return [
+        f"{item['title']}: the timeline shows the stretch about the longest gap; "
+        f"{item['left_out']:,} intervals before and after it are left out, "
+        "and count in every figure."
+        for item in packed.document["items"]
+        if item["left_out"]
+    ]
+
+
+def colour_keys(packed: PackedTimeline) -> list[tuple[str, str]]:
+    """Return what the colours of the timeline stand for, those that are in it: label, colour."""
+    used: dict[str, set[str]] = {}  # colours by lane
+    for item in packed.document["items"]:
+        for lane in item["lanes"]:
+            used.setdefault(lane["label"], set()).update(lane["colours"])
+    phases = (*ENGINE_PHASES, "other")
+    phase_colours = {PHASE_KEYS.get(phase, phase): PHASE[phase] for phase in phases}
+    keys = []
+    for lane, colours in (("host", phase_colours), ("gaps", CAUSE)):
+        for label, colour in colours.items():
+            if colour in used.get(lane, ()):
+                keys.append((f"{lane}: {label}", colour))
+    return keys + [(lane, OPERATION[lane]) for lane in used if lane in OPERATION]
+
+
+SECTION = Section("Timeline", fragment_beside(__file__), fill)

@@ -1,0 +1,176 @@
+"""Write everything that a run leaves behind into one folder: report, traces, figures, summary."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from idlescope.experiment.config import RunConfig
+from idlescope.experiment.device_choice.devices import choose
+from idlescope.experiment.run import Run
+from idlescope.export.perfetto import writer
+from idlescope.report.figures.report_figures import draw_all
+from idlescope.report.figures.style import save
+from idlescope.report.page import page
+from idlescope.report.page.content import Page, TableRows
+from idlescope.report.tables.runs import mode_rows, profiled_rows
+from idlescope.report.text import to_text
+from idlescope.report.work_line import MODE_TITLES, WorkLine
+from idlescope.trace.recording import files
+
+REPORT = "report.html"
+SUMMARY = "summary.json"
+OWN_ENGINE = "idlescope"
+
+
+def run_name(config: RunConfig) -> str:
+    """Return what a run's folder is called by default."""
+    device = config.device.replace(":", "-")
+    if config.device == "auto":
+        chosen = choose(config.device)
+        modelled = chosen.kind == "modelled" and chosen.gpu
+        device = chosen.gpu.key if modelled and chosen.gpu else chosen.kind
+    demand = f"t{config.tokens}".replace(":", "-").replace(",", "-")
+    if config.workload is not None:
+        demand = Path(config.workload).stem
+    engine = "" if config.engine == OWN_ENGINE else f"{config.engine}-"
+    return f"{engine}{config.architecture.key}-{device}-b{config.batch_size}-{demand}"
+
+
+def command(config: RunConfig) -> str:
+    """Return the command line that repeats a run."""
+    return shlex.join(["idlescope", "run", *config.words()])
+
+
+def write_run(run: Run, folder: Path) -> list[Path]:
+    """Write a run's report, traces, figures, recordings and summary.
+
+    Returns the paths, the report first.
+    """
+    summary = run.summary()
+    lines = [
+        WorkLine(mode, measured.trace, measured.result, measured.analysis.phases)
+        for mode, measured in run.modes.items()
+    ]
+    traces = _write_traces(run, folder)
+    figures = save(draw_all(lines, _subtitle(run)), folder / "figures")
+    (folder / SUMMARY).write_text(to_text(summary), encoding="utf-8")
+    written = [*traces, folder / "figures", folder / SUMMARY]
+    profiles = [mode.profiled.path for mode in run.modes.values() if mode.profiled is not None]
+    listed = [path for path in (*written, *profiles) if path.is_file()]
+    content = Page(
+        title=_title(run.config),
+        verdict=summary["verdict"],
+        measured=_how_measured(run),
+        headline=_headline(run, summary),
+        columns=[line.title for line in lines],
+        rows=_rows(summary),
+        figures={path.stem: path for path in figures if path.suffix == ".svg"},
+        lines=lines,
+        warnings=run.notes,
+        command=command(run.config),
+        environment=summary["environment"],
+        predictions=_prediction(summary),
+        files=[str(path.relative_to(folder)) for path in listed],
+        open_with=_open_with(list(run.modes), profiles),
+        latencies=True,
+    )
+    page.write(content, folder / REPORT)
+    return [folder / REPORT, *written, *profiles]
+
+
+def _write_traces(run: Run, folder: Path) -> list[Path]:
+    """Write each mode's trace for Perfetto, and its recording; return the paths."""
+    written = []
+    for mode, measured in run.modes.items():
+        for_perfetto = folder / f"{mode}.trace.json.gz"
+        recording = folder / f"{mode}.recording"
+        writer.write(measured.trace, for_perfetto, measured.analysis.results)
+        files.write(measured.trace, recording)
+        written += [for_perfetto, recording]
+    return written
+
+
+def _subtitle(run: Run) -> str:
+    config = run.config
+    return f"{config.architecture.name}, batch {config.batch_size}, {run.device['name']}"
+
+
+def _title(config: RunConfig) -> str:
+    name = config.architecture.name
+    if config.engine != OWN_ENGINE:
+        name = f"{name} in {config.engine}"
+    lengths = f"of {config.prompt_tokens} + {config.tokens} tokens"
+    if config.workload is not None:
+        lengths = f"of {Path(config.workload).name}"
+    arriving = "" if config.arrival == "closed" else f", arriving {config.arrival}"
+    return f"{name}, {config.request_count} requests {lengths}{arriving}, batch {config.batch_size}"
+
+
+def _headline(run: Run, summary: dict[str, Any]) -> list[tuple[str, str]]:
+    headline = []
+    if run.speedup is not None:
+        headline.append((f"{run.speedup:.3f}×", "asynchronous over synchronous"))
+    for mode, figures in summary["modes"].items():
+        headline.append((f"{figures['active_pct']:.1f} %", f"device active, {MODE_TITLES[mode]}"))
+    return headline
+
+
+def _rows(summary: dict[str, Any]) -> TableRows:
+    profiled = [(f"profiled: {label.strip()}", cells) for label, cells in profiled_rows(summary)]
+    return mode_rows(summary) + profiled
+
+
+def _how_measured(run: Run) -> str:
+    """Return which times of a run are measured, fixed or modelled."""
+    config, measured = run.config, run.device["measured"]
+    host = "host time measured"
+    if config.host_ms is not None:
+        verb = "kept busy" if measured else "time fixed at"
+        host = f"host {verb} {config.host_ms:g} ms a step"
+    device = "GPU times modelled, not measured"
+    if measured:
+        device = "device time measured"
+    elif config.device_ms is not None:
+        device = f"compute fixed at {config.device_ms:g} ms a step"
+    return f"{run.device['name']}: {host}, {device}"
+
+
+def _prediction(summary: dict[str, Any]) -> list[str]:
+    """Return how the time predicted from the synchronous run compares with the measured one."""
+    predicted, measured = summary["predicted"], summary["modes"].get("async")
+    if predicted is None:
+        return []
+    total, low, high = (predicted[key] for key in ("total_s", "low_s", "high_s"))
+    sentence = (
+        "From the synchronous run alone, asynchronous batching was predicted to take "
+        f"{total:,.2f} s ({low:,.2f} to {high:,.2f} s)"
+    )
+    if measured is None or measured["interrupted"]:
+        return [f"{sentence}."]
+    total_measured = measured["total_s"]
+    error_pct = 100 * (total / total_measured - 1)
+    outcome = f"it took {total_measured:,.2f} s: the prediction is {error_pct:+.2f} % off"
+    return [f"{sentence}; {outcome}."]
+
+
+def _open_with(modes: Sequence[str], profiles: Sequence[Path]) -> list[tuple[str, str]]:
+    """Return commands that show a run's traces, to be run in its folder: purpose, command."""
+    commands = [
+        (
+            f"{MODE_TITLES[mode]}, in Perfetto, at its longest gap",
+            f"idlescope view . --perfetto --mode {mode}",
+        )
+        for mode in modes
+    ]
+    nsys_reports = [path for path in profiles if path.suffix == ".nsys-rep"]
+    for path in nsys_reports:
+        commands.append(("in Nsight Systems", shlex.join(["nsys-ui", path.name])))
+    if modes and not nsys_reports:
+        mode = modes[0]
+        convert = f"idlescope convert {mode}.recording {mode}.sqlite"
+        stats = f"nsys stats {mode}.sqlite"
+        commands.append(("with the tools of Nsight Systems", f"{convert} && {stats}"))
+    return commands

@@ -1,0 +1,56 @@
+"""A device's longest gaps, as cells of a table and as lines of text."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from idlescope.analysis.idle.stacks import LongGap
+from idlescope.analysis.result import DeviceResult
+from idlescope.report.text import NOTHING, milliseconds, share, shorten, visible
+
+MAX_GAPS = 5  # on a terminal
+MAX_STACK_NAMES = 3  # on a terminal, innermost
+ENDED_BY_WIDTH = 80
+
+
+class GapCells(NamedTuple):
+    """The row of one gap."""
+
+    after: str  # from the start of the window to the start of the gap
+    length: str
+    step: str
+    causes: str
+    stack: str  # what the host was in, the innermost names last
+    ended_by: str
+
+
+def gap_cells(
+    device: DeviceResult, gap: LongGap, max_stack_names: int = MAX_STACK_NAMES
+) -> GapCells:
+    """Return a gap's row, with at most so many of the innermost names of its stack."""
+    causes = [f"{cause} {share(ns, gap.length_ns)}" for cause, ns in gap.cause_ns.items() if ns]
+    stack = " › ".join(shorten(name) for name in gap.stack[-max_stack_names:])
+    if len(gap.stack) > max_stack_names:
+        stack = f"… › {stack}"
+    return GapCells(
+        after=milliseconds(gap.start_ns - device.occupancy.window[0]),
+        length=milliseconds(gap.length_ns),
+        step=str(gap.step) if gap.step >= 0 else NOTHING,
+        causes=", ".join(causes),
+        stack=stack or NOTHING,
+        ended_by=shorten(gap.ended_by, ENDED_BY_WIDTH) or NOTHING,
+    )
+
+
+def gap_lines(device: DeviceResult) -> list[str]:
+    """Return the longest gaps in words, three lines each."""
+    lines = []
+    for gap in device.longest[:MAX_GAPS]:
+        cells = gap_cells(device, gap)
+        of_step = "" if cells.step == NOTHING else f", step {cells.step}"
+        lines += [
+            f"{cells.length}, {cells.after} into the window{of_step}: {cells.causes}",
+            f"  host in   {cells.stack}",
+            f"  ended by  {cells.ended_by}",
+        ]
+    return [visible(line) for line in lines]

@@ -1,0 +1,166 @@
+"""The tables of a run: its modes side by side, and what a profiler saw of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from rich.table import Table
+
+from idlescope.analysis.idle.causes import CAUSES
+from idlescope.analysis.latency import PERCENTILES
+from idlescope.report.tables.terminal import IDLE_PER_STEP, Rows, side_by_side
+from idlescope.report.text import NOTHING, milliseconds, share, shorten
+from idlescope.report.work_line import MODE_TITLES
+
+MAX_HOST_ROWS = 6  # largest divisions of `host`
+HOST_NAME_WIDTH = 32
+CLOCKS = ("step clock", "profiler")
+FIGURES = (  # label, key of a mode's summary, format
+    ("total time", "total_s", "{:,.2f} s"),
+    ("tokens/s", "tokens_per_s", "{:,.1f}"),
+    ("steps", "steps", "{:,}"),
+    ("device active", "active_pct", "{:.2f} %"),
+    ("device compute", "compute_pct", "{:.2f} %"),
+    ("idle a step", "idle_ms_per_step", "{:.3f} ms"),
+    ("host work a step", "host_ms_per_step", "{:.3f} ms"),
+    ("device work a step", "device_ms_per_step", "{:.3f} ms"),
+    ("roofline", "roofline_pct", "{:.1f} %"),
+)
+LATENCIES = {  # label: key of a mode's summary
+    "TTFT": "ttft_ms",
+    "time per output token": "time_per_output_token_ms",
+    "latency": "latency_ms",
+}
+ModeSummary = dict[str, Any]  # an entry of `modes` in summary.json
+ProfiledWindow = dict[str, Any]  # `profiled` in it
+
+
+def run_table(summary: dict[str, Any]) -> Table:
+    """Return the modes of a run side by side, from its summary (summary.json)."""
+    device = summary["device"]
+    kind = "measured" if device["measured"] else "modelled, not measured"
+    return side_by_side(f"{device['name']} · {kind}", _columns(summary), mode_rows(summary))
+
+
+def mode_rows(summary: dict[str, Any]) -> Rows:
+    """Return the rows of `run_table`: a label, and one cell for each mode."""
+    modes = list(summary["modes"].values())
+    rows = [_figure_row(modes, *figure) for figure in FIGURES]
+    rows += _latency_rows(modes)
+    if predicted := summary["predicted"]:
+        rows.insert(1, _predicted_row(list(summary["modes"]), predicted))
+    if any(mode["preemptions"] for mode in modes):
+        rows.append(_figure_row(modes, "preemptions", "preemptions", "{:,}"))
+    for cause in CAUSES:
+        cells = [_idle_per_step(mode, mode["cause_ns"][cause]) for mode in modes]
+        rows.append((f"{IDLE_PER_STEP}{cause}", cells))
+    for name in _largest_host_parts(modes):
+        cells = [_idle_per_step(mode, mode["host_ns"].get(name, 0)) for mode in modes]
+        rows.append((f"  host: {shorten(name, HOST_NAME_WIDTH)}", cells))
+    return rows
+
+
+def _columns(summary: dict[str, Any]) -> list[str]:
+    return [MODE_TITLES[mode] for mode in summary["modes"]]
+
+
+def _figure_row(modes: list[ModeSummary], label: str, key: str, form: str) -> tuple[str, list[str]]:
+    return label, [_number(mode[key], form) for mode in modes]
+
+
+def _number(value: float | None, form: str) -> str:
+    return NOTHING if value is None else form.format(value)
+
+
+def _latency_rows(modes: list[ModeSummary]) -> Rows:
+    """Return percentiles of latencies, of those that any mode has."""
+    names = "/".join(f"p{percentile}" for percentile in PERCENTILES)
+    return [
+        (f"{label} {names}", [_percentiles(mode[key]) for mode in modes])
+        for label, key in LATENCIES.items()
+        if any(mode[key] for mode in modes)
+    ]
+
+
+def _percentiles(latency_ms: dict[str, float] | None) -> str:
+    if latency_ms is None:
+        return NOTHING
+    values_ns = (latency_ms[f"p{percentile}"] * 1e6 for percentile in PERCENTILES)
+    return " / ".join(map(milliseconds, values_ns))
+
+
+def _predicted_row(modes: list[str], predicted: dict[str, float]) -> tuple[str, list[str]]:
+    """Return the total time predicted from the synchronous run, beside what was measured."""
+    total_s = predicted["total_s"]
+    margin_s = predicted["high_s"] - total_s
+    text = f"{total_s:,.2f} s ± {margin_s:,.2f}"
+    return "  predicted from sync", [text if mode == "async" else NOTHING for mode in modes]
+
+
+def _idle_per_step(mode: ModeSummary, ns: int) -> str:
+    """Return a part of a mode's idle time, for each step and in per cent of it."""
+    if not ns:
+        return NOTHING
+    return f"{ns / mode['steps'] / 1e6:.3f} ms ({share(ns, mode['idle_ns'])})"
+
+
+def _largest_host_parts(modes: list[ModeSummary]) -> list[str]:
+    """Return what the host was in, those with most idle time per step in any mode first."""
+    largest: dict[str, float] = {}
+    for mode in modes:
+        for name, ns in mode["host_ns"].items():
+            largest[name] = max(largest.get(name, 0.0), ns / mode["steps"])
+    return sorted(largest, key=lambda name: (-largest[name], name))[:MAX_HOST_ROWS]
+
+
+def profiled_table(summary: dict[str, Any]) -> Table | None:
+    """Return the profiled windows of a run side by side; None where no profiler was on."""
+    rows = profiled_rows(summary)
+    return side_by_side("Profiled window", _columns(summary), rows) if rows else None
+
+
+def profiled_rows(summary: dict[str, Any]) -> Rows:
+    """Return what a profiler saw of a window of each mode, beside the step clock.
+
+    Empty where no profiler was on.
+    """
+    windows = [mode.get("profiled") for mode in summary["modes"].values()]
+    if not any(windows):
+        return []
+
+    def row(label: str, cell: Callable[[ProfiledWindow], str]) -> tuple[str, list[str]]:
+        return label, [NOTHING if window is None else cell(window) for window in windows]
+
+    def step_row(label: str, when: str) -> tuple[str, list[str]]:
+        return row(label, lambda window: _number(window["step_ms"][when], "{:.3f} ms"))
+
+    def phase_row(phase: str) -> tuple[str, list[str]]:
+        return row(f"  {phase}, clock / profiler", lambda window: _phase_cell(window, phase))
+
+    first_clock = CLOCKS[0]
+    phases = dict.fromkeys(
+        phase for window in windows if window for phase in window["phase_ms_per_step"][first_clock]
+    )
+    return [
+        row("steps recorded", lambda window: f"{window['steps'][0]} to {window['steps'][1] - 1}"),
+        row("steps found in its trace", lambda window: _number(window["steps_found"], "{:,}")),
+        step_row("a step before", "before"),
+        step_row("a step under the profiler", "inside"),
+        step_row("a step after", "after"),
+        row(
+            "what profiling costs a step",
+            lambda window: _number(window["observer_pct"], "{:+.1f} %"),
+        ),
+        row("idle, clock / profiler", _idle_cell),
+        *map(phase_row, phases),
+    ]
+
+
+def _idle_cell(window: ProfiledWindow) -> str:
+    return " / ".join(_number(window["idle_pct"][clock], "{:.3f} %") for clock in CLOCKS)
+
+
+def _phase_cell(window: ProfiledWindow, phase: str) -> str:
+    by_clock = window["phase_ms_per_step"]
+    return " / ".join(_number(by_clock[clock].get(phase), "{:.3f} ms") for clock in CLOCKS)

@@ -1,0 +1,40 @@
+"""A line of work: what every table, figure and timeline of a report shows side by side."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from idlescope.analysis.measured import MeasuredDevice
+from idlescope.analysis.result import Analysis, DeviceResult
+from idlescope.trace.model import Trace
+from idlescope.trace.names.engines import Phases
+
+MODE_TITLES = {"sync": "synchronous", "async": "asynchronous"}
+
+
+@dataclass(frozen=True)
+class WorkLine:
+    """One mode of a run, or one device of a trace, with what was found in it."""
+
+    label: str  # a mode of MODE_TITLES, or what tables call the device
+    trace: Trace
+    result: DeviceResult
+    names: Phases  # what the trace's span names mean
+
+    @property
+    def title(self) -> str:
+        """The label in full: a mode by its whole name."""
+        return MODE_TITLES.get(self.label, self.label)
+
+
+def device_label(result: MeasuredDevice) -> str:
+    """Return what tables call a device: its number and its name."""
+    return f"{result.device.index} {result.device.name}".strip() or "device"
+
+
+def of_analysis(analysis: Analysis) -> list[WorkLine]:
+    """Return a line for each device of a trace."""
+    return [
+        WorkLine(device_label(result), analysis.trace, result, analysis.phases)
+        for result in analysis.results
+    ]
