@@ -323,7 +323,7 @@ class TestArrivals:
         sync, asynchronous = (sorted(m.finished, key=lambda r: r.id) for m in served.modes.values())
         assert [r.output for r in sync] == [r.output for r in asynchronous]
 
-    def test_waiting_for_requests_is_no_demand_and_nothing_is_foretold(self, served):
+    def test_waiting_for_requests_is_no_demand_and_nothing_is_predicted(self, served):
         for mode in served.modes.values():
             assert mode.result.host_ns["no demand"] > 0
             assert sum(mode.result.host_ns.values()) == mode.result.gaps.totals()["host"]

@@ -12,7 +12,7 @@ from idlescope.analysis import roofline
 from idlescope.analysis.idle import causes, host_time, stacks
 from idlescope.analysis.idle import occupancy as idle
 from idlescope.analysis.measured import MeasuredDevice
-from idlescope.analysis.prediction import forecast
+from idlescope.analysis.prediction.predict_device import predict_asynchronous
 from idlescope.analysis.result import Analysis, DeviceResult
 from idlescope.analysis.steps import batching, find, measure
 from idlescope.analysis.steps import window as window_of
@@ -65,7 +65,7 @@ def analyze(
     results = tuple(
         DeviceResult(
             **vars(device),
-            prediction=forecast.expected(trace, device),
+            prediction=predict_asynchronous(trace, device),
             roofline=roofline.measure(trace, device, gpu, model, batch_size, context),
         )
         for device in measured

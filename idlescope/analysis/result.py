@@ -11,7 +11,7 @@ import numpy as np
 from idlescope.analysis.idle import causes
 from idlescope.analysis.intervals import percent
 from idlescope.analysis.measured import MeasuredDevice
-from idlescope.analysis.prediction.forecast import Forecast
+from idlescope.analysis.prediction.prediction import Prediction
 from idlescope.analysis.roofline import Roofline
 from idlescope.analysis.steps.host_phases import HostPhases, host_phases
 from idlescope.trace.model import Trace
@@ -27,9 +27,7 @@ SCHEMA = 1
 class DeviceResult(MeasuredDevice):
     """What one device did, what it would do with asynchronous batching, and how well it was used."""
 
-    prediction: (
-        Forecast | None
-    )  # asynchronous batching, replayed from the steps; None: cannot be told
+    prediction: Prediction | None  # of asynchronous batching; None where it cannot be told
     roofline: Roofline | None  # None where the GPU or the work of its steps is not known
 
     def to_json(self) -> dict[str, Any]:

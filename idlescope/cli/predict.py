@@ -8,7 +8,8 @@ from pathlib import Path
 from rich.console import Console
 
 from idlescope.analysis.analyze import analyze, no_device
-from idlescope.analysis.prediction.forecast import Forecast, forecast
+from idlescope.analysis.prediction.predict import predict_device
+from idlescope.analysis.prediction.prediction import Prediction
 from idlescope.analysis.prediction.what_if import WhatIf
 from idlescope.cli.status import counting
 from idlescope.errors import TraceError
@@ -22,11 +23,11 @@ def predict_command(path: Path, what: WhatIf, window: str, as_json: bool) -> Non
         trace = open_trace(path, counting(status, "reading", "events"))
         status.update("replaying")
         analysis = analyze(trace, window=window)
-        made: list[Forecast] = []
+        made: list[Prediction] = []
         refused: list[str] = []
         for result in analysis.results:
             try:
-                made.append(forecast(trace, result, what))
+                made.append(predict_device(trace, result, what))
             except TraceError as error:
                 refused.append(str(error))
     if not made:

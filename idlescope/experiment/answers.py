@@ -22,7 +22,7 @@ COLUMNS: dict[str, type] = {
     "tokens_per_step": float,  # less than the batch size where not all requests have room at once
     "preemptions": int,
     "speedup": float,  # of the cell: synchronous over asynchronous time
-    "predicted_s": float, "predicted_error_pct": float,  # of the cell: async as foretold, and how far off that was
+    "predicted_s": float, "predicted_error_pct": float,  # of the cell: async as predicted, and how far off that was
 }  # fmt: skip
 FIGURES = (
     "idle_ms_per_step", "host_ms_per_step", "device_ms_per_step", "total_s", "tokens_per_s", "roofline_pct", "steps",

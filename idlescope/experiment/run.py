@@ -20,8 +20,8 @@ from idlescope.analysis.analyze import analyze
 from idlescope.analysis.idle.host_time import NO_DEMAND
 from idlescope.analysis.intervals import percent
 from idlescope.analysis.latency import Figures, latencies
+from idlescope.analysis.prediction.outcome import Outcome
 from idlescope.analysis.prediction.predict import asynchronous
-from idlescope.analysis.prediction.what_if import Prediction
 from idlescope.analysis.result import Analysis, DeviceResult
 from idlescope.analysis.roofline import achieved_pct
 from idlescope.capture import nsys
@@ -145,8 +145,8 @@ class Run:
             return None
         return self.modes["sync"].total_ns / self.modes["async"].total_ns
 
-    def predicted(self) -> Prediction | None:
-        """Return what the synchronous run foretells of the asynchronous one.
+    def predicted(self) -> Outcome | None:
+        """Return what the synchronous run predicts of the asynchronous one.
 
         None unless the former ran to its end, with all requests there at its start: a replay does not wait for others.
         """

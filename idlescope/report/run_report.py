@@ -144,9 +144,10 @@ def _prediction(summary: dict[str, Any]) -> list[str]:
     if predicted is None:
         return []
     total, low, high = (predicted[key] for key in ("total_s", "low_s", "high_s"))
+    interval = "" if low is None else f" ({low:,.2f} to {high:,.2f} s)"
     sentence = (
         "From the synchronous run alone, asynchronous batching was predicted to take "
-        f"{total:,.2f} s ({low:,.2f} to {high:,.2f} s)"
+        f"{total:,.2f} s{interval}"
     )
     if measured is None or measured["interrupted"]:
         return [f"{sentence}."]

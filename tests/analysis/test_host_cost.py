@@ -15,7 +15,8 @@ from idlescope.analysis.idle.occupancy import is_compute
 from idlescope.analysis.intervals import Intervals
 from idlescope.analysis.prediction import published
 from idlescope.analysis.prediction.curve import host_cost
-from idlescope.analysis.prediction.what_if import Replays, WhatIf
+from idlescope.analysis.prediction.replays import Replays
+from idlescope.analysis.prediction.what_if import WhatIf
 from tests.conftest import FIXTURES
 
 REPORTS = FIXTURES.parents[1] / "reports" / "h200"

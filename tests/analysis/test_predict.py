@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 import idlescope
 from idlescope import RunConfig, run
 from idlescope.analysis.prediction.predict import asynchronous
-from idlescope.analysis.prediction.rebatch import Requests, order, rebatch
+from idlescope.analysis.prediction.rebatch import order, rebatch
 from idlescope.analysis.prediction.replay import replay
+from idlescope.analysis.prediction.replays import Replays
+from idlescope.analysis.prediction.requests import Requests
 from idlescope.analysis.prediction.step_costs import StepCosts
-from idlescope.analysis.prediction.what_if import Replays, WhatIf
+from idlescope.analysis.prediction.what_if import WhatIf
 from idlescope.errors import ConfigError, TraceError
 from idlescope.hardware.latencies import SUCCESSION_NS
 from idlescope.trace.names.own_engine import DEPTHS
@@ -424,16 +426,16 @@ def test_requests_that_arrive_during_the_run_are_refused(arrival):
 def test_a_row_is_given_on_once_its_last_token_is_known():
     # two rows: the first is used by requests of 3 and 4 steps, the second by one of 7 all the time
     of = Requests(*(np.array(c) for c in ([0, 0, 3], [0, 0, 3], [2, 6, 6])), np.zeros(3, bool), 2)
-    assert order(of, 1).requests.tolist() == [0, 0, 3]
-    assert (order(of, 2).requests.tolist(), order(of, 2).steps) == ([0, 0, 4], 8)
-    assert (order(of, 3).requests.tolist(), order(of, 3).steps) == ([0, 0, 5], 9)
+    assert order(of, 1).starts.tolist() == [0, 0, 3]
+    assert (order(of, 2).starts.tolist(), order(of, 2).steps) == ([0, 0, 4], 8)
+    assert (order(of, 3).starts.tolist(), order(of, 3).steps) == ([0, 0, 5], 9)
     assert (order(of, 2).needs == -1).all()
     # one row, two requests: the pipeline drains between them, unless the first was not known to end
     one = Requests(*(np.array(c) for c in ([0, 3], [0, 3], [2, 5])), np.zeros(2, bool), 1)
-    assert (order(one, 2).requests.tolist(), order(one, 2).steps) == ([0, 3], 6)
+    assert (order(one, 2).starts.tolist(), order(one, 2).steps) == ([0, 3], 6)
     assert order(one, 2).needs.tolist() == [-1, -1, -1, 2, -1, -1]
-    stopped = Requests(one.admitted, one.first, one.last, np.ones(2, bool), 1)
-    assert (order(stopped, 2).requests.tolist(), order(stopped, 2).steps) == ([0, 4], 8)
+    stopped = Requests(one.admitted, one.first_token, one.last_token, np.ones(2, bool), 1)
+    assert (order(stopped, 2).starts.tolist(), order(stopped, 2).steps) == ([0, 4], 8)
     assert (order(stopped, 2).needs == -1).all()
 
 

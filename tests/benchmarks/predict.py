@@ -20,10 +20,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import numpy as np
 
 from idlescope import RunConfig, run
-from idlescope.analysis.prediction.rebatch import Requests, rebatch
+from idlescope.analysis.prediction.device_costs import measure_costs
+from idlescope.analysis.prediction.host_work import HostWork
+from idlescope.analysis.prediction.rebatch import rebatch
+from idlescope.analysis.prediction.recorded_steps import recorded_steps
 from idlescope.analysis.prediction.replay import replay
-from idlescope.analysis.prediction.step_costs import StepCosts, measure
-from idlescope.analysis.prediction.what_if import Replays, WhatIf
+from idlescope.analysis.prediction.replays import Replays
+from idlescope.analysis.prediction.requests import Requests
+from idlescope.analysis.prediction.step_costs import StepCosts
+from idlescope.analysis.prediction.what_if import WhatIf
 from tests.make.scenarios import scenario
 
 STEPS, SCENARIOS, PAIRS = 100_000, 400, 5
@@ -73,7 +78,7 @@ def replays() -> None:
     config = RunConfig(model="tiny", tokens=10_000, prompt_tokens=1, batch_size=4, host_ms=1, device_ms=1,
                        device="modelled", mode="sync")  # fmt: skip
     sync = run(config).modes["sync"]
-    taken = timed(lambda: measure(sync.trace, sync.result).costs)
+    taken = timed(lambda: measure_costs(HostWork(recorded_steps(sync.trace, sync.result))))
     print(f"costs of the {config.tokens:,} steps of a recording: {taken:.3f} s")
 
 

@@ -137,7 +137,7 @@ def test_phases_nest_and_leave_little_untold(checkpoint):
     assert (steps.end - steps.start).sum() > 0.9 * (steps.end[-1] - steps.start[0])
 
 
-def test_on_a_cpu_all_idle_is_host_work_and_no_asynchrony_is_foretold(checkpoint):
+def test_on_a_cpu_all_idle_is_host_work_and_no_asynchrony_is_predicted(checkpoint):
     result = run(RunConfig(**PEER, model=checkpoint, tokens=10, prompt_tokens=20, batch_size=4))
     figures, summary = result.modes["sync"].result, result.summary()
     assert figures.gaps.totals()["host"] == figures.occupancy.idle_ns > 0

@@ -1,1 +1,1 @@
-"""What asynchronous batching, or another change, would give."""
+"""What steps would take otherwise: batched asynchronously, on another host or GPU, without a phase."""

@@ -1,7 +1,8 @@
-"""Idle time and host work that other engines were measured at, each with its source: points beside a run's own curve.
+"""Idle and host work that other engines were measured at, each with its source.
 
-All are of one model, batch and GPU. Idle is compute idle. Where no host time was taken down, that of a synchronous loop
-is its idle time a step, since it hides next to nothing; its asynchronous loop does the same work.
+They are drawn as points beside a run's own curve. All are of one model, batch and GPU. Idle is
+compute idle. Where no host time was taken down, that of a synchronous loop is its idle per step,
+since it hides next to nothing; its asynchronous loop does the same host work.
 """
 
 from __future__ import annotations
@@ -10,35 +11,36 @@ from dataclasses import dataclass
 
 from idlescope.trace.model import Trace
 
-MODEL, ROWS, GPU = "Llama-3.1-8B", 32, "h200"  # as recordings name them (`meta`)
+MODEL, ROWS, GPU = "Llama-3.1-8B", 32, "h200"  # as a recording's metadata names them
 
 
 @dataclass(frozen=True)
 class Point:
-    """One measured loop, figures of a step on average."""
+    """One measured loop; the figures are means per step."""
 
     name: str
     mode: str  # "sync", "async"; "" where it is not known which was meant
-    host_ms: float  # work, hidden or not; waiting for the device is none
+    host_ms: float  # host work, hidden or not; waiting for the device is none
     device_ms: float
     idle_pct: float
     source: str
 
 
-POST = "Hugging Face, Unlocking asynchronicity in continuous batching, 2026-05-14; host: synchronous idle"
+POST = (
+    "Hugging Face, Unlocking asynchronicity in continuous batching, 2026-05-14; "
+    "host: synchronous idle"
+)
 VARLEN = "256 + 8,192 tokens, CUDA events, 2026-11-23 (README, Measured); host: synchronous idle"
 PAGED = "256 + 512 tokens, idlescope run --engine transformers, reports/h200/peer.json"
 OURS = "256 + 8,192 tokens, reports/h200/published/summary.json"
 
+# The post: 300.6 s at 76.0 % active and 234.5 s at 99.4 %, 8,192 steps each. Varlen: 481.67 s at
+# 76.6 % and 375.59 s at 99.9 %, 8,192 steps each.
 POINTS = (
-    Point(
-        "transformers, as published", "sync", 8.81, 27.89, 24.0, POST
-    ),  # 300.6 s at 76.0 % active, 8,192 steps
-    Point("transformers, as published", "async", 8.81, 28.45, 0.6, POST),  # 234.5 s at 99.4 %
-    Point(
-        "transformers 5.17, varlen", "sync", 13.76, 45.04, 23.4, VARLEN
-    ),  # 481.67 s at 76.6 %, 8,192 steps
-    Point("transformers 5.17, varlen", "async", 13.76, 45.80, 0.1, VARLEN),  # 375.59 s at 99.9 %
+    Point("transformers, as published", "sync", 8.81, 27.89, 24.0, POST),
+    Point("transformers, as published", "async", 8.81, 28.45, 0.6, POST),
+    Point("transformers 5.17, varlen", "sync", 13.76, 45.04, 23.4, VARLEN),
+    Point("transformers 5.17, varlen", "async", 13.76, 45.80, 0.1, VARLEN),
     Point("transformers 5.17, paged", "sync", 2.073, 8.995, 15.122, PAGED),
     Point("transformers 5.17, paged", "async", 2.813, 9.018, 0.126, PAGED),
     Point("idlescope, measured", "sync", 0.528, 8.940, 8.173, OURS),
@@ -47,10 +49,6 @@ POINTS = (
 
 
 def beside(trace: Trace) -> tuple[Point, ...]:
-    """Return the points that belong beside a trace: all where model, batch and GPU are those of its recording."""
-    meta = trace.meta
-    return (
-        POINTS
-        if (meta.get("model"), meta.get("rows"), meta.get("gpu")) == (MODEL, ROWS, GPU)
-        else ()
-    )
+    """Return the points that belong beside a trace: all, where model, batch and GPU are theirs."""
+    recorded = (trace.meta.get("model"), trace.meta.get("rows"), trace.meta.get("gpu"))
+    return POINTS if recorded == (MODEL, ROWS, GPU) else ()

@@ -90,11 +90,12 @@ def _percentiles(latency_ms: dict[str, float] | None) -> str:
     return " / ".join(map(milliseconds, values_ns))
 
 
-def _predicted_row(modes: list[str], predicted: dict[str, float]) -> tuple[str, list[str]]:
+def _predicted_row(modes: list[str], predicted: dict[str, Any]) -> tuple[str, list[str]]:
     """Return the total time predicted from the synchronous run, beside what was measured."""
-    total_s = predicted["total_s"]
-    margin_s = predicted["high_s"] - total_s
-    text = f"{total_s:,.2f} s ± {margin_s:,.2f}"
+    total_s, high_s = predicted["total_s"], predicted["high_s"]
+    text = f"{total_s:,.2f} s"
+    if high_s is not None:  # in per cent: seconds of a short run would be rounded to nothing
+        text += f" ± {100 * (high_s / total_s - 1):.1f} %"
     return "  predicted from sync", [text if mode == "async" else NOTHING for mode in modes]
 
 

@@ -1,0 +1,108 @@
+"""The device's part of the steps' costs, and how it is put together with the host's."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from idlescope.analysis.prediction.host_work import HostWork
+from idlescope.analysis.prediction.recorded_steps import NEVER_ENDED, RecordedSteps, step_rows
+from idlescope.analysis.prediction.step_costs import StepCosts
+from idlescope.analysis.steps.measure import union_by
+from idlescope.trace.model import OperationKind
+from idlescope.trace.table import Bool, Int64
+
+QUEUED_NS = 20_000  # more than the launch of a kernel takes to arrive
+
+
+def measure_costs(work: HostWork) -> StepCosts:
+    """Return the costs of recorded steps: one row per step that can be replayed."""
+    steps, times = work.steps, work.steps.times
+    start, end, first_launch, last_launch = (
+        np.where(steps.whole, column, 0)
+        for column in (
+            times.compute_start,
+            times.compute_end,
+            times.first_launch,
+            times.last_launch,
+        )
+    )
+    kernels = _kernels(steps)
+    # Gaps within a step that its launches, coming late, left open are the host's doing.
+    compute = np.clip(end - start - _late_launches(steps, start, end), kernels, None)
+
+    # A step launched while the one before it ran waits in the queue: its own latency and finish do
+    # not show. It is taken to have the usual latency.
+    latency, finish = start - first_launch, end - last_launch
+    queued = _queued(first_launch, end)
+    seen = steps.whole & ~queued
+    usual_latency = int(np.median(latency[seen])) if seen.any() else 0
+    latency[queued] = usual_latency
+    finish[queued] = np.minimum(finish, usual_latency + compute)[queued]
+
+    copies = np.clip(_copies_before(steps, start), 0, np.maximum(latency, 0))
+    device_columns = {
+        "latency": latency,
+        "copies": copies,
+        "compute": compute,
+        "finish": finish,
+        "tail": _tail(work, end),
+        "kernels": kernels,
+    }
+    of_whole = {name: column[steps.whole] for name, column in device_columns.items()}
+    return StepCosts(**work.columns(), **of_whole)
+
+
+def _kernels(steps: RecordedSteps) -> Int64:
+    """Return how long any kernel of each step ran."""
+    operations = steps.result.operations.take(steps.computing)
+    step = steps.operation_step[steps.computing]
+    return union_by(step, operations.start, operations.end, len(steps))
+
+
+def _queued(first_launch: Int64, compute_end: Int64) -> Bool:
+    """Return which steps were launched while the step before them ran."""
+    reach = np.maximum.accumulate(compute_end)
+    previous_end = np.concatenate(([NEVER_ENDED], reach[:-1]))
+    queued = first_launch + QUEUED_NS < previous_end
+    queued[0] = np.median(queued[1:]) > 0  # the step before it is not in the trace
+    return queued
+
+
+def _copies_before(steps: RecordedSteps, compute_start: Int64) -> Int64:
+    """Return how long copies of each step ran that had ended when its compute began."""
+    operations, step = steps.result.operations, steps.operation_step
+    copies = np.flatnonzero((operations.kind == OperationKind.MEMCPY) & (step >= 0))
+    copies = copies[operations.end[copies] <= compute_start[step[copies]]]
+    return union_by(step[copies], operations.start[copies], operations.end[copies], len(steps))
+
+
+def _late_launches(steps: RecordedSteps, start: Int64, end: Int64) -> Int64:
+    """Return the idle time within each step's compute that is there as its launches came late."""
+    gaps, result = steps.result.gaps, steps.result
+    ended_by = np.where(gaps.operation >= 0, result.step[gaps.operation], -1)
+    step = step_rows(result.steps.number, ended_by)
+    inside = (step >= 0) & (gaps.start >= start[step]) & (gaps.end <= end[step])
+    late = np.zeros(len(steps), np.int64)
+    np.add.at(late, step[inside], (gaps.host + gaps.launch)[inside])
+    return late
+
+
+def _tail(work: HostWork, compute_end: Int64) -> Int64:
+    """Return the time from the end of each step's compute until the host woke up.
+
+    Where the host came later than that, the usual time is taken.
+    """
+    steps, waiting = work.steps, work.waiting
+    woken = work.tokens_taken
+    waited = woken > steps.times.last_launch
+    if steps.lag:  # the wait within a step's span is for the step before
+        woken = np.append(woken[1:], NEVER_ENDED)
+        waited = np.append(waited[1:], False)
+    caught = waited & (woken >= compute_end)  # the host was waiting when compute ended
+    if waiting.end.size:
+        wait = np.minimum(np.searchsorted(waiting.end, woken), waiting.end.size - 1)
+        caught &= waiting.start[wait] <= compute_end
+    if not caught.any():
+        return np.zeros(len(steps), np.int64)
+    usual_tail = int(np.median((woken - compute_end)[caught]))
+    return np.where(caught, woken - compute_end, usual_tail)

@@ -1,0 +1,140 @@
+"""When the host works for which step, and when it waits: the host's part of the steps' costs."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from idlescope.analysis import intervals
+from idlescope.analysis.intervals import Intervals
+from idlescope.analysis.prediction.recorded_steps import NEVER_BEGUN, NEVER_ENDED, RecordedSteps
+from idlescope.analysis.prediction.step_costs import HOST_COLUMNS
+from idlescope.trace.model import OperationKind
+from idlescope.trace.names.calls import synchronising
+from idlescope.trace.table import Int64
+
+
+class BlockingCopies(NamedTuple):
+    """Copies of unpinned memory that block the host before it launches a step."""
+
+    call: Int64  # row of trace.calls, ascending
+    begun: Int64  # when the copy began on the device, ns
+
+
+class WorkPieces(NamedTuple):
+    """When the host works, and for which step."""
+
+    intervals: Intervals  # disjoint and in order
+    step: Int64  # row of the step of each
+
+
+class HostWork:
+    """The host work of recorded steps. Waiting for a step is none; any other wait is."""
+
+    def __init__(self, steps: RecordedSteps) -> None:
+        self.steps = steps
+
+    def columns(self, only: Intervals | None = None) -> dict[str, Int64]:
+        """Return the host columns of the step costs, in ns: of all host work, or of a part.
+
+        `only` are the disjoint times that count. The result has one row per replayable step.
+        """
+        work = self._pieces
+        if only is not None:
+            shared = intervals.overlaps(work.intervals, only)
+            work = WorkPieces(shared.intervals, work.step[shared.left])
+        count = len(self.steps)
+        # A step's host work is divided at its first and last launch and where its tokens came.
+        bounds = (
+            np.full(count, NEVER_ENDED),
+            self.steps.times.first_launch,
+            self.steps.times.last_launch,
+            self.tokens_taken,
+            np.full(count, NEVER_BEGUN),
+        )
+        columns = {}
+        for name, low, high in zip(HOST_COLUMNS, bounds[:-1], bounds[1:], strict=True):
+            start = np.maximum(work.intervals.start, low[work.step])
+            end = np.minimum(work.intervals.end, high[work.step])
+            columns[name] = np.zeros(count, np.int64)
+            np.add.at(columns[name], work.step, np.clip(end - start, 0, None))
+        # What a span holds after its wait belongs to the step before, whose tokens it waited for.
+        if self.steps.lag:
+            after = columns["after"]
+            columns["after"] = np.append(after[1:], np.int64(np.median(after)))
+        return {name: values[self.steps.whole] for name, values in columns.items()}
+
+    @cached_property
+    def blocking_copies(self) -> BlockingCopies:
+        """Return the copies of unpinned memory in which the host waits before a step's launch.
+
+        A synchronising call that copies is left out: there waiting was meant.
+        """
+        result, calls = self.steps.result, self.steps.trace.calls
+        operations = result.operations
+        copies = np.flatnonzero((operations.kind == OperationKind.MEMCPY) & (result.launches >= 0))
+        copies = copies[result.waits[result.launches[copies]]]
+        means_to_wait = synchronising(self.steps.trace.names)[calls.name]
+        copies = copies[~means_to_wait[result.launches[copies]]]
+        copies = copies[np.argsort(result.launches[copies], kind="stable")]
+        # Keep those that begin before the last launch of the step they are in.
+        call = result.launches[copies]
+        piece = self._piece_at(calls.start[call])
+        last_launch = self.steps.times.last_launch[self.steps.piece_step[piece]]
+        before_launch = (piece >= 0) & (calls.start[call] < last_launch)
+        return BlockingCopies(call[before_launch], operations.start[copies[before_launch]])
+
+    @cached_property
+    def waiting(self) -> Intervals:
+        """Return when the host waits for a step.
+
+        A blocking copy counts as a wait until it runs: from then on it is host work.
+        """
+        calls, copies = self.steps.trace.calls, self.blocking_copies
+        end = calls.end[self._step_waits].copy()
+        if copies.call.size:
+            place = np.searchsorted(copies.call, self._step_waits)
+            place = np.minimum(place, copies.call.size - 1)
+            is_copy = copies.call[place] == self._step_waits
+            end[is_copy] = np.minimum(end[is_copy], copies.begun[place[is_copy]])
+        return intervals.union(calls.start[self._step_waits], end)
+
+    @cached_property
+    def tokens_taken(self) -> Int64:
+        """Return the end of the last wait after each step's last launch; that launch if none."""
+        calls, last_launch = self.steps.trace.calls, self.steps.times.last_launch
+        piece = self._piece_at(calls.start[self._step_waits])
+        step = self.steps.piece_step[piece]
+        wait_end = calls.end[self._step_waits]
+        after_launch = (piece >= 0) & (wait_end > last_launch[step])
+        taken = last_launch.copy()
+        np.maximum.at(taken, step[after_launch], wait_end[after_launch])
+        return taken
+
+    @cached_property
+    def _step_waits(self) -> Int64:
+        """Return the calls in which the host waits for a step: rows of trace.calls.
+
+        They begin while a step that was launched still computes. Any other wait costs the host.
+        """
+        calls, times = self.steps.trace.calls, self.steps.times
+        of_thread = calls.thread == self.steps.thread
+        waits = np.flatnonzero(self.steps.result.waits & of_thread)
+        launched = np.maximum.accumulate(times.last_launch)
+        latest_step = np.searchsorted(launched, calls.start[waits], "right") - 1
+        done = np.maximum.accumulate(times.compute_end)[np.maximum(latest_step, 0)]
+        return waits[(latest_step < 0) | (done > calls.start[waits])]
+
+    @cached_property
+    def _pieces(self) -> WorkPieces:
+        """Return the host's time without that in which it waits for a step."""
+        low, high = self.steps.begin, self.steps.end
+        working = intervals.gaps(intervals.clip(self.waiting, low, high), low, high)
+        shared = intervals.overlaps(self.steps.pieces, working)
+        return WorkPieces(shared.intervals, self.steps.piece_step[shared.left])
+
+    def _piece_at(self, times: Int64) -> Int64:
+        """Return the piece of the host's time that each time lies in; -1 before the first."""
+        return np.searchsorted(self.steps.pieces.start, times, "right") - 1

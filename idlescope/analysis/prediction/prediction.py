@@ -1,0 +1,177 @@
+"""What a device's trace was and what it would be: in figures, in words, and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import msgspec
+
+from idlescope.analysis.intervals import percent
+from idlescope.analysis.measured import MeasuredDevice
+from idlescope.analysis.prediction.documents import (
+    LeverDocument,
+    PredictionDocument,
+    ShortPredictionDocument,
+)
+from idlescope.analysis.prediction.outcome import Outcome
+from idlescope.analysis.prediction.what_if import IN_WORDS, WhatIf
+
+WORTH = 0.005  # of the time: a change that saves less is called none
+STEPS_NAMED = 5  # in a sentence
+
+
+@dataclass(frozen=True)
+class Lever:
+    """One change on top of what was asked for, and what it makes of it."""
+
+    name: str
+    predicted: Outcome
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What one device's trace was, and what it would be."""
+
+    result: MeasuredDevice
+    depth: int | None  # steps in flight as recorded; None: asynchronous but for a wait
+    what: WhatIf
+    recorded: Outcome
+    predicted: Outcome
+    bound: Outcome  # the same with a host that costs nothing
+    levers: tuple[Lever, ...]  # each on top of what was asked for
+    exposed_ns: float  # idle per step that the step's operations ended, on average
+    host_bound: tuple[int, ...]  # numbers of the steps whose host work exceeds their device time
+
+    def __repr__(self) -> str:
+        return f"<Prediction of device {self.result.device.index}: {self.text()}>"
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td>{escape(label)}</td><td>{outcome.step_ns / 1e6:,.2f} ms</td>"
+            f"<td>{outcome.compute_idle_pct:.2f} %</td></tr>"
+            for label, outcome in self.cases()
+        )
+        head = "<tr><th></th><th>per step</th><th>compute idle</th></tr>"
+        return f"<table>{head}{rows}</table><p>{escape(self.text())}</p>"
+
+    def cases(self) -> list[tuple[str, Outcome]]:
+        """Return each case with its name: as recorded, as asked for, its bound, further changes."""
+        return [
+            (f"recorded, {IN_WORDS.get(self.depth or 0, 'serialised')}", self.recorded),
+            (self.what.text(), self.predicted),
+            ("  + host that is free", self.bound),
+            *((f"  + {lever.name}", lever.predicted) for lever in self.levers),
+        ]
+
+    def text(self) -> str:
+        """Return what it amounts to, in a few sentences."""
+        recorded_ms = self.recorded.step_ns / 1e6
+        free = f"with a host that costs nothing {self.bound.step_ns / 1e6:.2f} ms."
+        sentences = []
+        if (self.depth or 0) > 1:
+            sentences.append(_exposed_text(self))
+        if sentences and self.what == WhatIf(self.depth or 0):
+            sentences.append(f"A step takes {recorded_ms:.2f} ms; {free}")
+        else:
+            sentences.append(
+                f"{self.what.text().capitalize()}: {self.predicted.step_ns / 1e6:.2f} ms a step "
+                f"instead of {recorded_ms:.2f} ({_change_text(self)}); {free}"
+            )
+        sentences += _savings_text(self)
+        return " ".join(sentences)
+
+    def document(self) -> PredictionDocument:
+        """Return the device's entry of `predict --json`."""
+        device = self.result.device
+        levers = [LeverDocument(lever.name, **lever.predicted.figures()) for lever in self.levers]
+        return PredictionDocument(
+            process=device.process_name,
+            device=device.index,
+            name=device.name,
+            steps_found_by=self.result.steps.found,
+            recorded_depth=self.depth,
+            what=self.what.text(),
+            recorded=self.recorded.document(),
+            predicted=self.predicted.document(),
+            host_free=self.bound.document(),
+            levers=levers,
+            exposed_ms_per_step=self.exposed_ns / 1e6,
+            host_bound_steps=list(self.host_bound),
+            text=self.text(),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the device's entry of `predict --json` as JSON values."""
+        return dict(msgspec.to_builtins(self.document()))
+
+    def short(self) -> dict[str, Any]:
+        """Return the device's `predicted` of `analyze --json` as JSON values."""
+        document = ShortPredictionDocument(
+            recorded_depth=self.depth,
+            depth=self.what.depth,
+            **self.predicted.figures(),
+            exposed_ms_per_step=self.exposed_ns / 1e6,
+            host_bound_steps=len(self.host_bound),
+            text=self.text(),
+        )
+        return dict(msgspec.to_builtins(document))
+
+
+def _change_text(prediction: Prediction) -> str:
+    """Return by how much the time changes, and how far off that may be."""
+    predicted = prediction.predicted
+    saved = predicted.less_than(prediction.recorded)
+    change = "no change"
+    if abs(saved) >= WORTH:
+        change = f"{abs(100 * saved):.1f} % {'less' if saved > 0 else 'more'}"
+    if predicted.margin_ns is None:
+        return f"{change}; too few steps to tell how far off"
+    return f"{change}, ± {percent(predicted.margin_ns, predicted.total_ns):.2f} %"
+
+
+def _exposed_text(prediction: Prediction) -> str:
+    """Return what idle an asynchronous trace still exposes, and where its host is the slower."""
+    count, slow = prediction.recorded.steps, prediction.host_bound
+    where = f"in {len(slow)} of {count} steps the host works longer than the device computes"
+    if not slow:
+        where = "in no step does the host work longer than the device computes"
+    elif len(slow) < count:
+        where += f" ({_numbers(slow)})"
+    exposed_ms = prediction.exposed_ns / 1e6
+    return f"Asynchronous already: {exposed_ms:.3f} ms a step is still exposed; {where}."
+
+
+def _savings_text(prediction: Prediction) -> list[str]:
+    """Return a sentence on what further changes save; none where there are none."""
+    if not prediction.levers:
+        return []
+    saved = {
+        lever.name: lever.predicted.less_than(prediction.predicted) for lever in prediction.levers
+    }
+    by_saving = sorted(((share, name) for name, share in saved.items()), reverse=True)
+    worth = [f"{name} {100 * share:.1f} %" for share, name in by_saving if share >= WORTH]
+    nothing = [name for name, share in saved.items() if share < WORTH]
+    savings = []
+    if worth:
+        savings.append(_listed(worth, "and"))
+    if nothing:
+        savings.append(f"none from {_listed(nothing, 'or')}")
+    return [f"Further savings: {'; '.join(savings)}."]
+
+
+def _listed(words: Sequence[str], last: str) -> str:
+    """Return words as a list in a sentence, `last` standing before the last of them."""
+    if len(words) == 1:
+        return words[0]
+    return f"{', '.join(words[:-1])} {last} {words[-1]}"
+
+
+def _numbers(numbers: Sequence[int]) -> str:
+    """Return step numbers in words, the first few of them."""
+    shown = ", ".join(map(str, numbers[:STEPS_NAMED]))
+    more = len(numbers) - STEPS_NAMED
+    plural = "s" if len(numbers) > 1 else ""
+    return f"step{plural} {shown}{f' and {more} more' if more > 0 else ''}"

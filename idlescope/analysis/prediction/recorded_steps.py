@@ -1,0 +1,203 @@
+"""The steps of one device that can be replayed: when each was launched, and when it computed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from idlescope.analysis.idle.occupancy import is_compute
+from idlescope.analysis.intervals import Intervals
+from idlescope.analysis.measured import MeasuredDevice
+from idlescope.analysis.steps.batching import ASYNCHRONOUS, SERIALISED
+from idlescope.analysis.steps.find import RECORDED
+from idlescope.analysis.verdict.verdict import CANNOT_TELL
+from idlescope.errors import TraceError
+from idlescope.trace.model import OperationKind, Trace
+from idlescope.trace.names.calls import GRAPH_LAUNCH, matching
+from idlescope.trace.table import Bool, Int64
+
+FEWEST_STEPS = 3  # that can be replayed
+WHOLE_PCT = 80.0  # of the steps must have a compute operation with a known launch
+NEVER_BEGUN = np.iinfo(np.int64).max  # in place of a first time, where there is none
+NEVER_ENDED = np.iinfo(np.int64).min  # in place of a last time
+
+
+@dataclass(frozen=True)
+class StepTimes:
+    """When steps were launched and computed: one row per step, in ns."""
+
+    first_launch: Int64  # end of the first compute launch; NEVER_BEGUN where none is known
+    last_launch: Int64  # end of the last compute launch; NEVER_ENDED where none is known
+    compute_start: Int64
+    compute_end: Int64
+
+    @property
+    def whole(self) -> Bool:
+        """Return which steps have compute with a known launch."""
+        return np.asarray(self.last_launch > NEVER_ENDED, np.bool_)
+
+
+@dataclass(frozen=True)
+class RecordedSteps:
+    """The steps of one device, in order, and which of the host's time belongs to each."""
+
+    trace: Trace
+    result: MeasuredDevice
+    thread: int  # the thread that launches, as an index into trace.threads
+    pieces: Intervals  # of the host's time, disjoint and in order
+    piece_step: Int64  # row of each piece's step
+    operation_step: Int64  # row of each operation's step; -1: of none
+    computing: Int64  # operations that are compute of a step, with a known launch
+    times: StepTimes
+    whole: Bool  # which steps can be replayed
+    lag: int  # steps between what a piece launches and what it then waits for
+
+    def __len__(self) -> int:
+        return len(self.whole)
+
+    @property
+    def begin(self) -> int:
+        """Return when the first step's host work begins, in ns."""
+        return int(self.pieces.start[0])
+
+    @property
+    def end(self) -> int:
+        """Return when the last step's host work ends, in ns."""
+        return int(self.pieces.end[-1])
+
+    @property
+    def total_ns(self) -> int:
+        """Return the time from the start of the first step's host work to the last one's end."""
+        return self.end - self.begin
+
+    @property
+    def step_ns(self) -> float:
+        """Return the mean time from the end of one step to that of the next on the device."""
+        compute_end = self.times.compute_end[self.whole]
+        return float(compute_end[-1] - compute_end[0]) / (compute_end.size - 1)
+
+    @cached_property
+    def eager(self) -> Bool:
+        """Return which steps launch most of their kernels' time one by one, not as a graph."""
+        operations = self.result.operations.take(self.computing)
+        launch_call = self.result.launches[self.computing]
+        launches_graph = matching(GRAPH_LAUNCH, self.trace.names)
+        in_graph = launches_graph[self.trace.calls.name[launch_call]]
+        in_graph |= operations.kind == OperationKind.GRAPH
+        length = operations.end - operations.start
+        step = self.operation_step[self.computing]
+        total_ns = np.bincount(step, length, len(self))
+        graph_ns = np.bincount(step, length * in_graph, len(self))
+        return np.asarray(2 * graph_ns < total_ns, np.bool_)[self.whole]
+
+
+def recorded_steps(trace: Trace, result: MeasuredDevice) -> RecordedSteps:
+    """Return the steps of a device with what is needed to replay them.
+
+    Raises TraceError where the trace cannot tell: it lost records, holds too few steps or too few
+    whose compute has a known launch, or its steps end in another order than they began in.
+    """
+    cannot_tell = f"cannot tell what device {result.device.index} would do"
+    _refuse_unknown(result, cannot_tell)
+    operation_step = step_rows(result.steps.number, result.step)
+    in_step = (operation_step >= 0) & (result.launches >= 0)
+    computing = np.flatnonzero(is_compute(result.operations) & in_step)
+    times = _times(trace, result, operation_step, computing)
+    whole = times.whole
+    _refuse_disordered(times, cannot_tell)
+    pieces, piece_step = _pieces(trace, result)
+    launch_call = result.launches[computing]
+    overlapping = result.batching.kind in (ASYNCHRONOUS, SERIALISED)
+    return RecordedSteps(
+        trace=trace,
+        result=result,
+        thread=int(np.bincount(trace.calls.thread[launch_call]).argmax()),
+        pieces=pieces,
+        piece_step=piece_step,
+        operation_step=operation_step,
+        computing=computing,
+        times=times,
+        whole=whole,
+        lag=int(overlapping and result.steps.found != RECORDED),
+    )
+
+
+def step_rows(numbers: Int64, step: Int64) -> Int64:
+    """Return the row of each step number among `numbers` (ascending); -1 where it is not there."""
+    row = np.minimum(np.searchsorted(numbers, step), numbers.size - 1)
+    return np.where(numbers[row] == step, row, -1)
+
+
+def _refuse_unknown(result: MeasuredDevice, cannot_tell: str) -> None:
+    # our own step clock loses nothing, whatever the verdict
+    if result.verdict.kind == CANNOT_TELL and result.steps.found != RECORDED:
+        raise TraceError(f"{cannot_tell}: {result.verdict.text}")
+    count = len(result.steps)
+    if count < FEWEST_STEPS:
+        seen = "no steps are known"
+        if count:
+            seen = f"only {count} step{'s are' if count > 1 else ' is'} in the trace"
+        raise TraceError(
+            f"{cannot_tell}: {seen}, and a replay needs {FEWEST_STEPS}; record some more, "
+            "with a range around each"
+        )
+
+
+def _refuse_disordered(times: StepTimes, cannot_tell: str) -> None:
+    count, whole = times.whole.size, int(times.whole.sum())
+    if 100 * whole < WHOLE_PCT * count or whole < FEWEST_STEPS:
+        raise TraceError(
+            f"{cannot_tell}: {count - whole} of {count} steps have no compute with a known launch"
+        )
+    compute_end = times.compute_end[times.whole]
+    if np.diff(compute_end).min() < 0 or np.ptp(compute_end) == 0:
+        raise TraceError(
+            f"{cannot_tell}: steps end on the device in another order than the host began them in"
+        )
+
+
+def _times(
+    trace: Trace, result: MeasuredDevice, operation_step: Int64, computing: Int64
+) -> StepTimes:
+    step, count = operation_step[computing], len(result.steps)
+    launched = trace.calls.end[result.launches[computing]]
+    return StepTimes(
+        first_launch=_first_by_step(step, launched, count),
+        last_launch=_last_by_step(step, launched, count),
+        compute_start=_first_by_step(step, result.operations.start[computing], count),
+        compute_end=_last_by_step(step, result.operations.end[computing], count),
+    )
+
+
+def _first_by_step(step: Int64, time: Int64, count: int) -> Int64:
+    first = np.full(count, NEVER_BEGUN)
+    np.minimum.at(first, step, time)
+    return first
+
+
+def _last_by_step(step: Int64, time: Int64, count: int) -> Int64:
+    last = np.full(count, NEVER_ENDED)
+    np.maximum.at(last, step, time)
+    return last
+
+
+def _pieces(trace: Trace, result: MeasuredDevice) -> tuple[Intervals, Int64]:
+    """Return the host's time in pieces, and the row of each piece's step.
+
+    What lies between two pieces is host work for the later one's step.
+    """
+    steps = result.steps
+    start, end, step = steps.start, steps.end, np.arange(len(steps))
+    if steps.found == RECORDED:
+        # Our step clock says for each range which step it worked for.
+        ranges = trace.ranges.take(trace.ranges.step >= 0)
+        ranges = ranges.take(trace.threads_of(result.device.process)[ranges.thread])
+        step = step_rows(steps.number, ranges.step.astype(np.int64))
+        known = step >= 0
+        start, end, step = ranges.start[known], ranges.end[known], step[known]
+    order = np.argsort(start, kind="stable")
+    start, end, step = start[order], np.maximum.accumulate(end[order]), step[order]
+    from_previous_end = np.concatenate((start[:1], end[:-1]))
+    return Intervals(from_previous_end, end), step

@@ -1,0 +1,174 @@
+"""The steps of one device, ready to be replayed under other circumstances.
+
+The costs of each step (step_costs.py) go through a pipeline of another depth (replay.py), in
+batches that form anew where the trace says which requests there were (rebatch.py). Steps of a
+trace that does not say are taken as they are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from idlescope.analysis.intervals import percent
+from idlescope.analysis.measured import MeasuredDevice
+from idlescope.analysis.prediction.device_costs import measure_costs
+from idlescope.analysis.prediction.host_work import HostWork
+from idlescope.analysis.prediction.interval import margin_ns
+from idlescope.analysis.prediction.named_work import blocking_copy_columns, phase_columns
+from idlescope.analysis.prediction.outcome import Outcome
+from idlescope.analysis.prediction.rebatch import Rebatched, rebatch
+from idlescope.analysis.prediction.recorded_steps import recorded_steps
+from idlescope.analysis.prediction.replay import replay
+from idlescope.analysis.prediction.requests import arriving, recorded_requests
+from idlescope.analysis.prediction.step_costs import HOST_COLUMNS, StepCosts
+from idlescope.analysis.prediction.what_if import WhatIf
+from idlescope.analysis.steps.batching import ASYNCHRONOUS, SERIALISED, SYNCHRONOUS
+from idlescope.analysis.steps.find import RECORDED
+from idlescope.analysis.steps.stated_work import steps_work
+from idlescope.errors import TraceError
+from idlescope.hardware.latencies import GRAPH_LAUNCH_NS
+from idlescope.trace.model import Trace
+from idlescope.trace.names.own_engine import DEPTHS, TOKENS
+from idlescope.trace.table import Int64
+
+# A replay of the trace as it is that is off by more says that the model does not hold for it.
+FAITHFUL = 0.1
+
+
+class Replays:
+    """The steps of one device, to be replayed under any `WhatIf`.
+
+    Raises TraceError where the trace cannot tell. Of a recording the times are those of the whole
+    run. A trace is a piece of a longer run: what its steps take is counted without filling and
+    draining the pipeline, which a longer run does only once.
+    """
+
+    def __init__(self, trace: Trace, result: MeasuredDevice) -> None:
+        self.whole_run = result.steps.found == RECORDED
+        if self.whole_run and arriving(trace):
+            raise TraceError(
+                f"cannot tell what device {result.device.index} would do: requests arrived during "
+                "the run, and which steps there are depends on when; record one with "
+                "--arrival closed"
+            )
+        self.trace = trace
+        self.result = result
+        self.steps = recorded_steps(trace, result)
+        self.host_work = HostWork(self.steps)
+        self.costs = measure_costs(self.host_work)
+        self.depth = self._recorded_depth()
+        self.tokens = _tokens(trace, result)
+        # Batches form anew only where every recorded step is replayed, one at a time.
+        complete = self.whole_run and self.depth == 1 and self.steps.whole.all()
+        self.requests = recorded_requests(trace, result.steps.end) if complete else None
+
+    @property
+    def recorded(self) -> Outcome:
+        """Return what was measured, in the terms of a prediction."""
+        step_ns, count = self.steps.step_ns, len(self.costs)
+        return Outcome(
+            total_ns=self.steps.total_ns if self.whole_run else round(step_ns * count),
+            margin_ns=0,
+            step_ns=step_ns,
+            compute_idle_pct=_compute_idle_pct(self.costs, step_ns),
+            steps=count,
+            tokens=self.tokens,
+        )
+
+    def predict(self, what: WhatIf) -> Outcome:
+        """Return what the steps would take.
+
+        Raises ConfigError where `what.without` is no phase, span or range of the trace.
+        """
+        costs, needs, prompts = self._batches(self._changed_costs(what), what.depth)
+        replayed = replay(costs, what.depth, needs)
+        step_ns, count = replayed.step_ns, len(costs)
+        total_ns = replayed.total_ns if self.whole_run else round(step_ns * count)
+        modelled = self.trace.meta.get("measured") is False
+        return Outcome(
+            total_ns=total_ns,
+            margin_ns=margin_ns(replayed.end, prompts, total_ns, modelled=modelled),
+            step_ns=step_ns,
+            compute_idle_pct=_compute_idle_pct(costs, step_ns),
+            steps=count,
+            tokens=self.tokens,
+        )
+
+    def _batches(self, costs: StepCosts, depth: int) -> Rebatched:
+        """Return the steps in batches as they form at a depth; as recorded where none are known."""
+        if self.requests is not None:
+            return rebatch(costs, self.requests, depth)
+        no_needs = np.full(len(costs), -1, np.int64)
+        return Rebatched(costs, no_needs, np.zeros(len(costs), np.bool_))
+
+    def _recorded_depth(self) -> int | None:
+        """Return how many steps the trace had in flight.
+
+        Returns None where a wait keeps an asynchronous loop from being one. Raises TraceError where
+        no depth reproduces the time that the steps took.
+        """
+        kind = self.result.batching.kind
+        if kind == SERIALISED:
+            return None
+        depths = {SYNCHRONOUS: (1,), ASYNCHRONOUS: (2,)}.get(kind, (1, 2))
+        if self.trace.meta.get("mode") in DEPTHS:
+            depths = (DEPTHS[self.trace.meta["mode"]],)
+        recorded_ns = self.steps.step_ns
+        for depth in depths:
+            replayed_ns = replay(self.costs, depth).step_ns
+            if abs(replayed_ns - recorded_ns) <= FAITHFUL * recorded_ns:
+                return depth
+        raise TraceError(
+            f"cannot tell what device {self.result.device.index} would do: its steps replayed as "
+            f"they are come out at {replayed_ns / 1e6:.3f} ms each and took "
+            f"{recorded_ns / 1e6:.3f} ms; they wait for something that the trace does not show"
+        )
+
+    def _changed_costs(self, what: WhatIf) -> StepCosts:
+        """Return what the steps would cost under other circumstances."""
+        host = {name: getattr(self.costs, name) for name in HOST_COLUMNS}
+        if what.pinned:
+            host = _without(host, blocking_copy_columns(self.host_work))
+        if what.without is not None:
+            host = _without(host, phase_columns(self.host_work, what.without))
+        if what.graphs:
+            one_launch = np.minimum(host["issue"], GRAPH_LAUNCH_NS)
+            host["issue"] = np.where(self.steps.eager, one_launch, host["issue"])
+        host = {name: _scaled(values, what.host) for name, values in host.items()}
+        compute = _scaled(self.costs.compute, what.device)
+        # What compute saves also comes off the time from the last launch to its end.
+        saved = self.costs.compute - compute
+        finish = self.costs.finish - np.minimum(saved, np.maximum(self.costs.finish, 0))
+        kernels = _scaled(self.costs.kernels, what.device)
+        return replace(self.costs, **host, compute=compute, kernels=kernels, finish=finish)
+
+
+def _without(host: dict[str, Int64], free: dict[str, Int64]) -> dict[str, Int64]:
+    """Return host columns less those of work that costs nothing any more."""
+    return {name: np.clip(values - free[name], 0, None) for name, values in host.items()}
+
+
+def _scaled(values: Int64, factor: float) -> Int64:
+    return values if factor == 1.0 else np.rint(values * factor).astype(np.int64)
+
+
+def _compute_idle_pct(costs: StepCosts, step_ns: float) -> float:
+    """Return the share of the time without a kernel, from the first step's end to the last's."""
+    kernels_ns = int(costs.kernels[1:].sum())
+    whole_ns = round(step_ns * (len(costs) - 1))
+    return max(0.0, 100.0 - percent(kernels_ns, whole_ns))
+
+
+def _tokens(trace: Trace, result: MeasuredDevice) -> int | None:
+    """Return how many tokens the steps yielded; None where the trace does not say."""
+    name = trace.name_index(TOKENS)
+    if result.steps.found == RECORDED and name >= 0:
+        samples = trace.samples
+        of_steps = (samples.name == name) & np.isin(samples.time, result.steps.end)
+        return int(samples.value[of_steps].sum())
+    work = steps_work(trace, result)
+    if work is None or not work.known.all():
+        return None
+    return int(work.sampled.sum())
