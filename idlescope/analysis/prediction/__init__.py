@@ -1,1 +1,1 @@
-"""What steps would take otherwise: batched asynchronously, on another host or GPU, without a phase."""
+"""What steps would take otherwise: asynchronously, on another host or GPU, without a phase."""

@@ -103,14 +103,17 @@ def curve(replays: Replays, depth: int, furthest_ms: float) -> Curve:
     recorded_ms = host_ms(replays)
     # About here the host becomes slower than the device, and an asynchronous curve bends.
     bend_ms = float(np.mean(replays.costs.compute)) / 1e6
-    places = int(np.clip(STEPS_REPLAYED // len(replays.costs), FEWEST_PLACES, MOST_PLACES))
+    affordable = STEPS_REPLAYED // len(replays.costs)
+    places = int(np.clip(affordable, FEWEST_PLACES, MOST_PLACES))
     evenly_spaced = np.linspace(0.0, furthest_ms, places)
-    host_work_ms = np.unique(np.append(evenly_spaced, [recorded_ms, bend_ms]))
+    with_known = np.append(evenly_spaced, [recorded_ms, bend_ms])
+    host_work_ms = np.unique(with_known)
     host_work_ms = host_work_ms[host_work_ms <= recorded_ms * MAX_FACTOR]
-    idle_pct = [
-        replays.predict(WhatIf(depth, host=place_ms / recorded_ms)).compute_idle_pct
-        for place_ms in host_work_ms.tolist()
-    ]
+    idle_pct = []
+    for place_ms in host_work_ms.tolist():
+        factor = place_ms / recorded_ms
+        outcome = replays.predict(WhatIf(depth, host=factor))
+        idle_pct.append(outcome.compute_idle_pct)
     return Curve(depth, host_work_ms, np.array(idle_pct))
 
 

@@ -92,17 +92,21 @@ def _tail(work: HostWork, compute_end: Int64) -> Int64:
 
     Where the host came later than that, the usual time is taken.
     """
-    steps, waiting = work.steps, work.waiting
     woken = work.tokens_taken
-    waited = woken > steps.times.last_launch
-    if steps.lag:  # the wait within a step's span is for the step before
+    waited = woken > work.steps.times.last_launch
+    if work.steps.lag:  # the wait within a step's span is for the step before
         woken = np.append(woken[1:], NEVER_ENDED)
         waited = np.append(waited[1:], False)
-    caught = waited & (woken >= compute_end)  # the host was waiting when compute ended
-    if waiting.end.size:
-        wait = np.minimum(np.searchsorted(waiting.end, woken), waiting.end.size - 1)
-        caught &= waiting.start[wait] <= compute_end
+
+    # Of a host that was waiting when compute ended, the tail is what it took to wake up.
+    caught = waited & (woken >= compute_end)
+    wait_start, wait_end = work.waiting
+    if wait_end.size:
+        wait = np.searchsorted(wait_end, woken)
+        wait = np.minimum(wait, wait_end.size - 1)
+        caught &= wait_start[wait] <= compute_end
     if not caught.any():
-        return np.zeros(len(steps), np.int64)
-    usual_tail = int(np.median((woken - compute_end)[caught]))
-    return np.where(caught, woken - compute_end, usual_tail)
+        return np.zeros(woken.size, np.int64)
+    tail = woken - compute_end
+    usual_tail = int(np.median(tail[caught]))
+    return np.where(caught, tail, usual_tail)

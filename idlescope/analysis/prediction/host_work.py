@@ -41,10 +41,11 @@ class HostWork:
 
         `only` are the disjoint times that count. The result has one row per replayable step.
         """
-        work = self._pieces
+        (start, end), step = self._pieces
         if only is not None:
-            shared = intervals.overlaps(work.intervals, only)
-            work = WorkPieces(shared.intervals, work.step[shared.left])
+            shared = intervals.overlaps(self._pieces.intervals, only)
+            start, end = shared.intervals
+            step = step[shared.left]
         count = len(self.steps)
         # A step's host work is divided at its first and last launch and where its tokens came.
         bounds = (
@@ -56,15 +57,18 @@ class HostWork:
         )
         columns = {}
         for name, low, high in zip(HOST_COLUMNS, bounds[:-1], bounds[1:], strict=True):
-            start = np.maximum(work.intervals.start, low[work.step])
-            end = np.minimum(work.intervals.end, high[work.step])
+            part_start = np.maximum(start, low[step])
+            part_end = np.minimum(end, high[step])
+            length = np.clip(part_end - part_start, 0, None)
             columns[name] = np.zeros(count, np.int64)
-            np.add.at(columns[name], work.step, np.clip(end - start, 0, None))
+            np.add.at(columns[name], step, length)
         # What a span holds after its wait belongs to the step before, whose tokens it waited for.
         if self.steps.lag:
             after = columns["after"]
-            columns["after"] = np.append(after[1:], np.int64(np.median(after)))
-        return {name: values[self.steps.whole] for name, values in columns.items()}
+            usual = np.int64(np.median(after))
+            columns["after"] = np.append(after[1:], usual)
+        whole = self.steps.whole
+        return {name: values[whole] for name, values in columns.items()}
 
     @cached_property
     def blocking_copies(self) -> BlockingCopies:
@@ -72,19 +76,27 @@ class HostWork:
 
         A synchronising call that copies is left out: there waiting was meant.
         """
-        result, calls = self.steps.result, self.steps.trace.calls
-        operations = result.operations
-        copies = np.flatnonzero((operations.kind == OperationKind.MEMCPY) & (result.launches >= 0))
-        copies = copies[result.waits[result.launches[copies]]]
-        means_to_wait = synchronising(self.steps.trace.names)[calls.name]
-        copies = copies[~means_to_wait[result.launches[copies]]]
-        copies = copies[np.argsort(result.launches[copies], kind="stable")]
+        trace, result = self.steps.trace, self.steps.result
+        operations, launches = result.operations, result.launches
+        is_copy = operations.kind == OperationKind.MEMCPY
+        copies = np.flatnonzero(is_copy & (launches >= 0))
+
+        # Keep those whose call waits though its name does not say so, in the order of calls.
+        means_to_wait = synchronising(trace.names)[trace.calls.name]
+        blocks = result.waits & ~means_to_wait
+        copies = copies[blocks[launches[copies]]]
+        by_call = np.argsort(launches[copies], kind="stable")
+        copies = copies[by_call]
+
         # Keep those that begin before the last launch of the step they are in.
-        call = result.launches[copies]
-        piece = self._piece_at(calls.start[call])
-        last_launch = self.steps.times.last_launch[self.steps.piece_step[piece]]
-        before_launch = (piece >= 0) & (calls.start[call] < last_launch)
-        return BlockingCopies(call[before_launch], operations.start[copies[before_launch]])
+        call = launches[copies]
+        called = trace.calls.start[call]
+        piece = self._piece_at(called)
+        step = self.steps.piece_step[piece]
+        last_launch = self.steps.times.last_launch[step]
+        before_launch = (piece >= 0) & (called < last_launch)
+        begun = operations.start[copies]
+        return BlockingCopies(call[before_launch], begun[before_launch])
 
     @cached_property
     def waiting(self) -> Intervals:

@@ -53,11 +53,14 @@ def blocking_copy_columns(work: HostWork) -> dict[str, Int64]:
 
 
 def _columns_of(work: HostWork, labelled: _Labelled, name: str) -> dict[str, Int64]:
-    names = zip(labelled.labels, work.steps.trace.names, strict=True)
-    named = np.array([name in (label, own_name) for label, own_name in names], np.bool_)
-    ranges = labelled.ranges.take(named[labelled.ranges.name])
+    both_names = zip(labelled.labels, work.steps.trace.names, strict=True)
+    matches = [name in either for either in both_names]
+    is_named = np.array(matches, np.bool_)
+    ranges = labelled.ranges
+    ranges = ranges.take(is_named[ranges.name])
     if not len(ranges):
-        known = ", ".join(sorted(set(labelled.labels) - {""})[:PHASES_NAMED])
+        labels = sorted(set(labelled.labels) - {""})
+        known = ", ".join(labels[:PHASES_NAMED])
         raise ConfigError(
             f"no phase, span or range of the launching thread is called {name!r}: "
             f"it has {known or 'none'}"
@@ -66,16 +69,17 @@ def _columns_of(work: HostWork, labelled: _Labelled, name: str) -> dict[str, Int
 
 
 def _labelled(work: HostWork) -> _Labelled:
-    trace = work.steps.trace
-    on_thread = trace.ranges.thread == work.steps.thread
-    ranges = trace.ranges.take(on_thread & (trace.ranges.kind <= RangeKind.FRAME))
-    annotations = np.unique(ranges.name[ranges.kind == RangeKind.ANNOTATION]).tolist()
-    known = recognise(trace.names, annotations)
-    labels = [""] * len(trace.names)
+    names, ranges = work.steps.trace.names, work.steps.trace.ranges
+    ranges = ranges.take(ranges.thread == work.steps.thread)
+    ranges = ranges.take(ranges.kind <= RangeKind.FRAME)
+    annotated = ranges.name[ranges.kind == RangeKind.ANNOTATION]
+    annotations = np.unique(annotated).tolist()
+    known = recognise(names, annotations)
+    labels = [""] * len(names)
     for index in annotations:
         phase = int(known.phase[index])
         if phase >= 0:
             labels[index] = known.labels[phase]
-        elif not PROFILER_STEP.match(trace.names[index]):
-            labels[index] = trace.names[index]
+        elif not PROFILER_STEP.match(names[index]):
+            labels[index] = names[index]
     return _Labelled(ranges, labels)

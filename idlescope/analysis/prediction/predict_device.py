@@ -56,16 +56,22 @@ def _levers(replays: Replays, what: WhatIf) -> tuple[Lever, ...]:
         "host twice as fast": replace(what, host=what.host / 2),
         "GPU twice as fast": replace(what, device=what.device / 2),
     }
-    if what.depth < MAX_DEPTH:
-        changes[f"{what.depth + 1} in flight"] = replace(what, depth=what.depth + 1)
+    deeper = what.depth + 1
+    if deeper <= MAX_DEPTH:
+        changes[f"{deeper} in flight"] = replace(what, depth=deeper)
     if not what.graphs and replays.steps.eager.any():
         changes["CUDA graphs"] = replace(what, graphs=True)
     if not what.pinned and _copies_block(replays):
         changes["pinned copies"] = replace(what, pinned=True)
-    largest = largest_phase(replays.host_work) if what.without is None else None
-    if largest is not None:
-        changes[f"no {largest}"] = replace(what, without=largest)
-    return tuple(Lever(name, replays.predict(change)) for name, change in changes.items())
+    if what.without is None:
+        largest = largest_phase(replays.host_work)
+        if largest is not None:
+            changes[f"no {largest}"] = replace(what, without=largest)
+    levers = []
+    for name, change in changes.items():
+        outcome = replays.predict(change)
+        levers.append(Lever(name, outcome))
+    return tuple(levers)
 
 
 def _copies_block(replays: Replays) -> bool:

@@ -69,17 +69,20 @@ class Prediction:
     def text(self) -> str:
         """Return what it amounts to, in a few sentences."""
         recorded_ms = self.recorded.step_ns / 1e6
-        free = f"with a host that costs nothing {self.bound.step_ns / 1e6:.2f} ms."
+        predicted_ms = self.predicted.step_ns / 1e6
+        free_ms = self.bound.step_ns / 1e6
+        recorded_depth = self.depth or 0
+        already = recorded_depth > 1
         sentences = []
-        if (self.depth or 0) > 1:
+        if already:
             sentences.append(_exposed_text(self))
-        if sentences and self.what == WhatIf(self.depth or 0):
-            sentences.append(f"A step takes {recorded_ms:.2f} ms; {free}")
+        if already and self.what == WhatIf(recorded_depth):
+            step = f"A step takes {recorded_ms:.2f} ms"
         else:
-            sentences.append(
-                f"{self.what.text().capitalize()}: {self.predicted.step_ns / 1e6:.2f} ms a step "
-                f"instead of {recorded_ms:.2f} ({_change_text(self)}); {free}"
-            )
+            changed = self.what.text().capitalize()
+            step = f"{changed}: {predicted_ms:.2f} ms a step instead of {recorded_ms:.2f}"
+            step += f" ({_change_text(self)})"
+        sentences.append(f"{step}; with a host that costs nothing {free_ms:.2f} ms.")
         sentences += _savings_text(self)
         return " ".join(sentences)
 
@@ -148,15 +151,18 @@ def _savings_text(prediction: Prediction) -> list[str]:
     """Return a sentence on what further changes save; none where there are none."""
     if not prediction.levers:
         return []
-    saved = {
-        lever.name: lever.predicted.less_than(prediction.predicted) for lever in prediction.levers
-    }
-    by_saving = sorted(((share, name) for name, share in saved.items()), reverse=True)
-    worth = [f"{name} {100 * share:.1f} %" for share, name in by_saving if share >= WORTH]
-    nothing = [name for name, share in saved.items() if share < WORTH]
+    worth, nothing = [], []
+    for lever in prediction.levers:
+        share = lever.predicted.less_than(prediction.predicted)
+        if share < WORTH:
+            nothing.append(lever.name)
+        else:
+            worth.append((share, lever.name))
+    worth.sort(reverse=True)
     savings = []
     if worth:
-        savings.append(_listed(worth, "and"))
+        named = [f"{name} {100 * share:.1f} %" for share, name in worth]
+        savings.append(_listed(named, "and"))
     if nothing:
         savings.append(f"none from {_listed(nothing, 'or')}")
     return [f"Further savings: {'; '.join(savings)}."]

@@ -91,21 +91,23 @@ def rebatch(costs: StepCosts, requests: Requests, depth: int) -> Rebatched:
     is that of the recorded step in which its requests were as far, on average.
     """
     new_order = order(requests, depth)
-    delay = new_order.starts - requests.admitted
-    once = np.ones_like(delay)
+    starts, steps, needs = new_order
+    delay = starts - requests.admitted
     new_first_token = requests.first_token + delay
-    prompts = _running_sum(new_order.starts, new_first_token, once, new_order.steps) > 0
-    if new_order.steps == len(costs) and not delay.any():
-        return Rebatched(costs, new_order.needs, prompts)
+    once = np.ones_like(delay)
+    prompts = _running_sum(starts, new_first_token, once, steps) > 0
+    if steps == len(costs) and not delay.any():
+        return Rebatched(costs, needs, prompts)
     source = _source_steps(requests, new_order, depth, len(costs))
     work = _prompt_work(requests, delay, len(costs))
     columns = {}
     for field in fields(StepCosts):
         values = getattr(costs, field.name)
         plain_values = work.without_prompts(values)
-        prompt_values = work.moved_prompts(values - plain_values, new_order.steps)
-        columns[field.name] = plain_values[source] + np.rint(prompt_values).astype(np.int64)
-    return Rebatched(StepCosts(**columns), new_order.needs, prompts)
+        prompt_values = work.moved_prompts(values - plain_values, steps)
+        added = np.rint(prompt_values).astype(np.int64)
+        columns[field.name] = plain_values[source] + added
+    return Rebatched(StepCosts(**columns), needs, prompts)
 
 
 def _source_steps(requests: Requests, new_order: Order, depth: int, recorded_steps: int) -> Int64:

@@ -82,15 +82,21 @@ class RecordedSteps:
     def eager(self) -> Bool:
         """Return which steps launch most of their kernels' time one by one, not as a graph."""
         operations = self.result.operations.take(self.computing)
-        launch_call = self.result.launches[self.computing]
-        launches_graph = matching(GRAPH_LAUNCH, self.trace.names)
-        in_graph = launches_graph[self.trace.calls.name[launch_call]]
-        in_graph |= operations.kind == OperationKind.GRAPH
-        length = operations.end - operations.start
         step = self.operation_step[self.computing]
-        total_ns = np.bincount(step, length, len(self))
-        graph_ns = np.bincount(step, length * in_graph, len(self))
-        return np.asarray(2 * graph_ns < total_ns, np.bool_)[self.whole]
+
+        # A kernel is part of a graph by the call that launched it, or by its own kind.
+        launch_call = self.result.launches[self.computing]
+        launch_name = self.trace.calls.name[launch_call]
+        names_graph_launch = matching(GRAPH_LAUNCH, self.trace.names)
+        in_graph = names_graph_launch[launch_name]
+        in_graph |= operations.kind == OperationKind.GRAPH
+
+        length = operations.end - operations.start
+        steps = len(self)
+        total_ns = np.bincount(step, length, steps)
+        graph_ns = np.bincount(step, length * in_graph, steps)
+        mostly_eager = np.asarray(2 * graph_ns < total_ns, np.bool_)
+        return mostly_eager[self.whole]
 
 
 def recorded_steps(trace: Trace, result: MeasuredDevice) -> RecordedSteps:
@@ -146,13 +152,16 @@ def _refuse_unknown(result: MeasuredDevice, cannot_tell: str) -> None:
 
 
 def _refuse_disordered(times: StepTimes, cannot_tell: str) -> None:
-    count, whole = times.whole.size, int(times.whole.sum())
+    count = times.whole.size
+    whole = int(times.whole.sum())
     if 100 * whole < WHOLE_PCT * count or whole < FEWEST_STEPS:
         raise TraceError(
             f"{cannot_tell}: {count - whole} of {count} steps have no compute with a known launch"
         )
     compute_end = times.compute_end[times.whole]
-    if np.diff(compute_end).min() < 0 or np.ptp(compute_end) == 0:
+    disordered = np.diff(compute_end).min() < 0
+    all_at_once = np.ptp(compute_end) == 0
+    if disordered or all_at_once:
         raise TraceError(
             f"{cannot_tell}: steps end on the device in another order than the host began them in"
         )
@@ -189,15 +198,23 @@ def _pieces(trace: Trace, result: MeasuredDevice) -> tuple[Intervals, Int64]:
     What lies between two pieces is host work for the later one's step.
     """
     steps = result.steps
-    start, end, step = steps.start, steps.end, np.arange(len(steps))
-    if steps.found == RECORDED:
-        # Our step clock says for each range which step it worked for.
-        ranges = trace.ranges.take(trace.ranges.step >= 0)
-        ranges = ranges.take(trace.threads_of(result.device.process)[ranges.thread])
-        step = step_rows(steps.number, ranges.step.astype(np.int64))
-        known = step >= 0
-        start, end, step = ranges.start[known], ranges.end[known], step[known]
+    if steps.found != RECORDED:
+        step = np.arange(len(steps))
+        return _without_holes(steps.start, steps.end, step)
+    # Our step clock says for each range which step it worked for.
+    ranges = trace.ranges.take(trace.ranges.step >= 0)
+    own_thread = trace.threads_of(result.device.process)
+    ranges = ranges.take(own_thread[ranges.thread])
+    step = step_rows(steps.number, ranges.step.astype(np.int64))
+    known = step >= 0
+    ranges = ranges.take(known)
+    return _without_holes(ranges.start, ranges.end, step[known])
+
+
+def _without_holes(start: Int64, end: Int64, step: Int64) -> tuple[Intervals, Int64]:
+    """Return pieces in order of their start, each beginning where those before it have ended."""
     order = np.argsort(start, kind="stable")
-    start, end, step = start[order], np.maximum.accumulate(end[order]), step[order]
-    from_previous_end = np.concatenate((start[:1], end[:-1]))
-    return Intervals(from_previous_end, end), step
+    reach = np.maximum.accumulate(end[order])
+    first_start = start[order[:1]]
+    piece_start = np.concatenate((first_start, reach[:-1]))
+    return Intervals(piece_start, reach), step[order]

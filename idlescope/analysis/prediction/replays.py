@@ -128,21 +128,32 @@ class Replays:
 
     def _changed_costs(self, what: WhatIf) -> StepCosts:
         """Return what the steps would cost under other circumstances."""
+        costs = self._changed_host(what)
+        compute = _scaled(costs.compute, what.device)
+        # What compute saves also comes off the time from the last launch to its end.
+        saved = costs.compute - compute
+        still_running = np.maximum(costs.finish, 0)
+        return replace(
+            costs,
+            compute=compute,
+            kernels=_scaled(costs.kernels, what.device),
+            finish=costs.finish - np.minimum(saved, still_running),
+        )
+
+    def _changed_host(self, what: WhatIf) -> StepCosts:
         host = {name: getattr(self.costs, name) for name in HOST_COLUMNS}
         if what.pinned:
-            host = _without(host, blocking_copy_columns(self.host_work))
+            copies = blocking_copy_columns(self.host_work)
+            host = _without(host, copies)
         if what.without is not None:
-            host = _without(host, phase_columns(self.host_work, what.without))
+            phase = phase_columns(self.host_work, what.without)
+            host = _without(host, phase)
         if what.graphs:
-            one_launch = np.minimum(host["issue"], GRAPH_LAUNCH_NS)
-            host["issue"] = np.where(self.steps.eager, one_launch, host["issue"])
-        host = {name: _scaled(values, what.host) for name, values in host.items()}
-        compute = _scaled(self.costs.compute, what.device)
-        # What compute saves also comes off the time from the last launch to its end.
-        saved = self.costs.compute - compute
-        finish = self.costs.finish - np.minimum(saved, np.maximum(self.costs.finish, 0))
-        kernels = _scaled(self.costs.kernels, what.device)
-        return replace(self.costs, **host, compute=compute, kernels=kernels, finish=finish)
+            issue = host["issue"]
+            one_launch = np.minimum(issue, GRAPH_LAUNCH_NS)
+            host["issue"] = np.where(self.steps.eager, one_launch, issue)
+        scaled = {name: _scaled(values, what.host) for name, values in host.items()}
+        return replace(self.costs, **scaled)
 
 
 def _without(host: dict[str, Int64], free: dict[str, Int64]) -> dict[str, Int64]:

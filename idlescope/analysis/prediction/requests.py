@@ -72,10 +72,12 @@ def recorded_requests(trace: Trace, step_end: Int64) -> Requests | None:
 
     # Requests in order of their first token, and the row of `endings` of each.
     by_first_token = np.lexsort((first_tokens.request, first_tokens.time))
+    request = first_tokens.request[by_first_token]
     by_request = np.argsort(endings.request)
-    place = np.searchsorted(endings.request[by_request], first_tokens.request[by_first_token])
+    place = np.searchsorted(endings.request[by_request], request)
     ending = by_request[place]
-    first_token = np.searchsorted(step_end, first_tokens.time[by_first_token])
+    first_token_time = first_tokens.time[by_first_token]
+    first_token = np.searchsorted(step_end, first_token_time)
     last_token = np.searchsorted(step_end, endings.time[ending])
 
     # As many requests entered a step as run in it beyond those that ran before and did not end.
@@ -84,18 +86,20 @@ def recorded_requests(trace: Trace, step_end: Int64) -> Requests | None:
     if (entered < 0).any() or entered.sum() != first_token.size:
         return None  # some entered twice (preempted), or are still running
     admitted = np.repeat(np.arange(steps), entered)
-    disordered = (admitted > first_token).any() or (first_token > last_token).any()
-    if disordered or last_token.max() >= steps:
+    early_token = admitted > first_token
+    early_end = first_token > last_token
+    if early_token.any() or early_end.any() or last_token.max() >= steps:
         return None
 
     left = np.bincount(last_token + 1, minlength=steps + 1)[:steps]
-    most_together = int(np.cumsum(entered - left).max())
+    together = np.cumsum(entered - left)
+    rows = int(trace.meta.get("rows", 0))
     return Requests(
         admitted=admitted,
         first_token=first_token,
         last_token=last_token,
         stopped=ending >= len(at_limit),
-        rows=max(most_together, int(trace.meta.get("rows", 0))),
+        rows=max(rows, int(together.max())),
     )
 
 
