@@ -22,7 +22,10 @@ class RopeScaling:
 
 @dataclass(frozen=True)
 class Model:
-    """A Llama- or Qwen3-style decoder, as in its Hugging Face config.json: no biases, SiLU, rotary embeddings."""
+    """A Llama- or Qwen3-style decoder, as in its Hugging Face config.json.
+
+    It has no biases, SiLU activations and rotary embeddings.
+    """
 
     key: str
     name: str
@@ -41,9 +44,7 @@ class Model:
     rope_scaling: RopeScaling | None
     qk_norm: bool  # an RMSNorm over each head of queries and keys, before the rotation: Qwen3
     dtype: str = "bfloat16"  # of the published weights
-    value_bytes: int = (
-        2  # a weight, activation or cached value as it is run: bf16, whatever `dtype` is
-    )
+    value_bytes: int = 2  # of a weight, activation or cached value as it is run, whatever `dtype`
     folder: Path | None = None  # of the checkpoint that this was read from
 
     @property
@@ -53,23 +54,29 @@ class Model:
 
     @property
     def layer_params(self) -> int:
-        """Return the weights of one layer's matrices: QKV, output, gate, up and down projections."""
+        """Return the weights of one layer's matrices: attention and the gated feed-forward."""
         qkv = self.hidden * (self.attention_width + 2 * self.kv_heads * self.head_dim)
-        return qkv + self.attention_width * self.hidden + 3 * self.hidden * self.intermediate
+        output = self.attention_width * self.hidden
+        gate_up_down = 3 * self.hidden * self.intermediate
+        return qkv + output + gate_up_down
 
     @property
     def step_params(self) -> int:
-        """Return the weights that every step reads: all layers and the output projection, not the embedding table."""
+        """Return the weights that every step reads: all layers and the output projection.
+
+        Not the embedding table.
+        """
         return self.layers * self.layer_params + self.hidden * self.vocab
 
     @property
     def params(self) -> int:
         """Return all weights, the embedding table included (norms, under 0.01 %, are left out)."""
-        return self.step_params + (0 if self.tied else self.hidden * self.vocab)
+        embedding = 0 if self.tied else self.hidden * self.vocab
+        return self.step_params + embedding
 
     @property
     def kv_bytes_per_token(self) -> int:
-        """Return the bytes of keys and values that one token keeps in the cache, over all layers."""
+        """Return the bytes that one token keeps in the cache: keys and values of all layers."""
         return 2 * self.layers * self.kv_heads * self.head_dim * self.value_bytes
 
     @property
@@ -87,10 +94,11 @@ class Model:
     def step_flops(self, tokens: int, sampled: int, pairs: int) -> float:
         """Return the floating-point operations of a step.
 
-        `tokens` go through the layers, `sampled` of them through the output projection; `pairs` is the number of
-        (query, key) pairs that attention scores, 4 operations each per head dimension (QK and PV, multiply and add).
+        `tokens` go through the layers, `sampled` of them through the output projection; `pairs` is
+        the number of (query, key) pairs that attention scores, 4 operations each per head dimension
+        (QK and PV, multiply and add).
         """
-        matrices = 2.0 * (
-            tokens * self.layers * self.layer_params + sampled * self.hidden * self.vocab
-        )
+        layer_products = tokens * self.layers * self.layer_params
+        output_products = sampled * self.hidden * self.vocab
+        matrices = 2.0 * (layer_products + output_products)
         return matrices + 4.0 * pairs * self.layers * self.attention_width

@@ -1,13 +1,19 @@
-"""Reads the config.json of a Hugging Face checkpoint; refuses what the decoder would not compute exactly."""
+"""Reads the config.json of a Hugging Face checkpoint.
+
+What the decoder would not compute exactly is refused.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import re
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypeVar
+
+import msgspec
 
 from idlescope.errors import ConfigError
 from idlescope.models.architecture import Model, RopeScaling
@@ -17,55 +23,183 @@ ROPE_THETA = 10_000.0  # transformers' default for both where config.json gives 
 DTYPES = ("bfloat16", "float16", "float32")
 INT32_MAX = 2**31 - 1  # sizes beyond are nonsense, and tokens are int32
 NAME_CHARS = 80  # a folder's name becomes a part of the names of reports
+FULL_ATTENTION = "full_attention"
+
+Size = Annotated[int, msgspec.Meta(ge=1, le=INT32_MAX)]
+Positive = Annotated[float, msgspec.Meta(gt=0, le=INT32_MAX)]
+TokenId = Annotated[int, msgspec.Meta(ge=0, le=INT32_MAX)]
+
+# what to say of a value that is none, by the type that msgspec expected
+EXPECTED = {
+    "int": f"a whole number from 1 to {INT32_MAX}",
+    "float": f"a number above 0 and up to {INT32_MAX}",
+    "bool": "true or false",
+    "object": "an object",
+    "array": "a list",
+}
+EXPECTED_OF = {"eos_token_id": "a token or a list of tokens"}
+
+
+class Family(msgspec.Struct):
+    """What says whether the model is of a kind that can be run at all."""
+
+    model_type: Any
+    architectures: Any = None
+
+
+class Rope(msgspec.Struct):
+    """Rotary embeddings, of which other kinds have other fields."""
+
+    rope_type: Any = None
+    type: Any = None  # as older files call it
+    rope_theta: Positive | None = None
+    partial_rotary_factor: Positive = 1.0
+
+
+class Llama3Rope(msgspec.Struct):
+    """What the rope type `llama3` must have beside."""
+
+    factor: Positive
+    low_freq_factor: Positive
+    high_freq_factor: Positive
+    original_max_position_embeddings: Size
+
+
+class Config(msgspec.Struct):
+    """The fields of a config.json that matter; where they may be left out, transformers' default.
+
+    None stands for a default that depends on other fields.
+    """
+
+    hidden_size: Size
+    num_hidden_layers: Size
+    num_attention_heads: Size
+    intermediate_size: Size
+    vocab_size: Size
+    max_position_embeddings: Size
+    rms_norm_eps: Positive
+    num_key_value_heads: Size | None = None
+    head_dim: Size | None = None
+    tie_word_embeddings: bool = False
+    attention_bias: bool = False
+    mlp_bias: bool = False
+    use_sliding_window: bool = False
+    hidden_act: Any = "silu"
+    layer_types: list[Any] = []
+    quantization_config: Any = None
+    rope_theta: Positive = ROPE_THETA
+    partial_rotary_factor: Positive = 1.0
+    rope_parameters: Rope | None = None  # transformers 5
+    rope_scaling: Rope | None = None  # before
+    dtype: Any = None  # of the weights, in transformers 5
+    torch_dtype: Any = None  # the same, before
+
+
+class Ends(msgspec.Struct):
+    """What says, in config.json or generation_config.json, which tokens end a text."""
+
+    eos_token_id: TokenId | list[TokenId] | None = None
+
+
+Fields = TypeVar("Fields")
+
+
+@dataclass(frozen=True)
+class Section:
+    """An object of a JSON file; null is as good as missing."""
+
+    file: Path
+    values: dict[str, Any]  # without nulls
+    prefix: str = ""  # of its fields' names in errors
+
+    @classmethod
+    def of(cls, file: Path) -> Section:
+        """Read a file. Raises ConfigError."""
+        return cls(file, without_nulls(read_json(file)))
+
+    def inner(self, name: str) -> Section:
+        """Return the object that is the value of a field."""
+        return Section(self.file, self.values[name], f"{self.prefix}{name}.")
+
+    def read(self, fields: type[Fields]) -> Fields:
+        """Return these fields of the object. Raises ConfigError naming the one that is wrong."""
+        try:
+            return msgspec.convert(self.values, fields)
+        except msgspec.ValidationError as error:
+            raise self.error(self._fault(str(error))) from None
+
+    def _fault(self, problem: str) -> str:
+        """Return what is wrong, of msgspec's words for it."""
+        found = re.search(r"`\$\.([\w.]+)", problem)
+        path = found[1].split(".") if found else []
+        missing = re.search(r"missing required field `(\w+)`", problem)
+        if missing:
+            name = ".".join([*path, missing[1]])
+            return f"{self.prefix}{name} is missing"
+        value: Any = self.values
+        for part in path:
+            value = value[part]
+        wanted = re.search(r"Expected `(\w+)", problem)
+        kind = wanted[1] if wanted else "float"  # "Number out of range" is said of floats
+        expected = EXPECTED_OF.get(path[-1], EXPECTED.get(kind, kind))
+        return f"{self.prefix}{'.'.join(path)} is {value!r}, not {expected}"
+
+    def error(
+        self, problem: str, advice: str = "is the file that of the published model?"
+    ) -> ConfigError:
+        """Return the error that says what is wrong in the file."""
+        return ConfigError(f"{self.file}: {problem}: {advice}")
+
+    def unsupported(self, problem: str) -> ConfigError:
+        """Return the error for a model that the decoder would not compute exactly."""
+        return self.error(problem, "idlescope does not run such models, choose another checkpoint")
 
 
 @cache
 def read(folder: Path) -> Model:
-    """Return the model in a folder, a resolved path; each folder is read once. Raises ConfigError."""
+    """Return the model in a folder, a resolved path; each folder is read once.
+
+    Raises ConfigError.
+    """
     file = folder / "config.json"
     if not os.path.isfile(file):
         raise ConfigError(
             f"{folder} has no config.json: give the folder of a Hugging Face checkpoint"
         )
-    config = _Section(file, read_json(file))
-    qwen3 = _model_type(config) == "qwen3"
-    _refuse_variants(config)
-    hidden, heads = config.whole("hidden_size"), config.whole("num_attention_heads")
-    # Qwen3's defaults are numbers, not rules as Llama's are; every published one gives both
-    kv_heads = config.whole("num_key_value_heads", None if qwen3 else heads)
-    head_dim = config.whole("head_dim", None if qwen3 or hidden % heads else hidden // heads)
-    if heads % kv_heads:
-        raise config.error(
-            f"num_key_value_heads {kv_heads} does not divide num_attention_heads {heads}"
-        )
-    if head_dim % 2:
-        raise config.error(f"head_dim {head_dim} is odd, and rotary embeddings turn pairs")
-    theta, scaling = _rope(config)
+    section = Section.of(file)
+    qwen3 = _model_type(section) == "qwen3"
+    config = section.read(Config)
+    _refuse_variants(section, config)
+    kv_heads, head_dim = _heads(section, config, qwen3)
+    rope_theta, rope_scaling = _rope(section, config)
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", folder.name).strip("-.")[:NAME_CHARS] or "model"
     return Model(
         key=name,
         name=name,
-        hidden=hidden,
-        layers=config.whole("num_hidden_layers"),
-        heads=heads,
+        hidden=config.hidden_size,
+        layers=config.num_hidden_layers,
+        heads=config.num_attention_heads,
         kv_heads=kv_heads,
         head_dim=head_dim,
-        intermediate=config.whole("intermediate_size"),
-        vocab=config.whole("vocab_size"),
-        tied=config.flag("tie_word_embeddings"),
-        eos=_eos(folder, config),
-        max_position=config.whole("max_position_embeddings"),
-        norm_eps=config.positive("rms_norm_eps"),
-        rope_theta=theta,
-        rope_scaling=scaling,
+        intermediate=config.intermediate_size,
+        vocab=config.vocab_size,
+        tied=config.tie_word_embeddings,
+        eos=_eos(folder, section),
+        max_position=config.max_position_embeddings,
+        norm_eps=config.rms_norm_eps,
+        rope_theta=rope_theta,
+        rope_scaling=rope_scaling,
         qk_norm=qwen3,
-        dtype=_dtype(config),
+        dtype=_dtype(section, config),
         folder=folder,
     )
 
 
 def read_json(file: Path) -> dict[str, Any]:
-    """Return the object in a JSON file. Raises ConfigError where it cannot be read or holds something else."""
+    """Return the object in a JSON file.
+
+    Raises ConfigError where it cannot be read or holds something else.
+    """
     try:
         content = json.loads(file.read_bytes())
     except OSError as error:
@@ -77,125 +211,102 @@ def read_json(file: Path) -> dict[str, Any]:
     return content
 
 
-class _Section:
-    """An object of a JSON file whose values are checked as they are read; null is as good as missing."""
-
-    def __init__(self, file: Path, values: dict[str, Any], prefix: str = "") -> None:
-        self.file, self.values, self.prefix = file, values, prefix
-
-    def error(
-        self, what: str, advice: str = "is the file that of the published model?"
-    ) -> ConfigError:
-        return ConfigError(f"{self.file}: {what}: {advice}")
-
-    def unsupported(self, what: str) -> ConfigError:
-        return self.error(what, "idlescope does not run such models, choose another checkpoint")
-
-    def get(self, name: str, default: Any = None) -> Any:
-        value = self.values.get(name)
-        if value is None:
-            value = default
-        if value is None:
-            raise self.error(f"{self.prefix}{name} is missing")
-        return value
-
-    def whole(self, name: str, default: int | None = None) -> int:
-        value = self.get(name, default)
-        if type(value) is not int or not 1 <= value <= INT32_MAX:
-            raise self.error(
-                f"{self.prefix}{name} is {value!r}, not a whole number from 1 to {INT32_MAX}"
-            )
-        return value
-
-    def positive(self, name: str, default: float | None = None) -> float:
-        value = self.get(name, default)
-        if type(value) not in (int, float) or not 0 < value <= INT32_MAX:
-            raise self.error(
-                f"{self.prefix}{name} is {value!r}, not a number above 0 and up to {INT32_MAX}"
-            )
-        return float(value)
-
-    def flag(self, name: str) -> bool:
-        value = self.get(name, False)
-        if type(value) is not bool:
-            raise self.error(f"{self.prefix}{name} is {value!r}, not true or false")
-        return value
-
-    def section(self, name: str) -> _Section:
-        values = self.get(name, {})
-        if type(values) is not dict:
-            raise self.error(f"{self.prefix}{name} is {values!r}, not an object")
-        return _Section(self.file, values, f"{self.prefix}{name}.")
+def without_nulls(values: dict[str, Any]) -> dict[str, Any]:
+    """Return an object without its fields that are null, and without those of objects within."""
+    return {
+        name: without_nulls(value) if isinstance(value, dict) else value
+        for name, value in values.items()
+        if value is not None
+    }
 
 
-def _model_type(config: _Section) -> str:
-    kind = config.get("model_type")
+def _model_type(section: Section) -> str:
+    family = section.read(Family)
+    kind = family.model_type
     if not isinstance(kind, str) or kind not in ARCHITECTURES:
-        raise config.unsupported(f"model_type is {kind!r}, not {' or '.join(ARCHITECTURES)}")
-    architectures = config.get("architectures", [ARCHITECTURES[kind]])
-    if architectures != [ARCHITECTURES[kind]]:
-        raise config.unsupported(f"architectures is {architectures!r}, not {[ARCHITECTURES[kind]]}")
+        known = " or ".join(ARCHITECTURES)
+        raise section.unsupported(f"model_type is {kind!r}, not {known}")
+    expected = [ARCHITECTURES[kind]]
+    if family.architectures not in (None, expected):
+        raise section.unsupported(f"architectures is {family.architectures!r}, not {expected}")
     return kind
 
 
-def _refuse_variants(config: _Section) -> None:
+def _refuse_variants(section: Section, config: Config) -> None:
     for name in ("attention_bias", "mlp_bias", "use_sliding_window"):
-        if config.flag(name):
-            raise config.unsupported(f"{name} is true")
-    activation = config.get("hidden_act", "silu")
-    if activation != "silu":
-        raise config.unsupported(f"hidden_act is {activation!r}, not 'silu'")
-    if config.values.get("quantization_config") is not None:
-        raise config.unsupported("quantization_config says that the weights are quantized")
-    layers = config.get("layer_types", [])
-    if not isinstance(layers, list) or any(kind != "full_attention" for kind in layers):
-        raise config.unsupported("layer_types has others than 'full_attention'")
+        if getattr(config, name):
+            raise section.unsupported(f"{name} is true")
+    if config.hidden_act != "silu":
+        raise section.unsupported(f"hidden_act is {config.hidden_act!r}, not 'silu'")
+    if config.quantization_config is not None:
+        raise section.unsupported("quantization_config says that the weights are quantized")
+    if any(kind != FULL_ATTENTION for kind in config.layer_types):
+        raise section.unsupported(f"layer_types has others than {FULL_ATTENTION!r}")
 
 
-def _rope(config: _Section) -> tuple[float, RopeScaling | None]:
-    """Return theta and the scaling, from `rope_parameters` (transformers 5) or from `rope_theta` and `rope_scaling`."""
-    rope = config.section(
-        "rope_parameters" if config.values.get("rope_parameters") else "rope_scaling"
-    )
-    for where in (config, rope):
-        if where.positive("partial_rotary_factor", 1.0) != 1.0:
-            raise config.unsupported(f"{where.prefix}partial_rotary_factor is not 1")
-    theta = rope.positive("rope_theta", config.positive("rope_theta", ROPE_THETA))
-    kind = rope.get("rope_type", rope.get("type", "default"))
+def _heads(section: Section, config: Config, qwen3: bool) -> tuple[int, int]:
+    """Return the key-value heads, and the dimension of all heads.
+
+    Qwen3's defaults are numbers, not rules as Llama's are; every published one gives both.
+    """
+    hidden, heads = config.hidden_size, config.num_attention_heads
+    kv_heads, head_dim = config.num_key_value_heads, config.head_dim
+    if kv_heads is None and not qwen3:
+        kv_heads = heads
+    if head_dim is None and not qwen3 and hidden % heads == 0:
+        head_dim = hidden // heads
+    if kv_heads is None:
+        raise section.error("num_key_value_heads is missing")
+    if head_dim is None:
+        raise section.error("head_dim is missing")
+    if heads % kv_heads:
+        raise section.error(
+            f"num_key_value_heads {kv_heads} does not divide num_attention_heads {heads}"
+        )
+    if head_dim % 2:
+        raise section.error(f"head_dim {head_dim} is odd, and rotary embeddings turn pairs")
+    return kv_heads, head_dim
+
+
+def _rope(section: Section, config: Config) -> tuple[float, RopeScaling | None]:
+    """Return theta and the scaling of rotary embeddings."""
+    name = "rope_parameters" if section.values.get("rope_parameters") else "rope_scaling"
+    rope = getattr(config, name) or Rope()
+    if config.partial_rotary_factor != 1.0:
+        raise section.unsupported("partial_rotary_factor is not 1")
+    if rope.partial_rotary_factor != 1.0:
+        raise section.unsupported(f"{name}.partial_rotary_factor is not 1")
+
+    theta = config.rope_theta if rope.rope_theta is None else rope.rope_theta
+    kind = rope.rope_type or rope.type or "default"
     if kind == "default":
         return theta, None
     if kind != "llama3":
-        raise config.unsupported(f"the rope type is {kind!r}, not 'default' or 'llama3'")
-    scaling = RopeScaling(
-        rope.positive("factor"),
-        rope.positive("low_freq_factor"),
-        rope.positive("high_freq_factor"),
-        rope.whole("original_max_position_embeddings"),
-    )
-    if scaling.low_freq_factor >= scaling.high_freq_factor:
-        raise rope.error(f"{rope.prefix}low_freq_factor is not below high_freq_factor")
-    return theta, scaling
+        raise section.unsupported(f"the rope type is {kind!r}, not 'default' or 'llama3'")
+
+    llama3 = section.inner(name).read(Llama3Rope)
+    low, high = llama3.low_freq_factor, llama3.high_freq_factor
+    if low >= high:
+        raise section.error(f"{name}.low_freq_factor is not below high_freq_factor")
+    return theta, RopeScaling(llama3.factor, low, high, llama3.original_max_position_embeddings)
 
 
-def _eos(folder: Path, config: _Section) -> tuple[int, ...]:
-    """Return the tokens that end a text: generation_config.json's, else config.json's, else none."""
-    places, file = [config], folder / "generation_config.json"
+def _eos(folder: Path, section: Section) -> tuple[int, ...]:
+    """Return the tokens that end a text: generation_config.json's, else config.json's, if any."""
+    sections = [section]
+    file = folder / "generation_config.json"
     if os.path.isfile(file):
-        places.insert(0, _Section(file, read_json(file)))
-    for place in places:
-        value = place.values.get("eos_token_id")
-        if value is None:
-            continue
-        tokens = value if isinstance(value, list) else [value]
-        if any(type(token) is not int or not 0 <= token <= INT32_MAX for token in tokens):
-            raise place.error(f"eos_token_id is {value!r}, not a token or a list of tokens")
-        return tuple(tokens)
+        sections.insert(0, Section.of(file))
+    for place in sections:
+        tokens = place.read(Ends).eos_token_id
+        if tokens is not None:
+            return tuple(tokens) if isinstance(tokens, list) else (tokens,)
     return ()
 
 
-def _dtype(config: _Section) -> str:
-    """Return the dtype of the weights: `dtype` in transformers 5, `torch_dtype` before; float32 unless given."""
-    dtype = config.get("dtype", config.get("torch_dtype", "float32"))
+def _dtype(section: Section, config: Config) -> str:
+    """Return the dtype of the weights; float32 unless given."""
+    dtype = config.dtype or config.torch_dtype or "float32"
     if dtype not in DTYPES:
-        raise config.unsupported(f"dtype is {dtype!r}, not {', '.join(DTYPES)}")
+        raise section.unsupported(f"dtype is {dtype!r}, not {', '.join(DTYPES)}")
     return str(dtype)

@@ -3,82 +3,128 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from idlescope.errors import ConfigError
+from idlescope.models import hugging_face
 from idlescope.models.architecture import Model, RopeScaling
 
+TINY = Model(
+    key="tiny",
+    name="a toy Llama",
+    hidden=64,
+    layers=2,
+    heads=4,
+    kv_heads=2,
+    head_dim=16,
+    intermediate=128,
+    vocab=512,
+    tied=False,
+    eos=(2,),
+    max_position=16384,
+    norm_eps=1e-5,
+    rope_theta=10_000.0,
+    rope_scaling=None,
+    qk_norm=False,
+)
 
-def _llama(
-    key: str,
-    name: str,
-    hidden: int,
-    layers: int,
-    heads: int,
-    head_dim: int,
-    intermediate: int,
-    rope_factor: float,
-    tied: bool = False,
-) -> Model:
-    """Return a Llama 3.1 or 3.2: what their config.json and generation_config.json have in common."""
-    eos, scaling = (128001, 128008, 128009), RopeScaling(rope_factor, 1.0, 4.0, 8192)
-    shape = (hidden, layers, heads, 8, head_dim, intermediate, 128256)
-    return Model(key, name, *shape, tied, eos, 131072, 1e-5, 500_000.0, scaling, False)
+# What the config.json and generation_config.json of a family have in common
+LLAMA_3 = replace(
+    TINY,
+    kv_heads=8,
+    vocab=128256,
+    eos=(128001, 128008, 128009),
+    max_position=131072,
+    rope_theta=500_000.0,
+    rope_scaling=RopeScaling(32.0, 1.0, 4.0, 8192),
+)
+LLAMA_31 = replace(LLAMA_3, rope_scaling=RopeScaling(8.0, 1.0, 4.0, 8192), head_dim=128)
+LLAMA_32 = replace(LLAMA_3, intermediate=8192, tied=True)
+QWEN_3 = replace(
+    TINY,
+    kv_heads=8,
+    head_dim=128,
+    vocab=151936,
+    eos=(151645, 151643),
+    max_position=40960,
+    norm_eps=1e-6,
+    rope_theta=1_000_000.0,
+    qk_norm=True,
+)
 
 
-def _qwen3(
-    key: str, name: str, hidden: int, layers: int, heads: int, intermediate: int, tied: bool = False
-) -> Model:
-    """Return a Qwen3: what their config.json and generation_config.json have in common."""
-    shape = (hidden, layers, heads, 8, 128, intermediate, 151936)
-    return Model(key, name, *shape, tied, (151645, 151643), 40960, 1e-6, 1_000_000.0, None, True)
-
-
-MODELS = {
-    m.key: m
-    for m in (
-        Model(
-            "tiny",
-            "a toy Llama",
-            64,
-            2,
-            4,
-            2,
-            16,
-            128,
-            512,
-            False,
-            (2,),
-            16384,
-            1e-5,
-            10_000.0,
-            None,
-            False,
-        ),
-        _llama("1b", "Llama-3.2-1B", 2048, 16, 32, 64, 8192, 32.0, tied=True),
-        _llama("3b", "Llama-3.2-3B", 3072, 28, 24, 128, 8192, 32.0, tied=True),
-        _llama("8b", "Llama-3.1-8B", 4096, 32, 32, 128, 14336, 8.0),
-        _llama("70b", "Llama-3.1-70B", 8192, 80, 64, 128, 28672, 8.0),
-        _qwen3("qwen3-0.6b", "Qwen3-0.6B", 1024, 28, 16, 3072, tied=True),
-        _qwen3("qwen3-8b", "Qwen3-8B", 4096, 36, 32, 12288),
-    )
-}
+SIZES = (
+    replace(
+        LLAMA_32,
+        key="1b",
+        name="Llama-3.2-1B",
+        hidden=2048,
+        layers=16,
+        heads=32,
+        head_dim=64,
+    ),
+    replace(
+        LLAMA_32,
+        key="3b",
+        name="Llama-3.2-3B",
+        hidden=3072,
+        layers=28,
+        heads=24,
+        head_dim=128,
+    ),
+    replace(
+        LLAMA_31,
+        key="8b",
+        name="Llama-3.1-8B",
+        hidden=4096,
+        layers=32,
+        heads=32,
+        intermediate=14336,
+    ),
+    replace(
+        LLAMA_31,
+        key="70b",
+        name="Llama-3.1-70B",
+        hidden=8192,
+        layers=80,
+        heads=64,
+        intermediate=28672,
+    ),
+    replace(
+        QWEN_3,
+        key="qwen3-0.6b",
+        name="Qwen3-0.6B",
+        hidden=1024,
+        layers=28,
+        heads=16,
+        intermediate=3072,
+        tied=True,
+    ),
+    replace(
+        QWEN_3,
+        key="qwen3-8b",
+        name="Qwen3-8B",
+        hidden=4096,
+        layers=36,
+        heads=32,
+        intermediate=12288,
+    ),
+)
+MODELS = {model.key: model for model in (TINY, *SIZES)}
 
 
 def model(key: str) -> Model:
-    """Return the model of that name, or of the Hugging Face checkpoint in that folder; names come first.
+    """Return the model of that name, or of the Hugging Face checkpoint in that folder.
 
-    Raises ConfigError for a name that is not known, and for a checkpoint that cannot be read or run.
+    Names come first. Raises ConfigError for a name that is not known, and for a checkpoint that
+    cannot be read or run.
     """
     named = MODELS.get(key.lower())
     if named is not None:
         return named
     if os.path.isdir(key):
-        from idlescope.models.hugging_face import (
-            read,  # it makes Models: imported late, for it imports this module
-        )
-
-        return read(Path(key).resolve())
+        return hugging_face.read(Path(key).resolve())
     known = f"one of {', '.join(MODELS)}"
     if os.sep in key or "/" in key:
         raise ConfigError(
