@@ -72,7 +72,7 @@ def peer(rounds: int = 3) -> None:
     os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
     import torch
 
-    from tests.checkpoints import write
+    from tests.make.checkpoints import write
 
     torch.set_num_threads(1)
     for name, shape, batch, prompt, new in (("tiny", {}, 32, 32, 128), ("0.5B", HALF_B, 8, 32, 24)):

@@ -33,7 +33,7 @@ from idlescope.models import hugging_face
 from idlescope.models.presets import MODELS, model
 from idlescope.report import run_report
 from idlescope.trace.model import RangeKind
-from tests import checkpoints
+from tests.make import checkpoints
 
 PEER = {"engine": "transformers", "device": "cpu", "mode": "sync", "warmup": 0}
 OURS = {**PEER, "engine": "idlescope"}

@@ -18,8 +18,8 @@ import pytest
 from idlescope import __version__
 from idlescope.analysis.idle.causes import CAUSES
 from idlescope.cli import main
-from tests import checkpoints
 from tests.conftest import FIXTURES
+from tests.make import checkpoints
 from tests.make.kineto_files import call, document, operation, span, write
 
 SMALL = [

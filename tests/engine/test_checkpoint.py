@@ -15,7 +15,7 @@ from idlescope.engine.network.checkpoint import load, random_weights, shapes
 from idlescope.engine.network.tokenizer import tokenizer
 from idlescope.errors import ConfigError
 from idlescope.models.presets import MODELS, model
-from tests.checkpoints import network, write
+from tests.make.checkpoints import network, write
 
 
 @pytest.fixture(scope="module")

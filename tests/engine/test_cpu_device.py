@@ -29,8 +29,8 @@ from idlescope.engine.running_rows import Shape
 from idlescope.errors import ConfigError, EngineError
 from idlescope.models.presets import model
 from idlescope.trace.names.own_engine import DEPTHS
-from tests import checkpoints
-from tests.checkpoints import write
+from tests.make import checkpoints
+from tests.make.checkpoints import write
 
 TOKENS, COUNT, VOCAB = 12, 64, 512
 SHAPES = {

@@ -15,7 +15,7 @@ from idlescope.engine.network.sampling import Sampling, sample, uniform
 from idlescope.engine.running_rows import Shape
 from idlescope.engine.slots import Slot
 from idlescope.models.presets import model
-from tests import checkpoints
+from tests.make import checkpoints
 
 BLOCK, BLOCKS = 4, 200
 FAMILIES = {

@@ -12,7 +12,7 @@ from idlescope.errors import ConfigError
 from idlescope.hardware.gpus import gpu
 from idlescope.models.architecture import RopeScaling
 from idlescope.models.presets import MODELS, model
-from tests.checkpoints import LLAMA3_ROPE, write
+from tests.make.checkpoints import LLAMA3_ROPE, write
 
 CONFIG = {
     "architectures": ["LlamaForCausalLM"],

@@ -86,7 +86,7 @@ def mixed_requests(count: int, tokens: int, vocab: int) -> list[Request]:
 def right() -> None:
     from transformers import AutoModelForCausalLM
 
-    from tests.checkpoints import write
+    from tests.make.checkpoints import write
 
     tokens, count = 24, 64
     shapes = {

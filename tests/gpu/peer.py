@@ -26,7 +26,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[2])]
 from idlescope import RunConfig, run
 from idlescope.capture.transformers.hook import Hook
 from idlescope.report import run_report
-from tests import checkpoints
+from tests.make import checkpoints
 
 OUT = Path(sys.argv[1])
 ANCHOR_NS = 20_000
