@@ -19,7 +19,7 @@ FILES = [(folder, name) for folder in SOURCES if folder.is_dir()
 def test_figures_are_equal_to_the_nanosecond(folder, name):
     expected = json.loads((folder / "expected.json").read_text())[name]
     trace = idlescope.open(folder / name)
-    pids = trace.meta.get("global_pids")
+    pids = trace.meta.extra.get("global_pids")
     seen = set()
     for device in idlescope.analyze(trace).results:
         # Nsight's are called by process and device, the others by device

@@ -25,7 +25,7 @@ from idlescope.analysis.view import DeviceView, device_views
 from idlescope.errors import ConfigError, TraceError
 from idlescope.hardware.gpus import GPU
 from idlescope.trace.model import Operations, RangeKind, Trace
-from idlescope.trace.names import engines as phases_of
+from idlescope.trace.names import span_names
 from idlescope.trace.names.engines import Rules
 
 
@@ -51,10 +51,10 @@ def analyze(
     engine's host. Raises TraceError where there are none either, ConfigError where what is asked for is not in the
     trace.
     """
-    path = str(trace.meta.get("path", "the trace"))
+    path = trace.meta.path or "the trace"
     spec = window_of.parse(window)
     used = trace.ranges.name[trace.ranges.kind == RangeKind.ANNOTATION]
-    known = phases_of.recognise(trace.names, np.unique(used).tolist(), phases)
+    known = span_names.recognise(trace.names, np.unique(used).tolist(), phases)
     whole = spec.text == window_of.FIRST_LAST and devices is None and process is None
     if not len(trace.operations) and not (whole and host_phases(trace, known)):
         raise TraceError(no_device(trace))
@@ -72,13 +72,11 @@ def analyze(
     )
     source = {
         "path": path,
-        "format": str(trace.meta.get("format", "memory")),
+        "format": trace.meta.format,
         "tool_version": __version__,
-        "events": int(
-            trace.meta.get("events", len(trace.operations) + len(trace.calls) + len(trace.ranges))
-        ),
+        "events": trace.meta.events or len(trace.operations) + len(trace.calls) + len(trace.ranges),
     }
-    warnings = (*trace.meta.get("warnings", ()), *(w for d in measured for w in advice(d)))
+    warnings = (*trace.meta.warnings, *(w for d in measured for w in advice(d)))
     if not results:
         warnings = (*warnings, no_device(trace))
     return Analysis(source, known, trace, results, tuple(dict.fromkeys(warnings)))
@@ -86,13 +84,11 @@ def analyze(
 
 def no_device(trace: Trace) -> str:
     """Return what to say of a trace without device operations."""
-    lost = "; " + "; ".join(trace.meta.get("warnings", ())) if trace.meta.get("lost") else ""
+    lost = "; " + "; ".join(trace.meta.warnings) if trace.meta.lost else ""
     how = (
-        "nsys profile --trace=cuda,nvtx"
-        if trace.meta.get("format") == "nsys"
-        else "ProfilerActivity.CUDA"
+        "nsys profile --trace=cuda,nvtx" if trace.meta.format == "nsys" else "ProfilerActivity.CUDA"
     )
-    path = trace.meta.get("path", "the trace")
+    path = trace.meta.path or "the trace"
     return (
         f"{path} holds no device operations, only host events{lost}: record with {how} on a GPU machine, and stop the "
         "profiler after the work has run"

@@ -15,7 +15,7 @@ from idlescope.analysis.prediction.prediction import Prediction
 from idlescope.analysis.roofline import Roofline
 from idlescope.analysis.steps.host_phases import HostPhases, host_phases
 from idlescope.trace.model import Trace
-from idlescope.trace.names.engines import Phases
+from idlescope.trace.names.span_names import SpanNames
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,7 +69,7 @@ class Analysis:
     """What `analyze` found; as typed results, as JSON, and as pandas DataFrames with times in integer nanoseconds."""
 
     source: dict[str, Any]
-    phases: Phases  # what its span names mean
+    phases: SpanNames  # what its span names mean
     trace: Trace
     results: tuple[DeviceResult, ...]
     warnings: tuple[str, ...]

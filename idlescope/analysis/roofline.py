@@ -69,7 +69,7 @@ def measure(
     The GPU is `peak`, else the one that a recording was modelled on, else what the trace calls the device. The work is
     what a recording says, else that of `model`, with batch and context from span names or as given (`steps_work`).
     """
-    peak = peak or GPUS.get(str(trace.meta.get("gpu"))) or called(result.device.name)
+    peak = peak or GPUS.get(trace.meta.gpu) or called(result.device.name)
     steps = result.steps
     if peak is None or not len(steps):
         return None

@@ -10,7 +10,7 @@ import numpy as np
 from idlescope.analysis import launches
 from idlescope.analysis.idle import waits
 from idlescope.trace.model import Device, Operations, Trace
-from idlescope.trace.names.engines import Phases
+from idlescope.trace.names.span_names import SpanNames
 from idlescope.trace.table import Bool, Int64
 
 
@@ -28,7 +28,7 @@ class DeviceView:
     blocking_copies: (
         Int64  # rows of trace.calls: copies of unpinned memory that the process waited for
     )
-    names: Phases  # what span names mean
+    names: SpanNames  # what span names mean
 
     @property
     def process(self) -> int:
@@ -36,7 +36,7 @@ class DeviceView:
         return self.device.process
 
 
-def device_views(trace: Trace, names: Phases, devices: Sequence[int]) -> list[DeviceView]:
+def device_views(trace: Trace, names: SpanNames, devices: Sequence[int]) -> list[DeviceView]:
     """Return a view for each of some devices, given as indices into `trace.devices`."""
     linked = launches.link(trace, trace.operations)
     waiting = waits.waiting(trace, linked)
@@ -45,7 +45,7 @@ def device_views(trace: Trace, names: Phases, devices: Sequence[int]) -> list[De
 
 
 def _view(
-    trace: Trace, names: Phases, index: int, linked: Int64, waiting: Bool, copies: Int64
+    trace: Trace, names: SpanNames, index: int, linked: Int64, waiting: Bool, copies: Int64
 ) -> DeviceView:
     device, operations = trace.devices[index], trace.operations
     rows = np.flatnonzero(operations.device == index)

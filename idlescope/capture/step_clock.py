@@ -6,7 +6,6 @@ import gc
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
 
@@ -14,13 +13,14 @@ from idlescope.engine.devices.base import STREAMS, DeviceOperation
 from idlescope.engine.requests import Finish, Request
 from idlescope.engine.scheduler import Emitted
 from idlescope.trace.interner import Interner
+from idlescope.trace.metadata import Metadata
 from idlescope.trace.model import (
     Calls,
+    Counters,
     Device,
     Operations,
     RangeKind,
     Ranges,
-    Samples,
     Thread,
     Trace,
 )
@@ -170,7 +170,7 @@ class StepClock:
         elif (end := self._now()) > self._collection_start:
             self._ranges.extend((COLLECTION, -1, self._collection_start, end))
 
-    def trace(self, device_name: str, meta: dict[str, Any]) -> Trace:
+    def trace(self, device_name: str, meta: Metadata) -> Trace:
         """Return everything recorded so far: one device, one thread."""
         operations = _columns(self._operations, OPERATION_FIELDS)
         # A launch call and its operation have the same correlation id, counted from 1; 0 is none.
@@ -193,7 +193,7 @@ class StepClock:
             ),
             calls=calls.take(np.argsort(calls.start, kind="stable")),
             ranges=ranges.take(np.argsort(ranges.start, kind="stable")),
-            samples=counters.take(np.argsort(counters.time, kind="stable")),
+            counters=counters.take(np.argsort(counters.time, kind="stable")),
             names=self._names.values(),
             devices=(Device(0, 0, device_name, "engine"),),
             streams=STREAMS,
@@ -227,7 +227,7 @@ class StepClock:
             step=ranges["step"],
         )
 
-    def _counter_table(self) -> Samples:
+    def _counter_table(self) -> Counters:
         """Return the scheduler's state after each step, and the requests' events behind it."""
         states = _columns(self._counters, COUNTER_FIELDS)
         requests = _columns(self._requests, REQUEST_FIELDS)
@@ -237,7 +237,7 @@ class StepClock:
         state_name = np.tile(counter_names, states["time"].size)
         values = [states[name] for name in COUNTERS]
         state_value = np.column_stack(values).ravel()
-        return Samples.of(
+        return Counters.of(
             time=np.concatenate((state_time, requests["time"])),
             name=np.concatenate((state_name, requests["event"])),
             value=np.concatenate((state_value, requests["request"])),

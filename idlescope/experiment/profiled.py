@@ -16,7 +16,7 @@ from idlescope.analysis.steps.host_phases import phase_times
 from idlescope.capture.window import WARMUP_STEPS
 from idlescope.errors import IdlescopeError
 from idlescope.trace.model import Trace
-from idlescope.trace.names import engines as phases_of
+from idlescope.trace.names import span_names
 from idlescope.trace.open import open_trace
 from idlescope.trace.table import Int64
 
@@ -84,7 +84,7 @@ def compare(recording: Trace, first: int, last: int, path: Path) -> Profiled:
         {} if analysis is None else _merged([host.total_ns for host in analysis.host_phases])
     )
     by_clock, _ = phase_times(
-        recording, 0, phases_of.recognise(recording.names, range(len(recording.names))),
+        recording, 0, span_names.recognise(recording.names, range(len(recording.names))),
         int(starts[first]), int(starts[last]) if last < starts.size else None,
     )  # fmt: skip
     inside = np.flatnonzero(

@@ -41,6 +41,7 @@ from idlescope.experiment.device_choice import devices
 from idlescope.experiment.nsys import record
 from idlescope.experiment.profiled import Profiled, compare
 from idlescope.hardware.gpus import GPU
+from idlescope.trace.metadata import Metadata
 from idlescope.trace.model import Trace
 from idlescope.trace.names.own_engine import DEPTHS
 
@@ -281,16 +282,15 @@ def run_mode(
         if window is not None and engine is not None:
             window.close(engine.steps)
         device.close()
-    meta = {
-        "format": "recording",
-        "source": "idlescope run",
-        "mode": mode,
-        "measured": device.measured,
-        "device": device.name,
-        "model": architecture.name,
-        "gpu": gpu.key if gpu else None,
-        "rows": shape.rows,
-    }
+    meta = Metadata(
+        format="recording",
+        measured=device.measured,
+        mode=mode,
+        model=architecture.name,
+        gpu=gpu.key if gpu else "",
+        rows=shape.rows,
+        extra={"source": "idlescope run", "device": device.name},
+    )
     recorder.requests(engine.scheduler.finished)
     trace = recorder.trace(device.name, meta)
     if interrupted and not len(trace.operations):

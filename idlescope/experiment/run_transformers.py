@@ -25,6 +25,7 @@ from idlescope.experiment.run import (
     run_modes,
     warm_up_demand,
 )
+from idlescope.trace.metadata import Metadata
 from idlescope.trace.names.own_engine import DEPTHS
 
 ONLY_SYNC = (
@@ -75,10 +76,14 @@ def run_mode(
     finally:
         if window is not None:
             window.close(hook.launched)
-    meta = {
-        "format": "recording", "source": "idlescope run", "mode": mode, "measured": True, "device": name,
-        "model": architecture.name, "gpu": chosen.gpu.key if chosen.gpu else None, "engine": served.described,
-    }  # fmt: skip
+    meta = Metadata(
+        format="recording",
+        measured=True,
+        mode=mode,
+        model=architecture.name,
+        gpu=chosen.gpu.key if chosen.gpu else "",
+        extra={"source": "idlescope run", "device": name, "engine": served.described},
+    )
     trace = recorder.trace(name, meta)
     if served.interrupted and not len(trace.operations):
         raise KeyboardInterrupt  # there is nothing to keep

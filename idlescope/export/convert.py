@@ -34,7 +34,7 @@ def convert(
     with whole(source, target, force) as draft:
         trace = open_trace(source, progress)
         write(trace, draft)
-    return [*(str(w) for w in trace.meta.get("warnings", ())), *left_out(trace)]
+    return [*trace.meta.warnings, *left_out(trace)]
 
 
 def _with_analysis(trace: Trace, path: Path) -> None:

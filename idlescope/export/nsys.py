@@ -94,7 +94,7 @@ def left_out(trace: Trace) -> list[str]:
     o, ranges = trace.operations, trace.ranges
     compute = (o.kind == OperationKind.KERNEL) | (o.kind == OperationKind.GRAPH)
     counts = {
-        "counters": len(trace.samples),
+        "counters": len(trace.counters),
         "Python frames": int((ranges.kind == RangeKind.FRAME).sum()),
         "garbage collections": int((ranges.kind == RangeKind.GARBAGE_COLLECTION).sum()),
         "ranges without demand": int((ranges.kind == RangeKind.NO_DEMAND).sum()),
@@ -241,9 +241,9 @@ class _Tables:
 
     def _warnings(self) -> Iterator[Row]:
         meta = self.trace.meta
-        lost = meta.get("warnings", ()) if meta.get("lost") or meta.get("truncated") else ()
+        lost = meta.warnings if meta.lost or meta.truncated else ()
         for text in (
-            *meta.get("dropped", ()),
+            *meta.dropped,
             *(f"records were lost: {warning}" for warning in lost),
         ):
             yield 0, 0, 0, 2, str(text), None  # severity 2: a warning

@@ -30,7 +30,7 @@ def write_analysis(trace: Trace, analysis: Analysis, folder: Path, command: str)
     figures = save(draw_all(lines, source.name), folder / "figures") if lines else []
     (folder / ANALYSIS).write_text(to_text(analysis.to_json()), encoding="utf-8")
     unseen = no_device(trace)
-    is_modelled = trace.meta.get("measured") is False
+    is_modelled = trace.meta.measured is False
     content = Page(
         title=source.name,
         verdict=_worst(analysis).verdict.text if lines else f"No device was seen: {unseen}",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from idlescope.analysis.measured import MeasuredDevice
 from idlescope.analysis.result import Analysis, DeviceResult
 from idlescope.trace.model import Trace
-from idlescope.trace.names.engines import Phases
+from idlescope.trace.names.span_names import SpanNames
 
 MODE_TITLES = {"sync": "synchronous", "async": "asynchronous"}
 
@@ -19,7 +19,7 @@ class WorkLine:
     label: str  # a mode of MODE_TITLES, or what tables call the device
     trace: Trace
     result: DeviceResult
-    names: Phases  # what the trace's span names mean
+    names: SpanNames  # what the trace's span names mean
 
     @property
     def title(self) -> str:

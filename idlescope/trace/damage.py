@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
+
+from idlescope.trace.metadata import KINDS_LOST, Metadata
 
 # How profilers speak of records that they lost. nsys 2023.4 says, for instance, "CUPTI dropped 5
 # records. Some CUPTI events might be missing.", "Not all NVTX events might have been collected."
@@ -19,7 +20,7 @@ LOSS = re.compile(
 )
 
 # What a lost record was, where that can be told: each kind can change the figures named beside it.
-KINDS = ("operations", "calls", "ranges", "unknown")
+KINDS = KINDS_LOST
 
 # Figures of a device, by the names that `analyze --json` gives them.
 OPERATION_FIGURES = (
@@ -47,7 +48,7 @@ class Note(NamedTuple):
 class Damage:
     """Counts of repairs and drops, each with the place of the first.
 
-    They become `Trace.meta["warnings"]` and `["lost"]`. A place is what the format can name: a byte
+    They become `warnings` and `lost` of `Trace.meta`. A place is what the format can name: a byte
     offset (of the unpacked text of a gzip file), or a table's row.
     """
 
@@ -103,13 +104,13 @@ class Damage:
         return meta
 
 
-def uncertain(meta: Mapping[str, Any]) -> tuple[str, ...]:
+def uncertain(meta: Metadata) -> tuple[str, ...]:
     """Return the names of the figures that records lost from a trace could change.
 
     `meta` is `Trace.meta`. There are none for a sound trace.
     """
-    lost = meta.get("lost") or {}
-    any_figure = meta.get("truncated") or lost.get("unknown") or lost.get("operations")
+    lost = meta.lost
+    any_figure = meta.truncated or lost.get("unknown") or lost.get("operations")
     figures: tuple[str, ...] = ()
     if any_figure:
         figures += OPERATION_FIGURES

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from idlescope.trace.metadata import Metadata
 from idlescope.trace.table import Bool, Float64, Int64, Table
 
 
@@ -96,8 +97,8 @@ class Ranges(Table):
 
 
 @dataclass(frozen=True)
-class Samples(Table):
-    """Counters over time, such as requests running or free KV blocks."""
+class Counters(Table):
+    """Values over time, such as requests running or free KV blocks."""
 
     DTYPES: ClassVar[Mapping[str, str]] = {"time": "i8", "name": "i4", "value": "f8"}
     time: Int64  # ns
@@ -131,14 +132,12 @@ class Trace:
     operations: Operations
     calls: Calls
     ranges: Ranges
-    samples: Samples
+    counters: Counters
     names: tuple[str, ...]
     devices: tuple[Device, ...]
     streams: tuple[str, ...]
     threads: tuple[Thread, ...]
-    # JSON values only: format, path, events; warnings, lost, truncated (damage.py); dropped (what the profiler itself
-    # said that it lost); whatever else the file says of itself
-    meta: dict[str, Any] = field(default_factory=dict)
+    meta: Metadata = field(default_factory=Metadata)
 
     def threads_of(self, process: int) -> Bool:
         """Return for each thread whether it is of a process."""

@@ -48,7 +48,7 @@ def open_trace(
     files: list[Path] = []
     errors: dict[Path, TraceError] = {}
     for file in ranks_folder.files(path) if only is None else only:
-        before = sum(int(t.meta.get("events", 0)) for t in traces)
+        before = sum(t.meta.events for t in traces)
         counted = partial(_count, progress, before) if progress is not None else None
         try:
             traces.append(open_trace(file, counted, frames=frames))

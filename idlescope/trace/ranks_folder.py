@@ -12,7 +12,8 @@ import numpy as np
 from idlescope.errors import TraceError
 from idlescope.trace.damage import KINDS
 from idlescope.trace.interner import Interner
-from idlescope.trace.model import Calls, Device, Operations, Ranges, Samples, Thread, Trace
+from idlescope.trace.metadata import Metadata
+from idlescope.trace.model import Calls, Counters, Device, Operations, Ranges, Thread, Trace
 from idlescope.trace.nsys.reader import is_parquet_export
 from idlescope.trace.table import Table
 
@@ -63,14 +64,11 @@ def merge(
     where every trace states its base in epoch time; else each keeps its own, and `meta["clocks_apart"]` is true.
     """
     if len(traces) == 1:
-        said = [*left_out, *traces[0].meta.get("warnings", ())]
-        return replace(
-            traces[0],
-            meta={**traces[0].meta, "path": str(folder), **({"warnings": said} if said else {})},
-        )
+        said = (*left_out, *traces[0].meta.warnings)
+        return replace(traces[0], meta=traces[0].meta.replace(path=str(folder), warnings=said))
     names: Interner[str] = Interner()
     streams: Interner[str] = Interner()
-    parts: dict[type[Table], list[Table]] = {Operations: [], Calls: [], Ranges: [], Samples: []}
+    parts: dict[type[Table], list[Table]] = {Operations: [], Calls: [], Ranges: [], Counters: []}
     devices: list[Device] = []
     threads: list[Thread] = []
     shifts = _shifts(traces)
@@ -91,7 +89,7 @@ def merge(
             "thread": np.arange(len(trace.threads), dtype=np.int32) + len(threads),
             "device": np.arange(len(trace.devices), dtype=np.int32) + len(devices),
         }
-        for table in (trace.operations, trace.calls, trace.ranges, trace.samples):
+        for table in (trace.operations, trace.calls, trace.ranges, trace.counters):
             parts[type(table)].append(table.recoded(codes).shifted(shift))
         label = _label(path, trace)
         several = len({d.process for d in trace.devices}) > 1
@@ -107,40 +105,37 @@ def merge(
         processes += 1 + max(
             (*(d.process for d in trace.devices), *(t.process for t in trace.threads)), default=0
         )
-        meta["events"] = meta.get("events", 0) + int(trace.meta.get("events", 0))
-        meta["warnings"] += [f"{path.name}: {w}" for w in trace.meta.get("warnings", ())]
-        meta["dropped"] += trace.meta.get("dropped", ())
+        meta["events"] = meta.get("events", 0) + trace.meta.events
+        meta["warnings"] += [f"{path.name}: {w}" for w in trace.meta.warnings]
+        meta["dropped"] += trace.meta.dropped
         for kind in KINDS:
-            if count := trace.meta.get("lost", {}).get(kind):
+            if count := trace.meta.lost.get(kind):
                 meta["lost"][kind] = meta["lost"].get(kind, 0) + count
-        if trace.meta.get("truncated"):
+        if trace.meta.truncated:
             meta["truncated"] = True
     joined = [kind.joined(tables) for kind, tables in parts.items()]
-    operations, calls, ranges, samples = cast(
-        "tuple[Operations, Calls, Ranges, Samples]", tuple(joined)
+    operations, calls, ranges, counters = cast(
+        "tuple[Operations, Calls, Ranges, Counters]", tuple(joined)
     )
     return Trace(
-        operations=operations, calls=calls, ranges=ranges, samples=samples, names=names.values(),
+        operations=operations, calls=calls, ranges=ranges, counters=counters, names=names.values(),
         devices=tuple(devices), streams=streams.values(), threads=tuple(threads),
-        meta={k: v for k, v in meta.items() if v not in ([], {})},
+        meta=Metadata.from_json(meta),
     )  # fmt: skip
 
 
 def _shifts(traces: Sequence[Trace]) -> list[int] | None:
     """Return what to add to each trace's times, ns, so that they share the clock of the first; None if not known."""
-    bases = [
-        t.meta.get("baseTimeNanoseconds", t.meta.get("session_start_epoch_ns")) for t in traces
-    ]
+    bases = [t.meta.epoch_ns for t in traces]
     if not all(isinstance(base, int) for base in bases):
         return None
     return [int(base) - int(bases[0]) for base in bases]  # type: ignore[arg-type]
 
 
 def _label(path: Path, trace: Trace) -> str:
-    distributed = trace.meta.get("distributedInfo")
-    rank = distributed.get("rank") if isinstance(distributed, dict) else None
+    rank = trace.meta.distributed.get("rank")
     return f"rank {rank}" if isinstance(rank, int) else path.name
 
 
 def _formats(traces: Sequence[Trace]) -> str:
-    return ", ".join(dict.fromkeys(str(t.meta.get("format", "memory")) for t in traces))
+    return ", ".join(dict.fromkeys(t.meta.format for t in traces))

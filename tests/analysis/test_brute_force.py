@@ -10,12 +10,12 @@ from idlescope.analysis.analyze import analyze
 from idlescope.analysis.idle.host_time import COLLECTION, NO_DEMAND, PROFILER, UNTRACED
 from idlescope.trace.model import (
     Calls,
+    Counters,
     Device,
     OperationKind,
     Operations,
     RangeKind,
     Ranges,
-    Samples,
     Thread,
     Trace,
 )
@@ -62,7 +62,7 @@ def traces(draw):
             start=[r[0][0] for r in held], end=[r[0][1] for r in held], thread=[r[1] for r in held],
             name=[r[2] for r in held], kind=[r[3] for r in held], step=[i % 4 - 1 for i in range(len(held))],
         ),
-        samples=Samples.empty(),
+        counters=Counters.empty(),
         names=NAMES,
         devices=(Device(0, 0), Device(1, 1)),
         streams=("a", "b", "c"),

@@ -16,8 +16,8 @@ import pytest
 import idlescope
 from idlescope.analysis.steps.host_phases import phase_times
 from idlescope.capture import ranges
-from idlescope.trace.names.engines import recognise
 from idlescope.trace.names.own_engine import ENGINE_PHASES
+from idlescope.trace.names.span_names import recognise
 
 pytest.importorskip("nvtx")
 COMPILER = next((c for c in ("cc", "gcc", "clang") if shutil.which(c)), None)

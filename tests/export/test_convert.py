@@ -154,7 +154,7 @@ def test_an_export_has_the_tables_of_nsight_systems(tmp_path):
         ]
         tables = {name for (name,) in rows("SELECT name FROM sqlite_master")}
         assert "CUPTI_ACTIVITY_KIND_KERNEL" not in tables  # no rows, no table
-    assert "records were lost" in idlescope.open(tmp_path / "t.sqlite").meta["dropped"][0]
+    assert "records were lost" in idlescope.open(tmp_path / "t.sqlite").meta.dropped[0]
 
 
 class TestManners:

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import numpy as np
 
+from idlescope.trace.metadata import Metadata
 from idlescope.trace.model import (
     Calls,
+    Counters,
     Device,
     OperationKind,
     Operations,
     RangeKind,
     Ranges,
-    Samples,
     Thread,
     Trace,
 )
@@ -139,10 +140,10 @@ def _trace(spans, start, end, launched, waits, tokens):
         ),
         calls=called.take(np.argsort(called.start, kind="stable")),
         ranges=joined.take(np.argsort(joined.start, kind="stable")),
-        samples=Samples.of(time=spans["update"][1], name=zero + index("tokens"), value=zero + tokens),
+        counters=Counters.of(time=spans["update"][1], name=zero + index("tokens"), value=zero + tokens),
         names=NAMES,
         devices=(Device(0, 0, "Test GPU", "engine"),),
         streams=("compute",),
         threads=(Thread(0, "host"),),
-        meta={"format": "memory", "path": "made"},
+        meta=Metadata(path="made"),
     )  # fmt: skip

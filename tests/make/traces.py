@@ -7,14 +7,15 @@ from dataclasses import replace
 import numpy as np
 from hypothesis import strategies as st
 
+from idlescope.trace.metadata import Metadata
 from idlescope.trace.model import (
     Calls,
+    Counters,
     Device,
     OperationKind,
     Operations,
     RangeKind,
     Ranges,
-    Samples,
     Thread,
     Trace,
 )
@@ -38,20 +39,20 @@ def table(kind, rows):
     )
 
 
-def trace(operations=(), calls=(), ranges=(), samples=(), processes=("100", "200"), meta=None):
+def trace(operations=(), calls=(), ranges=(), counters=(), processes=("100", "200"), meta=None):
     """A Trace with a device, and two threads, of each process; streams "7", "8" and "compute"."""
     return Trace(
         operations=table(Operations, list(operations)),
         calls=table(Calls, list(calls)),
         ranges=table(Ranges, list(ranges)),
-        samples=table(Samples, list(samples)),
+        counters=table(Counters, list(counters)),
         names=NAMES,
         devices=tuple(Device(p, 0, f"GPU of {name}", name) for p, name in enumerate(processes)),
         streams=("7", "8", "compute"),
         threads=tuple(
             Thread(p, f"thread {i} of {name}") for p, name in enumerate(processes) for i in range(2)
         ),
-        meta={"format": "memory", **(meta or {})},
+        meta=Metadata.from_json(meta or {}),
     )
 
 
@@ -64,7 +65,7 @@ def any_trace(draw):
     processes = draw(st.sampled_from([("100",), ("100", "200"), ("rank 0", "rank 1")]))
     shift = draw(st.sampled_from([0, 5000, 1_790_857_026_000_000_000]))
     name, step = st.integers(0, len(NAMES)), st.integers(-1, 3)
-    samples = st.tuples(st.integers(-99, 99), name, st.floats())
+    counters = st.tuples(st.integers(-99, 99), name, st.floats())
     correlation, thread = st.integers(0, 6), st.integers(0, 2 * len(processes) - 1)
 
     def spans(*others):
@@ -86,12 +87,12 @@ def any_trace(draw):
         operations,
         spans(thread, name, correlation),
         spans(thread, name, st.sampled_from(list(RangeKind)), step),
-        [(shift + t, n, v) for t, n, v in draw(st.lists(samples, max_size=4))],
+        [(shift + t, n, v) for t, n, v in draw(st.lists(counters, max_size=4))],
         processes,
     )  # fmt: skip
     return replace(
         made, names=(*NAMES, "first token")
-    )  # which is written otherwise than other samples
+    )  # which is written otherwise than other counters
 
 
 def records(trace, process_of):
@@ -115,7 +116,7 @@ def records(trace, process_of):
         ),
         "calls": rows(trace.calls, name=name, thread=thread.get),
         "ranges": rows(trace.ranges, name=name, thread=thread.get),
-        "samples": rows(trace.samples.take(np.isfinite(trace.samples.value)), name=name),
+        "counters": rows(trace.counters.take(np.isfinite(trace.counters.value)), name=name),
     }
 
 

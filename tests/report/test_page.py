@@ -19,12 +19,12 @@ from idlescope.report.page.content import Page
 from idlescope.report.work_line import WorkLine
 from idlescope.trace.model import (
     Calls,
+    Counters,
     Device,
     OperationKind,
     Operations,
     RangeKind,
     Ranges,
-    Samples,
     Thread,
     Trace,
 )
@@ -81,7 +81,7 @@ def loop(steps=20, kernels=(5,)):
         )
         operations.append((at + 900 * US, at + 910 * US, COPY, 0, 2, 7, 3 * i + 3, i, 0, 0.0))
     return Trace(
-        table(Operations, operations), table(Calls, calls), table(Ranges, ranges), Samples.empty(), NAMES,
+        table(Operations, operations), table(Calls, calls), table(Ranges, ranges), Counters.empty(), NAMES,
         (Device(0, 0, "GPU", "1"),), ("H2D", "compute", "D2H"), (Thread(0, "engine"),), {"format": "recording"},
     )  # fmt: skip
 
@@ -434,7 +434,7 @@ def test_a_million_intervals_stay_smooth(chromium, tmp_path):
         operations,
         calls,
         Ranges.empty(),
-        Samples.empty(),
+        Counters.empty(),
         *(one.names, one.devices, one.streams, one.threads),
     )
     written(trace, tmp_path / "report.html")

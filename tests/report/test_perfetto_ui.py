@@ -67,7 +67,7 @@ def traces(tmp_path_factory):
         (7 * i, 7 * i + 20, OperationKind.KERNEL, 0, i % 2, 0, 0, -1, 0, 0.0) for i in range(1000)
     ]
     made["overlapping"] = trace(
-        overlapping, samples=[(i, 0, i / 3) for i in range(50)], processes=("1",)
+        overlapping, counters=[(i, 0, i / 3) for i in range(50)], processes=("1",)
     )
     for name, one in made.items():
         results = idlescope.analyze(one).results if len(one.operations) else ()

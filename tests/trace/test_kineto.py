@@ -43,7 +43,7 @@ def test_every_layout_reads_the_same(tmp_path, monkeypatch, name, indent, array,
     monkeypatch.setattr(events, "CHUNK_BYTES", chunk)
     trace = open_trace(write(tmp_path / name, EVENTS, indent, array))
     o = trace.operations
-    assert trace.meta["events"] == len(EVENTS)
+    assert trace.meta.events == len(EVENTS)
     assert o.start.tolist() == [5_123, 10_000, 12_000]
     assert o.end.tolist() == [9_456, 10_007, 12_500]
     assert o.kind.tolist() == [OperationKind.KERNEL, OperationKind.MEMCPY, OperationKind.MEMSET]

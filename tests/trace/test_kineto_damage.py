@@ -51,7 +51,7 @@ def nth(text, what, n):
 
 def test_a_sound_file_has_no_warnings(tmp_path):
     trace = read(tmp_path, WHOLE)
-    assert "warnings" not in trace.meta
+    assert not trace.meta.warnings
     assert idlescope.analyze(trace).results[0].coverage.uncertain == ()
 
 
@@ -89,11 +89,11 @@ def test_repairs_lose_nothing_and_name_their_place(tmp_path, case):
     trace = read(tmp_path, WHOLE[:at] + new + WHOLE[at + len(old) :])
     assert len(trace.operations) == len(trace.calls) == COUNT
     assert name in names(trace)
-    (warning,) = trace.meta["warnings"]
+    (warning,) = trace.meta.warnings
     assert said in warning
     place = int(warning.rpartition("byte ")[2].replace(",", ""))
     assert at <= place <= at + len(new), warning
-    assert "lost" not in trace.meta
+    assert not trace.meta.lost
 
 
 @pytest.mark.usefixtures("_chunks")
@@ -107,9 +107,9 @@ def test_an_event_that_cannot_be_read_costs_only_itself(tmp_path, layout, bad, k
     trace = read(tmp_path, text[: at + len(bad)] + b' "oops' + text[at + len(bad) :])
     lost = {"operations": COUNT - len(trace.operations), "calls": COUNT - len(trace.calls)}
     assert lost == {"operations": 0, "calls": 0} | {kind: 1}
-    assert trace.meta["lost"] == {kind: 1}
-    assert "truncated" not in trace.meta
-    (warning,) = trace.meta["warnings"]
+    assert trace.meta.lost == {kind: 1}
+    assert not trace.meta.truncated
+    (warning,) = trace.meta.warnings
     assert f"{kind} that cannot be read were left out: 1, the first at byte " in warning
     place = int(warning.rpartition("byte ")[2].replace(",", ""))
     assert text[place : place + 1] == b"{"
@@ -123,8 +123,8 @@ def test_a_file_that_ends_early_is_read_as_far_as_it_goes(tmp_path, layout, shar
     text = LAYOUTS[layout]
     trace = read(tmp_path, text[: int(len(text) * share)])
     assert COUNT * (share - 0.15) < len(trace.operations) < COUNT
-    assert trace.meta["truncated"]
-    assert any("ends before its list of events is closed" in w for w in trace.meta["warnings"])
+    assert trace.meta.truncated
+    assert any("ends before its list of events is closed" in w for w in trace.meta.warnings)
     (device,) = idlescope.analyze(trace).results
     assert (device.verdict.kind, "incomplete" in device.verdict.text) == ("cannot tell", True)
     assert {"idle_ns", "cause_ns", "host_ns"} <= set(device.coverage.uncertain)
@@ -135,8 +135,8 @@ def test_a_gzip_file_that_ends_early(tmp_path, share):
     packed = gzip.compress(WHOLE)
     trace = read(tmp_path, packed[: int(len(packed) * share)])
     assert 0 < len(trace.operations) < COUNT
-    assert trace.meta["truncated"]
-    assert "its gzip data ends early" in trace.meta["warnings"][-1]
+    assert trace.meta.truncated
+    assert "its gzip data ends early" in trace.meta.warnings[-1]
 
 
 def test_a_gzip_file_that_breaks(tmp_path):
@@ -144,16 +144,16 @@ def test_a_gzip_file_that_breaks(tmp_path):
     packed = bytearray(gzip.compress(json.dumps(document(many)).encode()))
     packed[-8] ^= 0xFF  # the check sum
     trace = read(tmp_path, bytes(packed))
-    assert trace.meta["truncated"]
+    assert trace.meta.truncated
     assert len(trace.operations) >= COUNT * 30 - 1  # the last 64 bytes are not given back
-    assert any("its gzip data breaks" in w for w in trace.meta["warnings"])
+    assert any("its gzip data breaks" in w for w in trace.meta.warnings)
 
 
 def test_gzip_members_one_behind_the_other_are_one_file(tmp_path):
     half = len(WHOLE) // 2
     trace = read(tmp_path, gzip.compress(WHOLE[:half]) + gzip.compress(WHOLE[half:]) + b"\0" * 512)
     assert len(trace.operations) == COUNT
-    assert "warnings" not in trace.meta
+    assert not trace.meta.warnings
 
 
 def test_a_bomb_is_stopped_within_bounded_memory(tmp_path, monkeypatch):
@@ -168,21 +168,21 @@ def test_a_stretch_of_zeros_in_the_middle_is_left_out(tmp_path):
     at = nth(WHOLE, b'"cat": "kernel"', 20)
     trace = read(tmp_path, WHOLE[:at] + b"\0" * 300_000 + WHOLE[at + 2_000 :])
     assert COUNT - 8 < len(trace.operations) < COUNT
-    assert trace.meta["lost"]
-    assert "truncated" not in trace.meta
+    assert trace.meta.lost
+    assert not trace.meta.truncated
 
 
 def test_a_bracket_too_many_ends_nothing(tmp_path):
     at = nth(WHOLE, b'}, {"ph"', 20)
     trace = read(tmp_path, WHOLE[: at + 1] + b"]" + WHOLE[at + 1 :])
     assert (len(trace.operations), len(trace.calls)) == (COUNT, COUNT)
-    assert "brackets that close nothing were left out: 1" in trace.meta["warnings"][0]
+    assert "brackets that close nothing were left out: 1" in trace.meta.warnings[0]
 
 
 def test_a_second_trace_behind_the_first_is_not_passed_over_in_silence(tmp_path):
     trace = read(tmp_path, WHOLE + b"\n" + WHOLE)
-    assert trace.meta["truncated"]
-    assert "more events stand behind the end of the list" in trace.meta["warnings"][0]
+    assert trace.meta.truncated
+    assert "more events stand behind the end of the list" in trace.meta.warnings[0]
 
 
 @pytest.mark.parametrize("junk", [b"\0", b"\xf0", b"null"])
@@ -195,7 +195,7 @@ def test_what_cannot_be_told_of_a_lost_stretch_is_unknown(tmp_path, junk):
         COUNT - 1,
         COUNT,
     )  # nothing but the event itself
-    assert trace.meta["lost"] == {"unknown": 1}
+    assert trace.meta.lost == {"unknown": 1}
     assert "idle_ns" in idlescope.analyze(trace).results[0].coverage.uncertain
 
 
@@ -218,9 +218,9 @@ def test_metadata_behind_the_events_is_read_and_repaired(tmp_path):
     trace = read(
         tmp_path, text.replace(b'"traceName"', b'"distributedInfo": {"rank": 3}, "traceName"')
     )
-    assert trace.meta["distributedInfo"] == {"rank": 3}
+    assert trace.meta.distributed == {"rank": 3}
     text = WHOLE.replace(b'"at the end"', b'"at the')
-    assert "metadata behind the events cannot be read" in read(tmp_path, text).meta["warnings"][0]
+    assert "metadata behind the events cannot be read" in read(tmp_path, text).meta.warnings[0]
 
 
 class TestTimes:
@@ -253,8 +253,8 @@ class TestTimes:
     def test_one_operation_is_left_out_and_counted(self, tmp_path, changes, said):
         trace = self.trace(tmp_path, **changes)
         assert len(trace.operations) == 39
-        assert trace.meta["lost"] == {"operations": 1}
-        (warning,) = trace.meta["warnings"]
+        assert trace.meta.lost == {"operations": 1}
+        (warning,) = trace.meta.warnings
         assert said in warning
         (device,) = idlescope.analyze(trace).results
         assert "idle_ns" in device.coverage.uncertain
@@ -266,9 +266,7 @@ class TestTimes:
         ]
         events[20]["dur"] = -3
         text = json.dumps(document(events), indent=3).encode()
-        place = int(
-            read(tmp_path, text).meta["warnings"][0].rpartition("byte ")[2].replace(",", "")
-        )
+        place = int(read(tmp_path, text).meta.warnings[0].rpartition("byte ")[2].replace(",", ""))
         assert text[place:].startswith(b"{")
         assert -1 < text.index(b'"dur": -3') - place < 250
 
@@ -283,7 +281,7 @@ class TestTimes:
     def test_text_and_exponents_are_numbers(self, tmp_path):
         trace = self.trace(tmp_path, ts=f"{self.base // 1000 + 20}", dur="5e-1")
         assert len(trace.operations) == 40
-        assert "warnings" not in trace.meta
+        assert not trace.meta.warnings
 
     def test_zero_is_a_time_where_time_starts_at_zero(self, tmp_path):
         assert (
@@ -300,7 +298,7 @@ def test_ids_beyond_64_bits_are_taken_as_missing(tmp_path):
     ]
     trace = read(tmp_path, json.dumps(document(events)).encode())
     assert trace.operations.correlation.tolist() == [0, -5, 7]
-    assert "ids beyond 64 bits were taken as missing: 1" in trace.meta["warnings"][0]
+    assert "ids beyond 64 bits were taken as missing: 1" in trace.meta.warnings[0]
 
 
 def test_duplicate_records_count_once(tmp_path):
@@ -308,7 +306,7 @@ def test_duplicate_records_count_once(tmp_path):
     assert len(trace.operations) == COUNT
     assert (
         "operations written twice were counted once: 5, the first at the block from byte "
-        in trace.meta["warnings"][0]
+        in trace.meta.warnings[0]
     )
 
 
@@ -332,7 +330,7 @@ def test_any_damage_is_survived_and_admitted(tmp_path_factory, at, junk, gone):
     try:
         json.loads(damaged.decode("utf-8-sig", "replace"), strict=False)
     except ValueError:
-        assert trace.meta["warnings"]
+        assert trace.meta.warnings
 
 
 class TestParts:
@@ -356,7 +354,7 @@ class TestParts:
     def test_damage_in_the_second_half_is_found_at_its_place(self, tmp_path):
         at = WHOLE.index(b'"k39"')
         trace = read(tmp_path, WHOLE[:at] + b'"C:\\Win"' + WHOLE[at + 5 :])
-        (warning,) = trace.meta["warnings"]
+        (warning,) = trace.meta.warnings
         assert warning.endswith(f"{at + 3:,}")
 
     @pytest.mark.usefixtures("_split")

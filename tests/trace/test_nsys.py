@@ -107,7 +107,7 @@ def test_sqlite_and_parquet_give_the_same_trace(tmp_path, old):
                 getattr(getattr(a, table), column), getattr(getattr(b, table), column)
             )
     assert (a.names, a.devices, a.streams, a.threads) == (b.names, b.devices, b.streams, b.threads)
-    assert {**a.meta, "path": ""} == {**b.meta, "path": ""}
+    assert a.meta.replace(path="") == b.meta.replace(path="")
 
 
 @pytest.mark.parametrize("name", REAL)
@@ -115,7 +115,7 @@ def test_figures_of_real_files_are_equal_to_the_nanosecond(shared_traces, name):
     expected = json.loads((shared_traces / "expected.json").read_text())[name]
     trace = reader.read(shared_traces / name)
     found = {
-        f"{trace.meta['global_pids'][d.device.process_name]}:{d.device.index}": d
+        f"{trace.meta.extra['global_pids'][d.device.process_name]}:{d.device.index}": d
         for d in analyze(trace).results
     }
     assert set(found) == set(expected)
@@ -129,7 +129,7 @@ def test_figures_of_real_files_are_equal_to_the_nanosecond(shared_traces, name):
 def test_a_device_is_one_gpu_as_one_process_saw_it(tmp_path):
     trace = read(small(), tmp_path)
     assert [(d.process_name, d.index) for d in trace.devices] == [("100", 0), ("200", 0)]
-    assert trace.meta["global_pids"] == {"100": process(100), "200": process(200)}
+    assert trace.meta.extra["global_pids"] == {"100": process(100), "200": process(200)}
     assert {t.process for t in trace.threads} == {d.process for d in trace.devices}
 
 
@@ -177,7 +177,7 @@ def test_a_graph_launch_is_one_compute_operation_where_graphs_are_traced_whole(t
         [OperationKind.GRAPH],
         ["graph 3"],
     )
-    assert trace.meta["graph_level"] is True
+    assert trace.meta.extra["graph_level"] is True
     (device,) = analyze(trace).results
     assert (device.to_json()["compute_ns"], device.coverage.linked_pct) == (300, 100.0)
 
@@ -189,8 +189,8 @@ def test_operations_whose_times_were_not_collected_are_left_out_and_counted(tmp_
     export.kernel(0, 0)
     trace = read(export, tmp_path)
     assert trace.operations.start.tolist() == [5_000]
-    assert trace.meta["lost"] == {"operations": 2}
-    assert trace.meta["warnings"] == [
+    assert trace.meta.lost == {"operations": 2}
+    assert list(trace.meta.warnings) == [
         f"operations with zeros for their times were left out: 2, the first at {KERNELS} row 1"
     ]
 
@@ -257,10 +257,10 @@ def test_a_call_that_was_written_twice_counts_once(tmp_path):
     export.call(10, 15, 10, tid=102)  # another thread's
     trace = read(export, tmp_path)
     assert trace.calls.start.tolist() == [10, 30, 20, 10]
-    assert trace.meta["warnings"] == [
+    assert list(trace.meta.warnings) == [
         f"calls written twice were counted once: 3, the first at {CALLS} row 4"
     ]
-    assert "lost" not in trace.meta
+    assert not trace.meta.lost
 
 
 def test_a_driver_call_within_a_runtime_call_is_kept(tmp_path):
@@ -331,7 +331,7 @@ def test_start_end_ranges_are_kept_and_marks_are_not(tmp_path):
     trace = read(export, tmp_path)
     assert names(trace, "ranges") == ["pushed", "started"]
     assert [trace.threads[t].label for t in trace.ranges.thread] == ["100:101", "100:101"]
-    assert "warnings" not in trace.meta
+    assert not trace.meta.warnings
 
 
 def test_a_range_that_was_never_closed_ends_with_the_recording(tmp_path):
@@ -340,10 +340,10 @@ def test_a_range_that_was_never_closed_ends_with_the_recording(tmp_path):
     export.kernel(500, 900)
     trace = read(export, tmp_path)
     assert trace.ranges.end.tolist() == [900]
-    assert trace.meta["warnings"] == [
+    assert list(trace.meta.warnings) == [
         f"ranges that were never closed end with the recording: 1, the first at {NVTX} row 1"
     ]
-    assert "lost" not in trace.meta
+    assert not trace.meta.lost
 
 
 def test_the_profilers_own_work_is_overhead(tmp_path):
@@ -363,7 +363,7 @@ def test_the_profilers_own_work_is_overhead(tmp_path):
     trace = read(export, tmp_path)
     assert names(trace, "ranges") == ["Command Buffer Full", "profiler overhead"]
     assert set(trace.ranges.kind.tolist()) == {RangeKind.OVERHEAD}
-    assert trace.meta["lost"] == {"ranges": 2}
+    assert trace.meta.lost == {"ranges": 2}
 
 
 def test_threads_are_called_what_the_program_called_them(tmp_path):
@@ -380,14 +380,14 @@ def test_the_export_says_what_it_is(tmp_path):
     export.add("PROCESSES", globalPid=process(100), pid=100, name="python3")
     export.add("TARGET_INFO_SESSION_START_TIME", utcEpochNs=1_779_630_014_975_716_426)
     for trace in traces(export, tmp_path):
-        assert (trace.meta["format"], trace.meta["export_schema"], trace.meta["events"]) == (
+        assert (trace.meta.format, trace.meta.extra["export_schema"], trace.meta.events) == (
             "nsys",
             "2.9.1",
             22,
         )
-        assert trace.meta["processes"] == {"100": "python3"}
-        assert trace.meta["session_start_epoch_ns"] == 1_779_630_014_975_716_426
-        assert trace.meta["graph_level"] is False
+        assert trace.meta.extra["processes"] == {"100": "python3"}
+        assert trace.meta.session_start_ns == 1_779_630_014_975_716_426
+        assert trace.meta.extra["graph_level"] is False
 
 
 @pytest.mark.parametrize(
@@ -407,7 +407,7 @@ def test_what_the_profiler_says_that_it_lost_is_passed_on_once(tmp_path, text, i
     export = small()
     for _ in range(2):
         export.add("DIAGNOSTIC_EVENT", timestamp=0, source=1, severity=1, text=text)
-    assert read(export, tmp_path).meta.get("dropped") == ([text] if is_loss else None)
+    assert read(export, tmp_path).meta.dropped == ((text,) if is_loss else ())
 
 
 DAMAGE = {
@@ -425,8 +425,8 @@ def test_rows_without_usable_times_are_left_out_and_counted(tmp_path, damage):
         add(50, 60, 3)
     trace = read(export, tmp_path)
     assert trace.operations.correlation.tolist() == trace.calls.correlation.tolist() == [1, 3]
-    assert trace.meta["lost"] == {"operations": 1, "calls": 1}
-    assert all("row 2" in warning for warning in trace.meta["warnings"])
+    assert trace.meta.lost == {"operations": 1, "calls": 1}
+    assert all("row 2" in warning for warning in trace.meta.warnings)
 
 
 def test_odd_values_where_they_matter_less_are_taken_as_missing_and_told(tmp_path):
@@ -438,15 +438,15 @@ def test_odd_values_where_they_matter_less_are_taken_as_missing_and_told(tmp_pat
         [0, 7],
         [0, 0],
     )
-    assert len(trace.meta["warnings"]) == 2
-    assert "lost" not in trace.meta
+    assert len(trace.meta.warnings) == 2
+    assert not trace.meta.lost
 
 
 def test_operations_of_no_device_and_calls_of_no_thread_are_left_out_and_counted(tmp_path):
     export = small()
     export.kernel(1, 2, deviceId=None)
     export.call(1, 2, globalTid=None)
-    assert read(export, tmp_path).meta["lost"] == {"operations": 1, "calls": 1}
+    assert read(export, tmp_path).meta.lost == {"operations": 1, "calls": 1}
 
 
 def test_operations_without_a_process_are_the_only_callers(tmp_path):
@@ -531,7 +531,7 @@ def test_progress_counts_the_rows(tmp_path):
     seen: list[int] = []
     trace = read(small(), tmp_path, progress=seen.append)
     assert seen == sorted(seen)
-    assert seen[-1] == trace.meta["events"] == 22
+    assert seen[-1] == trace.meta.events == 22
 
 
 @pytest.mark.parametrize("name", ["e.sqlite", "with space #1 ? 100%41.sqlite", "ü.db"])
@@ -666,7 +666,7 @@ def test_parquet_columns_of_other_types_are_read_or_counted(tmp_path):
     parquet.write_table(pa.table(times), folder / f"{GRAPHS}.parquet")
     trace = reader.read(folder)
     assert (trace.operations.start.tolist(), trace.operations.end.tolist()) == ([1], [2])
-    assert (trace.meta["lost"], trace.devices[0].index) == ({"operations": 2}, 1)
+    assert (trace.meta.lost, trace.devices[0].index) == ({"operations": 2}, 1)
 
 
 @given(st.lists(st.integers(-(2**62), 2**62) | st.integers(-3, 3)))

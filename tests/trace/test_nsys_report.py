@@ -68,7 +68,7 @@ def test_nsys_exports_to_a_folder_of_its_own_which_is_gone_afterwards(report, ns
     before = os.listdir(tmp_path)
     seen: list[int] = []
     trace = report_file.open_report(report, progress=seen.append, frames=False)
-    assert (trace.operations.end.tolist(), trace.meta["path"], seen[-1]) == ([20], str(report), 1)
+    assert (trace.operations.end.tolist(), trace.meta.path, seen[-1]) == ([20], str(report), 1)
     *_, output, source = log.read_text().splitlines()
     assert (source, Path(output).parent.exists()) == (str(report), False)
     assert set(os.listdir(tmp_path)) == {*before, "arguments"}

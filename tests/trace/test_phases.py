@@ -8,7 +8,10 @@ import pytest
 
 import idlescope
 from idlescope.errors import ConfigError
-from idlescope.trace.names import engines as phases
+from idlescope.trace.names import engines
+from idlescope.trace.names.own_engine import ENGINE_PHASES
+from idlescope.trace.names.span_names import recognise
+from idlescope.trace.names.user_file import load
 from idlescope.trace.open import open_trace
 from tests.make.kineto_files import call, operation, span, write
 
@@ -31,14 +34,14 @@ ENGINES = {
     "transformers": [("cb:prepare_next_batch", "schedule"), ("cb:prepare_batch_tensors", "prepare"),
                      ("cb:get_model_kwargs", "h2d"), ("cb:compute_batch", "forward"),
                      ("cb:retrieve_device_outputs", "d2h"), ("cb:update_batch", "postprocess")],
-    "idlescope": [(f"idlescope:{p}", p) for p in phases.ENGINE_PHASES],
+    "idlescope": [(f"idlescope:{p}", p) for p in ENGINE_PHASES],
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_every_span_is_the_phase_it_should_be(engine):
     names = [*(name for name, _ in ENGINES[engine]), "aten::add", "something else"]
-    found = phases.recognise(names, range(len(names)))
+    found = recognise(names, range(len(names)))
     assert found.engine == engine
     got = [found.labels[p] if p >= 0 else None for p in found.phase]
     assert got == [phase for _, phase in ENGINES[engine]] + [None, None]
@@ -71,7 +74,7 @@ def test_its_steps_are_found_by_its_spans(engine, tmp_path):
 
 
 def test_spans_of_no_engine_are_no_phases(tmp_path):
-    found = phases.recognise(["aten::add", "my step"], [0, 1])
+    found = recognise(["aten::add", "my step"], [0, 1])
     assert (found.engine, found.phase.tolist()) == ("", [-1, -1])
 
 
@@ -102,7 +105,7 @@ class TestFile:
     def test_an_engine_of_ones_own(self, tmp_path):
         rules = {"_comment": "mine", "mine": [["^loop$", "step"], ["^think", "schedule"]]}
         (tmp_path / "p.json").write_text(json.dumps(rules))
-        engines = phases.load(tmp_path / "p.json")
+        engines = load(tmp_path / "p.json")
         events = [e for i in range(3) for e in (
             span(i * 1000, i * 1000 + 900, "loop"), span(i * 1000, i * 1000 + 500, "thinking"),
             call(i * 1000 + 600, i * 1000 + 610, i + 1), operation(i * 1000 + 700, i * 1000 + 800, correlation=i + 1),
@@ -124,12 +127,12 @@ class TestFile:
     def test_what_is_no_phases_file(self, tmp_path, text, reason):
         (tmp_path / "p.json").write_text(text)
         with pytest.raises(ConfigError, match=r"p\.json") as error:
-            phases.load(tmp_path / "p.json")
+            load(tmp_path / "p.json")
         assert reason in str(error.value)
 
     def test_a_missing_file(self, tmp_path):
         with pytest.raises(ConfigError, match="cannot be read"):
-            phases.load(tmp_path / "none.json")
+            load(tmp_path / "none.json")
 
 
 def test_the_names_are_those_of_the_shared_map(shared_map):
@@ -137,7 +140,7 @@ def test_the_names_are_those_of_the_shared_map(shared_map):
     for engine, rules in shared_map.items():
         if not engine.startswith("_"):
             ours = "transformers" if engine == "transformers_cb_wrapped" else engine
-            assert [list(rule) for rule in phases.ENGINES[ours]] == rules
+            assert [list(rule) for rule in engines.ENGINES[ours]] == rules
 
 
 @pytest.fixture

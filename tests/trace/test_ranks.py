@@ -41,7 +41,7 @@ def test_each_file_is_a_rank_with_its_own_ids(tmp_path):
     rank(tmp_path / "b.json", 1, 10**18 + 5_000)
     assert figures(tmp_path) == [("rank 0", 0, 400, 200, 100.0), ("rank 1", 0, 400, 200, 100.0)]
     trace = open_trace(tmp_path)
-    assert trace.meta["events"] == 10
+    assert trace.meta.events == 10
     assert trace.operations.start.tolist() == [200, 700, 5200, 5700]  # on one clock
 
 
@@ -62,7 +62,7 @@ def test_formats_may_be_mixed(tmp_path):
         convert(tmp_path / "a.json", tmp_path / target)
     got = figures(tmp_path)
     assert [f[1:] for f in got] == [(0, 400, 200, 100.0)] * 3
-    assert open_trace(tmp_path).meta["format"] == "kineto, nsys, recording"
+    assert open_trace(tmp_path).meta.format == "kineto, nsys, recording"
 
 
 def test_one_file_in_a_folder_is_that_file(tmp_path):
@@ -74,8 +74,8 @@ def test_what_one_rank_lost_is_said_of_all(tmp_path):
     rank(tmp_path / "a.json", 0, 10**18)
     (tmp_path / "b.json").write_text(json.dumps(document(RANK))[:-300])
     trace = open_trace(tmp_path)
-    assert trace.meta["truncated"]
-    assert all(w.startswith("b.json: ") for w in trace.meta["warnings"])
+    assert trace.meta.truncated
+    assert all(w.startswith("b.json: ") for w in trace.meta.warnings)
 
 
 def test_a_folder_without_traces(tmp_path):
@@ -90,7 +90,7 @@ def test_a_file_that_is_no_trace_is_left_out_and_said(tmp_path):
     assert len(figures(tmp_path)) == 1
     rank(tmp_path / "b.json", 1, 10**18)
     assert [f[0] for f in figures(tmp_path)] == ["rank 0", "rank 1"]
-    (warning,) = open_trace(tmp_path).meta["warnings"]
+    (warning,) = open_trace(tmp_path).meta.warnings
     assert warning.startswith("config.json was left out: ")
     for name in "ab":
         (tmp_path / f"{name}.json").unlink()
@@ -119,9 +119,9 @@ def test_forms_of_one_nsight_trace_are_one(tmp_path):
 def test_ranks_without_a_common_clock_say_so(tmp_path):
     rank(tmp_path / "a.json", 0, 10**18)
     rank(tmp_path / "b.json", 1, 10**18)
-    assert "clocks_apart" not in open_trace(tmp_path).meta
+    assert not open_trace(tmp_path).meta.clocks_apart
     rank(tmp_path / "c.json", 2, None)
-    assert open_trace(tmp_path).meta["clocks_apart"] is True
+    assert open_trace(tmp_path).meta.clocks_apart is True
 
 
 def test_a_pipe_is_refused(tmp_path):

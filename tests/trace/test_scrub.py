@@ -265,7 +265,7 @@ class TestKineto:
         tells_nothing(tmp_path / "t.json")
         assert figures(tmp_path / "t.json") == figures(tmp_path / "in.json")
         original, copy = (idlescope.open(tmp_path / name).meta for name in ("in.json", "t.json"))
-        assert copy["lost"] == original["lost"]
+        assert copy.lost == original.lost
 
     def test_bytes_that_are_no_text_do_not_stop_it(self, tmp_path):
         text = json.dumps(document(kineto_events())).encode().replace(b"Pinned", b"\xff")
@@ -297,7 +297,7 @@ class TestKineto:
             columns = getattr(got, table).DTYPES
             left, right = getattr(got, table), getattr(expected, table)
             assert all(np.array_equal(getattr(left, c), getattr(right, c)) for c in columns)
-        assert (got.threads, got.streams, got.meta["device"]) == (
+        assert (got.threads, got.streams, got.meta.extra["device"]) == (
             expected.threads,
             expected.streams,
             "modelled H200",
@@ -403,7 +403,7 @@ class TestNsight:
         got, original = idlescope.open(tmp_path / "out"), idlescope.open(source)
         assert [t.label for t in got.threads] == [t.label for t in original.threads]
         assert {"train.py", "kernel.cu"} <= set(got.names)
-        assert got.meta["dropped"] == ["The profiler lost records."]
+        assert list(got.meta.dropped) == ["The profiler lost records."]
         assert {d.identity.removeprefix("GPU-") for d in got.devices} == {
             "00000000-0000-0000-0000-000000000001"
         }
@@ -444,13 +444,13 @@ def test_a_recording_tells_nothing_and_keeps_every_figure(tmp_path):
     assert figures(tmp_path / "out") == figures(tmp_path / "in")
     got = idlescope.open(tmp_path / "out")
     assert got.names == ("kernel.cu", "aten::mm")
-    assert got.meta["lost"] == {"calls": 1}
-    assert got.meta["dropped"] == [
+    assert got.meta.lost == {"calls": 1}
+    assert list(got.meta.dropped) == [
         "The profiler lost NVTX records.",
         *["The profiler lost records."] * 2,
     ]
-    assert got.meta["warnings"] == [meta.REPAIRED]
-    assert got.meta["distributedInfo"] == {"backend": "nccl", "rank": 1}
+    assert list(got.meta.warnings) == [meta.REPAIRED]
+    assert got.meta.distributed == {"backend": "nccl", "rank": 1}
     assert result.removed["names that no record has"] == 5
 
 

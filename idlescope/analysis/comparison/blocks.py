@@ -20,6 +20,7 @@ from idlescope.analysis.steps.measure import blocked
 from idlescope.analysis.steps.window import LONGEST_NS
 from idlescope.analysis.verdict.verdict import CANNOT_TELL
 from idlescope.errors import TraceError
+from idlescope.trace.metadata import Metadata
 from idlescope.trace.model import RangeKind
 from idlescope.trace.names.engines import IDLE, STEP
 from idlescope.trace.names.own_engine import TOKENS
@@ -90,7 +91,7 @@ def of_analysis(analysis: Analysis) -> Sample:
     return Sample(
         path=str(analysis.source["path"]),
         name=results[0].device.name,
-        model=str(meta.get("model", "")),
+        model=meta.model,
         modelled=_modelled(results[0].device.name, meta),
         batching=results[0].batching.kind,
         doubts=tuple(
@@ -104,9 +105,9 @@ def of_analysis(analysis: Analysis) -> Sample:
     )
 
 
-def _modelled(name: str, meta: Mapping[str, Any]) -> bool:
+def _modelled(name: str, meta: Metadata) -> bool:
     # a conversion to another format keeps only the name
-    return meta.get("measured") is False or name.startswith("modelled ")
+    return meta.measured is False or name.startswith("modelled ")
 
 
 def _bounds(steps: int, blocks: int) -> Int64:
@@ -174,13 +175,13 @@ def _work(analysis: Analysis, device: DeviceResult, edges: Int64) -> dict[str, F
 
 def _tokens(analysis: Analysis, edges: Int64) -> Float64:
     """Return the tokens that each block's steps gave out, as our own step clock counted them; else zeros."""
-    samples, trace = analysis.trace.samples, analysis.trace
+    counters, trace = analysis.trace.counters, analysis.trace
     if analysis.engine != "idlescope":
         return np.zeros(edges.size - 1)
-    rows = samples.name == trace.name_index(TOKENS)
+    rows = counters.name == trace.name_index(TOKENS)
     # tokens are counted when the host is done with a step; of the last one, after the window
-    block = np.clip(np.searchsorted(edges, samples.time[rows], "right") - 1, 0, edges.size - 2)
-    return np.asarray(np.bincount(block, samples.value[rows], edges.size - 1), np.float64)
+    block = np.clip(np.searchsorted(edges, counters.time[rows], "right") - 1, 0, edges.size - 2)
+    return np.asarray(np.bincount(block, counters.value[rows], edges.size - 1), np.float64)
 
 
 def is_analysis(path: Path) -> bool:
@@ -239,7 +240,7 @@ def _of_document(path: Path, document: Mapping[str, Any]) -> Sample:
         path=str(path),
         name=str(devices[0]["name"]),
         model="",
-        modelled=_modelled(str(devices[0]["name"]), {}),
+        modelled=_modelled(str(devices[0]["name"]), Metadata()),
         batching=str(devices[0]["batching"]["kind"]),
         doubts=tuple(
             dict.fromkeys(

@@ -13,7 +13,8 @@ from idlescope.analysis.idle.causes import Gaps
 from idlescope.analysis.intervals import Intervals
 from idlescope.analysis.view import DeviceView
 from idlescope.trace.model import RangeKind
-from idlescope.trace.names.engines import IDLE, PROFILER_STEP, STEP, Phases
+from idlescope.trace.names.engines import IDLE, PROFILER_STEP, STEP
+from idlescope.trace.names.span_names import SpanNames
 from idlescope.trace.table import Bool, Int64
 
 PROFILER = "profiler overhead"
@@ -129,7 +130,7 @@ def _layers(view: DeviceView, thread: int) -> Iterator[Layer]:
     yield plain(no_demand | (mine & (ranges.kind == RangeKind.NO_DEMAND)), NO_DEMAND)
 
 
-def phase_label(phases: Phases, index: int, name: str) -> str:
+def phase_label(phases: SpanNames, index: int, name: str) -> str:
     """Return what time in a phase is charged to: the phase, and its span's name where that says more."""
     code = int(phases.phase[index])
     if code < 0:

@@ -90,7 +90,7 @@ def point(name: str, replays: Replays) -> Point:
     """Return where a recording lies."""
     return Point(
         name=name,
-        mode=replays.trace.meta.get("mode", ""),
+        mode=replays.trace.meta.mode,
         host_ms=host_ms(replays),
         device_ms=float(np.mean(replays.result.steps.device)) / 1e6,
         idle_pct=replays.recorded.compute_idle_pct,

@@ -11,7 +11,8 @@ from idlescope.analysis import intervals
 from idlescope.analysis.prediction.host_work import HostWork
 from idlescope.errors import ConfigError
 from idlescope.trace.model import RangeKind, Ranges
-from idlescope.trace.names.engines import IDLE, PROFILER_STEP, STEP, recognise
+from idlescope.trace.names.engines import IDLE, PROFILER_STEP, STEP
+from idlescope.trace.names.span_names import recognise
 from idlescope.trace.table import Int64
 
 PHASES_NAMED = 12  # in a message

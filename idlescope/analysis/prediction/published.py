@@ -50,5 +50,5 @@ POINTS = (
 
 def beside(trace: Trace) -> tuple[Point, ...]:
     """Return the points that belong beside a trace: all, where model, batch and GPU are theirs."""
-    recorded = (trace.meta.get("model"), trace.meta.get("rows"), trace.meta.get("gpu"))
+    recorded = (trace.meta.model, trace.meta.rows, trace.meta.gpu)
     return POINTS if recorded == (MODEL, ROWS, GPU) else ()

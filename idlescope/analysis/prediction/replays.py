@@ -86,7 +86,7 @@ class Replays:
         replayed = replay(costs, what.depth, needs)
         step_ns, count = replayed.step_ns, len(costs)
         total_ns = replayed.total_ns if self.whole_run else round(step_ns * count)
-        modelled = self.trace.meta.get("measured") is False
+        modelled = self.trace.meta.measured is False
         return Outcome(
             total_ns=total_ns,
             margin_ns=margin_ns(replayed.end, prompts, total_ns, modelled=modelled),
@@ -113,8 +113,8 @@ class Replays:
         if kind == SERIALISED:
             return None
         depths = {SYNCHRONOUS: (1,), ASYNCHRONOUS: (2,)}.get(kind, (1, 2))
-        if self.trace.meta.get("mode") in DEPTHS:
-            depths = (DEPTHS[self.trace.meta["mode"]],)
+        if self.trace.meta.mode in DEPTHS:
+            depths = (DEPTHS[self.trace.meta.mode],)
         recorded_ns = self.steps.step_ns
         for depth in depths:
             replayed_ns = replay(self.costs, depth).step_ns
@@ -176,7 +176,7 @@ def _tokens(trace: Trace, result: MeasuredDevice) -> int | None:
     """Return how many tokens the steps yielded; None where the trace does not say."""
     name = trace.name_index(TOKENS)
     if result.steps.found == RECORDED and name >= 0:
-        samples = trace.samples
+        samples = trace.counters
         of_steps = (samples.name == name) & np.isin(samples.time, result.steps.end)
         return int(samples.value[of_steps].sum())
     work = steps_work(trace, result)

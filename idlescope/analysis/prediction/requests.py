@@ -93,7 +93,7 @@ def recorded_requests(trace: Trace, step_end: Int64) -> Requests | None:
 
     left = np.bincount(last_token + 1, minlength=steps + 1)[:steps]
     together = np.cumsum(entered - left)
-    rows = int(trace.meta.get("rows", 0))
+    rows = trace.meta.rows
     return Requests(
         admitted=admitted,
         first_token=first_token,
@@ -105,5 +105,5 @@ def recorded_requests(trace: Trace, step_end: Int64) -> Requests | None:
 
 def _counter(trace: Trace, name: str) -> tuple[Int64, Int64]:
     """Return the times (ns) and values of one counter of our own engine."""
-    rows = np.flatnonzero(trace.samples.name == trace.name_index(name))
-    return trace.samples.time[rows], trace.samples.value[rows].astype(np.int64)
+    rows = np.flatnonzero(trace.counters.name == trace.name_index(name))
+    return trace.counters.time[rows], trace.counters.value[rows].astype(np.int64)

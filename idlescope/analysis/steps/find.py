@@ -20,8 +20,8 @@ from idlescope.trace.names.engines import (
     STEP_MARKERS,
     WHOLE_FORWARD,
     WORKING,
-    Phases,
 )
+from idlescope.trace.names.span_names import SpanNames
 from idlescope.trace.table import Bool, Int64
 
 RECORDED = "recorded"  # how steps of our own recordings are found
@@ -51,7 +51,7 @@ def find(view: DeviceView) -> Division:
     return Division(found, host, _step_of_launch(trace, host, launches))
 
 
-def find_by_names(trace: Trace, process: int, names: Phases) -> tuple[str, Ranges]:
+def find_by_names(trace: Trace, process: int, names: SpanNames) -> tuple[str, Ranges]:
     """Return how the steps of a process were found, and a range for each, by start: what span names alone tell.
 
     That is "<engine> spans" or "ProfilerStep#"; "none" and no ranges where they do not tell.
@@ -71,7 +71,7 @@ def _annotations(trace: Trace, process: int) -> Ranges:
     return ranges.take(trace.threads_of(process)[ranges.thread])
 
 
-def _by_spans(trace: Trace, ranges: Ranges, phases: Phases) -> tuple[str, Ranges]:
+def _by_spans(trace: Trace, ranges: Ranges, phases: SpanNames) -> tuple[str, Ranges]:
     """Return a range a step, each from one outermost span of the engine's first phase to the next."""
     for marker in (*STEP_MARKERS, *(["forward"] if phases.engine in WHOLE_FORWARD else [])):
         spans = ranges.take(phases.named(marker)[ranges.name]) if len(ranges) else ranges
@@ -92,7 +92,7 @@ def _by_spans(trace: Trace, ranges: Ranges, phases: Phases) -> tuple[str, Ranges
     return "none", Ranges.empty()
 
 
-def _leading_to_work(starts: Int64, ranges: Ranges, phases: Phases) -> Int64:
+def _leading_to_work(starts: Int64, ranges: Ranges, phases: SpanNames) -> Int64:
     """Return the starts between which, and the next, work is put in hand: a schedule that finds none begins no step."""
     working = np.zeros(len(phases.phase), np.bool_)
     for name in WORKING:

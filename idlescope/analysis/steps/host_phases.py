@@ -10,7 +10,7 @@ import numpy as np
 from idlescope.analysis.steps.find import find_by_names
 from idlescope.analysis.steps.measure import union_by
 from idlescope.trace.model import RangeKind, Trace
-from idlescope.trace.names.engines import Phases
+from idlescope.trace.names.span_names import SpanNames
 from idlescope.trace.table import Int64
 
 
@@ -38,7 +38,7 @@ class HostPhases:
         }  # fmt: skip
 
 
-def host_phases(trace: Trace, known: Phases) -> tuple[HostPhases, ...]:
+def host_phases(trace: Trace, known: SpanNames) -> tuple[HostPhases, ...]:
     """Return the phases of each process that has any; its steps are those that spans tell."""
     processes = []
     for process in dict.fromkeys(thread.process for thread in trace.threads):
@@ -54,7 +54,7 @@ def host_phases(trace: Trace, known: Phases) -> tuple[HostPhases, ...]:
 
 
 def phase_times(
-    trace: Trace, process: int, known: Phases, low: int | None = None, high: int | None = None
+    trace: Trace, process: int, known: SpanNames, low: int | None = None, high: int | None = None
 ) -> tuple[dict[str, int], dict[str, int]]:
     """Return the nanoseconds that each phase of a process covers, and its spans: those that begin in [low, high)."""
     r = trace.ranges

@@ -99,7 +99,7 @@ def resolve(spec: WindowSpec, view: DeviceView, division: Division) -> Window:
     if spec.name is not None:
         rows = np.flatnonzero(trace.ranges.name == trace.name_index(spec.name))
         own = trace.threads_of(process)[trace.ranges.thread[rows]]
-        if own.any() or trace.meta.get("clocks_apart"):
+        if own.any() or trace.meta.clocks_apart:
             rows = rows[own]  # each process has its own, and maybe its own clock
         if not rows.size:
             raise ConfigError(
@@ -126,7 +126,7 @@ def resolve(spec: WindowSpec, view: DeviceView, division: Division) -> Window:
             "from the first operation of these steps to the end of their last",
         )  # fmt: skip
     if spec.time is not None:
-        apart, starts = bool(trace.meta.get("clocks_apart")), trace.operations.start
+        apart, starts = trace.meta.clocks_apart, trace.operations.start
         origin = int((starts[trace.operations_of(process)] if apart else starts).min())
         note = f"from the first operation of the {'process' if apart else 'trace'}"
         return _checked(

@@ -110,9 +110,9 @@ def measure(view: DeviceView, gaps: Gaps, steps: Steps) -> Coverage:
         steps_without_operations=int((steps.operations == 0).sum()),
         first_step_clipped=clipped[0],
         last_step_clipped=clipped[1],
-        dropped=tuple(trace.meta.get("dropped", ())),
+        dropped=trace.meta.dropped,
         uncertain=uncertain(trace.meta),
-        truncated=bool(trace.meta.get("truncated", False)),
+        truncated=trace.meta.truncated,
     )
 
 

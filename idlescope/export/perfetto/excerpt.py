@@ -62,8 +62,10 @@ def cut(trace: Trace, result: DeviceResult, around: tuple[int, int], max_events:
     operations = trace.operations.take(trace.operations_of(process))
     calls = trace.calls.take(trace.calls_of(process))
     ranges = trace.ranges.take(trace.threads_of(process)[trace.ranges.thread])
-    samples = trace.samples
-    spans = [(t.start, t.end) for t in (operations, calls, ranges)] + [(samples.time, samples.time)]
+    counters = trace.counters
+    spans = [(t.start, t.end) for t in (operations, calls, ranges)] + [
+        (counters.time, counters.time)
+    ]
     distances = [
         np.maximum(np.maximum(around[0] - end, start - around[1]), 0) for start, end in spans
     ]
@@ -73,11 +75,11 @@ def cut(trace: Trace, result: DeviceResult, around: tuple[int, int], max_events:
         if every.size > max_events
         else every.max(initial=0)
     )
-    operations, calls, ranges, samples = (
+    operations, calls, ranges, counters = (
         operations.take(distances[0] <= far), calls.take(distances[1] <= far),
-        ranges.take(distances[2] <= far), samples.take(distances[3] <= far),
+        ranges.take(distances[2] <= far), counters.take(distances[3] <= far),
     )  # fmt: skip
     low = min(around[0] - int(far), *(int(t.start.min()) for t in (operations, calls) if len(t)))
     high = max(around[1] + int(far), *(int(t.end.max()) for t in (operations, calls) if len(t)))
     ranges = ranges.replace(start=np.maximum(ranges.start, low), end=np.minimum(ranges.end, high))
-    return replace(trace, operations=operations, calls=calls, ranges=ranges, samples=samples)
+    return replace(trace, operations=operations, calls=calls, ranges=ranges, counters=counters)

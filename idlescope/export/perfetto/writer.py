@@ -9,7 +9,7 @@ tools do not look:
   An operation's stream is `args.stream`, on whatever track it lies.
 - `args.process`, of an operation, where the trace holds several processes: the pid of the process that launched it,
   within which correlation ids are unique. Entries of `deviceProperties` have `process` then, too.
-- Samples of requests (`phases.OF_REQUESTS`) are instants in a process of their own; `args.value` is the request's id.
+- Counters of requests (`phases.OF_REQUESTS`) are instants in a process of their own; `args.value` is the request's id.
 - `idlescope.process_names`: the name of each pid, where it is more than the number.
 - Events of the category `idlescope`, and arrows of categories that begin so: what was found in the records, and where
   their steps go (derived.py, arrows.py). Read back, they are nothing.
@@ -102,7 +102,7 @@ def _write(trace: Trace, results: Sequence[DeviceResult], out: IO[bytes], level:
 
 def left_out(trace: Trace) -> list[str]:
     """Return one sentence for each kind of record that has no place in a Chrome JSON file."""
-    n = int((~np.isfinite(trace.samples.value)).sum())
+    n = int((~np.isfinite(trace.counters.value)).sum())
     return [f"counters that are no numbers have no place in JSON: {n:,} left out"] if n else []
 
 
@@ -124,7 +124,7 @@ class _Writer:
         self.arrow_ids, self.arrow_calls = arrows.launches(trace)
 
     def header(self) -> dict[str, Any]:
-        meta = {k: _finite(v) for k, v in self.trace.meta.items() if k not in READERS_OWN}
+        meta = {k: _finite(v) for k, v in self.trace.meta.to_json().items() if k not in READERS_OWN}
         if self.offset:
             meta["time_offset_ns"] = self.offset
         names = {
@@ -253,7 +253,7 @@ class _Writer:
                 yield arrow("f", LAUNCH, number, pid, tid, start)
 
     def _samples(self) -> Iterator[str]:
-        s, pid = self.trace.samples, next(iter(self.pids.values()), 1)
+        s, pid = self.trace.counters, next(iter(self.pids.values()), 1)
         marks = self.device_pid + len(self.device)  # pid of a group of their own
         events = {i for i, name in enumerate(self.trace.names) if name in OF_REQUESTS}
         if np.isin(
@@ -297,7 +297,7 @@ def time_offset(trace: Trace) -> int:
 
 def extent(trace: Trace) -> tuple[int, int]:
     """Return the first and the last time of a Trace; 0 and 0 of an empty one."""
-    times = (trace.operations.start, trace.calls.start, trace.ranges.start, trace.samples.time)
+    times = (trace.operations.start, trace.calls.start, trace.ranges.start, trace.counters.time)
     ends = (trace.operations.end, trace.calls.end, trace.ranges.end)
     low = min((int(t.min()) for t in times if t.size), default=0)
     return low, max((int(t.max()) for t in (*times, *ends) if t.size), default=0)

@@ -17,7 +17,8 @@ from idlescope.palette import CAUSE, OPERATION, PHASE
 from idlescope.report.work_line import WorkLine
 from idlescope.trace.model import OperationKind, RangeKind
 from idlescope.trace.names.calls import matching
-from idlescope.trace.names.engines import IDLE, PROFILER_STEP, STEP, Phases
+from idlescope.trace.names.engines import IDLE, PROFILER_STEP, STEP
+from idlescope.trace.names.span_names import SpanNames
 from idlescope.trace.table import Bool, Int64
 
 LABELS = ("host", "H2D", "compute", "D2H", "other copies", "gaps")  # top to bottom
@@ -146,7 +147,7 @@ def _host_colours(line: WorkLine) -> list[str]:
     ]
 
 
-def _phase_colour(names: Phases, name: int) -> str:
+def _phase_colour(names: SpanNames, name: int) -> str:
     phase = names.phase[name]
     label = names.labels[phase] if phase >= 0 else "other"
     if label == IDLE:

@@ -15,7 +15,7 @@ from idlescope.trace.damage import Damage
 from idlescope.trace.interner import Interner
 from idlescope.trace.kineto import categories
 from idlescope.trace.kineto.events import Args, Batch, Event
-from idlescope.trace.model import Calls, Operations, Ranges, Samples
+from idlescope.trace.model import Calls, Counters, Operations, Ranges
 from idlescope.trace.table import Bool, Int64, Table
 
 # A float64 holds microseconds to within half a nanosecond below this value: 2**43 us is 101 days.
@@ -72,7 +72,7 @@ class Builder:
 
     damage: Damage
     frames: bool = True  # read operators and Python frames
-    own: bool = False  # the file says that idlescope wrote it: spans state their step and track, instants are samples
+    own: bool = False  # the file says that idlescope wrote it: spans state their step and track, instants are counters
     events: int = 0
     names: Interner[str] = field(default_factory=Interner)
     threads: Interner[Track] = field(default_factory=Interner)
@@ -81,7 +81,7 @@ class Builder:
     thread_names: dict[Track, str] = field(default_factory=dict)
     operation_blocks: list[tuple[int, int]] = field(default_factory=list)
     tables: dict[type[Table], list[Table]] = field(
-        default_factory=lambda: {Operations: [], Calls: [], Ranges: [], Samples: []}
+        default_factory=lambda: {Operations: [], Calls: [], Ranges: [], Counters: []}
     )
 
     def __post_init__(self) -> None:
@@ -234,10 +234,10 @@ class Builder:
             elif (e.ph == "C" or (self.own and e.ph == "i")) and e.args.value is not None:
                 time, known = exact_ns([e.ts], partial(_raw, batch, [i], "ts"))
                 if known.all():
-                    sample = Samples.of(
+                    sample = Counters.of(
                         time=time, name=self._names([e]), value=[_float(e.args.value)]
                     )
-                    self.tables[Samples].append(sample)
+                    self.tables[Counters].append(sample)
 
     def _names(self, events: list[Event]) -> NDArray[np.int32]:
         code = self._name

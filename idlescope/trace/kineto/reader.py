@@ -15,7 +15,8 @@ from idlescope.trace.interner import Interner
 from idlescope.trace.kineto import flows
 from idlescope.trace.kineto.parts import read_parts
 from idlescope.trace.kineto.processes import Origin, origins
-from idlescope.trace.model import Calls, Device, Operations, Ranges, Samples, Thread, Trace
+from idlescope.trace.metadata import Metadata
+from idlescope.trace.model import Calls, Counters, Device, Operations, Ranges, Thread, Trace
 from idlescope.trace.table import Int64, Table
 
 KEPT_METADATA = (
@@ -53,7 +54,7 @@ def read(path: Path, progress: Callable[[int], None] | None = None, frames: bool
     gpus: Interner[tuple[str, int, str]] = Interner()
     blocks: list[tuple[int, int]] = []
     thread_names: dict[tuple[str, str], str] = {}
-    tables: dict[type[Table], list[Table]] = {Operations: [], Calls: [], Ranges: [], Samples: []}
+    tables: dict[type[Table], list[Table]] = {Operations: [], Calls: [], Ranges: [], Counters: []}
     for part in parts:
         part.join()
         codes = {
@@ -68,8 +69,8 @@ def read(path: Path, progress: Callable[[int], None] | None = None, frames: bool
         blocks += part.operation_blocks
     # each taken out of the dictionary: a large file's columns are in memory only once
     joined = [kind.joined(tables.pop(kind)) for kind in list(tables)]
-    operations, calls, ranges, samples = cast(
-        "tuple[Operations, Calls, Ranges, Samples]", tuple(joined)
+    operations, calls, ranges, counters = cast(
+        "tuple[Operations, Calls, Ranges, Counters]", tuple(joined)
     )
     operations = operations.take(_once(operations, blocks, damage))
     if len(operations) and not operations.correlation.any():
@@ -89,7 +90,7 @@ def read(path: Path, progress: Callable[[int], None] | None = None, frames: bool
         operations=operations.recoded({"device": origin.device_of}).shifted(shift),
         calls=calls.shifted(shift),
         ranges=ranges.shifted(shift),
-        samples=samples.shifted(shift),
+        counters=counters.shifted(shift),
         names=names.values(),
         devices=_devices(origin, metadata, labels),
         streams=streams.values(),
@@ -97,7 +98,7 @@ def read(path: Path, progress: Callable[[int], None] | None = None, frames: bool
             Thread(int(p), thread_names.get(t) or f"{t[0]}:{t[1]}")
             for t, p in zip(threads.values(), origin.process_of, strict=True)
         ),
-        meta=meta,
+        meta=Metadata.from_json(meta),
     )
 
 

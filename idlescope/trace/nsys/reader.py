@@ -12,7 +12,8 @@ from typing import Any
 
 from idlescope.errors import TraceError
 from idlescope.trace.damage import LOSS
-from idlescope.trace.model import Calls, Device, OperationKind, Samples, Thread, Trace
+from idlescope.trace.metadata import Metadata
+from idlescope.trace.model import Calls, Counters, Device, OperationKind, Thread, Trace
 from idlescope.trace.nsys import operations as nsys_operations
 from idlescope.trace.nsys import ranges as nsys_ranges
 from idlescope.trace.nsys.columns import NO_STRING, PROCESS_BITS, Export, pid_of, repeated, unsigned
@@ -66,7 +67,7 @@ def read(path: Path, progress: Callable[[int], None] | None = None, frames: bool
             operations=operations,
             calls=calls,
             ranges=ranges,
-            samples=Samples.empty(),
+            counters=Counters.empty(),
             names=export.names.values(),
             devices=tuple(
                 Device(codes[process], number, name, labels[process], identity)
@@ -79,16 +80,18 @@ def read(path: Path, progress: Callable[[int], None] | None = None, frames: bool
                 Thread(codes[tid & PROCESS_BITS], label)
                 for tid, label in zip(export.threads.values(), _thread_labels(export), strict=True)
             ),
-            meta={
-                "format": "nsys",
-                "path": str(path),
-                "events": export.events,
-                "graph_level": graph_level,
-            }
-            | {"global_pids": {label: process for process, label in labels.items()}}
-            | {"processes": _programs(tables, labels)}
-            | _session(tables)
-            | export.damage.to_meta(),
+            meta=Metadata.from_json(
+                {
+                    "format": "nsys",
+                    "path": str(path),
+                    "events": export.events,
+                    "graph_level": graph_level,
+                }
+                | {"global_pids": {label: process for process, label in labels.items()}}
+                | {"processes": _programs(tables, labels)}
+                | _session(tables)
+                | export.damage.to_meta()
+            ),
         )
 
 

@@ -49,7 +49,7 @@ def open_report(
             trace = reader.read(export, progress, frames)
         except TraceError as error:
             raise TraceError(str(error).replace(str(export), str(path))) from error
-    return replace(trace, meta={**trace.meta, "path": str(path)})
+    return replace(trace, meta=trace.meta.replace(path=str(path)))
 
 
 def _export(tool: str, path: Path, export: Path, overwrite: bool) -> list[str]:
@@ -64,7 +64,7 @@ def _run(command: list[str], path: Path, export: Path) -> None:
         # S603: the command is nsys from the user's own PATH
         done = subprocess.run(
             command, capture_output=True, text=True, errors="replace", check=False
-        )  # noqa: S603
+        )
         said = [
             line.strip() for line in f"{done.stdout}\n{done.stderr}".splitlines() if line.strip()
         ]

@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from idlescope.errors import TraceError
-from idlescope.trace.model import Calls, Device, Operations, Ranges, Samples, Thread, Trace
+from idlescope.trace.metadata import Metadata
+from idlescope.trace.model import Calls, Counters, Device, Operations, Ranges, Thread, Trace
 from idlescope.trace.table import Table
 
 SCHEMA = 1
@@ -17,8 +18,9 @@ TABLES: dict[str, type[Table]] = {
     "operations": Operations,
     "calls": Calls,
     "ranges": Ranges,
-    "samples": Samples,
+    "counters": Counters,
 }
+FILES = {"counters": "samples"}  # files that are not called as their table
 TableT = TypeVar("TableT", bound=Table)
 _UNREADABLE = (OSError, ValueError, KeyError, TypeError, RecursionError, msgspec.MsgspecError)
 
@@ -41,14 +43,14 @@ def write(trace: Trace, folder: Path) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     for name in TABLES:
-        _write_table(getattr(trace, name), folder / f"{name}.parquet")
+        _write_table(getattr(trace, name), _file(folder, name))
     document = {
         "schema": SCHEMA,
         "names": trace.names,
         "devices": msgspec.to_builtins(trace.devices),
         "streams": trace.streams,
         "threads": msgspec.to_builtins(trace.threads),
-        "meta": trace.meta,
+        "meta": trace.meta.to_json(),
     }
     # json, not msgspec: `meta` may hold NaN, and names halves of surrogate pairs
     text = json.dumps(document, indent=1, ensure_ascii=False) + "\n"
@@ -66,12 +68,12 @@ def read(folder: Path) -> Trace:
             operations=_read_table(folder, "operations", Operations),
             calls=_read_table(folder, "calls", Calls),
             ranges=_read_table(folder, "ranges", Ranges),
-            samples=_read_table(folder, "samples", Samples),
+            counters=_read_table(folder, "counters", Counters),
             names=document.names,
             devices=document.devices,
             streams=document.streams,
             threads=document.threads,
-            meta={**document.meta, "format": "recording", "path": str(folder)},
+            meta=Metadata.from_json(document.meta | {"format": "recording", "path": str(folder)}),
         )
     except _UNREADABLE as error:
         raise TraceError(
@@ -88,6 +90,10 @@ def _read_document(folder: Path) -> RecordingDocument:
             f"this idlescope reads {SCHEMA}: upgrade it"
         )
     return msgspec.convert(fields, RecordingDocument)
+
+
+def _file(folder: Path, table: str) -> Path:
+    return folder / f"{FILES.get(table, table)}.parquet"
 
 
 def _write_table(table: Table, path: Path) -> None:
@@ -113,5 +119,5 @@ def _write_table(table: Table, path: Path) -> None:
 def _read_table(folder: Path, name: str, kind: type[TableT]) -> TableT:
     from pyarrow import parquet
 
-    table = parquet.read_table(folder / f"{name}.parquet", columns=list(kind.DTYPES))
+    table = parquet.read_table(_file(folder, name), columns=list(kind.DTYPES))
     return kind(**{column: table.column(column).to_numpy() for column in kind.DTYPES})

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from idlescope.trace.metadata import Metadata
 from idlescope.trace.model import Device, Trace
 from idlescope.trace.recording import files
 from idlescope.trace.scrub.counts import Scrubbed
@@ -40,7 +41,7 @@ def scrub(
         devices=tuple(_cleaned_device(device, texts) for device in trace.devices),
         streams=tuple(texts.text(stream) for stream in trace.streams),
         threads=tuple(replace(thread, label=texts.text(thread.label)) for thread in trace.threads),
-        meta=cleaned(trace.meta, texts, result),
+        meta=Metadata.from_json(cleaned(trace.meta.to_json(), texts, result)),
     )
     files.write(cleaned_trace, target)
     if progress is not None:

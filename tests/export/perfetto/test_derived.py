@@ -89,7 +89,7 @@ def test_nothing_that_was_derived_is_read_as_a_record(runs, tmp_path):
         events = written(made, results, tmp_path)
         counted.append(sum(OWN in e.get("cat", "") for e in events))
         again = idlescope.open(tmp_path / "t.json.gz")
-        for table in ("operations", "calls", "ranges", "samples"):
+        for table in ("operations", "calls", "ranges", "counters"):
             assert len(getattr(again, table)) == len(getattr(made, table))
         assert (
             idlescope.analyze(again).to_json()["devices"]

@@ -31,7 +31,7 @@ def test_an_excerpt_is_small_whole_and_shows_the_worst_gap(name, tmp_path):
     piece, result, again = packed(original, tmp_path, max_events=1000)
     assert len(piece.data) < 300_000
     assert lint.findings(lint.load(tmp_path / "e.json.gz")) == []
-    records = len(again.operations) + len(again.calls) + len(again.ranges) + len(again.samples)
+    records = len(again.operations) + len(again.calls) + len(again.ranges) + len(again.counters)
     assert 900 < records < 1100
     low, high = excerpt.worst_gap(result)
     assert piece.start <= low - (high - low) or piece.start <= int(again.operations.start.min())

@@ -168,7 +168,7 @@ def test_one_launch_has_one_arrow_to_each_stream(tmp_path):
 def test_times_that_perfetto_cannot_show_are_shifted_and_told(tmp_path, first):
     meta = {"baseTimeNanoseconds": 1_000_000_000_000, "time_offset_ns": 3}  # of an earlier file
     made = trace(
-        [operation(first, first + 10)], samples=[(first + 5, 0, 0.1)], processes=("1",), meta=meta
+        [operation(first, first + 10)], counters=[(first + 5, 0, 0.1)], processes=("1",), meta=meta
     )
     document = written(made, tmp_path)
     assert document["idlescope"]["time_offset_ns"] == first - 1000
@@ -176,13 +176,13 @@ def test_times_that_perfetto_cannot_show_are_shifted_and_told(tmp_path, first):
     assert [e["ts"] for e in document["traceEvents"] if e["ph"] in "XC"] == [1.0, 1.005]
     again = idlescope.open(tmp_path / "t.json.gz")
     assert again.operations.start.tolist() == [first]
-    assert again.meta["baseTimeNanoseconds"] == 1_000_000_000_000
-    assert "time_offset_ns" not in again.meta
+    assert again.meta.base_time_ns == 1_000_000_000_000
+    assert "time_offset_ns" not in again.meta.extra
 
 
 def test_counters_keep_every_digit_and_are_numbers(tmp_path):
     values = [0.1 + 0.2, 1e300, float("nan"), float("inf"), 16384.0]
-    made = trace(samples=[(i, 0, v) for i, v in enumerate(values)])
+    made = trace(counters=[(i, 0, v) for i, v in enumerate(values)])
     counters = [
         e["args"]["value"] for e in written(made, tmp_path)["traceEvents"] if e["ph"] == "C"
     ]
@@ -198,7 +198,7 @@ def test_what_the_reader_lost_is_not_forgotten(tmp_path):
     made = trace([operation(0, 10)], processes=("1",), meta=meta)
     document = written(made, tmp_path)
     assert document["idlescope"] == {"format": "memory", **told, "odd": None}
-    assert idlescope.open(tmp_path / "t.json.gz").meta["lost"] == {"calls": 2}
+    assert idlescope.open(tmp_path / "t.json.gz").meta.lost == {"calls": 2}
 
 
 def test_a_name_without_gz_is_not_packed(tmp_path):

@@ -1,0 +1,72 @@
+"""What a recording says of itself, beside its tables: where it is from, what was lost, what was run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+# Kinds of records that a reader had to leave out: each can change the figures named in `damage.uncertain`.
+KINDS_LOST = ("operations", "calls", "ranges", "unknown")
+
+
+class Metadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the code reads of a recording, typed; in files, each entry stands under the name given beside it."""
+
+    format: str = "memory"
+    path: str = ""
+    events: int = 0  # records read; 0: not counted
+
+    # what the reader repaired and left out, and what the profiler itself said that it lost
+    warnings: tuple[str, ...] = ()
+    lost: dict[str, int] = {}  # kind (KINDS_LOST) -> records
+    truncated: bool = False  # an unknown number of records is missing at the end
+    dropped: tuple[str, ...] = ()
+
+    # ranks and clocks; times are ns since 1970
+    base_time_ns: int | None = msgspec.field(default=None, name="baseTimeNanoseconds")
+    session_start_ns: int | None = msgspec.field(default=None, name="session_start_epoch_ns")
+    clocks_apart: bool = False  # ranks of one folder whose clocks cannot be brought together
+    distributed: dict[str, Any] = msgspec.field(default_factory=dict, name="distributedInfo")
+
+    # what was run, where idlescope ran it
+    measured: bool | None = None  # False: modelled; None: not said
+    mode: str = ""  # "sync" or "async"
+    model: str = ""
+    gpu: str = ""  # a key of hardware.gpus.GPUS
+    rows: int = 0  # most requests that a step may have; 0: not said
+
+    extra: dict[str, Any] = {}  # JSON values that are only passed on to the next file
+
+    @property
+    def epoch_ns(self) -> int | None:
+        """Return the time that the trace's 0 stands for, ns since 1970; None where it is not known."""
+        return self.session_start_ns if self.base_time_ns is None else self.base_time_ns
+
+    @classmethod
+    def from_json(cls, entries: Mapping[str, Any]) -> Metadata:
+        """Return the metadata in a JSON object; known entries that are not of their type are left out."""
+        fields = {field.encode_name: field for field in msgspec.structs.fields(cls)}
+        del fields["extra"]
+        known: dict[str, Any] = {}
+        for key, value in entries.items():
+            if key == "lost" and isinstance(value, Mapping):
+                value = {kind: count for kind, count in value.items() if kind in KINDS_LOST}
+            if field := fields.get(key):
+                try:
+                    known[field.name] = msgspec.convert(value, field.type)
+                except msgspec.ValidationError:
+                    continue
+        extra = {key: value for key, value in entries.items() if key not in fields}
+        return cls(**known, extra=extra)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON object of everything that is said; its inverse is `from_json`."""
+        entries: dict[str, Any] = {"format": self.format} | msgspec.to_builtins(self)
+        entries.pop("extra", None)
+        return entries | self.extra
+
+    def replace(self, **changes: Any) -> Metadata:
+        """Return the metadata with some of its fields changed."""
+        return msgspec.structs.replace(self, **changes)
