@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from idlescope.capture.ranges import Range as range  # noqa: A004, N813 - so do these
     from idlescope.errors import IdlescopeError
     from idlescope.experiment.config import RunConfig
-    from idlescope.experiment.run import Run, run
+    from idlescope.experiment.result import Run
+    from idlescope.experiment.run import run
     from idlescope.profiling import Profile as profile  # noqa: N813
     from idlescope.trace.model import Trace
     from idlescope.trace.open import open_trace as open  # noqa: A004 - idlescope.open reads as intended
@@ -50,7 +51,7 @@ _HOME = {
     "predict": ("idlescope.analysis.prediction.predict", "predict"),
     "IdlescopeError": ("idlescope.errors", "IdlescopeError"),
     "RunConfig": ("idlescope.experiment.config", "RunConfig"),
-    "Run": ("idlescope.experiment.run", "Run"),
+    "Run": ("idlescope.experiment.result", "Run"),
     "run": ("idlescope.experiment.run", "run"),
     "Trace": ("idlescope.trace.model", "Trace"),
     "open": ("idlescope.trace.open", "open_trace"),

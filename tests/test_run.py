@@ -11,8 +11,8 @@ import pytest
 import idlescope
 from idlescope import RunConfig, run
 from idlescope.errors import ConfigError
-from idlescope.experiment.device_choice import devices
-from idlescope.experiment.run import warm_up_demand
+from idlescope.experiment.device_choice.cuda import CudaChoice
+from idlescope.experiment.run_modes import warm_up_demand
 from idlescope.report import run_report
 
 PUBLISHED = {
@@ -211,7 +211,7 @@ def test_the_cpu_is_a_measured_device(tmp_path):
     assert summary["modes"]["sync"]["tokens"] == summary["modes"]["async"]["tokens"] == 6 * 30
     for mode in result.modes.values():
         assert {"schedule", "prepare", "submit", "retrieve", "update"} <= set(mode.trace.names)
-        assert mode.summary(None)["roofline_pct"] is None
+        assert mode.summary(None).roofline_pct is None
         assert mode.trace.operations.start.min() >= 0  # warm-up is not in it
     run_report.write_run(result, tmp_path)
     page = (tmp_path / "report.html").read_text()
@@ -232,9 +232,8 @@ def test_what_warms_up_is_as_long_as_the_first_batch():
 def test_a_torch_that_is_too_old_for_cuda_is_one_sentence(monkeypatch):
     pytest.importorskip("torch")
     monkeypatch.setitem(sys.modules, "idlescope.engine.devices.cuda", None)
-    chosen = devices.Choice("cuda", None)
     with pytest.raises(ConfigError, match=r"--device cuda needs torch 2\.11 or later and triton: "):
-        devices.make(RunConfig(model="tiny"), chosen)
+        CudaChoice().make(RunConfig(model="tiny"))
 
 
 def test_what_a_device_does_not_have_is_one_sentence():
@@ -258,7 +257,8 @@ def test_what_a_device_does_not_have_is_one_sentence():
 def test_the_command_line_of_a_run_repeats_it():
     config = RunConfig(model="1b", tokens=7, host_ms=1.5, stop_at_eos=True)
     assert (
-        run_report.command(config) == "idlescope run --model 1b --tokens 7 --host-ms 1.5 --stop-at-eos"
+        run_report.command(config)
+        == "idlescope run --model 1b --tokens 7 --host-ms 1.5 --stop-at-eos"
     )
 
 

@@ -56,8 +56,8 @@ def analyze_command(
 ) -> None:  # fmt: skip
     """Read, analyse, print; write the report where a folder is given.
 
-    Of a folder of ranks, `only` these files where they are given. `command` is the one to repeat, `analyze` unless
-    given.
+    Of a folder of ranks, `only` these files where they are given. `command` is the one to repeat,
+    `analyze` unless given.
     """
     console = Console(stderr=as_json)
     min_gap_ns = 0 if choices.min_gap is None else length_ns(choices.min_gap)

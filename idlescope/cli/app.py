@@ -259,9 +259,11 @@ def sweep(
 
     LIST is one or more, with commas between; the option may be given again.
 
-    Each cell is written as it ends, then table.csv, table.parquet, heat maps and sweep.json: to reports/sweep or --out.
+    Each cell is written as it ends, then table.csv, table.parquet, heat maps and sweep.json: to
+    reports/sweep or --out.
 
-    Cells that cannot be run are listed with the reason. The exit code is 1 where one failed or none could be run.
+    Cells that cannot be run are listed with the reason. The exit code is 1 where one failed or none
+    could be run.
     """
     from idlescope.cli.sweep import sweep_command
 
@@ -396,7 +398,8 @@ def compare(
 ) -> None:  # fmt: skip
     """Say what changed between recordings, which part explains it, and whether it is more than noise.
 
-    With three recordings or more of one side, noise is how they differ; else how the stretches of a recording do.
+    With three recordings or more of one side, noise is how they differ; else how the stretches of a
+    recording do.
     """
     from idlescope.cli.compare import Selection, compare_command
 
@@ -496,7 +499,8 @@ def predict(
 ) -> None:
     """Say what asynchronous batching, or another change, would make of a trace's steps: they are replayed.
 
-    With the interval that the variation from step to step allows, and what further changes are worth.
+    With the interval that the variation from step to step allows, and what further changes are
+    worth.
     """
     from idlescope.analysis.prediction.what_if import WhatIf
     from idlescope.cli.predict import predict_command
@@ -595,7 +599,8 @@ def view(
 ) -> None:
     """Show a report, or a trace in Perfetto, in the browser.
 
-    Served to this machine only. The Perfetto UI (ui.perfetto.dev) reads the trace from here; nothing is uploaded.
+    Served to this machine only. The Perfetto UI (ui.perfetto.dev) reads the trace from here;
+    nothing is uploaded.
     """
     from idlescope.cli.view import view_command
 
@@ -606,7 +611,8 @@ def view(
 def doctor(as_json: AsJson = False) -> None:
     """Say what this machine can measure, and what to do about what it cannot.
 
-    Looks at torch, CUDA, driver, nvtx, nsys, permissions, clock, cores and disk; nothing is changed.
+    Looks at torch, CUDA, driver, nvtx, nsys, permissions, clock, cores and disk; nothing is
+    changed.
     """
     from idlescope.cli.doctor import doctor_command
 

@@ -13,9 +13,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from idlescope.cli.status import REFRESH_S
 from idlescope.experiment.config import RunConfig
-from idlescope.experiment.device_choice import devices
-from idlescope.experiment.run import Progress as Report
-from idlescope.experiment.run import Running, run
+from idlescope.experiment.device_choice.choose import choose
+from idlescope.experiment.progress import Progress as Report
+from idlescope.experiment.progress import Running
+from idlescope.experiment.run import prepared, run
 from idlescope.report import output_folder, run_report
 from idlescope.report.tables import runs
 from idlescope.report.tables.terminal import plain
@@ -24,12 +25,10 @@ from idlescope.report.text import to_text
 
 def run_command(config: RunConfig, out: Path | None, force: bool, as_json: bool) -> None:
     """Run, write the folder, print the table; exit code 130 where Ctrl-C stopped it."""
-    chosen = devices.choose(config.device)
+    choice = choose(config.device)
     # what cannot be run is refused, and the workload file read, before anything is written
-    devices.check(config, chosen)
-    config = devices.runnable(config, chosen)
-    devices.shape(config, chosen)
-    note, tokens = chosen.note, int(config.demand.output_tokens.sum())
+    config = prepared(config, choice)
+    note, tokens = choice.note, int(config.demand.output_tokens.sum())
     if out is None:
         base = Path("reports") / run_report.run_name(config)
         out = base if force else output_folder.free_name(base)

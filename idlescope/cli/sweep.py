@@ -14,10 +14,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from idlescope.cli.status import REFRESH_S
 from idlescope.errors import ConfigError, OutputExistsError
+from idlescope.experiment.cells import Cell, CellState, grid, kept
 from idlescope.experiment.config import RunConfig
-from idlescope.experiment.device_choice import devices
-from idlescope.experiment.run import Running
-from idlescope.experiment.sweep import DONE, FAILED, Cell, grid, kept, sweep
+from idlescope.experiment.device_choice.choose import choose
+from idlescope.experiment.progress import Running
+from idlescope.experiment.sweep import sweep
 from idlescope.report import output_folder, sweep_report
 from idlescope.report.tables import sweep as report
 from idlescope.report.tables.terminal import plain
@@ -45,7 +46,7 @@ def sweep_command(
         raise ConfigError(f"--jobs is {jobs}: give 1 or more")
     out = _folder(out, resume, force)
     console = Console(stderr=as_json)
-    for note in dict.fromkeys(devices.choose(name).note for name in _listed("--device", on)):
+    for note in dict.fromkeys(choose(name).note for name in _listed("--device", on)):
         if note:
             console.print(plain(note, "dim"))
     with output_folder.claimed(out, force or resume):
@@ -74,7 +75,7 @@ def sweep_command(
         )
         raise SystemExit(130)
     states = {cell.state for cell in cells.values()}
-    if FAILED in states or DONE not in states:
+    if CellState.FAILED in states or CellState.DONE not in states:
         raise SystemExit(1)
 
 

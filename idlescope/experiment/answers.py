@@ -1,118 +1,152 @@
-"""What a sweep shows: a row of figures a cell and mode, and from which batch size on a device stops idling."""
+"""What a sweep shows: a row per cell and mode, and when a device stops idling."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import groupby
-from typing import Any
+from types import NoneType
+from typing import Any, get_args
+
+import msgspec
 
 from idlescope.analysis.verdict.verdict import BUSY_IDLE_PCT
-from idlescope.experiment.run import WORTH_SAYING
-from idlescope.experiment.sweep import DONE, Cell
-from idlescope.trace.names.own_engine import DEPTHS
+from idlescope.experiment.cells import Cell, CellState
+from idlescope.experiment.document import SweepRow
+from idlescope.experiment.modes import Mode
+from idlescope.experiment.result import WORTH_SAYING
 
-Row = dict[str, Any]
-# a row's columns: whose they are, and their type
-COLUMNS: dict[str, type] = {
-    "model": str, "device": str, "host_ms": float, "batch_size": int, "mode": str,  # the cell; host_ms if it was fixed
-    "state": str, "reason": str,  # done, refused or failed, and why
-    "device_name": str, "measured": bool,
-    "idle_pct": float, "idle_ms_per_step": float, "host_ms_per_step": float, "device_ms_per_step": float,
-    "total_s": float, "tokens_per_s": float, "roofline_pct": float, "steps": int, "tokens": int,
-    "tokens_per_step": float,  # less than the batch size where not all requests have room at once
-    "preemptions": int,
-    "speedup": float,  # of the cell: synchronous over asynchronous time
-    "predicted_s": float, "predicted_error_pct": float,  # of the cell: async as predicted, and how far off that was
-}  # fmt: skip
+Row = dict[str, Any]  # a SweepRow as JSON has it
+
+
+def _column_types() -> dict[str, type]:
+    """Return the columns of a row and what they hold where they hold anything."""
+    columns = {}
+    for column in msgspec.structs.fields(SweepRow):
+        alternatives = get_args(column.type) or (column.type,)
+        (columns[column.name],) = (kind for kind in alternatives if kind is not NoneType)
+    return columns
+
+
+COLUMNS = _column_types()
+# what a row takes over from its mode's entry of summary.json
 FIGURES = (
-    "idle_ms_per_step", "host_ms_per_step", "device_ms_per_step", "total_s", "tokens_per_s", "roofline_pct", "steps",
-    "tokens", "preemptions",
-)  # fmt: skip
-ADJECTIVES = {"sync": "Synchronous", "async": "Asynchronous"}
+    "idle_ms_per_step",
+    "host_ms_per_step",
+    "device_ms_per_step",
+    "total_s",
+    "tokens_per_s",
+    "roofline_pct",
+    "steps",
+    "tokens",
+    "preemptions",
+)
 
 
 def rows(cells: Iterable[Cell]) -> list[Row]:
-    """Return a row a cell and mode, in the order of the cells; every row has all columns, None for what it lacks."""
-    return [_row(cell, mode) for cell in cells for mode in cell.config.modes]
+    """Return a row per cell and mode, in the order of the cells.
 
-
-def _row(cell: Cell, mode: str) -> Row:
-    c, figures = cell.config, {}
-    if cell.summary is not None:
-        of = cell.summary["modes"][mode]
-        predicted, later = cell.summary["predicted"], cell.summary["modes"].get("async")
-        figures = {
-            "device_name": cell.summary["device"]["name"],
-            "measured": cell.summary["device"]["measured"],
-            "idle_pct": 100.0 - of["active_pct"],
-            "tokens_per_step": of["tokens"] / of["steps"],
-            "speedup": cell.summary["speedup"],
-            "predicted_s": predicted and predicted["total_s"],
-            "predicted_error_pct": predicted
-            and later
-            and 100.0 * (predicted["total_s"] / later["total_s"] - 1.0),
-            **{name: of[name] for name in FIGURES},
-        }
-    known = {
-        "model": c.model, "device": c.device, "host_ms": c.host_ms, "batch_size": c.batch_size, "mode": mode,
-        "state": cell.state, "reason": cell.reason, **figures,
-    }  # fmt: skip
-    return dict.fromkeys(COLUMNS) | known
-
-
-def answers(table: Sequence[Row]) -> list[str]:
-    """Return sentences for each model, device and host cost: when it stops idling, and what asynchrony gives."""
+    Every row has all columns, None for what it lacks.
+    """
     return [
-        " ".join([f"{_line(*key)}.", *_findings(list(group))])
-        for key, group in groupby(table, lambda r: (r["model"], r["device"], r["host_ms"]))
+        msgspec.to_builtins(sweep_row(cell, mode)) for cell in cells for mode in cell.config.modes
     ]
 
 
-def _line(model: str, device: str, host_ms: float | None) -> str:
-    host = "host time measured" if host_ms is None else f"host {host_ms:g} ms a step"
+def sweep_row(cell: Cell, mode: Mode) -> SweepRow:
+    """Return the row of a cell in one mode."""
+    config = cell.config
+    figures = {} if cell.summary is None else _figures(cell.summary, mode)
+    return SweepRow(
+        model=config.model,
+        device=config.device,
+        host_ms=config.host_ms,
+        batch_size=config.batch_size,
+        mode=mode.value,
+        state=cell.state.value,
+        reason=cell.reason,
+        **figures,
+    )
+
+
+def _figures(summary: dict[str, Any], mode: Mode) -> Row:
+    """Return the figures of a cell that was run, from its summary.json."""
+    figures = summary["modes"][mode]
+    predicted, asynchronous = summary["predicted"], summary["modes"].get(Mode.ASYNC)
+    predicted_s = predicted["total_s"] if predicted else None
+    error_pct = None
+    if predicted_s is not None and asynchronous is not None:
+        error_pct = 100.0 * (predicted_s / asynchronous["total_s"] - 1.0)
+    return {
+        "device_name": summary["device"]["name"],
+        "measured": summary["device"]["measured"],
+        "idle_pct": 100.0 - figures["active_pct"],
+        "tokens_per_step": figures["tokens"] / figures["steps"],
+        "speedup": summary["speedup"],
+        "predicted_s": predicted_s,
+        "predicted_error_pct": error_pct,
+        **{name: figures[name] for name in FIGURES},
+    }
+
+
+def answers(table: Sequence[Row]) -> list[str]:
+    """Say for each model, device and host time when it stops idling and what asynchrony gives."""
+    lines = groupby(table, lambda row: (row["model"], row["device"], row["host_ms"]))
+    return [" ".join([f"{_title(*key)}.", *_findings(list(group))]) for key, group in lines]
+
+
+def _title(model: str, device: str, host_ms: float | None) -> str:
+    """Return what a line of the grid is called."""
+    host = "host time measured" if host_ms is None else f"host {host_ms:g} ms per step"
     return f"{model} on {device}, {host}"
 
 
 def _findings(group: Sequence[Row]) -> list[str]:
-    done = [row for row in group if row["state"] == DONE]
-    found = []
-    for mode in DEPTHS:
-        if idle := {row["batch_size"]: row["idle_pct"] for row in done if row["mode"] == mode}:
-            found.append(f"{ADJECTIVES[mode]}: {_stops_idling(idle)}.")
-    if gains := {row["batch_size"]: row["speedup"] for row in done if row["speedup"] is not None}:
-        found.append(f"{_gain(gains)}.")
-    if lacking := {row["batch_size"]: row["reason"] for row in group if row["state"] != DONE}:
-        reasons = "; ".join(dict.fromkeys(lacking.values()))
-        found.append(f"Not run: batch {', '.join(map(str, lacking))} ({reasons}).")
-    return found
+    """Return the sentences of one line of the grid, whose rows ascend by batch size."""
+    done = [row for row in group if row["state"] == CellState.DONE]
+    findings = []
+    for mode in Mode:
+        idle = {row["batch_size"]: row["idle_pct"] for row in done if row["mode"] == mode}
+        if idle:
+            findings.append(f"{mode.adjective}: {_stops_idling(idle)}.")
+    speedups = {row["batch_size"]: row["speedup"] for row in done if row["speedup"] is not None}
+    if speedups:
+        findings.append(f"{_gain(speedups)}.")
+    missing = {row["batch_size"]: row["reason"] for row in group if row["state"] != CellState.DONE}
+    if missing:
+        sizes = ", ".join(map(str, missing))
+        reasons = "; ".join(dict.fromkeys(missing.values()))
+        findings.append(f"Not run: batch {sizes} ({reasons}).")
+    return findings
 
 
 def _stops_idling(idle: dict[int, float]) -> str:
-    """Say from which batch size on all idle less than what is called busy; `idle` by ascending batch size."""
-    sizes = list(idle)
-    still = [size for size in sizes if idle[size] >= BUSY_IDLE_PCT]
-    if still and still[-1] == sizes[-1]:
-        return f"does not stop idling up to batch {sizes[-1]} ({_at(idle, '{:.1f} %', sizes[0], sizes[-1])})"
-    if not still:
-        return (
-            f"idle less than {BUSY_IDLE_PCT:g} % at every batch size from {sizes[0]} to {sizes[-1]}"
-        )
-    first = sizes[sizes.index(still[-1]) + 1]
-    return f"idle less than {BUSY_IDLE_PCT:g} % from batch {first} on ({_at(idle, '{:.1f} %', still[-1], first)})"
+    """Say from which batch size on all idle less than what is called busy.
+
+    `idle` by ascending batch size.
+    """
+    sizes, busy = list(idle), f"idle less than {BUSY_IDLE_PCT:g} %"
+    last_idle = next((size for size in reversed(sizes) if idle[size] >= BUSY_IDLE_PCT), None)
+    if last_idle is None:
+        return f"{busy} at every batch size from {sizes[0]} to {sizes[-1]}"
+    if last_idle == sizes[-1]:
+        ends = _figures_at(idle, "{:.1f} %", sizes[0], last_idle)
+        return f"does not stop idling up to batch {last_idle} ({ends})"
+    first_busy = sizes[sizes.index(last_idle) + 1]
+    around = _figures_at(idle, "{:.1f} %", last_idle, first_busy)
+    return f"{busy} from batch {first_busy} on ({around})"
 
 
-def _gain(gains: dict[int, float]) -> str:
-    sizes = list(gains)
-    most = max(gains, key=lambda size: gains[size])
-    if gains[most] < WORTH_SAYING:
+def _gain(speedups: dict[int, float]) -> str:
+    """Say what asynchronous batching gives; `speedups` by ascending batch size."""
+    sizes = list(speedups)
+    best = max(speedups, key=lambda size: speedups[size])
+    if speedups[best] < WORTH_SAYING:
         return "Asynchronous batching gains nothing"
-    return (
-        f"Asynchronous batching is faster: {_at(gains, '{:.2f} times', sizes[0], most, sizes[-1])}"
-    )
+    figures = _figures_at(speedups, "{:.2f} times", sizes[0], best, sizes[-1])
+    return f"Asynchronous batching is faster: {figures}"
 
 
-def _at(values: dict[int, float], form: str, *sizes: int) -> str:
+def _figures_at(values: dict[int, float], form: str, *sizes: int) -> str:
     """Return the values at some batch sizes, in words."""
-    return ", ".join(
-        f"{form.format(values[size])} at batch {size}" for size in dict.fromkeys(sizes)
-    )
+    figures = (f"{form.format(values[size])} at batch {size}" for size in dict.fromkeys(sizes))
+    return ", ".join(figures)

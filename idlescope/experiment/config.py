@@ -1,37 +1,27 @@
-"""What a run is asked to do."""
+"""What a run is asked to do: one field per option of `idlescope run`.
+
+Importing this module costs little, for `idlescope --help` needs it: what reads and draws workloads
+waits until it is asked for.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from idlescope.capture.window import ProfiledSteps
-from idlescope.engine import workload_file
-from idlescope.engine.network.tokenizer import tokenizer
-from idlescope.engine.running_rows import Shape
-from idlescope.engine.workload import Workload, arrivals, generate, lengths
 from idlescope.errors import ConfigError
-from idlescope.models.architecture import Model
-from idlescope.models.presets import model
-from idlescope.trace.names.own_engine import DEPTHS
+from idlescope.experiment.modes import BOTH, Mode
+from idlescope.experiment.option import Group, changed, check, flag, option
 
-MODES = (*DEPTHS, "both")
-ENGINES = ("idlescope", "transformers")
-CHOICES = {
-    "engine": ENGINES,
-    "mode": MODES, "dtype": ("auto", "bfloat16", "float16", "float32"), "sync_check": ("off", "warn", "error"),
-}  # fmt: skip
-LEAST = {
-    "batch_size": 1, "requests": 1, "max_batch_tokens": 1, "block_size": 1, "kv_blocks": 1, "seed": 0, "warmup": 0,
-    "top_k": 0,
-}  # fmt: skip
-BOUNDS = {
-    "host_ms": (0.0, 1e6, "milliseconds"),
-    "device_ms": (1e-6, 1e6, "milliseconds"),
-    "temperature": (0.0, 100.0, "a number"),
-    "top_p": (1e-6, 1.0, "a probability"),
-}
+if TYPE_CHECKING:
+    from idlescope.engine.running_rows import Shape
+    from idlescope.engine.workload import Workload
+    from idlescope.models.architecture import Model
+
+OWN_ENGINE, TRANSFORMERS = "idlescope", "transformers"
+ENGINES = (OWN_ENGINE, TRANSFORMERS)
 
 
 @dataclass(frozen=True)
@@ -41,115 +31,263 @@ class RunConfig:
     A workload file is read when `demand` is first asked for, and then checked.
     """
 
-    model: str = "8b"
-    engine: str = "idlescope"  # or transformers: its continuous batching (capture/transformers.py)
-    device: str = "auto"
-    mode: str = "both"
-    tokens: int | str = (
-        1000  # new tokens a request: a number or a distribution (engine/workload.py)
+    model: str = option(
+        "8b",
+        group=Group.REQUESTS,
+        help="8b, 1b, 3b, 70b, qwen3-0.6b, qwen3-8b or tiny, with random weights; or the folder "
+        "of a Hugging Face checkpoint (Llama or Qwen3).",
     )
-    prompt_tokens: int | str = 256  # the same
-    batch_size: int = 32  # requests that run at once
-    requests: int | None = (
-        None  # in all; the batch size unless given, or as many as the workload file has
+    engine: str = option(
+        OWN_ENGINE,
+        group=Group.ENGINE,
+        choices=ENGINES,
+        help="idlescope, or transformers: its own continuous batching, greedy, on cuda or cpu.",
     )
-    arrival: str = "closed"  # closed, burst, burst:SIZE,SECONDS or poisson:RATE
-    workload: str | None = (
-        None  # a file of lengths or conversations, instead of tokens and prompt_tokens
+    device: str = option(
+        "auto",
+        group=Group.ENGINE,
+        help="cuda, cpu, or modelled:GPU with GPU of h200, h100, a100, b200, l40s, rtx4090, "
+        "h200-nvl, h100-nvl, h100-pcie, a100-pcie, a100-40gb; auto is cuda where there is one, "
+        "else modelled:h200.",
     )
-    max_batch_tokens: int = 8192  # query tokens of one step: longer prompts are prefilled in chunks
-    block_size: int = 16  # tokens a KV block
-    kv_blocks: int | None = None  # as many as fit in the device's memory unless given
-    host_ms: float | None = None  # fixed host cost of a step
-    device_ms: float | None = None  # fixed compute time of a step
-    stop_at_eos: bool = False
-    seed: int = 0
+    mode: str = option(
+        BOTH,
+        group=Group.ENGINE,
+        choices=(*Mode, BOTH),
+        swept=True,
+        help="sync, async or both.",
+    )
+    tokens: int | str = option(
+        1000,
+        group=Group.REQUESTS,
+        swept=True,
+        help="New tokens per request: a number, uniform:LOW,HIGH or lognormal:MEDIAN,SIGMA.",
+    )
+    prompt_tokens: int | str = option(
+        256,
+        group=Group.REQUESTS,
+        swept=True,
+        help="Prompt tokens per request: the same.",
+    )
+    batch_size: int = option(
+        32,
+        group=Group.REQUESTS,
+        lowest=1,
+        help="Requests that run at once.",
+    )
+    requests: int | None = option(
+        None,
+        group=Group.REQUESTS,
+        lowest=1,
+        swept=True,
+        help="Requests in all; the batch size, or all of --workload, unless given.",
+    )
+    arrival: str = option(
+        "closed",
+        group=Group.REQUESTS,
+        help="closed (all there at the start), poisson:RATE (requests per second), "
+        "burst:SIZE,SECONDS (groups, so far apart) or burst (the batch size, every second).",
+    )
+    workload: str | None = option(
+        None,
+        group=Group.REQUESTS,
+        metavar="FILE",
+        help='JSONL of lengths, {"prompt_tokens": 512, "output_tokens": 128, "arrival_s": 0.5} '
+        "(arrival_s may be missing), or of conversations in ShareGPT's format, or a JSON array of "
+        "them; the first --requests of it.",
+    )
+    max_batch_tokens: int = option(
+        8192,
+        group=Group.ENGINE,
+        lowest=1,
+        swept=True,
+        help="Query tokens of one step; longer prompts are prefilled in chunks.",
+    )
+    block_size: int = option(
+        16,
+        group=Group.ENGINE,
+        lowest=1,
+        help="Tokens per KV block.",
+    )
+    kv_blocks: int | None = option(
+        None,
+        group=Group.ENGINE,
+        lowest=1,
+        help="KV blocks; as many as fit in the device's memory unless given.",
+    )
+    host_ms: float | None = option(
+        None,
+        group=Group.ENGINE,
+        lowest=0.0,
+        highest=1e6,
+        quantity="milliseconds",
+        help="Fix the host time per step: a measured host is kept busy for so long.",
+    )
+    device_ms: float | None = option(
+        None,
+        group=Group.ENGINE,
+        lowest=1e-6,
+        highest=1e6,
+        quantity="milliseconds",
+        help="Fix the compute time per step. Only on a modelled GPU.",
+    )
+    stop_at_eos: bool = option(
+        False,
+        group=Group.REQUESTS,
+        help="End a request at the model's EOS.",
+    )
+    seed: int = option(
+        0,
+        group=Group.REQUESTS,
+        lowest=0,
+        swept=True,
+        help="Seed of lengths, arrivals, prompts and tokens.",
+    )
     # What follows changes nothing on a modelled GPU, whose tokens and times come from a model:
-    dtype: str | None = None  # of weights and KV cache; the device's default unless given
-    graphs: bool = True  # decode steps are CUDA graphs
-    warmup: int = (
-        8  # new tokens of each request of a first batch, which is not timed, on a measured device
+    dtype: str | None = option(
+        None,
+        group=Group.ENGINE,
+        choices=("auto", "bfloat16", "float16", "float32"),
+        swept=True,
+        help="Of weights and KV cache: auto, bfloat16, float16 or float32; the device's default "
+        "unless given. Not on a modelled GPU.",
     )
-    temperature: float = 0.0  # 0 is greedy
-    top_k: int = 0  # sample among so many likeliest tokens; 0 is all
-    top_p: float = 1.0  # sample among the likeliest tokens that have this probability together
-    sync_check: str = (
-        "off"  # what a call that makes the host wait for the device does: off, warn or error
+    graphs: bool = option(
+        True,
+        group=Group.ENGINE,
+        swept=True,
+        help="Run decode steps as CUDA graphs. Only on cuda.",
     )
-    profile: str | None = None  # torch or nsys, with :STEPS or :FIRST-LAST (capture/profiler.py)
+    warmup: int = option(
+        8,
+        group=Group.MEASUREMENT,
+        lowest=0,
+        swept=True,
+        help="New tokens per request of a first batch that is not timed. Not on a modelled GPU.",
+    )
+    temperature: float = option(
+        0.0,
+        group=Group.SAMPLING,
+        lowest=0.0,
+        highest=100.0,
+        help="0 takes the likeliest token.",
+    )
+    top_k: int = option(
+        0,
+        group=Group.SAMPLING,
+        lowest=0,
+        help="Sample among so many likeliest tokens; 0 is all.",
+    )
+    top_p: float = option(
+        1.0,
+        group=Group.SAMPLING,
+        lowest=1e-6,
+        highest=1.0,
+        quantity="a probability",
+        help="Sample among the likeliest tokens that have this probability together.",
+    )
+    sync_check: str = option(
+        "off",
+        group=Group.MEASUREMENT,
+        choices=("off", "warn", "error"),
+        help="What a call does that makes the host wait for the GPU where it should not: off, "
+        "warn or error. Only on cuda.",
+    )
+    profile: str | None = option(
+        None,
+        group=Group.MEASUREMENT,
+        metavar="TOOL[:STEPS]",
+        help="Record some steps of each mode with torch (torch.profiler) or nsys: 20 of them "
+        "after the start, or so many (torch:50), or these (torch:100-120). Not on a modelled GPU.",
+    )
 
     def __post_init__(self) -> None:
-        for name, choices in CHOICES.items():
-            value = getattr(self, name)
-            if value is not None and value not in choices:
-                what = name.replace("_", " ")
-                raise ConfigError(
-                    f"no {what} is called {value!r}: choose one of {', '.join(choices)}"
-                )
-        for name, least in LEAST.items():
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise ConfigError(f"--{name.replace('_', '-')} is {value}: give at least {least}")
-        for name, (low, high, what) in BOUNDS.items():
-            value = getattr(self, name)
-            if value is not None and not low <= value <= high:
-                raise ConfigError(
-                    f"--{name.replace('_', '-')} is {value}: give {what} from {low:g} to {high:.0f}"
-                )
+        check(self)
         if self.max_batch_tokens < self.batch_size:
             raise ConfigError(
-                f"--max-batch-tokens {self.max_batch_tokens} is less than --batch-size {self.batch_size}: "
-                "every running request needs one token a step"
+                f"--max-batch-tokens {self.max_batch_tokens} is less than --batch-size "
+                f"{self.batch_size}: every running request needs one token per step"
             )
         if self.profile is not None:
-            ProfiledSteps.parse(self.profile)
-        self._check_workload()
+            from idlescope.capture.window import ProfiledSteps
 
-    def _check_workload(self) -> None:
-        prompt, output = (
-            lengths(f"--{name.replace('_', '-')}", getattr(self, name))
-            for name in ("prompt_tokens", "tokens")
-        )
+            ProfiledSteps.parse(self.profile)
+        self._check_lengths()
+
+    def _check_lengths(self) -> None:
+        """Check the lengths and the arrivals of requests. Raises ConfigError."""
+        from idlescope.engine.workload import arrivals, lengths
+
+        prompt = lengths("--prompt-tokens", self.prompt_tokens)
+        output = lengths("--tokens", self.tokens)
         arrivals(self.arrival, self.batch_size)
         if self.workload is not None:
             for name in ("prompt_tokens", "tokens"):
                 if getattr(self, name) != getattr(RunConfig, name):
                     raise ConfigError(
-                        f"--workload says how long requests are: leave --{name.replace('_', '-')} out"
+                        f"--workload says how long requests are: leave {flag(name)} out"
                     )
         elif prompt.least + output.least > self.architecture.max_position:
             raise ConfigError(
-                f"{self.prompt_tokens} prompt and {self.tokens} new tokens exceed the {self.architecture.max_position} "
-                f"positions of {self.architecture.name}: ask for fewer"
+                f"{self.prompt_tokens} prompt and {self.tokens} new tokens exceed the "
+                f"{self.architecture.max_position} positions of {self.architecture.name}: ask for "
+                "fewer"
             )
 
     @cached_property
     def demand(self) -> Workload:
-        """Return the requests' lengths and arrivals, drawn or read when first asked for. Raises ConfigError."""
-        positions = self.architecture.max_position
-        arrival = arrivals(self.arrival, self.batch_size)
-        if self.workload is not None:
-            folder = self.architecture.folder
-            words = None if folder is None else tokenizer(folder)
-            count = None if words is None else words.encode
-            demand = workload_file.read(
-                Path(self.workload), self.requests, arrival, positions, self.seed, count
-            )
-        else:
-            prompt, output = (lengths("", text) for text in (self.prompt_tokens, self.tokens))
-            demand = generate(
-                self.requests or self.batch_size, prompt, output, arrival, positions, self.seed
-            )
-        if self.kv_blocks is not None and self.kv_blocks * self.block_size < demand.longest:
+        """Return the requests' lengths and arrivals, drawn or read when first asked for.
+
+        Raises ConfigError.
+        """
+        demand = self._generated() if self.workload is None else self._read(Path(self.workload))
+        if self.kv_blocks is None:
+            return demand
+        held = self.kv_blocks * self.block_size
+        if held < demand.longest:
             raise ConfigError(
-                f"--kv-blocks {self.kv_blocks} hold {self.kv_blocks * self.block_size} tokens and a request needs "
+                f"--kv-blocks {self.kv_blocks} hold {held} tokens and a request needs "
                 f"{demand.longest}: give more, or ask for fewer tokens"
             )
         return demand
 
+    def _generated(self) -> Workload:
+        from idlescope.engine.workload import arrivals, generate, lengths
+
+        return generate(
+            self.requests or self.batch_size,
+            lengths("--prompt-tokens", self.prompt_tokens),
+            lengths("--tokens", self.tokens),
+            arrivals(self.arrival, self.batch_size),
+            self.architecture.max_position,
+            self.seed,
+        )
+
+    def _read(self, path: Path) -> Workload:
+        """Return the workload of a file.
+
+        Texts in it are counted by the checkpoint's tokenizer where there is one.
+        """
+        from idlescope.engine import workload_file
+        from idlescope.engine.network.tokenizer import tokenizer
+        from idlescope.engine.workload import arrivals
+
+        architecture = self.architecture
+        words = None if architecture.folder is None else tokenizer(architecture.folder)
+        return workload_file.read(
+            path,
+            self.requests,
+            arrivals(self.arrival, self.batch_size),
+            architecture.max_position,
+            self.seed,
+            None if words is None else words.encode,
+        )
+
     @property
     def architecture(self) -> Model:
         """Return the model's shape."""
+        from idlescope.models.presets import model
+
         return model(self.model)
 
     @property
@@ -168,22 +306,22 @@ class RunConfig:
         return min(self.batch_size, self.request_count)
 
     def words(self) -> list[str]:
-        """Return the options of `idlescope run` that repeat this: the model, and all that are not the default."""
+        """Return the words of `idlescope run` that repeat this: the model, and what was changed."""
+        others = [(name, value) for name, value in changed(self) if name != "model"]
         words = []
-        for option in fields(self):
-            value = getattr(self, option.name)
-            if option.name != "model" and value == option.default:
-                continue
-            words.append(f"--{'no-' if value is False else ''}{option.name.replace('_', '-')}")
+        for name, value in [("model", self.model), *others]:
+            words.append(flag(f"no_{name}" if value is False else name))
             if not isinstance(value, bool):
                 words.append(str(value))
         return words
 
     @property
-    def modes(self) -> tuple[str, ...]:
+    def modes(self) -> tuple[Mode, ...]:
         """Return the modes to run, in order."""
-        return tuple(DEPTHS) if self.mode == "both" else (self.mode,)
+        return tuple(Mode) if self.mode == BOTH else (Mode(self.mode),)
 
     def shape(self, blocks: int) -> Shape:
         """Return the sizes of the run's arrays for a KV cache of so many blocks."""
+        from idlescope.engine.running_rows import Shape
+
         return Shape(self.rows, self.max_batch_tokens, self.length, blocks, self.block_size)

@@ -1,31 +1,35 @@
-"""A profiled window of a run beside the step clock's record of the same steps, and what profiling cost."""
+"""A profiled window beside the step clock's record of the same steps: what profiling cost."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from idlescope.analysis.analyze import analyze
-from idlescope.analysis.idle import occupancy
+from idlescope.analysis.idle.occupancy import occupancy as occupancy_of
 from idlescope.analysis.intervals import percent
 from idlescope.analysis.result import Analysis
 from idlescope.analysis.steps.host_phases import phase_times
 from idlescope.capture.window import WARMUP_STEPS
 from idlescope.errors import IdlescopeError
+from idlescope.experiment.document import ProfiledWindow, StepTimes
 from idlescope.trace.model import Trace
-from idlescope.trace.names import span_names
+from idlescope.trace.names.span_names import recognise
 from idlescope.trace.open import open_trace
 from idlescope.trace.table import Int64
 
+STEP_CLOCK, PROFILER = "step clock", "profiler"  # whose figures
 LEAST = 3  # steps before or after the window that say how long one takes without a profiler
 
 
 @dataclass(frozen=True)
 class Profiled:
-    """What a profiler recorded of the steps [first, last), and the step clock of the same; times in nanoseconds."""
+    """What a profiler recorded of the steps [first, last), and the step clock of the same.
+
+    Times in nanoseconds.
+    """
 
     first: int
     last: int
@@ -41,101 +45,119 @@ class Profiled:
     @property
     def observer_pct(self) -> float | None:
         """Return how much longer a step takes under the profiler than before and after it, %."""
-        around = [ns for when in ("before", "after") if (ns := self.step_ns[when]) is not None]
+        unprofiled = (self.step_ns["before"], self.step_ns["after"])
+        around = [ns for ns in unprofiled if ns is not None]
         inside = self.step_ns["inside"]
-        return (
-            100.0 * (inside / float(np.mean(around)) - 1.0)
-            if around and inside is not None
-            else None
-        )
+        if inside is None or not around:
+            return None
+        return 100.0 * (inside / float(np.mean(around)) - 1.0)
 
-    def to_json(self) -> dict[str, Any]:
+    def document(self) -> ProfiledWindow:
         """Return the `profiled` entry of a mode in summary.json."""
-        steps = self.last - self.first
-        found = None
+        steps_found = None
         if self.analysis is not None:
-            found = sum(host.starts.size for host in self.analysis.host_phases)
-        return {
-            "steps": [self.first, self.last],
-            "trace": self.path.name,
-            "steps_found": found,
-            "step_ms": {
-                when: None if ns is None else ns / 1e6 for when, ns in self.step_ns.items()
+            steps_found = sum(host.starts.size for host in self.analysis.host_phases)
+        step_ms = {when: None if ns is None else ns / 1e6 for when, ns in self.step_ns.items()}
+        steps = self.last - self.first
+        return ProfiledWindow(
+            steps=(self.first, self.last),
+            trace=self.path.name,
+            steps_found=steps_found,
+            step_ms=StepTimes(**step_ms),
+            observer_pct=self.observer_pct,
+            idle_pct=self.idle_pct,
+            phase_ms_per_step={
+                source: {name: ns / steps / 1e6 for name, ns in times.items()}
+                for source, times in self.phase_ns.items()
             },
-            "observer_pct": self.observer_pct,
-            "idle_pct": self.idle_pct,
-            "phase_ms_per_step": {
-                by: {name: ns / steps / 1e6 for name, ns in times.items()}
-                for by, times in self.phase_ns.items()
-            },
-            "problem": self.problem,
-        }
+            problem=self.problem,
+        )
 
 
 def compare(recording: Trace, first: int, last: int, path: Path) -> Profiled:
-    """Return what a profiler wrote of the steps [first, last) beside the step clock's recording of the run."""
-    starts = step_starts(recording)
+    """Return what a profiler wrote of the steps [first, last) beside the step clock's recording.
+
+    `recording` is that of the whole run; `path` is the profiler's trace, which may be unreadable.
+    """
     analysis, problem = None, None
     try:
         analysis = analyze(open_trace(path))
     except IdlescopeError as error:
         problem = str(error)
-    by_profiler = (
-        {} if analysis is None else _merged([host.total_ns for host in analysis.host_phases])
-    )
-    by_clock, _ = phase_times(
-        recording, 0, span_names.recognise(recording.names, range(len(recording.names))),
-        int(starts[first]), int(starts[last]) if last < starts.size else None,
-    )  # fmt: skip
-    inside = np.flatnonzero(
-        (recording.operations.step >= first) & (recording.operations.step < last)
-    )
-    window = (
-        int(recording.operations.start[inside].min()),
-        int(recording.operations.end[inside].max()),
-    )
-    clock = occupancy.occupancy(recording.operations, window)
-    device = analysis.results[0] if analysis is not None and analysis.results else None
-    idle_pct = {
-        "step clock": percent(clock.idle_ns, clock.window_ns), "profiler": None if device is None else device.idle_pct
-    }  # fmt: skip
+    profiler_idle_pct, profiler_phases = None, {}
+    if analysis is not None:
+        profiler_phases = _merged([host.total_ns for host in analysis.host_phases])
+        if analysis.results:
+            profiler_idle_pct = analysis.results[0].idle_pct
+    starts = step_starts(recording)
     return Profiled(
-        first, last, path, analysis, problem, step_times(starts, first, last),
-        idle_pct,
-        {"step clock": by_clock, "profiler": by_profiler},
-    )  # fmt: skip
+        first=first,
+        last=last,
+        path=path,
+        analysis=analysis,
+        problem=problem,
+        step_ns=step_times(starts, first, last),
+        idle_pct={
+            STEP_CLOCK: _clock_idle_pct(recording, first, last),
+            PROFILER: profiler_idle_pct,
+        },
+        phase_ns={
+            STEP_CLOCK: _clock_phases(recording, starts, first, last),
+            PROFILER: profiler_phases,
+        },
+    )
+
+
+def _clock_idle_pct(recording: Trace, first: int, last: int) -> float:
+    """Return how idle the device was during some steps, per cent."""
+    operations = recording.operations
+    rows = np.flatnonzero((operations.step >= first) & (operations.step < last))
+    window = int(operations.start[rows].min()), int(operations.end[rows].max())
+    occupancy = occupancy_of(operations, window)
+    return percent(occupancy.idle_ns, occupancy.window_ns)
+
+
+def _clock_phases(recording: Trace, starts: Int64, first: int, last: int) -> dict[str, int]:
+    """Return how long the host was in each phase during some steps, by the step clock, ns."""
+    names = recognise(recording.names, range(len(recording.names)))
+    end = int(starts[last]) if last < starts.size else None
+    times, _ = phase_times(recording, 0, names, int(starts[first]), end)
+    return times
 
 
 def step_starts(recording: Trace) -> Int64:
-    """Return when the host began each step of a recording."""
-    r = recording.ranges
-    rows = r.step >= 0
-    starts = np.full(int(r.step.max(initial=-1)) + 1, np.iinfo(np.int64).max)
-    np.minimum.at(starts, r.step[rows], r.start[rows])
+    """Return when the host began each step of a recording, ns; index: the step's number."""
+    steps = recording.ranges.step
+    rows = steps >= 0
+    starts = np.full(int(steps.max(initial=-1)) + 1, np.iinfo(np.int64).max)
+    np.minimum.at(starts, steps[rows], recording.ranges.start[rows])
     return starts
 
 
 def step_times(starts: Int64, first: int, last: int) -> dict[str, float | None]:
-    """Return the median time from step to step before, inside and after the window [first, last), ns.
+    """Return the median time from step to step before, in and after the window [first, last), ns.
 
-    As many steps before and after as inside. The last one inside holds the profiler's stop, those just before the
-    window its start: they are left out.
+    As many steps before and after as inside. The last one inside holds the profiler's stop, those
+    just before the window its start: they are left out. None of too few steps.
     """
-    each, n, ready = np.diff(starts), last - first, first - WARMUP_STEPS - 1
+    from_step_to_step, steps = np.diff(starts), last - first
+    profiler_starts = first - WARMUP_STEPS - 1
     parts = {
-        "before": each[max(1, ready - n) : max(ready, 0)],
-        "inside": each[first : last - 1],
-        "after": each[last + 1 : last + 1 + n],
+        "before": from_step_to_step[max(1, profiler_starts - steps) : max(profiler_starts, 0)],
+        "inside": from_step_to_step[first : last - 1],
+        "after": from_step_to_step[last + 1 : last + 1 + steps],
     }
+    least = {"before": LEAST, "inside": 1, "after": LEAST}
     return {
-        when: float(np.median(part)) if part.size >= (1 if when == "inside" else LEAST) else None
-        for when, part in parts.items()
+        when: float(np.median(times)) if times.size >= least[when] else None
+        for when, times in parts.items()
     }
 
 
 def _merged(times: list[dict[str, int]]) -> dict[str, int]:
+    """Return the sum of each phase over several processes."""
     merged: dict[str, int] = {}
-    for each in times:
-        for name, ns in each.items():
-            merged[name] = merged.get(name, 0) + ns
+    for phases in times:
+        for name, duration in phases.items():
+            merged[name] = merged.get(name, 0) + duration
     return merged

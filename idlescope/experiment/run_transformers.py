@@ -1,7 +1,8 @@
-"""The experiment on transformers' continuous batching: the same requests and report, another engine."""
+"""A run on transformers' continuous batching: the same requests and report, another engine."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -13,120 +14,165 @@ from idlescope.capture.transformers.methods import PHASES
 from idlescope.capture.transformers.network import load
 from idlescope.capture.transformers.serve import BLOCK_TOKENS, MARGIN, Settings, serve
 from idlescope.engine.clock import SystemClock
+from idlescope.errors import ConfigError
 from idlescope.experiment.config import RunConfig
-from idlescope.experiment.device_choice import devices
-from idlescope.experiment.device_choice.devices import Choice
-from idlescope.experiment.run import (
-    ModeRun,
-    Progress,
-    Run,
-    beside,
-    profiler_window,
-    run_modes,
-    warm_up_demand,
-)
+from idlescope.experiment.device_choice.base import DeviceChoice, DeviceKind
+from idlescope.experiment.device_choice.torch_here import cuda_name
+from idlescope.experiment.document import RunDevice
+from idlescope.experiment.modes import BOTH, Mode
+from idlescope.experiment.option import flag
+from idlescope.experiment.profiler_window import beside, window_of
+from idlescope.experiment.progress import Progress
+from idlescope.experiment.result import ModeRun, Run
+from idlescope.experiment.run_modes import Served, requests_of, run_modes, warm_up_demand
 from idlescope.trace.metadata import Metadata
-from idlescope.trace.names.own_engine import DEPTHS
 
 ONLY_SYNC = (
-    "on a CPU transformers batches only synchronously, and its compute blocks the host on the same cores: nothing can "
-    "overlap"
+    "on a CPU transformers batches only synchronously, and its compute blocks the host on the same "
+    "cores: nothing can overlap"
+)
+# what its batching is not asked for here: it has its own KV blocks, and runs greedily
+WITHOUT = (
+    "arrival",
+    "block_size",
+    "kv_blocks",
+    "host_ms",
+    "sync_check",
+    "temperature",
+    "top_k",
+    "top_p",
 )
 
 
-def run(config: RunConfig, progress: Progress | None = None, folder: Path | None = None) -> Run:
-    """Run a configuration that has been checked and is runnable, as `experiment.run.run` does."""
-    chosen = devices.choose(config.device)
-    notes = [note for note in (chosen.note, *config.demand.notes) if note]
-    if chosen.kind == "cpu":
+def check(config: RunConfig, choice: DeviceChoice) -> None:
+    """Raise ConfigError for what transformers cannot run on a device."""
+    if not choice.measured:
+        raise ConfigError(
+            f"--engine transformers runs on a real device, and this would be a {choice.kind} one: "
+            "use --device cpu or cuda"
+        )
+    if config.mode == Mode.ASYNC and not choice.overlaps:
+        raise ConfigError("asynchronous batching of transformers needs CUDA: use --mode sync")
+    for name in WITHOUT:
+        if getattr(config, name) != getattr(RunConfig, name):
+            raise ConfigError(f"{flag(name)} is not for --engine transformers: leave it out")
+    if config.demand.open:
+        raise ConfigError(
+            f"--engine transformers has all requests at the start, and in {config.workload} some "
+            "arrive"
+        )
+
+
+def runnable(config: RunConfig, choice: DeviceChoice) -> RunConfig:
+    """Return the configuration with the modes that can be run: on a CPU the synchronous one."""
+    only_sync = config.mode == BOTH and not choice.overlaps
+    return replace(config, mode=Mode.SYNC.value) if only_sync else config
+
+
+def run(
+    config: RunConfig,
+    choice: DeviceChoice,
+    progress: Progress | None = None,
+    folder: Path | None = None,
+) -> Run:
+    """Run a configuration on a device; see `experiment.run.run`."""
+    notes = [note for note in (choice.note, *config.demand.notes) if note]
+    if not choice.overlaps:
         notes.append(ONLY_SYNC)
-    name = devices.cuda_name() if chosen.kind == "cuda" else "CPU"
-    model = devices.model_for(config, chosen)
-    network = load(model, devices.dtype(config, chosen), chosen.kind, config.seed)
-    modes, said = run_modes(
-        config, lambda mode: run_mode(config, mode, network, chosen, name, progress, folder), folder
-    )
-    described = {"kind": chosen.kind, "name": name, "measured": True}
-    return Run(config, chosen.gpu, described, modes, (*notes, *said))
+    model, dtype = choice.model(config), choice.dtype(config)
+    network = load(model, dtype, choice.kind.value, config.seed)
+
+    def run_one(mode: Mode) -> Served:
+        return run_mode(config, mode, network, choice, progress, folder)
+
+    served = run_modes(config, run_one, folder)
+    device = RunDevice(choice.kind.value, served.device_name, choice.measured)
+    return Run(config, choice, device, served.modes, (*notes, *served.notes))
 
 
 def run_mode(
-    config: RunConfig, mode: str, network: Any, chosen: Choice, name: str, progress: Progress | None = None,
+    config: RunConfig,
+    mode: Mode,
+    network: Any,
+    choice: DeviceChoice,
+    progress: Progress | None = None,
     folder: Path | None = None,
-) -> tuple[ModeRun, list[str]]:  # fmt: skip
-    """Run one mode; return it, and what the user should know of it."""
-    architecture, cuda = config.architecture, chosen.kind == "cuda"
-    requests = config.demand.requests(
-        architecture.vocab, config.seed, architecture.eos if config.stop_at_eos else ()
-    )
-    how = settings(config, mode, cuda)
+) -> Served:
+    """Run one mode of a network that is loaded."""
+    on_cuda = choice.kind is DeviceKind.CUDA
+    device_name = cuda_name() if on_cuda else "CPU"
+    how = settings(config, mode, on_cuda)
     if config.warmup:
-        # of another seed: it keeps the KV of prompts that it has seen
-        other = warm_up_demand(config).requests(architecture.vocab, config.seed + 1)
-        if serve(network, other, how).interrupted:
-            raise KeyboardInterrupt
+        _warm_up(config, network, how)
     clock = SystemClock()
     recorder = StepClock(clock.now, PHASES)
-    hook = Hook(devices.model_for(config, chosen), recorder, clock, cuda, DEPTHS[mode] > 1)
-    if (window := profiler_window(config, mode, folder)) is not None:
+    hook = Hook(choice.model(config), recorder, clock, on_cuda, mode is Mode.ASYNC)
+    window = window_of(config, mode, folder)
+    if window is not None:
         hook.before_step = window.before
     watch = None if progress is None else lambda: progress(mode, hook)
     try:
-        served = serve(network, requests, how, hook, watch)
+        served = serve(network, requests_of(config), how, hook, watch)
     finally:
         if window is not None:
             window.close(hook.launched)
-    meta = Metadata(
+    metadata = Metadata(
         format="recording",
         measured=True,
-        mode=mode,
-        model=architecture.name,
-        gpu=chosen.gpu.key if chosen.gpu else "",
-        extra={"source": "idlescope run", "device": name, "engine": served.described},
+        mode=mode.value,
+        model=config.architecture.name,
+        gpu=choice.gpu.key if choice.gpu else "",
+        extra={"source": "idlescope run", "device": device_name, "engine": served.described},
     )
-    trace = recorder.trace(name, meta)
+    trace = recorder.trace(device_name, metadata)
     if served.interrupted and not len(trace.operations):
         raise KeyboardInterrupt  # there is nothing to keep
-    total = (
-        max(r.finished_ns or 0 for r in served.finished)
-        if not served.interrupted
-        else hook.updated_ns
+    total_ns = hook.updated_ns
+    if not served.interrupted:
+        total_ns = max(request.finished_ns or 0 for request in served.finished)
+    mode_run = ModeRun(
+        mode=mode,
+        trace=trace,
+        analysis=analyze(trace),
+        total_ns=total_ns,
+        tokens=served.tokens,
+        finished=served.finished,
+        interrupted=served.interrupted,
+        profiled=beside(trace, window),
     )
-    profiled = beside(trace, window)
-    run = ModeRun(
-        mode,
-        trace,
-        analyze(trace),
-        total,
-        served.tokens,
-        served.finished,
-        served.interrupted,
-        profiled,
-    )
-    return run, [served.described, *(device_notes(hook) if cuda else [])]
+    notes = [served.described, *(_device_notes(hook) if on_cuda else [])]
+    return Served(mode_run, device_name, notes)
 
 
-def settings(config: RunConfig, mode: str, cuda: bool) -> Settings:
+def _warm_up(config: RunConfig, network: Any, how: Settings) -> None:
+    """Serve a first batch; of another seed, for it keeps the KV of prompts that it has seen."""
+    requests = warm_up_demand(config).requests(config.architecture.vocab, config.seed + 1)
+    if serve(network, requests, how).interrupted:
+        raise KeyboardInterrupt
+
+
+def settings(config: RunConfig, mode: Mode, on_cuda: bool) -> Settings:
     """Return how it is to batch: as its defaults are, for so many rows.
 
-    On a CPU it would take most of the memory: there the KV cache and the attention mask, which has a column a token of
-    the cache, are for these requests. On CUDA that is left to it.
+    On a CPU it would take most of the memory: there the KV cache and the attention mask, which has
+    a column per token of the cache, are for these requests. On CUDA that is left to it.
     """
-    demand, rows, tokens, blocks = config.demand, config.rows, config.max_batch_tokens, None
-    if not cuda:
-        longest = -(-demand.longest // BLOCK_TOKENS)
-        blocks = ceil(rows * longest / (1 - MARGIN)) + 1
-        tokens = min(tokens, sum(sorted(demand.prompt_tokens.tolist())[-rows:]))
-    return Settings(DEPTHS[mode] > 1, rows, tokens, config.graphs, blocks)
+    batch_tokens, blocks = config.max_batch_tokens, None
+    if not on_cuda:
+        longest_blocks = ceil(config.demand.longest / BLOCK_TOKENS)
+        blocks = ceil(config.rows * longest_blocks / (1 - MARGIN)) + 1
+        longest_prompts = sorted(config.demand.prompt_tokens.tolist())[-config.rows :]
+        batch_tokens = min(batch_tokens, sum(longest_prompts))
+    return Settings(mode is Mode.ASYNC, config.rows, batch_tokens, config.graphs, blocks)
 
 
-def device_notes(hook: Hook) -> list[str]:
+def _device_notes(hook: Hook) -> list[str]:
     """Return what the user should know of times on a GPU."""
     notes = [
-        "only compute is timed on the GPU: copies count as idle, launches and gaps between kernels as active"
+        "only compute is timed on the GPU: copies count as idle, launches and gaps between kernels "
+        "as active"
     ]
     if hook.captured:
-        notes.append(
-            f"{hook.captured} CUDA graphs were captured meanwhile, in {hook.capture_ns / 1e9:.2f} s"
-        )
+        seconds = hook.capture_ns / 1e9
+        notes.append(f"{hook.captured} CUDA graphs were captured meanwhile, in {seconds:.2f} s")
     return notes

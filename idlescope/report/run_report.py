@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from idlescope.experiment.config import RunConfig
-from idlescope.experiment.device_choice.devices import choose
-from idlescope.experiment.run import Run
+from idlescope.experiment.config import OWN_ENGINE, RunConfig
+from idlescope.experiment.device_choice.choose import choose
+from idlescope.experiment.result import Run
 from idlescope.export.perfetto import writer
 from idlescope.report.figures.report_figures import draw_all
 from idlescope.report.figures.style import save
@@ -22,16 +22,13 @@ from idlescope.trace.recording import files
 
 REPORT = "report.html"
 SUMMARY = "summary.json"
-OWN_ENGINE = "idlescope"
 
 
 def run_name(config: RunConfig) -> str:
     """Return what a run's folder is called by default."""
     device = config.device.replace(":", "-")
     if config.device == "auto":
-        chosen = choose(config.device)
-        modelled = chosen.kind == "modelled" and chosen.gpu
-        device = chosen.gpu.key if modelled and chosen.gpu else chosen.kind
+        device = choose(config.device).key
     demand = f"t{config.tokens}".replace(":", "-").replace(",", "-")
     if config.workload is not None:
         demand = Path(config.workload).stem
@@ -95,7 +92,7 @@ def _write_traces(run: Run, folder: Path) -> list[Path]:
 
 def _subtitle(run: Run) -> str:
     config = run.config
-    return f"{config.architecture.name}, batch {config.batch_size}, {run.device['name']}"
+    return f"{config.architecture.name}, batch {config.batch_size}, {run.device.name}"
 
 
 def _title(config: RunConfig) -> str:
@@ -125,17 +122,17 @@ def _rows(summary: dict[str, Any]) -> TableRows:
 
 def _how_measured(run: Run) -> str:
     """Return which times of a run are measured, fixed or modelled."""
-    config, measured = run.config, run.device["measured"]
+    config, measured = run.config, run.device.measured
     host = "host time measured"
     if config.host_ms is not None:
         verb = "kept busy" if measured else "time fixed at"
-        host = f"host {verb} {config.host_ms:g} ms a step"
+        host = f"host {verb} {config.host_ms:g} ms per step"
     device = "GPU times modelled, not measured"
     if measured:
         device = "device time measured"
     elif config.device_ms is not None:
-        device = f"compute fixed at {config.device_ms:g} ms a step"
-    return f"{run.device['name']}: {host}, {device}"
+        device = f"compute fixed at {config.device_ms:g} ms per step"
+    return f"{run.device.name}: {host}, {device}"
 
 
 def _prediction(summary: dict[str, Any]) -> list[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from idlescope.analysis.analyze import no_device
 from idlescope.analysis.result import Analysis, DeviceResult
-from idlescope.experiment.run import environment
+from idlescope.experiment.environment import environment
 from idlescope.report.figures.report_figures import draw_all
 from idlescope.report.figures.style import save
 from idlescope.report.page import page

@@ -20,7 +20,7 @@ import numpy as np
 
 from idlescope import RunConfig
 from idlescope.engine.devices.modelled import ModelledDevice
-from idlescope.experiment.run import run_mode
+from idlescope.experiment.run_own import run_mode
 from idlescope.hardware.gpus import gpu
 
 PROMPT, TOKENS, SKIPPED = 16, 64, 8

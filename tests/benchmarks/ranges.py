@@ -28,7 +28,7 @@ from idlescope.engine.loop import Engine
 from idlescope.engine.network.network import Network
 from idlescope.engine.requests import Request
 from idlescope.engine.running_rows import Shape
-from idlescope.experiment.run import frozen_heap
+from idlescope.experiment.run_own import frozen_heap
 from idlescope.models.presets import model
 
 PAIRS = 12

@@ -19,7 +19,8 @@ from pathlib import Path
 sys.path[:0] = [str(Path(__file__).resolve().parents[2])]
 
 from idlescope.cli.sweep import cores
-from idlescope.experiment.sweep import DONE, grid, sweep
+from idlescope.experiment.cells import CellState, grid
+from idlescope.experiment.sweep import sweep
 
 MODELS = ["qwen3-0.6b", "1b", "3b", "8b"]
 BATCHES = [1, 8, 32, 64, 128, 256]
@@ -52,7 +53,7 @@ def cells(tokens: int, jobs: int) -> float:
     configs = grid(MODELS, ["modelled"], [3.0], BATCHES, tokens=tokens)
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
-        assert all(cell.state == DONE for cell in sweep(configs, Path(folder), jobs))
+        assert all(cell.state == CellState.DONE for cell in sweep(configs, Path(folder), jobs))
         return time.perf_counter() - start
 
 

@@ -36,7 +36,7 @@ def test_the_question_is_answered_in_a_sentence(tmp_path):
     assert result.returncode == 0, result.stderr
     words = " ".join(result.stdout.split())
     assert (
-        "tiny on modelled:h200, host 1 ms a step. Synchronous: does not stop idling up to batch 8 (9"
+        "tiny on modelled:h200, host 1 ms per step. Synchronous: does not stop idling up to batch 8 (9"
         in words
     )
     assert "modelled NVIDIA H200 SXM · modelled, not measured" in words

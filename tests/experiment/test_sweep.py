@@ -12,27 +12,17 @@ import pytest
 
 from idlescope import RunConfig, run
 from idlescope.errors import ConfigError
-from idlescope.experiment import answers, sweep
-from idlescope.experiment import run as run_module
-from idlescope.experiment.device_choice import devices
-from idlescope.experiment.sweep import (
-    DONE,
-    FAILED,
-    REFUSED,
-    Cell,
-    grid,
-    is_fixed,
-    kept,
-    measure,
-    place,
-)
+from idlescope.experiment import answers, environment, sweep
+from idlescope.experiment.cells import Cell, CellState, grid, is_fixed, kept, place
+from idlescope.experiment.device_choice import choose
+from idlescope.experiment.sweep import measure
 from idlescope.report import sweep_report
 from idlescope.report.figures import heatmap
 from idlescope.report.tables import sweep as report
 
 FIXED = {
     "models": ["tiny"],
-    "on": ["modelled:a100"],
+    "devices": ["modelled:a100"],
     "hosts": [2.0],
     "tokens": 20,
     "prompt_tokens": 8,
@@ -48,7 +38,7 @@ def row(batch, mode="sync", idle=0.0, **others):
         "model": "1b",
         "device": "modelled:h200",
         "host_ms": 3.0,
-        "state": DONE,
+        "state": CellState.DONE,
         "reason": None,
         "speedup": None,
     }
@@ -71,14 +61,14 @@ class TestGrid:
         ]  # fmt: skip
 
     def test_auto_is_what_it_stands_for_here(self, monkeypatch):
-        monkeypatch.setattr(devices, "cuda_available", lambda: False)
+        monkeypatch.setattr(choose, "cuda_available", lambda: False)
         assert [c.device for c in grid(["1b"], ["auto"], [None], [1])] == ["modelled:h200"]
 
     @pytest.mark.parametrize(
         ("changed", "reason"),
         [
             ({"models": ["tiny", "x"]}, "no model is known as 'x'"),
-            ({"on": ["gpu"]}, "no device is called 'gpu'"),
+            ({"devices": ["gpu"]}, "no device is called 'gpu'"),
             ({"hosts": [-1.0]}, "--host-ms is -1.0"),
             ({"batches": [0]}, "--batch-size is 0"),
             ({"batches": [10_000]}, "--max-batch-tokens 8192 is less than --batch-size 10000"),
@@ -113,15 +103,15 @@ class TestRunning:
     def test_where_time_is_measured_no_process_runs_beside_it(self, tmp_path, monkeypatch):
         monkeypatch.setattr(sweep, "_side_by_side", lambda *_: pytest.fail("ran side by side"))
         configs = grid(batches=[1, 2], **{**FIXED, "hosts": [None]})
-        assert {cell.state for cell in ran(configs, tmp_path, jobs=8).values()} == {DONE}
+        assert {cell.state for cell in ran(configs, tmp_path, jobs=8).values()} == {CellState.DONE}
 
     def test_what_does_not_fit_is_refused_and_the_rest_is_run(self, tmp_path):
         cells = ran(grid(batches=[1], **{**FIXED, "models": ["70b", "tiny"]}), tmp_path)
         assert {cell.config.model: cell.state for cell in cells.values()} == {
-            "70b": REFUSED,
-            "tiny": DONE,
+            "70b": CellState.REFUSED,
+            "tiny": CellState.DONE,
         }
-        (refused,) = (cell for cell in cells.values() if cell.state == REFUSED)
+        (refused,) = (cell for cell in cells.values() if cell.state == CellState.REFUSED)
         assert refused.reason == (
             "Llama-3.1-70B with one request of 28 tokens needs 141.1 GB and NVIDIA A100 SXM 80GB has 72.0 GB to use"
         )
@@ -136,7 +126,11 @@ class TestRunning:
 
         monkeypatch.setattr(sweep, "run", broken)
         cells = ran(grid(batches=[1, 2, 4], **FIXED), tmp_path)
-        assert [cell.state for cell in cells.values()] == [DONE, FAILED, DONE]
+        assert [cell.state for cell in cells.values()] == [
+            CellState.DONE,
+            CellState.FAILED,
+            CellState.DONE,
+        ]
         config, failed = list(cells.items())[1]
         assert failed.reason.startswith("RuntimeError: CUDA error: an illegal memory access (")
         assert json.loads(place(config, tmp_path).read_text())["reason"] == failed.reason
@@ -151,7 +145,7 @@ class TestRunning:
             for worker in set(multiprocessing.active_children()) - before:
                 os.kill(worker.pid, signal.SIGKILL)
         assert len(states) == 29
-        assert {DONE, FAILED} == set(states)
+        assert {CellState.DONE, CellState.FAILED} == set(states)
 
     def test_an_end_of_the_iteration_ends_the_workers(self, tmp_path):
         before = set(multiprocessing.active_children())
@@ -194,14 +188,14 @@ class TestKept:
         ):
             assert kept(replace(config, **changed), tmp_path) is None, changed
         assert kept(config, tmp_path) is not None
-        monkeypatch.setattr(run_module, "__version__", "0.0.1")
+        monkeypatch.setattr(environment, "__version__", "0.0.1")
         assert kept(config, tmp_path) is None
 
     def test_a_file_that_was_changed_or_damaged_is_not_taken(self, config, tmp_path):
         path = place(config, tmp_path)
         whole = json.loads(path.read_text())
         for text in (
-            json.dumps({**whole, "config": {**whole["config"], "tokens": 7}}), json.dumps({**whole, "state": FAILED}),
+            json.dumps({**whole, "config": {**whole["config"], "tokens": 7}}), json.dumps({**whole, "state": CellState.FAILED}),
             path.read_text()[:100], "[]", "",
         ):  # fmt: skip
             path.write_text(text)
@@ -222,14 +216,14 @@ class TestAnswers:
     )  # fmt: skip
     def test_from_which_batch_size_on_it_stops_idling(self, idle, said):
         (answer,) = answers.answers([row(batch, idle=pct) for batch, pct in idle.items()])
-        assert answer.startswith("1b on modelled:h200, host 3 ms a step. Synchronous: ")
+        assert answer.startswith("1b on modelled:h200, host 3 ms per step. Synchronous: ")
         assert said in answer
         assert "faster" not in answer
 
     def test_each_line_of_the_grid_has_its_own_answer(self):
         table = [row(1), row(1, model="8b"), row(1, host_ms=None, model="8b")]
         assert [answer.partition(".")[0] for answer in answers.answers(table)] == [
-            "1b on modelled:h200, host 3 ms a step", "8b on modelled:h200, host 3 ms a step",
+            "1b on modelled:h200, host 3 ms per step", "8b on modelled:h200, host 3 ms per step",
             "8b on modelled:h200, host time measured",
         ]  # fmt: skip
 
@@ -244,7 +238,7 @@ class TestAnswers:
         assert answer.endswith("Asynchronous batching gains nothing.")
 
     def test_what_was_not_run_is_said_with_the_reason(self):
-        lacking = {"state": REFUSED, "reason": "too large", "idle_pct": None}
+        lacking = {"state": CellState.REFUSED, "reason": "too large", "idle_pct": None}
         (answer,) = answers.answers([row(1, idle=5.0), row(8, **lacking), row(32, **lacking)])
         assert "up to batch 1 " in answer
         assert answer.endswith("Not run: batch 8, 32 (too large).")
@@ -277,7 +271,7 @@ class TestTables:
             first["total_s"] * (1 + first["predicted_error_pct"] / 100)
         )
         assert first["tokens_per_step"] == 4.0
-        assert {r["state"] for r in table if r["model"] == "70b"} == {REFUSED}
+        assert {r["state"] for r in table if r["model"] == "70b"} == {CellState.REFUSED}
 
     def test_the_files_hold_the_rows(self, cells, tmp_path):
         import pandas as pd
@@ -319,5 +313,5 @@ class TestTables:
     def test_one_mode_and_a_grid_that_was_refused_have_their_pictures_too(self):
         one = [measure(c) for c in grid(batches=[1], **FIXED, mode="sync")]
         assert list(heatmap.draw(answers.rows(one))) == ["idle"]
-        nothing = [Cell(one[0].config, REFUSED, "too large", None)]
+        nothing = [Cell(one[0].config, CellState.REFUSED, "too large", None)]
         assert list(heatmap.draw(answers.rows(nothing))) == ["idle"]

@@ -36,7 +36,7 @@ from idlescope.engine.loop import Engine
 from idlescope.engine.network.network import Network
 from idlescope.engine.requests import Request
 from idlescope.engine.running_rows import Shape
-from idlescope.experiment.run import frozen_heap
+from idlescope.experiment.run_own import frozen_heap
 from idlescope.models.presets import model
 from idlescope.trace.names.own_engine import DEPTHS
 from idlescope.trace.open import open_trace

@@ -14,8 +14,10 @@ from idlescope import RunConfig
 from idlescope.engine.clock import VirtualClock, spread
 from idlescope.engine.devices import modelled
 from idlescope.engine.devices.step_time import StepWork
-from idlescope.experiment.device_choice import devices
-from idlescope.experiment.run import ModeRun, run_mode
+from idlescope.experiment.device_choice import kv_cache
+from idlescope.experiment.device_choice.choose import choose
+from idlescope.experiment.result import ModeRun
+from idlescope.experiment.run_own import run_mode
 from idlescope.hardware.gpus import gpu
 
 DRAWN = 20_000  # more steps than any scenario has
@@ -71,7 +73,7 @@ class Scenario:
 
     def run(self, mode: str) -> ModeRun:
         """Run it in one mode."""
-        shape, _ = devices.shape(self.config, devices.choose(self.config.device))
+        shape, _ = kv_cache.shape(self.config, choose(self.config.device))
         device = DrawnDevice(self.config.architecture, self.host_ns, self.factor)
         return run_mode(self.config, mode, device, GPU, shape)
 

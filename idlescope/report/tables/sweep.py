@@ -12,14 +12,14 @@ from rich.table import Table
 
 from idlescope.experiment import answers
 from idlescope.experiment.answers import COLUMNS, Row
+from idlescope.experiment.cells import Cell, CellState
 from idlescope.experiment.config import RunConfig
-from idlescope.experiment.run import environment
-from idlescope.experiment.sweep import DONE, SCHEMA, Cell
+from idlescope.experiment.document import SCHEMA
+from idlescope.experiment.environment import environment
 from idlescope.report.tables.terminal import plain
 from idlescope.report.text import NOTHING, to_text
 
 AXES = ("device", "model", "host_ms", "batch_size")
-STATES = ("done", "refused", "failed")
 MARK = "sweep.json"  # a folder that has it is a sweep's
 CELLS = "cells"
 
@@ -35,7 +35,10 @@ def document(configs: Sequence[RunConfig], cells: Sequence[Cell]) -> dict[str, A
         "grid": grid,
         "options": options,
         "environment": environment(any(row["measured"] for row in table)),
-        "cells": {"all": len(configs), **{state: states.count(state) for state in STATES}},
+        "cells": {
+            "all": len(configs),
+            **{state.value: states.count(state) for state in CellState},
+        },
         "answers": answers.answers(table),
         "rows": table,
     }
@@ -94,7 +97,7 @@ def _figures(cell: list[Row]) -> list[str]:
     """Return the cells of a line, of the rows of its modes."""
     first, last = cell[0], cell[-1]
     host = _number(first["host_ms_per_step"], "{:.3f}")
-    if first["state"] != DONE:
+    if first["state"] != CellState.DONE:
         host = first["state"]
     return [
         host,

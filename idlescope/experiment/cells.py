@@ -1,0 +1,101 @@
+"""The cells of a sweep: a grid of configurations, what became of each, and their files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from enum import Enum
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from idlescope.experiment.config import RunConfig
+from idlescope.experiment.device_choice.choose import choose
+from idlescope.experiment.document import SCHEMA
+from idlescope.experiment.environment import environment
+
+
+class CellState(str, Enum):
+    """What became of a cell; equal to the word in sweep.json."""
+
+    DONE = "done"
+    REFUSED = "refused"  # it cannot be run
+    FAILED = "failed"  # it ended in an error
+
+    __str__ = str.__str__
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One configuration of a grid, and what became of it."""
+
+    config: RunConfig
+    state: CellState
+    reason: str | None  # of what is not done
+    summary: dict[str, Any] | None  # summary.json of the run, where it is done
+
+
+def grid(
+    models: Iterable[str],
+    devices: Iterable[str],
+    hosts: Iterable[float | None],
+    batches: Iterable[int],
+    **options: Any,
+) -> list[RunConfig]:
+    """Return every combination, each once, by device, model, host time and batch size.
+
+    `hosts` are milliseconds, None where the host is measured. `options` are those of RunConfig that
+    all cells share. Raises ConfigError for one that no run may have.
+    """
+    names = dict.fromkeys(choose(name).spelled for name in devices)
+    combinations = product(names, dict.fromkeys(models), dict.fromkeys(hosts), sorted(set(batches)))
+    return [
+        RunConfig(model=model, device=device, host_ms=host_ms, batch_size=batch_size, **options)
+        for device, model, host_ms, batch_size in combinations
+    ]
+
+
+def is_fixed(config: RunConfig) -> bool:
+    """Return whether a cell's times depend on its configuration alone: nothing is measured."""
+    return config.host_ms is not None and not choose(config.device).measured
+
+
+def place(config: RunConfig, folder: Path) -> Path:
+    """Return where a cell is kept; another configuration, version or device has another name."""
+    choice, architecture = choose(config.device), config.architecture
+    identity = {
+        "schema": SCHEMA,
+        "config": asdict(config),
+        "model": repr(architecture),
+        "device": choice.make(config).name,
+        "environment": environment(choice.measured),
+    }
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
+    device = config.device.replace(":", "-")
+    host = "measured" if config.host_ms is None else f"{config.host_ms:g}ms"
+    name = f"{architecture.key}-{device}-host-{host}-b{config.batch_size}-{digest}.json"
+    return folder / name
+
+
+def keep(cell: Cell, path: Path) -> None:
+    """Write a cell, whole or not at all."""
+    draft = path.with_name(f".{os.getpid()}-{path.name}")
+    document = {"schema": SCHEMA, **asdict(cell)}
+    draft.write_text(json.dumps(document, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    draft.replace(path)
+
+
+def kept(config: RunConfig, folder: Path) -> Cell | None:
+    """Return a cell that was run to its end before.
+
+    None where it was not, or where its file cannot be used.
+    """
+    try:
+        stored = json.loads(place(config, folder).read_text(encoding="utf-8"))
+        done = stored["state"] == CellState.DONE and stored["config"] == asdict(config)
+        return Cell(config, CellState.DONE, None, stored["summary"]) if done else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
