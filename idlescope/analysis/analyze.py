@@ -15,24 +15,25 @@ from idlescope.analysis.measured import MeasuredDevice
 from idlescope.analysis.prediction.predict_device import predict_asynchronous
 from idlescope.analysis.result import Analysis, DeviceResult
 from idlescope.analysis.steps import batching, find, measure
-from idlescope.analysis.steps import window as window_of
+from idlescope.analysis.steps import window as windows
 from idlescope.analysis.steps.host_phases import host_phases
 from idlescope.analysis.steps.stated_work import Architecture
-from idlescope.analysis.steps.window import Window
+from idlescope.analysis.steps.window import Window, WindowKind, WindowSpec
 from idlescope.analysis.verdict import coverage, verdict
 from idlescope.analysis.verdict.advice import advice
 from idlescope.analysis.view import DeviceView, device_views
 from idlescope.errors import ConfigError, TraceError
 from idlescope.hardware.gpus import GPU
-from idlescope.trace.model import Operations, RangeKind, Trace
+from idlescope.trace.model import Device, Operations, RangeKind, Trace
 from idlescope.trace.names import span_names
 from idlescope.trace.names.engines import Rules
+from idlescope.trace.names.span_names import SpanNames
 
 
 def analyze(
     trace: Trace,
     *,
-    window: str = window_of.FIRST_LAST,
+    window: str = windows.FIRST_LAST,
     devices: Sequence[int] | None = None,
     process: str | None = None,
     min_gap_ns: int = 0,
@@ -44,93 +45,117 @@ def analyze(
 ) -> Analysis:
     """Return the analysis of the devices of a Trace.
 
-    `window` is `first-last` (of each device's operations), `range:NAME`, `steps:A-B` or `time:A-B`; `devices` are
-    device indices; `process` is a pid, rank or file name, or a part of it; gaps shorter than `min_gap_ns` are counted
-    but not listed; `phases` adds engines by name (`trace.phases.load`). `model`, `batch_size`, `context` and `gpu` are
-    for the roofline (`roofline.measure`). Without operations of any device there are only the phases of a known
-    engine's host. Raises TraceError where there are none either, ConfigError where what is asked for is not in the
-    trace.
+    `window` is `first-last` (of each device's operations), `range:NAME`, `steps:A-B` or `time:A-B`.
+    `devices` are device indices; `process` is a pid, rank or file name, or a part of it. Gaps shorter
+    than `min_gap_ns` are counted but not listed. `phases` adds engines by name
+    (`trace.names.user_file.load`). `model`, `batch_size`, `context` and `gpu` are for the roofline
+    (`roofline.measure`). Without operations of any device there are only the phases of a known
+    engine's host. Raises TraceError where there are none either, ConfigError where what is asked for
+    is not in the trace.
     """
-    path = trace.meta.path or "the trace"
-    spec = window_of.parse(window)
-    used = trace.ranges.name[trace.ranges.kind == RangeKind.ANNOTATION]
-    known = span_names.recognise(trace.names, np.unique(used).tolist(), phases)
-    whole = spec.text == window_of.FIRST_LAST and devices is None and process is None
-    if not len(trace.operations) and not (whole and host_phases(trace, known)):
+    spec = windows.parse(window)
+    names = _span_names(trace, phases)
+    everything = spec.kind == WindowKind.FIRST_LAST and devices is None and process is None
+    if not len(trace.operations) and not (everything and host_phases(trace, names)):
         raise TraceError(no_device(trace))
+
     chosen = _chosen(trace, devices, process) if len(trace.operations) else []
-    measured = [
-        _analyze_device(view, spec, min_gap_ns) for view in device_views(trace, known, chosen)
-    ]
+    views = device_views(trace, names, chosen)
+    measured = [_measure(view, spec, min_gap_ns) for view in views]
     results = tuple(
         DeviceResult(
             **vars(device),
             prediction=predict_asynchronous(trace, device),
-            roofline=roofline.measure(trace, device, gpu, model, batch_size, context),
+            roofline=roofline.measure(device, gpu, model, batch_size, context),
         )
         for device in measured
     )
-    source = {
-        "path": path,
+    warnings = [*trace.meta.warnings]
+    warnings += [warning for device in measured for warning in advice(device)]
+    if not results:
+        warnings.append(no_device(trace))
+    return Analysis(
+        source=_source(trace),
+        phases=names,
+        trace=trace,
+        results=results,
+        warnings=tuple(dict.fromkeys(warnings)),
+    )
+
+
+def _span_names(trace: Trace, phases: Mapping[str, Rules] | None) -> SpanNames:
+    """Return what the names of annotations mean, with engines of the user's."""
+    annotations = trace.ranges.kind == RangeKind.ANNOTATION
+    used = np.unique(trace.ranges.name[annotations]).tolist()
+    return span_names.recognise(trace.names, used, phases)
+
+
+def _source(trace: Trace) -> dict[str, Any]:
+    """Return the `source` of `analyze --json`."""
+    held = len(trace.operations) + len(trace.calls) + len(trace.ranges)
+    return {
+        "path": trace.meta.path or "the trace",
         "format": trace.meta.format,
         "tool_version": __version__,
-        "events": trace.meta.events or len(trace.operations) + len(trace.calls) + len(trace.ranges),
+        "events": trace.meta.events or held,
     }
-    warnings = (*trace.meta.warnings, *(w for d in measured for w in advice(d)))
-    if not results:
-        warnings = (*warnings, no_device(trace))
-    return Analysis(source, known, trace, results, tuple(dict.fromkeys(warnings)))
 
 
 def no_device(trace: Trace) -> str:
     """Return what to say of a trace without device operations."""
-    lost = "; " + "; ".join(trace.meta.warnings) if trace.meta.lost else ""
-    how = (
-        "nsys profile --trace=cuda,nvtx" if trace.meta.format == "nsys" else "ProfilerActivity.CUDA"
-    )
     path = trace.meta.path or "the trace"
+    lost = f"; {'; '.join(trace.meta.warnings)}" if trace.meta.lost else ""
+    of_nsys = trace.meta.format == "nsys"
+    how = "nsys profile --trace=cuda,nvtx" if of_nsys else "ProfilerActivity.CUDA"
     return (
-        f"{path} holds no device operations, only host events{lost}: record with {how} on a GPU machine, and stop the "
-        "profiler after the work has run"
+        f"{path} holds no device operations, only host events{lost}: record with {how} on a GPU "
+        "machine, and stop the profiler after the work has run"
     )
 
 
 def _chosen(trace: Trace, devices: Sequence[int] | None, process: str | None) -> list[int]:
-    """Return the devices to analyse, as indices into Trace.devices, by process and then by index."""
-    ran = np.unique(trace.operations.device).tolist()
-    order = sorted(ran, key=lambda i: (trace.devices[i].process, trace.devices[i].index))
-    chosen = [
-        i for i in order
-        if (devices is None or trace.devices[i].index in devices)
-        and (process is None or process in trace.devices[i].process_name)
-    ]  # fmt: skip
+    """Return the devices to analyse, as indices into trace.devices, by process, then by index.
+
+    Raises ConfigError where none is the one asked for.
+    """
+
+    def order(index: int) -> tuple[int, int]:
+        return trace.devices[index].process, trace.devices[index].index
+
+    def asked_for(device: Device) -> bool:
+        by_index = devices is None or device.index in devices
+        by_process = process is None or process in device.process_name
+        return by_index and by_process
+
+    used = sorted(np.unique(trace.operations.device).tolist(), key=order)
+    chosen = [index for index in used if asked_for(trace.devices[index])]
     if not chosen:
-        there = ", ".join(
-            f"device {trace.devices[i].index} of process {trace.devices[i].process_name}"
-            for i in order
-        )
-        raise ConfigError(f"no device of the trace is the one asked for: it has {there}")
+        there = [
+            f"device {trace.devices[index].index} of process {trace.devices[index].process_name}"
+            for index in used
+        ]
+        raise ConfigError(f"no device of the trace is the one asked for: it has {', '.join(there)}")
     return chosen
 
 
-def _analyze_device(
-    view: DeviceView, spec: window_of.WindowSpec, min_gap_ns: int
-) -> MeasuredDevice:
+def _measure(view: DeviceView, spec: WindowSpec, min_gap_ns: int) -> MeasuredDevice:
+    """Return what one device did within the window that was asked for."""
     division = find.find(view)
-    chosen = window_of.resolve(spec, view, division)
-    occupancy = idle.occupancy(view.operations, (chosen.start, chosen.end))
+    window = windows.resolve(spec, view, division)
+    occupancy = idle.occupancy(view.operations, (window.start, window.end))
     gaps = causes.attribute(view, occupancy.gaps)
     steps = measure.measure(view, division, gaps)
-    if chosen.kind != window_of.FIRST_LAST:
-        steps = steps.within(chosen.start, chosen.end)
+    if window.kind != WindowKind.FIRST_LAST:
+        steps = steps.within(window.start, window.end)
+
     covered = coverage.measure(view, gaps, steps)
     host_ns = host_time.divide(view, gaps)
     seen = batching.classify(view, steps)
     eager_ns = verdict.eager_idle(view, division.step, gaps)
-    longest = [gap for gap in stacks.longest(view, division, gaps) if gap.length_ns >= min_gap_ns]
+    longest = stacks.longest(view, division.step, gaps)
     return MeasuredDevice(
         view=view,
-        window=chosen,
+        window=window,
         occupancy=occupancy,
         gaps=gaps,
         min_gap_ns=min_gap_ns,
@@ -138,27 +163,27 @@ def _analyze_device(
         steps=steps,
         step=division.step,
         batching=seen,
-        longest=longest,
+        longest=[gap for gap in longest if gap.length_ns >= min_gap_ns],
         coverage=covered,
         verdict=verdict.judge(
             covered, occupancy, gaps, host_ns, steps, seen, eager_ns, len(view.operations)
         ),
-        streams=_streams(view.trace, view.operations, chosen),
+        streams=_streams(view, window),
     )
 
 
-def _streams(trace: Trace, operations: Operations, chosen: Window) -> list[dict[str, Any]]:
-    rows = []
-    for stream in np.unique(operations.stream):
-        mine = operations.take(operations.stream == stream)
-        used = idle.occupancy(mine, (chosen.start, chosen.end))
-        rows.append(
-            {
-                "stream": trace.streams[stream],
-                "operations": int(chosen.touches(mine).sum()),
-                "active_ns": used.active_ns,
-                "compute_ns": used.compute_ns,
-                "idle_ns": used.idle_ns,
-            }
-        )
-    return rows
+def _streams(view: DeviceView, window: Window) -> list[dict[str, Any]]:
+    """Return the figures of each stream of a device."""
+    return [_stream(view, window, int(stream)) for stream in np.unique(view.operations.stream)]
+
+
+def _stream(view: DeviceView, window: Window, stream: int) -> dict[str, Any]:
+    operations: Operations = view.operations.take(view.operations.stream == stream)
+    occupancy = idle.occupancy(operations, (window.start, window.end))
+    return {
+        "stream": view.trace.streams[stream],
+        "operations": int(window.touches(operations).sum()),
+        "active_ns": occupancy.active_ns,
+        "compute_ns": occupancy.compute_ns,
+        "idle_ns": occupancy.idle_ns,
+    }

@@ -19,7 +19,7 @@ from idlescope.trace.model import Device, Operations
 from idlescope.trace.table import Bool, Int64
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class MeasuredDevice:
     """What one device did; every figure is defined in `idlescope/analysis/README.md`."""
 
@@ -36,6 +36,10 @@ class MeasuredDevice:
     coverage: Coverage
     verdict: Verdict
     streams: list[dict[str, Any]]
+
+    def __repr__(self) -> str:
+        name = f"{self.device.index} {self.device.name}".strip()
+        return f"device {name}, {self.idle_pct:.2f} % idle, {self.verdict.kind}"
 
     @property
     def device(self) -> Device:

@@ -13,9 +13,11 @@ import numpy as np
 
 from idlescope.analysis import intervals
 from idlescope.analysis.analyze import no_device
+from idlescope.analysis.document import SCHEMA
+from idlescope.analysis.grouping import Groups
 from idlescope.analysis.idle import host_time, occupancy
 from idlescope.analysis.idle.causes import CAUSES
-from idlescope.analysis.result import SCHEMA, Analysis, DeviceResult
+from idlescope.analysis.result import Analysis, DeviceResult
 from idlescope.analysis.steps.measure import blocked
 from idlescope.analysis.steps.window import LONGEST_NS
 from idlescope.analysis.verdict.verdict import CANNOT_TELL
@@ -140,7 +142,7 @@ def _parts(analysis: Analysis, device: DeviceResult, edges: Int64) -> dict[str, 
     active = np.diff(edges) - np.diff(intervals.covered_before(device.occupancy.gaps, edges))
     parts = {COMPUTE: compute, COPIES: active - compute}
     block = np.clip(np.searchsorted(edges, gaps.start, "right"), 0, blocks)  # 0: before the first
-    by_label = host_time.divide_by(device.view, gaps, block, blocks + 1)
+    by_label = host_time.divide_by(device.view, gaps, Groups(block, blocks + 1))
     parts |= {f"{HOST_PREFIX}{label}": ns[1:] for label, ns in by_label.items()}
     for cause in CAUSES[1:]:
         parts[f"{IDLE_PREFIX}{cause}"] = np.bincount(block, getattr(gaps, cause), blocks + 1)[1:]
@@ -167,7 +169,7 @@ def _work(analysis: Analysis, device: DeviceResult, edges: Int64) -> dict[str, F
         if label in (STEP, IDLE) or not (mine := phases.named(label)[spans.name]).any():
             continue
         some = spans.take(mine)
-        ns = some.end - some.start - blocked(trace, some, device.waits)[0]
+        ns = some.end - some.start - blocked(trace, some, device.waits).length
         at = np.clip(np.searchsorted(edges, some.start, "right") - 1, 0, blocks - 1)
         work[f"{PHASE_PREFIX}{label}"] = np.bincount(at, ns, blocks)
     return {name: np.asarray(ns, np.float64) for name, ns in work.items()}

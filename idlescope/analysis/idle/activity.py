@@ -1,4 +1,4 @@
-"""When the CPU and the GPU were busy, together or alone, and how idle time was spread over the run."""
+"""When CPU and GPU were busy, together or alone, and how idle time was spread over the run."""
 
 from __future__ import annotations
 
@@ -10,27 +10,35 @@ from idlescope.analysis.idle.occupancy import Occupancy
 from idlescope.analysis.intervals import Intervals
 from idlescope.trace.model import Operations, RangeKind, Trace
 from idlescope.trace.names.calls import synchronising
-from idlescope.trace.table import Float64, Int64
+from idlescope.trace.table import Bool, Float64, Int64
 
 STATES = ("both busy", "device only", "host only", "neither")
 
 
 def host_busy(trace: Trace, gaps: Gaps) -> Intervals:
-    """Return when a launching thread worked: its ranges and calls, less those in which it waits for the device.
+    """Return when a launching thread worked: its ranges and calls, less its waits for the device.
 
     Launching threads are those whose calls ended a gap; where none is known, all threads count.
     """
     ranges, calls = trace.ranges, trace.calls
-    known = gaps.call[gaps.call >= 0]
-    threads = np.unique(calls.thread[known]) if known.size else np.arange(len(trace.threads))
-    working = np.isin(ranges.thread, threads) & (ranges.kind != RangeKind.NO_DEMAND)
-    calling = np.isin(calls.thread, threads)
-    waiting = calling & synchronising(trace.names)[calls.name] if len(calls) else calling
+    launching = _launching_threads(trace, gaps)
+    range_rows = launching[ranges.thread] & (ranges.kind != RangeKind.NO_DEMAND)
+    call_rows = launching[calls.thread]
     busy = intervals.union(
-        np.concatenate((ranges.start[working], calls.start[calling])),
-        np.concatenate((ranges.end[working], calls.end[calling])),
+        np.concatenate((ranges.start[range_rows], calls.start[call_rows])),
+        np.concatenate((ranges.end[range_rows], calls.end[call_rows])),
     )
-    return intervals.subtract(busy, intervals.union(calls.start[waiting], calls.end[waiting]))
+    waits = call_rows & synchronising(trace.names)[calls.name] if len(calls) else call_rows
+    waiting = intervals.union(calls.start[waits], calls.end[waits])
+    return intervals.subtract(busy, waiting)
+
+
+def _launching_threads(trace: Trace, gaps: Gaps) -> Bool:
+    """Return for each thread whether one of its calls ended a gap; all where no call is known."""
+    calls = gaps.call[gaps.call >= 0]
+    launching = np.full(len(trace.threads), not calls.size, np.bool_)
+    launching[trace.calls.thread[calls]] = True
+    return launching
 
 
 def device_busy(operations: Operations) -> Intervals:
@@ -39,15 +47,16 @@ def device_busy(operations: Operations) -> Intervals:
 
 
 def states(host: Intervals, device: Intervals, low: int, high: int) -> dict[str, Intervals]:
-    """Divide [low, high) among the four states of host and device; the measures add up to its length."""
+    """Divide [low, high) among the `STATES` of host and device; their measures add up to it."""
     window = Intervals(np.array([low]), np.array([high]))
-    host, device = intervals.clip(host, low, high), intervals.clip(device, low, high)
-    shared = intervals.overlaps(host, device)
+    host = intervals.clip(host, low, high)
+    device = intervals.clip(device, low, high)
     either = intervals.union(
-        np.concatenate((host.start, device.start)), np.concatenate((host.end, device.end))
+        np.concatenate((host.start, device.start)),
+        np.concatenate((host.end, device.end)),
     )
     return {
-        "both busy": shared.intervals,
+        "both busy": intervals.overlaps(host, device).intervals,
         "device only": intervals.subtract(device, host),
         "host only": intervals.subtract(host, device),
         "neither": intervals.subtract(window, either),
@@ -61,21 +70,22 @@ def idle_over_time(occupancy: Occupancy, bins: int) -> tuple[Int64, Float64]:
 
 
 def idle_between(occupancy: Occupancy, edges: Int64) -> Float64:
-    """Return the share of idle time between consecutive edges (ns, ascending, within the window), %."""
-    before = intervals.covered_before(occupancy.gaps, edges)
-    length = np.maximum(np.diff(edges), 1)
-    return np.asarray(100.0 * np.diff(before) / length, np.float64)
+    """Return the share of idle time, %, between consecutive edges (ns, ascending, in the window)."""
+    idle_ns = np.diff(intervals.covered_before(occupancy.gaps, edges))
+    length_ns = np.maximum(np.diff(edges), 1)
+    return np.asarray(100.0 * idle_ns / length_ns, np.float64)
 
 
 def gap_histogram(gaps: Gaps, edges: Float64) -> tuple[Int64, Int64]:
-    """Return how many gaps lie between consecutive edges (ns, ascending), and their summed length in ns."""
+    """Return how many gaps are as long as between consecutive edges (ns), and their sum in ns."""
     counts, _ = np.histogram(gaps.length, edges)
-    lengths, _ = np.histogram(gaps.length, edges, weights=gaps.length.astype(np.float64))
-    return counts.astype(np.int64), lengths.astype(np.int64)
+    total_ns, _ = np.histogram(gaps.length, edges, weights=gaps.length.astype(np.float64))
+    return counts.astype(np.int64), total_ns.astype(np.int64)
 
 
 def typical_moment(operations: Operations, occupancy: Occupancy, span: int) -> int:
-    """Return the start of an operation from which a span of time lies about the middle of the window, in ns."""
+    """Return the start of an operation, ns, such that `span` ns from it are about mid-window."""
     low, high = occupancy.window
-    at = np.searchsorted(operations.start, max(low, (low + high - span) // 2))
-    return int(operations.start[min(int(at), len(operations) - 1)])
+    wanted = max(low, (low + high - span) // 2)
+    row = int(np.searchsorted(operations.start, wanted))
+    return int(operations.start[min(row, len(operations) - 1)])

@@ -1,10 +1,12 @@
 """Why each gap is there: host, launch, queued or unattributed, which add up to idle to the nanosecond.
 
-Let a gap be [g0, g1), ended by the operations that start at g1, and l0 the earliest start of their launch calls:
+Let a gap be [g0, g1), ended by the operations that start at g1, and l0 the earliest start of the
+calls that launched them:
 
 - host: max(0, min(l0, g1) - g0). The device ran dry and the host had not issued the next work.
 - launch: the rest, if l0 >= g0. Issued after the device ran dry; waiting for the launch to arrive.
-- queued: the rest, if l0 < g0. Issued before the gap: a stream dependency, an event wait, latency inside a graph.
+- queued: the rest, if l0 < g0. Issued before the gap: a stream dependency, an event wait, latency
+  inside a graph.
 - unattributed: the whole gap, where no launch call was captured.
 """
 
@@ -15,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from idlescope.analysis import intervals
-from idlescope.analysis.intervals import Intervals
+from idlescope.analysis.intervals import AFTER_EVERYTHING, Intervals
 from idlescope.analysis.view import DeviceView
 from idlescope.trace.table import Int64
 
@@ -32,8 +34,8 @@ class Gaps:
     launch: Int64
     queued: Int64
     unattributed: Int64
-    call: Int64  # index into Trace.calls of the launch that ended the gap; -1: not captured
-    operation: Int64  # index into the device's operations of the first one that ended the gap; -1: none in the trace
+    call: Int64  # row of trace.calls that launched what ended the gap; -1: not captured
+    operation: Int64  # row of the device's operations that ended the gap; -1: none in the trace
 
     def __len__(self) -> int:
         return len(self.start)
@@ -48,43 +50,66 @@ class Gaps:
         return {cause: int(getattr(self, cause).sum()) for cause in CAUSES}
 
     def parts(self) -> tuple[Int64, Int64, Intervals]:
-        """Return the gaps divided, in time order: of each part its gap, its cause (index into CAUSES) and its time."""
+        """Return the parts of the gaps in time order: each one's gap, its cause and its time.
+
+        The cause is an index into `CAUSES`.
+        """
         lengths = np.stack([getattr(self, cause) for cause in CAUSES], 1)
+        ends = self.start[:, None] + np.cumsum(lengths, 1)
         gap, cause = np.nonzero(lengths)
-        end = self.start[gap] + np.cumsum(lengths, 1)[gap, cause]
-        return gap, cause, Intervals(end - lengths[gap, cause], end)
+        part_end = ends[gap, cause]
+        return gap, cause, Intervals(part_end - lengths[gap, cause], part_end)
 
 
 def attribute(view: DeviceView, idle: Intervals) -> Gaps:
     """Divide the gaps of one device, `idle`, among the causes.
 
-    A gap that a window cuts off is ended by the operations that end the whole of it; where none follows, it is
-    unattributed.
+    A gap that a window cuts off is ended by the operations that end the whole of it; where none
+    follows, it is unattributed.
     """
-    trace, operations, launches = view.trace, view.operations, view.launches
-    first = np.searchsorted(operations.start, idle.end, "left")
-    ended = np.flatnonzero(first < len(operations))
-    first = first[ended]
-    last = np.searchsorted(operations.start, operations.start[first], "right")
-    ending, row = intervals.spread(first, last - first)
-    made = launches[row]
-    issued = np.full(row.size, np.iinfo(np.int64).max)
-    issued[made >= 0] = trace.calls.start[made[made >= 0]]
-    earliest = np.lexsort((issued, ending))[np.searchsorted(ending, np.arange(ended.size), "left")]
-    call, operation = np.full(idle.start.size, -1, np.int64), np.full(idle.start.size, -1, np.int64)
-    call[ended], operation[ended] = made[earliest], row[earliest]
+    operation, call = _ended_by(view, idle)
+    known = call >= 0
     launched = np.zeros(idle.start.size, np.int64)
-    launched[call >= 0] = trace.calls.start[call[call >= 0]]
-    length, known = idle.length, call >= 0
-    host = np.where(known, np.clip(np.minimum(launched, idle.end) - idle.start, 0, None), 0)
+    launched[known] = view.trace.calls.start[call[known]]
+
+    not_issued = np.minimum(launched, idle.end) - idle.start
+    host = np.where(known, np.clip(not_issued, 0, None), 0)
+    rest = idle.length - host
     late = known & (launched >= idle.start)
     return Gaps(
         start=idle.start,
         end=idle.end,
         host=host,
-        launch=np.where(late, length - host, 0),
-        queued=np.where(known & ~late, length - host, 0),
-        unattributed=np.where(known, 0, length),
+        launch=np.where(late, rest, 0),
+        queued=np.where(known & ~late, rest, 0),
+        unattributed=np.where(known, 0, idle.length),
         call=call,
         operation=operation,
     )
+
+
+def _ended_by(view: DeviceView, idle: Intervals) -> tuple[Int64, Int64]:
+    """Return for each gap the operation that ended it and the call that launched it; -1: not known.
+
+    Of the operations that start at the gap's end it is the one that was launched first.
+    """
+    starts = view.operations.start
+    first = np.searchsorted(starts, idle.end, "left")
+    ended_gaps = np.flatnonzero(first < starts.size)
+    first = first[ended_gaps]
+    after_last = np.searchsorted(starts, starts[first], "right")
+
+    # One row for each pair of a gap and an operation that ends it.
+    gap, operation = intervals.spread(first, after_last - first)
+    call = view.launches[operation]
+    issued = np.full(operation.size, AFTER_EVERYTHING)
+    issued[call >= 0] = view.trace.calls.start[call[call >= 0]]
+
+    # Within each gap the pair that was issued first.
+    by_issue = np.lexsort((issued, gap))
+    earliest = by_issue[np.searchsorted(gap, np.arange(ended_gaps.size), "left")]
+    ending_operation = np.full(idle.start.size, -1, np.int64)
+    ending_call = np.full(idle.start.size, -1, np.int64)
+    ending_operation[ended_gaps] = operation[earliest]
+    ending_call[ended_gaps] = call[earliest]
+    return ending_operation, ending_call

@@ -1,4 +1,4 @@
-"""What the launching thread was doing while the device had nothing to run: `host` idle divided, adding up exactly."""
+"""What the launching thread did while the device had nothing to run: `host` idle, divided exactly."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from idlescope.analysis import intervals
+from idlescope.analysis.grouping import Groups
 from idlescope.analysis.idle.causes import Gaps
 from idlescope.analysis.intervals import Intervals
 from idlescope.analysis.view import DeviceView
@@ -27,121 +28,173 @@ _NUMBER = re.compile(r"\d+")
 
 
 class Layer(NamedTuple):
-    """Spans of one kind of work with the label that each is charged to."""
+    """Spans of one kind of host time, with the label that each is charged to."""
 
     start: Int64
     end: Int64
-    label: Int64
+    label: Int64  # index into `labels`
     labels: tuple[str, ...]
 
 
-def divide(view: DeviceView, gaps: Gaps) -> dict[str, int]:
-    """Return nanoseconds of `host` idle by what the launching thread did; the values add up to `gaps.host.sum()`.
+class _Charged(NamedTuple):
+    """What a layer takes of the time that the layers before it left over."""
 
-    Each instant is charged once, to the first that fits: profiler overhead, a waiting call (`call: NAME`), garbage
-    collection, the innermost named phase of the engine (with its span's name where that says more), the innermost
-    other range, operator or Python frame (`range: NAME`), no demand, untraced. Largest first.
+    by_label: Int64  # nanoseconds; a row per label, a column per group of gaps
+    rest: Intervals
+
+
+def divide(view: DeviceView, gaps: Gaps) -> dict[str, int]:
+    """Return the nanoseconds of `host` idle by what the launching thread did, largest first.
+
+    The values add up to `gaps.host.sum()`. Each instant is charged once, to the first that fits:
+    profiler overhead, a waiting call (`call: NAME`), garbage collection, the innermost named phase
+    of the engine (with its span's name where that says more), the innermost other range, operator
+    or Python frame (`range: NAME`), no demand, untraced.
     """
-    by_label = divide_by(view, gaps, np.zeros(len(gaps), np.int64), 1)
+    one_group = Groups(np.zeros(len(gaps), np.int64), 1)
+    by_label = divide_by(view, gaps, one_group)
     totals = {label: int(ns[0]) for label, ns in by_label.items()}
     return dict(sorted(totals.items(), key=lambda item: (-item[1], item[0])))
 
 
-def divide_by(view: DeviceView, gaps: Gaps, group: Int64, groups: int) -> dict[str, Int64]:
-    """Return what `divide` does for each of several groups of gaps: by label, the nanoseconds of each group.
-
-    `group` is that of each gap, from 0 to `groups` - 1.
-    """
-    trace = view.trace
+def divide_by(view: DeviceView, gaps: Gaps, groups: Groups) -> dict[str, Int64]:
+    """Return what `divide` does for groups of gaps: by label, the nanoseconds of each group."""
     totals: dict[str, Int64] = {}
-    waiting = np.flatnonzero(gaps.host > 0)
-    threads = trace.calls.thread[gaps.call[waiting]]
+    gaps_of_host = np.flatnonzero(gaps.host > 0)
+    threads = view.trace.calls.thread[gaps.call[gaps_of_host]]
     for thread in np.unique(threads):
-        rows = waiting[threads == thread]
-        remaining = Intervals(gaps.start[rows], gaps.start[rows] + gaps.host[rows])
+        rows = gaps_of_host[threads == thread]
+        start = gaps.start[rows]
+        remaining = Intervals(start, start + gaps.host[rows])
         for layer in _layers(view, int(thread)):
             if not remaining.start.size:
                 break
-            of = group[np.searchsorted(gaps.start, remaining.start, "right") - 1]
-            by_label = np.zeros((len(layer.labels), groups), np.int64)
-            covered: list[Intervals] = []
-            for pieces, owner in intervals.innermost_in_turn(layer.start, layer.end):
-                shared = intervals.overlaps(remaining, pieces)
-                if shared.start.size:
-                    at = layer.label[owner[shared.right]], of[shared.left]
-                    np.add.at(by_label, at, shared.end - shared.start)
-                    covered.append(intervals.join(shared.intervals, 1))
-            for i in np.flatnonzero(by_label.any(1)):
-                totals[layer.labels[i]] = totals.get(layer.labels[i], 0) + by_label[i]
-            if covered:
-                done = Intervals(
-                    np.concatenate([c.start for c in covered]),
-                    np.concatenate([c.end for c in covered]),
-                )
-                remaining = intervals.subtract(remaining, intervals.join(done, 1))
+            by_label, remaining = _charge(layer, remaining, gaps, groups)
+            for label in np.flatnonzero(by_label.any(1)):
+                _add(totals, layer.labels[label], by_label[label])
         if remaining.start.size:
-            of = group[np.searchsorted(gaps.start, remaining.start, "right") - 1]
-            rest = np.zeros(groups, np.int64)
-            np.add.at(rest, of, remaining.length)
-            totals[UNTRACED] = totals.get(UNTRACED, 0) + rest
+            untraced = Groups(_group_of(remaining, gaps, groups), groups.count)
+            _add(totals, UNTRACED, untraced.total(remaining.length))
     return totals
+
+
+def _add(totals: dict[str, Int64], label: str, ns: Int64) -> None:
+    totals[label] = totals[label] + ns if label in totals else ns
+
+
+def _group_of(pieces: Intervals, gaps: Gaps, groups: Groups) -> Int64:
+    """Return the group of the gap in which each piece lies."""
+    gap = np.searchsorted(gaps.start, pieces.start, "right") - 1
+    return np.asarray(groups.row[gap], np.int64)
+
+
+def _charge(layer: Layer, remaining: Intervals, gaps: Gaps, groups: Groups) -> _Charged:
+    """Charge the remaining time to the innermost spans of a layer."""
+    by_label = np.zeros((len(layer.labels), groups.count), np.int64)
+    group = _group_of(remaining, gaps, groups)
+    covered: list[Intervals] = []
+    for pieces, span in intervals.innermost_in_turn(layer.start, layer.end):
+        shared = intervals.overlaps(remaining, pieces)
+        if shared.start.size:
+            label = layer.label[span[shared.right]]
+            np.add.at(by_label, (label, group[shared.left]), shared.end - shared.start)
+            covered.append(intervals.join(shared.intervals, 1))
+    if not covered:
+        return _Charged(by_label, remaining)
+    charged = Intervals(
+        np.concatenate([piece.start for piece in covered]),
+        np.concatenate([piece.end for piece in covered]),
+    )
+    rest = intervals.subtract(remaining, intervals.join(charged, 1))
+    return _Charged(by_label, rest)
 
 
 def _layers(view: DeviceView, thread: int) -> Iterator[Layer]:
     """Yield what a thread was doing, most telling first."""
-    trace, phases = view.trace, view.names
-    ranges, calls, names = trace.ranges, trace.calls, trace.names
-    mine = ranges.thread == thread
+    ranges, names = view.trace.ranges, view.names
+    of_thread = ranges.thread == thread
+    annotations = of_thread & (ranges.kind == RangeKind.ANNOTATION)
+    whole_step = names.named(STEP)
+    no_demand = annotations & names.named(IDLE)[ranges.name]
 
-    def plain(rows: Bool, label: str) -> Layer:
-        return Layer(
-            ranges.start[rows], ranges.end[rows], np.zeros(int(rows.sum()), np.int64), (label,)
-        )
+    yield _labelled(view, _profiler_overhead(view, thread), PROFILER)
+    yield _waiting_calls(view, thread)
+    collections = of_thread & (ranges.kind == RangeKind.GARBAGE_COLLECTION)
+    yield _labelled(view, collections, COLLECTION)
 
-    def named(rows: Bool, labels: tuple[str, ...]) -> Layer:
-        return Layer(
-            ranges.start[rows], ranges.end[rows], ranges.name[rows].astype(np.int64), labels
-        )
+    # A span around a whole step says less than what is within it.
+    has_phase = (names.phase >= 0) & ~whole_step
+    phases = annotations & has_phase[ranges.name] & ~no_demand
+    yield _by_name(view, phases, _phase_labels(view, names.phase >= 0))
 
-    # a profiler writes its own work beside the threads, not within one: under a process that makes no calls, if any
-    process = np.array([t.process for t in trace.threads], np.int64)
-    foreign = np.setdiff1d(process[np.unique(calls.thread)], process[thread])
-    overhead = (ranges.kind == RangeKind.OVERHEAD) & ~np.isin(process, foreign)[ranges.thread]
-    yield plain(overhead, PROFILER)
-    blocked = (calls.thread == thread) & view.waits
-    yield Layer(calls.start[blocked], calls.end[blocked], calls.name[blocked].astype(np.int64),
-                tuple(CALL_PREFIX + n for n in names))  # fmt: skip
-    yield plain(mine & (ranges.kind == RangeKind.GARBAGE_COLLECTION), COLLECTION)
-    annotated = mine & (ranges.kind == RangeKind.ANNOTATION)
-    no_demand = annotated & phases.named(IDLE)[ranges.name]
-    # a span around a whole step says less than what is within it
-    phase = (
-        annotated & (phases.phase[ranges.name] >= 0) & ~phases.named(STEP)[ranges.name] & ~no_demand
+    others = of_thread & ~phases & ~no_demand & (ranges.kind <= RangeKind.FRAME)
+    yield _by_name(view, others, _phase_labels(view, whole_step))
+
+    no_request = of_thread & (ranges.kind == RangeKind.NO_DEMAND)
+    yield _labelled(view, no_demand | no_request, NO_DEMAND)
+
+
+def _profiler_overhead(view: DeviceView, thread: int) -> Bool:
+    """Return which ranges are the profiler's own work.
+
+    A profiler writes its work beside the threads, not within one: under a process that makes no
+    calls, if any. Only that of other processes that do make calls is left out.
+    """
+    trace = view.trace
+    process = np.array([thread.process for thread in trace.threads], np.int64)
+    calling = process[np.unique(trace.calls.thread)]
+    foreign = np.isin(process, np.setdiff1d(calling, process[thread]))
+    overhead = trace.ranges.kind == RangeKind.OVERHEAD
+    return np.asarray(overhead & ~foreign[trace.ranges.thread], np.bool_)
+
+
+def _waiting_calls(view: DeviceView, thread: int) -> Layer:
+    """Return the calls in which a thread waits for the device, each charged to the call's name."""
+    calls = view.trace.calls
+    rows = view.waits & (calls.thread == thread)
+    labels = tuple(CALL_PREFIX + name for name in view.trace.names)
+    return Layer(calls.start[rows], calls.end[rows], calls.name[rows].astype(np.int64), labels)
+
+
+def _labelled(view: DeviceView, rows: Bool, label: str) -> Layer:
+    """Return a layer of some ranges, all charged to one label."""
+    ranges = view.trace.ranges
+    only_label = np.zeros(np.count_nonzero(rows), np.int64)
+    return Layer(ranges.start[rows], ranges.end[rows], only_label, (label,))
+
+
+def _by_name(view: DeviceView, rows: Bool, labels: tuple[str, ...]) -> Layer:
+    """Return a layer of some ranges; `labels` has the one that each name of the trace stands for."""
+    ranges = view.trace.ranges
+    name = ranges.name[rows].astype(np.int64)
+    return Layer(ranges.start[rows], ranges.end[rows], name, labels)
+
+
+def _phase_labels(view: DeviceView, by_phase: Bool) -> tuple[str, ...]:
+    """Return for each name what time in a range of it is charged to: by phase, or by its name."""
+    return tuple(
+        phase_label(view.names, index, name) if by_phase[index] else range_label(name)
+        for index, name in enumerate(view.trace.names)
     )
-    yield named(phase, tuple(phase_label(phases, i, n) for i, n in enumerate(names)))
-    other = mine & ~phase & ~no_demand & (ranges.kind <= RangeKind.FRAME)
-    whole = phases.named(STEP)
-    yield named(
-        other,
-        tuple(
-            phase_label(phases, i, n) if whole[i] else range_label(n) for i, n in enumerate(names)
-        ),
-    )
-    yield plain(no_demand | (mine & (ranges.kind == RangeKind.NO_DEMAND)), NO_DEMAND)
 
 
-def phase_label(phases: SpanNames, index: int, name: str) -> str:
-    """Return what time in a phase is charged to: the phase, and its span's name where that says more."""
-    code = int(phases.phase[index])
+def phase_label(names: SpanNames, index: int, name: str) -> str:
+    """Return what time in a span is charged to: its phase, with its name where that says more.
+
+    `index` is that of the name in the trace. A name without a phase is charged as `range_label` says.
+    """
+    code = int(names.phase[index])
     if code < 0:
         return range_label(name)
-    phase = phases.labels[code]
+    phase = names.labels[code]
     if name.removeprefix("idlescope:") == phase:
         return phase
-    # names of whole steps hold the batch's sizes, which would make a label of each step
-    return f"{phase} ({_NUMBER.sub('N', name) if phase in (STEP, 'forward') else name})"
+    # Names of whole steps hold the batch's sizes, which would make a label of each step.
+    if phase in (STEP, "forward"):
+        name = _NUMBER.sub("N", name)
+    return f"{phase} ({name})"
 
 
 def range_label(name: str) -> str:
-    """Return what time in another range is charged to."""
+    """Return what time in a range without a phase is charged to."""
     return RANGE_PREFIX + ("ProfilerStep#" if PROFILER_STEP.match(name) else name)

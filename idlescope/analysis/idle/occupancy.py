@@ -1,4 +1,4 @@
-"""How idle a device was: active, compute, copy-only, idle and compute-idle time of one device within a window."""
+"""How idle a device was: active, compute, copy-only, idle and compute-idle time within a window."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ import numpy as np
 from idlescope.analysis import intervals
 from idlescope.analysis.intervals import Intervals
 from idlescope.trace.model import OperationKind, Operations
+from idlescope.trace.table import Bool
 
 
 @dataclass(frozen=True)
 class Occupancy:
-    """The figures of DEFINITIONS "per device", in nanoseconds; `gaps` are the maximal intervals of idle."""
+    """The times of `idlescope/analysis/README.md`, "Per device", in nanoseconds."""
 
     window: tuple[int, int]  # [start, end)
     active_ns: int
     compute_ns: int
-    gaps: Intervals
+    gaps: Intervals  # the maximal intervals of idle
 
     @property
     def window_ns(self) -> int:
@@ -42,24 +43,25 @@ class Occupancy:
 
 
 def occupancy(operations: Operations, window: tuple[int, int] | None = None) -> Occupancy:
-    """Measure the operations of one device, over all its streams, within a window.
+    """Measure the operations of one device, over all its streams, within a window [start, end), ns.
 
-    Unless given, the window is from the first start to the last end; there must be at least one operation then.
+    Unless given, the window is from the first start to the last end; there must be at least one
+    operation then.
     """
     low, high = window or (int(operations.start.min()), int(operations.end.max()))
     active = intervals.clip(intervals.union(operations.start, operations.end), low, high)
-    compute = is_compute(operations)
-    computing = intervals.clip(
-        intervals.union(operations.start[compute], operations.end[compute]), low, high
-    )
+    kernels = operations.take(is_compute(operations))
+    computing = intervals.clip(intervals.union(kernels.start, kernels.end), low, high)
     return Occupancy(
-        (low, high), active.measure, computing.measure, intervals.gaps(active, low, high)
+        window=(low, high),
+        active_ns=active.measure,
+        compute_ns=computing.measure,
+        gaps=intervals.gaps(active, low, high),
     )
 
 
-def is_compute(operations: Operations) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """Return which operations are kernels or graph-level records, as opposed to copies and memsets."""
-    return np.asarray(
-        (operations.kind == OperationKind.KERNEL) | (operations.kind == OperationKind.GRAPH),
-        dtype=np.bool_,
-    )
+def is_compute(operations: Operations) -> Bool:
+    """Return which operations are kernels or graph-level records, not copies or memsets."""
+    kernel = operations.kind == OperationKind.KERNEL
+    graph = operations.kind == OperationKind.GRAPH
+    return np.asarray(kernel | graph, np.bool_)

@@ -1,4 +1,4 @@
-"""When the host waits for the device: synchronising calls, and copies that return only once they are done."""
+"""When the host waits for the device: synchronising calls, and copies that return once they are done."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from idlescope.trace.model import OperationKind, Trace
 from idlescope.trace.names.calls import synchronising
 from idlescope.trace.table import Bool, Int64
 
-# Copies of memory that is not pinned; ROCm's "Host" can be either.
+# In the names of copies of memory that is not pinned; ROCm's "Host" can be either.
 _UNPINNED = ("Pageable", "Host")
 
 
 def waiting(trace: Trace, launches: Int64) -> Bool:
-    """Return for each call whether the host waits for the device in it; `launches` is the `link` of all operations.
+    """Return for each call whether the host waits for the device in it.
 
-    By name, or because it started a copy of memory that is not pinned and returned only when the copy had ended: such
-    a call blocks, whatever it is called.
+    It waits where the call's name says so (`cudaStreamSynchronize`), and in whatever call started a
+    copy of unpinned memory and returned only when the copy had ended. `launches` is the `link` of
+    all operations of the trace.
     """
     if not len(trace.calls):
         return np.empty(0, np.bool_)
@@ -26,13 +27,14 @@ def waiting(trace: Trace, launches: Int64) -> Bool:
 
 
 def blocking_copies(trace: Trace, launches: Int64) -> Int64:
-    """Return the calls that started a copy of memory that is not pinned and waited for its end."""
+    """Return the rows of calls that started a copy of unpinned memory and waited for its end."""
     operations = trace.operations
-    unpinned = np.array([any(word in name for word in _UNPINNED) for name in trace.names], np.bool_)
     if not len(operations):
         return np.empty(0, np.int64)
-    copies = np.flatnonzero(
-        (operations.kind == OperationKind.MEMCPY) & unpinned[operations.name] & (launches >= 0)
-    )
+    unpinned = [any(word in name for word in _UNPINNED) for name in trace.names]
+    of_unpinned = np.array(unpinned, np.bool_)[operations.name]
+    is_copy = operations.kind == OperationKind.MEMCPY
+    copies = np.flatnonzero(is_copy & of_unpinned & (launches >= 0))
     call = launches[copies]
-    return np.unique(call[trace.calls.end[call] >= operations.end[copies]])
+    returned_after = trace.calls.end[call] >= operations.end[copies]
+    return np.unique(call[returned_after])

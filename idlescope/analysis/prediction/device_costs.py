@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from idlescope.analysis.grouping import Groups
 from idlescope.analysis.prediction.host_work import HostWork
 from idlescope.analysis.prediction.recorded_steps import NEVER_ENDED, RecordedSteps, step_rows
 from idlescope.analysis.prediction.step_costs import StepCosts
-from idlescope.analysis.steps.measure import union_by
 from idlescope.trace.model import OperationKind
 from idlescope.trace.table import Bool, Int64
 
@@ -56,7 +56,7 @@ def _kernels(steps: RecordedSteps) -> Int64:
     """Return how long any kernel of each step ran."""
     operations = steps.result.operations.take(steps.computing)
     step = steps.operation_step[steps.computing]
-    return union_by(step, operations.start, operations.end, len(steps))
+    return Groups(step, len(steps)).covered(operations.start, operations.end)
 
 
 def _queued(first_launch: Int64, compute_end: Int64) -> Bool:
@@ -73,7 +73,8 @@ def _copies_before(steps: RecordedSteps, compute_start: Int64) -> Int64:
     operations, step = steps.result.operations, steps.operation_step
     copies = np.flatnonzero((operations.kind == OperationKind.MEMCPY) & (step >= 0))
     copies = copies[operations.end[copies] <= compute_start[step[copies]]]
-    return union_by(step[copies], operations.start[copies], operations.end[copies], len(steps))
+    by_step = Groups(step[copies], len(steps))
+    return by_step.covered(operations.start[copies], operations.end[copies])
 
 
 def _late_launches(steps: RecordedSteps, start: Int64, end: Int64) -> Int64:

@@ -179,7 +179,7 @@ def _tokens(trace: Trace, result: MeasuredDevice) -> int | None:
         samples = trace.counters
         of_steps = (samples.name == name) & np.isin(samples.time, result.steps.end)
         return int(samples.value[of_steps].sum())
-    work = steps_work(trace, result)
+    work = steps_work(result)
     if work is None or not work.known.all():
         return None
     return int(work.sampled.sum())

@@ -1,15 +1,18 @@
-"""Which batching a trace shows: synchronous, asynchronous, or meant to be asynchronous and serialised by something."""
+"""Which batching a trace shows: synchronous, asynchronous, or meant to be asynchronous and serialised."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
 from dataclasses import dataclass
+from enum import Enum
 
 import numpy as np
 
 from idlescope.analysis import intervals
-from idlescope.analysis.steps.find import RECORDED
+from idlescope.analysis.grouping import by_value
+from idlescope.analysis.intervals import BEFORE_EVERYTHING
+from idlescope.analysis.steps.find import PROFILER_STEPS, RECORDED
 from idlescope.analysis.steps.measure import Steps
 from idlescope.analysis.view import DeviceView
 from idlescope.trace.model import RangeKind, Trace
@@ -18,16 +21,28 @@ from idlescope.trace.table import Bool, Int64
 
 ENOUGH_STEPS = 3
 MOST = 0.5  # share of the steps that makes a habit
-MATTERS = 0.1  # a wait shorter than this share of the device's work serialises nothing
-SYNCHRONOUS, ASYNCHRONOUS, SERIALISED, UNKNOWN = (
-    "synchronous",
-    "asynchronous",
-    "serialised",
-    "unknown",
-)
+MATTERS = 0.1  # a wait shorter than this share of the device's time serialises nothing
 NUMBER = re.compile(r"(?<![A-Za-z_])\d+")
-NEAR_END = 0.2  # of a step's time on the device: a wait in it waits for the step, though a small kernel may follow
+# A wait in this share of a step's time on the device, at its end, waits for the step, though a small
+# kernel may follow.
+NEAR_END = 0.2
 _ITEM = {"aten::item", "aten::_local_scalar_dense", "aten::is_nonzero"}
+
+
+class BatchingKind(str, Enum):
+    """How steps follow one another; equal to, hashed and written as its value."""
+
+    SYNCHRONOUS = "synchronous"  # the host waits for each step before it begins the next
+    ASYNCHRONOUS = "asynchronous"  # it begins the next one while a step runs
+    SERIALISED = "serialised"  # it would, but something in between waits
+    UNKNOWN = "unknown"
+
+    __str__ = str.__str__
+    __hash__ = str.__hash__
+
+
+SYNCHRONOUS, ASYNCHRONOUS = BatchingKind.SYNCHRONOUS, BatchingKind.ASYNCHRONOUS
+SERIALISED, UNKNOWN = BatchingKind.SERIALISED, BatchingKind.UNKNOWN
 
 
 @dataclass(frozen=True)
@@ -40,18 +55,18 @@ class Culprit:
     waited_ns: int
 
     def text(self, steps: int) -> str:
-        """Return the culprit in words, with its count and cost."""
+        """Return the culprit in words, with its count and its cost per step."""
         inside = f" in {self.inside}" if self.inside else ""
         hint = " (an .item())" if self.inside in _ITEM else ""
-        each = self.waited_ns / steps / 1e6
-        return f"{self.call}{inside}{hint}: {self.count:,} times, {each:.2f} ms a step"
+        ms_per_step = self.waited_ns / steps / 1e6
+        return f"{self.call}{inside}{hint}: {self.count:,} times, {ms_per_step:.2f} ms a step"
 
 
 @dataclass(frozen=True)
 class Batching:
-    """The batching of one device's work."""
+    """The batching of one device's steps."""
 
-    kind: str  # one of the four above
+    kind: BatchingKind
     early: int  # steps launched before their predecessor ended
     followers: int  # steps that could be: those with operations whose predecessor has some
     culprit: Culprit | None = None
@@ -59,115 +74,154 @@ class Batching:
 
 def classify(view: DeviceView, steps: Steps) -> Batching:
     """Return the batching that the steps of one device show."""
-    trace, waits = view.trace, view.waits
-    has = (steps.operations > 0) & (steps.launched < np.iinfo(np.int64).max)
-    follows = np.concatenate(([False], has[1:] & (steps.operations[:-1] > 0)))[: len(steps)]
-    early, followers = int((steps.early & follows).sum()), int(follows.sum())
+    follows = _following(steps)
+    followers = int(follows.sum())
+    early = int((steps.early & follows).sum())
     if followers + 1 < ENOUGH_STEPS:
         return Batching(UNKNOWN, early, followers)
     if early > MOST * followers:
         return Batching(ASYNCHRONOUS, early, followers)
-    begun = follows & (steps.start < _before(steps)) & _knows_starts(steps)
-    overlapping = begun.sum() > MOST * followers
-    culprit = _wait_while_preparing(trace, waits, steps, begun) if overlapping else None
+
+    # A loop that begins a step before the last one has ended means to overlap them.
+    begun_early = follows & (steps.start < _predecessor_done(steps)) & _knows_starts(steps)
+    overlapping = bool(begun_early.sum() > MOST * followers)
+    culprit = _wait_before_launch(view, steps, begun_early) if overlapping else None
     culprit = culprit or _silent_copy(view, steps)
     if culprit and culprit.waited_ns > MATTERS * int(steps.device.sum()):
         return Batching(SERIALISED, early, followers, culprit)
-    if _waits_for_each(trace, waits, steps, follows):
+    if _waits_for_each(view, steps, follows):
         return Batching(SYNCHRONOUS, early, followers)
-    # begun while the last step ran, yet launched after it: the host needs longer than the device
+    # Begun while the last step ran, yet launched after it: the host needs longer than the device.
     return Batching(ASYNCHRONOUS if overlapping else UNKNOWN, early, followers)
 
 
-def _waits_for_each(trace: Trace, waits: Bool, steps: Steps, follows: Bool) -> bool:
-    """Return whether the host, on any thread, waits for the end of most steps: else nothing makes it synchronous.
-
-    Where it is known that steps begin when their predecessor is over, a wait that found it so is enough.
-    """
-    waiting = intervals.union(trace.calls.start[waits], trace.calls.end[waits])
-    after = np.flatnonzero(follows)
-    before = after - 1
-    done = steps.done[before]
-    at = np.searchsorted(
-        waiting.end, done - (NEAR_END * steps.device[before]).astype(np.int64), "right"
-    )
-    there = at < waiting.start.size
-    there[there] = waiting.start[at[there]] <= done[there]
-    if _knows_starts(steps):
-        first = np.searchsorted(waiting.end, steps.launched[before], "right")
-        last = np.searchsorted(waiting.end, steps.launched[after], "right")
-        there |= (steps.start[after] >= done) & (last > first)
-    return bool(there.sum() > MOST * before.size)
+def _following(steps: Steps) -> Bool:
+    """Return which steps ran on the device right after another one that did."""
+    ran = steps.operations > 0
+    follows = np.zeros(len(steps), np.bool_)
+    follows[1:] = (ran & steps.has_launch)[1:] & ran[:-1]
+    return follows
 
 
-def _before(steps: Steps) -> Int64:
+def _predecessor_done(steps: Steps) -> Int64:
     """Return for each step when its predecessor ended on the device."""
-    return np.concatenate(([np.iinfo(np.int64).min], steps.done[:-1]))
+    return np.concatenate(([BEFORE_EVERYTHING], steps.done[:-1]))
 
 
 def _knows_starts(steps: Steps) -> bool:
-    """Return whether it is known when the host's work for a step began: cuts at launches or waits do not tell."""
-    return steps.found in (RECORDED, "ProfilerStep#") or steps.found.endswith("spans")
+    """Return whether it is known when the host's work for a step began.
 
-
-def _wait_while_preparing(trace: Trace, waits: Bool, steps: Steps, begun: Bool) -> Culprit | None:
-    """Return the wait in which steps that were begun while their predecessor ran sit out its end, before they launch.
-
-    A loop that begins the next step before the last one has ended means to overlap them.
+    Steps that were cut at launches or waits do not tell.
     """
-    late = np.flatnonzero(begun & (steps.launched >= _before(steps)))
-    calls, before = trace.calls, _before(steps)[late]
-    rows = np.flatnonzero(waits)
-    rows = rows[np.argsort(calls.start[rows], kind="stable")]
-    first = np.searchsorted(calls.start[rows], steps.start[late])
-    last = np.searchsorted(calls.start[rows], np.minimum(steps.launched[late], before))
-    step, at = intervals.spread(first, np.maximum(last - first, 0))
-    lasting = calls.end[rows[at]] >= before[step]
-    step, at = step[lasting], at[lasting]
-    if not at.size:
+    return steps.found in (RECORDED, PROFILER_STEPS) or steps.found.endswith("spans")
+
+
+def _waits_for_each(view: DeviceView, steps: Steps, follows: Bool) -> bool:
+    """Return whether the host, on any thread, waits for the end of most steps.
+
+    Nothing else makes a loop synchronous. Where it is known that steps begin when their predecessor
+    is over, a wait that found it so is enough.
+    """
+    calls = view.trace.calls
+    waiting = intervals.union(calls.start[view.waits], calls.end[view.waits])
+    after = np.flatnonzero(follows)
+    before = after - 1
+    done = steps.done[before]
+
+    # Is there a wait that ends near the step's end, or later, and began before it?
+    near_end = done - (NEAR_END * steps.device[before]).astype(np.int64)
+    wait = np.searchsorted(waiting.end, near_end, "right")
+    waited = wait < waiting.start.size
+    waited[waited] = waiting.start[wait[waited]] <= done[waited]
+
+    if _knows_starts(steps):
+        first_wait = np.searchsorted(waiting.end, steps.launched[before], "right")
+        last_wait = np.searchsorted(waiting.end, steps.launched[after], "right")
+        waited |= (steps.start[after] >= done) & (last_wait > first_wait)
+    return bool(waited.sum() > MOST * before.size)
+
+
+def _wait_before_launch(view: DeviceView, steps: Steps, begun_early: Bool) -> Culprit | None:
+    """Find the blocking call that delays a step's launch.
+
+    The host had already begun the step, then waited for the previous one to end.
+    """
+    calls = view.trace.calls
+    predecessor_done = _predecessor_done(steps)
+    delayed = np.flatnonzero(begun_early & (steps.launched >= predecessor_done))
+    predecessor_done = predecessor_done[delayed]
+    waits = np.flatnonzero(view.waits)
+    waits = waits[np.argsort(calls.start[waits], kind="stable")]
+
+    # One row for each pair of a delayed step and a wait between its start and its launch, of which
+    # those that last until the predecessor has ended count.
+    first = np.searchsorted(calls.start[waits], steps.start[delayed])
+    until = np.minimum(steps.launched[delayed], predecessor_done)
+    last = np.searchsorted(calls.start[waits], until)
+    row, position = intervals.spread(first, np.maximum(last - first, 0))
+    wait = waits[position]
+    lasting = calls.end[wait] >= predecessor_done[row]
+    row, wait = row[lasting], wait[lasting]
+    if not wait.size:
         return None
-    # a wait at the very top of a step is that for its predecessor, whose span ended a little early
-    worked = np.median(calls.start[rows[at]] - steps.start[late[step]])
-    if worked < MATTERS * np.median(steps.host[late]):
+    # A wait at the very top of a step is that for its predecessor, whose span ended a little early.
+    worked_before = np.median(calls.start[wait] - steps.start[delayed[row]])
+    if worked_before < MATTERS * np.median(steps.host[delayed]):
         return None
-    return _named(trace, rows[at], int(late.size))
+    return _costliest(view.trace, wait, int(delayed.size))
 
 
 def _silent_copy(view: DeviceView, steps: Steps) -> Culprit | None:
-    """Return the copy that blocks although its call is an asynchronous one and nothing after it asks to wait.
+    """Find the copy that blocks although its call is an asynchronous one and nothing asks to wait.
 
-    A copy from or to memory that is not pinned blocks whatever `non_blocking` says. Where a synchronising call
-    follows it at once, as in `.cpu()` or `.item()`, waiting was meant.
+    A copy from or to memory that is not pinned blocks whatever `non_blocking` says. Where a
+    synchronising call follows it at once, as in `.cpu()` or `.item()`, waiting was meant.
     """
-    trace, waits, calls = view.trace, view.waits, view.trace.calls
+    trace, calls = view.trace, view.trace.calls
     copies = view.blocking_copies
-    copies = copies[~matching(SYNCHRONISING, trace.names)[calls.name[copies]]]
-    order = np.lexsort((calls.start, calls.thread))
+    asks_to_wait = matching(SYNCHRONISING, trace.names)[calls.name[copies]]
+    copies = copies[~asks_to_wait]
+    following = _next_calls(trace, copies)
+    same_thread = calls.thread[following] == calls.thread[copies]
+    meant = view.waits[following] & same_thread
+    return _costliest(trace, copies[~meant], len(steps))
+
+
+def _next_calls(trace: Trace, rows: Int64) -> Int64:
+    """Return the call after each of some, in the order of threads and starts; the last has itself."""
+    order = np.lexsort((trace.calls.start, trace.calls.thread))
     place = np.empty(order.size, np.int64)
     place[order] = np.arange(order.size)
-    following = order[np.minimum(place[copies] + 1, order.size - 1)]
-    meant = waits[following] & (calls.thread[following] == calls.thread[copies])
-    return _named(trace, copies[~meant], len(steps))
+    return order[np.minimum(place[rows] + 1, order.size - 1)]
 
 
-def _named(trace: Trace, rows: Int64, steps: int) -> Culprit | None:
-    """Return the costliest call of some waits, with what is most often innermost around it; None if they are few."""
-    if rows.size <= MOST * steps:
+def _costliest(trace: Trace, waits: Int64, steps: int) -> Culprit | None:
+    """Return the costliest call of some waits, by name; None where they are few for so many steps."""
+    if waits.size <= MOST * steps:
         return None
-    calls, ranges = trace.calls, trace.ranges
-    kinds, group = np.unique(calls.name[rows], return_inverse=True)
-    waited = np.bincount(group, calls.end[rows] - calls.start[rows])
+    calls = trace.calls
+    names, by_name = by_value(calls.name[waits])
+    waited = by_name.total(calls.end[waits] - calls.start[waits])
     worst = int(waited.argmax())
-    rows = rows[group == worst]
-    inside: Counter[str] = Counter()
+    rows = waits[by_name.row == worst]
+    return Culprit(
+        call=trace.names[names[worst]],
+        inside=_most_often_around(trace, rows),
+        count=int(rows.size),
+        waited_ns=int(waited[worst]),
+    )
+
+
+def _most_often_around(trace: Trace, rows: Int64) -> str:
+    """Return the name of the operator, range or frame that is most often innermost around calls."""
+    calls, ranges = trace.calls, trace.ranges
+    around: Counter[str] = Counter()
     for thread in np.unique(calls.thread[rows]):
-        mine = rows[calls.thread[rows] == thread]
-        of = np.flatnonzero((ranges.thread == thread) & (ranges.kind <= RangeKind.FRAME))
-        owner = intervals.innermost_at(ranges.start[of], ranges.end[of], calls.start[mine])
-        # spans of whole steps have a number each
-        inside.update(
-            NUMBER.sub("N", trace.names[ranges.name[of[i]]]) if i >= 0 else ""
-            for i in owner.tolist()
-        )
-    name = inside.most_common(1)[0][0]
-    return Culprit(trace.names[kinds[worst]], name, int(rows.size), int(waited[worst]))
+        starts = calls.start[rows[calls.thread[rows] == thread]]
+        telling = (ranges.thread == thread) & (ranges.kind <= RangeKind.FRAME)
+        candidates = np.flatnonzero(telling)
+        innermost = intervals.innermost_at(ranges.start[candidates], ranges.end[candidates], starts)
+        for position in innermost.tolist():
+            name = trace.names[ranges.name[candidates[position]]] if position >= 0 else ""
+            around[NUMBER.sub("N", name)] += 1  # spans of whole steps have a number each
+    return around.most_common(1)[0][0]

@@ -1,17 +1,20 @@
 """How the work of a trace divides into steps of the batching loop.
 
-A step is one iteration of the loop: one forward pass, and what the host does for it. Where a recording does not name
-them, steps are found, in this order, by the spans of a known engine, torch.profiler's `ProfilerStep#`, the launches of
-CUDA graphs, or the rhythm of the calls that wait for the device; an operation belongs to the step in which it was
-launched.
+A step is one iteration of the loop: one forward pass, and what the host does for it. Where a recording
+does not name them, steps are found, in this order, by the spans of a known engine, torch.profiler's
+`ProfilerStep#`, the launches of CUDA graphs, or the rhythm of the calls that wait for the device. An
+operation belongs to the step in which it was launched.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
+from idlescope.analysis.grouping import most_common
+from idlescope.analysis.intervals import AFTER_EVERYTHING
 from idlescope.analysis.view import DeviceView
 from idlescope.trace.model import RangeKind, Ranges, Trace
 from idlescope.trace.names.calls import GRAPH_LAUNCH, LAUNCH, matching
@@ -24,7 +27,12 @@ from idlescope.trace.names.engines import (
 from idlescope.trace.names.span_names import SpanNames
 from idlescope.trace.table import Bool, Int64
 
-RECORDED = "recorded"  # how steps of our own recordings are found
+# How steps were found, beside "<engine> spans".
+RECORDED = "recorded"  # our own recordings say it
+PROFILER_STEPS = "ProfilerStep#"
+GRAPH_LAUNCHES = "graph launches"
+WAITING_CALLS = "waiting calls"
+NOT_FOUND = "none"
 ENOUGH = 3  # launches or waits that make a rhythm
 
 
@@ -32,128 +40,166 @@ ENOUGH = 3  # launches or waits that make a rhythm
 class Division:
     """The host's time, divided into steps, before anything is measured."""
 
-    found: str
+    found: str  # how; "none" where there are no steps
     host: Ranges  # `step` is the number of the step that each range is host work for
     step: Int64  # step of each operation of the device; -1: none
 
 
+class HostSteps(NamedTuple):
+    """The host's part of a division."""
+
+    found: str
+    ranges: Ranges  # sorted by start
+
+
+_NONE = HostSteps(NOT_FOUND, Ranges.empty())
+
+
 def find(view: DeviceView) -> Division:
     """Return how the work of one device divides into steps."""
-    trace, launches = view.trace, view.launches
-    host = _annotations(trace, view.process)
-    host = host.take(host.step >= 0)
-    if len(host) and (view.operations.step >= 0).any():
-        return Division(RECORDED, host, view.operations.step.astype(np.int64))
-    found, host = find_by_names(trace, view.process, view.names)
-    if not len(host):
-        found, host = _by_calls(trace, launches, view.waits)
-        host = host.take(np.argsort(host.start, kind="stable"))
-    return Division(found, host, _step_of_launch(trace, host, launches))
+    ranges = _annotations(view.trace, view.process)
+    recorded = ranges.take(ranges.step >= 0)
+    if len(recorded) and (view.operations.step >= 0).any():
+        return Division(RECORDED, recorded, view.operations.step.astype(np.int64))
+    steps = find_by_names(view.trace, view.process, view.names)
+    if not len(steps.ranges):
+        steps = _by_calls(view)
+    return Division(steps.found, steps.ranges, _step_of_launch(view, steps.ranges))
 
 
-def find_by_names(trace: Trace, process: int, names: SpanNames) -> tuple[str, Ranges]:
-    """Return how the steps of a process were found, and a range for each, by start: what span names alone tell.
-
-    That is "<engine> spans" or "ProfilerStep#"; "none" and no ranges where they do not tell.
-    """
+def find_by_names(trace: Trace, process: int, names: SpanNames) -> HostSteps:
+    """Return the steps of a process that the names of its spans tell, without any device."""
     ranges = _annotations(trace, process)
-    found, host = _by_spans(trace, ranges, names)
-    if not len(host):
-        found, host = _by_profiler(trace, ranges)
-    return found, host.take(np.argsort(host.start, kind="stable"))
+    if not len(ranges):
+        return _NONE
+    steps = _by_spans(trace, ranges, names)
+    if not len(steps.ranges):
+        steps = _by_profiler(trace, ranges)
+    by_start = np.argsort(steps.ranges.start, kind="stable")
+    return HostSteps(steps.found, steps.ranges.take(by_start))
 
 
 def _annotations(trace: Trace, process: int) -> Ranges:
     """Return the annotations of a process, and whatever else states its step."""
-    ranges = trace.ranges.take(
-        (trace.ranges.kind == RangeKind.ANNOTATION) | (trace.ranges.step >= 0)
-    )
+    ranges = trace.ranges
+    ranges = ranges.take((ranges.kind == RangeKind.ANNOTATION) | (ranges.step >= 0))
     return ranges.take(trace.threads_of(process)[ranges.thread])
 
 
-def _by_spans(trace: Trace, ranges: Ranges, phases: SpanNames) -> tuple[str, Ranges]:
-    """Return a range a step, each from one outermost span of the engine's first phase to the next."""
-    for marker in (*STEP_MARKERS, *(["forward"] if phases.engine in WHOLE_FORWARD else [])):
-        spans = ranges.take(phases.named(marker)[ranges.name]) if len(ranges) else ranges
-        if not len(spans):
-            continue
-        thread = int(np.bincount(spans.thread).argmax())
-        spans = spans.take(spans.thread == thread)
-        spans = spans.take(np.lexsort((-spans.end, spans.start)))
-        reach = np.maximum.accumulate(spans.end)
-        outer = _leading_to_work(
-            spans.start[np.concatenate(([True], spans.start[1:] >= reach[:-1]))], ranges, phases
-        )
-        phase = ranges.take((phases.phase[ranges.name] >= 0) & (ranges.thread == thread))
-        calls = trace.calls
-        launched = calls.end[matching(LAUNCH, trace.names)[calls.name] & (calls.thread == thread)]
-        last = max(int(phase.end.max()), int(launched.max(initial=0)))
-        return f"{phases.engine} spans", _from_each_to_the_next(outer, thread, last)
-    return "none", Ranges.empty()
+def _by_spans(trace: Trace, ranges: Ranges, names: SpanNames) -> HostSteps:
+    """Return a range per step, each from one outermost span of a step's first phase to the next."""
+    markers = [*STEP_MARKERS, "forward"] if names.engine in WHOLE_FORWARD else [*STEP_MARKERS]
+    for marker in markers:
+        spans = ranges.take(names.named(marker)[ranges.name])
+        if len(spans):
+            break
+    else:
+        return _NONE
+    thread = most_common(spans.thread)
+    starts = _outermost_starts(spans.take(spans.thread == thread))
+    starts = _leading_to_work(starts, ranges, names)
+    last = _end_of_work(trace, ranges, names, thread)
+    return HostSteps(f"{names.engine} spans", _from_each_to_the_next(starts, thread, last))
 
 
-def _leading_to_work(starts: Int64, ranges: Ranges, phases: SpanNames) -> Int64:
-    """Return the starts between which, and the next, work is put in hand: a schedule that finds none begins no step."""
-    working = np.zeros(len(phases.phase), np.bool_)
-    for name in WORKING:
-        working |= phases.named(name)
-    work = np.sort(ranges.start[working[ranges.name]])
-    bounds = np.searchsorted(work, np.append(starts, np.iinfo(np.int64).max))
+def _outermost_starts(spans: Ranges) -> Int64:
+    """Return the starts of the spans of one thread that lie within no other of them, in order."""
+    spans = spans.take(np.lexsort((-spans.end, spans.start)))
+    reach = np.maximum.accumulate(spans.end)
+    outermost = np.ones(len(spans), np.bool_)
+    outermost[1:] = spans.start[1:] >= reach[:-1]
+    return spans.start[outermost]
+
+
+def _leading_to_work(starts: Int64, ranges: Ranges, names: SpanNames) -> Int64:
+    """Return the starts that begin a step: those before the next of which work is put in hand.
+
+    A schedule that finds nothing to do begins no step.
+    """
+    working = np.zeros(len(names.phase), np.bool_)
+    for phase in WORKING:
+        working |= names.named(phase)
+    work_starts = np.sort(ranges.start[working[ranges.name]])
+    bounds = np.searchsorted(work_starts, np.append(starts, AFTER_EVERYTHING))
     leading = starts[bounds[1:] > bounds[:-1]]
     return leading if leading.size else starts
 
 
-def _by_profiler(trace: Trace, ranges: Ranges) -> tuple[str, Ranges]:
+def _end_of_work(trace: Trace, ranges: Ranges, names: SpanNames, thread: int) -> int:
+    """Return when the last phase or launch of a thread ended: there the last step ends."""
+    phases = (names.phase[ranges.name] >= 0) & (ranges.thread == thread)
+    last_phase = int(ranges.end[phases].max())
+    calls = trace.calls
+    launches = matching(LAUNCH, trace.names)[calls.name] & (calls.thread == thread)
+    return max(last_phase, int(calls.end[launches].max(initial=0)))
+
+
+def _by_profiler(trace: Trace, ranges: Ranges) -> HostSteps:
+    """Return the spans that torch.profiler writes around each of its steps."""
     matches = [PROFILER_STEP.match(name) for name in trace.names]
-    number = np.array([int(m[1]) if m else -1 for m in matches], np.int64)
-    host = ranges.take(number[ranges.name] >= 0) if len(ranges) else ranges
-    return ("ProfilerStep#" if len(host) else "none"), host.replace(step=number[host.name])
+    number_of_name = np.array([int(match[1]) if match else -1 for match in matches], np.int64)
+    number = number_of_name[ranges.name]
+    numbered = ranges.replace(step=number).take(number >= 0)
+    return HostSteps(PROFILER_STEPS, numbered) if len(numbered) else _NONE
 
 
-def _by_calls(trace: Trace, launches: Int64, waits: Bool) -> tuple[str, Ranges]:
-    """Return a range a step, cut where waiting calls end between launches, or at the launches of graphs."""
-    calls, made = trace.calls, launches[launches >= 0]
-    if not made.size:
-        return "none", Ranges.empty()
-    thread = int(np.bincount(calls.thread[made]).argmax())
-    mine = np.flatnonzero(calls.thread == thread)
-    mine = mine[np.argsort(calls.start[mine], kind="stable")]
-    launching = matching(LAUNCH, trace.names)[calls.name[mine]]
-    graphs = mine[matching(GRAPH_LAUNCH, trace.names)[calls.name[mine]]]
-    ends = np.sort(calls.end[waits])  # of any thread of the process: one may wait for the others
-    starts = calls.start[graphs] if graphs.size >= ENOUGH else calls.start[mine[launching]]
-    # the last wait between two launches, if any
-    at = np.searchsorted(ends, starts, "right") - 1
-    waited = (at >= 0) & (np.concatenate(([-1], at[:-1])) < at)
+def _by_calls(view: DeviceView) -> HostSteps:
+    """Return a range per step, cut where waits between launches end, or at the launches of graphs."""
+    calls, names = view.trace.calls, view.trace.names
+    launching_calls = view.launches[view.launches >= 0]
+    if not launching_calls.size:
+        return _NONE
+    thread = most_common(calls.thread[launching_calls])
+    of_thread = np.flatnonzero(calls.thread == thread)
+    of_thread = of_thread[np.argsort(calls.start[of_thread], kind="stable")]
+    graphs = of_thread[matching(GRAPH_LAUNCH, names)[calls.name[of_thread]]]
+    by_graphs = graphs.size >= ENOUGH
+    launches = graphs if by_graphs else of_thread[matching(LAUNCH, names)[calls.name[of_thread]]]
+
+    # Waits of any thread of the process count: one thread may wait for the others.
+    cuts = _last_waits_between(calls.start[launches], np.sort(calls.end[view.waits]))
+    if cuts.size + 1 < ENOUGH:
+        if not by_graphs:
+            return _NONE
+        # Launches with no wait between them are of one step, unless there are no waits at all.
+        cuts = calls.end[graphs[:-1]]
+    first, last = int(calls.start[of_thread].min()), int(calls.end[of_thread].max())
+    starts = np.concatenate(([first], cuts))
+    found = GRAPH_LAUNCHES if by_graphs else WAITING_CALLS
+    return HostSteps(found, _from_each_to_the_next(starts, thread, last))
+
+
+def _last_waits_between(launch_starts: Int64, wait_ends: Int64) -> Int64:
+    """Return, for consecutive launches with waits between them, when the last such wait ended."""
+    last_wait = np.searchsorted(wait_ends, launch_starts, "right") - 1
+    wait_before = np.concatenate(([-1], last_wait[:-1]))
+    waited = (last_wait >= 0) & (wait_before < last_wait)
     waited[:1] = False  # a wait before the first launch ends no step
-    if graphs.size >= ENOUGH:
-        # launches with no wait between them are of one step, unless there are no waits at all
-        cuts = ends[at[waited]] if waited.sum() + 1 >= ENOUGH else calls.end[graphs[:-1]]
-        found = "graph launches"
-    elif waited.sum() + 1 >= ENOUGH:
-        cuts, found = ends[at[waited]], "waiting calls"
-    else:
-        return "none", Ranges.empty()
-    low = int(calls.start[mine].min())
-    return found, _from_each_to_the_next(
-        np.concatenate(([low], cuts)), thread, int(calls.end[mine].max())
-    )
+    return wait_ends[last_wait[waited]]
 
 
 def _from_each_to_the_next(starts: Int64, thread: int, last: int) -> Ranges:
-    n = starts.size
+    """Return a range per step, numbered from 0: from its start to the next one's, at the end to `last`."""
+    steps = starts.size
+    last = max(last, int(starts[-1]))
     return Ranges.of(
-        start=starts, end=np.concatenate((starts[1:], [max(last, int(starts[-1]))])), thread=np.full(n, thread),
-        name=np.full(n, 0), kind=np.full(n, RangeKind.ANNOTATION), step=np.arange(n),
-    )  # fmt: skip
+        start=starts,
+        end=np.append(starts[1:], last),
+        thread=np.full(steps, thread),
+        name=np.zeros(steps),
+        kind=np.full(steps, RangeKind.ANNOTATION),
+        step=np.arange(steps),
+    )
 
 
-def _step_of_launch(trace: Trace, host: Ranges, launches: Int64) -> Int64:
-    known = launches >= 0
-    at = np.full(launches.size, -1, np.int64)
-    if len(host):
-        issued = trace.calls.start[launches[known]]
-        row = np.searchsorted(host.start, issued, "right") - 1
-        inside = (row >= 0) & (issued < host.end[row])
-        at[known] = np.where(inside, host.step[row], -1)
-    return at
+def _step_of_launch(view: DeviceView, host: Ranges) -> Int64:
+    """Return for each operation the step in whose host range it was launched; -1 for none."""
+    step = np.full(view.launches.size, -1, np.int64)
+    if not len(host):
+        return step
+    linked: Bool = view.launches >= 0
+    launched = view.trace.calls.start[view.launches[linked]]
+    row = np.searchsorted(host.start, launched, "right") - 1
+    inside = (row >= 0) & (launched < host.end[row])
+    step[linked] = np.where(inside, host.step[row], -1)
+    return step

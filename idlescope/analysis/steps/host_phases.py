@@ -1,14 +1,13 @@
-"""How often the host stepped, and how long it spent in each phase of an engine: what is known without any device."""
+"""How often the host stepped, and how long each phase of an engine took: known without any device."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from idlescope.analysis.grouping import Groups, by_value
 from idlescope.analysis.steps.find import find_by_names
-from idlescope.analysis.steps.measure import union_by
 from idlescope.trace.model import RangeKind, Trace
 from idlescope.trace.names.span_names import SpanNames
 from idlescope.trace.table import Int64
@@ -26,57 +25,58 @@ class HostPhases:
 
     @property
     def step_ns(self) -> int | None:
-        """Return the median time from the start of a step to the start of the next; None for fewer than two."""
+        """Return the median time from one step's start to the next's; None for fewer than two."""
         return int(np.median(np.diff(self.starts))) if self.starts.size > 1 else None
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the process's entry of `phases` in `analyze --json`."""
-        return {
-            "process": self.process, "steps": int(self.starts.size), "steps_found_by": self.found,
-            "step_ns": self.step_ns,
-            "phases": {name: {"spans": self.spans[name], "total_ns": ns} for name, ns in self.total_ns.items()},
-        }  # fmt: skip
 
-
-def host_phases(trace: Trace, known: SpanNames) -> tuple[HostPhases, ...]:
+def host_phases(trace: Trace, names: SpanNames) -> tuple[HostPhases, ...]:
     """Return the phases of each process that has any; its steps are those that spans tell."""
-    processes = []
-    for process in dict.fromkeys(thread.process for thread in trace.threads):
-        total_ns, spans = phase_times(trace, process, known)
-        found, host = find_by_names(trace, process, known)
-        starts = np.full(int(host.step.max(initial=-1)) + 1, np.iinfo(np.int64).max)
-        np.minimum.at(starts, host.step, host.start)
-        starts = np.sort(starts[starts < np.iinfo(np.int64).max])
-        if total_ns or starts.size:
-            name = _name(trace, process)
-            processes.append(HostPhases(name, found, starts, spans, total_ns))
-    return tuple(processes)
+    processes = dict.fromkeys(thread.process for thread in trace.threads)
+    phases = [_of_process(trace, process, names) for process in processes]
+    return tuple(found for found in phases if found.total_ns or found.starts.size)
+
+
+def _of_process(trace: Trace, process: int, names: SpanNames) -> HostPhases:
+    total_ns, spans = phase_times(trace, process, names)
+    steps = find_by_names(trace, process, names)
+    _, by_step = by_value(steps.ranges.step)
+    return HostPhases(
+        process=_process_name(trace, process),
+        found=steps.found,
+        starts=np.sort(by_step.first(steps.ranges.start)),
+        spans=spans,
+        total_ns=total_ns,
+    )
 
 
 def phase_times(
-    trace: Trace, process: int, known: SpanNames, low: int | None = None, high: int | None = None
+    trace: Trace, process: int, names: SpanNames, low: int | None = None, high: int | None = None
 ) -> tuple[dict[str, int], dict[str, int]]:
-    """Return the nanoseconds that each phase of a process covers, and its spans: those that begin in [low, high)."""
-    r = trace.ranges
-    phase = known.phase[r.name] if len(r) else np.empty(0, np.int32)
-    rows = (r.kind == RangeKind.ANNOTATION) & (phase >= 0) & trace.threads_of(process)[r.thread]
+    """Return the nanoseconds that each phase of a process covers, and how many spans it has.
+
+    Only spans that begin in [low, high) count.
+    """
+    ranges = trace.ranges
+    ranges = ranges.take(trace.threads_of(process)[ranges.thread])
+    phase = names.phase[ranges.name] if len(ranges) else np.empty(0, np.int32)
+    rows = (ranges.kind == RangeKind.ANNOTATION) & (phase >= 0)
     if low is not None:
-        rows &= r.start >= low
+        rows &= ranges.start >= low
     if high is not None:
-        rows &= r.start < high
-    group = phase[rows].astype(np.int64)
-    covered = union_by(group, r.start[rows], r.end[rows], len(known.labels))
-    count = np.bincount(group, minlength=len(known.labels))
-    used = [i for i in range(len(known.labels)) if count[i]]
-    return {known.labels[i]: int(covered[i]) for i in used}, {
-        known.labels[i]: int(count[i]) for i in used
-    }
+        rows &= ranges.start < high
+
+    by_phase = Groups(phase[rows], len(names.labels))
+    covered = by_phase.covered(ranges.start[rows], ranges.end[rows]).tolist()
+    counts = by_phase.sizes().tolist()
+    used = [code for code, count in enumerate(counts) if count]
+    total_ns = {names.labels[code]: covered[code] for code in used}
+    spans = {names.labels[code]: counts[code] for code in used}
+    return total_ns, spans
 
 
-def _name(trace: Trace, process: int) -> str:
-    names = [device.process_name for device in trace.devices if device.process == process]
-    return (
-        names[0]
-        if names
-        else next(thread.label for thread in trace.threads if thread.process == process)
-    )
+def _process_name(trace: Trace, process: int) -> str:
+    """Return what the trace calls a process, else the label of its first thread."""
+    for device in trace.devices:
+        if device.process == process:
+            return device.process_name
+    return next(thread.label for thread in trace.threads if thread.process == process)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any
+from enum import Enum
 
 import numpy as np
 
@@ -14,130 +14,177 @@ from idlescope.errors import ConfigError
 from idlescope.trace.model import Operations
 from idlescope.trace.table import Bool
 
-FIRST_LAST = "first-last"
+FIRST_LAST = "first-last"  # what --window is unless given
 FORMS = "first-last, range:NAME, steps:A-B or time:A-B (as in time:1.5s-2s, time:200ms-350ms)"
 LONGEST_NS = 1 << 61
 _UNITS_NS = {"": 10**6, "ns": 1, "us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9}
-_TIMES = re.compile(r"^(\d+(?:\.\d+)?)(ns|us|µs|ms|s|)-(\d+(?:\.\d+)?)(ns|us|µs|ms|s|)$")
+_NUMBER, _UNIT = r"(\d+(?:\.\d+)?)", r"(ns|us|µs|ms|s|)"
+_TIMES = re.compile(f"^{_NUMBER}{_UNIT}-{_NUMBER}{_UNIT}$")
+_LENGTH = re.compile(rf"^{_NUMBER}\s*{_UNIT}$")
 _STEPS = re.compile(r"^(\d+)-(\d+)$")
+
+
+class WindowKind(str, Enum):
+    """How a window is chosen."""
+
+    FIRST_LAST = "first-last"  # from the device's first operation to its last
+    RANGE = "range"  # from the first to the last range of a name
+    STEPS = "steps"
+    TIME = "time"
 
 
 @dataclass(frozen=True)
 class WindowSpec:
     """What the user asked for; made by `parse`."""
 
-    text: str = FIRST_LAST
-    name: str | None = None  # range:NAME
-    steps: tuple[int, int] | None = None  # steps:A-B, both within
-    time: tuple[int, int] | None = None  # time:A-B, ns from the first operation of the trace
+    kind: WindowKind
+    asked: str  # the text
+    name: str = ""  # of ranges
+    low: int = 0  # first step, or ns from the first operation of the trace
+    high: int = 0  # last step, or ns from the first operation of the trace
 
 
 @dataclass(frozen=True)
 class Window:
-    """A window on one device, and how it was chosen."""
+    """A window [start, end) on one device, in ns, and how it was chosen."""
 
-    kind: str  # as it was asked for
-    start: int  # ns
+    kind: WindowKind
+    asked: str  # the text
+    start: int
     end: int
     note: str = ""
 
     def touches(self, operations: Operations) -> Bool:
         """Return for each operation whether it runs within the window, in part at least."""
-        o = operations
-        empty = (o.end == o.start) & (o.start >= self.start) & (o.start <= self.end)
-        return (o.end > self.start) & (o.start < self.end) | empty
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the window as JSON values."""
-        return {"kind": self.kind, "start_ns": self.start, "end_ns": self.end} | (
-            {"note": self.note} if self.note else {}
-        )
+        start, end = operations.start, operations.end
+        overlapping = (end > self.start) & (start < self.end)
+        of_no_length = (end == start) & (start >= self.start) & (start <= self.end)
+        return np.asarray(overlapping | of_no_length, np.bool_)
 
 
 def parse(text: str) -> WindowSpec:
     """Return the window that a text asks for. Raises ConfigError where it is none of the forms."""
-    kind, _, rest = text.partition(":")
     if text == FIRST_LAST:
-        return WindowSpec()
+        return WindowSpec(WindowKind.FIRST_LAST, text)
+    kind, _, rest = text.partition(":")
     if kind == "range" and rest:
-        return WindowSpec(text, name=rest)
-    if kind == "steps" and (found := _STEPS.match(rest)):
-        first, last = int(found[1]), int(found[2])
+        return WindowSpec(WindowKind.RANGE, text, name=rest)
+    if kind == "steps" and (match := _STEPS.match(rest)):
+        first, last = int(match[1]), int(match[2])
         if first <= last:
-            return WindowSpec(text, steps=(first, last))
-    if kind == "time" and (found := _TIMES.match(rest)):
-        low, high = _ns(found[1], found[2] or found[4]), _ns(found[3], found[4] or found[2])
+            return WindowSpec(WindowKind.STEPS, text, low=first, high=last)
+    if kind == "time" and (match := _TIMES.match(rest)):
+        low_number, low_unit, high_number, high_unit = match.groups()
+        # A unit may be given once for both ends.
+        low = _ns(low_number, low_unit or high_unit)
+        high = _ns(high_number, high_unit or low_unit)
         if low < high < LONGEST_NS:
-            return WindowSpec(text, time=(low, high))
+            return WindowSpec(WindowKind.TIME, text, low=low, high=high)
     raise ConfigError(f"--window {text} is no window: give {FORMS}, the first not after the last")
 
 
 def length_ns(text: str) -> int:
-    """Return a length of time such as `10us` or `1.5ms` in ns (ms where no unit is given). Raises ConfigError."""
-    found = re.match(r"^(\d+(?:\.\d+)?)\s*(ns|us|µs|ms|s|)$", text)
-    if not found:
+    """Return a length of time such as `10us` or `1.5ms` in ns; without a unit it is of ms.
+
+    Raises ConfigError where the text is none.
+    """
+    match = _LENGTH.match(text)
+    if not match:
         raise ConfigError(
             f"{text!r} is no length of time: give a number with ns, us, ms or s, as in 10us"
         )
-    return _ns(found[1], found[2])
+    return _ns(match[1], match[2])
 
 
 def _ns(number: str, unit: str) -> int:
+    """Return a decimal number of a unit in ns, exactly."""
     whole, _, fraction = number.partition(".")
     scale = _UNITS_NS[unit]
-    return int(whole) * scale + (int(fraction) * scale // 10 ** len(fraction) if fraction else 0)
+    return int(whole) * scale + int(fraction or "0") * scale // 10 ** len(fraction)
 
 
 def resolve(spec: WindowSpec, view: DeviceView, division: Division) -> Window:
     """Return the window on one device; `division` are its steps.
 
-    Times count from the first operation of the trace, or of the process where processes have clocks of their own.
-    Raises ConfigError where there is no such range, step or time.
+    Times count from the first operation of the trace, or of the process where processes have clocks
+    of their own. Raises ConfigError where there is no such range, step or time.
     """
-    trace, process, operations = view.trace, view.process, view.operations
-    first, last = int(operations.start.min()), int(operations.end.max())
-    if spec.name is not None:
-        rows = np.flatnonzero(trace.ranges.name == trace.name_index(spec.name))
-        own = trace.threads_of(process)[trace.ranges.thread[rows]]
-        if own.any() or trace.meta.clocks_apart:
-            rows = rows[own]  # each process has its own, and maybe its own clock
-        if not rows.size:
-            raise ConfigError(
-                f"no range of the trace is called {spec.name!r}: give --window a name as the trace has it"
-            )
-        start, end = int(trace.ranges.start[rows].min()), int(trace.ranges.end[rows].max())
-        many = (
-            f"from the first to the last of {rows.size} ranges of that name"
-            if rows.size > 1
-            else ""
-        )
-        return _checked(Window(spec.text, start, end, many), first, last)
-    if spec.steps is not None:
-        low, high = spec.steps
-        step, number = division.step, division.host.step
-        inside = np.flatnonzero((step >= low) & (step <= high) & (step >= 0))
-        if not inside.size:
-            known = f"{number.min()} to {number.max()}" if number.size else "none were found"
-            raise ConfigError(
-                f"--window {spec.text}: no operation belongs to these steps; the trace's steps: {known}"
-            )
-        return Window(
-            spec.text, int(operations.start[inside].min()), int(operations.end[inside].max()),
-            "from the first operation of these steps to the end of their last",
-        )  # fmt: skip
-    if spec.time is not None:
-        apart, starts = trace.meta.clocks_apart, trace.operations.start
-        origin = int((starts[trace.operations_of(process)] if apart else starts).min())
-        note = f"from the first operation of the {'process' if apart else 'trace'}"
-        return _checked(
-            Window(spec.text, origin + spec.time[0], origin + spec.time[1], note), first, last
-        )
-    return Window(FIRST_LAST, first, last)
+    if spec.kind == WindowKind.RANGE:
+        return _checked(_of_range(spec, view), view)
+    if spec.kind == WindowKind.STEPS:
+        return _of_steps(spec, view, division)
+    if spec.kind == WindowKind.TIME:
+        return _checked(_of_time(spec, view), view)
+    first, last = int(view.operations.start.min()), int(view.operations.end.max())
+    return Window(spec.kind, spec.asked, first, last)
 
 
-def _checked(window: Window, first: int, last: int) -> Window:
-    if window.end <= first or window.start >= last or window.end <= window.start:
+def _of_range(spec: WindowSpec, view: DeviceView) -> Window:
+    """Return the window from the first to the last range of a name."""
+    trace, ranges = view.trace, view.trace.ranges
+    rows = np.flatnonzero(ranges.name == trace.name_index(spec.name))
+    own = trace.threads_of(view.process)[ranges.thread[rows]]
+    # Each process has its own ranges of that name, and maybe its own clock.
+    if own.any() or _clocks_apart(view):
+        rows = rows[own]
+    if not rows.size:
         raise ConfigError(
-            f"--window {window.kind} does not touch the device's operations, which span {(last - first) / 1e6:.3f} ms"
+            f"no range of the trace is called {spec.name!r}: give --window a name as the trace has it"
+        )
+    note = f"from the first to the last of {rows.size} ranges of that name"
+    return Window(
+        kind=spec.kind,
+        asked=spec.asked,
+        start=int(ranges.start[rows].min()),
+        end=int(ranges.end[rows].max()),
+        note=note if rows.size > 1 else "",
+    )
+
+
+def _of_steps(spec: WindowSpec, view: DeviceView, division: Division) -> Window:
+    """Return the window from the first to the last operation of some steps."""
+    step, number = division.step, division.host.step
+    rows = np.flatnonzero((step >= spec.low) & (step <= spec.high) & (step >= 0))
+    if not rows.size:
+        known = f"{number.min()} to {number.max()}" if number.size else "none were found"
+        raise ConfigError(
+            f"--window {spec.asked}: no operation belongs to these steps; the trace's steps: {known}"
+        )
+    return Window(
+        kind=spec.kind,
+        asked=spec.asked,
+        start=int(view.operations.start[rows].min()),
+        end=int(view.operations.end[rows].max()),
+        note="from the first operation of these steps to the end of their last",
+    )
+
+
+def _of_time(spec: WindowSpec, view: DeviceView) -> Window:
+    """Return the window between two times since the first operation."""
+    trace, starts, of_what = view.trace, view.trace.operations.start, "trace"
+    if _clocks_apart(view):
+        starts, of_what = starts[trace.operations_of(view.process)], "process"
+    origin = int(starts.min())
+    return Window(
+        kind=spec.kind,
+        asked=spec.asked,
+        start=origin + spec.low,
+        end=origin + spec.high,
+        note=f"from the first operation of the {of_what}",
+    )
+
+
+def _clocks_apart(view: DeviceView) -> bool:
+    """Return whether each process of the trace has a clock of its own."""
+    return view.trace.meta.clocks_apart
+
+
+def _checked(window: Window, view: DeviceView) -> Window:
+    """Return the window. Raises ConfigError where it does not touch the device's operations."""
+    first, last = int(view.operations.start.min()), int(view.operations.end.max())
+    if window.end <= first or window.start >= last or window.end <= window.start:
+        span_ms = (last - first) / 1e6
+        raise ConfigError(
+            f"--window {window.asked} does not touch the device's operations, which span {span_ms:.3f} ms"
         )
     return window

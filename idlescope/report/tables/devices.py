@@ -10,7 +10,7 @@ from rich.table import Table
 from idlescope.analysis.idle.causes import CAUSES
 from idlescope.analysis.intervals import percent
 from idlescope.analysis.result import Analysis, DeviceResult
-from idlescope.analysis.steps.window import FIRST_LAST
+from idlescope.analysis.steps.window import WindowKind
 from idlescope.report.tables.terminal import Rows, side_by_side
 from idlescope.report.text import NOTHING, milliseconds, share, shorten
 from idlescope.report.work_line import device_label
@@ -99,10 +99,10 @@ def _short_gaps_cell(device: DeviceResult) -> str:
 def window_label(devices: Sequence[DeviceResult]) -> str:
     """Return what the figures' window is called."""
     window = devices[0].window
-    if window.kind == FIRST_LAST:
+    if window.kind == WindowKind.FIRST_LAST:
         return "window, first to last operation"
     note = f", {window.note}" if window.note else ""
-    return f"window {window.kind}{note}"
+    return f"window {window.asked}{note}"
 
 
 def _occupancy_rows(devices: Sequence[DeviceResult]) -> Rows:

@@ -1,0 +1,267 @@
+"""The document of `idlescope analyze --json`: its schema as types, and what fills it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from idlescope.analysis.idle.stacks import LongGap
+from idlescope.analysis.intervals import percent
+from idlescope.analysis.measured import MeasuredDevice
+from idlescope.analysis.prediction.prediction import Prediction
+from idlescope.analysis.roofline import Roofline
+from idlescope.analysis.steps.host_phases import HostPhases
+from idlescope.analysis.steps.window import Window
+
+SCHEMA = 1
+
+
+class WindowEntry(msgspec.Struct):
+    """The stretch of time that a device's figures are of."""
+
+    kind: str  # as it was asked for
+    start_ns: int
+    end_ns: int
+    note: str | UnsetType = UNSET
+
+
+class ShortGapsEntry(msgspec.Struct):
+    """The gaps that are counted but not listed."""
+
+    below_ns: int
+    gaps: int
+    idle_ns: int
+
+
+class LongGapEntry(msgspec.Struct):
+    """One of a device's longest gaps."""
+
+    start_ns: int
+    length_ns: int
+    step: int | None
+    cause: str
+    cause_ns: dict[str, int]
+    thread: str
+    stack: list[str]
+    ended_by: str
+
+
+class BatchingEntry(msgspec.Struct):
+    """How steps follow one another."""
+
+    kind: str
+    early: int
+    followers: int
+    steps_found_by: str
+
+
+class VerdictEntry(msgspec.Struct):
+    """What the figures mean."""
+
+    kind: str
+    text: str
+
+
+class RooflineEntry(msgspec.Struct):
+    """What a device achieved of its peaks."""
+
+    gpu: str
+    basis: str
+    steps: int
+    bytes_per_step: float
+    flops_per_step: float
+    bandwidth_pct: float
+    compute_pct: float
+    roofline_pct: float
+    active_roofline_pct: float
+    text: str
+
+
+class DeviceEntry(msgspec.Struct):
+    """The figures of one device."""
+
+    process: str
+    device: int
+    name: str
+    identity: str
+    operations: int
+    window: WindowEntry
+    window_ns: int
+    active_ns: int
+    compute_ns: int
+    copy_only_ns: int
+    idle_ns: int
+    idle_pct: float
+    compute_idle_pct: float
+    gaps: int
+    short_gaps: ShortGapsEntry
+    cause_ns: dict[str, int]
+    host_ns: dict[str, int]
+    longest_gaps: list[LongGapEntry]
+    streams: list[dict[str, Any]]
+    batching: BatchingEntry
+    coverage: dict[str, Any]
+    verdict: VerdictEntry
+    predicted: dict[str, Any] | None
+    roofline: RooflineEntry | None
+
+
+class StepEntry(msgspec.Struct):
+    """One step of one device."""
+
+    process: str
+    device: int
+    step: int
+    found: str
+    start_ns: int
+    end_ns: int
+    host_ns: int
+    device_ns: int
+    idle_ns: int
+    idle_pct: float
+    operations: int
+    launched_before_previous_ended: bool
+
+
+class PhaseEntry(msgspec.Struct):
+    """One phase of one process."""
+
+    spans: int
+    total_ns: int
+
+
+class HostEntry(msgspec.Struct):
+    """How often one process stepped, and its phases by name."""
+
+    process: str
+    steps: int
+    steps_found_by: str
+    step_ns: int | None
+    phases: dict[str, PhaseEntry]
+
+
+class Document(msgspec.Struct):
+    """All that `idlescope analyze --json` prints."""
+
+    schema: int
+    source: dict[str, Any]
+    engine: str | None
+    devices: list[DeviceEntry]
+    steps: list[StepEntry]
+    phases: list[HostEntry]
+    warnings: list[str]
+
+
+def device_entry(
+    measured: MeasuredDevice, prediction: Prediction | None, roofline: Roofline | None
+) -> DeviceEntry:
+    """Return the figures of one device."""
+    occupancy, device = measured.occupancy, measured.device
+    compute_idle_pct = percent(occupancy.compute_idle_ns, occupancy.window_ns)
+    return DeviceEntry(
+        process=device.process_name,
+        device=device.index,
+        name=device.name,
+        identity=device.identity,
+        operations=measured.operations_inside,
+        window=_window(measured.window),
+        window_ns=occupancy.window_ns,
+        active_ns=occupancy.active_ns,
+        compute_ns=occupancy.compute_ns,
+        copy_only_ns=occupancy.copy_only_ns,
+        idle_ns=occupancy.idle_ns,
+        idle_pct=round(measured.idle_pct, 4),
+        compute_idle_pct=round(compute_idle_pct, 4),
+        gaps=len(measured.gaps),
+        short_gaps=ShortGapsEntry(measured.min_gap_ns, *measured.short_gaps),
+        cause_ns=measured.gaps.totals(),
+        host_ns=measured.host_ns,
+        longest_gaps=[_long_gap(gap) for gap in measured.longest],
+        streams=measured.streams,
+        batching=_batching(measured),
+        coverage=measured.coverage.to_json(),
+        verdict=VerdictEntry(str(measured.verdict.kind), measured.verdict.text),
+        predicted=None if prediction is None else prediction.short(),
+        roofline=None if roofline is None else _roofline(roofline),
+    )
+
+
+def step_entries(measured: MeasuredDevice) -> list[StepEntry]:
+    """Return the figures of each step of one device."""
+    steps, device = measured.steps, measured.device
+    total_ns = steps.device + steps.idle
+    return [
+        StepEntry(
+            process=device.process_name,
+            device=device.index,
+            step=int(steps.number[row]),
+            found=steps.found,
+            start_ns=int(steps.start[row]),
+            end_ns=int(steps.end[row]),
+            host_ns=int(steps.host[row]),
+            device_ns=int(steps.device[row]),
+            idle_ns=int(steps.idle[row]),
+            idle_pct=round(percent(int(steps.idle[row]), int(total_ns[row])), 4),
+            operations=int(steps.operations[row]),
+            launched_before_previous_ended=bool(steps.early[row]),
+        )
+        for row in range(len(steps))
+    ]
+
+
+def host_entry(phases: HostPhases) -> HostEntry:
+    """Return the steps and phases of one process."""
+    return HostEntry(
+        process=phases.process,
+        steps=int(phases.starts.size),
+        steps_found_by=phases.found,
+        step_ns=phases.step_ns,
+        phases={
+            name: PhaseEntry(phases.spans[name], total_ns)
+            for name, total_ns in phases.total_ns.items()
+        },
+    )
+
+
+def _window(window: Window) -> WindowEntry:
+    return WindowEntry(window.asked, window.start, window.end, window.note or UNSET)
+
+
+def _long_gap(gap: LongGap) -> LongGapEntry:
+    return LongGapEntry(
+        start_ns=gap.start_ns,
+        length_ns=gap.length_ns,
+        step=gap.step if gap.step >= 0 else None,
+        cause=gap.cause,
+        cause_ns=gap.cause_ns,
+        thread=gap.thread,
+        stack=list(gap.stack),
+        ended_by=gap.ended_by,
+    )
+
+
+def _batching(measured: MeasuredDevice) -> BatchingEntry:
+    batching = measured.batching
+    return BatchingEntry(
+        kind=str(batching.kind),
+        early=batching.early,
+        followers=batching.followers,
+        steps_found_by=measured.steps.found,
+    )
+
+
+def _roofline(roofline: Roofline) -> RooflineEntry:
+    return RooflineEntry(
+        gpu=roofline.gpu.key,
+        basis=roofline.basis,
+        steps=roofline.steps,
+        bytes_per_step=roofline.bytes_per_step,
+        flops_per_step=roofline.flops_per_step,
+        bandwidth_pct=roofline.bandwidth_pct,
+        compute_pct=roofline.compute_pct,
+        roofline_pct=roofline.roofline_pct,
+        active_roofline_pct=roofline.active_roofline_pct,
+        text=roofline.text(),
+    )
