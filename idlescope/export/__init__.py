@@ -1,1 +1,1 @@
-"""Writers of traces for other tools."""
+"""Writers of traces for other tools: Perfetto, Nsight Systems."""

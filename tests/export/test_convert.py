@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, assume, given, settings
 import idlescope
 from idlescope import RunConfig, run
 from idlescope.errors import ConfigError, IdlescopeError, OutputExistsError, TraceError
-from idlescope.export import nsys as nsight
 from idlescope.export.convert import convert
+from idlescope.export.nsys import writer as nsys_writer
 from idlescope.trace.model import OperationKind, RangeKind
 from idlescope.trace.recording import files
 from tests.conftest import SHARED
@@ -95,7 +95,7 @@ def test_figures_and_causes_of_any_trace_survive_nsight(tmp_path, made):
     assume(len(made.operations))
     assume(all((t.start != 0).all() for t in (made.operations, made.calls, made.ranges)))
     (tmp_path / "t.sqlite").unlink(missing_ok=True)
-    nsight.write(made, tmp_path / "t.sqlite")
+    nsys_writer.write(made, tmp_path / "t.sqlite")
     got = idlescope.analyze(idlescope.open(tmp_path / "t.sqlite")).to_json()["devices"]
     expected = idlescope.analyze(made).to_json()["devices"]
     assert sorted(repr([d[k] for k in WITHOUT_HOST]) for d in got) == sorted(
@@ -133,7 +133,7 @@ def test_an_export_has_the_tables_of_nsight_systems(tmp_path):
         [(0, 9, 0, 0, range_, -1), (5, 15, 0, 0, range_, -1), (6, 7, 0, 1, operator, -1)],
         meta={"lost": {"calls": 1}, "warnings": ["calls were left out: 1, the first at byte 3"]},
     )
-    nsight.write(made, tmp_path / "t.sqlite")
+    nsys_writer.write(made, tmp_path / "t.sqlite")
     with closing(sqlite3.connect(tmp_path / "t.sqlite")) as database:
 
         def rows(query):

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import idlescope
 from idlescope.analysis.verdict.coverage import LESSER
 from idlescope.errors import ConfigError, OutputExistsError, TraceError
-from idlescope.export import nsys as nsight
+from idlescope.export.nsys import writer as nsys_writer
 from idlescope.trace.damage import LOSS
 from idlescope.trace.model import OperationKind, RangeKind
 from idlescope.trace.recording import files
@@ -349,7 +349,7 @@ def nsight_export(path):
         ],
         processes=("100", "200"),
     )
-    nsight.write(made, path)
+    nsys_writer.write(made, path)
     with closing(sqlite3.connect(path)) as database, database:
         database.executescript(PLANTED)
         database.executemany(

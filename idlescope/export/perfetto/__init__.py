@@ -1,1 +1,1 @@
-"""Traces for Perfetto."""
+"""Traces for Perfetto, as Chrome JSON in the vocabulary of torch.profiler."""

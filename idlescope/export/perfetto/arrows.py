@@ -1,17 +1,18 @@
-"""Arrows of a trace viewer: from launches to what they started, along each step, and from a step to the next.
+"""Arrows of a trace viewer: from launches to operations, along each step, from step to step.
 
-A step of a recording that names them goes submit → H2D → compute → D2H → retrieve, one arrow through all of them. From
-compute N to compute N+1 goes another where step N+1 was submitted before the tokens of step N were retrieved: they can
-only have been carried over on the device.
+A step of a recording that names them goes submit → H2D → compute → D2H → retrieve, one arrow
+through all of them. From compute N to compute N+1 goes another where step N+1 was submitted before
+the tokens of step N were retrieved: they can only have been carried over on the device.
 
-Time runs forward along an arrow. Perfetto ties it to the innermost slice that is open at its time (in submit and
-retrieve, to the call that launches or waits, where one is) and turns it round where that one began before the slice
-that the arrow comes from: a step that was waited for goes on to update, where the wait has ended.
+Time runs forward along an arrow. Perfetto ties it to the innermost slice that is open at its time
+(in submit and retrieve, to the call that launches or waits, where one is) and turns it round where
+that one began before the slice that the arrow comes from: a step that was waited for goes on to
+update, where the wait has ended.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -21,10 +22,10 @@ from idlescope.engine.devices.base import COMPUTE, STREAMS
 from idlescope.trace.model import RangeKind, Trace
 from idlescope.trace.table import Int32, Int64
 
-STEP, CARRY_OVER = (
-    "idlescope step",
-    "idlescope carry-over",
-)  # their categories, which no reader of traces knows
+# Categories of arrows, which no reader of traces knows.
+STEP = "idlescope step"
+CARRY_OVER = "idlescope carry-over"
+RowOfStep = Mapping[int, int]  # step number: row of a table
 
 
 class End(NamedTuple):
@@ -42,58 +43,100 @@ class Arrow(NamedTuple):
     ends: list[End]
 
 
-def launches(trace: Trace) -> tuple[Int64, Int64]:
-    """Return for each operation the id of the arrow that ends at it, 0 where none does, and the call it comes from.
+class LaunchArrows(NamedTuple):
+    """For each operation the arrow that ends at it."""
 
-    There is one arrow from a launch to the first operation that it started on each stream: a graph's others follow on
-    the same track. Ids are the correlation ids where those are unique, else running numbers. An operation that began
-    before its launch, by its times, has none.
+    number: Int64  # id of the arrow; 0: none ends here
+    call: Int64  # row of the launch call; -1: not captured
+
+
+def launches(trace: Trace) -> LaunchArrows:
+    """Return the arrows from launches: one to the first operation that each started on a stream.
+
+    A graph's other operations follow on the same track. Ids are the correlation ids where those
+    are unique, else running numbers. An operation that began before its launch, by its times, has
+    no arrow.
     """
-    o = trace.operations
-    call = link(trace, o)
-    ids = np.zeros(len(o), np.int64)
+    operations = trace.operations
+    call = link(trace, operations)
     linked = np.flatnonzero(call >= 0)
-    linked = linked[o.start[linked] >= trace.calls.start[call[linked]]]
-    linked = linked[np.lexsort((o.start[linked], o.stream[linked], o.device[linked], call[linked]))]
-    pairs = np.stack((call[linked], o.device[linked], o.stream[linked]))
-    first = np.ones(linked.size, np.bool_)
-    first[1:] = (pairs[:, 1:] != pairs[:, :-1]).any(axis=0)
-    chosen = linked[first]
-    unique = (
-        np.unique(o.correlation[chosen]).size == chosen.size and (o.correlation[chosen] > 0).all()
-    )
-    ids[chosen] = o.correlation[chosen] if unique else np.arange(1, chosen.size + 1)
-    return ids, call
+    launched_before = operations.start[linked] >= trace.calls.start[call[linked]]
+    linked = linked[launched_before]
+
+    # sort by call, device, stream, then time: the first row of each group has the arrow
+    keys = (operations.start, operations.stream, operations.device, call)
+    linked = linked[np.lexsort([key[linked] for key in keys])]
+    groups = np.stack((call[linked], operations.device[linked], operations.stream[linked]))
+    is_first = np.ones(linked.size, np.bool_)
+    is_first[1:] = (groups[:, 1:] != groups[:, :-1]).any(axis=0)
+    with_arrow = linked[is_first]
+
+    correlation = operations.correlation[with_arrow]
+    is_unique = np.unique(correlation).size == with_arrow.size and (correlation > 0).all()
+    number = np.zeros(len(operations), np.int64)
+    number[with_arrow] = correlation if is_unique else np.arange(1, with_arrow.size + 1)
+    return LaunchArrows(number, call)
 
 
 def steps(trace: Trace) -> Iterator[Arrow]:
-    """Yield the arrows along and between the steps of a recording that names an engine's phases and streams."""
-    r, o = trace.ranges, trace.operations
-    for index, device in enumerate(trace.devices):
-        submit, retrieve, update = (
-            _ranges(trace, device.process, n) for n in ("submit", "retrieve", "update")
-        )
-        streams = [_operations(trace, index, name) for name in STREAMS]
-        computed = streams[COMPUTE]
-        for step in computed:
-            ends = [End(True, submit[step], int(r.start[submit[step]]))] if step in submit else []
-            ends += [End(False, s[step], int(o.start[s[step]])) for s in streams if step in s]
-            later = (phase[step] for phase in (retrieve, update) if step in phase)
-            after = next((row for row in later if r.start[row] > ends[-1].time), None)
-            ends += [End(True, after, int(r.start[after]))] if after is not None else []
-            yield from _forward(STEP, ends)
-            if (
-                step in retrieve and step + 1 in submit and step + 1 in computed
-                and r.start[submit[step + 1]] < r.end[retrieve[step]]
-            ):  # fmt: skip
-                rows = computed[step], computed[step + 1]
-                yield from _forward(
-                    CARRY_OVER, [End(False, row, int(o.start[row])) for row in rows]
-                )
+    """Yield the arrows of steps, of a recording that names an engine's phases and streams."""
+    for device in range(len(trace.devices)):
+        arrows = _DeviceSteps(trace, device)
+        for step in arrows.computed:
+            yield from arrows.along(step)
+            yield from arrows.carry_over(step)
 
 
-def _forward(category: str, ends: list[End]) -> Iterator[Arrow]:
-    """Yield the arrow through these ends, if it is one; those that are no later than one before are left out."""
+class _DeviceSteps:
+    """Where each step of a device is found in a trace."""
+
+    def __init__(self, trace: Trace, device: int) -> None:
+        process = trace.devices[device].process
+        self._ranges, self._operations = trace.ranges, trace.operations
+        self._submit = _phase_rows(trace, process, "submit")
+        self._retrieve = _phase_rows(trace, process, "retrieve")
+        self._update = _phase_rows(trace, process, "update")
+        self._streams = [_stream_rows(trace, device, name) for name in STREAMS]
+        self.computed: RowOfStep = self._streams[COMPUTE]
+
+    def along(self, step: int) -> Iterator[Arrow]:
+        """Yield the arrow from a step's submission through its operations to what waited."""
+        ends = []
+        if step in self._submit:
+            ends.append(self._range_end(self._submit[step]))
+        ends += [self._operation_end(rows[step]) for rows in self._streams if step in rows]
+        last = ends[-1].time
+        for phase in (self._retrieve, self._update):
+            if step in phase and self._ranges.start[phase[step]] > last:
+                ends.append(self._range_end(phase[step]))
+                break
+        yield from _forward(STEP, ends)
+
+    def carry_over(self, step: int) -> Iterator[Arrow]:
+        """Yield the arrow to the next step, where that got its tokens on the device."""
+        following = step + 1
+        if following not in self._submit or following not in self.computed:
+            return
+        if step not in self._retrieve:
+            return
+        submitted = self._ranges.start[self._submit[following]]
+        retrieved = self._ranges.end[self._retrieve[step]]
+        if submitted < retrieved:
+            rows = (self.computed[step], self.computed[following])
+            yield from _forward(CARRY_OVER, [self._operation_end(row) for row in rows])
+
+    def _range_end(self, row: int) -> End:
+        return End(True, row, int(self._ranges.start[row]))
+
+    def _operation_end(self, row: int) -> End:
+        return End(False, row, int(self._operations.start[row]))
+
+
+def _forward(category: str, ends: Sequence[End]) -> Iterator[Arrow]:
+    """Yield the arrow through these ends, if it is one.
+
+    Those that are no later than one before are left out.
+    """
     onward: list[End] = []
     for end in ends:
         if not onward or end.time > onward[-1].time:
@@ -102,27 +145,27 @@ def _forward(category: str, ends: list[End]) -> Iterator[Arrow]:
         yield Arrow(category, onward)
 
 
-def _ranges(trace: Trace, process: int, name: str) -> dict[int, int]:
-    """Return the row of each step's phase of a name."""
-    r = trace.ranges
-    rows = np.flatnonzero(
-        (r.name == trace.name_index(name)) & (r.step >= 0) & (r.kind == RangeKind.ANNOTATION)
-    )
-    return _first(rows[trace.threads_of(process)[r.thread[rows]]], r.start, r.step)
+def _phase_rows(trace: Trace, process: int, phase: str) -> RowOfStep:
+    """Return the row of each step's phase of that name."""
+    ranges = trace.ranges
+    is_phase = (ranges.name == trace.name_index(phase)) & (ranges.step >= 0)
+    is_phase &= ranges.kind == RangeKind.ANNOTATION
+    is_phase &= trace.threads_of(process)[ranges.thread]
+    return _first_of_step(np.flatnonzero(is_phase), ranges.start, ranges.step)
 
 
-def _operations(trace: Trace, device: int, stream: str) -> dict[int, int]:
+def _stream_rows(trace: Trace, device: int, stream: str) -> RowOfStep:
     """Return the row of the first operation of each step on a stream of a device."""
-    o = trace.operations
+    operations = trace.operations
     if stream not in trace.streams:
         return {}
-    rows = np.flatnonzero(
-        (o.device == device) & (o.stream == trace.streams.index(stream)) & (o.step >= 0)
-    )
-    return _first(rows, o.start, o.step)
+    on_stream = operations.stream == trace.streams.index(stream)
+    on_stream &= (operations.device == device) & (operations.step >= 0)
+    return _first_of_step(np.flatnonzero(on_stream), operations.start, operations.step)
 
 
-def _first(rows: Int64, start: Int64, step: Int32) -> dict[int, int]:
+def _first_of_step(rows: Int64, start: Int64, step: Int32) -> RowOfStep:
+    """Return the row of each step that starts first."""
     rows = rows[np.lexsort((start[rows], step[rows]))]
-    numbers, at = np.unique(step[rows], return_index=True)
-    return dict(zip(numbers.tolist(), rows[at].tolist(), strict=True))
+    numbers, first = np.unique(step[rows], return_index=True)
+    return dict(zip(numbers.tolist(), rows[first].tolist(), strict=True))

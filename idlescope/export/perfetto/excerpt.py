@@ -1,4 +1,4 @@
-"""The stretch of a Trace around its worst gap: small enough to stand in a report and to be handed to Perfetto."""
+"""The stretch of a Trace around its worst gap: small enough to stand in a report."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ import numpy as np
 
 from idlescope.analysis.result import DeviceResult
 from idlescope.export.perfetto import writer
+from idlescope.export.perfetto.times import Span, extent, time_offset
 from idlescope.trace.model import Trace
+from idlescope.trace.table import Int64
 
 MAX_EVENTS = 6000  # of a hundred bytes as JSON, some fifteen packed: about 100 kB
 
 
 class Excerpt(NamedTuple):
-    """A packed piece of a trace, and what of it to show first; times in ns on the clock of the packed file."""
+    """A packed piece of a trace, and what of it to show first: ns on the packed file's clock."""
 
     data: bytes  # Chrome JSON, gzipped
     start: int
@@ -23,63 +25,91 @@ class Excerpt(NamedTuple):
 
 
 def packed(trace: Trace, result: DeviceResult, max_events: int = MAX_EVENTS) -> Excerpt:
-    """Return the piece of a Trace around the longest gap of one of its devices, of about so many records.
+    """Return the piece of a Trace around the longest gap of a device, of about so many records.
 
-    `result` is of an analysis of that trace. Where the device has no gap, the piece is from the middle of its window.
+    `result` is of an analysis of that trace. Where the device has no gap, the piece is from the
+    middle of its window.
     """
     piece = cut(trace, result, worst_gap(result), max_events)
-    return Excerpt(writer.packed(piece, [result]), *view(piece, result))
+    start, end = view(piece, result)
+    return Excerpt(writer.packed(piece, [result]), start, end)
 
 
-def worst_gap(result: DeviceResult) -> tuple[int, int]:
-    """Return start and end of a device's longest gap; the instant in the middle of its window where it has none."""
+def worst_gap(result: DeviceResult) -> Span:
+    """Return a device's longest gap; the instant in the middle of its window where it has none."""
     gaps = result.gaps
     if not len(gaps):
         middle = sum(result.occupancy.window) // 2
-        return middle, middle
+        return Span(middle, middle)
     longest = int(gaps.length.argmax())
-    return int(gaps.start[longest]), int(gaps.end[longest])
+    return Span(int(gaps.start[longest]), int(gaps.end[longest]))
 
 
-def view(trace: Trace, result: DeviceResult) -> tuple[int, int]:
-    """Return what to show of a written Trace: the worst gap in the middle of what is around it, in ns of the file.
+def view(trace: Trace, result: DeviceResult) -> Span:
+    """Return what to show of a written Trace: the worst gap in the middle, in ns of the file.
 
-    On either side, a step and at least one and a half times the gap. It lies within the trace: Perfetto takes no other.
+    On either side, a step and at least one and a half times the gap. The view lies within the
+    trace: Perfetto takes no other.
     """
-    start, end = worst_gap(result)
-    around = max(3 * (end - start) // 2, result.occupancy.window_ns // max(len(result.steps), 1))
-    low, high = writer.extent(trace)
-    offset = writer.time_offset(trace)
-    return max(start - around, low) - offset, min(end + around, high) - offset
+    gap = worst_gap(result)
+    gap_margin = 3 * (gap.high - gap.low) // 2
+    step_length = result.occupancy.window_ns // max(len(result.steps), 1)
+    margin = max(gap_margin, step_length)
+    first, last = extent(trace)
+    offset = time_offset(trace)
+    low = max(gap.low - margin, first)
+    high = min(gap.high + margin, last)
+    return Span(low - offset, high - offset)
 
 
 def cut(trace: Trace, result: DeviceResult, around: tuple[int, int], max_events: int) -> Trace:
-    """Return the records of a device's process that lie nearest to a stretch of time, about so many of them.
+    """Return the records of a device's process that lie nearest to a stretch of time.
 
-    Operations and calls are whole. Ranges end where these do: with one around a whole run, that would be what is shown.
+    About `max_events` of them. Operations and calls are whole. Ranges end where these do: a range
+    around a whole run would stretch what is shown to that run.
     """
+    around = Span(*around)
     process = result.device.process
     operations = trace.operations.take(trace.operations_of(process))
     calls = trace.calls.take(trace.calls_of(process))
     ranges = trace.ranges.take(trace.threads_of(process)[trace.ranges.thread])
     counters = trace.counters
-    spans = [(t.start, t.end) for t in (operations, calls, ranges)] + [
-        (counters.time, counters.time)
-    ]
-    distances = [
-        np.maximum(np.maximum(around[0] - end, start - around[1]), 0) for start, end in spans
-    ]
-    every = np.concatenate(distances)
-    far = (
-        np.partition(every, max_events)[max_events]
-        if every.size > max_events
-        else every.max(initial=0)
+
+    # how far each record is from the stretch, and within which distance `max_events` lie
+    operation_distance = _distance(operations.start, operations.end, around)
+    call_distance = _distance(calls.start, calls.end, around)
+    range_distance = _distance(ranges.start, ranges.end, around)
+    counter_distance = _distance(counters.time, counters.time, around)
+    distances = (operation_distance, call_distance, range_distance, counter_distance)
+    reach = _nearest(np.concatenate(distances), max_events)
+    operations = operations.take(operation_distance <= reach)
+    calls = calls.take(call_distance <= reach)
+    ranges = ranges.take(range_distance <= reach)
+    counters = counters.take(counter_distance <= reach)
+
+    # ranges end where the stretch does, or the operations and calls that reach beyond it
+    whole = [table for table in (operations, calls) if len(table)]
+    low = min([around.low - reach, *(int(table.start.min()) for table in whole)])
+    high = max([around.high + reach, *(int(table.end.max()) for table in whole)])
+    range_start = np.maximum(ranges.start, low)
+    range_end = np.minimum(ranges.end, high)
+    return replace(
+        trace,
+        operations=operations,
+        calls=calls,
+        ranges=ranges.replace(start=range_start, end=range_end),
+        counters=counters,
     )
-    operations, calls, ranges, counters = (
-        operations.take(distances[0] <= far), calls.take(distances[1] <= far),
-        ranges.take(distances[2] <= far), counters.take(distances[3] <= far),
-    )  # fmt: skip
-    low = min(around[0] - int(far), *(int(t.start.min()) for t in (operations, calls) if len(t)))
-    high = max(around[1] + int(far), *(int(t.end.max()) for t in (operations, calls) if len(t)))
-    ranges = ranges.replace(start=np.maximum(ranges.start, low), end=np.minimum(ranges.end, high))
-    return replace(trace, operations=operations, calls=calls, ranges=ranges, counters=counters)
+
+
+def _distance(start: Int64, end: Int64, around: Span) -> Int64:
+    """Return how long before or after a stretch of time each record is; 0 where they touch."""
+    before, after = around.low - end, start - around.high
+    return np.maximum(np.maximum(before, after), 0)
+
+
+def _nearest(distances: Int64, most: int) -> int:
+    """Return the distance within which about so many records lie; the largest of fewer."""
+    if distances.size > most:
+        return int(np.partition(distances, most)[most])
+    return int(distances.max(initial=0))

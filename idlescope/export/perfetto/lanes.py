@@ -1,4 +1,7 @@
-"""Divide the slices of one track among lanes in which they nest: a trace viewer loses slices that overlap otherwise."""
+"""Divide the slices of one track among lanes in which they nest.
+
+A trace viewer loses slices that overlap without nesting.
+"""
 
 from __future__ import annotations
 
@@ -13,31 +16,34 @@ OPEN = np.iinfo(np.int64).max  # a lane in which nothing is open takes a slice o
 
 
 def assign(start: Int64, end: Int64) -> Int64:
-    """Return the lane of each slice [start, end): 0 where everything nests, else the first lane in which it nests.
+    """Return the lane of each slice [start, end): the first in which it nests.
 
-    Slices are laid by start, of those the longest first. One nests in a lane where it ends no later than the innermost
-    slice that is open there; slices that only touch do not overlap. O(n log n).
+    Slices are laid by start, of those the longest first. One nests in a lane where it ends no
+    later than the innermost slice that is open there; slices that only touch do not overlap.
+    O(n log n).
     """
     lanes = np.zeros(start.size, np.int64)
     order = np.lexsort((-end, start))
-    if nests(start[order], end[order]):
+    sorted_start, sorted_end = start[order], end[order]
+    if nests(sorted_start, sorted_end):
         return lanes
-    stacks: list[list[int]] = [[]]
-    ends = _FirstAtLeast()
-    closing: list[tuple[int, int]] = []  # (end, lane) of every open slice
-    for row, begins, stops in zip(
-        order.tolist(), start[order].tolist(), end[order].tolist(), strict=True
-    ):
-        while closing and closing[0][0] <= begins:
-            lane = heapq.heappop(closing)[1]
-            stacks[lane].pop()
-            ends.set(lane, stacks[lane][-1] if stacks[lane] else OPEN)
-        lane = ends.find(stops)
-        if lane == len(stacks):
-            stacks.append([])
-        stacks[lane].append(stops)
-        ends.set(lane, stops)
-        heapq.heappush(closing, (stops, lane))
+    open_ends: list[list[int]] = [[]]  # of each lane, the ends of its open slices, innermost last
+    innermost_ends = _FirstAtLeast()  # of each lane
+    closing: list[tuple[int, int]] = []  # end and lane of every open slice, soonest first
+    rows = zip(order.tolist(), sorted_start.tolist(), sorted_end.tolist(), strict=True)
+    for row, slice_start, slice_end in rows:
+        # close what has ended
+        while closing and closing[0][0] <= slice_start:
+            _, lane = heapq.heappop(closing)
+            open_ends[lane].pop()
+            innermost_ends.set(lane, open_ends[lane][-1] if open_ends[lane] else OPEN)
+        # open the slice in the first lane in which it nests
+        lane = innermost_ends.find(slice_end)
+        if lane == len(open_ends):
+            open_ends.append([])
+        open_ends[lane].append(slice_end)
+        innermost_ends.set(lane, slice_end)
+        heapq.heappush(closing, (slice_end, lane))
         lanes[row] = lane
     return lanes
 
@@ -45,17 +51,17 @@ def assign(start: Int64, end: Int64) -> Int64:
 def nests(start: Int64, end: Int64) -> bool:
     """Return whether slices, sorted by start and longest first, all nest in one lane."""
     open_ends: list[int] = []
-    for begins, stops in zip(start.tolist(), end.tolist(), strict=True):
-        while open_ends and open_ends[-1] <= begins:
+    for slice_start, slice_end in zip(start.tolist(), end.tolist(), strict=True):
+        while open_ends and open_ends[-1] <= slice_start:
             open_ends.pop()
-        if open_ends and stops > open_ends[-1]:
+        if open_ends and slice_end > open_ends[-1]:
             return False
-        open_ends.append(stops)
+        open_ends.append(slice_end)
     return True
 
 
 class _FirstAtLeast:
-    """Endless array of values, all OPEN at first, that finds the first one at least as large as a bound.
+    """Endless array of values, all OPEN at first, that finds the first one not below a bound.
 
     A binary tree of maxima over a growing number of leaves; both operations take O(log n).
     """

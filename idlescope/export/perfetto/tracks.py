@@ -1,12 +1,15 @@
-"""Lay the slices of a Trace on tracks that a viewer draws whole: one a thread and a stream, more where they overlap.
+"""Lay the slices of a Trace on tracks that a viewer draws whole.
 
-A track is known by a tid within its process. The first track of a thread or a stream has the thread's or the stream's
-own number, from 1 on; slices that overlap without nesting lie on extra tracks behind the last number. No track has the
-tid 0: Perfetto takes that for the process's main thread, whose tid is the pid, and so for another track's tid.
+There is one track for each thread and stream, and more where slices overlap. A track is known by a
+tid within its process. The first track of a thread or a stream has the thread's or the stream's
+own number, from 1 on; slices that overlap without nesting lie on extra tracks behind the last
+number. No track has the tid 0: Perfetto takes that for the process's main thread, whose tid is the
+pid, and so for another track's tid.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,6 +18,8 @@ import numpy as np
 from idlescope.export.perfetto import lanes
 from idlescope.trace.model import RangeKind, Trace
 from idlescope.trace.table import Int64
+
+OVERHEAD_SUFFIX = ": profiler overhead"
 
 
 class Track(NamedTuple):
@@ -26,7 +31,7 @@ class Track(NamedTuple):
 
     @property
     def first(self) -> bool:
-        """Return whether it is the owner's first track."""
+        """Whether it is the owner's first track."""
         return self.tid == first_tid(self.owner)
 
 
@@ -44,38 +49,44 @@ class Tracks:
 
     @property
     def extra(self) -> bool:
-        """Return whether an owner has more than one track."""
+        """Whether an owner has more than one track."""
         return not all(track.first for track in self.tracks)
 
 
-def host(trace: Trace) -> Tracks:
-    """Return the tracks of the ranges, followed by those of the calls; a thread's ranges and calls nest together.
+class _Slices(NamedTuple):
+    """Slices that are to be laid on tracks."""
 
-    The profiler's own work is written beside the threads, not within them: it has tracks of its own.
+    start: Int64
+    end: Int64
+    owner: Int64  # thread or stream
+    side: Int64  # index into the labels of the owner's sides, which have tracks of their own
+
+
+def host(trace: Trace) -> Tracks:
+    """Return the tracks of the ranges, followed by those of the calls.
+
+    A thread's ranges and calls nest together. The profiler's own work is written beside the
+    threads, not within them: it has tracks of its own.
     """
     ranges, calls = trace.ranges, trace.calls
-    overhead = np.concatenate((ranges.kind == RangeKind.OVERHEAD, np.zeros(len(calls), np.bool_)))
-    thread = np.concatenate((ranges.thread, calls.thread)).astype(np.int64)
-    start, end = (
-        np.concatenate((ranges.start, calls.start)),
-        np.concatenate((ranges.end, calls.end)),
+    is_overhead = ranges.kind == RangeKind.OVERHEAD
+    slices = _Slices(
+        start=np.concatenate((ranges.start, calls.start)),
+        end=np.concatenate((ranges.end, calls.end)),
+        owner=np.concatenate((ranges.thread, calls.thread)).astype(np.int64),
+        side=np.append(is_overhead, np.zeros(len(calls), np.bool_)).astype(np.int64),
     )
-    labels = [t.label for t in trace.threads]
-    return _lay(start, end, thread, overhead.astype(np.int64), labels, ("", ": profiler overhead"))
+    labels = [thread.label for thread in trace.threads]
+    return _lay(slices, labels, ("", OVERHEAD_SUFFIX))
 
 
 def device(trace: Trace, rows: Int64) -> Tracks:
     """Return the tracks of one device's operations, given by their rows."""
-    o = trace.operations
-    stream = o.stream[rows].astype(np.int64)
-    return _lay(
-        o.start[rows],
-        o.end[rows],
-        stream,
-        np.zeros_like(stream),
-        [stream_label(s) for s in trace.streams],
-        ("",),
-    )
+    operations = trace.operations
+    stream = operations.stream[rows].astype(np.int64)
+    start, end = operations.start[rows], operations.end[rows]
+    slices = _Slices(start, end, stream, np.zeros_like(stream))
+    return _lay(slices, [stream_label(name) for name in trace.streams], ("",))
 
 
 def stream_label(stream: str) -> str:
@@ -83,29 +94,31 @@ def stream_label(stream: str) -> str:
     return f"stream {stream}" if stream.isdecimal() else stream
 
 
-def _lay(
-    start: Int64,
-    end: Int64,
-    owner: Int64,
-    side: Int64,
-    labels: list[str],
-    side_labels: tuple[str, ...],
-) -> Tracks:
-    group = owner * len(side_labels) + side
-    lane = lanes.by_group(start, end, group)
-    width = int(lane.max(initial=0)) + 1
-    keys, track = np.unique(group * width + lane, return_inverse=True)
-    tids, tracks = np.empty(keys.size, np.int64), []
+def _lay(slices: _Slices, labels: Sequence[str], side_labels: Sequence[str]) -> Tracks:
+    """Return the tracks of slices; `labels` are of owners, `side_labels` go behind them."""
+    sides = len(side_labels)
+    group = slices.owner * sides + slices.side
+    lane = lanes.by_group(slices.start, slices.end, group)
+
+    # every lane of a group that is used is a track, in the order of owner, side and lane
+    lane_count = int(lane.max(initial=0)) + 1
+    keys, track_of_slice = np.unique(group * lane_count + lane, return_inverse=True)
+    tracks: list[Track] = []
     placed: set[int] = set()
-    following = first_tid(len(labels))
-    for i, key in enumerate(keys.tolist()):
-        at, beside = divmod(key // width, len(side_labels))
-        first = at not in placed
-        placed.add(at)
-        tids[i] = first_tid(at) if first else following
-        following += not first
-        label = labels[at] + ("" if first else side_labels[beside])
-        tracks.append(
-            Track(at, int(tids[i]), f"{label} ({key % width + 1})" if key % width else label)
-        )
-    return Tracks(tids[track], tuple(tracks))
+    free_tid = first_tid(len(labels))
+    for key in keys.tolist():
+        of_group, lane_index = divmod(key, lane_count)
+        owner, side = divmod(of_group, sides)
+        label = labels[owner]
+        if owner not in placed:
+            placed.add(owner)
+            tid = first_tid(owner)
+        else:
+            label += side_labels[side]
+            tid = free_tid
+            free_tid += 1
+        if lane_index:
+            label += f" ({lane_index + 1})"
+        tracks.append(Track(owner, tid, label))
+    tids = np.array([track.tid for track in tracks], np.int64)
+    return Tracks(tids[track_of_slice], tuple(tracks))

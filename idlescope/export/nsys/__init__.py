@@ -1,0 +1,1 @@
+"""Traces as SQLite exports of Nsight Systems."""
