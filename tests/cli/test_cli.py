@@ -623,7 +623,7 @@ def test_predict_refuses_in_a_sentence(trace):
 def test_analyze_says_what_asynchronous_batching_would_give_and_how_far_the_roofline_is():
     options = ("--model", "8b", "--batch-size", "32", "--context", "512")
     shown = idlescope("analyze", FIXTURES / "transformers_sync.json.gz", *options)
-    assert "a step if asynchronous, predicted" in shown.stdout
+    assert "time per step if asynchronous, predicted" in shown.stdout
     assert "Asynchronous: 13.93 ms a step instead of 17.61" in shown.stdout
     assert "at 27 % of the roofline of one" in " ".join(shown.stdout.split())
     device = json.loads(

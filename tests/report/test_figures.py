@@ -72,7 +72,7 @@ def test_host_cost_names_curves_own_points_and_sources(of_run):
     assert {
         "synchronous",
         "asynchronous",
-        "host work, ms a step",
+        "host work, ms per step",
         "compute idle, % after the first step",
     } <= set(found)
     assert any(

@@ -55,7 +55,7 @@ def _color(bar: Change) -> str:
 def _axis_label(comparison: Comparison, unit: str) -> str:
     if comparison.unit == "window":
         return "change, points of the window"
-    return f"change, {unit} a {comparison.unit}"
+    return f"change, {unit} per {comparison.unit}"
 
 
 def _side_title(side: Side) -> str:

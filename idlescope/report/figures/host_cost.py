@@ -42,7 +42,7 @@ def draw(cost: HostCost, subtitle: str) -> Figure:
     legend = _draw_own_points(axis, cost) + _draw_published(axis, cost.published, engines)
     axis.set_xlim(0, cost.curves[0].host_ms[-1])
     axis.set_ylim(-3, None)
-    axis.set_xlabel("host work, ms a step")
+    axis.set_xlabel("host work, ms per step")
     axis.set_ylabel("compute idle, % after the first step")
     axis.set_title(f"What host work costs · {subtitle}")
     marks, texts = zip(*legend, strict=True)
@@ -79,7 +79,7 @@ def _draw_device_time(axis: Axes, device_ms: float) -> None:
     """Draw where host work takes as long as the device: from there on it cannot be hidden."""
     axis.axvline(device_ms, color=GREY, linewidth=0.8, zorder=1)
     axis.annotate(
-        f"device: {device_ms:.3g} ms a step",
+        f"device: {device_ms:.3g} ms per step",
         xy=(device_ms, 1),
         xycoords=("data", "axes fraction"),
         xytext=(4, -2),
@@ -116,7 +116,7 @@ def _draw_published(
     for engine, shape in zip(engines, PUBLISHED_SHAPES, strict=False):
         points = [point for point in published if point.name == engine]
         device_times = " and ".join(f"{point.device_ms:.1f}" for point in points)
-        text = f"{engine}: device {device_times} ms a step ({points[0].source})"
+        text = f"{engine}: device {device_times} ms per step ({points[0].source})"
         legend.append((_draw_points(axis, points, shape, PUBLISHED_SIZE), text))
     return legend
 

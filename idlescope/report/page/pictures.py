@@ -13,7 +13,7 @@ CAPTIONS = {
     "idle": "Idle time in equal parts of the run.",
     "gaps": "How many gaps there are of each length (above), "
     "and how much idle time they hold (below).",
-    "cost": "Compute idle time over host work a step: the recorded steps replayed with more and "
+    "cost": "Compute idle time over host work per step: the recorded steps replayed with more and "
     "less host work, and measured points. Filled: synchronous; hollow: asynchronous. Points of "
     "other device times lie off the curves. The first step, in which the pipeline fills, is left "
     "out, as in predictions; not in other engines' points.",

@@ -28,9 +28,9 @@ STEP_COLUMNS = (
     "launched before the previous ended",
 )
 STEP_MEDIANS = (  # label, column of Steps
-    ("host work a step, median", "host"),
-    ("device work a step, median", "device"),
-    ("idle exposed a step, median", "idle"),
+    ("host work per step, median", "host"),
+    ("device work per step, median", "device"),
+    ("idle exposed per step, median", "idle"),
 )
 
 
@@ -134,7 +134,7 @@ def _step_rows(devices: Sequence[DeviceResult]) -> Rows:
     rows = [row("steps", _steps_cell)]
     rows += [median_row(label, column) for label, column in STEP_MEDIANS]
     if any(device.prediction for device in devices):
-        rows.append(row("a step if asynchronous, predicted", _predicted_cell))
+        rows.append(row("time per step if asynchronous, predicted", _predicted_cell))
     if any(device.roofline for device in devices):
         rows.append(row("roofline while active", _roofline_cell))
     rows.append(row("launched before the previous ended", _early_cell))

@@ -17,7 +17,7 @@ from idlescope.report.text import NOTHING, milliseconds
 from idlescope.report.work_line import device_label
 
 TOKENS = "tokens/s"
-COLUMNS = ("a step", "in all", TOKENS, "comp. idle", "saves")
+COLUMNS = ("per step", "in all", TOKENS, "comp. idle", "saves")
 
 
 def rows(prediction: Prediction) -> Rows:

@@ -22,9 +22,9 @@ FIGURES = (  # label, key of a mode's summary, format
     ("steps", "steps", "{:,}"),
     ("device active", "active_pct", "{:.2f} %"),
     ("device compute", "compute_pct", "{:.2f} %"),
-    ("idle a step", "idle_ms_per_step", "{:.3f} ms"),
-    ("host work a step", "host_ms_per_step", "{:.3f} ms"),
-    ("device work a step", "device_ms_per_step", "{:.3f} ms"),
+    ("idle per step", "idle_ms_per_step", "{:.3f} ms"),
+    ("host work per step", "host_ms_per_step", "{:.3f} ms"),
+    ("device work per step", "device_ms_per_step", "{:.3f} ms"),
     ("roofline", "roofline_pct", "{:.1f} %"),
 )
 LATENCIES = {  # label: key of a mode's summary
@@ -146,11 +146,11 @@ def profiled_rows(summary: dict[str, Any]) -> Rows:
     return [
         row("steps recorded", lambda window: f"{window['steps'][0]} to {window['steps'][1] - 1}"),
         row("steps found in its trace", lambda window: _number(window["steps_found"], "{:,}")),
-        step_row("a step before", "before"),
-        step_row("a step under the profiler", "inside"),
-        step_row("a step after", "after"),
+        step_row("time per step before", "before"),
+        step_row("time per step under the profiler", "inside"),
+        step_row("time per step after", "after"),
         row(
-            "what profiling costs a step",
+            "what profiling costs per step",
             lambda window: _number(window["observer_pct"], "{:+.1f} %"),
         ),
         row("idle, clock / profiler", _idle_cell),

@@ -12,7 +12,7 @@ from idlescope.report.text import visible
 from idlescope.report.work_line import MODE_TITLES
 
 Rows = list[tuple[str, list[str]]]  # a label, and one cell per column
-IDLE_PER_STEP = "idle a step: "  # before the name of a cause
+IDLE_PER_STEP = "idle per step: "  # before the name of a cause
 _MODE_STYLES = {MODE_TITLES[mode]: color for mode, color in MODE.items()}
 _PER_STEP_STYLES = {f"{IDLE_PER_STEP}{cause}": color for cause, color in CAUSE.items()}
 STYLES = {**_MODE_STYLES, **CAUSE, **_PER_STEP_STYLES}  # of what names a mode or a cause
