@@ -11,9 +11,8 @@ import pytest
 from rich.console import Console
 
 import idlescope
-from idlescope.errors import ConfigError
 from idlescope.palette import CAUSE
-from idlescope.report import output_folder, trace_report
+from idlescope.report import trace_report
 from idlescope.report.tables import devices, gaps, terminal
 from idlescope.report.text import visible
 from idlescope.trace.model import OperationKind, RangeKind
@@ -93,26 +92,6 @@ def test_causes_have_their_colour_on_a_terminal_and_none_in_a_file():
 def test_at_most_four_devices_stand_side_by_side(count, sizes):
     tables = devices.analysis_tables(idlescope.analyze(hostile(count)))
     assert [len(t.columns) - 1 for t in tables] == 2 * sizes
-
-
-class TestClaim:
-    def test_a_folder_with_the_trace_in_it_is_refused(self, tmp_path):
-        source = tmp_path / "analysis.json"
-        source.write_text("{}")
-        (tmp_path / "out").mkdir()
-        (tmp_path / "out" / "report.html").hardlink_to(source)
-        (tmp_path / "link.json").symlink_to(tmp_path / "out" / "report.html")
-        for out, what in (
-            (tmp_path, source), (tmp_path / "out", source), (tmp_path, tmp_path), (tmp_path, tmp_path / "link.json"),
-            (tmp_path / "out", tmp_path / "link.json"),
-        ):  # fmt: skip
-            with pytest.raises(ConfigError, match="never changed"):
-                output_folder.claim(out, force=True, source=what)
-
-    def test_a_folder_beside_or_below_the_trace_is_taken(self, tmp_path):
-        (tmp_path / "a.json").touch()
-        output_folder.claim(tmp_path / "out", force=False, source=tmp_path / "a.json")
-        output_folder.claim(tmp_path / "o", force=False, source=tmp_path)
 
 
 def test_a_database_that_cannot_be_made_is_an_oserror(tmp_path):

@@ -58,24 +58,32 @@ def launches(trace: Trace) -> LaunchArrows:
     no arrow.
     """
     operations = trace.operations
-    call = link(trace, operations)
-    linked = np.flatnonzero(call >= 0)
-    launched_before = operations.start[linked] >= trace.calls.start[call[linked]]
-    linked = linked[launched_before]
+    launch_call = link(trace, operations)
+    linked_rows = np.flatnonzero(launch_call >= 0)
+    linked = operations.take(linked_rows)
+    call = launch_call[linked_rows]
 
     # sort by call, device, stream, then time: the first row of each group has the arrow
-    keys = (operations.start, operations.stream, operations.device, call)
-    linked = linked[np.lexsort([key[linked] for key in keys])]
-    groups = np.stack((call[linked], operations.device[linked], operations.stream[linked]))
-    is_first = np.ones(linked.size, np.bool_)
+    order = np.lexsort((linked.start, linked.stream, linked.device, call))
+    launched_before = linked.start >= trace.calls.start[call]
+    order = order[launched_before[order]]
+    groups = np.stack((call, linked.device, linked.stream))[:, order]
+    is_first = np.ones(order.size, np.bool_)
     is_first[1:] = (groups[:, 1:] != groups[:, :-1]).any(axis=0)
-    with_arrow = linked[is_first]
+    with_arrow = linked_rows[order[is_first]]
 
-    correlation = operations.correlation[with_arrow]
-    is_unique = np.unique(correlation).size == with_arrow.size and (correlation > 0).all()
     number = np.zeros(len(operations), np.int64)
-    number[with_arrow] = correlation if is_unique else np.arange(1, with_arrow.size + 1)
-    return LaunchArrows(number, call)
+    number[with_arrow] = _arrow_ids(operations.correlation[with_arrow])
+    return LaunchArrows(number, launch_call)
+
+
+def _arrow_ids(correlation: Int64) -> Int64:
+    """Return an id for each arrow: its correlation id where those are unique, else 1 and up."""
+    count = correlation.size
+    is_unique = np.unique(correlation).size == count
+    if is_unique and (correlation > 0).all():
+        return correlation
+    return np.arange(1, count + 1)
 
 
 def steps(trace: Trace) -> Iterator[Arrow]:

@@ -59,9 +59,10 @@ def events(trace: Trace, result: DeviceResult, place: Place) -> Iterator[str]:
 
 
 def _gap_events(trace: Trace, result: DeviceResult, place: Place) -> Iterator[str]:
-    pid, tid, _, offset = place
+    pid, tid, span, offset = place
     yield from track(pid, tid, GAPS)
     cause_names = [json.dumps(cause) for cause in CAUSES]
+    names = [json.dumps(name) for name in trace.names]
     gap, cause, part = result.gaps.parts()
 
     # of each part: its whole gap, and the step and the name of the operation that ended it
@@ -69,12 +70,12 @@ def _gap_events(trace: Trace, result: DeviceResult, place: Place) -> Iterator[st
     operation = result.gaps.operation[gap]  # -1, the appended entry: nothing ended it
     step = np.append(result.step, -1)[operation]
     ended_by = np.append(result.operations.name, -1)[operation]
-    rows = _within_span(part.start, part.end, place.span, cause, gap_length, step, ended_by)
+    rows = _within_span(part.start, part.end, span, cause, gap_length, step, ended_by)
     for start, end, cause_code, length, of_step, name in rows:
         slice_arguments = arguments(
             f'"gap_ns":{length}',
             f'"step":{of_step}' if of_step >= 0 else "",
-            f'"ended_by":{json.dumps(trace.names[name])}' if name >= 0 else "",
+            f'"ended_by":{names[name]}' if name >= 0 else "",
         )
         label = cause_names[cause_code]
         yield complete(OWN, label, pid, tid, start - offset, end - start, slice_arguments)

@@ -10,6 +10,7 @@ from idlescope.export.perfetto import arrows, tracks
 from idlescope.export.perfetto.times import time_offset
 from idlescope.export.processes import pids, process_names
 from idlescope.trace.model import Trace
+from idlescope.trace.table import Int64
 
 # Devices have the pids from the next thousand on that is above every host process's.
 DEVICE_PIDS = 1000
@@ -24,14 +25,23 @@ class Layout:
         self.names = [json.dumps(name) for name in trace.names]  # as JSON
         self.pids = pids(trace)  # by process code
         self.process_names = process_names(trace)
-        self.thread_pid = np.array([self.pids[t.process] for t in trace.threads], np.int64)
-        self._first_device_pid = _next_thousand(max(self.pids.values(), default=0))
+        thread_pids = [self.pids[thread.process] for thread in trace.threads]
+        self.thread_pid = np.array(thread_pids, np.int64)
+        last_host_pid = max(self.pids.values(), default=0)
+        self._first_device_pid = _next_thousand(last_host_pid)
         self.host = tracks.host(trace)  # ranges, then calls
-        devices = range(len(trace.devices))
-        # of each device: the rows of its operations, and where they lie
-        self.device_rows = [np.flatnonzero(trace.operations.device == i) for i in devices]
-        self.device_tracks = [tracks.device(trace, rows) for rows in self.device_rows]
         self.launch_arrows = arrows.launches(trace)
+
+        # of each device: the rows of its operations, and where they lie
+        self.device_rows: list[Int64] = []
+        self.device_tracks: list[tracks.Tracks] = []
+        self._operation_tid = np.zeros(len(trace.operations), np.int64)
+        for device in range(len(trace.devices)):
+            rows = np.flatnonzero(trace.operations.device == device)
+            laid = tracks.device(trace, rows)
+            self._operation_tid[rows] = laid.tid
+            self.device_rows.append(rows)
+            self.device_tracks.append(laid)
 
     @property
     def several_processes(self) -> bool:
@@ -46,6 +56,14 @@ class Layout:
     def device_pid(self, device: int) -> int:
         """Return the pid of a device, given by its index in the trace."""
         return self._first_device_pid + device
+
+    def place_of(self, end: arrows.End) -> tuple[int, int]:
+        """Return the pid and the tid of where an arrow ends."""
+        if end.on_range:
+            thread = self.trace.ranges.thread[end.row]
+            return int(self.thread_pid[thread]), int(self.host.tid[end.row])
+        device = int(self.trace.operations.device[end.row])
+        return self.device_pid(device), int(self._operation_tid[end.row])
 
     def process_label(self, process: int) -> str:
         """Return what tells a process apart: its name, else its pid."""

@@ -201,23 +201,15 @@ def _counter_events(layout: Layout) -> Iterator[str]:
 
 def _step_arrows(layout: Layout) -> Iterator[str]:
     """Yield the arrows along and between steps, numbered behind those of launches."""
-    trace = layout.trace
-    operation_tid = np.zeros(len(trace.operations), np.int64)
-    for rows, laid in zip(layout.device_rows, layout.device_tracks, strict=True):
-        operation_tid[rows] = laid.tid
-
-    def place(end: arrows.End) -> tuple[int, int]:
-        if end.on_range:
-            return layout.thread_pid[trace.ranges.thread[end.row]], layout.host.tid[end.row]
-        device = int(trace.operations.device[end.row])
-        return layout.device_pid(device), operation_tid[end.row]
-
-    first_number = int(layout.launch_arrows.number.max(initial=0)) + 1
-    for number, (category, ends) in enumerate(arrows.steps(trace), first_number):
-        phases = ["s", *"t" * (len(ends) - 2), "f"]
+    last_launch = int(layout.launch_arrows.number.max(initial=0))
+    step_arrows = arrows.steps(layout.trace)
+    for number, (category, ends) in enumerate(step_arrows, last_launch + 1):
+        passed = len(ends) - 2
+        phases = ["s", *["t"] * passed, "f"]
         for phase, end in zip(phases, ends, strict=True):
-            pid, tid = place(end)
-            yield arrow(phase, category, number, pid, tid, end.time - layout.offset)
+            pid, tid = layout.place_of(end)
+            time = end.time - layout.offset
+            yield arrow(phase, category, number, pid, tid, time)
 
 
 def _home_track(thread: int, tid: int) -> str:

@@ -30,14 +30,17 @@ def draw(lines: Sequence[WorkLine], subtitle: str) -> Figure:
     figure, (axis,) = stacked(1, 0.55 * len(lines) + 1.6)
     longest_bar = max(line.result.idle_pct for line in lines)
     furthest = max(LABEL_ROOM * longest_bar, 0.1)
+    named_from = NAMED_SHARE * furthest
     bottom_up = list(reversed(lines))
     for row, line in enumerate(bottom_up):
-        _draw_bar(axis, row, line, NAMED_SHARE * furthest)
-    axis.set_yticks(range(len(lines)), [drawn_title(line) for line in bottom_up])
+        _draw_bar(axis, row, line, named_from)
+    titles = [drawn_title(line) for line in bottom_up]
+    axis.set_yticks(range(len(lines)), titles)
     axis.set_ylim(-0.5, len(lines) - 0.5)
     axis.set_xlim(0, furthest)
     axis.set_xlabel("idle, % of the window")
-    patch_legend(figure, [patch(CAUSE[cause], cause) for cause in CAUSES])
+    legend = [patch(CAUSE[cause], cause) for cause in CAUSES]
+    patch_legend(figure, legend)
     figure_title(figure, f"Idle by cause · {subtitle}")
     return figure
 

@@ -107,25 +107,32 @@ class _Grid:
 def _draw_map(table: Sequence[SweepRow], heat_map: _HeatMap) -> Figure:
     """Draw a row of panels for each device."""
     grid = _Grid(table)
-    columns = len(heat_map.columns)
+    rows, columns = len(grid.devices), len(heat_map.columns)
     panel_width = max(MIN_PANEL_INCHES, CELL_INCHES * len(grid.batch_sizes))
     panel_height = 0.75 + LINE_INCHES * len(grid.lines)
     width = LABEL_INCHES + columns * panel_width
-    height = 0.9 + len(grid.devices) * panel_height
+    height = 0.9 + rows * panel_height
     figure = canvas(width, height)
-    axes = figure.subplots(len(grid.devices), columns, squeeze=False, sharex=True, sharey=True)
+    axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     shades = _shades(heat_map)
     for device, device_axes in zip(grid.devices, axes, strict=True):
         for axis, column in zip(device_axes, heat_map.columns, strict=True):
-            _draw_panel(axis, grid.values(device, column), shades, heat_map.form)
+            values = grid.values(device, column)
+            _draw_panel(axis, values, shades, heat_map.form)
             titles = (grid.device_title(device), column.title)
             axis.set_title(", ".join(filter(None, titles)))
-            axis.set_xticks(range(len(grid.batch_sizes)), list(map(str, grid.batch_sizes)))
-            axis.set_yticks(range(len(grid.lines)), [_line_label(*key) for key in grid.lines])
+            _name_cells(axis, grid)
     for axis in axes[-1]:
         axis.set_xlabel("batch size")
     figure_title(figure, heat_map.title)
     return figure
+
+
+def _name_cells(axis: Axes, grid: _Grid) -> None:
+    batch_labels = [str(batch_size) for batch_size in grid.batch_sizes]
+    line_labels = [_line_label(*key) for key in grid.lines]
+    axis.set_xticks(range(len(batch_labels)), batch_labels)
+    axis.set_yticks(range(len(line_labels)), line_labels)
 
 
 def _shades(heat_map: _HeatMap) -> ScalarMappable:
@@ -140,16 +147,21 @@ def _draw_panel(axis: Axes, values: Float64, shades: Any, form: str) -> None:
     axis.imshow(values, cmap=shades.get_cmap(), norm=shades.norm, aspect="auto")
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)
-    lines, batch_sizes = values.shape
+    _draw_borders(axis, *values.shape)
+    for (line, batch), value in np.ndenumerate(values):
+        text, color = NOTHING, "black"
+        if not np.isnan(value):
+            text = form.format(value)
+            color = ink(shades.to_rgba(value)[:3])
+        axis.text(batch, line, text, ha="center", va="center", color=color, fontsize=8)
+
+
+def _draw_borders(axis: Axes, lines: int, batch_sizes: int) -> None:
+    """Draw white lines between the cells."""
     for line in range(1, lines):
         axis.axhline(line - 0.5, color="white", linewidth=1.5)
     for batch in range(1, batch_sizes):
         axis.axvline(batch - 0.5, color="white", linewidth=1.5)
-    for (line, batch), value in np.ndenumerate(values):
-        known = not np.isnan(value)
-        color = ink(shades.to_rgba(value)[:3]) if known else "black"
-        text = form.format(value) if known else NOTHING
-        axis.text(batch, line, text, ha="center", va="center", color=color, fontsize=8)
 
 
 def _line_label(model: str, host_ms: float | None) -> str:

@@ -20,15 +20,19 @@ def draw(lines: Sequence[WorkLine], subtitle: str) -> Figure:
     figure, (axis,) = stacked(1, 2.8)
     longest = max(line.result.occupancy.window_ns for line in lines)
     unit, unit_ns = ("seconds", 1e9) if longest >= 1e9 else ("milliseconds", 1e6)
-    for line, style in zip(lines, line_styles(lines), strict=True):
-        edges, percent = activity.idle_over_time(line.result.occupancy, BINS)
+    styles = line_styles(lines)
+    for line, style in zip(lines, styles, strict=True):
+        occupancy = line.result.occupancy
+        edges, percent = activity.idle_over_time(occupancy, BINS)
         times = (edges - edges[0]) / unit_ns
-        axis.stairs(percent, times, label=drawn_title(line), baseline=None, **style)
+        label = drawn_title(line)
+        axis.stairs(percent, times, label=label, baseline=None, **style)
     axis.set_xlabel(f"{unit} from the first operation")
     axis.set_ylabel("idle, %")
     axis.set_xlim(0, longest / unit_ns or None)
     # below 0, so that a run with no idle time is a line to see, not the axis itself
-    axis.set_ylim(-0.02 * axis.get_ylim()[1], None)
+    _, highest = axis.get_ylim()
+    axis.set_ylim(-0.02 * highest, None)
     axis.set_title(f"Idle over the run · {subtitle}")
     line_legend(figure, axis)
     return figure

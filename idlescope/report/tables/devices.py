@@ -14,6 +14,7 @@ from idlescope.analysis.steps.window import WindowKind
 from idlescope.report.tables.terminal import Rows, side_by_side
 from idlescope.report.text import NOTHING, milliseconds, share, shorten
 from idlescope.report.work_line import device_label
+from idlescope.trace.table import Int64
 
 MAX_HOST_ROWS = 6  # largest divisions of `host`
 HOST_NAME_WIDTH = 36
@@ -26,11 +27,6 @@ STEP_COLUMNS = (
     "idle exposed",
     "operations",
     "launched before the previous ended",
-)
-STEP_MEDIANS = (  # label, column of Steps
-    ("host work per step, median", "host"),
-    ("device work per step, median", "device"),
-    ("idle exposed per step, median", "idle"),
 )
 
 
@@ -124,21 +120,18 @@ def _of_window(device: DeviceResult, ns: int) -> str:
 
 def _step_rows(devices: Sequence[DeviceResult]) -> Rows:
     """Return the figures of steps, of a trace in which some device has steps."""
-
-    def row(label: str, cell: Callable[[DeviceResult], str | None]) -> tuple[str, list[str]]:
-        return label, [cell(device) or NOTHING for device in devices]
-
-    def median_row(label: str, column: str) -> tuple[str, list[str]]:
-        return row(label, lambda device: _median_cell(device, column))
-
-    rows = [row("steps", _steps_cell)]
-    rows += [median_row(label, column) for label, column in STEP_MEDIANS]
+    figures: list[tuple[str, Callable[[DeviceResult], str | None]]] = [
+        ("steps", _steps_cell),
+        ("host work per step, median", lambda device: _median(device, device.steps.host)),
+        ("device work per step, median", lambda device: _median(device, device.steps.device)),
+        ("idle exposed per step, median", lambda device: _median(device, device.steps.idle)),
+    ]
     if any(device.prediction for device in devices):
-        rows.append(row("time per step if asynchronous, predicted", _predicted_cell))
+        figures.append(("time per step if asynchronous, predicted", _predicted_cell))
     if any(device.roofline for device in devices):
-        rows.append(row("roofline while active", _roofline_cell))
-    rows.append(row("launched before the previous ended", _early_cell))
-    return rows
+        figures.append(("roofline while active", _roofline_cell))
+    figures.append(("launched before the previous ended", _early_cell))
+    return [(label, [cell(device) or NOTHING for device in devices]) for label, cell in figures]
 
 
 def _steps_cell(device: DeviceResult) -> str | None:
@@ -146,10 +139,8 @@ def _steps_cell(device: DeviceResult) -> str | None:
     return f"{len(steps):,} (by {steps.found})" if len(steps) else None
 
 
-def _median_cell(device: DeviceResult, column: str) -> str | None:
-    if not len(device.steps):
-        return None
-    return milliseconds(float(np.median(getattr(device.steps, column))))
+def _median(device: DeviceResult, times_ns: Int64) -> str | None:
+    return milliseconds(float(np.median(times_ns))) if len(device.steps) else None
 
 
 def _predicted_cell(device: DeviceResult) -> str | None:

@@ -69,17 +69,23 @@ def terminal_tables(table: Sequence[Row]) -> list[Table]:
 
 
 def _device_table(rows: list[Row]) -> Table:
-    names = (row["device_name"] for row in rows if row["device_name"])
-    name = next(names, rows[0]["device"])
-    kind = "measured" if any(row["measured"] for row in rows) else "modelled, not measured"
-    table = Table(title=plain(f"{name} · {kind}"), title_justify="left")
     modes = list(dict.fromkeys(row["mode"] for row in rows))
+    table = Table(title=plain(_title(rows)), title_justify="left")
     table.add_column("model", no_wrap=True)
     for label in _labels(modes):
         table.add_column(label, justify="right")
     for (model, _, batch_size), cell in groupby(rows, _cell_key):
-        table.add_row(plain(model), plain(batch_size), *map(plain, _figures(list(cell))))
+        figures = _figures(list(cell))
+        table.add_row(*map(plain, (model, batch_size, *figures)))
     return table
+
+
+def _title(rows: list[Row]) -> str:
+    """Return what a device is called, its option where no cell ran, and whether it is modelled."""
+    names = (row["device_name"] for row in rows if row["device_name"])
+    name = next(names, rows[0]["device"])
+    measured = any(row["measured"] for row in rows)
+    return f"{name} · {'measured' if measured else 'modelled, not measured'}"
 
 
 def _labels(modes: Sequence[str]) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from idlescope.palette import CAUSE, OPERATION, PHASE
 from idlescope.report.page.section import FragmentData, Material, Section, fragment_beside
 from idlescope.report.page.timeline import PackedTimeline
@@ -43,12 +45,20 @@ def colour_keys(packed: PackedTimeline) -> list[tuple[str, str]]:
             used.setdefault(lane["label"], set()).update(lane["colours"])
     phases = (*ENGINE_PHASES, "other")
     phase_colours = {PHASE_KEYS.get(phase, phase): PHASE[phase] for phase in phases}
-    keys = []
-    for lane, colours in (("host", phase_colours), ("gaps", CAUSE)):
-        for label, colour in colours.items():
-            if colour in used.get(lane, ()):
-                keys.append((f"{lane}: {label}", colour))
-    return keys + [(lane, OPERATION[lane]) for lane in used if lane in OPERATION]
+    return [
+        *_keys_of_lane("host", phase_colours, used),
+        *_keys_of_lane("gaps", CAUSE, used),
+        *((lane, OPERATION[lane]) for lane in used if lane in OPERATION),
+    ]
+
+
+def _keys_of_lane(
+    lane: str, colours: Mapping[str, str], used: Mapping[str, set[str]]
+) -> list[tuple[str, str]]:
+    used_here = used.get(lane, set())
+    return [
+        (f"{lane}: {label}", colour) for label, colour in colours.items() if colour in used_here
+    ]
 
 
 SECTION = Section("Timeline", fragment_beside(__file__), fill)

@@ -32,7 +32,7 @@ from idlescope.trace.recording import files
 from tests.make.traces import table
 
 pytestmark = pytest.mark.browser
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 RENDERED_S, FRAME_MS, MOST_BYTES = 1.5, 33.0, 3_000_000
 US = 1000
 FIRST_US = 300  # the host's work before the first launch is outside of the window, and is not drawn
