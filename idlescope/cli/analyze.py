@@ -2,137 +2,103 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Optional
 
-from rich.console import Console
+import typer
 
-from idlescope.analysis.analyze import analyze
-from idlescope.analysis.result import Analysis
-from idlescope.analysis.steps.window import FIRST_LAST, length_ns
-from idlescope.cli.status import counting
-from idlescope.errors import ConfigError
-from idlescope.hardware.gpus import gpu
-from idlescope.models.presets import model
-from idlescope.trace.names import user_file
-from idlescope.trace.open import open_trace
+from idlescope.cli.options import (
+    FIRST_LAST,
+    AsJson,
+    Devices,
+    Force,
+    Out,
+    Output,
+    PhaseFile,
+    Process,
+    RunFolderMode,
+    Window,
+)
+
+# ruff: noqa: UP045 - typer reads these at run time, on Python 3.10, too
+TraceToAnalyze = Annotated[
+    Path,
+    typer.Argument(
+        help="A torch.profiler trace (.json, .json.gz), an Nsight Systems export (SQLite or "
+        "Parquet folder) or report, a recording's folder, a folder of `idlescope run` with --mode, "
+        "or a folder of traces, one per rank."
+    ),
+]
+MinGap = Annotated[
+    Optional[str],
+    typer.Option(help="Count shorter gaps, but do not list them: 10us."),
+]
+Frames = Annotated[
+    bool,
+    typer.Option(
+        "--frames/--no-frames",
+        help="Read operators and Python frames, for what the host was in.",
+    ),
+]
+Steps = Annotated[bool, typer.Option("--steps", help="List every step.")]
+ModelName = Annotated[
+    Optional[str],
+    typer.Option(
+        help="For the roofline: a model as in `run`. Its batch is what span names say, or:"
+    ),
+]
+BatchSize = Annotated[
+    Optional[int],
+    typer.Option(help="Requests that decode in a step, where span names do not say.", min=1),
+]
+Context = Annotated[
+    Optional[int],
+    typer.Option(help="Cached tokens a request has, on average.", min=0),
+]
+GPUName = Annotated[
+    Optional[str],
+    typer.Option(
+        help="Whose peaks count: h200, h100, a100, b200, l40s, rtx4090, and their other boards; "
+        "what the trace says unless given."
+    ),
+]
 
 
-@dataclass(frozen=True)
-class Choices:
-    """What of a trace is looked at, as on the command line."""
+def analyze(
+    trace: TraceToAnalyze,
+    mode: RunFolderMode = None,
+    window: Window = FIRST_LAST,
+    device: Devices = None,
+    process: Process = None,
+    min_gap: MinGap = None,
+    phases: PhaseFile = None,
+    frames: Frames = True,
+    steps: Steps = False,
+    model: ModelName = None,
+    batch_size: BatchSize = None,
+    context: Context = None,
+    gpu: GPUName = None,
+    out: Out = None,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say how idle each GPU of a trace was, and why.
 
-    window: str = FIRST_LAST
-    device: tuple[int, ...] = ()
-    process: str | None = None
-    min_gap: str | None = None
-    phases: Path | None = None
-    frames: bool = True
-    steps: bool = False  # list every step on the terminal
-    model: str | None = None
-    batch_size: int | None = None
-    context: int | None = None
-    gpu: str | None = None
-
-    def words(self) -> list[str]:
-        """Return the options that are not the default, to be repeated."""
-        words = [] if self.window == FIRST_LAST else ["--window", self.window]
-        words += [word for index in self.device for word in ("--device", str(index))]
-        options = {
-            "--process": self.process, "--min-gap": self.min_gap, "--phases": self.phases, "--model": self.model,
-            "--batch-size": self.batch_size, "--context": self.context, "--gpu": self.gpu,
-        }  # fmt: skip
-        for option, value in options.items():
-            words += [] if value is None else [option, str(value)]
-        return words if self.frames else [*words, "--no-frames"]
-
-
-def analyze_command(
-    path: Path, choices: Choices, out: Path | None, force: bool, as_json: bool,
-    only: Sequence[Path] | None = None, command: Sequence[str] | None = None,
-) -> None:  # fmt: skip
-    """Read, analyse, print; write the report where a folder is given.
-
-    Of a folder of ranks, `only` these files where they are given. `command` is the one to repeat,
-    `analyze` unless given.
+    Reads what torch.profiler, Nsight Systems and idlescope write; the trace is never changed.
     """
-    console = Console(stderr=as_json)
-    min_gap_ns = 0 if choices.min_gap is None else length_ns(choices.min_gap)
-    engines = None if choices.phases is None else user_file.load(choices.phases)
-    if choices.model is None and (choices.batch_size is not None or choices.context is not None):
-        raise ConfigError(
-            "--batch-size and --context are for the roofline of a model: give --model, too"
-        )
-    architecture = None if choices.model is None else model(choices.model)
-    peak = None if choices.gpu is None else gpu(choices.gpu)
-    with console.status("reading") as status:
-        trace = open_trace(
-            path, counting(status, "reading", "events"), frames=choices.frames, only=only
-        )
-        status.update("analysing")
-        analysis = analyze(
-            trace, window=choices.window, devices=choices.device or None, process=choices.process,
-            min_gap_ns=min_gap_ns, phases=engines, model=architecture, batch_size=choices.batch_size,
-            context=choices.context, gpu=peak,
-        )  # fmt: skip
-    paths: list[Path] = []
-    if out is not None:
-        from idlescope.report import output_folder, trace_report
+    from idlescope.cli.actions.analyze import Selection, analyze_command
 
-        output_folder.claim(out, force, path)
-        with console.status("writing the report"):
-            words = command or [
-                "idlescope",
-                "analyze",
-                str(path),
-                *choices.words(),
-                "--out",
-                str(out),
-            ]
-            paths = trace_report.write_analysis(trace, analysis, out, shlex.join(words))
-    if as_json:
-        from idlescope.report.text import to_text
-
-        sys.stdout.write(to_text(analysis.to_json()))
-        return
-    from idlescope.report.tables.terminal import plain
-
-    _show(console, analysis, choices.steps)
-    for written in paths:
-        console.print(plain(f"  {written}"))
-
-
-def _show(console: Console, analysis: Analysis, steps: bool) -> None:
-    """Print an analysis, with every step of it where asked for."""
-    from idlescope.report.tables import devices
-    from idlescope.report.tables.gaps import gap_lines
-    from idlescope.report.tables.host_phases import phase_table
-    from idlescope.report.tables.terminal import plain
-    from idlescope.report.work_line import device_label
-
-    source = analysis.source
-    spans = f", spans of {analysis.engine}" if analysis.engine else ""
-    console.print(
-        plain(f"{source['path']}: {source['format']}, {source['events']:,} events{spans}")
+    selection = Selection(
+        mode=mode,
+        window=window,
+        device=tuple(device or ()),
+        process=process,
+        min_gap=min_gap,
+        phases=phases,
+        frames=frames,
+        model=model,
+        batch_size=batch_size,
+        context=context,
+        gpu=gpu,
     )
-    for table in devices.analysis_tables(analysis) if analysis.results else [phase_table(analysis)]:
-        console.print(table)
-    for device in analysis.results:
-        label = device_label(device)
-        if len(device.streams) > 1:
-            console.print(devices.stream_table(device))
-        if steps and len(device.steps):
-            console.print(devices.step_table(device))
-        if lines := gap_lines(device):
-            console.print(plain(f"Longest gaps, {label}", "italic"))
-            for line in lines:
-                console.print(plain(line))
-        console.print(plain(f"{label}: {device.verdict.text}", "bold"))
-        for more in (device.prediction, device.roofline):
-            if more is not None:
-                console.print(plain(f"{label}: {more.text()}"))
-    for warning in analysis.warnings:
-        console.print(plain(warning, "yellow"))
+    analyze_command(trace, selection, Output(out, force, as_json), steps)

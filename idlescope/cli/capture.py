@@ -2,47 +2,51 @@
 
 from __future__ import annotations
 
-import sys
-from contextlib import nullcontext
 from pathlib import Path
+from typing import Annotated, Optional
 
-from rich.console import Console
+import typer
 
-from idlescope.capture.server import Recording, record
-from idlescope.cli.analyze import Choices, analyze_command
-from idlescope.report import output_folder
-from idlescope.report.text import visible
+from idlescope.cli.options import AsJson, Force, Out, Output
 
-
-def capture_command(recording: Recording, out: Path | None, force: bool, as_json: bool) -> None:
-    """Record, analyse what is new, print; exit code 130 where Ctrl-C ended it, the server's profiler stopped."""
-    console = Console(stderr=True)
-    # the folder is there before anything is recorded
-    claimed = nullcontext() if out is None else output_folder.claimed(out, force, recording.traces)
-    try:
-        with claimed, console.status("") as status:
-            new = record(recording, status.update)
-    except KeyboardInterrupt as error:
-        where = visible(str(recording.traces))
-        print(
-            f"idlescope: interrupted; what the server recorded is in {where}, not analysed",
-            file=sys.stderr,
-        )
-        raise SystemExit(130) from error
-    path, only = (new[0], None) if len(new) == 1 else (recording.traces, new)
-    analyze_command(path, Choices(), out, force, as_json, only, _command(recording, out))
+# ruff: noqa: UP045 - typer reads these at run time, on Python 3.10, too
+URL = Annotated[str, typer.Argument(metavar="URL", help="Of the server: http://HOST:PORT.")]
+Traces = Annotated[
+    Path,
+    typer.Option(help="The folder that the server writes its traces to, as seen from here."),
+]
+EngineName = Annotated[str, typer.Option(help="vllm or sglang.")]
+Seconds = Annotated[float, typer.Option(help="How long the server's profiler records.")]
+Ranks = Annotated[
+    Optional[int],
+    typer.Option(
+        help="Wait for so many trace files; until no more appear for 2 s unless given.",
+        show_default=False,
+    ),
+]
+Timeout = Annotated[
+    float,
+    typer.Option(help="Seconds to wait for each answer of the server, and for its trace files."),
+]
 
 
-def _command(recording: Recording, out: Path | None) -> list[str]:
-    words = [
-        "idlescope",
-        "capture",
-        recording.url,
-        "--engine",
-        recording.engine,
-        "--traces",
-        str(recording.traces),
-    ]
-    words += ["--seconds", f"{recording.seconds:g}"]
-    words += [] if recording.ranks is None else ["--ranks", str(recording.ranks)]
-    return words if out is None else [*words, "--out", str(out)]
+def capture(
+    url: URL,
+    traces: Traces,
+    engine: EngineName,
+    seconds: Seconds = 5.0,
+    ranks: Ranks = None,
+    timeout: Timeout = 300.0,
+    out: Out = None,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Record a running vLLM or SGLang server with its own profiler, and analyse the traces.
+
+    Nothing but URL is contacted. Ctrl-C stops the server's profiler, too.
+    """
+    from idlescope.capture.server import Recording
+    from idlescope.cli.actions.capture import capture_command
+
+    recording = Recording(url, engine, traces, seconds, ranks, timeout)
+    capture_command(recording, Output(out, force, as_json))

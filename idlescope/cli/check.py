@@ -2,46 +2,99 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated, Optional
 
-from rich.console import Console
+import typer
 
-from idlescope.analysis.comparison.limits import Limits, examine
-from idlescope.cli.compare import Selection
-from idlescope.cli.status import counting
-from idlescope.report.tables import checks as report
-from idlescope.report.tables.terminal import plain
-from idlescope.report.text import to_text
+from idlescope.cli.options import (
+    FIRST_LAST,
+    AsJson,
+    Devices,
+    PhaseFile,
+    Process,
+    RunFolderModes,
+    Window,
+)
+
+# ruff: noqa: UP045 - typer reads these at run time, on Python 3.10, too
+TraceToCheck = Annotated[
+    Path,
+    typer.Argument(help="A trace that `analyze` reads, or a folder of `idlescope run`."),
+]
+MaxIdle = Annotated[
+    Optional[str],
+    typer.Option(help="Idle, of the window: 5%.", show_default=False),
+]
+MaxIdlePerStep = Annotated[
+    Optional[str],
+    typer.Option(help="Idle per step, milliseconds: 0.3.", show_default=False),
+]
+MinCoverage = Annotated[
+    Optional[str],
+    typer.Option(
+        help="How much of what ran the trace must hold: 95%. A trace on which no verdict can be "
+        "given fails.",
+        show_default=False,
+    ),
+]
+MaxRegression = Annotated[
+    Optional[str],
+    typer.Option(
+        help="Longer time per step than --against, beyond noise: 2%.",
+        show_default=False,
+    ),
+]
+Against = Annotated[
+    Optional[list[Path]],
+    typer.Option(
+        help="What regressions are measured from; may be given again.",
+        show_default=False,
+    ),
+]
+JUnit = Annotated[
+    Optional[Path],
+    typer.Option(help="Write JUnit XML to this file.", show_default=False),
+]
+GitHub = Annotated[
+    Optional[bool],
+    typer.Option(
+        "--github/--no-github",
+        help="Print annotations for GitHub; in its Actions unless told otherwise.",
+        show_default=False,
+    ),
+]
 
 
-def check_command(
-    trace: Path, limits: Limits, against: Sequence[Path], selection: Selection, junit: Path | None,
-    github: bool | None, as_json: bool,
-) -> None:  # fmt: skip
-    """Check, print a sentence a limit; exit code 1 where one does not hold."""
-    console = Console(stderr=as_json)
-    if junit is not None:
-        report.refuse(junit)
-    with console.status("reading") as status:
-        progress = counting(status, "reading", "events")
-        checks = examine(
-            trace, limits, against, mode=selection.mode, progress=progress, **selection.options()
-        )
-    if junit is not None:
-        report.write_junit(checks, junit)
-    if as_json:
-        sys.stdout.write(to_text(report.to_json(checks)))
-    else:
-        for check in checks:
-            word, style = ("broken", "bold red") if not check.holds else ("in doubt", "yellow")
-            if check.holds and not check.doubtful:
-                word, style = "holds", "green"
-            console.print(plain(word, style), plain(check.says), soft_wrap=True)
-    if os.environ.get("GITHUB_ACTIONS") == "true" if github is None else github:
-        for line in report.github_commands(checks):
-            print(line, file=sys.stderr if as_json else sys.stdout)
-    if not all(check.holds for check in checks):
-        raise SystemExit(1)
+def check(
+    trace: TraceToCheck,
+    max_idle: MaxIdle = None,
+    max_idle_ms_per_step: MaxIdlePerStep = None,
+    min_coverage: MinCoverage = None,
+    max_regression: MaxRegression = None,
+    against: Against = None,
+    mode: RunFolderModes = None,
+    window: Window = FIRST_LAST,
+    device: Devices = None,
+    process: Process = None,
+    phases: PhaseFile = None,
+    junit: JUnit = None,
+    github: GitHub = None,
+    as_json: AsJson = False,
+) -> None:
+    """Hold a trace to limits: exit code 0 where all hold, 1 where one does not, 2 for no trace.
+
+    What the trace cannot tell does not hold.
+    """
+    from idlescope.analysis.comparison.limits import Limits
+    from idlescope.cli.actions.check import Announced, check_command
+    from idlescope.cli.actions.compare import Selection
+
+    limits = Limits.of(
+        max_idle=max_idle,
+        max_idle_ms_per_step=max_idle_ms_per_step,
+        min_coverage=min_coverage,
+        max_regression=max_regression,
+    )
+    selection = Selection(mode, window, tuple(device or ()), process, phases)
+    check_command(trace, limits, against or (), selection, Announced(junit, github, as_json))

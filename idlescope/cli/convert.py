@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
-from rich.console import Console
+import typer
 
-from idlescope.cli.status import counting
-from idlescope.export.convert import convert
-from idlescope.report.tables.terminal import plain
+from idlescope.cli.options import Force
+
+Source = Annotated[Path, typer.Argument(help="A trace that `analyze` reads.")]
+Target = Annotated[
+    Path,
+    typer.Argument(help="FILE.json[.gz] for Perfetto, FILE.sqlite for Nsight, FOLDER for Parquet."),
+]
 
 
-def convert_command(source: Path, target: Path, force: bool) -> None:
-    """Convert, and say what could not be carried over."""
-    console = Console()
-    with console.status("reading") as status:
-        notes = convert(source, target, force, counting(status, "reading", "events"))
-    console.print(plain(target), soft_wrap=True)
-    for note in notes:
-        console.print(plain(note, "yellow"), soft_wrap=True)
+def convert(source: Source, target: Target, force: Force = False) -> None:
+    """Convert a trace between Nsight, Kineto/Perfetto JSON and Parquet."""
+    from idlescope.cli.actions.convert import convert_command
+
+    convert_command(source, target, force)

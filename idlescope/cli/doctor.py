@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import sys
-
-from rich.console import Console
-
-from idlescope.doctor.checks import examine
-from idlescope.doctor.machine import Machine
-from idlescope.report.tables import findings
+from idlescope.cli.options import AsJson
 
 
-def doctor_command(as_json: bool) -> None:
-    """Look, print; whatever is found, the exit code is 0."""
-    console = Console(stderr=as_json)
-    with console.status("looking"):
-        found = examine(Machine())
-    if as_json:
-        sys.stdout.write(findings.to_text(found))
-    else:
-        console.print(findings.table(found))
+def doctor(as_json: AsJson = False) -> None:
+    """Say what this machine can measure, and what to do about what it cannot.
+
+    Looks at torch, CUDA, driver, nvtx, nsys, permissions, clock, cores and disk; nothing is
+    changed.
+    """
+    from idlescope.cli.actions.doctor import doctor_command
+
+    doctor_command(as_json)

@@ -2,47 +2,72 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
+from typing import Annotated, Optional
 
-from rich.console import Console
+import typer
 
-from idlescope.analysis.analyze import analyze, no_device
-from idlescope.analysis.prediction.predict_device import predict_device
-from idlescope.analysis.prediction.prediction import Prediction
-from idlescope.analysis.prediction.what_if import WhatIf
-from idlescope.cli.status import counting
-from idlescope.errors import TraceError
-from idlescope.trace.open import open_trace
+from idlescope.cli.options import FIRST_LAST, AsJson, RunFolderMode, Window
+
+# ruff: noqa: UP045 - typer reads these at run time, on Python 3.10, too
+TraceToReplay = Annotated[
+    Path,
+    typer.Argument(help="A trace that `analyze` reads, with at least three steps."),
+]
+HostFactor = Annotated[
+    float,
+    typer.Option(help="Factor of the host work: 0.5 is a host twice as fast."),
+]
+DeviceFactor = Annotated[
+    float,
+    typer.Option(help="Factor of the device's compute time: 0.7 is a faster GPU."),
+]
+Depth = Annotated[
+    int,
+    typer.Option(help="Steps in flight: 1 is synchronous, 2 asynchronous batching."),
+]
+AsGraphs = Annotated[
+    bool,
+    typer.Option(
+        "--graphs",
+        help="Kernels that are launched one by one become one graph per step.",
+    ),
+]
+AllPinned = Annotated[
+    bool,
+    typer.Option(
+        "--pinned",
+        help="Copies of memory that is not pinned no longer block the host.",
+    ),
+]
+Without = Annotated[
+    Optional[str],
+    typer.Option(
+        metavar="PHASE",
+        help="A phase, span or range of the host that costs nothing: detokenize.",
+    ),
+]
 
 
-def predict_command(path: Path, what: WhatIf, window: str, as_json: bool) -> None:
-    """Read, replay, print. Raises TraceError where not one device can be predicted."""
-    console = Console(stderr=as_json)
-    with console.status("reading") as status:
-        trace = open_trace(path, counting(status, "reading", "events"))
-        status.update("replaying")
-        analysis = analyze(trace, window=window)
-        made: list[Prediction] = []
-        refused: list[str] = []
-        for result in analysis.results:
-            try:
-                made.append(predict_device(trace, result, what))
-            except TraceError as error:
-                refused.append(str(error))
-    if not made:
-        raise TraceError("; ".join(refused) or no_device(trace))
-    if as_json:
-        from idlescope.report.tables.predictions import to_json
-        from idlescope.report.text import to_text
+def predict(
+    trace: TraceToReplay,
+    mode: RunFolderMode = None,
+    host: HostFactor = 1.0,
+    device: DeviceFactor = 1.0,
+    depth: Depth = 2,
+    graphs: AsGraphs = False,
+    pinned: AllPinned = False,
+    without: Without = None,
+    window: Window = FIRST_LAST,
+    as_json: AsJson = False,
+) -> None:
+    """Say what a trace's steps would take with asynchronous batching or another change: a replay.
 
-        sys.stdout.write(to_text(to_json(analysis, made, refused)))
-        return
-    from idlescope.report.tables.predictions import table
-    from idlescope.report.tables.terminal import plain
+    With the interval that the variation from step to step allows, and what further changes are
+    worth.
+    """
+    from idlescope.analysis.prediction.what_if import WhatIf
+    from idlescope.cli.actions.predict import predict_command
 
-    for one in made:
-        console.print(table(one))
-        console.print(plain(one.text(), "bold"))
-    for sentence in refused:
-        console.print(plain(sentence, "yellow"))
+    what = WhatIf(depth, host, device, graphs, pinned, without)
+    predict_command(trace, mode, what, window, as_json)

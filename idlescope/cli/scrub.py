@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
-from rich.console import Console
+import typer
 
-from idlescope.cli.status import counting
-from idlescope.report.tables.terminal import plain
-from idlescope.trace.scrub.copy import scrub
+from idlescope.cli.options import Force
+
+Source = Annotated[Path, typer.Argument(help="A trace or export to be shared.")]
+Target = Annotated[Path, typer.Argument(help="The copy to write, of the same format.")]
 
 
-def scrub_command(source: Path, target: Path, force: bool) -> None:
-    """Write the copy that can be shared, and say what was removed from it and what is still in it."""
-    console = Console()
-    with console.status("scrubbing") as status:
-        result = scrub(source, target, force, counting(status, "scrubbing", "records"))
-    console.print(plain(target), soft_wrap=True)
-    for line in result.lines():
-        console.print(plain(f"  {line}"), soft_wrap=True)
+def scrub(source: Source, target: Target, force: Force = False) -> None:
+    """Copy a trace without environment, command lines, host names and process lists.
+
+    Its figures stay the same.
+    """
+    from idlescope.cli.actions.scrub import scrub_command
+
+    scrub_command(source, target, force)

@@ -11,7 +11,10 @@ REFRESH_S = 0.1
 
 
 def counting(status: Status, doing: str, what: str) -> Callable[[int], None]:
-    """Return what to call with a count so far, as often as one likes; the line is renewed ten times a second."""
+    """Return what to call with a count so far, as often as one likes.
+
+    The line is renewed ten times a second.
+    """
     due = 0.0
 
     def count(number: int) -> None:

@@ -2,157 +2,48 @@
 
 from __future__ import annotations
 
-import json
-import shlex
-import socket
-import tempfile
 from pathlib import Path
+from typing import Annotated, Optional
 
-from rich.console import Console
+import typer
 
-from idlescope.analysis.analyze import analyze
-from idlescope.cli.status import counting
-from idlescope.errors import ConfigError
-from idlescope.export.perfetto import excerpt, writer
-from idlescope.report import perfetto_ui, serve, trace_report
-from idlescope.report.tables.terminal import plain
-from idlescope.report.text import encodable
-from idlescope.trace import run_folder
-from idlescope.trace.model import Trace
-from idlescope.trace.nsys import report_file
-from idlescope.trace.open import open_trace
-
-REPORT, ANALYSIS = "report.html", "analysis.json"
-FETCHED_S = 300.0  # how long the Perfetto UI may take to come for the trace
-
-
-def view_command(path: Path, in_perfetto: bool, mode: str | None, port: int, open_it: bool) -> None:
-    """Serve the report, or the trace for Perfetto, and open a browser at it."""
-    console = Console()
-    reported = _report(path)
-    if mode is not None and not run_folder.recordings(path):
-        raise ConfigError(f"{path} is no folder of `idlescope run`, which --mode chooses of")
-    if in_perfetto:
-        if port:
-            raise ConfigError(
-                f"--port is for the report: Perfetto takes a trace from port {perfetto_ui.PORT} alone"
-            )
-        _perfetto(console, path, mode, open_it)
-    elif reported is not None:
-        _serve(console, path, reported, port, open_it)
-    else:
-        with tempfile.TemporaryDirectory(prefix="idlescope-") as made:
-            trace = _read(console, _trace(path, mode))
-            with console.status("writing the report"):
-                command = shlex.join(["idlescope", "analyze", str(path)])
-                trace_report.write_analysis(trace, analyze(trace), Path(made), command)
-            _serve(console, path, Path(made), port, open_it)
+# ruff: noqa: UP045 - typer reads these at run time, on Python 3.10, too
+PathToView = Annotated[
+    Path,
+    typer.Argument(
+        help="A folder with a report, its report.html, or a trace that `analyze` reads."
+    ),
+]
+InPerfetto = Annotated[
+    bool,
+    typer.Option("--perfetto", help="Open the trace in the Perfetto UI, at its longest gap."),
+]
+Mode = Annotated[
+    Optional[str],
+    typer.Option(
+        help="Of a folder of `idlescope run`: sync or async; sync unless given.",
+        show_default=False,
+    ),
+]
+Port = Annotated[
+    int,
+    typer.Option(help="For the report; 0 takes a free one.", min=0, max=65535),
+]
+OpenBrowser = Annotated[bool, typer.Option("--open/--no-open", help="Open a browser.")]
 
 
-def _report(path: Path) -> Path | None:
-    """Return the folder of the report that a path names; None where it names something else."""
-    if path.name == REPORT and path.is_file():
-        return path.parent
-    return path if (path / REPORT).is_file() else None
+def view(
+    path: PathToView,
+    in_perfetto: InPerfetto = False,
+    mode: Mode = None,
+    port: Port = 0,
+    open_browser: OpenBrowser = True,
+) -> None:
+    """Show a report, or a trace in Perfetto, in the browser.
 
+    Served to this machine only. The Perfetto UI (ui.perfetto.dev) reads the trace from here;
+    nothing is uploaded.
+    """
+    from idlescope.cli.actions.view import view_command
 
-def _trace(path: Path, mode: str | None) -> Path:
-    """Return what to read of a path: of a run's folder a recording, of an analysis's folder what it was made of."""
-    reported = _report(path)
-    if reported is None:
-        return path
-    modes = run_folder.recordings(reported)
-    if modes:
-        return run_folder.recording(reported, mode or next(iter(modes)))
-    try:
-        source = json.loads((reported / ANALYSIS).read_text(encoding="utf-8"))["source"]["path"]
-    except (OSError, ValueError, KeyError, TypeError):
-        source = ""
-    if not source or not Path(source).exists():
-        raise ConfigError(
-            f"{path} holds no trace, and what it was made of is not here: give the trace itself"
-        )
-    return Path(source)
-
-
-def _read(console: Console, path: Path) -> Trace:
-    with console.status("reading") as status:
-        return open_trace(path, counting(status, "reading", "events"))
-
-
-def _serve(console: Console, path: Path, reported: Path, port: int, open_it: bool) -> None:
-    with serve.files(reported, port) as serving:
-        url = serving.url(REPORT)
-        _say(console, f"{url} (Ctrl-C ends it)")
-        try:
-            _offer(console, url, serving.port, open_it)
-            _say(
-                console,
-                f"in Perfetto: {shlex.join(['idlescope', 'view', str(path), '--perfetto'])}",
-            )
-            _say(console, f"in Nsight: {_nsight(path)}")
-            serving.wait()
-        except KeyboardInterrupt:
-            _say(console, "ended")
-
-
-def _perfetto(console: Console, path: Path, mode: str | None, open_it: bool) -> None:
-    source = _trace(path, mode)
-    trace = _read(console, source)
-    results = analyze(trace).results if len(trace.operations) else ()
-    with tempfile.TemporaryDirectory(prefix="idlescope-") as made:
-        file = Path(made) / f"{_stem(source)}.json.gz"
-        with console.status("writing the trace"):
-            writer.write(trace, file, results)
-        show = ""
-        if results:
-            worst = max(results, key=lambda result: result.idle_pct)
-            show = perfetto_ui.shown(excerpt.view(trace, worst), worst)
-        with serve.once(file, perfetto_ui.ORIGIN, perfetto_ui.PORT) as serving:
-            url = perfetto_ui.address(serving.url(file.name), show)
-            _say(console, url)
-            _say(console, "The page reads the trace from this machine, once; it is not uploaded.")
-            _offer(console, url, serving.port, open_it)
-            _say(console, f"in Nsight: {_nsight(path)}")
-            if not serving.wait(FETCHED_S):
-                raise ConfigError(
-                    f"nothing fetched the trace within {FETCHED_S:.0f} s: run this again, open the address"
-                )
-    _say(console, "fetched")
-
-
-def _say(console: Console, text: str) -> None:
-    console.print(plain(text), soft_wrap=True)
-
-
-def _offer(console: Console, url: str, port: int, open_it: bool) -> None:
-    """Open a browser; where there is none, say what to do."""
-    if not open_it or serve.open_browser(url):
-        return
-    tunnel = f"ssh -L {port}:{serve.LOOPBACK}:{port} {socket.gethostname()}"
-    _say(
-        console,
-        f"No browser was opened here. Open the address, on another machine after `{tunnel}`.",
-    )
-
-
-def _nsight(path: Path) -> str:
-    """Return the command that shows a path in Nsight Systems."""
-    at = path.parent if path.name == REPORT else path
-    reports = (
-        [at]
-        if at.suffix in report_file.SUFFIXES
-        else sorted(at.glob("*.nsys-rep"))
-        if at.is_dir()
-        else []
-    )
-    if reports:
-        return shlex.join(["nsys-ui", *map(str, reports[:1])])
-    modes = run_folder.recordings(path if _report(path) is None else at)
-    source = next(iter(modes.values()), path)
-    exported = f"{_stem(path)}.sqlite"
-    return f"{shlex.join(['idlescope', 'convert', str(source), exported])} && {shlex.join(['nsys', 'stats', exported])}"
-
-
-def _stem(path: Path) -> str:
-    return encodable(path.resolve().name.split(".")[0]) or "trace"
+    view_command(path, in_perfetto, mode, port, open_browser)

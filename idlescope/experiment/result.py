@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from html import escape
 from typing import Any
 
@@ -209,8 +210,9 @@ class Run:
         idle_pct = self.modes[Mode.ASYNC].result.idle_pct
         return idle_pct - self._no_demand_pct() > HOST_BOUND_IDLE_PCT
 
+    @cached_property
     def document(self) -> Summary:
-        """Return summary.json, typed."""
+        """Return summary.json, typed; it is built once."""
         predicted = self.predicted()
         return Summary(
             schema=SCHEMA,
@@ -226,7 +228,7 @@ class Run:
 
     def summary(self) -> dict[str, Any]:
         """Return summary.json (`idlescope schema summary` describes it)."""
-        document: dict[str, Any] = msgspec.to_builtins(self.document())
+        document: dict[str, Any] = msgspec.to_builtins(self.document)
         return document
 
     def __repr__(self) -> str:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[2])]
 
-from idlescope.cli.sweep import cores
+from idlescope.cli.actions.sweep import cores
 from idlescope.experiment.cells import CellState, grid
 from idlescope.experiment.sweep import sweep
 

@@ -249,7 +249,8 @@ class TestRun:
         )
 
     def test_the_bar_ends_where_the_tokens_end(self, tmp_path, monkeypatch):
-        from idlescope.cli import run as command
+        from idlescope.cli.actions import run as command
+        from idlescope.cli.options import Output
         from idlescope.experiment.config import RunConfig
 
         totals, live = [], command.live
@@ -260,7 +261,7 @@ class TestRun:
 
         monkeypatch.setattr(command, "live", watched)
         config = RunConfig(model="tiny", tokens="uniform:1,40", requests=30, device="modelled")
-        command.run_command(config, tmp_path / "o", force=False, as_json=False)
+        command.run_command(config, Output(tmp_path / "o", force=False, as_json=False))
         summary = json.loads((tmp_path / "o" / "summary.json").read_text())
         assert [mode["tokens"] for mode in summary["modes"].values()] == totals * 2
 

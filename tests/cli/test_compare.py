@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from idlescope.cli.compare import by_mode, split
+from idlescope.cli.actions.compare import by_mode, split
 from idlescope.errors import ConfigError
 from idlescope.report.markdown import escaped
 from idlescope.trace.recording import files as stored

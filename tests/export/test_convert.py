@@ -243,7 +243,7 @@ class TestManners:
 
 
 def test_the_command_says_what_it_did(kineto, tmp_path, capsys):
-    from idlescope.cli.convert import convert_command
+    from idlescope.cli.actions.convert import convert_command
 
     convert_command(kineto, tmp_path / "a.json.gz", force=False)
     assert capsys.readouterr().out.split() == [str(tmp_path / "a.json.gz")]

@@ -481,7 +481,7 @@ class TestManners:
         assert not (tmp_path / "out").exists()
 
     def test_the_command_prints_what_was_removed(self, tmp_path, capsys):
-        from idlescope.cli.scrub import scrub_command
+        from idlescope.cli.actions.scrub import scrub_command
 
         (tmp_path / "in.json").write_text(
             json.dumps(document(kineto_events(), **kineto_metadata()))

@@ -1,0 +1,186 @@
+"""What `idlescope analyze` does."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from rich.console import Console
+
+from idlescope.analysis.analyze import analyze
+from idlescope.analysis.result import Analysis, DeviceResult
+from idlescope.analysis.steps.window import FIRST_LAST, length_ns
+from idlescope.cli.actions.reading import chosen
+from idlescope.cli.options import Output
+from idlescope.cli.status import counting
+from idlescope.errors import ConfigError
+from idlescope.hardware.gpus import gpu
+from idlescope.models.presets import model
+from idlescope.trace.model import Trace
+from idlescope.trace.names import user_file
+from idlescope.trace.open import open_trace
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What of a trace is looked at, and how; each field is the option of that name."""
+
+    mode: str | None = None
+    window: str = FIRST_LAST
+    device: tuple[int, ...] = ()
+    process: str | None = None
+    min_gap: str | None = None
+    phases: Path | None = None
+    frames: bool = True
+    model: str | None = None
+    batch_size: int | None = None
+    context: int | None = None
+    gpu: str | None = None
+
+    def words(self) -> list[str]:
+        """Return the options that are not the default, to be repeated."""
+        words = []
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value == field.default:
+                continue
+            option = f"--{field.name.replace('_', '-')}"
+            if value is False:
+                words.append(option.replace("--", "--no-", 1))
+            elif isinstance(value, tuple):
+                words += [word for each in value for word in (option, str(each))]
+            else:
+                words += [option, str(value)]
+        return words
+
+
+def analyze_command(
+    path: Path,
+    selection: Selection,
+    output: Output,
+    list_steps: bool = False,
+    only: Sequence[Path] | None = None,
+    command: Sequence[str] | None = None,
+) -> None:
+    """Read, analyse, print; write the report where a folder is given.
+
+    Of a folder of ranks, `only` these files where they are given. `command` is the one to repeat,
+    `analyze` unless given.
+    """
+    console = output.console()
+    _check(selection)
+    with console.status("reading") as status:
+        trace = open_trace(
+            chosen(path, selection.mode),
+            counting(status, "reading", "events"),
+            frames=selection.frames,
+            only=only,
+        )
+        status.update("analysing")
+        analysis = _analyse(trace, selection)
+    written: list[Path] = []
+    if output.folder is not None:
+        words = command or ["idlescope", "analyze", str(path), *selection.words()]
+        written = _write_report(console, path, trace, analysis, output, words)
+    if output.as_json:
+        from idlescope.report.text import to_text
+
+        sys.stdout.write(to_text(analysis.to_json()))
+        return
+    _show(console, analysis, list_steps, written)
+
+
+def _check(selection: Selection) -> None:
+    """Raise ConfigError for options that cannot be, before anything is read."""
+    if selection.model is None:
+        if selection.batch_size is not None or selection.context is not None:
+            raise ConfigError(
+                "--batch-size and --context are for the roofline of a model: give --model, too"
+            )
+    else:
+        model(selection.model)
+    if selection.min_gap is not None:
+        length_ns(selection.min_gap)
+    if selection.phases is not None:
+        user_file.load(selection.phases)
+    if selection.gpu is not None:
+        gpu(selection.gpu)
+
+
+def _analyse(trace: Trace, selection: Selection) -> Analysis:
+    return analyze(
+        trace,
+        window=selection.window,
+        devices=selection.device or None,
+        process=selection.process,
+        min_gap_ns=0 if selection.min_gap is None else length_ns(selection.min_gap),
+        phases=None if selection.phases is None else user_file.load(selection.phases),
+        model=None if selection.model is None else model(selection.model),
+        batch_size=selection.batch_size,
+        context=selection.context,
+        gpu=None if selection.gpu is None else gpu(selection.gpu),
+    )
+
+
+def _write_report(
+    console: Console,
+    path: Path,
+    trace: Trace,
+    analysis: Analysis,
+    output: Output,
+    command: Sequence[str],
+) -> list[Path]:
+    """Write the report into the folder that is given; return the paths."""
+    from idlescope.report import output_folder, trace_report
+
+    assert output.folder is not None
+    output_folder.claim(output.folder, output.force, path)
+    with console.status("writing the report"):
+        words = shlex.join([*command, "--out", str(output.folder)])
+        return trace_report.write_analysis(trace, analysis, output.folder, words)
+
+
+def _show(console: Console, analysis: Analysis, list_steps: bool, written: Sequence[Path]) -> None:
+    """Print an analysis, with every step of it where asked for, and what was written."""
+    from idlescope.report.tables import devices
+    from idlescope.report.tables.host_phases import phase_table
+    from idlescope.report.tables.terminal import plain
+
+    source = analysis.source
+    spans = f", spans of {analysis.engine}" if analysis.engine else ""
+    events = f"{source['events']:,} events"
+    console.print(plain(f"{source['path']}: {source['format']}, {events}{spans}"))
+    tables = devices.analysis_tables(analysis) if analysis.results else [phase_table(analysis)]
+    for table in tables:
+        console.print(table)
+    for device in analysis.results:
+        _show_device(console, device, list_steps)
+    for warning in analysis.warnings:
+        console.print(plain(warning, "yellow"))
+    for path in written:
+        console.print(plain(f"  {path}"))
+
+
+def _show_device(console: Console, device: DeviceResult, list_steps: bool) -> None:
+    """Print what is said of one device beside the tables of all."""
+    from idlescope.report.tables import devices
+    from idlescope.report.tables.gaps import gap_lines
+    from idlescope.report.tables.terminal import plain
+    from idlescope.report.work_line import device_label
+
+    label = device_label(device)
+    if len(device.streams) > 1:
+        console.print(devices.stream_table(device))
+    if list_steps and len(device.steps):
+        console.print(devices.step_table(device))
+    if lines := gap_lines(device):
+        console.print(plain(f"Longest gaps, {label}", "italic"))
+        for line in lines:
+            console.print(plain(line))
+    console.print(plain(f"{label}: {device.verdict.text}", "bold"))
+    for more in (device.prediction, device.roofline):
+        if more is not None:
+            console.print(plain(f"{label}: {more.text()}"))

@@ -1,0 +1,46 @@
+"""What `idlescope capture` does."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import AbstractContextManager, nullcontext
+
+from rich.console import Console
+
+from idlescope.capture.server import Recording, record
+from idlescope.cli.actions.analyze import Selection, analyze_command
+from idlescope.cli.options import Output
+from idlescope.report import output_folder
+from idlescope.report.text import visible
+
+
+def capture_command(recording: Recording, output: Output) -> None:
+    """Record, analyse what is new, print; exit code 130 where Ctrl-C ended it.
+
+    The server's profiler is stopped then, too.
+    """
+    console = Console(stderr=True)
+    # the folder is there before anything is recorded
+    claimed: AbstractContextManager[None] = nullcontext()
+    if output.folder is not None:
+        claimed = output_folder.claimed(output.folder, output.force, recording.traces)
+    try:
+        with claimed, console.status("") as status:
+            new = record(recording, status.update)
+    except KeyboardInterrupt as error:
+        where = visible(str(recording.traces))
+        print(
+            f"idlescope: interrupted; what the server recorded is in {where}, not analysed",
+            file=sys.stderr,
+        )
+        raise SystemExit(130) from error
+    path, only = (new[0], None) if len(new) == 1 else (recording.traces, new)
+    analyze_command(path, Selection(), output, only=only, command=_words(recording))
+
+
+def _words(recording: Recording) -> list[str]:
+    """Return the command that captures the same again."""
+    words = ["idlescope", "capture", recording.url]
+    words += ["--engine", recording.engine, "--traces", str(recording.traces)]
+    words += ["--seconds", f"{recording.seconds:g}"]
+    return words if recording.ranks is None else [*words, "--ranks", str(recording.ranks)]

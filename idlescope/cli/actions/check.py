@@ -1,0 +1,70 @@
+"""What `idlescope check` does."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from rich.console import Console
+from rich.text import Text
+
+from idlescope.analysis.comparison.limits import Check, Limits, examine
+from idlescope.cli.actions.compare import Selection
+from idlescope.cli.status import counting
+from idlescope.report.tables import checks as report
+from idlescope.report.tables.terminal import plain
+from idlescope.report.text import to_text
+
+
+class Announced(NamedTuple):
+    """Where the result is said, beside the terminal."""
+
+    junit: Path | None  # a file of JUnit XML
+    github: bool | None  # annotations for GitHub; None: in its Actions
+    as_json: bool
+
+    @property
+    def on_github(self) -> bool:
+        """Return whether GitHub's annotations are printed."""
+        if self.github is None:
+            return os.environ.get("GITHUB_ACTIONS") == "true"
+        return self.github
+
+
+def check_command(
+    trace: Path,
+    limits: Limits,
+    against: Sequence[Path],
+    selection: Selection,
+    announced: Announced,
+) -> None:
+    """Check, print a sentence per limit; exit code 1 where one does not hold."""
+    console = Console(stderr=announced.as_json)
+    if announced.junit is not None:
+        report.refuse(announced.junit)
+    with console.status("reading") as status:
+        progress = counting(status, "reading", "events")
+        options = selection.options()
+        checks = examine(trace, limits, against, mode=selection.mode, progress=progress, **options)
+    if announced.junit is not None:
+        report.write_junit(checks, announced.junit)
+    if announced.as_json:
+        sys.stdout.write(to_text(report.to_json(checks)))
+    else:
+        for check in checks:
+            console.print(_outcome(check), plain(check.says), soft_wrap=True)
+    if announced.on_github:
+        stream = sys.stderr if announced.as_json else sys.stdout
+        for line in report.github_commands(checks):
+            print(line, file=stream)
+    if not all(check.holds for check in checks):
+        raise SystemExit(1)
+
+
+def _outcome(check: Check) -> Text:
+    if not check.holds:
+        return plain("broken", "bold red")
+    return plain("in doubt", "yellow") if check.doubtful else plain("holds", "green")

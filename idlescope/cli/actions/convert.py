@@ -1,0 +1,21 @@
+"""What `idlescope convert` does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+
+from idlescope.cli.status import counting
+from idlescope.export.convert import convert
+from idlescope.report.tables.terminal import plain
+
+
+def convert_command(source: Path, target: Path, force: bool) -> None:
+    """Convert, and say what could not be carried over."""
+    console = Console()
+    with console.status("reading") as status:
+        notes = convert(source, target, force, counting(status, "reading", "events"))
+    console.print(plain(target), soft_wrap=True)
+    for note in notes:
+        console.print(plain(note, "yellow"), soft_wrap=True)

@@ -1,0 +1,46 @@
+"""What `idlescope predict` does."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from idlescope.analysis.analyze import analyze, no_device
+from idlescope.analysis.prediction.predict_device import predict_device
+from idlescope.analysis.prediction.prediction import Prediction
+from idlescope.analysis.prediction.what_if import WhatIf
+from idlescope.cli.actions.reading import chosen
+from idlescope.cli.status import counting
+from idlescope.errors import TraceError
+from idlescope.report.tables.predictions import table, to_json
+from idlescope.report.tables.terminal import plain
+from idlescope.report.text import to_text
+from idlescope.trace.open import open_trace
+
+
+def predict_command(path: Path, mode: str | None, what: WhatIf, window: str, as_json: bool) -> None:
+    """Read, replay, print. Raises TraceError where not one device can be predicted."""
+    console = Console(stderr=as_json)
+    predictions: list[Prediction] = []
+    refused: list[str] = []
+    with console.status("reading") as status:
+        trace = open_trace(chosen(path, mode), counting(status, "reading", "events"))
+        status.update("replaying")
+        analysis = analyze(trace, window=window)
+        for result in analysis.results:
+            try:
+                predictions.append(predict_device(trace, result, what))
+            except TraceError as error:
+                refused.append(str(error))
+    if not predictions:
+        raise TraceError("; ".join(refused) or no_device(trace))
+    if as_json:
+        sys.stdout.write(to_text(to_json(analysis, predictions, refused)))
+        return
+    for prediction in predictions:
+        console.print(table(prediction))
+        console.print(plain(prediction.text(), "bold"))
+    for sentence in refused:
+        console.print(plain(sentence, "yellow"))

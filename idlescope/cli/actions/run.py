@@ -1,0 +1,101 @@
+"""What `idlescope run` does."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from idlescope.cli.options import Output
+from idlescope.cli.status import REFRESH_S
+from idlescope.experiment.config import RunConfig
+from idlescope.experiment.device_choice.choose import choose
+from idlescope.experiment.progress import Progress as Report
+from idlescope.experiment.progress import Running
+from idlescope.experiment.run import prepared, run
+from idlescope.report import output_folder, run_report
+from idlescope.report.tables import runs
+from idlescope.report.tables.terminal import plain
+from idlescope.report.text import to_text
+
+
+def run_command(config: RunConfig, output: Output) -> None:
+    """Run, write the folder, print the table; exit code 130 where Ctrl-C stopped it."""
+    choice = choose(config.device)
+    # what cannot be run is refused, and the workload file read, before anything is written
+    config = prepared(config, choice)
+    folder = output.folder
+    if folder is None:
+        base = Path("reports") / run_report.run_name(config)
+        folder = base if output.force else output_folder.free_name(base)
+    console = output.console()
+    with output_folder.claimed(folder, output.force):
+        if choice.note:
+            console.print(plain(choice.note, "dim"))
+        tokens = int(config.demand.output_tokens.sum())
+        with live(console, config.modes, tokens) as progress:
+            result = run(config, progress, folder)
+    summary = result.summary()
+    with console.status("writing the report"):
+        written = run_report.write_run(result, folder)
+    if output.as_json:
+        sys.stdout.write(to_text(summary))
+    else:
+        warnings = [text for text in summary["warnings"] if text != choice.note]
+        _show(console, summary, warnings, written)
+    if result.interrupted:
+        raise SystemExit(130)
+
+
+def _show(
+    console: Console, summary: dict[str, Any], warnings: Sequence[str], written: Sequence[Path]
+) -> None:
+    """Print the figures of a run, what they say, and what was written."""
+    console.print(runs.run_table(summary))
+    profiled = runs.profiled_table(summary)
+    if profiled is not None:
+        console.print(profiled)
+    console.print(plain(summary["verdict"], "bold"))
+    for warning in warnings:
+        console.print(plain(warning, "yellow"))
+    for path in written:
+        console.print(plain(f"  {path}"))
+
+
+@contextmanager
+def live(console: Console, modes: Sequence[str], tokens: int) -> Iterator[Report]:
+    """Show a bar per mode, of so many tokens; yield what to call after each step.
+
+    Beside it stand the device's idle share and the tokens per second so far.
+    """
+    columns = (
+        TextColumn("{task.description:<5}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("tokens"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[live]}"),
+    )
+    hidden = not console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=hidden) as bars:
+        tasks = {mode: bars.add_task(mode, total=tokens, live="") for mode in modes}
+        due = 0.0
+
+        def report(mode: str, engine: Running) -> None:
+            nonlocal due
+            if time.monotonic() < due:
+                return
+            elapsed_ns = max(engine.clock.now(), 1)
+            idle_pct = 100.0 * max(0.0, 1.0 - engine.busy_ns() / elapsed_ns)
+            rate = engine.tokens / elapsed_ns * 1e9
+            text = f"idle {idle_pct:.1f} %  {rate:,.0f} tokens/s"
+            bars.update(tasks[mode], completed=engine.tokens, live=text)
+            due = time.monotonic() + REFRESH_S
+
+        yield report

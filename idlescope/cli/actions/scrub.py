@@ -1,0 +1,21 @@
+"""What `idlescope scrub` does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+
+from idlescope.cli.status import counting
+from idlescope.report.tables.terminal import plain
+from idlescope.trace.scrub.copy import scrub
+
+
+def scrub_command(source: Path, target: Path, force: bool) -> None:
+    """Write the copy that can be shared; say what was removed and what is still in it."""
+    console = Console()
+    with console.status("scrubbing") as status:
+        result = scrub(source, target, force, counting(status, "scrubbing", "records"))
+    console.print(plain(target), soft_wrap=True)
+    for line in result.lines():
+        console.print(plain(f"  {line}"), soft_wrap=True)

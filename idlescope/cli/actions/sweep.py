@@ -1,0 +1,155 @@
+"""What `idlescope sweep` does."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+from rich.console import Console
+
+from idlescope.cli.actions.sweep_progress import run_missing
+from idlescope.cli.options import Output
+from idlescope.errors import ConfigError, OutputExistsError
+from idlescope.experiment.cells import Cell, CellState, grid, kept
+from idlescope.experiment.config import RunConfig
+from idlescope.experiment.device_choice.choose import choose
+from idlescope.report import output_folder, sweep_report
+from idlescope.report.tables import sweep as report
+from idlescope.report.tables.terminal import plain
+from idlescope.report.text import to_text
+
+Number = TypeVar("Number", int, float)
+
+
+class Axes(NamedTuple):
+    """The values that a grid combines, as on the command line: comma lists, given once or again."""
+
+    models: Sequence[str]
+    devices: Sequence[str]
+    hosts: Sequence[str]  # none: measured
+    batches: Sequence[str]
+
+    def grid(self, options: dict[str, Any]) -> list[RunConfig]:
+        """Return the configurations. Raises ConfigError for one that no run may have."""
+        return grid(
+            _listed("--model", self.models),
+            self.device_names(),
+            _numbers("--host-ms", self.hosts, float) if self.hosts else [None],
+            _numbers("--batch-size", self.batches, int),
+            **options,
+        )
+
+    def device_names(self) -> list[str]:
+        """Return the devices that are named. Raises ConfigError where none is."""
+        return _listed("--device", self.devices)
+
+
+def sweep_command(
+    axes: Axes, options: dict[str, Any], jobs: int | None, resume: bool, output: Output
+) -> None:
+    """Run the grid, write the folder, print table and answers.
+
+    Exit code 130 where Ctrl-C stopped it; 1 where a cell failed, or none could be run.
+    """
+    configs = axes.grid(options)
+    if jobs is not None and jobs < 1:
+        raise ConfigError(f"--jobs is {jobs}: give 1 or more")
+    folder = _folder(output, resume)
+    console = output.console()
+    notes = (choose(name).note for name in axes.device_names())
+    for note in dict.fromkeys(notes):
+        if note:
+            console.print(plain(note, "dim"))
+    with output_folder.claimed(folder, output.force or resume):
+        cells_folder = folder / report.CELLS
+        cells_folder.mkdir(exist_ok=True)
+        cells = _kept_before(configs, cells_folder) if resume else {}
+        if resume:
+            console.print(plain(f"{len(cells)} of {len(configs)} cells are in {folder} already"))
+        report.mark(report.document(configs, list(cells.values())), folder)
+        interrupted = run_missing(console, configs, cells, cells_folder, jobs or cores())
+    with console.status("writing the tables"):
+        in_order = [cells[config] for config in configs if config in cells]
+        summary = report.document(configs, in_order)
+        written = sweep_report.write(summary, folder)
+    if output.as_json:
+        sys.stdout.write(to_text(summary))
+    else:
+        _show(console, summary, written)
+    if interrupted:
+        progress = f"{len(cells)} of {len(configs)} cells are kept"
+        console.print(f"stopped: {progress}; the same command with --resume goes on")
+        raise SystemExit(130)
+    states = {cell.state for cell in cells.values()}
+    if CellState.FAILED in states or CellState.DONE not in states:
+        raise SystemExit(1)
+
+
+def _kept_before(configs: Sequence[RunConfig], folder: Path) -> dict[RunConfig, Cell]:
+    """Return the cells that were run to their end before."""
+    found = ((config, kept(config, folder)) for config in configs)
+    return {config: cell for config, cell in found if cell is not None}
+
+
+def _show(console: Console, summary: dict[str, Any], written: Sequence[Path]) -> None:
+    """Print tables and answers, and what was written."""
+    for table in report.terminal_tables(summary["rows"]):
+        console.print(table)
+    for answer in summary["answers"]:
+        console.print(plain(answer))
+    for path in written:
+        console.print(plain(f"  {path}"))
+
+
+def _folder(output: Output, resume: bool) -> Path:
+    """Return the folder to write to.
+
+    Raises ConfigError and OutputExistsError where it cannot be gone on with.
+    """
+    folder, force = output.folder, output.force
+    if resume and force:
+        raise ConfigError("--resume keeps what --force would replace: give one of them")
+    if resume and folder is None:
+        raise ConfigError(
+            "--resume goes on with the folder of an earlier sweep: name it with --out"
+        )
+    if folder is None:
+        base = Path("reports") / "sweep"
+        return base if force else output_folder.free_name(base)
+    if (folder / report.MARK).is_file():
+        if not resume and not force:
+            raise OutputExistsError(
+                f"{folder} holds a sweep: --resume goes on with it, --force replaces it"
+            )
+    elif resume and folder.is_dir() and any(folder.iterdir()):
+        raise OutputExistsError(
+            f"{folder} holds files and is no sweep: give the folder of one, or leave --resume out"
+        )
+    return folder
+
+
+def _listed(option: str, texts: Sequence[str]) -> list[str]:
+    """Return what was given in comma lists. Raises ConfigError where that is nothing."""
+    parts = [part.strip() for text in texts for part in text.split(",") if part.strip()]
+    if not parts:
+        raise ConfigError(f"{option} names nothing: give one or more, with commas between")
+    return parts
+
+
+def _numbers(option: str, texts: Sequence[str], kind: Callable[[str], Number]) -> list[Number]:
+    """Return a list of numbers. Raises ConfigError where one is none."""
+    try:
+        return [kind(text) for text in _listed(option, texts)]
+    except ValueError:
+        given = ",".join(texts)
+        raise ConfigError(f"{option} is {given}: give numbers with commas between") from None
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

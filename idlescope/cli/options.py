@@ -1,0 +1,62 @@
+"""Options that several commands have, and where a command puts its result."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, NamedTuple, Optional
+
+import typer
+from rich.console import Console
+
+# ruff: noqa: UP045 - typer reads these at run time, on Python 3.10, too
+Out = Annotated[Optional[Path], typer.Option(help="Folder to write to.", show_default=False)]
+Force = Annotated[bool, typer.Option("--force", help="Replace an earlier result in the folder.")]
+AsJson = Annotated[
+    bool,
+    typer.Option("--json", help="Print the result as JSON, and nothing else."),
+]
+Devices = Annotated[
+    Optional[list[int]],
+    typer.Option("--device", help="Only this device; may be given again."),
+]
+Process = Annotated[
+    Optional[str],
+    typer.Option(help="Only processes whose pid, rank or file has this in it."),
+]
+Window = Annotated[
+    str,
+    typer.Option(help="first-last, range:NAME, steps:A-B or time:A-B (time:200ms-350ms)."),
+]
+PhaseFile = Annotated[
+    Optional[Path],
+    typer.Option(
+        help='Span names of more engines: JSON {"engine": [["regular expression", "phase"]]}.'
+    ),
+]
+RunFolderMode = Annotated[
+    Optional[str],
+    typer.Option(
+        help="Of a folder of `idlescope run`: sync or async.",
+        show_default=False,
+    ),
+]
+RunFolderModes = Annotated[
+    Optional[str],
+    typer.Option(
+        help="Of folders of `idlescope run`: sync or async; every one they have unless given.",
+        show_default=False,
+    ),
+]
+FIRST_LAST = "first-last"  # the window unless given
+
+
+class Output(NamedTuple):
+    """Where a command puts its result."""
+
+    folder: Path | None  # none is written unless given, or the command has one of its own
+    force: bool  # replace what is in it
+    as_json: bool  # the result on stdout, and nothing else there
+
+    def console(self) -> Console:
+        """Return the terminal for everything but the result."""
+        return Console(stderr=self.as_json)

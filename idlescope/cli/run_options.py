@@ -1,0 +1,103 @@
+"""The options of `run` and `sweep`, made from the fields of RunConfig: each is one field there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from inspect import Parameter, signature
+from types import NoneType
+from typing import Annotated, Any, Optional, TypeVar, get_args, get_type_hints
+
+import typer
+
+from idlescope.experiment.config import RunConfig
+from idlescope.experiment.option import Described, flag, options_of
+
+Command = TypeVar("Command", bound=Callable[..., None])
+
+
+def with_options(
+    options: Iterable[Parameter],
+) -> Callable[[Command], Command]:
+    """Put options before those that a command's function names; it takes them as keywords."""
+
+    def decorate(command: Command) -> Command:
+        hints = get_type_hints(command, include_extras=True)
+        named = [
+            parameter.replace(annotation=hints[name])
+            for name, parameter in signature(command).parameters.items()
+            if parameter.kind is not Parameter.VAR_KEYWORD
+        ]
+        parameters = [*options, *named]
+        shown = signature(command).replace(parameters=parameters)
+        # both, for versions of typer differ in which they read
+        command.__signature__ = shown  # type: ignore[attr-defined]
+        command.__annotations__ = {each.name: each.annotation for each in parameters}
+        return command
+
+    return decorate
+
+
+def of_config(
+    config: type = RunConfig,
+    defaults: Mapping[str, Any] | None = None,
+    only: Callable[[Described], bool] = lambda _: True,
+) -> list[Parameter]:
+    """Return a command's parameter for each option of a configuration, grouped as its help is.
+
+    `defaults` are those that differ from the configuration's; `only` says which options are meant.
+    """
+    hints = get_type_hints(config)
+    return [
+        _parameter(described, hints[described.name], (defaults or {}).get(described.name))
+        for described in options_of(config)
+        if only(described)
+    ]
+
+
+def values(options: Mapping[str, Any], config: type = RunConfig) -> dict[str, Any]:
+    """Return options as the configuration has them: text may be a number where it can be one."""
+    hints = get_type_hints(config)
+    return {
+        name: _number(value) if len(_kinds(hints[name])) > 1 else value
+        for name, value in options.items()
+    }
+
+
+def _parameter(described: Described, hint: Any, default: Any) -> Parameter:
+    name, option = described.name, described.option
+    if default is None:
+        default = described.default
+    kinds = _kinds(hint)
+    kind: Any = kinds[0] if len(kinds) == 1 else str
+    if kind is str and default is not None:
+        default = str(default)
+    words = [flag(name)]
+    if kind is bool and default:
+        words = [f"{flag(name)}/{flag(f'no_{name}')}"]
+    info = typer.Option(
+        *words,
+        help=_help(described),
+        metavar=option.metavar,
+        rich_help_panel=option.group.value,
+        show_default=default is not None,
+    )
+    shown_kind: Any = Optional[kind] if default is None else kind  # noqa: UP045
+    annotation: Any = Annotated[shown_kind, info]
+    return Parameter(name, Parameter.POSITIONAL_OR_KEYWORD, default=default, annotation=annotation)
+
+
+def _help(described: Described) -> str:
+    bounds = described.option.bounds()
+    if bounds is None:
+        return described.option.help
+    return f"{described.option.help} {bounds[0].upper()}{bounds[1:]}."
+
+
+def _kinds(hint: Any) -> tuple[Any, ...]:
+    """Return what an option may be, besides not given."""
+    return tuple(kind for kind in get_args(hint) or (hint,) if kind is not NoneType)
+
+
+def _number(text: str) -> int | str:
+    """Return a number as one; a distribution, or what is neither, stays for RunConfig to read."""
+    return int(text) if text.isdecimal() and len(text) < 10 else text
