@@ -3,12 +3,13 @@
     import idlescope
 
     analysis = idlescope.analyze(idlescope.open("trace.json.gz"))
-    analysis.devices, analysis.steps, analysis.gaps, analysis.host      # pandas DataFrames, times in nanoseconds
+    analysis.devices, analysis.steps, analysis.gaps, analysis.host  # DataFrames, nanoseconds
     idlescope.predict(analysis)[0].text()  # what asynchronous batching would give
     run = idlescope.run(idlescope.RunConfig(model="8b", tokens=1000))
     run.modes["sync"].analysis, run.speedup
+    idlescope.figures.timeline(run)
 
-Around a loop of your own, in Nsight and torch.profiler alike:
+Around a loop of your own, in Nsight Systems and torch.profiler alike:
 
     with idlescope.profile("out", steps=50) as p:
         for batch in batches:
@@ -16,16 +17,19 @@ Around a loop of your own, in Nsight and torch.profiler alike:
                 ...
             p.step()
 
-What each number means is in README.md.
+The names in `__all__` are public, with what their docstrings say; anything else may change with any
+version. What each number means is in README.md.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from idlescope import figures, parts
     from idlescope.analysis.analyze import analyze
     from idlescope.analysis.comparison.compare import compare
     from idlescope.analysis.prediction.predict import predict
@@ -33,6 +37,7 @@ if TYPE_CHECKING:
     from idlescope.capture.ranges import Range as range  # noqa: A004, N813 - so do these
     from idlescope.errors import IdlescopeError
     from idlescope.experiment.config import RunConfig
+    from idlescope.experiment.grid_sweep import Sweep, sweep
     from idlescope.experiment.result import Run
     from idlescope.experiment.run import run
     from idlescope.profiling import Profile as profile  # noqa: N813
@@ -40,23 +45,43 @@ if TYPE_CHECKING:
     from idlescope.trace.open import open_trace as open  # noqa: A004 - idlescope.open reads as intended
 
 __all__ = [
-    "Analysis", "IdlescopeError", "Run", "RunConfig", "Trace", "__version__", "analyze", "compare", "open", "predict",
-    "profile", "range", "run",
-]  # fmt: skip
+    "Analysis",
+    "IdlescopeError",
+    "Run",
+    "RunConfig",
+    "Sweep",
+    "Trace",
+    "__version__",
+    "analyze",
+    "compare",
+    "figures",
+    "open",
+    "parts",
+    "predict",
+    "profile",
+    "range",
+    "run",
+    "sweep",
+]
 
+# public name -> module, and the name there; a module itself has none
 _HOME = {
     "Analysis": ("idlescope.analysis.result", "Analysis"),
+    "IdlescopeError": ("idlescope.errors", "IdlescopeError"),
+    "Run": ("idlescope.experiment.result", "Run"),
+    "RunConfig": ("idlescope.experiment.config", "RunConfig"),
+    "Sweep": ("idlescope.experiment.grid_sweep", "Sweep"),
+    "Trace": ("idlescope.trace.model", "Trace"),
     "analyze": ("idlescope.analysis.analyze", "analyze"),
     "compare": ("idlescope.analysis.comparison.compare", "compare"),
-    "predict": ("idlescope.analysis.prediction.predict", "predict"),
-    "IdlescopeError": ("idlescope.errors", "IdlescopeError"),
-    "RunConfig": ("idlescope.experiment.config", "RunConfig"),
-    "Run": ("idlescope.experiment.result", "Run"),
-    "run": ("idlescope.experiment.run", "run"),
-    "Trace": ("idlescope.trace.model", "Trace"),
+    "figures": ("idlescope.figures", ""),
     "open": ("idlescope.trace.open", "open_trace"),
+    "parts": ("idlescope.parts", ""),
+    "predict": ("idlescope.analysis.prediction.predict", "predict"),
     "profile": ("idlescope.profiling", "Profile"),
     "range": ("idlescope.capture.ranges", "Range"),
+    "run": ("idlescope.experiment.run", "run"),
+    "sweep": ("idlescope.experiment.grid_sweep", "sweep"),
 }
 
 
@@ -64,8 +89,12 @@ def __getattr__(name: str) -> Any:
     """Import what is asked for when it is asked for: `import idlescope` alone costs nothing."""
     if name not in _HOME:
         raise AttributeError(f"module 'idlescope' has no attribute {name!r}")
-    from importlib import import_module
+    place, attribute = _HOME[name]
+    module = import_module(place)
+    # the next time it is there
+    public = globals()[name] = getattr(module, attribute) if attribute else module
+    return public
 
-    module, attribute = _HOME[name]
-    found = globals()[name] = getattr(import_module(module), attribute)  # the next time it is there
-    return found
+
+def __dir__() -> list[str]:
+    return __all__

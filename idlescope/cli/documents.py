@@ -10,7 +10,8 @@ from idlescope.errors import ConfigError
 # name -> module and struct, imported when asked for
 DOCUMENTS = {
     "summary": ("idlescope.experiment.document", "Summary"),
-    "sweep": ("idlescope.experiment.document", "Sweep"),
+    "analysis": ("idlescope.analysis.document", "Document"),
+    "sweep": ("idlescope.experiment.document", "SweepDocument"),
     "prediction": ("idlescope.analysis.prediction.documents", "PredictionsDocument"),
 }
 

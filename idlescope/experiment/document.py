@@ -141,7 +141,7 @@ class SweepRow(Struct, forbid_unknown_fields=True):
     predicted_error_pct: float | None = None  # how far off that was
 
 
-class Sweep(Struct, forbid_unknown_fields=True):
+class SweepDocument(Struct, forbid_unknown_fields=True):
     """`sweep.json`, and `idlescope sweep --json`."""
 
     schema: int
