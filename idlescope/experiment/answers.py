@@ -124,15 +124,18 @@ def _stops_idling(idle: dict[int, float]) -> str:
 
     `idle` by ascending batch size.
     """
-    sizes, busy = list(idle), f"idle less than {BUSY_IDLE_PCT:g} %"
-    last_idle = next((size for size in reversed(sizes) if idle[size] >= BUSY_IDLE_PCT), None)
-    if last_idle is None:
+    sizes = list(idle)
+    busy = f"idle less than {BUSY_IDLE_PCT:g} %"
+    idling = [size for size in sizes if idle[size] >= BUSY_IDLE_PCT]
+    if not idling:
         return f"{busy} at every batch size from {sizes[0]} to {sizes[-1]}"
-    if last_idle == sizes[-1]:
-        ends = _figures_at(idle, "{:.1f} %", sizes[0], last_idle)
-        return f"does not stop idling up to batch {last_idle} ({ends})"
-    first_busy = sizes[sizes.index(last_idle) + 1]
-    around = _figures_at(idle, "{:.1f} %", last_idle, first_busy)
+    last_idling = idling[-1]
+    if last_idling == sizes[-1]:
+        ends = _figures_at(idle, "{:.1f} %", sizes[0], last_idling)
+        return f"does not stop idling up to batch {last_idling} ({ends})"
+    row = sizes.index(last_idling) + 1
+    first_busy = sizes[row]
+    around = _figures_at(idle, "{:.1f} %", last_idling, first_busy)
     return f"{busy} from batch {first_busy} on ({around})"
 
 
