@@ -8,9 +8,11 @@ import pytest
 
 import idlescope
 from idlescope import RunConfig, run
+from idlescope.analysis.roofline import achieved_pct
 from idlescope.analysis.steps.stated_work import parse
 from idlescope.hardware.gpus import gpu
 from idlescope.models.presets import model
+from idlescope.trace.model import Operations
 from tests.conftest import FIXTURES
 from tests.make.kineto_files import call, document, operation, span
 
@@ -149,3 +151,21 @@ def test_real_names_of_real_engines(shared_traces):
     )
     # SGLang's own span tells of the batch; ROCm's, which names the lengths too, stands in the same step
     assert sglang.results[0].roofline.bytes_per_step >= model("qwen3-8b").step_bytes(0)
+
+
+def test_roofline_share_is_ideal_time_over_the_window():
+    peak = gpu("h200")
+    work = Operations.of(
+        start=[0, 10],
+        end=[10, 20],
+        kind=[3, 1],
+        device=[0, 0],
+        stream=[0, 1],
+        name=[0, 0],
+        correlation=[1, 2],
+        step=[0, 0],
+        bytes=[int(peak.bytes_per_s / 1e3), 64],
+        flops=[1.0, 0.0],
+    )
+    assert achieved_pct(work, 4_000_000, peak) == pytest.approx(25.0)
+    assert achieved_pct(work.take(slice(1, 2)), 100, peak) is None

@@ -1,4 +1,7 @@
-"""What waits for the device is found, with its line. Tensors without memory ("meta") stand in for a GPU's."""
+"""What waits for the device is found, with its line.
+
+Tensors without memory ("meta") stand in for a GPU's.
+"""
 
 from __future__ import annotations
 

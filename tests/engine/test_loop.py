@@ -1,4 +1,7 @@
-"""Whatever arrives, however few blocks there are: synchronous and asynchronous runs say the same, and nothing leaks."""
+"""The loop on a modelled GPU: both modes say the same, and nothing leaks.
+
+Whatever arrives, and however few blocks there are.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ VOCAB = model("tiny").vocab
 
 
 class Watched(StepClock):
-    """A step clock that checks after every phase that steps in flight write only blocks that are handed out."""
+    """A step clock that checks after every phase that steps in flight write only owned blocks."""
 
     engine: Engine
 
@@ -40,7 +43,7 @@ class Watched(StepClock):
 
 
 def oracle(request: Request) -> list[int]:
-    """The tokens of one request on its own, one at a time, in plain Python integers: what the device must say."""
+    """The tokens of a request on its own, in plain Python integers: what the device must say."""
     start = int(np.random.default_rng(SEED).integers(0, 2**63))
 
     def one(value: int) -> int:
@@ -197,7 +200,7 @@ def test_a_failure_in_flight_names_the_step_and_leaks_no_block(depth):
     engine.emit = fail
     with pytest.raises(
         EngineError,
-        match=r"step 6 failed: RuntimeError: the detokeniser broke \(.*test_modes_agree\.py:\d+\)",
+        match=r"step 6 failed: RuntimeError: the detokeniser broke \(.*test_loop\.py:\d+\)",
     ):
         engine.run()
     assert engine.scheduler.allocator.free == shape.blocks
@@ -205,7 +208,7 @@ def test_a_failure_in_flight_names_the_step_and_leaks_no_block(depth):
 
 
 class TestBrokenOnPurpose:
-    """Each thing that asynchrony must get right, broken: the tokens or the invariants must show it."""
+    """Each thing that asynchrony must get right, broken: tokens or invariants must show it."""
 
     shape = Shape(rows=3, tokens=24, length=60, blocks=60, block_size=4)
 

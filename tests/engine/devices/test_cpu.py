@@ -1,4 +1,7 @@
-"""The engine on the CPU device, a worker process that really runs beside the host: right, and caught when it is not."""
+"""The engine on the CPU device, a worker process that really runs beside the host.
+
+It is right, and caught when it is not.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +45,7 @@ SHAPES = {
 
 @pytest.fixture(scope="module", params=["llama", "qwen3"])
 def family(request, tmp_path_factory):
-    """A checkpoint whose tokens depend on the whole context, and what transformers says after each prompt."""
+    """A checkpoint whose tokens depend on the whole context, and what transformers answers."""
     folder = write(
         tmp_path_factory.mktemp(request.param), request.param, seed=1, initializer_range=0.3
     )
@@ -77,9 +80,13 @@ def reference(folder, some):
     for prompt in some:
         ids = torch.from_numpy(prompt.astype(np.int64))[None]
         out = network.generate(
-            ids, attention_mask=torch.ones_like(ids), max_new_tokens=TOKENS, do_sample=False, eos_token_id=None,
+            ids,
+            attention_mask=torch.ones_like(ids),
+            max_new_tokens=TOKENS,
+            do_sample=False,
+            eos_token_id=None,
             pad_token_id=0,
-        )  # fmt: skip
+        )
         outputs.append(out[0, ids.shape[1] :].tolist())
     return outputs
 
@@ -133,7 +140,7 @@ def test_the_trace_of_a_run_adds_up_and_shows_the_overlap(llama):
 
 
 class TestBrokenOnPurpose:
-    """What asynchrony must get right, each broken: the tokens, or the engine itself, must show it."""
+    """What asynchrony must get right, broken: the tokens or the engine itself must show it."""
 
     shape = SHAPES["roomy"]
 
@@ -178,7 +185,10 @@ class TestBrokenOnPurpose:
             assert self.outputs(llama, device=device) != expected
 
     def test_blocks_freed_while_a_step_in_flight_writes_them(self, llama, expected):
-        """Stops end requests one step late; their blocks go to those that wait, whose prefill the stale step spoils."""
+        """Stops end requests one step late; their blocks go to those that wait.
+
+        The stale step spoils the prefill of those.
+        """
         shape = Shape(8, 256, 90, 64, 4)
         stops = tuple(range(0, VOCAB, 8))
         right = requests(48, 30, stops)
@@ -285,7 +295,7 @@ class TestBrokenOnPurpose:
 
 
 class SlowCopies(CpuDevice):
-    worker = "tests.engine.slow_worker"
+    worker = "tests.engine.devices.slow_worker"
 
 
 def spoil_carry(engine, change, known=-1):

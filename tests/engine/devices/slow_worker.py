@@ -1,4 +1,7 @@
-"""The CPU device's worker with slow copies in: what forgets to wait for them reads the inputs of an earlier step."""
+"""The CPU device's worker with slow copies in.
+
+What forgets to wait for them reads the inputs of an earlier step.
+"""
 
 import time
 

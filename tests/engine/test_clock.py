@@ -1,0 +1,25 @@
+"""The virtual clock, on which waiting costs nothing."""
+
+from __future__ import annotations
+
+from idlescope.engine.clock import PREPARE, SCHEDULE, UPDATE, VirtualClock
+
+
+def test_a_fixed_cost_is_spent_to_the_nanosecond():
+    clock = VirtualClock(host_ns=8_810_001, api_ns=10_001)
+    start = clock.now()
+    for phase in (SCHEDULE, PREPARE, UPDATE):
+        clock.end_phase(phase, clock.now())
+    assert clock.now() - start == 8_800_000
+
+
+def test_waiting_jumps_and_pausing_stands_still():
+    clock = VirtualClock()
+    clock.wait_until(10**12)
+    with clock.paused():
+        frozen = clock.now()
+        assert frozen >= 10**12
+        assert clock.now() == frozen
+    assert clock.now() >= frozen
+    clock.wait_until(0)
+    assert clock.now() >= frozen
