@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from idlescope.engine.requests import Request
-from idlescope.trace.table import Int32
+from idlescope.trace.table import Int32, Int64
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,11 @@ class Shape:
         return -(-tokens // self.block_size)
 
 
+def zeros(count: int) -> Int64:
+    """Return a column of zeros."""
+    return np.zeros(count, np.int64)
+
+
 class Rows:
     """Arrays over the rows of a run, R of them; a free row holds what its last request left.
 
@@ -46,27 +51,27 @@ class Rows:
 
         # Lengths, in tokens of prompt and output together
         self.tokens = np.zeros((row_count, shape.length), np.int32)  # their ids
-        self.known = np.zeros(row_count, np.int64)  # that the host knows
-        self.length = np.zeros(row_count, np.int64)  # known, or being made by a step in flight
-        self.computed = np.zeros(row_count, np.int64)  # with keys and values cached, or in flight
-        self.limit = np.zeros(row_count, np.int64)  # at which the request ends
-        self.prompt = np.zeros(row_count, np.int64)  # of the prompt alone
+        self.known = zeros(row_count)  # that the host knows
+        self.length = zeros(row_count)  # known, or being made by a step in flight
+        self.computed = zeros(row_count)  # with keys and values cached, or in flight
+        self.limit = zeros(row_count)  # at which the request ends
+        self.prompt = zeros(row_count)  # of the prompt alone
 
         # Who has the row
         self.request: list[Request | None] = [None] * row_count
         self.request_id = np.zeros(row_count, np.int32)  # also seeds the request's random numbers
         self.stop_ids = np.full((row_count, stop_width), -1, np.int32)
         self.active = np.zeros(row_count, np.bool_)
-        self.life = np.zeros(row_count, np.int64)  # counts the requests that have left the row
+        self.life = zeros(row_count)  # counts the requests that have left the row
         self.free = list(range(row_count - 1, -1, -1))
 
         # KV blocks held: how many, and their ids
-        self.blocks = np.zeros(row_count, np.int64)
+        self.blocks = zeros(row_count)
         self.table = np.zeros((row_count, shape.table_width), np.int32)
-        self.table_version = np.zeros(row_count, np.int64)  # counts changes of the table's row
+        self.table_version = zeros(row_count)  # counts changes of the table's row
 
         # The last step that the row took part in, and the index of its token in that step's output
-        self.last_step = np.full(row_count, -1, np.int64)
+        self.last_step = zeros(row_count) - 1
         self.output_index = np.zeros(row_count, np.int32)
 
     def enter(self, request: Request) -> int:

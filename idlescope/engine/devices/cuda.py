@@ -50,6 +50,11 @@ class Events(NamedTuple):
             torch.cuda.Event(enable_timing=True, blocking=stream == D2H),
         )
 
+    @classmethod
+    def of_slot(cls) -> list[Events]:
+        """Make those of a slot, for each stream."""
+        return [cls.around(stream) for stream in range(len(STREAMS))]
+
 
 class CudaDevice(StreamedDevice):
     """Implements `Device` on the current CUDA device."""
@@ -106,9 +111,7 @@ class CudaDevice(StreamedDevice):
         self._inputs = [pinned(words) for _ in range(slots)]
         self._outputs = [pinned(shape.rows) for _ in range(slots)]
         self._streams = [torch.cuda.Stream() for _ in STREAMS]
-        self._events = [
-            [Events.around(stream) for stream in range(len(STREAMS))] for _ in range(slots)
-        ]
+        self._events = [Events.of_slot() for _ in range(slots)]
         self._buckets = buckets(shape.rows)
         self._captured = self._capture(shape, slots) if self.graphs else {}
 

@@ -23,7 +23,6 @@ from queue import SimpleQueue
 from struct import Struct
 
 import numpy as np
-from numpy.typing import NDArray
 
 from idlescope.engine.devices.base import D2H, STREAMS
 from idlescope.engine.network.network import Network
@@ -39,6 +38,8 @@ NO_EVENT = -1
 # FAILURE and what went wrong.
 TIMES = Struct("<x6q")
 FAILURE = b"!"
+
+Operation = Callable[[], None]
 
 
 @dataclass(frozen=True)
@@ -70,18 +71,24 @@ class Worker:
         self.link = link
         self.slots = shared_slots(memory, setup.shape, setup.slots)
 
-        # the device's side of the slots: buffers that the network reads and writes
+        # the device's side of the slots, whose buffers the network reads and writes
         self.forward = setup.network.load(setup.shape, setup.slots)
-        self.inputs: list[NDArray[np.int32]] = [tensor.numpy() for tensor in self.forward.inputs]
-        self.outputs: list[NDArray[np.int32]] = [tensor.numpy() for tensor in self.forward.outputs]
-        self.views = [Slot(setup.shape, buffer) for buffer in self.inputs]
+        self.device_slots = [
+            Slot(setup.shape, inputs.numpy(), output.numpy()[1:])  # output[0] is a static zero
+            for inputs, output in zip(self.forward.inputs, self.forward.outputs, strict=True)
+        ]
 
         # by slot and stream: when its last operation ran, and the event of its end
         self.times = np.zeros((setup.slots, len(STREAMS), 2), np.int64)
         self.events: dict[tuple[int, int], threading.Event] = {}
-        self.queues: list[SimpleQueue[Callable[[], None]]] = [SimpleQueue() for _ in STREAMS]
-        for queue in self.queues:
-            threading.Thread(target=self._run, args=(queue,), daemon=True).start()
+        self.queues: list[SimpleQueue[Operation]] = []
+        for _ in STREAMS:
+            self._start_stream()
+
+    def _start_stream(self) -> None:
+        queue: SimpleQueue[Operation] = SimpleQueue()
+        self.queues.append(queue)
+        threading.Thread(target=self._run, args=(queue,), daemon=True).start()
 
     def obey(self, command: bytes) -> None:
         """Queue an operation on its stream.
@@ -107,23 +114,24 @@ class Worker:
 
     def copy_in(self, slot: int, words: int) -> None:
         """Move the used part of a slot's inputs to the device's side."""
-        self.inputs[slot][:words] = self.slots[slot].buffer[:words]
+        self.device_slots[slot].buffer[:words] = self.slots[slot].buffer[:words]
 
     def compute(self, slot: int, words: int) -> None:
         """Run the network on the device's side of a slot."""
         from idlescope.engine.network.attention import Plan
 
-        view = self.views[slot]
-        rows, _, sampled, _ = view.header.tolist()
-        queries = np.diff(view.query_end[:rows], prepend=0).tolist()
-        contexts = view.context[:rows].tolist()
+        inputs = self.device_slots[slot]
+        rows, _, sampled, _ = inputs.header.tolist()
+        queries = np.diff(inputs.query_end[:rows], prepend=0).tolist()
+        contexts = inputs.context[:rows].tolist()
         self.forward(slot, Plan(tuple(queries), tuple(contexts), sampled))
 
     def copy_out(self, slot: int, words: int) -> None:
         """Move the tokens of a step to the host's side."""
-        self.slots[slot].output[:words] = self.outputs[slot][1 : words + 1]
+        self.slots[slot].output[:words] = self.device_slots[slot].output[:words]
 
-    def _run(self, queue: SimpleQueue[Callable[[], None]]) -> None:
+    def _run(self, queue: SimpleQueue[Operation]) -> None:
+        """Run a stream's operations in order; the first failure ends the process."""
         while True:
             operation = queue.get()
             try:
