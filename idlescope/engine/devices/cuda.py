@@ -19,8 +19,9 @@ from idlescope.engine.devices.streamed import Names, Span, StreamedDevice
 from idlescope.engine.devices.sync_check import SyncCheck
 from idlescope.engine.network.attention import Plan
 from idlescope.engine.network.forward import Forward
-from idlescope.engine.network.kernels import KERNELS, CudaAttention
 from idlescope.engine.network.network import Network
+from idlescope.engine.network.triton_attention import CudaAttention
+from idlescope.engine.network.triton_kernels import KERNELS
 from idlescope.engine.running_rows import Shape
 from idlescope.engine.scheduler import Batch
 from idlescope.engine.slots import Slot, SlotLayout

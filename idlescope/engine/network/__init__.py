@@ -1,1 +1,1 @@
-"""The decoder that tensor devices run."""
+"""The decoder that devices with tensors run: weights, attention, sampling, a GPU's own kernels."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,49 +14,59 @@ from idlescope.models.architecture import Model
 from idlescope.models.hugging_face import read_json
 
 INDEX, WEIGHTS = "model.safetensors.index.json", "model.safetensors"
+PICKLES = (".bin", ".pth", ".pt")
 STORED = ("BF16", "F16", "F32", "F64")  # safetensors' names; weights in others are quantized
 RANDOM_STD = 0.02  # initializer_range in the config.json of Llama and Qwen3
 
 
-def shapes(model: Model) -> dict[str, tuple[int, ...]]:
+Shapes = dict[str, tuple[int, ...]]
+
+
+def shapes(model: Model) -> Shapes:
     """Return the shape of every weight by its Hugging Face name, in the order of the network.
 
-    A matrix is (outputs, inputs), applied as `x @ w.T`. A tied model has no `lm_head.weight`: it is the embedding.
+    A matrix is (outputs, inputs), applied as `x @ w.T`. A tied model has no `lm_head.weight`: it is
+    the embedding.
     """
-    queries, keys = model.attention_width, model.kv_heads * model.head_dim
-    layer = {
-        "input_layernorm": (model.hidden,),
-        "self_attn.q_proj": (queries, model.hidden),
-        "self_attn.k_proj": (keys, model.hidden),
-        "self_attn.v_proj": (keys, model.hidden),
-        "self_attn.o_proj": (model.hidden, queries),
-        **(
-            {f"self_attn.{which}_norm": (model.head_dim,) for which in "qk"}
-            if model.qk_norm
-            else {}
-        ),
-        "post_attention_layernorm": (model.hidden,),
-        "mlp.gate_proj": (model.intermediate, model.hidden),
-        "mlp.up_proj": (model.intermediate, model.hidden),
-        "mlp.down_proj": (model.hidden, model.intermediate),
+    named: Shapes = {"model.embed_tokens.weight": (model.vocab, model.hidden)}
+    for index in range(model.layers):
+        for name, shape in _layer_shapes(model).items():
+            named[f"model.layers.{index}.{name}.weight"] = shape
+    named["model.norm.weight"] = (model.hidden,)
+    if not model.tied:
+        named["lm_head.weight"] = (model.vocab, model.hidden)
+    return named
+
+
+def _layer_shapes(model: Model) -> Shapes:
+    hidden = model.hidden
+    query_width = model.attention_width
+    key_width = model.kv_heads * model.head_dim
+    attention: Shapes = {
+        "input_layernorm": (hidden,),
+        "self_attn.q_proj": (query_width, hidden),
+        "self_attn.k_proj": (key_width, hidden),
+        "self_attn.v_proj": (key_width, hidden),
+        "self_attn.o_proj": (hidden, query_width),
     }
+    if model.qk_norm:
+        attention["self_attn.q_norm"] = (model.head_dim,)
+        attention["self_attn.k_norm"] = (model.head_dim,)
     return {
-        "model.embed_tokens.weight": (model.vocab, model.hidden),
-        **{
-            f"model.layers.{i}.{name}.weight": shape
-            for i in range(model.layers)
-            for name, shape in layer.items()
-        },
-        "model.norm.weight": (model.hidden,),
-        **({} if model.tied else {"lm_head.weight": (model.vocab, model.hidden)}),
+        **attention,
+        "post_attention_layernorm": (hidden,),
+        "mlp.gate_proj": (model.intermediate, hidden),
+        "mlp.up_proj": (model.intermediate, hidden),
+        "mlp.down_proj": (hidden, model.intermediate),
     }
 
 
 def load(folder: Path, model: Model, dtype: torch.dtype) -> dict[str, Tensor]:
-    """Return the weights that `shapes` names, on the CPU in `dtype`; others in the files are ignored.
+    """Return the weights that `shapes` names, on the CPU in `dtype`.
 
-    Weights that are stored in `dtype` may be views of the mapped files: not to be changed in place.
-    Raises ConfigError where a file or a weight is missing, damaged or of another shape.
+    Others in the files are ignored. Weights that are stored in `dtype` may be views of the mapped
+    files: not to be changed in place. Raises ConfigError where a file or a weight is missing,
+    damaged or of another shape.
     """
     expected = shapes(model)
     weights: dict[str, Tensor] = {}
@@ -63,9 +74,9 @@ def load(folder: Path, model: Model, dtype: torch.dtype) -> dict[str, Tensor]:
         weights.update(_read(file, expected, dtype))
     missing = [name for name in expected if name not in weights]
     if missing:
-        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise ConfigError(
-            f"{folder} lacks the weight {missing[0]}{more}: is config.json that of these weights?"
+            f"{folder} lacks the weight {missing[0]}{others}: is config.json that of these weights?"
         )
     return {name: weights[name] for name in expected}
 
@@ -73,19 +84,20 @@ def load(folder: Path, model: Model, dtype: torch.dtype) -> dict[str, Tensor]:
 def random_weights(
     model: Model, seed: int, dtype: torch.dtype, device: torch.device | str = "cpu"
 ) -> dict[str, Tensor]:
-    """Return weights of the right shapes made on the device in `dtype`: normal with std 0.02, those of norms 1.
+    """Return weights of the right shapes made on the device; norms' are 1.
 
-    The same for the same seed, dtype, kind of device and version of torch. Nothing beyond the weights is allocated.
+    The others are normal with std 0.02, the same for the same seed, dtype, kind of device and
+    version of torch. Nothing beyond the weights is allocated.
     """
     generator = torch.Generator(device).manual_seed(seed)
-    return {
-        name: torch.ones(shape, dtype=dtype, device=device)
-        if len(shape) == 1
-        else torch.empty(shape, dtype=dtype, device=device).normal_(
-            0.0, RANDOM_STD, generator=generator
-        )
-        for name, shape in shapes(model).items()
-    }
+    weights = {}
+    for name, shape in shapes(model).items():
+        if len(shape) == 1:
+            weights[name] = torch.ones(shape, dtype=dtype, device=device)
+        else:
+            weight = torch.empty(shape, dtype=dtype, device=device)
+            weights[name] = weight.normal_(0.0, RANDOM_STD, generator=generator)
+    return weights
 
 
 def _files(folder: Path) -> list[Path]:
@@ -94,15 +106,9 @@ def _files(folder: Path) -> list[Path]:
         return [folder / WEIGHTS]
     index = folder / INDEX
     if not os.path.isfile(index):
-        others = sorted(p.name for p in folder.glob("*") if p.suffix in (".bin", ".pth", ".pt"))
-        if others:
-            raise ConfigError(
-                f"{folder} has its weights only as {others[0]}, which may run code when read: "
-                "convert them to safetensors, with save_pretrained of transformers"
-            )
-        raise ConfigError(f"{folder} has no weights: it needs {WEIGHTS}, or {INDEX} and its shards")
+        raise ConfigError(_no_weights(folder))
     shards = read_json(index).get("weight_map")
-    if not isinstance(shards, dict) or not all(_is_file_name(name) for name in shards.values()):
+    if not isinstance(shards, dict) or not all(map(_is_file_name, shards.values())):
         raise ConfigError(f"{index} does not map weights to files of its folder: download it again")
     files = [folder / name for name in sorted(set(shards.values()))]
     for file in files:
@@ -111,14 +117,24 @@ def _files(folder: Path) -> list[Path]:
     return files
 
 
+def _no_weights(folder: Path) -> str:
+    pickles = sorted(path.name for path in folder.glob("*") if path.suffix in PICKLES)
+    if pickles:
+        return (
+            f"{folder} has its weights only as {pickles[0]}, which may run code when read: "
+            "convert them to safetensors, with save_pretrained of transformers"
+        )
+    return f"{folder} has no weights: it needs {WEIGHTS}, or {INDEX} and its shards"
+
+
 def _is_file_name(name: object) -> bool:
-    return isinstance(name, str) and name not in ("", ".", "..") and not set(name) & set("/\\\0")
+    if not isinstance(name, str) or name in ("", ".", ".."):
+        return False
+    return not set(name) & set("/\\\0")
 
 
-def _read(
-    file: Path, expected: dict[str, tuple[int, ...]], dtype: torch.dtype
-) -> dict[str, Tensor]:
-    """Return the expected weights that a file holds."""
+def _read(file: Path, expected: Shapes, dtype: torch.dtype) -> dict[str, Tensor]:
+    """Return the expected weights that a file holds. Raises ConfigError."""
     try:
         from safetensors import SafetensorError, safe_open
     except ImportError as error:
@@ -132,19 +148,26 @@ def _read(
                 if name not in expected:
                     continue
                 part = stored.get_slice(name)
-                if tuple(part.get_shape()) != expected[name]:
-                    raise ConfigError(
-                        f"{name} in {file} has the shape {tuple(part.get_shape())} and {expected[name]} is expected: "
-                        "is config.json that of these weights?"
-                    )
-                if part.get_dtype() not in STORED:
-                    raise ConfigError(
-                        f"{name} in {file} is stored as {part.get_dtype()}, not {', '.join(STORED)}: "
-                        "choose a checkpoint that is not quantized"
-                    )
+                _check(file, name, part, expected[name])
                 weights[name] = stored.get_tensor(name).to(dtype)
     except SafetensorError as error:
         raise ConfigError(f"{file} is damaged ({error}): download it again") from error
     except OSError as error:
         raise ConfigError(f"{file} cannot be read: {error.strerror or error}") from error
     return weights
+
+
+def _check(file: Path, name: str, stored: Any, expected: tuple[int, ...]) -> None:
+    """Raise ConfigError where a stored weight has another shape, or is quantized."""
+    shape = tuple(stored.get_shape())
+    if shape != expected:
+        raise ConfigError(
+            f"{name} in {file} has the shape {shape} and {expected} is expected: "
+            "is config.json that of these weights?"
+        )
+    dtype = stored.get_dtype()
+    if dtype not in STORED:
+        raise ConfigError(
+            f"{name} in {file} is stored as {dtype}, not {', '.join(STORED)}: "
+            "choose a checkpoint that is not quantized"
+        )

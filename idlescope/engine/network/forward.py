@@ -1,11 +1,13 @@
-"""One step on the device: unpack the slot, carry over, run the network, sample, leave the tokens for the next step.
+"""One step on the device: unpack the slot, carry over, run the network, sample, leave the tokens.
 
-The same code runs in the CPU device's worker and, captured in graphs or not, on a GPU.
+The next step finds the tokens on the device. The same code runs in the CPU device's worker and,
+captured in graphs or not, on a GPU.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,14 +18,29 @@ from idlescope.engine.network.sampling import Sampling, sample
 from idlescope.engine.running_rows import Shape
 from idlescope.engine.slots import TOKEN_FIELDS, SlotLayout
 
+# plan, block table (b, W), context (b,), query ends (b,), block size
 MakeAttention = Callable[[Plan, Tensor, Tensor, Tensor, int], Attend]
+
+
+class StepInputs(NamedTuple):
+    """Views into a packed slot, for b rows, T query tokens and s sampled rows (slots.py)."""
+
+    rows: Tensor  # (b,) row numbers
+    context: Tensor  # (b,) cached tokens, the step's own included
+    request: Tensor  # (b,) request ids
+    query_end: Tensor  # (b,) end of each row's query tokens
+    sample_at: Tensor  # (s,) query token of each sampled row
+    token: Tensor  # (T,) ids, 0 where carried over
+    position: Tensor  # (T,)
+    carry_over: Tensor  # (T,) row of the step before that sampled the token, -1: none
+    place: Tensor  # (T,) in the KV cache
 
 
 class Forward:
     """The device's side of the slots, and the work of a step on them.
 
-    `inputs` are the packed slots; `outputs` (R + 1,) hold a static 0 and then the tokens of the sampled rows. A step
-    reads the output of the slot before its own: the step before.
+    `inputs` are the packed slots; `outputs`, (R + 1,), hold a static 0 and then the tokens of the
+    sampled rows. A step reads the output of the slot before its own: the step before.
     """
 
     def __init__(
@@ -34,46 +51,77 @@ class Forward:
         sampling: Sampling,
         attention: MakeAttention = PagedAttention,
     ) -> None:
-        self.decoder, self.shape, self.sampling, self.attention = (
-            decoder,
-            shape,
-            sampling,
-            attention,
-        )
+        self.decoder = decoder
+        self.shape = shape
+        self.sampling = sampling
+        self.attention = attention
         self.device = decoder.embedding.device
-        words = SlotLayout.of(shape).words
-        self.inputs = [
-            torch.zeros(words, dtype=torch.int32, device=self.device) for _ in range(slots)
-        ]
-        self.outputs = [
-            torch.zeros(shape.rows + 1, dtype=torch.int32, device=self.device) for _ in range(slots)
-        ]
+        self._layout = SlotLayout.of(shape)
+        self.inputs = [self._zeros(self._layout.words) for _ in range(slots)]
+        self.outputs = [self._zeros(shape.rows + 1) for _ in range(slots)]
+
+    def _zeros(self, count: int) -> Tensor:
+        return torch.zeros(count, dtype=torch.int32, device=self.device)
 
     @torch.inference_mode()
     def __call__(self, slot: int, plan: Plan) -> None:
         """Run the step whose inputs stand in a slot."""
-        packed, previous, output = self.inputs[slot], self.outputs[slot - 1], self.outputs[slot]
-        b, n, s = len(plan.queries), sum(plan.queries), plan.sampled
-        view = {name: packed[span] for name, span in SlotLayout.of(self.shape)._asdict().items()}
-        table = view["table"].view(self.shape.rows, -1)
-        token, position, carry, place = view["tokens"].view(-1, len(TOKEN_FIELDS))[:n].unbind(1)
-        rows, context, request = (view[name][:b] for name in ("rows", "context", "request"))
-        if plan.padded:  # what stands behind the last row is left over from steps before
-            real = torch.arange(b, device=self.device, dtype=torch.int32) < view["header"][0]
-            trash = self.shape.blocks * self.shape.block_size
-            rows, position, context = rows * real, position * real, torch.where(real, context, 1)
-            carry, place = torch.where(real, carry, -1), torch.where(real, place, trash)
+        packed = self.inputs[slot]
+        previous_tokens = self.outputs[slot - 1]
+        output = self.outputs[slot]
+        step = self._unpacked(packed, plan)
+        if plan.padded:
+            step = self._without_padding(step, packed)
+        table = packed[self._layout.table].view(self.shape.rows, -1)
+        row_table = table.index_select(0, step.rows)
         attend = self.attention(
-            plan, table.index_select(0, rows), context, view["query_end"][:b], self.shape.block_size
+            plan, row_table, step.context, step.query_end, self.shape.block_size
         )
-        hidden = self.decoder(token + previous.index_select(0, carry + 1), position, place, attend)
+        # A token that the host did not know is 0, and the one carried over is added to it.
+        carried = previous_tokens.index_select(0, step.carry_over + 1)
+        hidden = self.decoder(step.token + carried, step.position, step.place, attend)
+        request, position = step.request, step.context
         if not plan.decode:
-            at = view["sample_at"][:s]
-            hidden = hidden.index_select(0, at)
+            hidden = hidden.index_select(0, step.sample_at)
             if not self.sampling.greedy:
-                row = torch.searchsorted(view["query_end"][:b], at, right=True)
-                request, context = request[row], context[row]
+                row = torch.searchsorted(step.query_end, step.sample_at, right=True)
+                request, position = request[row], position[row]
         logits = self.decoder.logits(hidden)
-        output[1 : s + 1] = sample(
-            logits, request, context, self.sampling, self.decoder.kernels.largest
+        find_largest = self.decoder.kernels.largest
+        tokens = sample(logits, request, position, self.sampling, find_largest)
+        output[1 : plan.sampled + 1] = tokens
+
+    def _unpacked(self, packed: Tensor, plan: Plan) -> StepInputs:
+        layout = self._layout
+        row_count = len(plan.queries)
+        token_count = sum(plan.queries)
+        columns = packed[layout.tokens].view(-1, len(TOKEN_FIELDS))[:token_count]
+        token, position, carry_over, place = columns.unbind(1)
+        return StepInputs(
+            rows=packed[layout.rows][:row_count],
+            context=packed[layout.context][:row_count],
+            request=packed[layout.request][:row_count],
+            query_end=packed[layout.query_end][:row_count],
+            sample_at=packed[layout.sample_at][: plan.sampled],
+            token=token,
+            position=position,
+            carry_over=carry_over,
+            place=place,
+        )
+
+    def _without_padding(self, step: StepInputs, packed: Tensor) -> StepInputs:
+        """Return a decode step whose rows behind the last do no harm: steps before left them.
+
+        They read row 0 and the static 0, and write to the block that the allocator does not give.
+        """
+        row_number = torch.arange(step.rows.numel(), device=self.device, dtype=torch.int32)
+        row_count = packed[self._layout.header][0]
+        real = row_number < row_count
+        spare_place = self.shape.blocks * self.shape.block_size
+        return step._replace(
+            rows=step.rows * real,
+            position=step.position * real,
+            context=torch.where(real, step.context, 1),
+            carry_over=torch.where(real, step.carry_over, -1),
+            place=torch.where(real, step.place, spare_place),
         )

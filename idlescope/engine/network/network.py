@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from idlescope.engine.running_rows import Shape
 from idlescope.models.architecture import Model
 
-if TYPE_CHECKING:
-    from idlescope.engine.network.decoder import Kernels
+if TYPE_CHECKING:  # importing this needs no torch
     from idlescope.engine.network.forward import Forward, MakeAttention
+    from idlescope.engine.network.torch_kernels import Kernels
 
 
 @dataclass(frozen=True)
 class Network:
-    """A model, with weights of its folder or random ones, and how tokens are drawn. Importing this needs no torch."""
+    """A model, with weights of its folder or random ones, and how tokens are drawn."""
 
     model: Model
     dtype: str  # float32, bfloat16 or float16
@@ -32,7 +32,11 @@ class Network:
         attention: MakeAttention | None = None,
         kernels: Kernels | None = None,
     ) -> Forward:
-        """Return the network with its weights and an empty KV cache on a torch device. Raises ConfigError."""
+        """Return the network with its weights and an empty KV cache on a torch device.
+
+        `attention` and `kernels` are in plain torch unless given. Raises ConfigError where the
+        weights cannot be read.
+        """
         import torch
 
         from idlescope.engine.network.attention import PagedAttention
@@ -40,16 +44,14 @@ class Network:
         from idlescope.engine.network.decoder import Decoder
         from idlescope.engine.network.forward import Forward
         from idlescope.engine.network.sampling import Sampling
+        from idlescope.engine.network.torch_kernels import PLAIN
 
         dtype = getattr(torch, self.dtype)
         if self.model.folder is None:
             weights = random_weights(self.model, self.seed, dtype, device)
         else:
-            weights = {
-                name: w.to(device) for name, w in load(self.model.folder, self.model, dtype).items()
-            }
-        decoder = Decoder(
-            self.model, weights, shape.blocks, shape.block_size, shape.length, kernels
-        )
+            stored = load(self.model.folder, self.model, dtype)
+            weights = {name: weight.to(device) for name, weight in stored.items()}
+        decoder = Decoder(self.model, weights, shape, kernels or PLAIN)
         sampling = Sampling(self.temperature, self.top_k, self.top_p, self.seed)
         return Forward(decoder, shape, slots, sampling, attention or PagedAttention)

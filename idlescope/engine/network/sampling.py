@@ -1,7 +1,7 @@
 """The next token from the scores: greedy, or drawn by temperature, top-k and top-p.
 
-A draw takes one uniform number that depends on the run's seed, the request and the token's position, and on nothing
-else: not on the batch, the step, a preemption or the mode.
+A draw takes one uniform number that depends on the run's seed, the request and the token's
+position, and on nothing else: not on the batch, the step, a preemption or the mode.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-_MASK = 0xFFFFFFFF
+LOW_32_BITS = 0xFFFFFFFF
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Sampling:
 
 
 def largest(logits: Tensor) -> Tensor:
-    """Return where each row's highest score is, (s,), of scores (s, vocabulary); the first of several."""
+    """Return where the first of each row's highest scores is, (s,), of (s, vocabulary)."""
     return logits.argmax(-1)
 
 
@@ -42,40 +42,58 @@ def sample(
     sampling: Sampling,
     find_largest: Callable[[Tensor], Tensor] = largest,
 ) -> Tensor:
-    """Return the next token of each row, (s,), of scores (s, vocabulary), request ids (s,) and its position (s,).
+    """Return the next token of each row, (s,), of scores (s, vocabulary).
 
-    Top-p keeps the fewest most likely tokens that have that probability together (Holtzman et al., The Curious Case of
-    Neural Text Degeneration, 2020), among those that top-k left.
+    `request` and `position`, (s,) each, are the request's id and the token's position. Top-p keeps
+    the fewest most likely tokens that have that probability together (Holtzman et al., The Curious
+    Case of Neural Text Degeneration, 2020), among those that top-k left.
     """
     if sampling.greedy:
         return find_largest(logits)
-    count = min(sampling.top_k, logits.shape[-1]) or logits.shape[-1]
+    vocabulary = logits.shape[-1]
+    count = min(sampling.top_k, vocabulary) or vocabulary
     scores, tokens = torch.topk(logits.float(), count, -1)
-    probabilities = torch.softmax(scores.double() / sampling.temperature, -1)
-    total = probabilities.cumsum(-1)
-    kept = probabilities * (
-        total - probabilities < sampling.top_p
-    )  # the first that reaches top-p is still in
-    total = kept.cumsum(-1)
-    drawn = uniform(sampling.seed, request, position)[:, None] * total[:, -1:]
-    chosen = torch.searchsorted(total, drawn, right=True).clamp_(max=count - 1)
-    # rounding may lead just past the last token kept
-    chosen = torch.minimum(chosen, (kept > 0).sum(-1, keepdim=True) - 1)
+    tempered = scores.double() / sampling.temperature
+    probability = torch.softmax(tempered, -1)
+
+    # What is more likely than a token has less than top-p together: the first token that reaches
+    # top-p is still in.
+    cumulative = probability.cumsum(-1)
+    in_top_p = cumulative - probability < sampling.top_p
+    kept = probability * in_top_p
+
+    # The token whose part of the kept probability the uniform number falls into.
+    cumulative = kept.cumsum(-1)
+    number = uniform(sampling.seed, request, position)[:, None]
+    drawn = number * cumulative[:, -1:]
+    chosen = torch.searchsorted(cumulative, drawn, right=True).clamp_(max=count - 1)
+
+    # Rounding may lead just past the last token kept.
+    kept_count = (kept > 0).sum(-1, keepdim=True)
+    last_kept = kept_count - 1
+    chosen = torch.minimum(chosen, last_kept)
     return tokens.gather(-1, chosen)[:, 0]
 
 
 def uniform(seed: int, request: Tensor, position: Tensor) -> Tensor:
     """Return a number in [0, 1) for each request and position, (s,), in float64."""
-    state = _mix(torch.full_like(request, 0, dtype=torch.int64) + (seed & _MASK))
-    state = _mix(state + (seed >> 32) + request)
+    low_seed = torch.full_like(request, 0, dtype=torch.int64) + (seed & LOW_32_BITS)
+    high_seed = seed >> 32
+    state = _mix(low_seed)
+    state = _mix(state + high_seed + request)
     high = _mix(state + position)
     low = _mix(high ^ state)
-    return (high * 2**21 + (low >> 11)).double() * 2.0**-53
+    # 32 bits of one hash and 21 of another: the 53 bits of a float64's mantissa.
+    bits = high * 2**21 + (low >> 11)
+    return bits.double() * 2.0**-53
 
 
 def _mix(value: Tensor) -> Tensor:
-    """Return well-spread 32-bit hashes in int64: `lowbias32` of C. Wellons' hash prospector (2018)."""
-    value = value & _MASK
-    value = ((value ^ (value >> 16)) * 0x7FEB352D) & _MASK
-    value = ((value ^ (value >> 15)) * 0x846CA68B) & _MASK
+    """Return well-spread 32-bit hashes in int64.
+
+    `lowbias32` of C. Wellons' hash prospector (2018).
+    """
+    value = value & LOW_32_BITS
+    value = ((value ^ (value >> 16)) * 0x7FEB352D) & LOW_32_BITS
+    value = ((value ^ (value >> 15)) * 0x846CA68B) & LOW_32_BITS
     return value ^ (value >> 16)

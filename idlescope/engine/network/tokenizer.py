@@ -17,7 +17,7 @@ class Tokenizer:
     library: Any  # tokenizers.Tokenizer
 
     def encode(self, text: str) -> list[int]:
-        """Return the tokens of a text, with those that the model wants around it (such as begin-of-text)."""
+        """Return the tokens of a text, with those that the model wants around it."""
         return list(self.library.encode(text).ids)
 
     def decode(self, ids: list[int]) -> str:
@@ -26,7 +26,7 @@ class Tokenizer:
 
 
 def tokenizer(folder: Path) -> Tokenizer | None:
-    """Return the tokenizer of a checkpoint, or None without `tokenizer.json` or without the `tokenizers` library.
+    """Return the tokenizer of a checkpoint; None without `tokenizer.json` or `tokenizers`.
 
     Raises ConfigError for a `tokenizer.json` that the library cannot read.
     """
