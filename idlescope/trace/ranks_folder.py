@@ -10,6 +10,7 @@ from typing import Any, cast
 import numpy as np
 
 from idlescope.errors import TraceError
+from idlescope.trace import unprofiled
 from idlescope.trace.damage import KINDS
 from idlescope.trace.interner import Interner
 from idlescope.trace.metadata import Metadata
@@ -25,7 +26,7 @@ def files(folder: Path) -> list[Path]:
     """Return the traces in a folder, by name. Raises TraceError where there are none."""
     found = [
         path for path in sorted(folder.iterdir())
-        if (path.is_file() and path.name.endswith(SUFFIXES))
+        if (path.is_file() and path.name.endswith(SUFFIXES) and path.name != unprofiled.FILE)
         or (path.is_dir() and ((path / "meta.json").is_file() or is_parquet_export(path)))
     ]  # fmt: skip
     # exports beside their report, or beside each other, are the same trace again: one is taken

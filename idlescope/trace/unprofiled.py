@@ -1,0 +1,103 @@
+"""How long a step takes without the profiler, as `idlescope capture` wrote it beside its traces.
+
+A recorded step is longer than an unrecorded one. Before and after a recording the server's own
+counters say how long its steps take while nothing records them. The file `unprofiled.json` in the
+folder of the traces has an entry per capture, the newest last:
+
+    {"schema": 1, "captures": [{"traces": ["NAME.json.gz", ...], "step_ms": 7.6, "low_ms": 7.4,
+      "high_ms": 7.9, "method": "...", "counters": {"NAME": increase, ...}}]}
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+FILE = "unprofiled.json"
+SCHEMA = 1
+
+
+class UnprofiledStep(Struct, frozen=True):
+    """The time of a step that no profiler recorded, in milliseconds."""
+
+    step_ms: float
+    low_ms: float  # the shortest and the longest of the intervals that it was measured over
+    high_ms: float
+    method: str  # how it was found, as words
+
+
+class CaptureEntry(Struct, frozen=True):
+    """What one capture noted beside its traces."""
+
+    traces: list[str]  # their names in the folder
+    step_ms: float
+    low_ms: float
+    high_ms: float
+    method: str
+    counters: dict[str, float]  # of the server: by how much each grew while it was measured
+
+    @property
+    def step(self) -> UnprofiledStep:
+        """Return the time of a step."""
+        return UnprofiledStep(self.step_ms, self.low_ms, self.high_ms, self.method)
+
+    @property
+    def makes_sense(self) -> bool:
+        """Return whether the times are positive and in order."""
+        return 0 < self.low_ms <= self.step_ms <= self.high_ms < math.inf
+
+
+class Document(Struct, frozen=True):
+    """The file."""
+
+    schema: int
+    captures: list[CaptureEntry]
+
+
+def beside(path: Path) -> UnprofiledStep | None:
+    """Return the time of a step without the profiler that was noted beside a trace.
+
+    `path` is a trace, or a folder of traces: then the newest entry with a trace that is still
+    there. None where there is no entry for it, or the file is damaged or another program's.
+    """
+    in_folder = path.is_dir()
+    folder = path if in_folder else path.parent
+    for entry in reversed(_entries(folder)):
+        if not entry.makes_sense:
+            continue
+        if in_folder and any((folder / name).exists() for name in entry.traces):
+            return entry.step
+        if not in_folder and path.name in entry.traces:
+            return entry.step
+    return None
+
+
+def write_beside(traces: list[Path], step: UnprofiledStep, counters: dict[str, float]) -> Path:
+    """Note a step's time beside the traces of a capture, all in one folder; return the file.
+
+    Entries of earlier captures stay. Raises OSError where the folder cannot be written to.
+    """
+    folder = traces[0].parent
+    names = sorted(path.name for path in traces)
+    entry = CaptureEntry(
+        names, step.step_ms, step.low_ms, step.high_ms, step.method, dict(counters)
+    )
+    earlier = [old for old in _entries(folder) if not set(old.traces) & set(names)]
+    document = msgspec.json.encode(Document(SCHEMA, [*earlier, entry]))
+    file = folder / FILE
+    file.write_bytes(msgspec.json.format(document, indent=1) + b"\n")
+    return file
+
+
+def _entries(folder: Path) -> list[CaptureEntry]:
+    try:
+        document = _decoder.decode((folder / FILE).read_bytes())
+    except (OSError, msgspec.MsgspecError):
+        return []
+    return document.captures if document.schema == SCHEMA else []
+
+
+_decoder = msgspec.json.Decoder(Document)
