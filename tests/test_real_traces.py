@@ -10,14 +10,18 @@ import idlescope
 from idlescope.trace.names.own_engine import ENGINE_PHASES
 from tests.conftest import FIXTURES, SHARED
 
-SOURCES = (FIXTURES, SHARED / "traces")
-FILES = [(folder, name) for folder in SOURCES if folder.is_dir()
-         for name in json.loads((folder / "expected.json").read_text())]  # fmt: skip
+SOURCES = (FIXTURES / "expected.json", SHARED / "traces" / "expected_returned.json")
+FILES = [
+    (source, name)
+    for source in SOURCES
+    if source.is_file()
+    for name in json.loads(source.read_text())
+]
 
 
-@pytest.mark.parametrize(("folder", "name"), FILES, ids=[name for _, name in FILES])
-def test_figures_are_equal_to_the_nanosecond(folder, name):
-    expected = json.loads((folder / "expected.json").read_text())[name]
+@pytest.mark.parametrize(("source", "name"), FILES, ids=[name for _, name in FILES])
+def test_figures_are_equal_to_the_nanosecond(source, name):
+    folder, expected = source.parent, json.loads(source.read_text())[name]
     trace = idlescope.open(folder / name)
     pids = trace.meta.extra.get("global_pids")
     seen = set()

@@ -150,7 +150,7 @@ def _measure(view: DeviceView, spec: WindowSpec, min_gap_ns: int) -> MeasuredDev
 
     covered = coverage.measure(view, gaps, steps)
     host_ns = host_time.divide(view, gaps)
-    seen = batching.classify(view, steps)
+    seen = batching.classify(view, steps, division.step, gaps)
     eager_ns = verdict.eager_idle(view, division.step, gaps)
     longest = stacks.longest(view, division.step, gaps)
     return MeasuredDevice(

@@ -14,7 +14,8 @@ def link(trace: Trace, operations: Operations) -> Int64:
     """Return for each operation the row of `trace.calls` that launched it; -1 where it was not captured.
 
     Correlation ids are unique within a process only. Where a profiler wrote both the runtime's and
-    the driver's record of one call, the record that starts first counts.
+    the driver's record of one call, the record that starts first counts; of equals the one that ends
+    first.
     """
     calls = trace.calls
     device_process = np.array([device.process for device in trace.devices], np.int64)
@@ -27,9 +28,12 @@ def link(trace: Trace, operations: Operations) -> Int64:
     operation_key = device_process[operations.device] * codes_per_process + codes[: len(operations)]
     call_key = thread_process[calls.thread] * codes_per_process + codes[len(operations) :]
 
-    # The calls that launch anything, by key; of equal keys the first to start comes first.
+    # The calls that launch anything, by key; of equal keys the first to start comes first, of those
+    # the first to end.
     launching = np.flatnonzero(calls.correlation != 0)
-    launching = launching[np.lexsort((calls.start[launching], call_key[launching]))]
+    launching = launching[
+        np.lexsort((calls.end[launching], calls.start[launching], call_key[launching]))
+    ]
     sorted_keys = call_key[launching]
 
     position = np.searchsorted(sorted_keys, operation_key, "left")

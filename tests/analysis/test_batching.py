@@ -131,7 +131,7 @@ def test_a_host_that_never_waits_is_not_called_synchronous(tmp_path):
         operation(i * 100_000 + 500, i * 100_000 + 30_000, correlation=i + 1),
     )]  # fmt: skip
     (device,) = idlescope.analyze(open_trace(write(tmp_path / "t.json", events))).results
-    assert (device.batching.kind, device.verdict.kind) == ("unknown", "host-bound")
+    assert (device.batching.kind, device.verdict.kind) == ("not told", "host-bound")
 
 
 @pytest.mark.parametrize("spans", [True, False])
@@ -143,7 +143,7 @@ def test_waiting_for_each_step_is_synchronous(tmp_path, spans):
 
 
 def test_two_steps_are_too_few_to_tell(tmp_path):
-    assert loop(tmp_path, 2, 50_000, 10_000, ahead=0).batching.kind == "unknown"
+    assert loop(tmp_path, 2, 50_000, 10_000, ahead=0).batching.kind == "not told"
 
 
 class TestStepsWithoutSpans:
@@ -173,3 +173,26 @@ class TestStepsWithoutSpans:
         events = [call(0, 10, 1), operation(20, 30, correlation=1)]
         (device,) = idlescope.analyze(open_trace(write(tmp_path / "t.json", events))).results
         assert (device.steps.found, len(device.steps)) == ("none", 0)
+
+
+SERVERS = [
+    ("vllm_8b_sync.json.gz", "synchronous", False),
+    ("vllm_8b_async.json.gz", "asynchronous", False),
+    ("vllm_1b_async.json.gz", "asynchronous", True),
+    ("sglang_8b_sync.json.gz", "synchronous", False),
+    ("sglang_8b_sync_stacks.json.gz", "synchronous", False),
+    ("vllm_8b_tp2_sync/rank0.json.gz", "synchronous", False),
+]
+
+
+@pytest.mark.parametrize(("name", "kind", "host_is_slower"), SERVERS)
+def test_servers_are_told_by_what_their_waits_were_for(name, kind, host_is_slower):
+    """A host slower than its GPU does not turn asynchronous batching into synchronous."""
+    (device,) = idlescope.analyze(open_trace(FIXTURES / name)).results
+    assert (device.batching.kind, device.batching.host_is_slower) == (kind, host_is_slower)
+
+
+def test_the_copy_in_which_sglang_waits_is_named():
+    (device,) = idlescope.analyze(open_trace(FIXTURES / "sglang_8b_sync.json.gz")).results
+    assert device.batching.token_wait.call == "cudaMemcpyAsync"
+    assert device.batching.token_wait.inside == "aten::copy_"

@@ -102,7 +102,7 @@ def reference(trace: Trace, device: int):
         launches = [
             c
             for o in ops
-            if o["start"] == g1 and o["correlation"]
+            if o["start"] == g1 < o["end"] and o["correlation"]
             for c in made
             if c["correlation"] == o["correlation"]
             and trace.threads[c["thread"]].process == trace.devices[device].process
@@ -110,11 +110,15 @@ def reference(trace: Trace, device: int):
         if not launches:
             cause["unattributed"] += g1 - g0
             continue
-        first = min(launches, key=lambda c: c["start"])
+        first = min(launches, key=lambda c: (c["start"], c["end"]))
         share = max(0, min(first["start"], g1) - g0)
         cause["host"] += share
-        cause["launch" if first["start"] >= g0 else "queued"] += g1 - g0 - share
-        same = {c["thread"] for c in launches if c["start"] == first["start"]}
+        cause["launch" if first["end"] > g0 else "queued"] += g1 - g0 - share
+        same = {
+            c["thread"]
+            for c in launches
+            if (c["start"], c["end"]) == (first["start"], first["end"])
+        }
         if len(same) == 1:
             for u in range(g0, g0 + share):
                 label = doing(trace, first["thread"], u)

@@ -1,13 +1,16 @@
 """Why each gap is there: host, launch, queued or unattributed, which add up to idle to the nanosecond.
 
-Let a gap be [g0, g1), ended by the operations that start at g1, and l0 the earliest start of the
-calls that launched them:
+Let a gap be [g0, g1), ended by the operations that start at g1, and [l0, l1) the earliest of the
+calls that launched them (of equals the one that ends first):
 
 - host: max(0, min(l0, g1) - g0). The device ran dry and the host had not issued the next work.
-- launch: the rest, if l0 >= g0. Issued after the device ran dry; waiting for the launch to arrive.
-- queued: the rest, if l0 < g0. Issued before the gap: a stream dependency, an event wait, latency
-  inside a graph.
+- launch: the rest, if l1 > g0. Issued too late: the launch call had not returned when the device ran
+  dry. Kernels shorter than the host takes to launch one end here, and a launch call that itself lasts.
+- queued: the rest, if l1 <= g0. Issued in time: a stream dependency, an event wait, latency inside a
+  graph.
 - unattributed: the whole gap, where no launch call was captured.
+
+Operations of no length cover nothing and end no gap.
 """
 
 from __future__ import annotations
@@ -69,13 +72,14 @@ def attribute(view: DeviceView, idle: Intervals) -> Gaps:
     """
     operation, call = _ended_by(view, idle)
     known = call >= 0
-    launched = np.zeros(idle.start.size, np.int64)
-    launched[known] = view.trace.calls.start[call[known]]
+    call_start, call_end = np.zeros((2, idle.start.size), np.int64)
+    call_start[known] = view.trace.calls.start[call[known]]
+    call_end[known] = view.trace.calls.end[call[known]]
 
-    not_issued = np.minimum(launched, idle.end) - idle.start
+    not_issued = np.minimum(call_start, idle.end) - idle.start
     host = np.where(known, np.clip(not_issued, 0, None), 0)
     rest = idle.length - host
-    late = known & (launched >= idle.start)
+    late = known & (call_end > idle.start)
     return Gaps(
         start=idle.start,
         end=idle.end,
@@ -93,23 +97,27 @@ def _ended_by(view: DeviceView, idle: Intervals) -> tuple[Int64, Int64]:
 
     Of the operations that start at the gap's end it is the one that was launched first.
     """
-    starts = view.operations.start
+    ending_operation = np.full(idle.start.size, -1, np.int64)
+    ending_call = np.full(idle.start.size, -1, np.int64)
+    lasting = np.flatnonzero(view.operations.end > view.operations.start)
+    starts = view.operations.start[lasting]
     first = np.searchsorted(starts, idle.end, "left")
     ended_gaps = np.flatnonzero(first < starts.size)
     first = first[ended_gaps]
     after_last = np.searchsorted(starts, starts[first], "right")
 
     # One row for each pair of a gap and an operation that ends it.
-    gap, operation = intervals.spread(first, after_last - first)
+    gap, position = intervals.spread(first, after_last - first)
+    operation = lasting[position]
     call = view.launches[operation]
-    issued = np.full(operation.size, AFTER_EVERYTHING)
-    issued[call >= 0] = view.trace.calls.start[call[call >= 0]]
+    linked = call >= 0
+    call_start, call_end = np.full((2, operation.size), AFTER_EVERYTHING)
+    call_start[linked] = view.trace.calls.start[call[linked]]
+    call_end[linked] = view.trace.calls.end[call[linked]]
 
     # Within each gap the pair that was issued first.
-    by_issue = np.lexsort((issued, gap))
+    by_issue = np.lexsort((call_end, call_start, gap))
     earliest = by_issue[np.searchsorted(gap, np.arange(ended_gaps.size), "left")]
-    ending_operation = np.full(idle.start.size, -1, np.int64)
-    ending_call = np.full(idle.start.size, -1, np.int64)
     ending_operation[ended_gaps] = operation[earliest]
     ending_call[ended_gaps] = call[earliest]
     return ending_operation, ending_call

@@ -181,7 +181,8 @@ def _phase_labels(view: DeviceView, by_phase: Bool) -> tuple[str, ...]:
 def phase_label(names: SpanNames, index: int, name: str) -> str:
     """Return what time in a span is charged to: its phase, with its name where that says more.
 
-    `index` is that of the name in the trace. A name without a phase is charged as `range_label` says.
+    `index` is that of the name in the trace. A name without a phase is charged as `range_label`
+    says.
     """
     code = int(names.phase[index])
     if code < 0:

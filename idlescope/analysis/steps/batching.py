@@ -1,19 +1,22 @@
-"""Which batching a trace shows: synchronous, asynchronous, or meant to be asynchronous and serialised."""
+"""Which batching a trace shows: synchronous, asynchronous, or asynchronous but serialised."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 import numpy as np
+from numpy.typing import NDArray
 
 from idlescope.analysis import intervals
 from idlescope.analysis.grouping import by_value
+from idlescope.analysis.idle.causes import Gaps
 from idlescope.analysis.intervals import BEFORE_EVERYTHING
 from idlescope.analysis.steps.find import PROFILER_STEPS, RECORDED
 from idlescope.analysis.steps.measure import Steps
+from idlescope.analysis.steps.waited_for import StepWaits, launching_thread, step_waits
 from idlescope.analysis.view import DeviceView
 from idlescope.trace.model import RangeKind, Trace
 from idlescope.trace.names.calls import SYNCHRONISING, matching
@@ -22,9 +25,10 @@ from idlescope.trace.table import Bool, Int64
 ENOUGH_STEPS = 3
 MOST = 0.5  # share of the steps that makes a habit
 MATTERS = 0.1  # a wait shorter than this share of the device's time serialises nothing
+MATTERS_INSIDE = 0.02  # the same of the idle time behind a wait inside most steps
 NUMBER = re.compile(r"(?<![A-Za-z_])\d+")
-# A wait in this share of a step's time on the device, at its end, waits for the step, though a small
-# kernel may follow.
+# A wait in this share of a step's time on the device, at its end, waits for the step, though a
+# small kernel may follow.
 NEAR_END = 0.2
 _ITEM = {"aten::item", "aten::_local_scalar_dense", "aten::is_nonzero"}
 
@@ -35,7 +39,7 @@ class BatchingKind(str, Enum):
     SYNCHRONOUS = "synchronous"  # the host waits for each step before it begins the next
     ASYNCHRONOUS = "asynchronous"  # it begins the next one while a step runs
     SERIALISED = "serialised"  # it would, but something in between waits
-    UNKNOWN = "unknown"
+    UNKNOWN = "not told"  # nothing in the trace tells
 
     __str__ = str.__str__
     __hash__ = str.__hash__
@@ -47,12 +51,12 @@ SERIALISED, UNKNOWN = BatchingKind.SERIALISED, BatchingKind.UNKNOWN
 
 @dataclass(frozen=True)
 class Culprit:
-    """A wait that keeps an asynchronous loop from being one."""
+    """A wait that keeps a loop from being asynchronous."""
 
     call: str
-    inside: str  # the innermost operator, range or frame around it
+    inside: str  # the innermost operator, range or frame around it, or in what it delayed
     count: int
-    waited_ns: int
+    waited_ns: int  # in it; of a wait inside a step, the idle time that follows it
 
     def text(self, steps: int) -> str:
         """Return the culprit in words, with its count and its cost per step."""
@@ -69,11 +73,23 @@ class Batching:
     kind: BatchingKind
     early: int  # steps launched before their predecessor ended
     followers: int  # steps that could be: those with operations whose predecessor has some
-    culprit: Culprit | None = None
+    culprit: Culprit | None = None  # what serialises the steps
+    token_wait: Culprit | None = None  # the call in which a synchronous loop waits for its tokens
+    waits: bool = True  # whether the launching thread waits at all; else another rank drives it
+
+    @property
+    def host_is_slower(self) -> bool:
+        """Return whether batching is asynchronous and yet the host is late for most steps."""
+        return self.kind == ASYNCHRONOUS and self.early <= MOST * self.followers
 
 
-def classify(view: DeviceView, steps: Steps) -> Batching:
-    """Return the batching that the steps of one device show."""
+def classify(view: DeviceView, steps: Steps, step: Int64, gaps: Gaps) -> Batching:
+    """Return the batching that the steps of one device show.
+
+    What tells is which step each wait of the launching thread was for (`waited_for`), so that a
+    slow host does not turn asynchronous batching into synchronous. `step` is that of each
+    operation.
+    """
     follows = _following(steps)
     followers = int(follows.sum())
     early = int((steps.early & follows).sum())
@@ -82,17 +98,69 @@ def classify(view: DeviceView, steps: Steps) -> Batching:
     if early > MOST * followers:
         return Batching(ASYNCHRONOUS, early, followers)
 
+    waits = step_waits(view, steps, step)
     # A loop that begins a step before the last one has ended means to overlap them.
     begun_early = follows & (steps.start < _predecessor_done(steps)) & _knows_starts(steps)
     overlapping = bool(begun_early.sum() > MOST * followers)
     culprit = _wait_before_launch(view, steps, begun_early) if overlapping else None
     culprit = culprit or _silent_copy(view, steps)
-    if culprit and culprit.waited_ns > MATTERS * int(steps.device.sum()):
+    device_ns = int(steps.device.sum())
+    if culprit and culprit.waited_ns > MATTERS * device_ns:
         return Batching(SERIALISED, early, followers, culprit)
+    culprit = _wait_inside(view, waits.inside_calls, gaps, len(steps))
+    if culprit and culprit.waited_ns > MATTERS_INSIDE * device_ns:
+        return Batching(SERIALISED, early, followers, culprit)
+
+    kind = _kind(view, steps, waits, follows, overlapping)
+    return Batching(
+        kind=kind,
+        early=early,
+        followers=followers,
+        token_wait=_token_wait(view, waits, len(steps)) if kind == SYNCHRONOUS else None,
+        waits=waits.any,
+    )
+
+
+def _kind(
+    view: DeviceView, steps: Steps, waits: StepWaits, follows: Bool, overlapping: bool
+) -> BatchingKind:
+    """Return the batching of steps of which few were launched early and that no wait serialises."""
+    if view.trace.meta.mode == "async" and steps.found == RECORDED:
+        return ASYNCHRONOUS  # a recording of ours says it, also where the host is many times slower
+    if waits.told:
+        return ASYNCHRONOUS if waits.for_older > MOST * waits.told else SYNCHRONOUS
     if _waits_for_each(view, steps, follows):
-        return Batching(SYNCHRONOUS, early, followers)
+        return SYNCHRONOUS
     # Begun while the last step ran, yet launched after it: the host needs longer than the device.
-    return Batching(ASYNCHRONOUS if overlapping else UNKNOWN, early, followers)
+    return ASYNCHRONOUS if overlapping else UNKNOWN
+
+
+def _token_wait(view: DeviceView, waits: StepWaits, steps: int) -> Culprit | None:
+    """Find the call in which the host waits for the tokens of its steps."""
+    return _costliest(view.trace, waits.own_calls, steps)
+
+
+def _wait_inside(view: DeviceView, calls: Int64, gaps: Gaps, steps: int) -> Culprit | None:
+    """Find the wait for a part of a step after which the device runs dry.
+
+    Its cost is the host's part of the gap that follows: what was launched before the wait ran out
+    before the host had launched the rest.
+    """
+    culprit = _costliest(view.trace, calls, steps)
+    if culprit is None:
+        return None
+    # The first gap that a launch after each wait ended.
+    issued = np.zeros(len(gaps), np.int64)
+    known = gaps.call >= 0
+    issued[known] = view.trace.calls.start[gaps.call[known]]
+    gap = np.searchsorted(np.maximum.accumulate(issued), np.sort(view.trace.calls.end[calls]))
+    delayed = np.unique(gap[gap < len(gaps)])
+    inside = culprit.inside
+    if delayed.size:
+        rows = gaps.call[delayed]
+        middle = (gaps.start[delayed] + gaps.end[delayed]) // 2
+        inside = _most_often_open(view.trace, view.trace.calls.thread[rows], middle) or inside
+    return replace(culprit, inside=inside, waited_ns=int(gaps.host[delayed].sum()))
 
 
 def _following(steps: Steps) -> Bool:
@@ -117,13 +185,14 @@ def _knows_starts(steps: Steps) -> bool:
 
 
 def _waits_for_each(view: DeviceView, steps: Steps, follows: Bool) -> bool:
-    """Return whether the host, on any thread, waits for the end of most steps.
+    """Return whether the launching thread waits for the end of most steps.
 
     Nothing else makes a loop synchronous. Where it is known that steps begin when their predecessor
     is over, a wait that found it so is enough.
     """
     calls = view.trace.calls
-    waiting = intervals.union(calls.start[view.waits], calls.end[view.waits])
+    waits = view.waits & (calls.thread == launching_thread(view))
+    waiting = intervals.union(calls.start[waits], calls.end[waits])
     after = np.flatnonzero(follows)
     before = after - 1
     done = steps.done[before]
@@ -188,7 +257,7 @@ def _silent_copy(view: DeviceView, steps: Steps) -> Culprit | None:
 
 
 def _next_calls(trace: Trace, rows: Int64) -> Int64:
-    """Return the call after each of some, in the order of threads and starts; the last has itself."""
+    """Return the call after each, in the order of threads and starts; the last has itself."""
     order = np.lexsort((trace.calls.start, trace.calls.thread))
     place = np.empty(order.size, np.int64)
     place[order] = np.arange(order.size)
@@ -196,7 +265,7 @@ def _next_calls(trace: Trace, rows: Int64) -> Int64:
 
 
 def _costliest(trace: Trace, waits: Int64, steps: int) -> Culprit | None:
-    """Return the costliest call of some waits, by name; None where they are few for so many steps."""
+    """Return the costliest of some waits, by name; None where there are too few per step."""
     if waits.size <= MOST * steps:
         return None
     calls = trace.calls
@@ -214,14 +283,19 @@ def _costliest(trace: Trace, waits: Int64, steps: int) -> Culprit | None:
 
 def _most_often_around(trace: Trace, rows: Int64) -> str:
     """Return the name of the operator, range or frame that is most often innermost around calls."""
-    calls, ranges = trace.calls, trace.ranges
-    around: Counter[str] = Counter()
-    for thread in np.unique(calls.thread[rows]):
-        starts = calls.start[rows[calls.thread[rows] == thread]]
+    return _most_often_open(trace, trace.calls.thread[rows], trace.calls.start[rows])
+
+
+def _most_often_open(trace: Trace, threads: NDArray[np.int32], times: Int64) -> str:
+    """Return the name of what is most often innermost at some times; "" for nothing."""
+    ranges = trace.ranges
+    seen: Counter[str] = Counter()
+    for thread in np.unique(threads):
         telling = (ranges.thread == thread) & (ranges.kind <= RangeKind.FRAME)
         candidates = np.flatnonzero(telling)
-        innermost = intervals.innermost_at(ranges.start[candidates], ranges.end[candidates], starts)
+        starts, ends = ranges.start[candidates], ranges.end[candidates]
+        innermost = intervals.innermost_at(starts, ends, times[threads == thread])
         for position in innermost.tolist():
             name = trace.names[ranges.name[candidates[position]]] if position >= 0 else ""
-            around[NUMBER.sub("N", name)] += 1  # spans of whole steps have a number each
-    return around.most_common(1)[0][0]
+            seen[NUMBER.sub("N", name)] += 1  # spans of whole steps have a number each
+    return seen.most_common(1)[0][0] if seen else ""

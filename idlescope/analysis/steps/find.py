@@ -1,9 +1,9 @@
 """How the work of a trace divides into steps of the batching loop.
 
-A step is one iteration of the loop: one forward pass, and what the host does for it. Where a recording
-does not name them, steps are found, in this order, by the spans of a known engine, torch.profiler's
-`ProfilerStep#`, the launches of CUDA graphs, or the rhythm of the calls that wait for the device. An
-operation belongs to the step in which it was launched.
+A step is one iteration of the loop: one forward pass, and what the host does for it. Where a
+recording does not name them, steps are found, in this order, by the spans of a known engine,
+torch.profiler's `ProfilerStep#`, the launches of CUDA graphs, or the rhythm of the calls that wait
+for the device. An operation belongs to the step in which it was launched.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from typing import NamedTuple
 import numpy as np
 
 from idlescope.analysis.grouping import most_common
-from idlescope.analysis.intervals import AFTER_EVERYTHING
+from idlescope.analysis.intervals import AFTER_EVERYTHING, BEFORE_EVERYTHING
 from idlescope.analysis.view import DeviceView
 from idlescope.trace.model import RangeKind, Ranges, Trace
 from idlescope.trace.names.calls import GRAPH_LAUNCH, LAUNCH, matching
 from idlescope.trace.names.engines import (
     PROFILER_STEP,
     STEP_MARKERS,
+    STEP_SPAN_BEGINS_LATE,
     WHOLE_FORWARD,
     WORKING,
 )
@@ -62,6 +63,8 @@ def find(view: DeviceView) -> Division:
     if len(recorded) and (view.operations.step >= 0).any():
         return Division(RECORDED, recorded, view.operations.step.astype(np.int64))
     steps = find_by_names(view.trace, view.process, view.names)
+    if steps.found.endswith("spans") and _begins_late(view.names):
+        steps = HostSteps(steps.found, _from_wait_to_wait(view, steps.ranges))
     if not len(steps.ranges):
         steps = _by_calls(view)
     return Division(steps.found, steps.ranges, _step_of_launch(view, steps.ranges))
@@ -132,6 +135,32 @@ def _end_of_work(trace: Trace, ranges: Ranges, names: SpanNames, thread: int) ->
     calls = trace.calls
     launches = matching(LAUNCH, trace.names)[calls.name] & (calls.thread == thread)
     return max(last_phase, int(calls.end[launches].max(initial=0)))
+
+
+def _begins_late(names: SpanNames) -> bool:
+    """Return whether the spans that begin steps come when the host has worked on them already.
+
+    Those of vLLM follow scheduling; those of SGLang, where it has no others, are forward passes.
+    """
+    phases = {names.labels[code] for code in np.unique(names.phase[names.phase >= 0])}
+    return names.engine in STEP_SPAN_BEGINS_LATE or not phases & set(STEP_MARKERS)
+
+
+def _from_wait_to_wait(view: DeviceView, steps: Ranges) -> Ranges:
+    """Return the ranges of steps, each begun when the last wait before it ended.
+
+    What the host does between its wait for the tokens of a step and the next span of a step is for
+    the latter.
+    """
+    if len(steps) < 2:
+        return steps
+    calls = view.trace.calls
+    wait_ends = np.sort(calls.end[view.waits & (calls.thread == steps.thread[0])])
+    wait = np.searchsorted(wait_ends, steps.start[1:], "right") - 1
+    last_wait = np.append(wait_ends, BEFORE_EVERYTHING)[wait]  # -1, the appended one: none before
+    starts = steps.start.copy()
+    starts[1:] = np.where(last_wait > steps.start[:-1], last_wait, steps.start[1:])
+    return steps.replace(start=starts, end=np.append(starts[1:], steps.end[-1]))
 
 
 def _by_profiler(trace: Trace, ranges: Ranges) -> HostSteps:

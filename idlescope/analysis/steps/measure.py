@@ -17,7 +17,8 @@ from idlescope.analysis.view import DeviceView
 from idlescope.trace.model import Operations, Ranges, Trace
 from idlescope.trace.table import Bool, Int64
 
-# This share of a step's time on the device may be launched before the step itself counts as launched.
+# This share of a step's time on the device may be launched before the step itself counts as
+# launched.
 PREPARATION = 0.05
 
 

@@ -14,8 +14,8 @@ from idlescope.trace.table import Bool, Int64
 
 NOT_KNOWN = -1
 
-# vLLM's worker, by version (`annotate_profile`): numbers of requests, or of requests and tokens; ROCm's
-# gives sums of query and key lengths, of query lengths squared, and of their products.
+# vLLM's worker, by version (`annotate_profile`): numbers of requests, or of requests and tokens;
+# ROCm's gives sums of query and key lengths, of query lengths squared, and of their products.
 _VLLM_REQUESTS = re.compile(r"^execute_new_(?P<new>\d+)_cached_(?P<cached>\d+)")
 _VLLM_TOKENS = re.compile(
     r"^execute_(?:\d+_)?context_(?P<prompts>\d+)\((?P<prompt_lengths>[^)]*)\)"

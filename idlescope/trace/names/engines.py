@@ -22,6 +22,7 @@ WORKING = (
     "submit",
 )  # what a step has, and an iteration that found nothing to do has not
 WHOLE_FORWARD = frozenset({"sglang", "trtllm"})
+STEP_SPAN_BEGINS_LATE = frozenset({"vllm"})  # its span of a step follows scheduling
 
 Rules = tuple[
     tuple[str, str], ...

@@ -1,0 +1,111 @@
+"""Which step each wait of the launching thread was for: what tells synchronous from asynchronous.
+
+A wait after the launch of step N that lasts until N ends was for N: the loop is synchronous. One
+that returns while N still runs was for an older step: the loop is asynchronous, however slow its
+host is. One that returns when a part of N has ended, and N still runs, waits inside the step. Waits
+of other threads tell nothing: the output thread of tensor-parallel vLLM waits for copies that the
+loop does not need.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from idlescope.analysis import intervals
+from idlescope.analysis.grouping import Groups, most_common
+from idlescope.analysis.steps.measure import Steps
+from idlescope.analysis.view import DeviceView
+from idlescope.trace.table import Bool, Int64
+
+# A small kernel of a step, such as the copy of its tokens, may follow what the host waited for.
+NEAR_END = 0.1  # of a step's time on the device
+# A wait that returned sooner than this did not wait: what it asked for had ended before.
+BLOCKED_NS = 20_000
+# From the end of what a wait was for until it returns: a blocking event took up to 0.42 ms on a
+# lent H200 (tests/gpu/latencies.py).
+WAKE_UP_NS = 500_000
+
+
+@dataclass(frozen=True)
+class StepWaits:
+    """What the waits of the launching thread were for. One entry per step, or rows of calls."""
+
+    own: Bool  # a wait after the step's launch lasted until its end
+    older: (
+        Bool  # a wait after its launch returned while it ran, and no part of it had been asked for
+    )
+    own_calls: Int64  # rows of Trace.calls: the waits that lasted until a step ended
+    inside_calls: Int64  # rows of Trace.calls: waits for a part of a step that went on running
+    any: bool  # whether the launching thread makes a call that waits at all
+
+    @property
+    def told(self) -> int:
+        """Return how many steps tell their batching."""
+        return int((self.own | self.older).sum())
+
+    @property
+    def for_older(self) -> int:
+        """Return how many steps tell that the host waited for an older one."""
+        return int((self.older & ~self.own).sum())
+
+
+def launching_thread(view: DeviceView) -> int:
+    """Return the thread that launched most of the device's operations; -1 where none is known."""
+    launching_calls = view.launches[view.launches >= 0]
+    return most_common(view.trace.calls.thread[launching_calls]) if launching_calls.size else -1
+
+
+def step_waits(view: DeviceView, steps: Steps, step_of_operation: Int64) -> StepWaits:
+    """Return which step each wait of the launching thread was for.
+
+    `step_of_operation` is that of each of the device's operations; -1: none.
+    """
+    calls, none = view.trace.calls, np.empty(0, np.int64)
+    told_nothing = np.zeros(len(steps), np.bool_)
+    waits = np.flatnonzero(view.waits & (calls.thread == launching_thread(view)))
+    known = np.flatnonzero(steps.has_launch & (steps.operations > 0))
+    if not waits.size or not known.size:
+        return StepWaits(told_nothing, told_nothing, none, none, any=bool(waits.size))
+
+    # The step that was launched last when each wait began.
+    order = known[np.argsort(steps.launched[known], kind="stable")]
+    position = np.searchsorted(steps.launched[order], calls.start[waits], "right") - 1
+    waits, position = waits[position >= 0], position[position >= 0]
+    step = order[position]
+
+    # A wait tells nothing where the step was over before it began.
+    running = calls.start[waits] < steps.done[step]
+    waits, step = waits[running], step[running]
+    returned = calls.end[waits]
+    near_end = steps.done[step] - (NEAR_END * steps.device[step]).astype(np.int64)
+    lasted = returned >= near_end
+
+    # One that returned early was for a part of the step where nothing older had just ended.
+    blocked = returned - calls.start[waits] >= BLOCKED_NS
+    for_part = (
+        ~lasted & blocked & ~_older_just_ended(view, steps, step_of_operation, step, returned)
+    )
+
+    by_step = Groups(step, len(steps))
+    return StepWaits(
+        own=by_step.only(lasted).occupied(),
+        older=by_step.only(~lasted & ~for_part).occupied(),
+        own_calls=waits[lasted],
+        inside_calls=waits[for_part],
+        any=True,
+    )
+
+
+def _older_just_ended(
+    view: DeviceView, steps: Steps, step_of_operation: Int64, step: Int64, times: Int64
+) -> Bool:
+    """Return for each time whether an operation that is not of the given step had just ended."""
+    by_end = np.argsort(view.operations.end, kind="stable")
+    ends, owner = view.operations.end[by_end], step_of_operation[by_end]
+    first = np.searchsorted(ends, times - WAKE_UP_NS)
+    last = np.searchsorted(ends, times, "right")
+    wait, row = intervals.spread(first, last - first)
+    another = owner[row] != steps.number[step[wait]]
+    return Groups(wait, times.size).only(another).occupied()
