@@ -1,4 +1,4 @@
-"""The bytes of a trace file, unpacked as they are read: never more of it in memory than one piece."""
+"""The bytes of a trace file, unpacked as they are read: never more in memory than one piece."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import IO
 
 from idlescope.errors import TraceError
 
 PIECE_BYTES = 1 << 18  # read at once
 UNPACKED_BYTES = 4 << 20  # unpacked at once
-# Traces shrink 10 to 40 times; deflate can reach 1,032. More than this, after the first 64 MB, is a bomb, not a trace.
+# Traces shrink 10 to 40 times; deflate can reach 1,032. More than this, after the first 64 MB, is a
+# bomb, not a trace.
 MOST_EXPANSION = 250
 EXPANSION_CHECKED_FROM = 64 << 20
 GZIP_MAGIC = b"\x1f\x8b"
@@ -19,7 +21,11 @@ _GZIP = 16 + zlib.MAX_WBITS
 
 
 class Source:
-    """One pass over the bytes of a file, or of a part of it; `damage` then says why it ended early, if it did."""
+    """One pass over the bytes of a file, or of a part of it.
+
+    `damage` then says why it ended early, if it did. Raises TraceError where the file cannot be
+    read or unpacks to far more than a trace does.
+    """
 
     def __init__(self, path: Path, start: int = 0, end: int | None = None) -> None:
         self.path = path
@@ -33,55 +39,70 @@ class Source:
                 packed = file.read(2) == GZIP_MAGIC
                 file.seek(self.start)
                 if packed:
-                    yield from _ahead(self._unpacked(iter(lambda: file.read(PIECE_BYTES), b"")))
-                    return
-                left = self.path.stat().st_size if self.end is None else self.end - self.start
-                while left > 0 and (piece := file.read(min(PIECE_BYTES, left))):
-                    left -= len(piece)
-                    yield piece
+                    pieces = iter(lambda: file.read(PIECE_BYTES), b"")
+                    yield from _ahead(self._unpacked(pieces))
+                else:
+                    yield from self._plain(file)
         except OSError as error:
             raise TraceError(f"{self.path} cannot be read: {error.strerror or error}") from error
 
-    def _unpacked(self, packed: Iterator[bytes]) -> Iterator[bytes]:
+    def _plain(self, file: IO[bytes]) -> Iterator[bytes]:
+        end = self.path.stat().st_size if self.end is None else self.end
+        left = end - self.start
+        while left > 0 and (piece := file.read(min(PIECE_BYTES, left))):
+            left -= len(piece)
+            yield piece
+
+    def _unpacked(self, packed_pieces: Iterator[bytes]) -> Iterator[bytes]:
         """Unpack gzip data of one or several members; what follows damage is left out."""
-        unpack, within = zlib.decompressobj(_GZIP), True
-        read = written = 0
-        for data in packed:
-            read += len(data)
-            rest = data
+        unpacker, within_member = zlib.decompressobj(_GZIP), True
+        bytes_read = bytes_written = 0
+        for packed in packed_pieces:
+            bytes_read += len(packed)
+            rest = packed
             while rest:
-                before = unpack.copy()
+                before_piece = unpacker.copy()
                 try:
-                    piece = unpack.decompress(rest, UNPACKED_BYTES)
+                    piece = unpacker.decompress(rest, UNPACKED_BYTES)
                 except zlib.error as error:
-                    for piece in _until_it_breaks(before, rest):
-                        written += len(piece)
+                    for piece in _until_it_breaks(before_piece, rest):
+                        bytes_written += len(piece)
                         yield piece
-                    self.damage = f"its gzip data breaks after {written:,} bytes of text ({error})"
-                    return
-                within = True
-                written += len(piece)
-                if written > EXPANSION_CHECKED_FROM and written > MOST_EXPANSION * read:
-                    raise TraceError(
-                        f"{self.path} unpacks to over {MOST_EXPANSION} times its size ({written >> 20:,} MB from "
-                        f"{read / 2**20:.1f} MB so far): no trace does; unpack it yourself first if you trust it"
+                    self.damage = (
+                        f"its gzip data breaks after {bytes_written:,} bytes of text ({error})"
                     )
+                    return
+                within_member = True
+                bytes_written += len(piece)
+                self._refuse_bomb(bytes_read, bytes_written)
                 if piece:
                     yield piece
-                rest = unpack.unconsumed_tail
-                if unpack.eof:
-                    rest = unpack.unused_data.lstrip(b"\0")  # tapes and some copies pad with zeros
-                    unpack, within = zlib.decompressobj(_GZIP), False
-        if within:
-            if piece := unpack.flush():
+                rest = unpacker.unconsumed_tail
+                if unpacker.eof:
+                    # tapes and some copies pad with zeros
+                    rest = unpacker.unused_data.lstrip(b"\0")
+                    unpacker, within_member = zlib.decompressobj(_GZIP), False
+        if within_member:
+            if piece := unpacker.flush():
+                bytes_written += len(piece)
                 yield piece
-            self.damage = f"its gzip data ends early, after {written + len(piece):,} bytes of text"
+            self.damage = f"its gzip data ends early, after {bytes_written:,} bytes of text"
+
+    def _refuse_bomb(self, bytes_read: int, bytes_written: int) -> None:
+        if bytes_written <= max(EXPANSION_CHECKED_FROM, MOST_EXPANSION * bytes_read):
+            return
+        raise TraceError(
+            f"{self.path} unpacks to over {MOST_EXPANSION} times its size "
+            f"({bytes_written >> 20:,} MB from {bytes_read / 2**20:.1f} MB so far): no trace does; "
+            "unpack it yourself first if you trust it"
+        )
 
 
 def _ahead(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Yield pieces cut small, the next one being made meanwhile by a thread: zlib works beside what decodes.
+    """Yield pieces cut small, while a thread makes the next one: zlib works beside what decodes.
 
-    A piece takes longer than Python lets one thread wait for the other (5 ms), else they would take turns.
+    A piece takes longer than Python lets one thread wait for the other (5 ms), else they would take
+    turns.
     """
     with ThreadPoolExecutor(1) as thread:
         following = thread.submit(next, pieces, b"")
@@ -91,11 +112,11 @@ def _ahead(pieces: Iterator[bytes]) -> Iterator[bytes]:
                 yield piece[start : start + PIECE_BYTES]
 
 
-def _until_it_breaks(unpack: zlib._Decompress, data: bytes) -> Iterator[bytes]:
+def _until_it_breaks(unpacker: zlib._Decompress, packed: bytes) -> Iterator[bytes]:
     """Yield what can be unpacked of data that is known to break, bit by bit."""
     try:
-        while data and (piece := unpack.decompress(data, 64)):
+        while packed and (piece := unpacker.decompress(packed, 64)):
             yield piece
-            data = unpack.unconsumed_tail
+            packed = unpacker.unconsumed_tail
     except zlib.error:
         return

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from idlescope.trace.damage import Damage
 from idlescope.trace.interner import Interner
 from idlescope.trace.kineto import categories
-from idlescope.trace.kineto.events import Args, Batch, Event
+from idlescope.trace.kineto.records import Args, Batch, Event
 from idlescope.trace.model import Calls, Counters, Operations, Ranges
 from idlescope.trace.table import Bool, Int64, Table
 

@@ -1,0 +1,150 @@
+"""Single Kineto events: the fields that are wanted of each, and how text becomes them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from idlescope.trace.kineto.repair import Done, object_end, repairs
+
+_SPACE_AND_COMMAS = re.compile(rb"[\s,]*")
+_BYTE_OF_ERROR = re.compile(r"\(byte (\d+)\)")
+UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+class Args(msgspec.Struct, gc=False):
+    """The wanted part of an event's `args`; tools write ids as numbers or as text."""
+
+    correlation: Any = None
+    device: Any = None
+    stream: Any = None
+    bytes: Any = None
+    flops: Any = None
+    step: Any = None
+    name: Any = None
+    value: Any = None
+    process: Any = None  # written by idlescope: the pid that launched an operation
+    track: Any = None  # written by idlescope: the tid of a slice that overlaps others of its thread
+
+
+class Event(msgspec.Struct, gc=False):
+    """One Chrome trace event, times in microseconds as they stand in the file."""
+
+    ph: str = ""
+    cat: str | None = None
+    name: Any = None
+    pid: Any = None
+    tid: Any = None
+    ts: int | float | str | None = None
+    dur: int | float | str | None = 0
+    args: Args | None = None
+    id: Any = None  # of a flow
+
+
+class RawEvent(msgspec.Struct, gc=False):
+    """The same event with its times undecoded: a float64 may not hold them to the nanosecond."""
+
+    ts: msgspec.Raw = msgspec.Raw(b"null")
+    dur: msgspec.Raw = msgspec.Raw(b"0")
+
+
+class Decoded(NamedTuple):
+    """Events of a text, or None and the byte at which it is wrong (0: not known)."""
+
+    events: list[Event] | None
+    wrong_at: int
+
+
+class RepairedEvent(NamedTuple):
+    """One event, the text that it was decoded from, and what was repaired in that."""
+
+    event: Event
+    text: bytes
+    repairs: Done
+
+
+_decode_events = msgspec.json.Decoder(list[Event]).decode
+_decode_raw = msgspec.json.Decoder(list[RawEvent]).decode
+_decode_any = msgspec.json.Decoder().decode
+_FIELDS_OF_ANY_TYPE = ("name", "pid", "tid", "ts", "dur")
+
+
+class Batch:
+    """Events that stood together in the file, from byte `offset` on.
+
+    The offset is one of the text, where the file is packed. `text` is what was decoded, without the
+    brackets of a list.
+    """
+
+    def __init__(
+        self,
+        text: bytes,
+        events: list[Event],
+        offset: int,
+        starts: Sequence[int] | None = None,
+    ) -> None:
+        self.text = text
+        self.events = events
+        self.offset = offset
+        # of each event in the file, where the text was put together from pieces of it
+        self._starts = starts
+
+    def raw(self) -> list[RawEvent]:
+        """Return the same events, in order, with `ts` and `dur` as the text in the file."""
+        return _decode_raw(b"[" + self.text + b"]")
+
+    def place(self, row: int) -> str:
+        """Return where in the file an event stands; near it, where text before was repaired."""
+        if self._starts is not None:
+            return f"byte {self._starts[row]:,}"
+        start = past_separators(self.text, 0)
+        for _ in range(row):
+            end = object_end(self.text, start, len(self.text))
+            start = past_separators(self.text, end)
+        return f"byte {self.offset + start:,}"
+
+
+def past_separators(text: bytes, start: int) -> int:
+    """Return where the next thing stands, past white space and commas."""
+    match = _SPACE_AND_COMMAS.match(text, start)
+    return match.end() if match else start
+
+
+def decode_list(text: bytes) -> Decoded:
+    """Return the events of a text that has no brackets around it."""
+    try:
+        return Decoded(_decode_events(b"".join((b"[", text, b"]"))), 0)
+    except UNDECODABLE as error:
+        message = str(error)
+        if message == "Input data was truncated":
+            return Decoded(None, len(text))
+        found = _BYTE_OF_ERROR.search(message)
+        # the bracket that was put before the text counts as a byte
+        return Decoded(None, int(found[1]) - 1 if found else 0)
+
+
+def decode_object(text: bytes) -> RepairedEvent | None:
+    """Return the event in the text of one object, repaired as far as needed; None if it is none."""
+    for fixed, done in ((text, []), *repairs(text)):
+        events = decode_list(fixed).events
+        event = events[0] if events else _coerced(fixed)
+        if event is not None:
+            return RepairedEvent(event, fixed, done)
+    return None
+
+
+def _coerced(text: bytes) -> Event | None:
+    """Return an event some of whose values are not of the type they should be."""
+    try:
+        fields = _decode_any(text)
+    except UNDECODABLE:
+        return None
+    event = Event(**{field: fields[field] for field in _FIELDS_OF_ANY_TYPE if field in fields})
+    event.ph, event.cat = str(fields.get("ph", "")), str(fields.get("cat", ""))
+    if isinstance(args := fields.get("args"), dict):
+        wanted = {key: value for key, value in args.items() if key in Args.__struct_fields__}
+        event.args = Args(**wanted)
+    return event
