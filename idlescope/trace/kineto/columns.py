@@ -1,12 +1,11 @@
-"""Turn batches of Kineto events into columns; a file may be read in several parts, which are then joined."""
+"""Turn batches of Kineto events into columns; a file may be read in several parts."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
-from decimal import Decimal, InvalidOperation
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,45 +14,51 @@ from idlescope.trace.damage import Damage
 from idlescope.trace.interner import Interner
 from idlescope.trace.kineto import categories
 from idlescope.trace.kineto.records import Args, Batch, Event
+from idlescope.trace.kineto.times import Spans, all_plausible, doubts, exact_ns, typical_ns
 from idlescope.trace.model import Calls, Counters, Operations, Ranges
-from idlescope.trace.table import Bool, Int64, Table
+from idlescope.trace.table import Int32, Int64, Table
 
-# A float64 holds microseconds to within half a nanosecond below this value: 2**43 us is 101 days.
-EXACT_BELOW_US = float(2**43)
-INT64_US = 2**63 / 1000  # microseconds beyond which nanoseconds leave int64
-# What no sound record shows: a kernel of an hour, a call of a day, a record a month away from those beside it.
-HOUR_NS = 3_600_000_000_000
-FAR_NS = 30 * 24 * HOUR_NS
-LONGEST_NS = {"operations": HOUR_NS, "calls": 24 * HOUR_NS, "ranges": FAR_NS}
-ZERO_BELOW_NS = HOUR_NS  # among records of around this time or less, a time of zero can be true
 _INT64 = range(-(2**63), 2**63)
+_INT32 = range(-(2**31), 2**31)
 _NO_ARGS = Args()
 
+# Categories by code: operations first, then calls, then ranges; then two more codes.
 _CATEGORIES = (*categories.OPERATIONS, *sorted(categories.CALLS), *categories.RANGES)
 _NO_CATEGORY, _SKIPPED = len(_CATEGORIES), len(_CATEGORIES) + 1
 _NO_GROUP, _OPERATION, _CALL, _RANGE = range(4)
-_GROUP = np.array(
-    [_OPERATION] * len(categories.OPERATIONS) + [_CALL] * len(categories.CALLS) + [_RANGE] * len(categories.RANGES)
-    + [_NO_GROUP] * 2, np.uint8,
-)  # fmt: skip
+# For each code of a category: which table its events go to, and their kind in that table.
+_GROUP = np.repeat(
+    np.array([_OPERATION, _CALL, _RANGE, _NO_GROUP], np.uint8),
+    [len(categories.OPERATIONS), len(categories.CALLS), len(categories.RANGES), 2],
+)
+_KIND_OF_CATEGORY = categories.OPERATIONS | categories.RANGES
 _KIND = np.array(
-    [(categories.OPERATIONS | categories.RANGES).get(c, 0) for c in _CATEGORIES] + [0, 0], np.uint8
+    [_KIND_OF_CATEGORY.get(category, 0) for category in _CATEGORIES] + [0, 0], np.uint8
 )
 
 Track = tuple[str, str]  # pid and tid as text: tools write them as numbers or as names
 
 
+class Gpu(NamedTuple):
+    """What tells the devices of a file apart."""
+
+    pid: str  # of the device's track
+    device: int  # its index
+    process: str  # pid that launched its work, where the file states it; else ""
+
+
 @dataclass
 class Part:
-    """The columns of a stretch of a file; codes are indices into this part's own names, threads, streams and GPUs."""
+    """The columns of a stretch of a file.
+
+    Codes are indices into this part's own names, threads, streams and GPUs.
+    """
 
     tables: dict[type[Table], list[Table]]
     names: tuple[str, ...]
     threads: tuple[Track, ...]
     streams: tuple[str, ...]
-    gpus: tuple[
-        tuple[str, int, str], ...
-    ]  # pid of the device's track, device index, launching pid where stated
+    gpus: tuple[Gpu, ...]
     thread_names: dict[Track, str]
     metadata: dict[str, Any]
     damage: Damage
@@ -66,18 +71,28 @@ class Part:
             self.tables[kind] = [kind.joined(tables)]
 
 
+class TimedEvents(NamedTuple):
+    """Events of one table whose times can be true."""
+
+    events: list[Event]
+    start: Int64  # ns
+    end: Int64  # ns
+    kind: NDArray[np.uint8]
+
+
 @dataclass
 class Builder:
     """Collects columns batch by batch."""
 
     damage: Damage
     frames: bool = True  # read operators and Python frames
-    own: bool = False  # the file says that idlescope wrote it: spans state their step and track, instants are counters
+    # idlescope wrote the file: spans state their step and track, instants are counters
+    own: bool = False
     events: int = 0
     names: Interner[str] = field(default_factory=Interner)
     threads: Interner[Track] = field(default_factory=Interner)
     streams: Interner[str] = field(default_factory=Interner)
-    gpus: Interner[tuple[str, int, str]] = field(default_factory=Interner)
+    gpus: Interner[tuple[str, int, str]] = field(default_factory=Interner)  # as Gpu
     thread_names: dict[Track, str] = field(default_factory=dict)
     operation_blocks: list[tuple[int, int]] = field(default_factory=list)
     tables: dict[type[Table], list[Table]] = field(
@@ -85,191 +100,192 @@ class Builder:
     )
 
     def __post_init__(self) -> None:
-        self._category: dict[Any, int] = {None: _NO_CATEGORY}
+        self._category_codes: dict[Any, int] = {None: _NO_CATEGORY}
         for code, category in enumerate(_CATEGORIES):
             if self.frames or category not in categories.DETAIL:
-                self._category[category] = code
-        self._around = 0  # a time that is typical of what was read last, ns
-        self._name = _Codes(self.names, str)
-        self._thread = _Codes(self.threads, lambda key: (str(key[0]), str(key[1])))
+                self._category_codes[category] = code
+        self._typical_ns = 0  # a time that is typical of what was read last
+        self._name_codes = _Codes(self.names, str)
+        self._thread_codes = _Codes(self.threads, lambda key: (str(key[0]), str(key[1])))
 
     def add(self, batch: Batch) -> None:
         """Add the events of one batch."""
-        events, category = batch.events, self._category
-        self._around = self._around or _typical_ns(events, 0)
+        events, code_of = batch.events, self._category_codes
+        self._typical_ns = self._typical_ns or typical_ns(events, 0)
         self.events += len(events)
-        codes = np.array([category.get(e.cat, _SKIPPED) for e in events], np.uint8)
+        codes = np.array([code_of.get(event.cat, _SKIPPED) for event in events], np.uint8)
         groups = _GROUP[codes]
         for group, add in (
             (_RANGE, self._add_ranges),
             (_CALL, self._add_calls),
             (_OPERATION, self._add_operations),
         ):
-            rows = [i for i in np.flatnonzero(groups == group).tolist() if events[i].ph == "X"]
-            if rows:
-                add(batch, rows, codes)
+            rows = np.flatnonzero(groups == group).tolist()
+            complete = [row for row in rows if events[row].ph == "X"]
+            if complete:
+                add(batch, complete, _KIND[codes[complete]])
         self._add_others(batch, np.flatnonzero(codes == _NO_CATEGORY).tolist())
 
     def part(self, metadata: dict[str, Any]) -> Part:
         """Return all that was added."""
         return Part(
-            self.tables, self.names.values(), self.threads.values(), self.streams.values(), self.gpus.values(),
-            self.thread_names, metadata, self.damage, self.events, self.operation_blocks,
-        )  # fmt: skip
-
-    def _times(
-        self, batch: Batch, rows: list[int], codes: NDArray[np.uint8], kind: str
-    ) -> tuple[list[Event], Int64, Int64, NDArray[np.uint8]]:
-        """Return the events of a kind whose times can be read, with their starts and ends in ns, and kinds."""
-        events = [batch.events[i] for i in rows]
-        start, known = exact_ns([e.ts for e in events], lambda: _raw(batch, rows, "ts"))
-        length, timed = exact_ns([e.dur for e in events], lambda: _raw(batch, rows, "dur"))
-        good = self._check(batch, rows, kind, start, length, known & timed)
-        kinds = _KIND[codes[rows]]
-        if good.all():
-            return events, start, start + length, kinds
-        keep = np.flatnonzero(good)
-        return (
-            [events[i] for i in keep.tolist()],
-            start[keep],
-            start[keep] + length[keep],
-            kinds[keep],
+            tables=self.tables,
+            names=self.names.values(),
+            threads=self.threads.values(),
+            streams=self.streams.values(),
+            gpus=tuple(Gpu(*gpu) for gpu in self.gpus.values()),
+            thread_names=self.thread_names,
+            metadata=metadata,
+            damage=self.damage,
+            events=self.events,
+            operation_blocks=self.operation_blocks,
         )
 
-    def _check(
-        self, batch: Batch, rows: list[int], kind: str, start: Int64, length: Int64, known: Bool
-    ) -> Bool:
-        """Return which times can be true; count the others."""
-        low, high = int(start.min()), int(start.max())
-        if (
-            known.all() and length.min() >= 0 and length.max() <= LONGEST_NS[kind] and self._around - FAR_NS <= low
-            and high <= self._around + FAR_NS and (low > 0 or high < ZERO_BELOW_NS)
-        ):  # fmt: skip
-            self._around = int(start[start.size // 2])
-            return known
-        self._around = _typical_ns(batch.events, self._around)
-        far = np.abs(start - self._around)
-        checks = (
-            ("whose times are no numbers", known),
-            ("that end before they start", length >= 0),
-            ("that last absurdly long", length <= LONGEST_NS[kind]),
-            ("with a time of zero", (start != 0) | (far < ZERO_BELOW_NS)),
-            ("far from all others in time", far <= FAR_NS),
-        )
-        good = np.ones(start.size, np.bool_)
-        for what, passed in checks:
-            bad = np.flatnonzero(good & ~passed)
-            if bad.size:
-                place = batch.place(rows[int(bad[0])])
-                self.damage.dropped(f"{kind} {what} were left out", place, kind, bad.size)
-                good[bad] = False
-        return good
+    def _timed(
+        self, batch: Batch, rows: list[int], kinds: NDArray[np.uint8], record: str
+    ) -> TimedEvents:
+        """Return the events of some rows; those whose times cannot be true are counted instead.
 
-    def _add_ranges(self, batch: Batch, rows: list[int], codes: NDArray[np.uint8]) -> None:
-        events, start, end, kind = self._times(batch, rows, codes, "ranges")
-        step = np.full(len(events), -1, np.int32)
-        if self.own:
-            step[:] = [self._int(batch, (e.args or _NO_ARGS).step, -1) for e in events]
-        thread = self._threads(events)
-        self.tables[Ranges].append(
-            Ranges.of(
-                start=start, end=end, thread=thread, name=self._names(events), kind=kind, step=step
-            )
+        `record` is what a row is, of damage.KINDS.
+        """
+        events = [batch.events[row] for row in rows]
+        start, start_known = exact_ns(
+            [event.ts for event in events], partial(_raw_times, batch, rows, "ts")
         )
-
-    def _add_calls(self, batch: Batch, rows: list[int], codes: NDArray[np.uint8]) -> None:
-        events, start, end, _ = self._times(batch, rows, codes, "calls")
-        correlation = self._ints(batch, [(e.args or _NO_ARGS).correlation for e in events])
-        thread = self._threads(events)
-        self.tables[Calls].append(
-            Calls.of(
-                start=start,
-                end=end,
-                thread=thread,
-                name=self._names(events),
-                correlation=correlation,
-            )
+        length, length_known = exact_ns(
+            [event.dur for event in events], partial(_raw_times, batch, rows, "dur")
         )
+        spans = Spans(record, start, length, start_known & length_known)
+        if all_plausible(spans, self._typical_ns):
+            self._typical_ns = int(start[start.size // 2])
+            return TimedEvents(events, start, start + length, kinds)
 
-    def _add_operations(self, batch: Batch, rows: list[int], codes: NDArray[np.uint8]) -> None:
-        events, start, end, kind = self._times(batch, rows, codes, "operations")
+        self._typical_ns = typical_ns(batch.events, self._typical_ns)
+        good = np.ones(len(rows), np.bool_)
+        for doubt in doubts(spans, self._typical_ns):
+            place = batch.place(rows[int(doubt.rows[0])])
+            what = f"{record} {doubt.what} were left out"
+            self.damage.dropped(what, place, record, doubt.rows.size)
+            good[doubt.rows] = False
+        kept = np.flatnonzero(good)
+        start, length = start[kept], length[kept]
+        kept_events = [events[row] for row in kept.tolist()]
+        return TimedEvents(kept_events, start, start + length, kinds[kept])
+
+    def _add_ranges(self, batch: Batch, rows: list[int], kinds: NDArray[np.uint8]) -> None:
+        timed = self._timed(batch, rows, kinds, "ranges")
+        table = Ranges.of(
+            start=timed.start,
+            end=timed.end,
+            thread=self._threads(timed.events),
+            name=self._names(timed.events),
+            kind=timed.kind,
+            step=self._steps(batch, _args(timed.events)),
+        )
+        self.tables[Ranges].append(table)
+
+    def _add_calls(self, batch: Batch, rows: list[int], kinds: NDArray[np.uint8]) -> None:
+        timed = self._timed(batch, rows, kinds, "calls")
+        correlation = [args.correlation for args in _args(timed.events)]
+        table = Calls.of(
+            start=timed.start,
+            end=timed.end,
+            thread=self._threads(timed.events),
+            name=self._names(timed.events),
+            correlation=self._ints(batch, correlation),
+        )
+        self.tables[Calls].append(table)
+
+    def _add_operations(self, batch: Batch, rows: list[int], kinds: NDArray[np.uint8]) -> None:
+        timed = self._timed(batch, rows, kinds, "operations")
+        events, args = timed.events, _args(timed.events)
         self.operation_blocks.append((len(events), batch.offset))
-        args = [e.args or _NO_ARGS for e in events]
-        pairs = list(zip(events, args, strict=True))
-        gpus = [
-            (
-                str(e.pid),
-                self._int(batch, e.pid if a.device is None else a.device, -1),
-                _text(a.process),
-            )
-            for e, a in pairs
-        ]
-        self.tables[Operations].append(
-            Operations.of(
-                start=start,
-                end=end,
-                kind=kind,
-                device=self.gpus.codes(gpus),
-                stream=self.streams.codes(
-                    str(e.tid if a.stream is None else a.stream) for e, a in pairs
-                ),
-                name=self._names(events),
-                correlation=self._ints(batch, [a.correlation for a in args]),
-                step=[self._int(batch, a.step, -1) for a in args]
-                if self.own
-                else np.full(len(args), -1),
-                bytes=self._ints(batch, [a.bytes for a in args]),
-                flops=[_float(a.flops) for a in args] if self.own else np.zeros(len(args)),
-            )
+        flops = [_float(each.flops) for each in args] if self.own else np.zeros(len(args))
+        table = Operations.of(
+            start=timed.start,
+            end=timed.end,
+            kind=timed.kind,
+            device=self._gpus(batch, events, args),
+            stream=self._streams(events, args),
+            name=self._names(events),
+            correlation=self._ints(batch, [each.correlation for each in args]),
+            step=self._steps(batch, args),
+            bytes=self._ints(batch, [each.bytes for each in args]),
+            flops=flops,
         )
+        self.tables[Operations].append(table)
 
     def _add_others(self, batch: Batch, rows: list[int]) -> None:
         """Add counters and the names of threads."""
-        for i in rows:
-            e = batch.events[i]
-            if e.args is None:
+        counter_phases = ("C", "i") if self.own else ("C",)
+        for row in rows:
+            event = batch.events[row]
+            if event.args is None:
                 continue
-            if e.ph == "M" and e.name == "thread_name":
-                self.thread_names[str(e.pid), str(e.tid)] = str(e.args.name)
-            elif (e.ph == "C" or (self.own and e.ph == "i")) and e.args.value is not None:
-                time, known = exact_ns([e.ts], partial(_raw, batch, [i], "ts"))
-                if known.all():
-                    sample = Counters.of(
-                        time=time, name=self._names([e]), value=[_float(e.args.value)]
-                    )
-                    self.tables[Counters].append(sample)
+            if event.ph == "M" and event.name == "thread_name":
+                self.thread_names[str(event.pid), str(event.tid)] = str(event.args.name)
+            elif event.ph in counter_phases and event.args.value is not None:
+                self._add_counter(batch, row, event, event.args.value)
 
-    def _names(self, events: list[Event]) -> NDArray[np.int32]:
-        code = self._name
+    def _add_counter(self, batch: Batch, row: int, event: Event, value: Any) -> None:
+        time, readable = exact_ns([event.ts], partial(_raw_times, batch, [row], "ts"))
+        if readable.all():
+            table = Counters.of(time=time, name=self._names([event]), value=[_float(value)])
+            self.tables[Counters].append(table)
+
+    def _names(self, events: list[Event]) -> Int32:
+        code_of = self._name_codes
         try:
-            return np.array([code[e.name] for e in events], np.int32)
+            return np.array([code_of[event.name] for event in events], np.int32)
         except TypeError:  # a name that is a list or an object
-            return np.array([code[str(e.name)] for e in events], np.int32)
+            return np.array([code_of[str(event.name)] for event in events], np.int32)
 
-    def _threads(self, events: list[Event]) -> NDArray[np.int32]:
-        code = self._thread
+    def _threads(self, events: list[Event]) -> Int32:
+        code_of = self._thread_codes
+        pids = [event.pid for event in events]
+        tids = [event.tid for event in events]
         if self.own:
             tids = [
-                e.tid if e.args is None or e.args.track is None else e.args.track for e in events
+                tid if args.track is None else args.track
+                for tid, args in zip(tids, _args(events), strict=True)
             ]
-            return np.array(
-                [code[str(e.pid), str(t)] for e, t in zip(events, tids, strict=True)], np.int32
-            )
         try:
-            pids, tids = [e.pid for e in events], [e.tid for e in events]
-            if events and pids.count(pids[0]) == tids.count(tids[0]) == len(
-                events
-            ):  # as a rule, and faster
-                return np.full(len(events), code[pids[0], tids[0]], np.int32)
-            return np.array([code[key] for key in zip(pids, tids, strict=True)], np.int32)
-        except TypeError:
-            return np.array([code[str(e.pid), str(e.tid)] for e in events], np.int32)
+            # as a rule, a batch is of one thread
+            if events and pids.count(pids[0]) == tids.count(tids[0]) == len(events):
+                return np.full(len(events), code_of[pids[0], tids[0]], np.int32)
+            return np.array([code_of[key] for key in zip(pids, tids, strict=True)], np.int32)
+        except TypeError:  # an id that is a list or an object
+            as_text = zip(map(str, pids), map(str, tids), strict=True)
+            return np.array([code_of[key] for key in as_text], np.int32)
+
+    def _gpus(self, batch: Batch, events: list[Event], args: list[Args]) -> Int32:
+        # plain tuples: making a Gpu of each would take longer than all else here
+        gpus = []
+        for event, each in zip(events, args, strict=True):
+            index = event.pid if each.device is None else each.device
+            process = "" if each.process is None else str(each.process)
+            gpus.append((str(event.pid), self._int(batch, index, -1), process))
+        return self.gpus.codes(gpus)
+
+    def _streams(self, events: list[Event], args: list[Args]) -> Int32:
+        return self.streams.codes(
+            str(event.tid if each.stream is None else each.stream)
+            for event, each in zip(events, args, strict=True)
+        )
+
+    def _steps(self, batch: Batch, args: list[Args]) -> Int32:
+        """Return the steps that our own files state; -1 elsewhere."""
+        if not self.own:
+            return np.full(len(args), -1, np.int32)
+        steps = [self._int(batch, each.step, -1) for each in args]
+        return np.array([step if step in _INT32 else -1 for step in steps], np.int32)
 
     def _ints(self, batch: Batch, values: list[Any]) -> Int64:
-        array = np.array(values) if all(type(v) is int for v in values) else None
-        if array is not None and (array.dtype == np.int64 or not values):
-            return array.astype(np.int64)
-        return np.array([self._int(batch, v) for v in values], np.int64)
+        if all(type(value) is int for value in values):
+            numbers = np.array(values)
+            if numbers.dtype == np.int64 or not values:
+                return numbers.astype(np.int64)
+        return np.array([self._int(batch, value) for value in values], np.int64)
 
     def _int(self, batch: Batch, value: Any, default: int = 0) -> int:
         """Return an id that the profiler wrote as a number, as text, or not at all."""
@@ -285,7 +301,10 @@ class Builder:
 
 
 class _Codes(dict[Hashable, int]):
-    """Codes by the value as it stands in the file; the key that an interner keeps is made once for each such value."""
+    """Codes by the value as it stands in the file.
+
+    The key that an interner keeps is made once for each such value.
+    """
 
     def __init__(self, interner: Interner[Any], key: Callable[[Any], Hashable]) -> None:
         super().__init__()
@@ -297,54 +316,14 @@ class _Codes(dict[Hashable, int]):
         return code
 
 
-def exact_ns(times: Sequence[Any], raw: Callable[[], Sequence[str]]) -> tuple[Int64, Bool]:
-    """Return microseconds as int64 nanoseconds, exactly, and which of them are numbers at all (others are 0).
-
-    `times` holds ints, floats, text or None. Where a float is too large to be exact, `raw()` gives the text of every
-    value.
-    """
-    good = np.ones(len(times), np.bool_)
-    try:
-        values = np.array(times, np.float64)
-    except (ValueError, TypeError, OverflowError):
-        values = np.full(len(times), np.nan)
-    if (np.abs(values) < EXACT_BELOW_US).all():  # no NaN among them either
-        whole = np.floor(values)
-        return (whole * 1000).astype(np.int64) + np.rint((values - whole) * 1000).astype(
-            np.int64
-        ), good
-    if all(type(t) is int for t in times) and (np.abs(values) < INT64_US).all():
-        return np.array(times, np.int64) * 1000, good
-    exact = [_text_ns(t) for t in raw()]
-    good = np.array([t is not None for t in exact], np.bool_)
-    return np.array([t or 0 for t in exact], np.int64), good
+def _args(events: list[Event]) -> list[Args]:
+    return [event.args or _NO_ARGS for event in events]
 
 
-def _text_ns(text: str) -> int | None:
-    try:
-        ns = int((Decimal(text.strip('" ')) * 1000).to_integral_value())
-    except (InvalidOperation, OverflowError, ValueError):
-        return None
-    return ns if ns in _INT64 else None
-
-
-def _typical_ns(events: list[Event], otherwise: int) -> int:
-    """Return the time about which most events of a batch lie."""
-    times = [
-        e.ts
-        for e in events
-        if e.ph == "X" and isinstance(e.ts, (int, float)) and abs(e.ts) < INT64_US
-    ]
-    return round(float(np.median(times)) * 1000) if times else otherwise
-
-
-def _raw(batch: Batch, rows: list[int], which: str) -> list[str]:
+def _raw_times(batch: Batch, rows: list[int], field_name: str) -> list[str]:
+    """Return the text of a field, `ts` or `dur`, of some events."""
     raw = batch.raw()
-    return [bytes(getattr(raw[i], which)).decode() for i in rows]
-
-
-def _text(value: Any) -> str:
-    return "" if value is None else str(value)
+    return [bytes(getattr(raw[row], field_name)).decode() for row in rows]
 
 
 def _float(value: Any) -> float:

@@ -1,4 +1,4 @@
-"""Link launches and operations by the arrows between them, for files whose operations state no correlation id."""
+"""Link launches and operations by the arrows between them, where no correlation id is stated."""
 
 from __future__ import annotations
 
@@ -7,45 +7,59 @@ from pathlib import Path
 import numpy as np
 
 from idlescope.trace.damage import Damage
-from idlescope.trace.kineto.columns import exact_ns
+from idlescope.trace.kineto.columns import Gpu, Track
 from idlescope.trace.kineto.events import KinetoEvents
+from idlescope.trace.kineto.times import exact_ns
 from idlescope.trace.model import Calls, Operations
 from idlescope.trace.table import Int64
 
-FLOWS = frozenset(
-    {"ac2g", "async_cpu_to_gpu", "async_gpu", "cpu_to_cuda"}
-)  # newer and older names of the arrows
+# newer and older names of the arrows
+FLOWS = frozenset({"ac2g", "async_cpu_to_gpu", "async_gpu", "cpu_to_cuda"})
+
+# Ids of arrows by where they start or end: pid as text, time in ns.
+ArrowIds = dict[tuple[str, int], int]
 
 
 def linked(
     path: Path,
     operations: Operations,
     calls: Calls,
-    gpus: tuple[tuple[str, int, str], ...],
-    threads: tuple[tuple[str, str], ...],
+    gpus: tuple[Gpu, ...],
+    threads: tuple[Track, ...],
 ) -> tuple[Operations, Calls]:
-    """Return the tables with the id of the arrow that leaves a call, or ends at an operation, as correlation.
+    """Return the tables with the ids of arrows as correlation.
 
-    An arrow meets a record by process and start time. Tables come back as they are where the file has no arrows.
+    The id is that of the arrow that leaves a call, or ends at an operation. An arrow meets a record
+    by process and start time. Tables come back as they are where the file has no arrows.
     """
-    tails: dict[tuple[str, int], int] = {}
-    heads: dict[tuple[str, int], int] = {}
-    for batch in KinetoEvents(path, Damage()):
-        for e in batch.events:
-            if e.ph not in ("s", "f") or e.cat not in FLOWS or not isinstance(e.id, int):
-                continue
-            (time,), known = exact_ns([e.ts], lambda: ["0"])
-            if known.all():
-                (tails if e.ph == "s" else heads)[str(e.pid), int(time)] = e.id
+    tails, heads = _arrows(path)
     if not heads:
         return operations, calls
-    pid = [gpus[d][0] for d in operations.device.tolist()]
-    caller = [threads[t][0] for t in calls.thread.tolist()]
+    operation_pids = [gpus[device].pid for device in operations.device.tolist()]
+    caller_pids = [threads[thread][0] for thread in calls.thread.tolist()]
     return (
-        operations.replace(correlation=_met(heads, pid, operations.start)),
-        calls.replace(correlation=_met(tails, caller, calls.start)),
+        operations.replace(correlation=_met(heads, operation_pids, operations.start)),
+        calls.replace(correlation=_met(tails, caller_pids, calls.start)),
     )
 
 
-def _met(arrows: dict[tuple[str, int], int], pid: list[str], start: Int64) -> Int64:
-    return np.array([arrows.get(key, 0) for key in zip(pid, start.tolist(), strict=True)], np.int64)
+def _arrows(path: Path) -> tuple[ArrowIds, ArrowIds]:
+    """Return where the arrows of a file start, and where they end."""
+    tails: ArrowIds = {}
+    heads: ArrowIds = {}
+    for batch in KinetoEvents(path, Damage()):
+        for event in batch.events:
+            is_arrow = event.ph in ("s", "f") and event.cat in FLOWS
+            if not is_arrow or not isinstance(event.id, int):
+                continue
+            (time,), readable = exact_ns([event.ts], lambda: ["0"])
+            if readable.all():
+                ends = tails if event.ph == "s" else heads
+                ends[str(event.pid), int(time)] = event.id
+    return tails, heads
+
+
+def _met(arrow_ids: ArrowIds, pids: list[str], start: Int64) -> Int64:
+    """Return for each record, by pid and start, the id of the arrow that meets it; 0: none."""
+    records = zip(pids, start.tolist(), strict=True)
+    return np.array([arrow_ids.get(record, 0) for record in records], np.int64)

@@ -7,84 +7,104 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from idlescope.trace.kineto.columns import Gpu, Track
 from idlescope.trace.model import Calls, Operations
-from idlescope.trace.table import Int64
+from idlescope.trace.table import Bool, Int32, Int64
+
+_NEVER = np.iinfo(np.int64).max  # a delay that no launch has
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Devices as (process, index), which of them each GPU track is, and the process of each thread."""
+    """Which device each GPU track is, and whose process each device and thread belongs to."""
 
-    devices: tuple[tuple[int, int], ...]
+    devices: tuple[tuple[int, int], ...]  # process (index into process_names), device index
     process_names: tuple[str, ...]
-    device_of: NDArray[np.int32]  # GPU track -> index into devices
-    process_of: NDArray[np.int32]  # thread -> index into process_names
+    device_of: Int32  # GPU track -> index into devices
+    process_of: Int32  # thread -> index into process_names
 
 
 def origins(
     operations: Operations,
     calls: Calls,
-    gpus: tuple[tuple[str, int, str], ...],
-    threads: tuple[tuple[str, str], ...],
+    gpus: tuple[Gpu, ...],
+    threads: tuple[Track, ...],
 ) -> Origin:
     """Return whose work is whose.
 
-    A device's records do not say which process launched them, unless idlescope wrote them. One file is one process's
-    view as a rule, and its correlation ids are one space, whatever its pids are called. In a file merged of several
-    processes, ids collide; there each GPU track belongs to the process whose calls precede most of its operations.
+    A device's records do not say which process launched them, unless idlescope wrote them. One file
+    is one process's view as a rule, and its correlation ids are one space, whatever its pids are
+    called. In a file merged of several processes, ids collide; there each GPU track belongs to the
+    process whose calls precede most of its operations.
+
+    `Operations.device` holds indices into `gpus`, `Calls.thread` into `threads`.
     """
     pids = tuple(dict.fromkeys(pid for pid, _ in threads))
-    thread_pid = np.array([pids.index(pid) for pid, _ in threads], np.int32)
-    caller = thread_pid[calls.thread] if len(calls) else np.empty(0, np.int32)
+    thread_process = np.array([pids.index(pid) for pid, _ in threads], np.int32)
+    caller = thread_process[calls.thread] if len(calls) else np.empty(0, np.int32)
     callers = np.unique(caller)
-    stated = [process for _, _, process in gpus]
+    stated = [gpu.process for gpu in gpus]
     if any(stated):
         # a device whose process made no call in the trace is still its own
         pids = tuple(dict.fromkeys((*pids, *stated)))
-        track_pid = np.array([pids.index(process) for process in stated], np.int32)
+        gpu_process = [pids.index(process) for process in stated]
     elif callers.size > 1 and _collide(calls.correlation, caller):
-        track_pid = np.array(
-            [_launcher(operations, track, calls, caller, callers) for track in range(len(gpus))]
-        )
+        gpu_process = [
+            _launcher(operations.take(operations.device == gpu), calls, caller, callers)
+            for gpu in range(len(gpus))
+        ]
     else:
-        name = ", ".join(sorted(pids[c] for c in callers.tolist()))
-        indices = tuple(dict.fromkeys(index for _, index, _ in gpus))
-        device_of = np.array([indices.index(index) for _, index, _ in gpus], np.int32)
-        return Origin(
-            tuple((0, i) for i in indices), (name,), device_of, np.zeros(len(threads), np.int32)
-        )
-    keys = [(int(p), index) for p, (_, index, _) in zip(track_pid, gpus, strict=True)]
+        return _one_process(gpus, sorted(pids[process] for process in callers), len(threads))
+    keys = [(process, gpu.device) for process, gpu in zip(gpu_process, gpus, strict=True)]
     devices = tuple(dict.fromkeys(keys))
-    return Origin(devices, pids, np.array([devices.index(k) for k in keys], np.int32), thread_pid)
+    device_of = np.array([devices.index(key) for key in keys], np.int32)
+    return Origin(devices, pids, device_of, thread_process)
+
+
+def _one_process(gpus: tuple[Gpu, ...], pids: list[str], threads: int) -> Origin:
+    """Return the origin of a file that is one process's view, whatever its pids."""
+    indices = tuple(dict.fromkeys(gpu.device for gpu in gpus))
+    return Origin(
+        devices=tuple((0, index) for index in indices),
+        process_names=(", ".join(pids),),
+        device_of=np.array([indices.index(gpu.device) for gpu in gpus], np.int32),
+        process_of=np.zeros(threads, np.int32),
+    )
 
 
 def _collide(correlation: Int64, caller: NDArray[np.int32]) -> bool:
     """Return whether two processes use the same correlation id."""
     known = correlation != 0
-    pairs = np.unique(np.stack((correlation[known], caller[known].astype(np.int64))), axis=1)
-    return bool((pairs[0, 1:] == pairs[0, :-1]).any())
+    ids_and_callers = np.stack((correlation[known], caller[known].astype(np.int64)))
+    ids = np.unique(ids_and_callers, axis=1)[0]
+    return bool((ids[1:] == ids[:-1]).any())
 
 
-def _launcher(
-    operations: Operations,
-    track: int,
-    calls: Calls,
-    caller: NDArray[np.int32],
-    callers: NDArray[np.int32],
-) -> int:
-    """Return the process whose calls explain most operations of a GPU track: same id, made before, and nearest."""
-    mine = (operations.device == track) & (operations.correlation != 0)
-    wanted, start = operations.correlation[mine], operations.start[mine]
-    lag = np.full((callers.size, wanted.size), np.iinfo(np.int64).max)
-    for i, process in enumerate(callers):
-        rows = np.flatnonzero((caller == process) & (calls.correlation != 0))
-        rows = rows[np.argsort(calls.correlation[rows], kind="stable")]
-        at = np.searchsorted(calls.correlation[rows], wanted)
-        found = at < rows.size
-        found[found] = calls.correlation[rows[at[found]]] == wanted[found]
-        delay = start[found] - calls.start[rows[at[found]]]
-        lag[i, found] = np.where(delay >= 0, delay, np.iinfo(np.int64).max)
-    if not wanted.size or (lag == np.iinfo(np.int64).max).all():
-        return int(callers[0])
-    explained = (lag == lag.min(axis=0)) & (lag < np.iinfo(np.int64).max)
+def _launcher(operations: Operations, calls: Calls, caller: Int32, callers: Int32) -> int:
+    """Return the process whose calls explain most of one GPU track's operations.
+
+    A call explains an operation of the same id that started after it, where no other process has
+    a nearer one.
+    """
+    wanted = operations.take(operations.correlation != 0)
+    delays = np.stack(
+        [
+            _delay(wanted, calls.take((caller == process) & (calls.correlation != 0)))
+            for process in callers
+        ]
+    )
+    explained = (delays == delays.min(axis=0)) & (delays < _NEVER)
+    # the first process where nothing is explained
     return int(callers[np.argmax(explained.sum(axis=1))])
+
+
+def _delay(operations: Operations, calls: Calls) -> Int64:
+    """Return how long after its call each operation started, ns; _NEVER where none was before."""
+    delay = np.full(len(operations), _NEVER)
+    calls = calls.take(np.argsort(calls.correlation, kind="stable"))
+    row = np.searchsorted(calls.correlation, operations.correlation)
+    found: Bool = row < len(calls)
+    found[found] = calls.correlation[row[found]] == operations.correlation[found]
+    since_call = operations.start[found] - calls.start[row[found]]
+    delay[found] = np.where(since_call >= 0, since_call, _NEVER)
+    return delay

@@ -69,7 +69,7 @@ class RepairedEvent(NamedTuple):
 _decode_events = msgspec.json.Decoder(list[Event]).decode
 _decode_raw = msgspec.json.Decoder(list[RawEvent]).decode
 _decode_any = msgspec.json.Decoder().decode
-_FIELDS_OF_ANY_TYPE = ("name", "pid", "tid", "ts", "dur")
+_TIMES = ("ts", "dur")
 
 
 class Batch:
@@ -142,7 +142,11 @@ def _coerced(text: bytes) -> Event | None:
         fields = _decode_any(text)
     except UNDECODABLE:
         return None
-    event = Event(**{field: fields[field] for field in _FIELDS_OF_ANY_TYPE if field in fields})
+    event = Event(**{key: fields[key] for key in ("name", "pid", "tid") if key in fields})
+    for key in _TIMES:
+        if key in fields:
+            is_time = isinstance(fields[key], (int, float, str))
+            setattr(event, key, fields[key] if is_time else None)
     event.ph, event.cat = str(fields.get("ph", "")), str(fields.get("cat", ""))
     if isinstance(args := fields.get("args"), dict):
         wanted = {key: value for key, value in args.items() if key in Args.__struct_fields__}

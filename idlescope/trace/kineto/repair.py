@@ -1,13 +1,15 @@
-"""Repair JSON text that profilers, editors and copies have damaged, as little as is needed, and say what was done.
+"""Repair JSON text that profilers, editors and copies have damaged, and say what was done.
 
-Each repair is tried on a stretch of events that does not decode; they are applied one after the other, mildest first,
-until it does. What still does not decode is taken apart event by event, so that one bad event costs only itself.
+Each repair is tried on a stretch of events that does not decode. They are applied one after the
+other, mildest first, until it does. What still does not decode is taken apart event by event
+(salvage.py).
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 # A candidate for the boundary between two events. Objects nested in an event's args look the same.
 CUT = re.compile(rb"\}\s*,\s*(?=\{)")
@@ -16,17 +18,26 @@ _LIST_END = re.compile(rb"\}\s*\]")
 _BEHIND_LIST = re.compile(rb'\s*(?:,\s*"[^"]*"\s*:.*)?\}?\s*', re.DOTALL)
 
 Done = list[tuple[str, int, int]]  # what was repaired, how often, where first
-Step = Callable[
-    [bytes], tuple[bytes, int, int]
-]  # text -> repaired text, how many repairs, where the first was
+
+
+class Repaired(NamedTuple):
+    """A text after one kind of repair."""
+
+    text: bytes
+    repairs: int  # how many; 0: the text is as it was
+    first: int  # where the first was
+
+
+Step = Callable[[bytes], Repaired]
 
 _WHITE = bytes((9, 10, 13))
-_CONTROL = bytes(c for c in range(32) if c not in _WHITE)
+_CONTROL = bytes(code for code in range(32) if code not in _WHITE)
 _CONTROL_TO_SPACE = bytes.maketrans(_CONTROL, b" " * len(_CONTROL))
 _WHITE_TO_SPACE = bytes.maketrans(_WHITE, b"   ")
 _ESCAPE = re.compile(rb'\\(?:(["\\/bfnrt]|u[0-9a-fA-F]{4})|)')
 _SURROGATE = re.compile(
-    rb"\\u[dD](?:[89abAB][0-9a-fA-F]{2}(\\u[dD][c-fC-F][0-9a-fA-F]{2})?|[c-fC-F][0-9a-fA-F]{2})"
+    rb"\\u[dD](?:[89abAB][0-9a-fA-F]{2}(\\u[dD][c-fC-F][0-9a-fA-F]{2})?"
+    rb"|[c-fC-F][0-9a-fA-F]{2})"
 )
 _NOT_A_NUMBER = re.compile(rb"(?<=[:\[,\s])[-+]?(?:NaN|nan|Infinity|inf|Inf)(?=\s*[,}\]])")
 _HUGE = re.compile(rb"(?<=[:\[,\s])-?\d+(?:\.\d+)?[eE]\+?\d{3,}(?=\s*[,}\]])")
@@ -36,7 +47,10 @@ _TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[{}]', re.DOTALL)
 
 
 def object_end(text: bytes, start: int, limit: int) -> int:
-    """Return where the object that opens at `start` ends, braces in strings not counted; -1 if not before `limit`."""
+    """Return where the object that opens at `start` ends; -1 if not before `limit`.
+
+    Braces in strings do not count.
+    """
     depth = 0
     for token in _TOKEN.finditer(text, start, limit):
         brace = token[0]
@@ -50,8 +64,11 @@ def object_end(text: bytes, start: int, limit: int) -> int:
 
 
 def closes_list(text: bytes) -> bool:
-    """Return whether a text that ends a file closes the list of events, with or without metadata behind it."""
-    ends = [m.end() for m in _LIST_END.finditer(text)]
+    """Return whether a text that ends a file closes the list of events.
+
+    There may be metadata behind it.
+    """
+    ends = [match.end() for match in _LIST_END.finditer(text)]
     return bool(ends) and _BEHIND_LIST.fullmatch(text, ends[-1]) is not None
 
 
@@ -65,31 +82,32 @@ def repairs(text: bytes) -> Iterator[tuple[bytes, Done]]:
             yield text, done
 
 
-def _utf8(text: bytes) -> tuple[bytes, int, int]:
+def _replace_bad_utf8(text: bytes) -> Repaired:
     try:
         text.decode()
     except UnicodeDecodeError as error:
-        fixed = text.decode("utf-8", "replace")
-        return fixed.encode(), fixed.count("\ufffd"), error.start
-    return text, 0, 0
+        decoded = text.decode("utf-8", "replace")
+        return Repaired(decoded.encode(), decoded.count("\ufffd"), error.start)
+    return Repaired(text, 0, 0)
 
 
 def _translate(table: bytes, bad: bytes) -> Step:
-    """Return a step that turns some bytes into spaces."""
+    """Return a step that turns the bytes `bad` into others by a table."""
+    pattern = re.compile(b"[" + re.escape(bad) + b"]")
 
-    def step(text: bytes) -> tuple[bytes, int, int]:
+    def step(text: bytes) -> Repaired:
         fixed = text.translate(table)
-        if fixed == text:
-            return text, 0, 0
-        found = re.search(b"[" + re.escape(bad) + b"]", text)
-        return fixed, len(text) - len(text.translate(None, bad)), found.start() if found else 0
+        first = pattern.search(text) if fixed != text else None
+        if first is None:
+            return Repaired(text, 0, 0)
+        return Repaired(fixed, len(text) - len(text.translate(None, bad)), first.start())
 
     return step
 
 
 def _substitute(
     pattern: re.Pattern[bytes],
-    replace: Callable[[re.Match[bytes]], bytes],
+    replacement: Callable[[re.Match[bytes]], bytes],
     sign: re.Pattern[bytes] | None = None,
 ) -> Step:
     """Return a step that replaces matches; a match that its replacement equals is no repair.
@@ -97,35 +115,48 @@ def _substitute(
     `sign` is quicker to look for, and in every text with a match.
     """
 
-    def step(text: bytes) -> tuple[bytes, int, int]:
-        where: list[int] = []
+    def step(text: bytes) -> Repaired:
         if sign is not None and not sign.search(text):
-            return text, 0, 0
+            return Repaired(text, 0, 0)
+        places: list[int] = []
 
-        def one(match: re.Match[bytes]) -> bytes:
-            new = replace(match)
+        def replace(match: re.Match[bytes]) -> bytes:
+            new = replacement(match)
             if new != match[0]:
-                where.append(match.start())
+                places.append(match.start())
             return new
 
-        fixed = pattern.sub(one, text)
-        return fixed, len(where), where[0] if where else 0
+        fixed = pattern.sub(replace, text)
+        return Repaired(fixed, len(places), places[0] if places else 0)
 
     return step
 
 
 _STEPS: tuple[tuple[str, Step], ...] = (
-    ("bytes that are not UTF-8 were replaced", _utf8),
+    ("bytes that are not UTF-8 were replaced", _replace_bad_utf8),
     ("control characters were taken as spaces", _translate(_CONTROL_TO_SPACE, _CONTROL)),
-    ("backslashes that escape nothing were kept as they are",
-     _substitute(_ESCAPE, lambda m: m[0] if m[1] else b"\\\\")),
-    ("halves of surrogate pairs were replaced", _substitute(_SURROGATE, lambda m: m[0] if m[1] else b"\\ufffd")),
-    ("NaN or Infinity was taken as missing",
-     _substitute(_NOT_A_NUMBER, lambda m: b"null", re.compile(rb"NaN|nan|Inf|inf"))),
-    ("numbers beyond any range were taken as missing",
-     _substitute(_HUGE, lambda m: b"null", re.compile(rb"[eE]\+?\d{3}"))),
-    ("commas too many were left out", _substitute(_DOUBLE_COMMA, lambda m: b",")),
-    ("commas too many were left out", _substitute(_TRAILING_COMMA, lambda m: b"")),
-    # last: between tokens a line break is sound, so this says something only where nothing else helped
-    ("line breaks or tabs within text were taken as spaces", _translate(_WHITE_TO_SPACE, _WHITE)),
-)  # fmt: skip
+    (
+        "backslashes that escape nothing were kept as they are",
+        _substitute(_ESCAPE, lambda match: match[0] if match[1] else b"\\\\"),
+    ),
+    (
+        "halves of surrogate pairs were replaced",
+        _substitute(_SURROGATE, lambda match: match[0] if match[1] else b"\\ufffd"),
+    ),
+    (
+        "NaN or Infinity was taken as missing",
+        _substitute(_NOT_A_NUMBER, lambda _: b"null", re.compile(rb"NaN|nan|Inf|inf")),
+    ),
+    (
+        "numbers beyond any range were taken as missing",
+        _substitute(_HUGE, lambda _: b"null", re.compile(rb"[eE]\+?\d{3}")),
+    ),
+    ("commas too many were left out", _substitute(_DOUBLE_COMMA, lambda _: b",")),
+    ("commas too many were left out", _substitute(_TRAILING_COMMA, lambda _: b"")),
+    # last: between tokens a line break is sound, so this says something only where nothing else
+    # helped
+    (
+        "line breaks or tabs within text were taken as spaces",
+        _translate(_WHITE_TO_SPACE, _WHITE),
+    ),
+)

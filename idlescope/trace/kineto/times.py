@@ -1,0 +1,114 @@
+"""Decimal microseconds become integer nanoseconds, exactly; times that cannot be true are told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from decimal import Decimal, InvalidOperation
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from idlescope.trace.kineto.records import Event
+from idlescope.trace.table import Bool, Int64
+
+# A float64 holds microseconds to within half a nanosecond below this value: 2**43 us is 101 days.
+EXACT_BELOW_US = float(2**43)
+INT64_US = 2**63 / 1000  # microseconds beyond which nanoseconds leave int64
+_INT64 = range(-(2**63), 2**63)
+# What no sound record shows: a kernel of an hour, a call of a day, a record a month away from those
+# beside it.
+HOUR_NS = 3_600_000_000_000
+FAR_NS = 30 * 24 * HOUR_NS
+LONGEST_NS = {"operations": HOUR_NS, "calls": 24 * HOUR_NS, "ranges": FAR_NS}
+# Among records of around this time or less, a time of zero can be true.
+ZERO_BELOW_NS = HOUR_NS
+
+
+class Spans(NamedTuple):
+    """Starts and durations of records of one kind, in ns, and which could be read at all."""
+
+    kind: str  # of damage.KINDS
+    start: Int64
+    length: Int64
+    readable: Bool
+
+
+class Doubt(NamedTuple):
+    """Records whose times cannot be true, and what is wrong with them."""
+
+    what: str
+    rows: Int64
+
+
+def exact_ns(times: Sequence[Any], raw: Callable[[], Sequence[str]]) -> tuple[Int64, Bool]:
+    """Return microseconds as int64 nanoseconds, exactly, and which of them are numbers at all.
+
+    Those that are not become 0. `times` holds ints, floats, text or None. Where a float is too
+    large to be exact, `raw()` gives the text of every value.
+    """
+    try:
+        microseconds = np.array(times, np.float64)
+    except (ValueError, TypeError, OverflowError):
+        microseconds = np.full(len(times), np.nan)
+    size = np.abs(microseconds)
+    if (size < EXACT_BELOW_US).all():  # no NaN among them either
+        whole = np.floor(microseconds)
+        whole_ns = (whole * 1000).astype(np.int64)
+        rest_ns = np.rint((microseconds - whole) * 1000).astype(np.int64)
+        return whole_ns + rest_ns, np.ones(len(times), np.bool_)
+    if all(type(time) is int for time in times) and (size < INT64_US).all():
+        return np.array(times, np.int64) * 1000, np.ones(len(times), np.bool_)
+    exact = [_ns_of_text(text) for text in raw()]
+    readable = np.array([time is not None for time in exact], np.bool_)
+    return np.array([time or 0 for time in exact], np.int64), readable
+
+
+def _ns_of_text(text: str) -> int | None:
+    try:
+        ns = int((Decimal(text.strip('" ')) * 1000).to_integral_value())
+    except (InvalidOperation, OverflowError, ValueError):
+        return None
+    return ns if ns in _INT64 else None
+
+
+def typical_ns(events: Sequence[Event], otherwise: int) -> int:
+    """Return the time about which most events of a batch lie; `otherwise` if none has one."""
+    times = [
+        event.ts
+        for event in events
+        if event.ph == "X" and isinstance(event.ts, (int, float)) and abs(event.ts) < INT64_US
+    ]
+    return round(float(np.median(times)) * 1000) if times else otherwise
+
+
+def all_plausible(spans: Spans, typical: int) -> bool:
+    """Return whether all times can be true, given a time (ns) that is typical of the file."""
+    earliest, latest = int(spans.start.min()), int(spans.start.max())
+    near = typical - FAR_NS <= earliest and latest <= typical + FAR_NS
+    return bool(
+        spans.readable.all()
+        and near
+        and spans.length.min() >= 0
+        and spans.length.max() <= LONGEST_NS[spans.kind]
+        and (earliest > 0 or latest < ZERO_BELOW_NS)
+    )
+
+
+def doubts(spans: Spans, typical: int) -> list[Doubt]:
+    """Return the rows whose times cannot be true, each once, by what is wrong with them."""
+    distance = np.abs(spans.start - typical)
+    checks = (
+        ("whose times are no numbers", spans.readable),
+        ("that end before they start", spans.length >= 0),
+        ("that last absurdly long", spans.length <= LONGEST_NS[spans.kind]),
+        ("with a time of zero", (spans.start != 0) | (distance < ZERO_BELOW_NS)),
+        ("far from all others in time", distance <= FAR_NS),
+    )
+    undoubted = np.ones(spans.start.size, np.bool_)
+    found = []
+    for what, passed in checks:
+        rows = np.flatnonzero(undoubted & ~passed)
+        if rows.size:
+            found.append(Doubt(what, rows))
+            undoubted[rows] = False
+    return found
