@@ -7,6 +7,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from idlescope.trace.model import Trace
+from idlescope.trace.open import open_trace
+
 OPERATION = {"kernel": "kernel", "memcpy": "gpu_memcpy", "memset": "gpu_memset"}
 
 
@@ -32,26 +35,45 @@ def operation(
         "nested": [{"a": 1}, {}],
     }
     return {
-        "ph": "X", "cat": OPERATION[kind], "name": name, "pid": device, "tid": stream, "ts": us(start),
-        "dur": us(end - start), "args": args,
-    }  # fmt: skip
+        "ph": "X",
+        "cat": OPERATION[kind],
+        "name": name,
+        "pid": device,
+        "tid": stream,
+        "ts": us(start),
+        "dur": us(end - start),
+        "args": args,
+    }
 
 
 def call(
     start: int, end: int, correlation: int, name: str = "cudaLaunchKernel", tid: int = 100
 ) -> dict[str, Any]:
     return {
-        "ph": "X", "cat": "cuda_runtime", "name": name, "pid": 50, "tid": tid, "ts": us(start), "dur": us(end - start),
+        "ph": "X",
+        "cat": "cuda_runtime",
+        "name": name,
+        "pid": 50,
+        "tid": tid,
+        "ts": us(start),
+        "dur": us(end - start),
         "args": {"correlation": correlation, "cbid": 211},
-    }  # fmt: skip
+    }
 
 
 def span(
     start: int, end: int, name: str, cat: str = "user_annotation", tid: int = 100
 ) -> dict[str, Any]:
     return {
-        "ph": "X", "cat": cat, "name": name, "pid": 50, "tid": tid, "ts": us(start), "dur": us(end - start), "args": {},
-    }  # fmt: skip
+        "ph": "X",
+        "cat": cat,
+        "name": name,
+        "pid": 50,
+        "tid": tid,
+        "ts": us(start),
+        "dur": us(end - start),
+        "args": {},
+    }
 
 
 def document(events: list[dict[str, Any]], **metadata: Any) -> dict[str, Any]:
@@ -71,3 +93,10 @@ def write(
     text = json.dumps(events if array else document(events), indent=indent).encode()
     path.write_bytes(gzip.compress(text) if path.suffix == ".gz" else text)
     return path
+
+
+def read_text(folder: Path, text: bytes | str, name: str = "t.json") -> Trace:
+    """Return the Trace in a file of this content."""
+    path = folder / name
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return open_trace(path)

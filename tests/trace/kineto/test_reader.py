@@ -1,21 +1,17 @@
-"""Kineto files of every layout become the same Trace, exact to the nanosecond; damaged ones get one sentence."""
+"""Kineto files of every layout become the same Trace, exact to the nanosecond."""
 
 from __future__ import annotations
 
 import json
-from decimal import Decimal
 
-import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 import idlescope
 from idlescope.errors import TraceError
-from idlescope.trace.kineto import columns, events
+from idlescope.trace.kineto import events
 from idlescope.trace.model import OperationKind, RangeKind
 from idlescope.trace.open import open_trace
-from tests.make.kineto_files import call, document, operation, span, write
+from tests.make.kineto_files import call, document, operation, read_text, span, write
 
 EVENTS = [
     span(0, 9_000_001, "ProfilerStep#3"),
@@ -27,12 +23,6 @@ EVENTS = [
     {"ph": "s", "id": 11, "pid": 50, "tid": 100, "ts": 1.0, "cat": "ac2g", "name": "ac2g"},
     {"ph": "M", "name": "thread_name", "pid": 50, "tid": 100, "ts": 0, "args": {"name": "engine"}},
 ]
-
-
-def read_text(tmp_path, text: bytes | str):
-    path = tmp_path / "t.json"
-    path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return open_trace(path)
 
 
 @pytest.mark.parametrize("name", ["t.json", "t.json.gz", "no_suffix"])
@@ -55,13 +45,6 @@ def test_every_layout_reads_the_same(tmp_path, monkeypatch, name, indent, array,
     assert trace.ranges.kind.tolist() == [RangeKind.ANNOTATION, RangeKind.OPERATOR]
     assert [t.label for t in trace.threads] == ["engine"]
     assert trace.devices[0].name == ("" if array else "Test GPU")
-
-
-@given(st.lists(st.integers(0, 2 * 10**18), min_size=1, max_size=20))
-def test_decimal_microseconds_are_exact_to_the_nanosecond(times):
-    text = [f"{t // 1000}.{t % 1000:03d}" for t in times]
-    got = columns.exact_ns([float(t) for t in text], lambda: text)[0]
-    assert got.tolist() == times
 
 
 def test_epoch_times_with_decimals_stay_exact_through_a_file(tmp_path):
@@ -125,17 +108,3 @@ def test_missing_files_and_folders(tmp_path):
         open_trace(tmp_path / "none.json")
     with pytest.raises(TraceError, match="holds no traces"):
         open_trace(tmp_path)
-
-
-def test_exact_ns_agrees_with_decimal_arithmetic_below_the_float_limit():
-    rng = np.random.default_rng(0)
-    times = rng.integers(0, int(columns.EXACT_BELOW_US) * 1000, 20_000)
-    text = [f"{t // 1000}.{t % 1000:03d}" for t in times.tolist()]
-
-    def not_needed():
-        raise AssertionError("the fast path is exact here")
-
-    assert (columns.exact_ns([float(t) for t in text], not_needed)[0] == times).all()
-    assert all(
-        Decimal(t) * 1000 == n for t, n in zip(text[:100], times[:100].tolist(), strict=True)
-    )

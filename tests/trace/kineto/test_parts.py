@@ -1,0 +1,49 @@
+"""A large file is read by two processes; the result is that of one."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+import idlescope
+from idlescope.trace.kineto import events as kineto_events
+from idlescope.trace.kineto import parts
+from tests.make.damaged_kineto import COUNT, LAYOUTS, WHOLE, names
+from tests.make.kineto_files import read_text, span
+
+
+class TestParts:
+    @pytest.fixture
+    def _split(self, monkeypatch):
+        monkeypatch.setattr(parts, "SPLIT_BYTES", 1000)
+
+    @pytest.mark.usefixtures("_split")
+    @pytest.mark.parametrize("layout", LAYOUTS)
+    def test_two_parts_are_one_trace(self, tmp_path, layout, monkeypatch):
+        two = read_text(tmp_path, LAYOUTS[layout])
+        monkeypatch.setattr(parts, "SPLIT_BYTES", 1 << 40)
+        one = read_text(tmp_path, LAYOUTS[layout])
+        assert names(two) == names(one)
+        assert two.meta == one.meta
+        assert idlescope.analyze(two).to_json() == idlescope.analyze(one).to_json()
+
+    @pytest.mark.usefixtures("_split")
+    def test_damage_in_the_second_half_is_found_at_its_place(self, tmp_path):
+        at = WHOLE.index(b'"k39"')
+        trace = read_text(tmp_path, WHOLE[:at] + b'"C:\\Win"' + WHOLE[at + 5 :])
+        (warning,) = trace.meta.warnings
+        assert warning.endswith(f"{at + 3:,}")
+
+    @pytest.mark.usefixtures("_split")
+    def test_without_a_second_process_one_reads_all(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(parts.sys, "executable", "/bin/false")
+        assert len(read_text(tmp_path, WHOLE).operations) == COUNT
+
+    def test_objects_nested_in_an_event_are_no_boundary(self):
+        text = (
+            json.dumps(span(0, 5, "a") | {"args": {"list": [{"x": 1}, {"y": 2}]}})
+            + ", "
+            + json.dumps(span(9, 10, "b"))
+        )
+        assert kineto_events.event_boundary(text.encode(), 100) == 100 + text.rindex('{"ph"')
