@@ -22,6 +22,9 @@ CALLS = frozenset(
         "Runtime",
         "privateuse1_runtime",
         "privateuse1_driver",
+        # Intel GPUs (libkineto, ActivityType.h)
+        "xpu_runtime",
+        "xpu_driver",
     }
 )
 RANGES = {

@@ -41,6 +41,11 @@ _SURROGATE = re.compile(
 )
 _NOT_A_NUMBER = re.compile(rb"(?<=[:\[,\s])[-+]?(?:NaN|nan|Infinity|inf|Inf)(?=\s*[,}\]])")
 _HUGE = re.compile(rb"(?<=[:\[,\s])-?\d+(?:\.\d+)?[eE]\+?\d{3,}(?=\s*[,}\]])")
+# Kineto writes "blocks per SM" and "warps per SM" in the user's locale (pytorch#191032). After the
+# comma of an object stands a key, never a number. In lists a comma may be either: they stay; and
+# an id with a comma is none.
+_DECIMAL_COMMA = re.compile(rb'"([^"\\]{1,80})"(\s*:\s*-?\d+),(\d+(?:[eE][-+]?\d+)?)(?=\s*[,}])')
+_IDS = frozenset({b"correlation", b"device", b"stream", b"pid", b"tid", b"id", b"bytes", b"step"})
 _TRAILING_COMMA = re.compile(rb'(?<=[}\]"0-9le]),(?=\s*[}\]])')
 _DOUBLE_COMMA = re.compile(rb"(?<=\}),(?:\s*,)+(?=\s*\{)")
 _TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[{}]', re.DOTALL)
@@ -132,6 +137,11 @@ def _substitute(
     return step
 
 
+def _with_point(match: re.Match[bytes]) -> bytes:
+    key, whole, decimals = match.groups()
+    return match[0] if key in _IDS else b'"%s"%s.%s' % (key, whole, decimals)
+
+
 _STEPS: tuple[tuple[str, Step], ...] = (
     ("bytes that are not UTF-8 were replaced", _replace_bad_utf8),
     ("control characters were taken as spaces", _translate(_CONTROL_TO_SPACE, _CONTROL)),
@@ -150,6 +160,10 @@ _STEPS: tuple[tuple[str, Step], ...] = (
     (
         "numbers beyond any range were taken as missing",
         _substitute(_HUGE, lambda _: b"null", re.compile(rb"[eE]\+?\d{3}")),
+    ),
+    (
+        "decimal commas were taken as points",
+        _substitute(_DECIMAL_COMMA, _with_point),
     ),
     ("commas too many were left out", _substitute(_DOUBLE_COMMA, lambda _: b",")),
     ("commas too many were left out", _substitute(_TRAILING_COMMA, lambda _: b"")),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+from idlescope.trace.kineto.arguments import without_damaged_arguments
 from idlescope.trace.kineto.records import Event, RepairedEvent, decode_object, past_separators
 from idlescope.trace.kineto.repair import closes_list, object_end
 from idlescope.trace.kineto.text_damage import TextDamage
@@ -15,6 +16,7 @@ RESUME_BYTES = 1 << 14  # nor longer than this, near damage
 _EVENT_START = re.compile(rb'\{\s*"(?:ph|cat|name|pid|tid|ts|dur|id|bp|s)"\s*:')
 _STRAY_CLOSE = re.compile(rb"\]\s*,?\s*(?=\{)")
 _OPEN, _CLOSE = b"{]"
+_BEHIND_EVENT = b" \t\r\n,"
 
 
 @dataclass
@@ -79,6 +81,10 @@ class Salvage:
         ):
             return False  # its end is not read yet
         found = decode_object(self.text[start:end]) if end > 0 else None
+        following = None
+        if found is None:
+            following = _EVENT_START.search(self.text, start + 1)
+            found, end = self._kept_despite_arguments(end, following)
         # in the middle of damage, an object without a phase may be the arguments of an event
         if found is not None and (found.event.ph or self._lost_from is None):
             self._take(found, end)
@@ -87,10 +93,26 @@ class Salvage:
             self._lost_from = start
         if self.wrong_at is None:
             self.wrong_at = start
-        following = _EVENT_START.search(self.text, start + 1)
+        following = following or _EVENT_START.search(self.text, start + 1)
         if following is not None:
             self._position = following.start()
         return following is not None
+
+    def _kept_despite_arguments(
+        self, end: int, following: re.Match[bytes] | None
+    ) -> tuple[RepairedEvent | None, int]:
+        """Return the event here without its damaged arguments, and where it ends."""
+        start = self._position
+        ends = [end] if end > 0 else []
+        if following is not None:
+            # a brace or quote too many or too few in the arguments hides where the object ends
+            before_next = start + len(self.text[start : following.start()].rstrip(_BEHIND_EVENT))
+            ends = [max(before_next, end), min(before_next, end)] if ends else [before_next]
+        for possible_end in ends:
+            found = without_damaged_arguments(self.text[start:possible_end])
+            if found is not None:
+                return found, possible_end
+        return None, end
 
     def _object_end(self) -> int:
         """Return where the object here ends; 0 where none begins, -1 where no end is near."""
