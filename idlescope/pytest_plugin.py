@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import pytest
 
 if TYPE_CHECKING:
-    from idlescope.analysis.comparison.limits import Check
+    from idlescope.analysis.comparison.checks import Check
 
 MARKER = "idlescope"
 FIXTURE = "idle_check"
@@ -75,7 +75,8 @@ def idle_check(request: pytest.FixtureRequest) -> Iterator[IdleCheck]:
 
 
 def _checked(trace: Any, options: dict[str, Any]) -> list[Check]:
-    from idlescope.analysis.comparison.limits import Limits, examine
+    from idlescope.analysis.comparison.checks import examine
+    from idlescope.analysis.comparison.limits import Limits
     from idlescope.errors import IdlescopeError
 
     others = {

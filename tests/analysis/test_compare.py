@@ -11,15 +11,16 @@ import pytest
 import idlescope
 from idlescope.analysis.analyze import analyze
 from idlescope.analysis.comparison import noise
-from idlescope.analysis.comparison.blocks import (
-    BLOCKS,
+from idlescope.analysis.comparison.blocks import MOST_BLOCKS
+from idlescope.analysis.comparison.breakdown import (
     COMPUTE,
     HOST_PREFIX,
     HOST_WORK,
     IDLE_PREFIX,
 )
 from idlescope.analysis.comparison.columns import OTHER_HOST
-from idlescope.analysis.comparison.compare import REST, compare, read
+from idlescope.analysis.comparison.compare import REST, compare
+from idlescope.analysis.comparison.read import read
 from idlescope.analysis.idle.host_time import divide
 from idlescope.errors import ConfigError, TraceError
 from idlescope.trace.recording import files as stored
@@ -214,7 +215,7 @@ class TestParts:
 
     def test_blocks_are_of_equally_many_steps_and_tokens(self):
         sample = read(recording(1, 401))
-        assert sample.blocks == BLOCKS
+        assert sample.blocks == MOST_BLOCKS
         assert sample.steps.sum() == 401
         assert np.ptp(sample.steps) == 1
         assert sample.tokens.sum() == 401 * BATCH
@@ -311,7 +312,7 @@ class TestSides:
 
     def test_a_window_is_compared_alone(self):
         c = compare(SYNC, ASYNC, window="steps:1-4")
-        assert c.base.samples[0].steps.sum() < 6
+        assert c.base.first.steps.sum() < 6
 
     def test_what_is_analysed_already_has_its_window(self):
         with pytest.raises(ConfigError, match="are made already: give the trace"):

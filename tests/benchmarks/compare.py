@@ -21,8 +21,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from rich.progress import track
 
 import idlescope
-from idlescope.analysis.comparison.blocks import Sample
-from idlescope.analysis.comparison.compare import compare, read
+from idlescope.analysis.comparison.breakdown import Breakdown
+from idlescope.analysis.comparison.compare import compare
+from idlescope.analysis.comparison.read import read
 from tests.make.noisy_recordings import recording
 
 CASES = (  # recordings a side, steps of each, spread from step to step, spread from run to run, synchronous or not
@@ -37,7 +38,7 @@ QUIET = not sys.stdout.isatty()
 
 
 def shares(
-    make: Callable[[int, int, dict[str, float]], Sequence[Sample]],
+    make: Callable[[int, int, dict[str, float]], Sequence[Breakdown]],
     trials: int,
     planted: float,
     hidden: bool,
@@ -56,7 +57,7 @@ def shares(
     return 100 * sum(quiet) / trials, 100 * sum(found) / trials
 
 
-def run_once() -> Sample:
+def run_once() -> Breakdown:
     config = idlescope.RunConfig(model="8b", device="modelled:h200", tokens=400, mode="sync")
     return read(idlescope.run(config).modes["sync"].analysis)
 
@@ -70,7 +71,7 @@ def main() -> None:
     print(f"{'':48}  no difference   found")
     for label, count, steps, spread, between, hidden in CASES:
 
-        def make(trial: int, which: int, factors: dict[str, float]) -> list[Sample]:
+        def make(trial: int, which: int, factors: dict[str, float]) -> list[Breakdown]:
             return [
                 read(recording((trial, which, i), steps, spread=spread, between=between, factors=factors,  # noqa: B023
                                asynchronous=hidden))  # noqa: B023

@@ -9,7 +9,8 @@ from xml.etree import ElementTree
 import pytest
 
 from idlescope.analysis.analyze import analyze
-from idlescope.analysis.comparison.limits import Check, Limits, covered_pct
+from idlescope.analysis.comparison.checks import Check, covered_pct
+from idlescope.analysis.comparison.limits import Limits
 from idlescope.errors import ConfigError
 from idlescope.report.tables.checks import github_commands
 from idlescope.trace.open import open_trace

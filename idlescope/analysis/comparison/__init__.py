@@ -1,1 +1,1 @@
-"""What changed between recordings."""
+"""What changed between recordings, where, and whether it is more than noise."""

@@ -1,31 +1,39 @@
-"""The figures by which two sides are compared, in columns: in all, by part, and the host's work beside them."""
+"""The figures by which two sides are compared, in columns: totals, parts, and host work."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from idlescope.analysis.comparison.blocks import COMPUTE, COPIES, HOST_PREFIX, IDLE_PREFIX, Sample
+from idlescope.analysis.comparison.breakdown import (
+    COMPUTE,
+    COPIES,
+    HOST_PREFIX,
+    IDLE_PREFIX,
+    Breakdown,
+)
+from idlescope.analysis.comparison.unit import Unit
 from idlescope.analysis.idle.causes import CAUSES
-from idlescope.trace.table import Float64
+from idlescope.trace.table import Float64, Int64
 
-SMALL = 0.001  # of the window: divisions of `host` and kinds of host work below are not told apart
-HOST_PARTS = 12  # divisions of `host` that are, the largest
+SMALL = 0.001  # of the window: smaller divisions of `host` and kinds of host work are summed up
+HOST_PARTS = 12  # divisions of `host` that are told apart, the largest
 ACTIVE, IDLE, HOST_IDLE = "device active", "idle", f"{IDLE_PREFIX}host"
 OTHER_HOST = f"{HOST_PREFIX}everything else"
-TOTALS = 4  # columns before the parts: time, active, idle, idle by cause of the host
-DEVICE_PARTS, OTHER_CAUSES = 2, len(CAUSES) - 1  # the first and the last of the parts
+TOTALS = 4  # columns before the parts: time, active, idle, idle that the host caused
+DEVICE_PARTS = 2  # the first of the parts: compute, copies
+OTHER_CAUSES = len(CAUSES) - 1  # the last of the parts: causes other than the host
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What the columns are: four totals, the parts that the first of them is the sum of, host work, time a token."""
+    """What the columns are: four totals, parts that sum up to them, host work, time per token."""
 
-    unit: str  # what all but the last are given for: "step", "token" or "window" (in per cent)
+    unit: Unit  # what all columns but the last are given for
     parts: tuple[str, ...]
-    work: tuple[str, ...]
+    host_work: tuple[str, ...]
 
     @property
     def divided(self) -> slice:
@@ -34,82 +42,119 @@ class Layout:
 
     @property
     def sums(self) -> tuple[slice, ...]:
-        """Return the columns of which each total is the sum."""
+        """Return for each total the columns that it is the sum of."""
         first, end = self.divided.start, self.divided.stop
-        host = first + DEVICE_PARTS
+        idle = first + DEVICE_PARTS
+        other_causes = end - OTHER_CAUSES
         return (
             slice(first, end),
-            slice(first, host),
-            slice(host, end),
-            slice(host, end - OTHER_CAUSES),
+            slice(first, idle),
+            slice(idle, end),
+            slice(idle, other_causes),
         )
 
-    def values(self, s: Sample) -> Float64:
-        """Return every column of a recording; the time a token is 0 where that is not known."""
-        columns = self._ns(s).sum(0) / self._units(s).sum()
-        return np.append(columns, s.window.sum() / s.tokens.sum() if s.tokens.any() else 0.0)
+    def values(self, recording: Breakdown) -> Float64:
+        """Return every column of a recording; the time per token is 0 where it is not known."""
+        per_unit = self._ns(recording).sum(0) / self._units(recording).sum()
+        per_token = 0.0
+        if recording.tokens.any():
+            per_token = recording.window.sum() / recording.tokens.sum()
+        return np.append(per_unit, per_token)
 
-    def deviations(self, s: Sample, blocks: int) -> Float64:
-        """Return by how much each of so many blocks has more than its units account for, per unit of a mean block.
+    def deviations(self, recording: Breakdown, blocks: int) -> Float64:
+        """Return how much more each of `blocks` blocks has than its units account for.
 
-        That is a ratio linearised (Cochran, "Sampling techniques", 1977, section 6.3).
+        Rows are blocks, columns those of `values`; figures are per unit of a mean block.
         """
-        first = np.arange(blocks) * s.blocks // blocks
+        # Join a recording's blocks to as many as are asked for.
+        first = np.arange(blocks) * recording.blocks // blocks
+        ns = self._ns(recording)
+        units = self._units(recording)
+        per_unit = _linearised(ns, units, first)
+        per_token = np.zeros((blocks, 1))
+        if recording.tokens.any():
+            window = recording.window[:, np.newaxis]
+            per_token = _linearised(window, recording.tokens, first)
+        return np.hstack([per_unit, per_token])
 
-        def linearised(ns: Float64, units: Float64) -> Float64:
-            ns, units = np.add.reduceat(ns, first), np.add.reduceat(units, first)
-            return np.asarray(
-                (ns - np.outer(units, ns.sum(0) / units.sum())) / units.mean(), np.float64
-            )
-
-        a_token = (
-            linearised(s.window[:, None], s.tokens) if s.tokens.any() else np.zeros((blocks, 1))
-        )
-        return np.hstack([linearised(self._ns(s), self._units(s)), a_token])
-
-    def _units(self, s: Sample) -> Float64:
+    def _units(self, recording: Breakdown) -> Float64:
         """Return how many units each block has: steps, tokens, or hundredths of its time."""
-        if self.unit == "window":
-            return s.window / 100.0
-        return s.steps if self.unit == "step" else s.tokens
+        if self.unit == Unit.WINDOW:
+            return recording.window / 100.0
+        return recording.steps if self.unit == Unit.STEP else recording.tokens
 
-    def _ns(self, s: Sample) -> Float64:
-        """Return the nanoseconds of each column but the last in each block."""
-        small = [
-            ns for n, ns in s.parts.items() if n.startswith(HOST_PREFIX) and n not in self.parts
-        ]
-        zero = np.zeros(s.blocks)
-        divided = [
-            sum(small, zero) if n == OTHER_HOST else s.parts.get(n, zero) for n in self.parts
-        ]
-        ns = np.column_stack(
-            [*(zero for _ in range(TOTALS)), *divided, *(s.work[n] for n in self.work)]
-        )
+    def _ns(self, recording: Breakdown) -> Float64:
+        """Return the nanoseconds of each column but the last, in each block."""
+        zero = np.zeros(recording.blocks)
+        other_host = zero
+        for name, ns in recording.parts.items():
+            if name.startswith(HOST_PREFIX) and name not in self.parts:
+                other_host = other_host + ns
+        columns = [zero] * TOTALS
+        for name in self.parts:
+            columns.append(other_host if name == OTHER_HOST else recording.parts.get(name, zero))
+        columns += [recording.host_work[name] for name in self.host_work]
+        table = np.column_stack(columns)
         for total, parts in enumerate(self.sums):
-            ns[:, total] = ns[:, parts].sum(1)
-        return ns
+            table[:, total] = table[:, parts].sum(1)
+        return table
 
 
-def layout(samples: Sequence[Sample], unit: str) -> Layout:
-    """Return the columns for some recordings: what is small in all of them, or unknown in one, is not told apart."""
-    host = _largest(
-        samples,
-        ({n: ns for n, ns in s.parts.items() if n.startswith(HOST_PREFIX)} for s in samples),
+def layout(recordings: Sequence[Breakdown], unit: Unit) -> Layout:
+    """Return the columns for some recordings.
+
+    Divisions of `host` and host work that are small in all of them are not told apart; host work
+    that one of them does not tell is left out.
+    """
+    windows = [float(recording.window.sum()) for recording in recordings]
+    host_tables = [_host_parts(recording) for recording in recordings]
+    host_parts = _largest_shares(host_tables, windows)
+    large = [name for name, share in host_parts.items() if share >= SMALL]
+    named = large[:HOST_PARTS]
+    rest = [OTHER_HOST] if len(named) < len(host_parts) else []
+    other_causes = [f"{IDLE_PREFIX}{cause}" for cause in CAUSES[1:]]
+
+    work_tables = [recording.host_work for recording in recordings]
+    host_work = _largest_shares(work_tables, windows)
+    known = []
+    for name, share in host_work.items():
+        in_all = all(name in recording.host_work for recording in recordings)
+        if share >= SMALL and in_all:
+            known.append(name)
+    return Layout(
+        unit=unit,
+        parts=(COMPUTE, COPIES, *named, *rest, *other_causes),
+        host_work=tuple(known),
     )
-    named = [n for n, share in host.items() if share >= SMALL][:HOST_PARTS]
-    rest = [OTHER_HOST] if len(named) < len(host) else []
-    work = _largest(samples, (s.work for s in samples))
-    known = [n for n, share in work.items() if share >= SMALL and all(n in s.work for s in samples)]
-    others = [f"{IDLE_PREFIX}{cause}" for cause in CAUSES[1:]]
-    return Layout(unit, (COMPUTE, COPIES, *named, *rest, *others), tuple(known))
 
 
-def _largest(
-    samples: Sequence[Sample], tables: Iterable[Mapping[str, Float64]]
+def _linearised(ns: Float64, units: Float64, first: Int64) -> Float64:
+    """Return the deviations of a ratio, linearised, in joined blocks that begin at `first`.
+
+    Cochran, "Sampling techniques", 1977, section 6.3.
+    """
+    ns = np.add.reduceat(ns, first)
+    units = np.add.reduceat(units, first)
+    ratio = ns.sum(0) / units.sum()
+    expected = np.outer(units, ratio)
+    return np.asarray((ns - expected) / units.mean(), np.float64)
+
+
+def _host_parts(recording: Breakdown) -> dict[str, Float64]:
+    parts = recording.parts.items()
+    return {name: ns for name, ns in parts if name.startswith(HOST_PREFIX)}
+
+
+def _largest_shares(
+    tables: Sequence[Mapping[str, Float64]], windows: Sequence[float]
 ) -> dict[str, float]:
-    """Return the largest share of the window that each name has in any recording, the largest first."""
+    """Return the largest share of the window that each name has in any recording.
+
+    Names are in order of their share, the largest first.
+    """
     shares: dict[str, float] = {}
-    for s, columns in zip(samples, tables, strict=True):
-        for name, ns in columns.items():
-            shares[name] = max(shares.get(name, 0.0), float(ns.sum() / s.window.sum()))
+    for table, window in zip(tables, windows, strict=True):
+        for name, ns in table.items():
+            share = float(ns.sum() / window)
+            shares[name] = max(shares.get(name, 0.0), share)
     return dict(sorted(shares.items(), key=lambda item: (-item[1], item[0])))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from idlescope.analysis.grouping import Groups
+from idlescope.analysis.intervals import BEFORE_EVERYTHING
 from idlescope.analysis.prediction.host_work import HostWork
-from idlescope.analysis.prediction.recorded_steps import NEVER_ENDED, RecordedSteps, step_rows
+from idlescope.analysis.prediction.recorded_steps import RecordedSteps, step_rows
 from idlescope.analysis.prediction.step_costs import StepCosts
 from idlescope.trace.model import OperationKind
 from idlescope.trace.table import Bool, Int64
@@ -62,7 +63,7 @@ def _kernels(steps: RecordedSteps) -> Int64:
 def _queued(first_launch: Int64, compute_end: Int64) -> Bool:
     """Return which steps were launched while the step before them ran."""
     reach = np.maximum.accumulate(compute_end)
-    previous_end = np.concatenate(([NEVER_ENDED], reach[:-1]))
+    previous_end = np.concatenate(([BEFORE_EVERYTHING], reach[:-1]))
     queued = first_launch + QUEUED_NS < previous_end
     queued[0] = np.median(queued[1:]) > 0  # the step before it is not in the trace
     return queued
@@ -83,9 +84,8 @@ def _late_launches(steps: RecordedSteps, start: Int64, end: Int64) -> Int64:
     ended_by = np.where(gaps.operation >= 0, result.step[gaps.operation], -1)
     step = step_rows(result.steps.number, ended_by)
     inside = (step >= 0) & (gaps.start >= start[step]) & (gaps.end <= end[step])
-    late = np.zeros(len(steps), np.int64)
-    np.add.at(late, step[inside], (gaps.host + gaps.launch)[inside])
-    return late
+    late = gaps.host + gaps.launch
+    return Groups(step[inside], len(steps)).total(late[inside])
 
 
 def _tail(work: HostWork, compute_end: Int64) -> Int64:
@@ -96,7 +96,7 @@ def _tail(work: HostWork, compute_end: Int64) -> Int64:
     woken = work.tokens_taken
     waited = woken > work.steps.times.last_launch
     if work.steps.lag:  # the wait within a step's span is for the step before
-        woken = np.append(woken[1:], NEVER_ENDED)
+        woken = np.append(woken[1:], BEFORE_EVERYTHING)
         waited = np.append(waited[1:], False)
 
     # Of a host that was waiting when compute ended, the tail is what it took to wake up.

@@ -8,8 +8,9 @@ from typing import NamedTuple
 import numpy as np
 
 from idlescope.analysis import intervals
-from idlescope.analysis.intervals import Intervals
-from idlescope.analysis.prediction.recorded_steps import NEVER_BEGUN, NEVER_ENDED, RecordedSteps
+from idlescope.analysis.grouping import Groups
+from idlescope.analysis.intervals import AFTER_EVERYTHING, BEFORE_EVERYTHING, Intervals
+from idlescope.analysis.prediction.recorded_steps import RecordedSteps
 from idlescope.analysis.prediction.step_costs import HOST_COLUMNS
 from idlescope.trace.model import OperationKind
 from idlescope.trace.names.calls import synchronising
@@ -47,21 +48,21 @@ class HostWork:
             start, end = shared.intervals
             step = step[shared.left]
         count = len(self.steps)
+        by_step = Groups(step, count)
         # A step's host work is divided at its first and last launch and where its tokens came.
         bounds = (
-            np.full(count, NEVER_ENDED),
+            np.full(count, BEFORE_EVERYTHING),
             self.steps.times.first_launch,
             self.steps.times.last_launch,
             self.tokens_taken,
-            np.full(count, NEVER_BEGUN),
+            np.full(count, AFTER_EVERYTHING),
         )
         columns = {}
         for name, low, high in zip(HOST_COLUMNS, bounds[:-1], bounds[1:], strict=True):
             part_start = np.maximum(start, low[step])
             part_end = np.minimum(end, high[step])
             length = np.clip(part_end - part_start, 0, None)
-            columns[name] = np.zeros(count, np.int64)
-            np.add.at(columns[name], step, length)
+            columns[name] = by_step.total(length)
         # What a span holds after its wait belongs to the step before, whose tokens it waited for.
         if self.steps.lag:
             after = columns["after"]
@@ -121,9 +122,9 @@ class HostWork:
         step = self.steps.piece_step[piece]
         wait_end = calls.end[self._step_waits]
         after_launch = (piece >= 0) & (wait_end > last_launch[step])
-        taken = last_launch.copy()
-        np.maximum.at(taken, step[after_launch], wait_end[after_launch])
-        return taken
+        by_step = Groups(step[after_launch], last_launch.size)
+        last_wait = by_step.last(wait_end[after_launch])
+        return np.maximum(last_launch, last_wait)
 
     @cached_property
     def _step_waits(self) -> Int64:

@@ -7,8 +7,9 @@ from functools import cached_property
 
 import numpy as np
 
+from idlescope.analysis.grouping import Groups
 from idlescope.analysis.idle.occupancy import is_compute
-from idlescope.analysis.intervals import Intervals
+from idlescope.analysis.intervals import BEFORE_EVERYTHING, Intervals
 from idlescope.analysis.measured import MeasuredDevice
 from idlescope.analysis.steps.batching import ASYNCHRONOUS, SERIALISED
 from idlescope.analysis.steps.find import RECORDED
@@ -20,23 +21,21 @@ from idlescope.trace.table import Bool, Int64
 
 FEWEST_STEPS = 3  # that can be replayed
 WHOLE_PCT = 80.0  # of the steps must have a compute operation with a known launch
-NEVER_BEGUN = np.iinfo(np.int64).max  # in place of a first time, where there is none
-NEVER_ENDED = np.iinfo(np.int64).min  # in place of a last time
 
 
 @dataclass(frozen=True)
 class StepTimes:
     """When steps were launched and computed: one row per step, in ns."""
 
-    first_launch: Int64  # end of the first compute launch; NEVER_BEGUN where none is known
-    last_launch: Int64  # end of the last compute launch; NEVER_ENDED where none is known
+    first_launch: Int64  # end of the first compute launch; AFTER_EVERYTHING where none is known
+    last_launch: Int64  # end of the last compute launch; BEFORE_EVERYTHING where none is known
     compute_start: Int64
     compute_end: Int64
 
     @property
     def whole(self) -> Bool:
         """Return which steps have compute with a known launch."""
-        return np.asarray(self.last_launch > NEVER_ENDED, np.bool_)
+        return np.asarray(self.last_launch > BEFORE_EVERYTHING, np.bool_)
 
 
 @dataclass(frozen=True)
@@ -170,26 +169,16 @@ def _refuse_disordered(times: StepTimes, cannot_tell: str) -> None:
 def _times(
     trace: Trace, result: MeasuredDevice, operation_step: Int64, computing: Int64
 ) -> StepTimes:
-    step, count = operation_step[computing], len(result.steps)
-    launched = trace.calls.end[result.launches[computing]]
+    by_step = Groups(operation_step[computing], len(result.steps))
+    launch_call = result.launches[computing]
+    launched = trace.calls.end[launch_call]
+    operations = result.operations
     return StepTimes(
-        first_launch=_first_by_step(step, launched, count),
-        last_launch=_last_by_step(step, launched, count),
-        compute_start=_first_by_step(step, result.operations.start[computing], count),
-        compute_end=_last_by_step(step, result.operations.end[computing], count),
+        first_launch=by_step.first(launched),
+        last_launch=by_step.last(launched),
+        compute_start=by_step.first(operations.start[computing]),
+        compute_end=by_step.last(operations.end[computing]),
     )
-
-
-def _first_by_step(step: Int64, time: Int64, count: int) -> Int64:
-    first = np.full(count, NEVER_BEGUN)
-    np.minimum.at(first, step, time)
-    return first
-
-
-def _last_by_step(step: Int64, time: Int64, count: int) -> Int64:
-    last = np.full(count, NEVER_ENDED)
-    np.maximum.at(last, step, time)
-    return last
 
 
 def _pieces(trace: Trace, result: MeasuredDevice) -> tuple[Intervals, Int64]:

@@ -176,9 +176,9 @@ def _tokens(trace: Trace, result: MeasuredDevice) -> int | None:
     """Return how many tokens the steps yielded; None where the trace does not say."""
     name = trace.name_index(TOKENS)
     if result.steps.found == RECORDED and name >= 0:
-        samples = trace.counters
-        of_steps = (samples.name == name) & np.isin(samples.time, result.steps.end)
-        return int(samples.value[of_steps].sum())
+        counters = trace.counters
+        of_steps = (counters.name == name) & np.isin(counters.time, result.steps.end)
+        return int(counters.value[of_steps].sum())
     work = steps_work(result)
     if work is None or not work.known.all():
         return None

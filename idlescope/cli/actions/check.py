@@ -11,7 +11,8 @@ from typing import NamedTuple
 from rich.console import Console
 from rich.text import Text
 
-from idlescope.analysis.comparison.limits import Check, Limits, examine
+from idlescope.analysis.comparison.checks import Check, examine
+from idlescope.analysis.comparison.limits import Limits
 from idlescope.cli.actions.compare import Selection
 from idlescope.cli.status import counting
 from idlescope.report.tables import checks as report

@@ -13,7 +13,8 @@ from typing import Any
 from rich.console import Console
 
 from idlescope.analysis.comparison.change import Comparison, Side
-from idlescope.analysis.comparison.compare import of_sides, read
+from idlescope.analysis.comparison.compare import of_sides
+from idlescope.analysis.comparison.read import read
 from idlescope.cli.options import FIRST_LAST, Output
 from idlescope.cli.status import counting
 from idlescope.errors import ConfigError

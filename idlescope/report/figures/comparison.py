@@ -60,7 +60,7 @@ def _axis_label(comparison: Comparison, unit: str) -> str:
 
 def _side_title(side: Side) -> str:
     """Return the letter of a side, with the name of its first trace."""
-    first = side.samples[0]
+    first = side.first
     name = drawn_text(shorten(Path(first.path).name, NAME_WIDTH))
     kind = ", modelled" if first.modelled else ""
     return f"{side.letter} ({name}{kind})"

@@ -7,7 +7,11 @@ from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element, ElementTree, SubElement, indent
 
-from idlescope.analysis.comparison.limits import SCHEMA, Check, option
+import msgspec
+
+from idlescope.analysis.comparison.checks import Check
+from idlescope.analysis.comparison.documents import CHECK_SCHEMA, ChecksDocument
+from idlescope.analysis.comparison.limits import option
 from idlescope.errors import ConfigError, OutputExistsError
 from idlescope.report.text import visible
 
@@ -17,11 +21,12 @@ HEAD_BYTES = 512  # of a file, enough to tell JUnit XML of ours
 
 def to_json(checks: Sequence[Check]) -> dict[str, Any]:
     """Return the document of `check --json` (report/README.md)."""
-    return {
-        "schema": SCHEMA,
-        "holds": all(check.holds for check in checks),
-        "checks": [check.to_json() for check in checks],
-    }
+    document = ChecksDocument(
+        schema=CHECK_SCHEMA,
+        holds=all(check.holds for check in checks),
+        checks=[check.document() for check in checks],
+    )
+    return dict(msgspec.to_builtins(document))
 
 
 def write_junit(checks: Sequence[Check], path: Path) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import msgspec
 from rich.table import Table
 from rich.text import Text
 
 from idlescope.analysis.comparison.change import Change, Comparison
-from idlescope.analysis.comparison.compare import SCHEMA
+from idlescope.analysis.comparison.documents import COMPARE_SCHEMA, ComparisonsDocument
 from idlescope.report.markdown import MarkdownRow, MarkdownSection
 from idlescope.report.tables.terminal import plain
 from idlescope.report.text import NOTHING, shorten
@@ -122,11 +123,10 @@ def table(comparison: Comparison) -> Table:
 def to_json(comparisons: Comparisons) -> dict[str, Any]:
     """Return the document of `compare --json` (report/README.md)."""
     entries = [
-        {"mode": mode or None, **comparison.to_json()}
-        for mode, several in comparisons.items()
-        for comparison in several
+        comparison.document(mode) for mode, several in comparisons.items() for comparison in several
     ]
-    return {"schema": SCHEMA, "comparisons": entries}
+    document = ComparisonsDocument(COMPARE_SCHEMA, entries)
+    return dict(msgspec.to_builtins(document))
 
 
 def to_markdown(comparisons: Comparisons) -> str:

@@ -1,0 +1,151 @@
+"""An `analysis.json`, as `analyze --json` prints it, broken down: one block, without its noise."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import numpy as np
+from msgspec import Meta, Struct
+
+from idlescope.analysis.comparison.breakdown import (
+    COMPUTE,
+    COPIES,
+    HOST_PREFIX,
+    HOST_WORK,
+    IDLE_PREFIX,
+    Breakdown,
+    is_modelled,
+)
+from idlescope.analysis.document import SCHEMA
+from idlescope.analysis.idle.causes import CAUSES
+from idlescope.analysis.verdict.verdict import CANNOT_TELL
+from idlescope.errors import TraceError
+from idlescope.trace.table import Float64
+
+_BEGINNING = re.compile(rb'^\s*\{\s*"schema"\s*:\s*\d+\s*,\s*"source"\s*:')
+_BEGINNING_BYTES = 64
+_LONGEST_NS = (1 << 61) - 1  # as of a window
+Nanoseconds = Annotated[int, Meta(ge=0, le=_LONGEST_NS)]
+
+
+class _Schema(Struct):
+    schema: int
+
+
+class _Batching(Struct):
+    kind: str
+
+
+class _Verdict(Struct):
+    kind: str
+    text: str
+
+
+class _Device(Struct):
+    process: str
+    device: int
+    name: str
+    compute_ns: Nanoseconds
+    copy_only_ns: Nanoseconds
+    cause_ns: dict[str, Nanoseconds]
+    host_ns: dict[str, Nanoseconds]
+    batching: _Batching
+    verdict: _Verdict
+
+
+class _Step(Struct):
+    process: str
+    device: int
+    host_ns: Nanoseconds
+
+
+class _Document(Struct):
+    devices: list[_Device]
+    steps: list[_Step]
+    warnings: list[str]
+
+
+def is_analysis(path: Path) -> bool:
+    """Return whether a file is what `analyze --json` prints."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return _BEGINNING.match(file.read(_BEGINNING_BYTES)) is not None
+
+
+def of_json(path: Path) -> Breakdown:
+    """Return the breakdown of an `analysis.json`: one block, as it does not say when parts came.
+
+    Raises TraceError where the file is damaged, of another schema, or holds no device.
+    """
+    text = path.read_bytes()
+    try:
+        schema = msgspec.json.decode(text, type=_Schema).schema
+        if schema != SCHEMA:
+            raise TraceError(
+                f"{path} has schema {schema}, this idlescope reads {SCHEMA}: upgrade it"
+            )
+        document = msgspec.json.decode(text, type=_Document)
+        return _breakdown(path, document)
+    except (ValueError, LookupError, RecursionError) as error:
+        raise TraceError(
+            f"{path} is not a whole analysis.json ({type(error).__name__}: {error}): "
+            "run `idlescope analyze` again"
+        ) from error
+
+
+def _breakdown(path: Path, document: _Document) -> Breakdown:
+    devices, steps = document.devices, document.steps
+    if not devices:
+        raise TraceError(
+            f"{path} holds no device, so there is nothing to compare: "
+            "analyse a trace of a GPU machine"
+        )
+    host_work: dict[str, Float64] = {}
+    known_steps = _steps_of_all(devices, steps)
+    if known_steps:
+        host_ns = sum(step.host_ns for step in steps)
+        host_work[HOST_WORK] = np.array([float(host_ns)])
+    first = devices[0]
+    doubts = [device.verdict.text for device in devices if device.verdict.kind == CANNOT_TELL]
+    return Breakdown(
+        path=str(path),
+        device_name=first.name,
+        model="",
+        modelled=is_modelled(first.name, measured=None),
+        batching=first.batching.kind,
+        doubts=tuple(dict.fromkeys(doubts)),
+        warnings=tuple(document.warnings),
+        parts=_parts(devices),
+        host_work=host_work,
+        steps=np.array([float(known_steps)]),
+        tokens=np.zeros(1),
+    )
+
+
+def _steps_of_all(devices: Sequence[_Device], steps: Sequence[_Step]) -> int:
+    """Return how many steps there are; 0 where those of a device are not known."""
+    with_steps = {(step.process, step.device) for step in steps}
+    every_device = {(device.process, device.device) for device in devices}
+    return len(steps) if with_steps == every_device else 0
+
+
+def _parts(devices: Sequence[_Device]) -> dict[str, Float64]:
+    parts: dict[str, Float64] = {}
+    for device in devices:
+        for name, ns in _device_parts(device):
+            parts[name] = parts.get(name, np.zeros(1)) + float(ns)
+    return parts
+
+
+def _device_parts(device: _Device) -> Iterator[tuple[str, int]]:
+    yield COMPUTE, device.compute_ns
+    yield COPIES, device.copy_only_ns
+    for label, ns in device.host_ns.items():
+        yield f"{HOST_PREFIX}{label}", ns
+    for cause in CAUSES[1:]:
+        yield f"{IDLE_PREFIX}{cause}", device.cause_ns[cause]

@@ -1,0 +1,90 @@
+"""What a reader of a comparison should know: where the two sides are not alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from idlescope.analysis.comparison.change import Side
+from idlescope.analysis.comparison.unit import Unit
+
+TOKENS_DIFFER = 0.02  # tokens per step: where they differ by more, steps are not the same work
+STEPS_DIFFER = 0.1  # steps: where they differ by more, the runs do not cover the same contexts
+
+
+def cautions(base: Side, other: Side, unit: Unit) -> tuple[str, ...]:
+    """Return a sentence for each respect in which the sides differ, and their own warnings."""
+    return (
+        *_mixed_configurations(base, other),
+        *_machines(base, other),
+        *_steps(base, other, unit),
+        *_own_warnings(base, other),
+    )
+
+
+def steps_differ(base: Side, other: Side) -> bool:
+    """Return whether steps of the sides give out different numbers of tokens."""
+    before, after = base.tokens_per_step, other.tokens_per_step
+    if not before or not after:
+        return False
+    return abs(after - before) > TOKENS_DIFFER * before
+
+
+def _mixed_configurations(base: Side, other: Side) -> Iterator[str]:
+    for side in (base, other):
+        configurations = {
+            (recording.modelled, recording.device_name, recording.model)
+            for recording in side.recordings
+        }
+        if len(configurations) > 1:
+            yield f"the recordings of {side.letter} are not of one configuration"
+
+
+def _machines(base: Side, other: Side) -> Iterator[str]:
+    one, two = base.letter, other.letter
+    before, after = base.first, other.first
+    if before.modelled != after.modelled:
+        kinds = ("modelled", "measured") if before.modelled else ("measured", "modelled")
+        yield (
+            f"{one} is {kinds[0]} and {two} is {kinds[1]}: in part at least, a model differs from "
+            "a machine here"
+        )
+    if before.device_name != after.device_name:
+        unnamed = "an unnamed device"
+        yield (
+            f"{one} ran on {before.device_name or unnamed}, {two} on {after.device_name or unnamed}"
+        )
+    if before.model and after.model and before.model != after.model:
+        yield f"{one} ran {before.model}, {two} {after.model}"
+
+
+def _steps(base: Side, other: Side, unit: Unit) -> Iterator[str]:
+    one, two = base.letter, other.letter
+    if steps_differ(base, other):
+        consequence = "so their steps are not the same work"
+        if unit == Unit.TOKEN:
+            consequence = "so times are given a token"
+        yield (
+            f"a step gives out {base.tokens_per_step:.1f} tokens in {one} and "
+            f"{other.tokens_per_step:.1f} in {two}, {consequence}"
+        )
+    if unit == Unit.WINDOW:
+        return
+    before, after = base.steps, other.steps
+    if abs(after - before) > STEPS_DIFFER * before:
+        yield (
+            f"{one} has {before:,.0f} steps and {two} {after:,.0f}: they may not cover the same "
+            "work"
+        )
+
+
+def _own_warnings(base: Side, other: Side) -> Iterator[str]:
+    """Yield each warning of a recording once, with the sides that it is of."""
+    letters: dict[str, list[str]] = {}
+    for side in (base, other):
+        for recording in side.recordings:
+            for warning in recording.warnings:
+                sides = letters.setdefault(warning, [])
+                if side.letter not in sides:
+                    sides.append(side.letter)
+    for warning, sides in letters.items():
+        yield f"{' and '.join(sides)}: {warning}"

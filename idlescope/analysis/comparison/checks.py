@@ -1,0 +1,212 @@
+"""Hold a trace to limits: each is kept or broken, in a sentence; what cannot be told is broken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from idlescope.analysis.analyze import analyze, no_device
+from idlescope.analysis.comparison.blocks import of_analysis
+from idlescope.analysis.comparison.breakdown import Breakdown
+from idlescope.analysis.comparison.change import Change, Comparison, Side
+from idlescope.analysis.comparison.compare import of_sides
+from idlescope.analysis.comparison.documents import CheckDocument
+from idlescope.analysis.comparison.limits import Limits, option
+from idlescope.analysis.comparison.read import Source, read, refuse_choice
+from idlescope.analysis.comparison.unit import Unit
+from idlescope.analysis.intervals import percent
+from idlescope.analysis.measured import MeasuredDevice
+from idlescope.analysis.result import Analysis
+from idlescope.analysis.verdict.coverage import Coverage
+from idlescope.analysis.verdict.verdict import CANNOT_TELL
+from idlescope.errors import ConfigError, TraceError
+from idlescope.trace import run_folder
+from idlescope.trace.model import Trace
+from idlescope.trace.open import open_trace
+
+
+@dataclass(frozen=True)
+class Check:
+    """One limit held against one device, or one recording."""
+
+    limit: str  # as in Limits
+    subject: str  # what was looked at
+    holds: bool
+    says: str  # one sentence
+    doubtful: bool = False  # it holds, but noise does not rule out that it does not
+
+    def document(self) -> CheckDocument:
+        """Return the check as it is written to JSON."""
+        return CheckDocument(**asdict(self))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the check as JSON values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What is held against each recording."""
+
+    limits: Limits
+    against: Sequence[Source]
+    options: dict[str, Any]  # of `analyze`
+
+
+def examine(
+    trace: Source,
+    limits: Limits,
+    against: Sequence[Source] = (),
+    *,
+    mode: str | None = None,
+    progress: Callable[[int], None] | None = None,
+    **options: Any,
+) -> list[Check]:
+    """Hold a trace, or each recording of a folder of `idlescope run`, to limits.
+
+    `against` is what regressions are measured from: one recording, or several of one configuration;
+    of a folder of `idlescope run`, the recording of the same mode. `options` are those of
+    `analyze`. Raises ConfigError, TraceError.
+    """
+    if not limits.given():
+        options_known = ", ".join(option(field.name) for field in fields(Limits))
+        raise ConfigError(f"nothing to check: give {options_known}")
+    if (limits.max_regression is None) != (not against):
+        raise ConfigError(
+            "a regression is measured against something: give --max-regression and --against "
+            "together"
+        )
+    if isinstance(trace, Breakdown):
+        raise ConfigError("a Breakdown cannot be checked: give the Analysis that it was made of")
+    task = _Task(limits, against, options)
+    if isinstance(trace, Analysis):
+        refuse_choice(trace.source["path"], options)
+        return _examine(trace, "", task, mode)
+    if isinstance(trace, Trace):
+        return _examine(analyze(trace, **options), "", task, mode)
+    path = Path(trace)
+    recordings = run_folder.recordings(path)
+    chosen: list[tuple[str | None, Path]] = [*recordings.items()]
+    if mode is not None or not recordings:
+        chosen = [(mode, run_folder.recording(path, mode))]
+    checks = []
+    for name, recording in chosen:
+        prefix = f"{name}, " if recordings and name else ""
+        opened = open_trace(recording, progress)
+        checks += _examine(analyze(opened, **options), prefix, task, name)
+    return checks
+
+
+def covered_pct(coverage: Coverage, operations: int) -> float:
+    """Return how much of what happened the trace holds, in per cent: the smallest of three shares.
+
+    They are those of operations with a known launch (what was in flight when the recording began is
+    not counted), of graph launches with operations under them, and of launches whose operations
+    were not lost.
+    """
+    linked = round(coverage.linked_pct * operations / 100)
+    counted = operations - coverage.in_flight_at_start
+    shares = [percent(linked, counted)]
+    if coverage.graph_launches:
+        graphs = coverage.graph_launches
+        shares.append(percent(graphs - coverage.graph_launches_without_operations, graphs))
+    if coverage.launches:
+        kept = coverage.launches - coverage.launches_lost
+        shares.append(percent(kept, coverage.launches))
+    return min(shares)
+
+
+def _examine(analysis: Analysis, prefix: str, task: _Task, mode: str | None) -> list[Check]:
+    """Return the checks of one recording; `prefix` is what its subjects begin with."""
+    if not analysis.results:
+        raise TraceError(no_device(analysis.trace))
+    checks = []
+    for device in analysis.results:
+        checks += _check_device(device, prefix, task.limits)
+    if task.limits.max_regression is not None:
+        base = tuple(read(source, mode=mode, **task.options) for source in task.against)
+        trace = of_analysis(analysis)
+        comparison = of_sides(Side("the base", base), Side("the trace", (trace,)))
+        subject = f"{prefix}{analysis.source['path']}"
+        checks.append(_regression(comparison, subject, task.limits.max_regression))
+    return checks
+
+
+def _check_device(device: MeasuredDevice, prefix: str, limits: Limits) -> list[Check]:
+    """Return the checks of one device."""
+    subject = f"{prefix}device {device.device.index} {device.device.name}".rstrip()
+    unknown = device.verdict.text if device.verdict.kind == CANNOT_TELL else None
+    steps = len(device.steps)
+    checks = []
+
+    def at_most(limit: str, value: float, unit: str, figure: str, missing: str | None) -> None:
+        allowed = getattr(limits, limit)
+        if allowed is None:
+            return
+        if missing is not None:
+            says = f"{subject}: {figure} cannot be told. {missing}"
+            checks.append(Check(limit, subject, False, says))
+            return
+        holds = value <= allowed
+        than = "within" if holds else "more than"
+        says = f"{subject}: {figure} is {value:.6g} {unit}, {than} the {allowed:g} {unit} allowed"
+        checks.append(Check(limit, subject, holds, says))
+
+    at_most("max_idle", device.idle_pct, "%", "idle", unknown)
+    no_steps = None if steps else "No steps are known: see --phases."
+    idle_ms = device.occupancy.idle_ns / max(steps, 1) / 1e6
+    at_most("max_idle_ms_per_step", idle_ms, "ms", "idle a step", unknown or no_steps)
+    if limits.min_coverage is not None:
+        checks.append(_coverage(device, subject, limits.min_coverage, unknown))
+    return checks
+
+
+def _coverage(device: MeasuredDevice, subject: str, least: float, unknown: str | None) -> Check:
+    covered = covered_pct(device.coverage, len(device.operations))
+    holds = unknown is None and covered >= least
+    says = f"{subject}: coverage is {covered:.4g} %, {least:g} % are asked for"
+    if unknown is not None:
+        says = f"{subject}: no verdict can be given on the trace. {unknown}"
+    return Check("min_coverage", subject, holds, says)
+
+
+def _regression(comparison: Comparison, subject: str, allowed: float) -> Check:
+    """Return whether a trace takes no longer per step, or per token, than allowed, in per cent."""
+    limit = "max_regression"
+    unknown = _why_no_regression(comparison)
+    if unknown is not None:
+        return Check(limit, subject, False, f"{subject}: a regression cannot be told, {unknown}")
+    headline = comparison.headline
+    longer_pct = headline.percent or 0.0
+    within = longer_pct <= allowed
+    holds = within
+    doubtful = True
+    noise = "what noise there is, is not known"
+    if headline.margin is not None:
+        noise = f"noise is {100 * headline.margin / headline.base:.2f} %"
+        holds = within or abs(headline.change) <= headline.margin
+        doubtful = headline.change + headline.margin > allowed / 100 * headline.base
+    if comparison.base.first.modelled != comparison.other.first.modelled:
+        noise += "; one of them is modelled and the other measured"
+    were = "are" if within else "were"
+    says = f"{_longer(subject, headline, comparison.unit)}, {allowed:g} % {were} allowed; {noise}"
+    return Check(limit, subject, holds, says, holds and doubtful)
+
+
+def _why_no_regression(comparison: Comparison) -> str | None:
+    for side in (comparison.base, comparison.other):
+        if side.doubts:
+            return f"{side.letter} cannot be trusted. {side.doubts[0]}"
+    if comparison.unit == Unit.WINDOW or comparison.headline.percent is None:
+        return "since steps are not known on both sides: see --phases"
+    return None
+
+
+def _longer(subject: str, headline: Change, unit: Unit) -> str:
+    if not headline.change:
+        return f"{subject} takes as long a {unit} as its base"
+    longer = "longer" if headline.change > 0 else "less"
+    percent_changed = abs(headline.percent or 0.0)
+    return f"{subject} takes {percent_changed:.2f} % {longer} a {unit} than its base"
