@@ -75,8 +75,8 @@ def test_deeper_pipelines_are_predicted_as_the_engine_runs_them(monkeypatch, see
     drawn = scenario(seed)
     sync = drawn.run("sync")
     for depth in (3, 4):
-        monkeypatch.setitem(DEPTHS, "deep", depth)
-        deep = drawn.run("deep")
+        monkeypatch.setitem(DEPTHS, "async", depth)
+        deep = drawn.run("async")
         predicted = Replays(sync.trace, sync.result).predict(WhatIf(depth=depth))
         assert predicted.total_ns == pytest.approx(deep.total_ns, rel=0.02)
         assert predicted.steps == pytest.approx(len(deep.result.steps), abs=depth)
