@@ -17,6 +17,7 @@ from idlescope.report.figures import report_figures, style
 from idlescope.report.page import page, timeline
 from idlescope.report.page.content import Page
 from idlescope.report.work_line import WorkLine
+from idlescope.trace.metadata import Metadata
 from idlescope.trace.model import (
     Calls,
     Counters,
@@ -82,7 +83,7 @@ def loop(steps=20, kernels=(5,)):
         operations.append((at + 900 * US, at + 910 * US, COPY, 0, 2, 7, 3 * i + 3, i, 0, 0.0))
     return Trace(
         table(Operations, operations), table(Calls, calls), table(Ranges, ranges), Counters.empty(), NAMES,
-        (Device(0, 0, "GPU", "1"),), ("H2D", "compute", "D2H"), (Thread(0, "engine"),), {"format": "recording"},
+        (Device(0, 0, "GPU", "1"),), ("H2D", "compute", "D2H"), (Thread(0, "engine"),), Metadata(format="recording"),
     )  # fmt: skip
 
 
