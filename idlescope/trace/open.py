@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from idlescope.errors import TraceError
-from idlescope.trace import ranks_folder
-from idlescope.trace.kineto import reader
+from idlescope.errors import ConfigError, TraceError
+from idlescope.trace import ranks_folder, run_folder
+from idlescope.trace.formats import Progress, format_of
 from idlescope.trace.model import Trace
-from idlescope.trace.nsys import reader as nsys
-from idlescope.trace.nsys import report_file
-from idlescope.trace.recording import files as recording
-
-SQLITE_MAGIC = b"SQLite format 3\x00"
-Progress = Callable[[int], None]
+from idlescope.trace.ranks_folder import Rank
 
 
 def open_trace(
@@ -24,63 +19,53 @@ def open_trace(
     *,
     frames: bool = True,
     only: Sequence[Path] | None = None,
+    mode: str | None = None,
 ) -> Trace:
     """Return the Trace in a file or folder.
 
-    A Kineto JSON (`.json`, `.json.gz`), an Nsight Systems export (SQLite or Parquet folder) or report (`.nsys-rep`,
-    exported with `nsys` where it is there), a recording of `idlescope run`, or a folder of such traces, one a rank; of
-    this folder, `only` these where they are given.
-    `progress` is called with the number of events read so far. Without `frames`, operators and Python frames are left
-    out. Raises TraceError, one clear sentence, where there is no such file or it is none of these.
+    A Kineto JSON (`.json`, `.json.gz`), an Nsight Systems export (SQLite or Parquet folder) or
+    report (`.nsys-rep`, exported with `nsys` where it is there), a recording of `idlescope run`, or
+    a folder of such traces, one per rank; of this folder, `only` these where they are given. Of a
+    folder that `idlescope run` wrote, the recording of `mode`, which need not be given where there
+    is one. `progress` is called with the number of events read so far. Without `frames`, operators
+    and Python frames are left out.
+
+    Raises TraceError, one clear sentence, where there is no such file or it is none of these, and
+    ConfigError where the mode has to be chosen, or cannot be.
     """
     path = Path(path)
-    if not path.exists():
-        raise TraceError(
-            f"{path} does not exist: give the path of a trace file, of an export or of a folder of them"
-        )
-    if not path.is_dir():
-        return _open_file(path, progress, frames)
-    if only is None and (path / "meta.json").is_file():
-        return recording.read(path)
-    if only is None and nsys.is_parquet_export(path):
-        return nsys.read(path, progress, frames)
-    traces: list[Trace] = []
-    files: list[Path] = []
+    if only is not None:
+        return _open_ranks(path, only, progress, frames)
+    if mode is not None and not run_folder.recordings(path):
+        raise ConfigError(f"{path} is not a folder of `idlescope run`: leave --mode out")
+    path = run_folder.recording(path, mode)
+    found = format_of(path)
+    if found is not None:
+        return found.read(path, progress, frames)
+    return _open_ranks(path, ranks_folder.files(path), progress, frames)
+
+
+def _open_ranks(
+    folder: Path, paths: Sequence[Path], progress: Progress | None, frames: bool
+) -> Trace:
+    """Return the traces of a folder as one; a file that is none of them is left out, and said."""
+    ranks: list[Rank] = []
     errors: dict[Path, TraceError] = {}
-    for file in ranks_folder.files(path) if only is None else only:
-        before = sum(t.meta.events for t in traces)
-        counted = partial(_count, progress, before) if progress is not None else None
+    for path in paths:
+        earlier_events = sum(rank.trace.meta.events for rank in ranks)
+        counted = None if progress is None else partial(_count, progress, earlier_events)
         try:
-            traces.append(open_trace(file, counted, frames=frames))
-            files.append(file)
+            ranks.append(Rank(path, open_trace(path, counted, frames=frames)))
         except TraceError as error:  # such as a configuration that ends in .json, too
-            errors[file] = error
-    if not traces:
+            errors[path] = error
+    if not ranks:
         raise next(iter(errors.values()))
     left_out = [
-        f"{file.name} was left out: {str(e).removeprefix(f'{file} ')}" for file, e in errors.items()
+        f"{path.name} was left out: {str(error).removeprefix(f'{path} ')}"
+        for path, error in errors.items()
     ]
-    return ranks_folder.merge(path, files, traces, left_out)
+    return ranks_folder.merge(folder, ranks, left_out)
 
 
-def _count(progress: Progress, before: int, events: int) -> None:
-    progress(before + events)
-
-
-def _open_file(path: Path, progress: Progress | None, frames: bool) -> Trace:
-    if not path.is_file():  # a pipe or a device: reading it could wait for ever, or never end
-        raise TraceError(
-            f"{path} is not a file: give the path of a trace file, of an export or of a folder of them"
-        )
-    try:
-        with path.open("rb") as file:
-            magic = file.read(64)
-    except OSError as error:
-        raise TraceError(f"{path} cannot be read: {error.strerror or error}") from error
-    if not magic:
-        raise TraceError(f"{path} is empty: was the profiler stopped before the trace was written?")
-    if magic.startswith(SQLITE_MAGIC):
-        return nsys.read(path, progress, frames)
-    if report_file.is_report(path, magic):
-        return report_file.open_report(path, progress, frames)
-    return reader.read(path, progress, frames)
+def _count(progress: Progress, earlier_events: int, events: int) -> None:
+    progress(earlier_events + events)

@@ -1,4 +1,4 @@
-"""A folder of `idlescope run` holds a recording a mode."""
+"""A folder of `idlescope run` holds one recording per mode, besides its report and traces."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _SUFFIX = ".recording"
 
 
 def recordings(path: Path) -> dict[str, Path]:
-    """Return the recordings of a folder of `idlescope run` by mode, synchronous first; of anything else none.
+    """Return the recordings of a folder of `idlescope run` by mode, synchronous first.
 
-    The folder may be named by its `summary.json`.
+    The folder may be named by its `summary.json`. Of anything else there are none.
     """
     folder = path.parent if path.name == SUMMARY else path
     if not (folder / SUMMARY).is_file():
@@ -23,20 +23,18 @@ def recordings(path: Path) -> dict[str, Path]:
 
 
 def recording(path: Path, mode: str | None = None) -> Path:
-    """Return the one recording that a path names, which may be a folder of `idlescope run`; other paths as they are.
+    """Return the one recording that a path names; a path that is no folder of a run as it is.
 
-    Raises ConfigError where the folder has several and none is chosen, or has not the one that is.
+    Raises ConfigError where the folder has several and none is chosen, or not the chosen one.
     """
     modes = recordings(path)
     if not modes:
         return path
     if mode is None and len(modes) == 1:
         return next(iter(modes.values()))
-    if mode not in modes:
-        have = " and ".join(modes)
-        raise ConfigError(
-            f"{path} holds {have}, no {mode}"
-            if mode
-            else f"{path} holds {have}: choose one with the mode"
-        )
-    return modes[mode]
+    if mode in modes:
+        return modes[mode]
+    there = f"{path} holds {' and '.join(modes)}"
+    if mode is not None:
+        raise ConfigError(f"{there}, no {mode}")
+    raise ConfigError(f"{there}: choose one with --mode {' or --mode '.join(modes)}")

@@ -1,7 +1,8 @@
-"""What the readers of one Nsight Systems export share: ids and strings as codes, and rows that cannot be used.
+"""What the readers of one export share: ids and strings as codes, and rows that cannot be used.
 
-Two id columns tell processes and threads apart. globalTid is hardware:8 | virtual machine:8 | pid:24 | tid:24 bits;
-globalPid is the same without a tid (Nsight Systems user guide, "Serialized Process and Thread Identifiers").
+Two id columns tell processes and threads apart. globalTid is hardware:8 | virtual machine:8 |
+pid:24 | tid:24 bits; globalPid is the same without a tid (Nsight Systems user guide, "Serialized
+Process and Thread Identifiers").
 """
 
 from __future__ import annotations
@@ -41,28 +42,36 @@ class Export:
     def timed(
         self, table: str, columns: dict[str, int], kind: str
     ) -> tuple[dict[str, Int64], NDArray[np.intp]]:
-        """Return the columns `start`, `end` and those named, and which rows can be used; see `usable`."""
+        """Return the columns `start`, `end` and those named, and which rows can be used.
+
+        See `usable`.
+        """
         rows = self.integers(table, {"start": NULL, "end": NULL, **columns})
-        return rows, self.usable(rows, np.ones(len(rows["start"]), np.bool_), table, kind, columns)
+        all_rows = np.ones(len(rows["start"]), np.bool_)
+        return rows, self.usable(rows, all_rows, table, kind, columns)
 
     def usable(
         self, rows: dict[str, Int64], among: Bool, table: str, kind: str, columns: dict[str, int]
     ) -> NDArray[np.intp]:
-        """Return which of some rows have times, in order, and all that is needed: `columns` with NULL for their NULLs.
+        """Return which of some rows have times, in order, and all that is needed.
 
-        The others are counted as lost records of `kind`.
+        Needed are those of `columns` whose NULLs are NULL. The other rows are counted as lost
+        records of `kind`.
         """
         self.events += int(among.sum())
         if self.progress is not None:
             self.progress(self.events)
         start, end = rows["start"], rows["end"]
-        # zeros are CUPTI's word for a time that it did not get: they would stretch a window to the session's start
+        # zeros are CUPTI's word for a time that it did not get: they would stretch a window to the
+        # session's start
         reasons = {
             "without a start or an end": (start == NULL) | (end == NULL),
             "with zeros for their times": (start == 0) & (end == 0),
             "that end before they start": end < start,
         }
-        reasons |= {f"without {c}": rows[c] == NULL for c, null in columns.items() if null == NULL}
+        for column, null in columns.items():
+            if null == NULL:
+                reasons[f"without {column}"] = rows[column] == NULL
         sound = among.copy()
         for reason, rejected in reasons.items():
             self._drop(f"{kind} {reason} were left out", sound & rejected, table, kind)
@@ -73,40 +82,49 @@ class Export:
 
     def _drop(self, what: str, rows: Bool, table: str, kind: str) -> None:
         if rows.any():
-            self.damage.dropped(
-                what, f"{table} row {int(rows.argmax()) + 1}", kind, int(rows.sum())
-            )
+            self.damage.dropped(what, _first_place(table, rows), kind, int(rows.sum()))
 
     def repair(self, what: str, rows: Bool, table: str) -> None:
         """Count rows that were repaired."""
         if rows.any():
-            self.damage.repaired(what, f"{table} row {int(rows.argmax()) + 1}", int(rows.sum()))
+            self.damage.repaired(what, _first_place(table, rows), int(rows.sum()))
 
     def named(self, ids: Int64, text_of: Callable[[str], str] = str, otherwise: str = "") -> Int32:
-        """Return a column of StringIds as indices of names; `otherwise` names ids without a string, -1 if empty."""
+        """Return a column of StringIds as indices of names.
+
+        `otherwise` names ids without a string; where it is empty, their index is -1.
+        """
         found, index = distinct(ids)
         texts = self.tables.strings(found.tolist())
-        labels = [text_of(texts[i]) if i in texts else otherwise for i in found.tolist()]
-        return np.array([self.names.code(label) if label else -1 for label in labels], np.int32)[
-            index
-        ]
+        codes = np.full(len(found), -1, np.int32)
+        for place, string_id in enumerate(found.tolist()):
+            label = text_of(texts[string_id]) if string_id in texts else otherwise
+            if label:
+                codes[place] = self.names.code(label)
+        return codes[index]
 
     def labelled(self, label: Callable[..., str], *columns: Int64) -> Int32:
-        """Return as indices of names the labels of the combinations of values that rows have in some columns."""
+        """Return, as indices of names, the label of the values that each row has in some columns."""
         values, index = distinct(columns[0])
-        combinations = [(int(v),) for v in values]
+        combinations = [(int(value),) for value in values]
         for column in columns[1:]:
-            values, more = distinct(column)
-            combined, index = distinct(index * len(values) + more)
+            # number the pairs of an earlier combination and a value of this column
+            values, value_index = distinct(column)
+            pairs, index = distinct(index * len(values) + value_index)
+            earlier, last = np.divmod(pairs, len(values))
             combinations = [
-                (*combinations[c // len(values)], int(values[c % len(values)]))
-                for c in combined.tolist()
+                (*combinations[place], int(values[value]))
+                for place, value in zip(earlier.tolist(), last.tolist(), strict=True)
             ]
         return self.names.codes(label(*combination) for combination in combinations)[index]
 
     def threaded(self, global_tids: Int64) -> Int32:
         """Return a column of globalTid as indices of threads."""
         return coded(self.threads, global_tids)
+
+
+def _first_place(table: str, rows: Bool) -> str:
+    return f"{table} row {int(rows.argmax()) + 1}"
 
 
 def coded(interner: Interner[int], values: Int64) -> Int32:
@@ -121,27 +139,36 @@ def distinct(values: Int64) -> tuple[Int64, NDArray[np.intp]]:
     if high - low > 4 * values.size + 1000:
         found, rows = np.unique(values, return_inverse=True)
         return found, rows
-    # ids of an export lie close together: a table of all that lies between takes a fraction of the time of sorting
+    # ids of an export lie close together: a table of all that lies between takes a fraction of the
+    # time of sorting
     offset = values - low
-    there = np.zeros(high - low + 1, np.bool_)
-    there[offset] = True
-    return np.flatnonzero(there) + low, (np.cumsum(there) - 1)[offset]
+    is_used = np.zeros(high - low + 1, np.bool_)
+    is_used[offset] = True
+    return np.flatnonzero(is_used) + low, (np.cumsum(is_used) - 1)[offset]
 
 
 def repeated(columns: Sequence[Int64]) -> Bool:
-    """Return which rows are equal in all columns to one before them; the first column should tell most rows apart."""
-    first = columns[0]
-    order = np.argsort(first, kind="stable")
-    alike = first[order[1:]] == first[order[:-1]]
-    suspects = (
-        np.sort(order[np.append(False, alike) | np.append(alike, False)]) if first.size else order
-    )
-    again = np.zeros(first.size, np.bool_)
-    if suspects.size:
-        order = suspects[np.lexsort([suspects, *(c[suspects] for c in columns)])]
-        same = np.logical_and.reduce([c[order[1:]] == c[order[:-1]] for c in columns])
-        again[order[1:][same]] = True
-    return again
+    """Return which rows are equal in all columns to one before them.
+
+    The first column should tell most rows apart: only rows that share a value of it are compared.
+    """
+    first_column = columns[0]
+    order = np.argsort(first_column, kind="stable")
+    repeats = np.zeros(first_column.size, np.bool_)
+    alike = first_column[order[1:]] == first_column[order[:-1]]
+    if not alike.any():
+        return repeats
+    is_suspect = np.append(False, alike) | np.append(alike, False)
+    suspects = np.sort(order[is_suspect])
+
+    # of rows that are equal in all columns, the first one comes first
+    suspect_columns = [column[suspects] for column in columns]
+    suspects = suspects[np.lexsort([suspects, *suspect_columns])]
+    is_equal = np.ones(suspects.size - 1, np.bool_)
+    for column in columns:
+        is_equal &= column[suspects[1:]] == column[suspects[:-1]]
+    repeats[suspects[1:][is_equal]] = True
+    return repeats
 
 
 def pid_of(global_id: int) -> int:

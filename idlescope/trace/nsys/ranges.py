@@ -1,8 +1,9 @@
-"""The host ranges of a Nsight Systems export: NVTX ranges, PyTorch's operators among them, and profiler overhead."""
+"""The host ranges of an export: NVTX ranges, PyTorch's operators among them, profiler overhead."""
 
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,24 +21,26 @@ RANGE_TYPES = (59, 60)  # NvtxPushPopRange, NvtxStartEndRange
 DOMAIN_CREATE = 75
 DEFAULT_DOMAIN = 0
 
-# PyTorch's emit_nvtx writes `aten::view, seq = 3, op_id = 314290, sizes = [[2, 3]]`, each part after the name only
-# where it is known (torch/csrc/profiler/util.cpp, getNvtxStr): the ids would make every name a name of its own.
+# PyTorch's emit_nvtx writes `aten::view, seq = 3, op_id = 314290, sizes = [[2, 3]]`, each part
+# after the name only where it is known (torch/csrc/profiler/util.cpp, getNvtxStr): the ids would
+# make every name a name of its own.
 OPERATOR = re.compile(r", (?:seq|op_id) = -?\d+(?:,|$)")
 
 OUR_DOMAIN = "idlescope"  # its payloads are step numbers
 PAYLOADS = ("int64Value", "uint64Value", "int32Value", "uint32Value")
 
 
+class RangeText(NamedTuple):
+    """The text of a range without an operator's ids."""
+
+    text: str
+    is_operator: bool
+
+
 def read(export: Export, frames: bool) -> Ranges:
     """Return all ranges; without `frames`, those that are not operators."""
     parts = [_nvtx(export, frames), *(_overhead(export, table) for table in OVERHEAD)]
     return Ranges.joined(parts)
-
-
-def _operator(text: str) -> tuple[str, bool]:
-    """Return the text of a range without an operator's ids, and whether it is an operator's."""
-    ids = OPERATOR.search(text)
-    return (text[: ids.start()], True) if ids else (text, False)
 
 
 def _nvtx(export: Export, frames: bool) -> Ranges:
@@ -51,57 +54,66 @@ def _nvtx(export: Export, frames: bool) -> Ranges:
     }
     rows = export.integers(NVTX, wanted)
     rows["text"], texts = _texts(export, rows["textId"])
-    rows["domain"], domains = _domains(rows, [text for text, _ in texts])
-    is_operator = np.array([operator for _, operator in texts], np.bool_)[rows["text"]]
+    rows["domain"], domains = _domains(rows, texts)
     is_range = np.isin(rows["eventType"], RANGE_TYPES)
     _close(export, rows, is_range)
-    row = export.usable(rows, is_range, NVTX, "ranges", wanted)
+    used = export.usable(rows, is_range, NVTX, "ranges", wanted)
+    is_operator = np.array([text.is_operator for text in texts], np.bool_)[rows["text"]]
     if not frames:
-        row = row[~is_operator[row]]
-    rows = {column: values[row] for column, values in rows.items()}
-    prefixes = [f"{domain}:" if domain else "" for domain in domains]
+        used = used[~is_operator[used]]
+    rows = {column: values[used] for column, values in rows.items()}
+
+    def range_name(domain: int, text: int) -> str:
+        return f"{domains[domain]}:{texts[text].text}" if domains[domain] else texts[text].text
+
+    is_ours = np.array([domain == OUR_DOMAIN for domain in domains])[rows["domain"]]
     return Ranges(
         start=rows["start"],
         end=rows["end"],
         thread=export.threaded(rows["globalTid"]),
-        name=export.labelled(
-            lambda domain, text: prefixes[domain] + texts[text][0], rows["domain"], rows["text"]
-        ),
-        kind=np.where(is_operator[row], RangeKind.OPERATOR, RangeKind.ANNOTATION),
-        step=_steps(
-            export, row, np.array([domain == OUR_DOMAIN for domain in domains])[rows["domain"]]
-        ),
+        name=export.labelled(range_name, rows["domain"], rows["text"]),
+        kind=np.where(is_operator[used], RangeKind.OPERATOR, RangeKind.ANNOTATION),
+        step=_steps(export, used, is_ours),
     )
 
 
-def _texts(export: Export, text_ids: Int64) -> tuple[Int64, list[tuple[str, bool]]]:
-    """Return each row's text as an index, and the texts: those written out, those of StringIds, and one for none."""
-    code, written = export.tables.texts(NVTX, "text", _operator)
+def _texts(export: Export, text_ids: Int64) -> tuple[Int64, list[RangeText]]:
+    """Return each row's text as an index, and the texts.
+
+    These are those written out in the rows, those of StringIds, and one for rows without.
+    """
+    code, written = export.tables.texts(NVTX, "text", _range_text)
     found, index = distinct(text_ids)
     registered = export.tables.strings(found.tolist())
-    texts = [*written, *(_operator(registered.get(i, "unnamed range")) for i in found.tolist())]
+    texts = list(written)
+    for string_id in found.tolist():
+        texts.append(_range_text(registered.get(string_id, "unnamed range")))
     return np.where(code >= 0, code, len(written) + index), texts
 
 
-def _domains(rows: dict[str, Int64], texts: list[str]) -> tuple[Int64, list[str]]:
-    """Return each row's domain as an index, and the domains' names: "" for the default one and those without a name.
+def _range_text(text: str) -> RangeText:
+    ids = OPERATOR.search(text)
+    return RangeText(text[: ids.start()], True) if ids else RangeText(text, False)
 
-    Domain ids are a process's own.
+
+def _domains(rows: dict[str, Int64], texts: list[RangeText]) -> tuple[Int64, list[str]]:
+    """Return each row's domain as an index, and the domains' names.
+
+    The default domain and those without a name are called "". Domain ids are a process's own.
     """
-    created = np.flatnonzero(rows["eventType"] == DOMAIN_CREATE)
     index, names = np.zeros(len(rows["start"]), np.int64), [""]
-    process = rows["globalTid"] & PROCESS_BITS
+    process, domain_id = rows["globalTid"] & PROCESS_BITS, rows["domainId"]
+    created = np.flatnonzero(rows["eventType"] == DOMAIN_CREATE)
     for row in created.tolist():
-        if rows["domainId"][row] != DEFAULT_DOMAIN:
-            index[(process == process[row]) & (rows["domainId"] == rows["domainId"][row])] = len(
-                names
-            )
-            names.append(texts[rows["text"][row]])
+        if domain_id[row] != DEFAULT_DOMAIN:
+            is_in_domain = (process == process[row]) & (domain_id == domain_id[row])
+            index[is_in_domain] = len(names)
+            names.append(texts[rows["text"][row]].text)
     return index, names
 
 
 def _close(export: Export, rows: dict[str, Int64], is_range: Bool) -> None:
-    """End the ranges that were still open when the recording ended at the last time that any row has."""
+    """End ranges that were still open when the recording ended at the last time of any row."""
     start, end = rows["start"], rows["end"]
     still_open = is_range & (start != NULL) & (end == NULL)
     export.repair("ranges that were never closed end with the recording", still_open, NVTX)
@@ -109,25 +121,27 @@ def _close(export: Export, rows: dict[str, Int64], is_range: Bool) -> None:
     rows["end"] = np.where(still_open, last, end)
 
 
-def _steps(export: Export, rows: NDArray[np.intp], ours: Bool) -> Int32:
+def _steps(export: Export, rows: NDArray[np.intp], is_ours: Bool) -> Int32:
+    """Return the step that each of our own engine's ranges states in its payload, else -1."""
     step = np.full(len(rows), -1, np.int64)
-    if ours.any():
+    if is_ours.any():
         for payload in export.integers(NVTX, dict.fromkeys(PAYLOADS, NULL)).values():
             values = payload[rows]
-            step = np.where(ours & (step < 0) & (values >= 0) & (values < 2**31), values, step)
+            is_step = (values >= 0) & (values < 2**31)
+            step = np.where(is_ours & (step < 0) & is_step, values, step)
     return step.astype(np.int32)
 
 
 def _overhead(export: Export, table: str) -> Ranges:
     wanted = {"globalTid": NULL, "nameId": NO_STRING}
-    rows, usable = export.timed(table, wanted, "ranges")
-    rows = {column: values[usable] for column, values in rows.items()}
-    size = len(rows["start"])
+    all_rows, usable = export.timed(table, wanted, "ranges")
+    rows = {column: values[usable] for column, values in all_rows.items()}
+    count = len(usable)
     return Ranges(
         start=rows["start"],
         end=rows["end"],
         thread=export.threaded(rows["globalTid"]),
         name=export.named(rows["nameId"], otherwise="profiler overhead"),
-        kind=np.full(size, RangeKind.OVERHEAD),
-        step=np.full(size, -1),
+        kind=np.full(count, RangeKind.OVERHEAD),
+        step=np.full(count, -1),
     )

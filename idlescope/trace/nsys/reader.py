@@ -1,6 +1,7 @@
-"""Read a Nsight Systems export, an SQLite file or a directory of Parquet files, of 2022 or later, into a Trace.
+"""Read a Nsight Systems export of 2022 or later into a Trace.
 
-Correlation ids of operations and calls are unique within a process only; globalPid tells processes apart.
+It is an SQLite file or a folder of Parquet files. Correlation ids of operations and calls are
+unique within a process only; globalPid tells processes apart.
 """
 
 from __future__ import annotations
@@ -8,24 +9,24 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
 from idlescope.errors import TraceError
 from idlescope.trace.damage import LOSS
 from idlescope.trace.metadata import Metadata
-from idlescope.trace.model import Calls, Counters, Device, OperationKind, Thread, Trace
+from idlescope.trace.model import Calls, Counters, Device, OperationKind, Operations, Thread, Trace
 from idlescope.trace.nsys import operations as nsys_operations
 from idlescope.trace.nsys import ranges as nsys_ranges
 from idlescope.trace.nsys.columns import NO_STRING, PROCESS_BITS, Export, pid_of, repeated, unsigned
-from idlescope.trace.nsys.tables import NULL, Tables, open_tables
+from idlescope.trace.nsys.files import open_tables
+from idlescope.trace.nsys.gpus import gpus
+from idlescope.trace.nsys.tables import NULL, Tables
 
 CALLS = "CUPTI_ACTIVITY_KIND_RUNTIME"  # runtime and driver
 EVENTS = (*nsys_operations.TABLES, CALLS, nsys_ranges.NVTX)
 SCHEMA_TABLES = ("META_DATA_EXPORT", "EXPORT_META_DATA")  # the second until 2022.4
 
-API_VERSION = re.compile(
-    r"_v\d+$"
-)  # of cudaLaunchKernel_v7000: the CUDA version of the call's signature
+# of cudaLaunchKernel_v7000: the CUDA version of the call's signature
+API_VERSION = re.compile(r"_v\d+$")
 
 
 def is_parquet_export(folder: Path) -> bool:
@@ -36,9 +37,12 @@ def is_parquet_export(folder: Path) -> bool:
 def read(path: Path, progress: Callable[[int], None] | None = None, frames: bool = True) -> Trace:
     """Return the Trace of an export; nothing is written to its file or folder or beside it.
 
-    `progress` is called with the number of rows read so far. Without `frames`, operators (PyTorch's `emit_nvtx`) are
-    left out. `meta` says what was repaired and lost, and `global_pids` what tells processes apart in the export. Raises
-    TraceError for a file that is damaged, is no export of Nsight Systems, or holds no events.
+    `progress` is called with the number of rows read so far. Without `frames`, operators (PyTorch's
+    `emit_nvtx`) are left out. `meta` says what was repaired and lost, and `global_pids` what tells
+    processes apart in the export.
+
+    Raises TraceError for a file that is damaged, is no export of Nsight Systems, or holds no
+    events.
     """
     with open_tables(path) as tables:
         if not any(tables.columns(table) for table in (*EVENTS, "StringIds")):
@@ -54,109 +58,153 @@ def read(path: Path, progress: Callable[[int], None] | None = None, frames: bool
         ranges = nsys_ranges.read(export, frames)
         if not export.events:
             raise TraceError(
-                f"{path} holds no CUDA or NVTX events: record them with `nsys profile --trace cuda,nvtx`"
+                f"{path} holds no CUDA or NVTX events: "
+                "record them with `nsys profile --trace cuda,nvtx`"
             )
-        processes = [pid for pid, _ in export.devices.values()] + [
-            t & PROCESS_BITS for t in export.threads.values()
-        ]
-        labels = _process_labels(processes)
-        codes = {process: code for code, process in enumerate(labels)}
-        gpus = nsys_operations.gpus(tables, export.devices.values())
-        graph_level = bool((operations.kind == OperationKind.GRAPH).any())
+        labels = _process_labels(export)
         return Trace(
             operations=operations,
             calls=calls,
             ranges=ranges,
             counters=Counters.empty(),
             names=export.names.values(),
-            devices=tuple(
-                Device(codes[process], number, name, labels[process], identity)
-                for (process, number), (name, identity) in zip(
-                    export.devices.values(), gpus, strict=True
-                )
-            ),
+            devices=_devices(export, labels),
             streams=tuple(str(stream) for stream in export.streams.values()),
-            threads=tuple(
-                Thread(codes[tid & PROCESS_BITS], label)
-                for tid, label in zip(export.threads.values(), _thread_labels(export), strict=True)
-            ),
-            meta=Metadata.from_json(
-                {
-                    "format": "nsys",
-                    "path": str(path),
-                    "events": export.events,
-                    "graph_level": graph_level,
-                }
-                | {"global_pids": {label: process for process, label in labels.items()}}
-                | {"processes": _programs(tables, labels)}
-                | _session(tables)
-                | export.damage.to_meta()
-            ),
+            threads=_threads(export, labels),
+            meta=_metadata(path, export, labels, operations),
         )
 
 
 def _calls(export: Export) -> Calls:
     wanted = {"globalTid": NULL, "correlationId": 0, "nameId": NO_STRING}
     rows, usable = export.timed(CALLS, wanted, "calls")
-    again = repeated(
-        [rows[c][usable] for c in ("start", "end", "correlationId", "globalTid", "nameId")]
-    )
-    if again.any():  # some versions wrote each call twice
-        first = int(usable[again.argmax()]) + 1
-        export.damage.repaired(
-            "calls written twice were counted once", f"{CALLS} row {first}", int(again.sum())
-        )
-        usable = usable[~again]
+    telling = ("start", "end", "correlationId", "globalTid", "nameId")
+    is_repeat = repeated([rows[column][usable] for column in telling])
+    if is_repeat.any():  # some versions wrote each call twice
+        place = f"{CALLS} row {int(usable[is_repeat.argmax()]) + 1}"
+        count = int(is_repeat.sum())
+        export.damage.repaired("calls written twice were counted once", place, count)
+        usable = usable[~is_repeat]
     rows = {column: values[usable] for column, values in rows.items()}
     return Calls(
         start=rows["start"],
         end=rows["end"],
         thread=export.threaded(rows["globalTid"]),
-        name=export.named(rows["nameId"], lambda text: API_VERSION.sub("", text), "unknown call"),
+        name=export.named(rows["nameId"], _call_name, "unknown call"),
         correlation=rows["correlationId"],
     )
 
 
-def _process_labels(processes: Iterable[int]) -> dict[int, str]:
-    """Return the pid of each globalPid as text; where processes of two machines share one, the machine's number too."""
-    distinct_processes = dict.fromkeys(processes)
-    pids = [pid_of(process) for process in distinct_processes]
-    return {
-        process: str(pid) if pids.count(pid) == 1 else f"{pid}@{unsigned(process) >> 48}"
-        for process, pid in zip(distinct_processes, pids, strict=True)
-    }
+def _call_name(text: str) -> str:
+    return API_VERSION.sub("", text)
 
 
-def _thread_labels(export: Export) -> list[str]:
+def _process_labels(export: Export) -> dict[int, str]:
+    """Return the pid of each globalPid as text.
+
+    Where processes of two machines share a pid, the machine's number is in it, too.
+    """
+    of_devices = [process for process, _ in export.devices.values()]
+    of_threads = [global_tid & PROCESS_BITS for global_tid in export.threads.values()]
+    processes = dict.fromkeys((*of_devices, *of_threads))
+    pids = [pid_of(process) for process in processes]
+    labels = {}
+    for process, pid in zip(processes, pids, strict=True):
+        is_unique = pids.count(pid) == 1
+        labels[process] = str(pid) if is_unique else f"{pid}@{unsigned(process) >> 48}"
+    return labels
+
+
+def _codes(labels: Iterable[int]) -> dict[int, int]:
+    return {process: code for code, process in enumerate(labels)}
+
+
+def _devices(export: Export, labels: dict[int, str]) -> tuple[Device, ...]:
+    codes, known = _codes(labels), export.devices.values()
+    devices = []
+    for (process, number), gpu in zip(known, gpus(export.tables, known), strict=True):
+        device = Device(codes[process], number, gpu.name, labels[process], gpu.identity)
+        devices.append(device)
+    return tuple(devices)
+
+
+def _threads(export: Export, labels: dict[int, str]) -> tuple[Thread, ...]:
+    codes, names = _codes(labels), _thread_names(export)
+    threads = []
+    for global_tid in export.threads.values():
+        label = names.get(global_tid) or f"{pid_of(global_tid)}:{global_tid & 0xFFFFFF}"
+        threads.append(Thread(codes[global_tid & PROCESS_BITS], label))
+    return tuple(threads)
+
+
+def _thread_names(export: Export) -> dict[int, str]:
+    """Return the names that threads were given, by globalTid."""
     rows = export.tables.rows("ThreadNames", ["globalTid", "nameId"])
-    name_ids = {unsigned(tid): name for tid, name in rows if isinstance(tid, int)}
-    wanted = [name_ids.get(unsigned(tid)) for tid in export.threads.values()]
-    names = export.tables.strings(sorted({i for i in wanted if isinstance(i, int)}))
-    return [
-        (names.get(name) if isinstance(name, int) else None) or f"{pid_of(tid)}:{tid & 0xFFFFFF}"
-        for name, tid in zip(wanted, export.threads.values(), strict=True)
-    ]
+    by_unsigned = {unsigned(tid): name_id for tid, name_id in rows if isinstance(tid, int)}
+    name_ids = {}
+    for global_tid in export.threads.values():
+        name_id = by_unsigned.get(unsigned(global_tid))
+        if isinstance(name_id, int):
+            name_ids[global_tid] = name_id
+    texts = export.tables.strings(sorted(set(name_ids.values())))
+    return {tid: texts[name_id] for tid, name_id in name_ids.items() if name_id in texts}
+
+
+def _metadata(
+    path: Path, export: Export, labels: dict[int, str], operations: Operations
+) -> Metadata:
+    """Return what the export says of itself: its schema, its zero of time, what was lost."""
+    tables, damage = export.tables, export.damage
+    extra = {
+        "graph_level": bool((operations.kind == OperationKind.GRAPH).any()),
+        "global_pids": {label: process for process, label in labels.items()},
+        "processes": _programs(tables, labels),
+    }
+    if version := _schema_version(tables):
+        extra["export_schema"] = version
+    return Metadata(
+        format="nsys",
+        path=str(path),
+        events=export.events,
+        warnings=tuple(damage.warnings()),
+        lost=dict(damage.lost),
+        truncated=damage.truncated,
+        dropped=_losses(tables),
+        session_start_ns=_session_start_ns(tables),
+        extra=extra,
+    )
 
 
 def _programs(tables: Tables, labels: dict[int, str]) -> dict[str, str]:
-    rows = tables.rows("PROCESSES", ["globalPid", "name"])
-    names = {
-        unsigned(process): str(name) for process, name in rows if isinstance(process, int) and name
-    }
-    return {label: names[unsigned(p)] for p, label in labels.items() if unsigned(p) in names}
+    """Return the names of the programs, by the labels of their processes."""
+    names = {}
+    for process, name in tables.rows("PROCESSES", ["globalPid", "name"]):
+        if isinstance(process, int) and name:
+            names[unsigned(process)] = str(name)
+    programs = {}
+    for process, label in labels.items():
+        if unsigned(process) in names:
+            programs[label] = names[unsigned(process)]
+    return programs
 
 
-def _session(tables: Tables) -> dict[str, Any]:
-    """Return what the export says of itself: its schema, its zero of time, and what its profiler lost."""
-    session: dict[str, Any] = {}
+def _schema_version(tables: Tables) -> str:
     for table in SCHEMA_TABLES:
         for name, value in tables.rows(table, ["name", "value"]):
             if name == "EXPORT_SCHEMA_VERSION":
-                session["export_schema"] = str(value)
+                return str(value)
+    return ""
+
+
+def _session_start_ns(tables: Tables) -> int | None:
+    """Return the time that the export's 0 stands for, ns since 1970."""
     for (epoch,) in tables.rows("TARGET_INFO_SESSION_START_TIME", ["utcEpochNs"]):
         if isinstance(epoch, int):
-            session["session_start_epoch_ns"] = epoch
-    said = dict.fromkeys(str(text) for (text,) in tables.rows("DIAGNOSTIC_EVENT", ["text"]) if text)
-    if dropped := [text for text in said if LOSS.search(text)]:
-        session["dropped"] = dropped
-    return session
+            return epoch
+    return None
+
+
+def _losses(tables: Tables) -> tuple[str, ...]:
+    """Return what the profiler itself said that it lost, each message once."""
+    messages = [str(text) for (text,) in tables.rows("DIAGNOSTIC_EVENT", ["text"]) if text]
+    return tuple(text for text in dict.fromkeys(messages) if LOSS.search(text))

@@ -9,18 +9,20 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 from idlescope.errors import TraceError
 from idlescope.trace.model import Trace
 from idlescope.trace.nsys import reader
+from idlescope.trace.scrub.counts import Scrubbed
 
-# Reports begin with "NVIDIA Tegra Profiler Report" (nsys 2023.4): the first 16 bytes of that
+# Reports begin with "NVIDIA Tegra Profiler Report" (nsys 2023.4).
 REPORT_MAGIC = b"NVIDIA Tegra Pro"
 SUFFIXES = (".nsys-rep", ".qdrep")  # the second until 2021
 
 
 def is_report(path: Path, magic: bytes) -> bool:
-    """Return whether a file is a report, from its first 16 bytes or its name."""
+    """Return whether a file is a report, from its first bytes or its name."""
     return magic.startswith(REPORT_MAGIC) or path.suffix in SUFFIXES
 
 
@@ -29,18 +31,32 @@ def export_command(path: Path) -> str:
     return shlex.join(_export("nsys", path, path.with_suffix(".sqlite"), overwrite=False))
 
 
+def scrub(
+    source: Path,
+    _target: Path,
+    _result: Scrubbed,
+    _progress: Callable[[int], None] | None = None,
+) -> NoReturn:
+    """Raise TraceError: nobody but nsys can write a report."""
+    raise TraceError(
+        f"{source} is a report that only nsys can read: run `{export_command(source)}`, "
+        "and scrub the .sqlite file"
+    )
+
+
 def open_report(
     path: Path, progress: Callable[[int], None] | None = None, frames: bool = True
 ) -> Trace:
-    """Return the Trace of a report, exported to a temporary folder; `progress` and `frames` as in `nsys.read`.
+    """Return the Trace of a report, exported to a temporary folder.
 
-    Raises TraceError where `nsys` is not on PATH or cannot export it; the message holds the command to run.
+    `progress` and `frames` are as in `nsys.reader.read`. Raises TraceError where `nsys` is not on
+    PATH or cannot export the report; the message holds the command to run.
     """
     tool = shutil.which("nsys")
     if tool is None:
         raise TraceError(
-            f"{path} is a report that only nsys can read, and nsys is not on PATH: run `{export_command(path)}` where "
-            "it is, and give the .sqlite file"
+            f"{path} is a report that only nsys can read, and nsys is not on PATH: "
+            f"run `{export_command(path)}` where it is, and give the .sqlite file"
         )
     with tempfile.TemporaryDirectory(prefix="idlescope-") as folder:
         export = Path(folder) / "report.sqlite"
@@ -52,27 +68,35 @@ def open_report(
     return replace(trace, meta=trace.meta.replace(path=str(path)))
 
 
-def _export(tool: str, path: Path, export: Path, overwrite: bool) -> list[str]:
-    # absolute or with "./": a name that starts with "-" is no option
-    names = [str(p) if not str(p).startswith("-") else f"./{p}" for p in (export, path)]
+def _export(tool: str, report: Path, export: Path, overwrite: bool) -> list[str]:
+    """Return the command that exports a report."""
     forced = ["--force-overwrite=true"] if overwrite else []
-    return [tool, "export", "--type", "sqlite", *forced, "--output", *names]
+    output, source = _argument(export), _argument(report)
+    return [tool, "export", "--type", "sqlite", *forced, "--output", output, source]
 
 
-def _run(command: list[str], path: Path, export: Path) -> None:
+def _argument(path: Path) -> str:
+    """Return a path as an argument of a command: a name that starts with "-" is no option."""
+    return f"./{path}" if str(path).startswith("-") else str(path)
+
+
+def _run(command: list[str], report: Path, export: Path) -> None:
+    """Run nsys. Raises TraceError, with its last words, where it makes no export."""
     try:
-        # S603: the command is nsys from the user's own PATH
+        # the command is nsys from the user's own PATH
         done = subprocess.run(
             command, capture_output=True, text=True, errors="replace", check=False
         )
-        said = [
-            line.strip() for line in f"{done.stdout}\n{done.stderr}".splitlines() if line.strip()
-        ]
-        failed = done.returncode != 0 or not export.is_file()
     except OSError as error:
-        said, failed = [str(error)], True
-    if failed:
-        raise TraceError(
-            f"nsys could not export {path} ({said[-1] if said else 'it said nothing'}): run `{export_command(path)}` "
-            "with the nsys that recorded it, or a newer one"
-        )
+        raise _failure(report, str(error)) from error
+    if done.returncode != 0 or not export.is_file():
+        output = f"{done.stdout}\n{done.stderr}".splitlines()
+        lines = [line.strip() for line in output if line.strip()]
+        raise _failure(report, lines[-1] if lines else "it said nothing")
+
+
+def _failure(report: Path, last_words: str) -> TraceError:
+    return TraceError(
+        f"nsys could not export {report} ({last_words}): run `{export_command(report)}` "
+        "with the nsys that recorded it, or a newer one"
+    )

@@ -9,7 +9,7 @@ import pytest
 
 from idlescope.errors import TraceError
 from idlescope.trace.nsys import report_file
-from tests.nsys_files import Export
+from tests.make.nsys_files import Export
 
 MAGIC = b"NVIDIA Tegra Profiler Report 2023@4@4@54"[:16]
 

@@ -17,9 +17,9 @@ from idlescope.errors import TraceError
 from idlescope.trace.model import OperationKind, RangeKind, Trace
 from idlescope.trace.nsys import columns as nsys_columns
 from idlescope.trace.nsys import reader
-from idlescope.trace.nsys import tables as nsys_tables
+from idlescope.trace.nsys import sqlite as sqlite_tables
 from tests.conftest import SHARED
-from tests.nsys_files import CALLS, GRAPHS, KERNELS, NVTX, OVERHEAD, Export, process
+from tests.make.nsys_files import CALLS, GRAPHS, KERNELS, NVTX, OVERHEAD, Export, process
 
 EXPECTED = SHARED / "traces" / "expected.json"
 REAL = (
@@ -501,8 +501,8 @@ def test_a_table_is_read_in_chunks_of_any_size_also_with_rows_deleted(tmp_path, 
     with closing(sqlite3.connect(path)) as database, database:
         database.execute(f"DELETE FROM {CALLS} WHERE rowid IN (2, 3)")  # noqa: S608
     whole = reader.read(path)
-    monkeypatch.setattr(nsys_tables, "ROWS_AT_ONCE", size)
-    monkeypatch.setattr(nsys_tables, "STRINGS_AT_ONCE", size)
+    monkeypatch.setattr(sqlite_tables, "ROWS_AT_ONCE", size)
+    monkeypatch.setattr(sqlite_tables, "STRINGS_AT_ONCE", size)
     assert [t.to_frame().equals(w.to_frame()) for t, w in zip(tables(reader.read(path)), tables(whole), strict=True)] == [
         True, True, True,
     ]  # fmt: skip

@@ -1,0 +1,123 @@
+"""The formats that can be read: to add one, write its folder and put its record into FORMATS."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from idlescope.errors import TraceError
+from idlescope.trace.kineto import reader as kineto_reader
+from idlescope.trace.kineto import scrub as kineto_scrub
+from idlescope.trace.model import Trace
+from idlescope.trace.nsys import reader as nsys_reader
+from idlescope.trace.nsys import report_file
+from idlescope.trace.nsys import scrub as nsys_scrub
+from idlescope.trace.nsys.sqlite import MAGIC as SQLITE_MAGIC
+from idlescope.trace.recording import files as recording_files
+from idlescope.trace.recording import scrub as recording_scrub
+from idlescope.trace.scrub.counts import Scrubbed
+
+HEAD = 4096  # bytes of a file that `Format.recognises` is given
+KINETO_ADVICE = "torch.profiler with ProfilerActivity.CPU and ProfilerActivity.CUDA"
+NSYS_ADVICE = "nsys profile --trace=cuda,nvtx"
+
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Format:
+    """One format of traces: how it is told from others, read, scrubbed and recorded."""
+
+    # as in `Trace.meta.format`; forms of one trace, such as a report and its export, share a name
+    name: str
+    title: str  # what messages call such a trace
+    # whether a path holds the format; given the first HEAD bytes of a file, none of a folder
+    recognises: Callable[[Path, bytes], bool]
+    # path, progress, frames (see `open_trace`) -> Trace; raises TraceError
+    read: Callable[[Path, Progress | None, bool], Trace]
+    # source, target, what was removed (filled in), progress; raises TraceError
+    scrub: Callable[[Path, Path, Scrubbed, Progress | None], None]
+    how_to_record: str  # with which tool and options device operations are recorded
+    suffixes: tuple[str, ...] = ()  # of its files in a folder of ranks; none: it is a folder
+
+
+# The first that recognises a path reads it: Kineto takes whatever is left, and says what is wrong
+# with it. Of several forms of one trace in a folder, the first here is read.
+FORMATS: tuple[Format, ...] = (
+    Format(
+        name="recording",
+        title="a recording, a folder",
+        recognises=lambda path, _head: (path / "meta.json").is_file(),
+        read=lambda path, _progress, _frames: recording_files.read(path),
+        scrub=recording_scrub.scrub,
+        how_to_record="idlescope run",
+    ),
+    Format(
+        name="nsys",
+        title="an Nsight Systems export",
+        recognises=lambda _path, head: head.startswith(SQLITE_MAGIC),
+        read=nsys_reader.read,
+        scrub=nsys_scrub.scrub,
+        how_to_record=NSYS_ADVICE,
+        suffixes=(".sqlite",),
+    ),
+    Format(
+        name="nsys",
+        title="a folder of Parquet files",
+        recognises=lambda path, _head: nsys_reader.is_parquet_export(path),
+        read=nsys_reader.read,
+        scrub=nsys_scrub.scrub,
+        how_to_record=NSYS_ADVICE,
+    ),
+    Format(
+        name="nsys",
+        title="an Nsight Systems report",
+        recognises=report_file.is_report,
+        read=report_file.open_report,
+        scrub=report_file.scrub,
+        how_to_record=NSYS_ADVICE,
+        suffixes=report_file.SUFFIXES,
+    ),
+    Format(
+        name="kineto",
+        title="a torch.profiler trace",
+        recognises=lambda path, _head: not path.is_dir(),
+        read=kineto_reader.read,
+        scrub=kineto_scrub.scrub,
+        how_to_record=KINETO_ADVICE,
+        suffixes=(".json", ".json.gz"),
+    ),
+)
+
+
+def format_of(path: Path) -> Format | None:
+    """Return the format of what lies at a path; None for a folder that is not one trace.
+
+    Raises TraceError where nothing is there, or nothing that can be read.
+    """
+    head = b"" if path.is_dir() else _head(path)
+    return next((known for known in FORMATS if known.recognises(path, head)), None)
+
+
+def how_to_record(name: str) -> str:
+    """Return with which tool and options device operations come into traces of a format."""
+    advice = (known.how_to_record for known in FORMATS if known.name == name)
+    return next(advice, KINETO_ADVICE)
+
+
+def _head(path: Path) -> bytes:
+    wanted = "give the path of a trace file, of an export or of a folder of them"
+    if not path.exists():
+        raise TraceError(f"{path} does not exist: {wanted}")
+    # a pipe or a device: reading it could wait for ever, or never end
+    if not path.is_file():
+        raise TraceError(f"{path} is not a file: {wanted}")
+    try:
+        with path.open("rb") as file:
+            head = file.read(HEAD)
+    except OSError as error:
+        raise TraceError(f"{path} cannot be read: {error.strerror or error}") from error
+    if not head:
+        raise TraceError(f"{path} is empty: was the profiler stopped before the trace was written?")
+    return head

@@ -1,0 +1,15 @@
+"""Open an export of Nsight Systems, whichever files hold it."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+
+from idlescope.trace.nsys.parquet import ParquetTables
+from idlescope.trace.nsys.sqlite import open_sqlite
+from idlescope.trace.nsys.tables import Tables
+
+
+def open_tables(path: Path) -> AbstractContextManager[Tables]:
+    """Open an export for reading: a folder as Parquet files, anything else as an SQLite file."""
+    return nullcontext(ParquetTables(path)) if path.is_dir() else open_sqlite(path)

@@ -1,0 +1,51 @@
+"""Which GPU each device number of a process stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from idlescope.trace.nsys.columns import pid_of
+from idlescope.trace.nsys.tables import Tables
+
+
+class Gpu(NamedTuple):
+    """What an export says of a GPU, empty where it says nothing."""
+
+    name: str = ""
+    identity: str = ""  # UUID, else PCI bus
+
+
+def gpus(tables: Tables, devices: Sequence[tuple[int, int]]) -> list[Gpu]:
+    """Return the GPU of each (globalPid, device number).
+
+    Device numbers are a process's own: TARGET_INFO_CUDA_DEVICE tells which GPU each stands for, and
+    where that table is missing TARGET_INFO_GPU has a number for each GPU, right for processes that
+    see all of them.
+    """
+    known = tables.rows("TARGET_INFO_GPU", ["id", "cuDevice", "name", "uuid", "busLocation"])
+    by_id = {gpu_id: _gpu(name, uuid, bus) for gpu_id, _, name, uuid, bus in known}
+    by_number: dict[Any, Gpu] = {}
+    mapped: dict[tuple[Any, Any], tuple[Any, Any]] = {}
+    for pid, number, gpu_id, uuid in tables.rows(
+        "TARGET_INFO_CUDA_DEVICE", ["pid", "cudaId", "gpuId", "uuid"]
+    ):
+        mapped[pid, number] = gpu_id, uuid
+    if not mapped:
+        for gpu_id, number, name, uuid, bus in known:
+            by_number[gpu_id if number is None else number] = _gpu(name, uuid, bus)
+
+    found = []
+    for global_pid, number in devices:
+        # a row without a pid is of all processes
+        gpu_id, uuid = mapped.get((pid_of(global_pid), number)) or mapped.get(
+            (None, number), (None, None)
+        )
+        gpu = by_number.get(number) if gpu_id is None else by_id.get(gpu_id)
+        gpu = gpu or Gpu()
+        found.append(gpu._replace(identity=str(uuid)) if uuid else gpu)
+    return found
+
+
+def _gpu(name: Any, uuid: Any, bus: Any) -> Gpu:
+    return Gpu(str(name or ""), str(uuid or bus or ""))

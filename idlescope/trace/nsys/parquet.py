@@ -1,0 +1,121 @@
+"""The tables of a folder of Parquet files, as `nsys export --type parquetdir` writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from idlescope.errors import TraceError
+from idlescope.trace.damage import Damage
+from idlescope.trace.interner import Interner
+from idlescope.trace.nsys.tables import Key, whole_numbers
+from idlescope.trace.table import Int32, Int64
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class ParquetTables:
+    """One Parquet file per table: see `Tables`.
+
+    Unsigned ids become the signed ones that SQLite exports hold.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._columns: dict[str, frozenset[str]] = {}
+
+    def columns(self, table: str) -> frozenset[str]:  # noqa: D102
+        if table not in self._columns:
+            names = self._read(table, None).column_names if self._path(table).is_file() else []
+            self._columns[table] = frozenset(names)
+        return self._columns[table]
+
+    def rows(self, table: str, columns: Sequence[str]) -> list[tuple[Any, ...]]:  # noqa: D102
+        present = [column for column in columns if column in self.columns(table)]
+        if not present:
+            return []
+        data = self._read(table, present)
+        empty = [None] * data.num_rows
+        values = (
+            data.column(column).to_pylist() if column in present else empty for column in columns
+        )
+        return list(zip(*values, strict=True))
+
+    def integers(self, table: str, columns: Mapping[str, int], damage: Damage) -> dict[str, Int64]:  # noqa: D102
+        if not self.columns(table):
+            return {column: np.empty(0, np.int64) for column in columns}
+        present = [column for column in columns if column in self.columns(table)]
+        data = self._read(table, present)
+        found = {column: np.full(data.num_rows, null) for column, null in columns.items()}
+        for column in present:
+            name = f"{table}.{column}"
+            found[column] = _integer_column(data.column(column), columns[column], name, damage)
+        return found
+
+    def texts(  # noqa: D102
+        self, table: str, column: str, key: Callable[[str], Key]
+    ) -> tuple[Int32, tuple[Key, ...]]:
+        import pyarrow as pa
+
+        if column not in self.columns(table):
+            size = self._read(table, []).num_rows if self.columns(table) else 0
+            return np.full(size, -1, np.int32), ()
+        texts = self._read(table, [column]).column(column).cast(pa.string())
+        encoded = texts.combine_chunks().dictionary_encode()
+        known: Interner[Key] = Interner()
+        key_codes = known.codes(key(text) for text in encoded.dictionary.to_pylist())
+        # the last stands for NULL, whose index is -1
+        codes = np.append(key_codes, np.int32(-1))
+        return codes[encoded.indices.fill_null(-1).to_numpy()], known.values()
+
+    def strings(self, ids: Sequence[int]) -> dict[int, str]:  # noqa: D102
+        import pyarrow as pa
+        from pyarrow import compute
+
+        if not {"id", "value"} <= self.columns("StringIds"):
+            return {}
+        data = self._read("StringIds", ["id", "value"])
+        string_ids = data.column("id").cast(pa.int64())
+        found = data.filter(compute.is_in(string_ids, pa.array(ids, pa.int64())))
+        pairs = zip(found.column("id").to_pylist(), found.column("value").to_pylist(), strict=True)
+        return dict(pairs)
+
+    def sizes(self) -> dict[str, int]:  # noqa: D102
+        from pyarrow import parquet
+
+        files = sorted(self.folder.glob("*.parquet"))
+        return {file.stem: parquet.read_metadata(file).num_rows for file in files}
+
+    def _path(self, table: str) -> Path:
+        return self.folder / f"{table}.parquet"
+
+    def _read(self, table: str, columns: list[str] | None) -> pa.Table:
+        """Return columns of a table; with None, no rows of any column, which tells their names."""
+        import pyarrow as pa
+        from pyarrow import parquet
+
+        try:
+            with parquet.ParquetFile(self._path(table)) as file:
+                return file.schema_arrow.empty_table() if columns is None else file.read(columns)
+        except (OSError, pa.ArrowException) as error:
+            reason = str(error).splitlines()[0][:120]
+            raise TraceError(
+                f"{self._path(table)} is not a whole Parquet file ({reason}): copy it again, "
+                "or export the report again with `nsys export --type parquetdir REPORT.nsys-rep`"
+            ) from error
+
+
+def _integer_column(column: pa.ChunkedArray, null: int, name: str, damage: Damage) -> Int64:
+    import pyarrow as pa
+
+    if not pa.types.is_integer(column.type):
+        return whole_numbers(column.to_pylist(), null, name, 0, damage)
+    # ids above 2**63 wrap to what SQLite would hold
+    values = column.fill_null(0).to_numpy().astype(np.int64)
+    if column.null_count:
+        values[column.is_null().to_numpy()] = null
+    return values
