@@ -21,8 +21,6 @@ from idlescope.trace.names.calls import GRAPH_LAUNCH, LAUNCH, matching
 from idlescope.trace.names.engines import (
     PROFILER_STEP,
     STEP_MARKERS,
-    STEP_SPAN_BEGINS_LATE,
-    WHOLE_FORWARD,
     WORKING,
 )
 from idlescope.trace.names.span_names import SpanNames
@@ -91,8 +89,7 @@ def _annotations(trace: Trace, process: int) -> Ranges:
 
 def _by_spans(trace: Trace, ranges: Ranges, names: SpanNames) -> HostSteps:
     """Return a range per step, each from one outermost span of a step's first phase to the next."""
-    markers = [*STEP_MARKERS, "forward"] if names.engine in WHOLE_FORWARD else [*STEP_MARKERS]
-    for marker in markers:
+    for marker in names.step_markers:
         spans = ranges.take(names.named(marker)[ranges.name])
         if len(spans):
             break
@@ -143,7 +140,7 @@ def _begins_late(names: SpanNames) -> bool:
     Those of vLLM follow scheduling; those of SGLang, where it has no others, are forward passes.
     """
     phases = {names.labels[code] for code in np.unique(names.phase[names.phase >= 0])}
-    return names.engine in STEP_SPAN_BEGINS_LATE or not phases & set(STEP_MARKERS)
+    return names.step_begins_late or not phases & set(STEP_MARKERS)
 
 
 def _from_wait_to_wait(view: DeviceView, steps: Ranges) -> Ranges:

@@ -9,11 +9,16 @@ import numpy as np
 
 from idlescope.trace.table import Bool
 
-# Calls in which the host waits for the device (CUDA runtime and driver API, HIP's names alike); the step clock calls
-# its own wait `event.synchronize`. hipMemcpyWithStream copies and waits for its stream; cudaFree waits for the device.
+# Calls in which the host waits for the device (CUDA runtime and driver API, HIP's names alike). The
+# step clock calls its own wait `event.synchronize`. hipMemcpyWithStream copies and waits for its
+# stream; cudaFree waits for the device.
 SYNCHRONISING = re.compile(
-    r"^(cuda|hip|cu)(Device|Stream|Event|Ctx)Synchronize|^(cuda|hip)Free(Host|Array)?(_v\d+)?$|^(cuda|hip)Memcpy(2D|3D|ToSymbol|FromSymbol)?(_v\d+)?$"
-    r"|^hipMemcpyWithStream|^cuMemcpy(DtoH|HtoD|DtoD)?(_v\d+)?$|^event\.synchronize$"
+    r"^(cuda|hip|cu)(Device|Stream|Event|Ctx)Synchronize"
+    r"|^(cuda|hip)Free(Host|Array)?(_v\d+)?$"
+    r"|^(cuda|hip)Memcpy(2D|3D|ToSymbol|FromSymbol)?(_v\d+)?$"
+    r"|^hipMemcpyWithStream"
+    r"|^cuMemcpy(DtoH|HtoD|DtoD)?(_v\d+)?$"
+    r"|^event\.synchronize$"
 )
 GRAPH_LAUNCH = re.compile(r"GraphLaunch")
 LAUNCH = re.compile(

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-# Our own engine's phases, in the order of a step (README.md, "The engine's loop").
+# Our own engine's phases, in the order of a step.
 ENGINE_PHASES = ("schedule", "prepare", "submit", "retrieve", "update")
 DEPTHS = {"sync": 1, "async": 2}  # its modes: steps in flight
-# Its samples after each step, and of requests, whose id is the value:
-RUNNING, WAITING, FREE_BLOCKS, TOKENS = (
-    "requests running",
-    "requests waiting",
-    "free KV blocks",
-    "tokens",
-)
-FIRST_TOKEN, AT_LIMIT, BY_STOP = "first token", "ended at its limit", "stopped by itself"
+
+# Its counters after each step.
+RUNNING = "requests running"
+WAITING = "requests waiting"
+FREE_BLOCKS = "free KV blocks"
+TOKENS = "tokens"
+
+# Its counters of single requests, whose id is the value.
+FIRST_TOKEN = "first token"  # noqa: S105
+AT_LIMIT = "ended at its limit"
+BY_STOP = "stopped by itself"
 OF_REQUESTS = (FIRST_TOKEN, AT_LIMIT, BY_STOP)

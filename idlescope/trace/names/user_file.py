@@ -2,45 +2,48 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
+import msgspec
+
 from idlescope.errors import ConfigError
 from idlescope.trace.names.engines import Rules
+
+_FORM = '{"engine": [["regular expression", "phase"], …]}'
 
 
 def load(path: Path) -> dict[str, Rules]:
     """Return the engines in a phases file: JSON `{"engine": [["regular expression", "phase"], …]}`.
 
-    Raises ConfigError, one sentence, where it is no such file.
+    Entries whose name begins with "_" are comments. Raises ConfigError, one sentence, where it is
+    no such file.
     """
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"--phases {path} cannot be read: {error}") from error
-    engines: dict[str, Rules] = {}
-    for engine, rules in document.items() if isinstance(document, dict) else ():
-        if engine.startswith("_"):  # a comment
-            continue
-        for rule in rules if isinstance(rules, list) else [rules]:
-            if not (
-                isinstance(rule, list)
-                and len(rule) == 2
-                and all(isinstance(part, str) for part in rule)
-            ):
-                raise ConfigError(
-                    f'--phases {path}, engine {engine!r}: {rule!r} is not ["regular expression", "phase"]'
-                )
-            try:
-                re.compile(rule[0])
-            except re.error as error:
-                raise ConfigError(
-                    f"--phases {path}, engine {engine!r}: {rule[0]!r} is no regular expression ({error})"
-                ) from error
-        engines[engine] = tuple((rule, phase) for rule, phase in rules)
+        entries = msgspec.json.decode(path.read_bytes(), type=dict[str, msgspec.Raw])
+    except (OSError, msgspec.DecodeError) as error:
+        raise ConfigError(f"--phases {path} cannot be read: {error}; give {_FORM}") from error
+    engines = {
+        name: _rules(f"--phases {path}, engine {name!r}", entry)
+        for name, entry in entries.items()
+        if not name.startswith("_")
+    }
     if not engines:
-        raise ConfigError(
-            f'--phases {path} names no engine: give {{"engine": [["regular expression", "phase"], …]}}'
-        )
+        raise ConfigError(f"--phases {path} names no engine: give {_FORM}")
     return engines
+
+
+def _rules(where: str, entry: msgspec.Raw) -> Rules:
+    try:
+        rules = msgspec.json.decode(entry, type=Rules)
+    except msgspec.DecodeError as error:
+        raise ConfigError(
+            f'{where}: {bytes(entry).decode(errors="replace")} is not [["regular expression", '
+            f'"phase"], …] ({error})'
+        ) from error
+    for pattern, _ in rules:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise ConfigError(f"{where}: {pattern!r} is no regular expression ({error})") from error
+    return rules

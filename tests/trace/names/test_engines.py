@@ -1,4 +1,4 @@
-"""Span names of known engines become phases and steps; more engines come from a file."""
+"""Span names of known engines become phases and steps."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ import json
 import pytest
 
 import idlescope
-from idlescope.errors import ConfigError
 from idlescope.trace.names import engines
 from idlescope.trace.names.own_engine import ENGINE_PHASES
 from idlescope.trace.names.span_names import recognise
-from idlescope.trace.names.user_file import load
 from idlescope.trace.open import open_trace
 from tests.make.kineto_files import call, operation, span, write
 
@@ -73,6 +71,11 @@ def test_its_steps_are_found_by_its_spans(engine, tmp_path):
     assert device.steps.operations.sum() == len(device.steps)
 
 
+def test_every_rule_gives_a_phase_that_is_known():
+    for engine in engines.ENGINES:
+        assert {phase for _, phase in engine.rules} <= set(engines.PHASES)
+
+
 def test_spans_of_no_engine_are_no_phases(tmp_path):
     found = recognise(["aten::add", "my step"], [0, 1])
     assert (found.engine, found.phase.tolist()) == ("", [-1, -1])
@@ -101,46 +104,13 @@ def test_an_idle_phase_is_no_demand(tmp_path):
     assert device.host_ns == {"no demand": 700, "untraced": 200}
 
 
-class TestFile:
-    def test_an_engine_of_ones_own(self, tmp_path):
-        rules = {"_comment": "mine", "mine": [["^loop$", "step"], ["^think", "schedule"]]}
-        (tmp_path / "p.json").write_text(json.dumps(rules))
-        engines = load(tmp_path / "p.json")
-        events = [e for i in range(3) for e in (
-            span(i * 1000, i * 1000 + 900, "loop"), span(i * 1000, i * 1000 + 500, "thinking"),
-            call(i * 1000 + 600, i * 1000 + 610, i + 1), operation(i * 1000 + 700, i * 1000 + 800, correlation=i + 1),
-        )]  # fmt: skip
-        analysis = idlescope.analyze(open_trace(write(tmp_path / "t.json", events)), phases=engines)
-        assert (analysis.engine, analysis.results[0].steps.found) == ("mine", "mine spans")
-        assert next(iter(analysis.results[0].host_ns)) == "schedule (thinking)"
-
-    @pytest.mark.parametrize(
-        ("text", "reason"),
-        [
-            ("{", "cannot be read"),
-            ("[]", "names no engine"),
-            ('{"a": [["(", "step"]]}', "is no regular expression"),
-            ('{"a": [["x"]]}', "is not"),
-            ('{"a": 5}', "is not"),
-        ],
-    )
-    def test_what_is_no_phases_file(self, tmp_path, text, reason):
-        (tmp_path / "p.json").write_text(text)
-        with pytest.raises(ConfigError, match=r"p\.json") as error:
-            load(tmp_path / "p.json")
-        assert reason in str(error.value)
-
-    def test_a_missing_file(self, tmp_path):
-        with pytest.raises(ConfigError, match="cannot be read"):
-            load(tmp_path / "none.json")
-
-
 def test_the_names_are_those_of_the_shared_map(shared_map):
     """Where ../shared is there: its table of engines is ours, rule for rule."""
+    known = {engine.name: engine.rules for engine in engines.ENGINES}
     for engine, rules in shared_map.items():
         if not engine.startswith("_"):
             ours = "transformers" if engine == "transformers_cb_wrapped" else engine
-            assert [list(rule) for rule in engines.ENGINES[ours]] == rules
+            assert [list(rule) for rule in known[ours]] == rules
 
 
 @pytest.fixture
