@@ -38,6 +38,8 @@ WORKING = ("prepare", "h2d", FORWARD, "submit")
 
 PROFILER_STEP = re.compile(r"^ProfilerStep#(\d+)$")
 
+ANY_NAME = ""  # for `Engine.common`
+
 # (regular expression searched for in a span's name, phase); the first that matches counts
 Rules = tuple[tuple[str, str], ...]
 
@@ -51,6 +53,9 @@ class Engine:
     # the phases whose spans may begin a step, the best first; FORWARD only where that is one span
     step_markers: tuple[str, ...] = STEP_MARKERS
     step_begins_late: bool = False  # its span of a step follows scheduling
+    # A regular expression of span names that other programs have, too: a trace with no other names
+    # is the engine's only where two of its rules match. None: no name is such a word.
+    common: str | None = None
 
 
 # Where names of two engines fit a trace equally well, the earlier engine here is taken.
@@ -58,6 +63,7 @@ ENGINES: tuple[Engine, ...] = (
     Engine(
         name="idlescope",
         rules=tuple((rf"^(idlescope:)?{phase}$", phase) for phase in ENGINE_PHASES),
+        common=r"^(?!idlescope:)",
     ),
     # its methods wrapped as `cb:<method>`, since it has no spans of its own
     Engine(
@@ -71,6 +77,7 @@ ENGINES: tuple[Engine, ...] = (
             ("prepare_batch_update", "sync_wait"),
             ("update_batch", "postprocess"),
         ),
+        common=r"^(?!cb:)",
     ),
     Engine(
         name="sglang",
@@ -88,6 +95,9 @@ ENGINES: tuple[Engine, ...] = (
             (r"^copy_(result|embedding)_to_cpu", "d2h"),
             (r"^scheduler\.idle", IDLE),
         ),
+        # step[DECODE bs=32] is SGLang's, step[3] may be anyone's
+        common=r"^step\[(?![A-Z])|^(recv_requests|get_next_batch_to_run|run_batch"
+        r"|process_batch_result)$",
     ),
     Engine(
         name="vllm",
@@ -109,6 +119,7 @@ ENGINES: tuple[Engine, ...] = (
             (r"^llm_engine step: (process_outputs)", "detokenize"),
             (r"^llm_engine step: ", "postprocess"),
         ),
+        common=r"^schedule: ",
     ),
     Engine(
         name="trtllm",
@@ -128,6 +139,7 @@ ENGINES: tuple[Engine, ...] = (
             ),
             (r"^_enqueue_responses", "detokenize"),
         ),
+        common=r"^_?(schedule$|prepare_|sample_async|update_requests)",
     ),
     Engine(
         name="lmdeploy",
@@ -140,6 +152,7 @@ ENGINES: tuple[Engine, ...] = (
             (r"^outputs_D2H$", "d2h"),
             (r"^make_infer_outputs$", "postprocess"),
         ),
+        common=ANY_NAME,
     ),
     Engine(
         name="minisgl",
@@ -147,5 +160,6 @@ ENGINES: tuple[Engine, ...] = (
             (r"^Layer_|^MHA$|^MLP$|^Embedding$|^LMHead$", FORWARD),
             (r"^Sampler$", "sample"),
         ),
+        common=ANY_NAME,
     ),
 )

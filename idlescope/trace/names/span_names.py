@@ -41,6 +41,13 @@ class _Match(NamedTuple):
         """Return how many different rules match."""
         return len(set(self.rule_of.values()))
 
+    def is_telling(self, names: Sequence[str]) -> bool:
+        """Return whether more than one common word says that it is this engine's trace."""
+        common = self.engine.common
+        if self.rules > 1 or common is None:
+            return self.rules > 0
+        return any(not re.search(common, names[name]) for name in self.rule_of)
+
 
 def recognise(
     names: Sequence[str], used: Iterable[int], more: Mapping[str, Rules] | None = None
@@ -52,10 +59,10 @@ def recognise(
     """
     spans = sorted(set(used))
     matches = [_match(engine, names, spans) for engine in _candidates(more or {})]
-    best = max(matches, key=lambda match: match.rules)
-    if not best.rules:
+    telling = [match for match in matches if match.is_telling(names)]
+    if not telling:
         return SpanNames("", np.full(len(names), -1, np.int32), ())
-    return _meaning(best, len(names))
+    return _meaning(max(telling, key=lambda match: match.rules), len(names))
 
 
 def _meaning(match: _Match, name_count: int) -> SpanNames:
@@ -71,7 +78,11 @@ def _meaning(match: _Match, name_count: int) -> SpanNames:
 def _candidates(more: Mapping[str, Rules]) -> list[Engine]:
     """Return the user's engines, then the built-in ones whose rules the user did not replace."""
     known = {engine.name: engine for engine in ENGINES}
-    first = [replace(known.get(name, Engine(name, ())), rules=more[name]) for name in more]
+    # rules that the user gives are meant: one match is enough
+    first = [
+        replace(known.get(name, Engine(name, ())), rules=rules, common=None)
+        for name, rules in more.items()
+    ]
     return [*first, *(engine for engine in ENGINES if engine.name not in more)]
 
 

@@ -121,3 +121,45 @@ def shared_map():
     if not path.exists():
         pytest.skip("../shared/phase_map.json is not on this machine")
     return json.loads(path.read_text())
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["MLP"],
+        ["MLP", "Embedding", "Layer_3"],
+        ["schedule"],
+        ["update"],
+        ["_schedule"],
+        ["step[3]"],
+        ["run_batch"],
+        ["get_logits"],
+        ["schedule: a job"],
+        ["my_update_batch"],
+    ],
+)
+def test_a_common_word_is_no_engine(names):
+    assert recognise(names, range(len(names))).engine == ""
+
+
+@pytest.mark.parametrize(
+    ("names", "engine"),
+    [
+        (["idlescope:schedule"], "idlescope"),
+        (["schedule", "update"], "idlescope"),
+        (["step[DECODE bs=32]"], "sglang"),
+        (["scheduler.run_batch"], "sglang"),
+        (["_schedule", "_update_requests"], "trtllm"),
+        (["[Executor] _forward_step 7: 0 ctx reqs"], "trtllm"),
+        (["Layer_0", "MLP", "Sampler"], "minisgl"),
+        (["execute_context_1(5_5)_generation_0(0)"], "vllm"),
+    ],
+)
+def test_two_common_words_or_one_of_its_own_are_an_engine(names, engine):
+    assert recognise(names, range(len(names))).engine == engine
+
+
+def test_a_common_word_does_not_hide_the_engine_that_there_is():
+    names = ["schedule", "gpu_model_runner: forward"]
+    found = recognise(names, range(len(names)))
+    assert (found.engine, found.phase.tolist()[0]) == ("vllm", -1)
