@@ -19,8 +19,10 @@ from idlescope.analysis.steps import window as windows
 from idlescope.analysis.steps.host_phases import host_phases
 from idlescope.analysis.steps.stated_work import Architecture
 from idlescope.analysis.steps.window import Window, WindowKind, WindowSpec
-from idlescope.analysis.verdict import coverage, verdict
+from idlescope.analysis.verdict import coverage
 from idlescope.analysis.verdict.advice import advice
+from idlescope.analysis.verdict.eager import eager_idle
+from idlescope.analysis.verdict.verdict import Findings, judge
 from idlescope.analysis.view import DeviceView, device_views
 from idlescope.errors import ConfigError, TraceError
 from idlescope.hardware.gpus import GPU
@@ -151,7 +153,16 @@ def _measure(view: DeviceView, spec: WindowSpec, min_gap_ns: int) -> MeasuredDev
     covered = coverage.measure(view, gaps, steps)
     host_ns = host_time.divide(view, gaps)
     seen = batching.classify(view, steps, division.step, gaps)
-    eager_ns = verdict.eager_idle(view, division.step, gaps)
+    findings = Findings(
+        coverage=covered,
+        occupancy=occupancy,
+        gaps=gaps,
+        host_ns=host_ns,
+        steps=steps,
+        batching=seen,
+        eager_ns=eager_idle(view, division.step, gaps),
+        operations=len(view.operations),
+    )
     longest = stacks.longest(view, division.step, gaps)
     return MeasuredDevice(
         view=view,
@@ -165,9 +176,7 @@ def _measure(view: DeviceView, spec: WindowSpec, min_gap_ns: int) -> MeasuredDev
         batching=seen,
         longest=[gap for gap in longest if gap.length_ns >= min_gap_ns],
         coverage=covered,
-        verdict=verdict.judge(
-            covered, occupancy, gaps, host_ns, steps, seen, eager_ns, len(view.operations)
-        ),
+        verdict=judge(findings),
         streams=_streams(view, window),
     )
 

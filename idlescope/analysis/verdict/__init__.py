@@ -1,1 +1,1 @@
-"""What is said of a device, and when nothing can be."""
+"""What the figures of a device mean, whether they can be trusted, and what to do about them."""

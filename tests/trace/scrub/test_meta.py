@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from idlescope.analysis.verdict.coverage import LESSER
+from idlescope.analysis.verdict.refusal import LESSER
 from idlescope.trace.damage import LOSS
 from idlescope.trace.scrub import meta
 

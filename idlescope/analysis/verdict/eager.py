@@ -1,0 +1,47 @@
+"""Idle time of eager execution: between kernels of a step that are launched one by one."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from idlescope.analysis.idle.causes import Gaps
+from idlescope.analysis.idle.occupancy import is_compute
+from idlescope.analysis.view import DeviceView
+from idlescope.trace.model import Operations
+from idlescope.trace.names.calls import GRAPH_LAUNCH, matching
+from idlescope.trace.table import Int64
+
+
+def eager_idle(view: DeviceView, step: Int64, gaps: Gaps) -> int:
+    """Return the `host` and `launch` idle between kernels of a step launched one by one, in ns.
+
+    That is the idle time of eager execution, not of batching. `step` is the step of each operation,
+    -1 where it is not known.
+    """
+    known = np.flatnonzero((gaps.operation > 0) & (gaps.call >= 0))
+    if not known.size:
+        return 0
+    # The operation that ended each gap, and the last to end before it.
+    after = gaps.operation[known]
+    before = _last_to_end(view.operations)[after - 1]
+    same_step = step[after] == step[before]
+
+    launched_kernel = is_compute(view.operations) & (view.launches >= 0)
+    both_kernels = launched_kernel[after] & launched_kernel[before]
+
+    launch_call = gaps.call[known]
+    launch_name = view.trace.calls.name[launch_call]
+    names_graph_launch = matching(GRAPH_LAUNCH, view.trace.names)
+    by_graph = names_graph_launch[launch_name]
+
+    eager = same_step & both_kernels & ~by_graph
+    late_ns = gaps.host[known] + gaps.launch[known]
+    return int(late_ns[eager].sum())
+
+
+def _last_to_end(operations: Operations) -> Int64:
+    """Return for each operation, sorted by start, which of those up to it ends last."""
+    reach = np.maximum.accumulate(operations.end)
+    grows = np.concatenate(([True], reach[1:] > reach[:-1]))
+    row = np.arange(reach.size)
+    return np.asarray(np.maximum.accumulate(np.where(grows, row, 0)), np.int64)

@@ -1,0 +1,85 @@
+"""Signs in a trace that the device did more, or less, than its records show."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from idlescope.analysis import intervals
+from idlescope.analysis.idle.causes import Gaps
+from idlescope.analysis.intervals import Intervals
+from idlescope.analysis.view import DeviceView
+from idlescope.trace.model import Trace
+from idlescope.trace.names.calls import CAPTURE
+from idlescope.trace.table import Bool, Int64
+
+# A wait ends up to this much after the device did: wake-up from a blocking event took 0.26 to 0.42
+# ms more than spinning on the lent H200 (tests/gpu/latencies.py), and a profiler adds to it.
+WAKE_UP_NS = 1_000_000
+
+
+def in_capture(trace: Trace, launches: Bool) -> int:
+    """Return how many calls were made while a stream was captured into a CUDA graph.
+
+    `launches` says which rows of `trace.calls` to count. Where only the beginnings or only the ends
+    of captures are in the trace, one lasts to its end or from its beginning.
+    """
+    calls = trace.calls
+    launched = calls.start[launches]
+    begins = _capture_calls(trace, "StreamBeginCapture")
+    ends = _capture_calls(trace, "StreamEndCapture")
+    if not launched.size or (not begins.size and not ends.size):
+        return 0
+    if not begins.size:
+        begins = np.array([calls.start.min()])
+    if not ends.size:
+        ends = np.array([calls.end.max()])
+    # The capture begun last before each launch, and the first end after that beginning.
+    capture = np.searchsorted(begins, launched, "right") - 1
+    begin = begins[np.maximum(capture, 0)]
+    following = np.searchsorted(ends, begin)
+    end = ends[np.minimum(following, ends.size - 1)]
+    captured = (capture >= 0) & (launched <= end)
+    return int(captured.sum())
+
+
+def blocked_in_gaps_ns(view: DeviceView, gaps: Gaps) -> int:
+    """Return how long calls waited while no device of the process ran anything, less wake-ups.
+
+    A call that itself launched what ended the gap, such as a blocking copy, waits for that. A wait
+    can be for another device of the process, so only time counts when all of them are idle.
+    """
+    trace = view.trace
+    waits = trace.calls.take(view.waits)
+    waiting = intervals.union(waits.start, waits.end)
+    idle = Intervals(gaps.start, gaps.end)
+    in_gaps = intervals.overlaps(idle, waiting).intervals
+    unexplained = intervals.subtract(in_gaps, _own_waits(view, gaps))
+
+    # Other devices of the process may have run meanwhile.
+    own_operation = trace.operations_of(view.process)
+    operations = trace.operations.take(own_operation)
+    running = intervals.union(operations.start, operations.end)
+    while_running = intervals.overlaps(unexplained, running).intervals
+    quiet = intervals.subtract(unexplained, while_running)
+    blocked = np.clip(quiet.length - WAKE_UP_NS, 0, None)
+    return int(blocked.sum())
+
+
+def _own_waits(view: DeviceView, gaps: Gaps) -> Intervals:
+    """Return when, within gaps, a call waits for what it launched itself."""
+    calls = view.trace.calls
+    launched_by = np.flatnonzero(gaps.call >= 0)
+    launched_by = launched_by[view.waits[gaps.call[launched_by]]]
+    call = gaps.call[launched_by]
+    start = np.maximum(gaps.start[launched_by], calls.start[call])
+    end = np.minimum(gaps.end[launched_by], calls.end[call])
+    return intervals.union(start, end)
+
+
+def _capture_calls(trace: Trace, name: str) -> Int64:
+    """Return when captures of streams begin, or end: the starts of the calls, ascending."""
+    matches = [CAPTURE.search(call_name) for call_name in trace.names]
+    is_named = [match is not None and match[1] == name for match in matches]
+    named = np.array(is_named, np.bool_)
+    calls = trace.calls.take(named[trace.calls.name])
+    return np.sort(calls.start)
