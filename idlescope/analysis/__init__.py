@@ -1,1 +1,1 @@
-"""Turn a Trace into figures: pure functions over columns, defined in README.md under "What the numbers mean"."""
+"""Turn a Trace into figures: pure functions over columns, defined in README.md beside this file."""

@@ -48,12 +48,12 @@ def analyze(
     """Return the analysis of the devices of a Trace.
 
     `window` is `first-last` (of each device's operations), `range:NAME`, `steps:A-B` or `time:A-B`.
-    `devices` are device indices; `process` is a pid, rank or file name, or a part of it. Gaps shorter
-    than `min_gap_ns` are counted but not listed. `phases` adds engines by name
+    `devices` are device indices; `process` is a pid, rank or file name, or a part of it. Gaps
+    shorter than `min_gap_ns` are counted but not listed. `phases` adds engines by name
     (`trace.names.user_file.load`). `model`, `batch_size`, `context` and `gpu` are for the roofline
     (`roofline.measure`). Without operations of any device there are only the phases of a known
-    engine's host. Raises TraceError where there are none either, ConfigError where what is asked for
-    is not in the trace.
+    engine's host. Raises TraceError where there are none either, ConfigError where what is asked
+    for is not in the trace.
     """
     spec = windows.parse(window)
     names = _span_names(trace, phases)

@@ -17,6 +17,11 @@ from idlescope.analysis.measured import MeasuredDevice
 if TYPE_CHECKING:
     import pandas as pd
 
+_GAP_COLUMNS = (
+    *("process", "device", "start_ns", "end_ns", "length_ns"),
+    *(f"{cause}_ns" for cause in CAUSES),
+    *("step", "ended_by", "launched_by", "thread"),
+)
 _HOST_COLUMNS = ("process", "device", "doing", "ns", "pct_of_host", "pct_of_idle")
 
 
@@ -49,6 +54,8 @@ def gaps(results: Sequence[MeasuredDevice]) -> pd.DataFrame:
     """Return one row per gap that is not shorter than `min_gap_ns`."""
     import pandas as pd
 
+    if not results:
+        return pd.DataFrame(columns=list(_GAP_COLUMNS))
     return pd.concat([_gaps_of(result) for result in results], ignore_index=True)
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False)
 class DeviceResult(MeasuredDevice):
-    """What one device did, what it would do with asynchronous batching, and how well it was used."""
+    """What one device did, what it would do asynchronously, and how well it was used."""
 
     prediction: Prediction | None  # of asynchronous batching, from the steps; None: cannot be told
     roofline: Roofline | None  # None where the GPU or the work of its steps is not known

@@ -35,10 +35,10 @@ class Roofline:
         gigabytes = self.bytes_per_step / 1e9
         teraflop = self.flops_per_step / 1e12
         return (
-            f"Active {self.active_pct:.1f} % of the time, but at {self.active_roofline_pct:.0f} % of "
-            f"the roofline of one {self.gpu.name}: {self.bandwidth_pct:.0f} % of its bandwidth and "
-            f"{self.compute_pct:.1f} % of its compute are used ({gigabytes:.1f} GB and "
-            f"{teraflop:.2f} TFLOP a step; {self.basis})."
+            f"Active {self.active_pct:.1f} % of the time, but at {self.active_roofline_pct:.0f} % "
+            f"of the roofline of one {self.gpu.name}: {self.bandwidth_pct:.0f} % of its bandwidth "
+            f"and {self.compute_pct:.1f} % of its compute are used ({gigabytes:.1f} GB and "
+            f"{teraflop:.2f} TFLOP per step; {self.basis})."
         )
 
 
@@ -51,7 +51,7 @@ class _Needs(NamedTuple):
 
 
 def achieved_pct(operations: Operations, window_ns: int, peak: GPU) -> float | None:
-    """Return the share of a window that its compute needs at the peak; None where no work is stated.
+    """Return the share of a window that its compute needs at the peak; None: no work is stated.
 
     100 % is a device that is never idle and runs every step at its roofline.
     """
@@ -89,7 +89,7 @@ def measure(
 
 
 def _achieved(device: MeasuredDevice, needs: _Needs, peak: GPU) -> Roofline | None:
-    """Return what a device achieved in the steps whose needs are known; None where there is none."""
+    """Return what a device achieved in the steps whose needs are known; None: there is none."""
     steps = device.steps
     known = (needs.flops > 0) & (steps.device > 0)
     if not known.any():
@@ -146,5 +146,5 @@ def _basis(model: Architecture, work: Work) -> str:
         cached = "at the least: the context is not known, so that only weights count as read"
     else:
         per_request = context.sum() / max(int(batch.sum()), 1)
-        cached = f"{per_request:,.0f} tokens of context a request"
+        cached = f"{per_request:,.0f} tokens of context per request"
     return f"{model.name}, batch {sizes}, {cached}"

@@ -1,4 +1,4 @@
-"""Peaks of GPUs, and which board a device's name stands for: the only place that knows GPUs by name."""
+"""Peaks of GPUs by board: the only place that knows GPUs by name."""
 
 from __future__ import annotations
 
@@ -27,20 +27,25 @@ GPUS = {
     gpu.key: gpu
     for gpu in (
         GPU("h200", "NVIDIA H200 SXM", 4.8e12, 989.4e12, 141e9, ("H200",), "NVIDIA H200 datasheet"),
-        GPU("h100", "NVIDIA H100 SXM", 3.35e12, 989.4e12, 80e9, ("H100 80GB HBM3",), "NVIDIA H100 datasheet"),
-        GPU("a100", "NVIDIA A100 SXM 80GB", 2.039e12, 312e12, 80e9, ("A100-SXM4-80GB",), "NVIDIA A100 80GB datasheet"),
+        GPU("h100", "NVIDIA H100 SXM", 3.35e12, 989.4e12, 80e9, ("H100 80GB HBM3",),
+            "NVIDIA H100 datasheet"),
+        GPU("a100", "NVIDIA A100 SXM 80GB", 2.039e12, 312e12, 80e9, ("A100-SXM4-80GB",),
+            "NVIDIA A100 80GB datasheet"),
         GPU("b200", "NVIDIA B200 SXM", 8.0e12, 2250e12, 180e9, ("B200",),
             "NVIDIA DGX B200 datasheet, one of eight GPUs"),
         GPU("l40s", "NVIDIA L40S", 0.864e12, 362.05e12, 48e9, ("L40S",), "NVIDIA L40S datasheet"),
         GPU("rtx4090", "NVIDIA GeForce RTX 4090", 1.008e12, 165.2e12, 24e9, ("GeForce RTX 4090",),
             "NVIDIA Ada GPU architecture whitepaper, bf16 with fp32 accumulation"),
-        GPU("h200-nvl", "NVIDIA H200 NVL", 4.8e12, 835e12, 141e9, ("H200 NVL",), "NVIDIA H200 datasheet"),
-        GPU("h100-nvl", "NVIDIA H100 NVL", 3.9e12, 835e12, 94e9, ("H100 NVL",), "NVIDIA H100 datasheet"),
-        GPU("h100-pcie", "NVIDIA H100 PCIe", 2.0e12, 756e12, 80e9, ("H100 PCIe",), "NVIDIA H100 PCIe datasheet"),
+        GPU("h200-nvl", "NVIDIA H200 NVL", 4.8e12, 835e12, 141e9, ("H200 NVL",),
+            "NVIDIA H200 datasheet"),
+        GPU("h100-nvl", "NVIDIA H100 NVL", 3.9e12, 835e12, 94e9, ("H100 NVL",),
+            "NVIDIA H100 datasheet"),
+        GPU("h100-pcie", "NVIDIA H100 PCIe", 2.0e12, 756e12, 80e9, ("H100 PCIe",),
+            "NVIDIA H100 PCIe datasheet"),
         GPU("a100-pcie", "NVIDIA A100 PCIe 80GB", 1.935e12, 312e12, 80e9, ("A100 80GB PCIe",),
             "NVIDIA A100 80GB datasheet"),
-        GPU("a100-40gb", "NVIDIA A100 40GB", 1.555e12, 312e12, 40e9, ("A100-SXM4-40GB", "A100-PCIE-40GB"),
-            "NVIDIA A100 40GB datasheet"),
+        GPU("a100-40gb", "NVIDIA A100 40GB", 1.555e12, 312e12, 40e9,
+            ("A100-SXM4-40GB", "A100-PCIE-40GB"), "NVIDIA A100 40GB datasheet"),
     )
 }  # fmt: skip
 
@@ -54,11 +59,11 @@ _BY_NAME = {
 
 
 def called(name: str) -> GPU | None:
-    """Return the GPU that a device of this name is; None where the peaks of that board are not known.
+    """Return the GPU that a device of this name is; None where the board's peaks are not known.
 
-    `name` is what a driver calls the device (torch, Nsight Systems), or a modelled GPU's name. It must
-    be the board's whole name: boards with almost the same one (PCIe, NVL, Laptop, a MIG slice) have
-    other peaks.
+    `name` is what a driver calls the device (torch, Nsight Systems), or a modelled GPU's name. It
+    must be the board's whole name: boards with almost the same one (PCIe, NVL, Laptop, a MIG slice)
+    have other peaks.
     """
     board = " ".join(name.lower().split()).removeprefix(MODELLED).removeprefix(_VENDOR)
     return _BY_NAME.get(board)
@@ -75,7 +80,7 @@ def gpu(key: str) -> GPU:
 def ideal_ns(
     bytes_moved: NDArray[np.float64], flops: NDArray[np.float64], peak: GPU
 ) -> NDArray[np.float64]:
-    """Return the least nanoseconds that each operation needs: the longer of its memory and compute time."""
+    """Return the least ns that each operation needs: the longer of its memory and compute time."""
     memory_s = bytes_moved / peak.bytes_per_s
     compute_s = flops / peak.flops_per_s
     return np.asarray(np.maximum(memory_s, compute_s) * 1e9, np.float64)

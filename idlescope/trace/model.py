@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
+from html import escape
 from typing import ClassVar
 
 import numpy as np
@@ -125,7 +126,7 @@ class Thread:
     label: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Trace:
     """Everything that was recorded, wherever it came from."""
 
@@ -138,6 +139,27 @@ class Trace:
     streams: tuple[str, ...]
     threads: tuple[Thread, ...]
     meta: Metadata = field(default_factory=Metadata)
+
+    def __repr__(self) -> str:
+        figures = ", ".join(f"{count:,} {what}" for what, count in self._sizes().items())
+        return f"Trace of {self.meta.path or 'memory'}: {figures}"
+
+    def _repr_html_(self) -> str:
+        """Return how much of what the trace holds, as a small table for notebooks."""
+        cells = "".join(
+            f"<tr><td>{what}</td><td>{count:,}</td></tr>" for what, count in self._sizes().items()
+        )
+        return f"<p><b>{escape(self.meta.path or 'memory')}</b></p><table>{cells}</table>"
+
+    def _sizes(self) -> dict[str, int]:
+        return {
+            "operations": len(self.operations),
+            "calls": len(self.calls),
+            "ranges": len(self.ranges),
+            "counters": len(self.counters),
+            "devices": len(self.devices),
+            "threads": len(self.threads),
+        }
 
     def threads_of(self, process: int) -> Bool:
         """Return for each thread whether it is of a process."""

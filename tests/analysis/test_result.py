@@ -15,6 +15,7 @@ from idlescope.engine.running_rows import Shape
 from idlescope.engine.scheduler import Scheduler
 from idlescope.hardware.gpus import gpu
 from idlescope.models.presets import model
+from idlescope.trace.metadata import Metadata
 from tests.make.kineto_files import call, operation, span, write
 
 
@@ -104,7 +105,7 @@ def test_waiting_for_requests_is_no_demand():
     shape = Shape(rows=1, tokens=8, length=8, blocks=4, block_size=4)
     requests = [Request(i, np.ones(2, np.int32), 3, arrival_ns=i * 1_000_000) for i in range(2)]
     Engine(device, device.open(shape, 1), requests, recorder).run()
-    (result,) = idlescope.analyze(recorder.trace("d", {})).results
+    (result,) = idlescope.analyze(recorder.trace("d", Metadata())).results
     assert next(iter(result.host_ns)) == "no demand"
     assert result.host_ns["no demand"] > 800_000
 

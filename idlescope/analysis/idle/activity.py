@@ -20,17 +20,18 @@ def host_busy(trace: Trace, gaps: Gaps) -> Intervals:
 
     Launching threads are those whose calls ended a gap; where none is known, all threads count.
     """
-    ranges, calls = trace.ranges, trace.calls
     launching = _launching_threads(trace, gaps)
-    range_rows = launching[ranges.thread] & (ranges.kind != RangeKind.NO_DEMAND)
-    call_rows = launching[calls.thread]
+    calls = trace.calls.take(launching[trace.calls.thread])
+    ranges = trace.ranges.take(launching[trace.ranges.thread])
+    ranges = ranges.take(ranges.kind != RangeKind.NO_DEMAND)
     busy = intervals.union(
-        np.concatenate((ranges.start[range_rows], calls.start[call_rows])),
-        np.concatenate((ranges.end[range_rows], calls.end[call_rows])),
+        np.concatenate((ranges.start, calls.start)),
+        np.concatenate((ranges.end, calls.end)),
     )
-    waits = call_rows & synchronising(trace.names)[calls.name] if len(calls) else call_rows
-    waiting = intervals.union(calls.start[waits], calls.end[waits])
-    return intervals.subtract(busy, waiting)
+    if not len(calls):
+        return busy
+    waits = calls.take(synchronising(trace.names)[calls.name])
+    return intervals.subtract(busy, intervals.union(waits.start, waits.end))
 
 
 def _launching_threads(trace: Trace, gaps: Gaps) -> Bool:
@@ -70,7 +71,7 @@ def idle_over_time(occupancy: Occupancy, bins: int) -> tuple[Int64, Float64]:
 
 
 def idle_between(occupancy: Occupancy, edges: Int64) -> Float64:
-    """Return the share of idle time, %, between consecutive edges (ns, ascending, in the window)."""
+    """Return the share of idle time, %, between consecutive edges (ns, within the window)."""
     idle_ns = np.diff(intervals.covered_before(occupancy.gaps, edges))
     length_ns = np.maximum(np.diff(edges), 1)
     return np.asarray(100.0 * idle_ns / length_ns, np.float64)

@@ -1,13 +1,14 @@
-"""Why each gap is there: host, launch, queued or unattributed, which add up to idle to the nanosecond.
+"""Why each gap is there: four causes that add up to idle to the nanosecond.
 
 Let a gap be [g0, g1), ended by the operations that start at g1, and [l0, l1) the earliest of the
 calls that launched them (of equals the one that ends first):
 
 - host: max(0, min(l0, g1) - g0). The device ran dry and the host had not issued the next work.
-- launch: the rest, if l1 > g0. Issued too late: the launch call had not returned when the device ran
-  dry. Kernels shorter than the host takes to launch one end here, and a launch call that itself lasts.
-- queued: the rest, if l1 <= g0. Issued in time: a stream dependency, an event wait, latency inside a
-  graph.
+- launch: the rest, if l1 > g0. Issued too late: the launch call had not returned when the device
+  ran dry. Kernels shorter than the host takes to launch one end here, and a launch call that
+  itself lasts.
+- queued: the rest, if l1 <= g0. Issued in time: a stream dependency, an event wait, latency inside
+  a graph.
 - unattributed: the whole gap, where no launch call was captured.
 
 Operations of no length cover nothing and end no gap.
@@ -117,7 +118,8 @@ def _ended_by(view: DeviceView, idle: Intervals) -> tuple[Int64, Int64]:
 
     # Within each gap the pair that was issued first.
     by_issue = np.lexsort((call_end, call_start, gap))
-    earliest = by_issue[np.searchsorted(gap, np.arange(ended_gaps.size), "left")]
+    first_pair = np.searchsorted(gap, np.arange(ended_gaps.size), "left")
+    earliest = by_issue[first_pair]
     ending_operation[ended_gaps] = operation[earliest]
     ending_call[ended_gaps] = call[earliest]
     return ending_operation, ending_call

@@ -1,4 +1,4 @@
-"""What the launching thread did while the device had nothing to run: `host` idle, divided exactly."""
+"""What the launching thread did while the device had nothing to run: `host` idle, divided."""
 
 from __future__ import annotations
 
@@ -114,8 +114,8 @@ def _layers(view: DeviceView, thread: int) -> Iterator[Layer]:
     ranges, names = view.trace.ranges, view.names
     of_thread = ranges.thread == thread
     annotations = of_thread & (ranges.kind == RangeKind.ANNOTATION)
-    whole_step = names.named(STEP)
-    no_demand = annotations & names.named(IDLE)[ranges.name]
+    is_idle = names.named(IDLE)
+    no_demand = annotations & is_idle[ranges.name]
 
     yield _labelled(view, _profiler_overhead(view, thread), PROFILER)
     yield _waiting_calls(view, thread)
@@ -123,11 +123,15 @@ def _layers(view: DeviceView, thread: int) -> Iterator[Layer]:
     yield _labelled(view, collections, COLLECTION)
 
     # A span around a whole step says less than what is within it.
-    has_phase = (names.phase >= 0) & ~whole_step
-    phases = annotations & has_phase[ranges.name] & ~no_demand
-    yield _by_name(view, phases, _phase_labels(view, names.phase >= 0))
+    has_phase = names.phase >= 0
+    whole_step = names.named(STEP)
+    within_step = has_phase & ~whole_step & ~is_idle
+    phases = annotations & within_step[ranges.name]
+    yield _by_name(view, phases, _phase_labels(view, has_phase))
 
-    others = of_thread & ~phases & ~no_demand & (ranges.kind <= RangeKind.FRAME)
+    others = of_thread & (ranges.kind <= RangeKind.FRAME)
+    others &= ~phases
+    others &= ~no_demand
     yield _by_name(view, others, _phase_labels(view, whole_step))
 
     no_request = of_thread & (ranges.kind == RangeKind.NO_DEMAND)
@@ -164,7 +168,7 @@ def _labelled(view: DeviceView, rows: Bool, label: str) -> Layer:
 
 
 def _by_name(view: DeviceView, rows: Bool, labels: tuple[str, ...]) -> Layer:
-    """Return a layer of some ranges; `labels` has the one that each name of the trace stands for."""
+    """Return a layer of some ranges; `labels` has one for each name of the trace."""
     ranges = view.trace.ranges
     name = ranges.name[rows].astype(np.int64)
     return Layer(ranges.start[rows], ranges.end[rows], name, labels)

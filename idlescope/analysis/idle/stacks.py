@@ -12,7 +12,7 @@ from idlescope.analysis.grouping import by_value
 from idlescope.analysis.idle.causes import CAUSES, Gaps
 from idlescope.analysis.intervals import Intervals
 from idlescope.analysis.view import DeviceView
-from idlescope.trace.model import RangeKind, Trace
+from idlescope.trace.model import Calls, RangeKind, Ranges, Trace
 from idlescope.trace.table import Int64
 
 LONGEST = 10
@@ -52,17 +52,21 @@ def longest(view: DeviceView, step: Int64, gaps: Gaps, most: int = LONGEST) -> l
 
 def _explained(view: DeviceView, step: Int64, gaps: Gaps, gap: int) -> LongGap:
     trace = view.trace
-    operation, call = int(gaps.operation[gap]), int(gaps.call[gap])
+    operation = int(gaps.operation[gap])
+    call = int(gaps.call[gap])
     thread, stack = "", tuple[str, ...]()
     if call >= 0:
-        thread_row = int(trace.calls.thread[call])
-        thread = trace.threads[thread_row].label
-        stack = _stack(trace, thread_row, _telling_moment(trace, gaps, gap))
-    ended_by = trace.names[view.operations.name[operation]] if operation >= 0 else ""
+        row = int(trace.calls.thread[call])
+        thread = trace.threads[row].label
+        stack = _stack(trace, row, _telling_moment(trace, gaps, gap))
+    ended_by, step_number = "", -1
+    if operation >= 0:
+        ended_by = trace.names[view.operations.name[operation]]
+        step_number = int(step[operation])
     return LongGap(
         start_ns=int(gaps.start[gap]),
         length_ns=int(gaps.length[gap]),
-        step=int(step[operation]) if operation >= 0 else -1,
+        step=step_number,
         cause_ns={cause: int(getattr(gaps, cause)[gap]) for cause in CAUSES},
         thread=thread,
         stack=stack,
@@ -78,19 +82,27 @@ def _telling_moment(trace: Trace, gaps: Gaps, gap: int) -> int:
     """
     call = gaps.call[gap]
     low = int(gaps.start[gap])
-    high = low + int(gaps.host[gap])
-    if 2 * (high - low) <= gaps.length[gap]:
+    host_ns = int(gaps.host[gap])
+    if 2 * host_ns <= gaps.length[gap]:
         return int(trace.calls.start[call])
-    spans = _spans(trace, int(trace.calls.thread[call]), low, high)
-    pieces, owner = intervals.innermost(spans.start, spans.end)
-    host_part = Intervals(np.array([low]), np.array([high]))
-    shared = intervals.overlaps(host_part, pieces)
+    thread = int(trace.calls.thread[call])
+    return _longest_innermost(trace, thread, low, low + host_ns)
+
+
+def _longest_innermost(trace: Trace, thread: int, low: int, high: int) -> int:
+    """Return the middle of what was innermost on a thread for longest in [low, high), in ns."""
+    spans = _spans(trace, thread, low, high)
+    pieces, span_of_piece = intervals.innermost(spans.start, spans.end)
+    whole = Intervals(np.array([low]), np.array([high]))
+    shared = intervals.overlaps(whole, pieces)
     if not shared.start.size:
         return low
-    _, spans_of_pieces = by_value(owner[shared.right])
-    longest_span = int(spans_of_pieces.total(shared.end - shared.start).argmax())
-    piece = int(np.flatnonzero(spans_of_pieces.row == longest_span)[0])
-    return int(shared.start[piece] + shared.end[piece]) // 2
+    _, by_span = by_value(span_of_piece[shared.right])
+    time_of_span = by_span.total(shared.end - shared.start)
+    of_longest = by_span.row == time_of_span.argmax()
+    first_piece = int(np.flatnonzero(of_longest)[0])
+    start, end = shared.start[first_piece], shared.end[first_piece]
+    return int(start + end) // 2
 
 
 def _stack(trace: Trace, thread: int, time: int) -> tuple[str, ...]:
@@ -102,14 +114,22 @@ def _stack(trace: Trace, thread: int, time: int) -> tuple[str, ...]:
 
 def _spans(trace: Trace, thread: int, low: int, high: int) -> _Spans:
     """Return what a thread had open in [low, high): ranges, frames and calls."""
+    # Columns are indexed one by one: whole tables of these few rows would take longer to build.
     ranges, calls = trace.ranges, trace.calls
-    telling = (ranges.kind <= RangeKind.FRAME) | (ranges.kind == RangeKind.GARBAGE_COLLECTION)
-    in_time = (ranges.start < high) & (ranges.end > low)
-    range_rows = np.flatnonzero(in_time & (ranges.thread == thread) & telling)
-    in_time = (calls.start < high) & (calls.end > low)
-    call_rows = np.flatnonzero(in_time & (calls.thread == thread))
+    range_rows = _open_in(ranges, thread, low, high)
+    kind = ranges.kind[range_rows]
+    telling = (kind <= RangeKind.FRAME) | (kind == RangeKind.GARBAGE_COLLECTION)
+    range_rows = range_rows[telling]
+    call_rows = _open_in(calls, thread, low, high)
+    names = np.concatenate((ranges.name[range_rows], calls.name[call_rows]))
     return _Spans(
         start=np.concatenate((ranges.start[range_rows], calls.start[call_rows])),
         end=np.concatenate((ranges.end[range_rows], calls.end[call_rows])),
-        name=np.concatenate((ranges.name[range_rows], calls.name[call_rows])).astype(np.int64),
+        name=names.astype(np.int64),
     )
+
+
+def _open_in(table: Ranges | Calls, thread: int, low: int, high: int) -> Int64:
+    """Return the rows of ranges or calls of a thread that were open in [low, high)."""
+    in_time = (table.start < high) & (table.end > low)
+    return np.flatnonzero(in_time & (table.thread == thread))

@@ -1,4 +1,4 @@
-"""When the host waits for the device: synchronising calls, and copies that return once they are done."""
+"""When the host waits for the device: synchronising calls, and copies that block."""
 
 from __future__ import annotations
 
@@ -31,10 +31,12 @@ def blocking_copies(trace: Trace, launches: Int64) -> Int64:
     operations = trace.operations
     if not len(operations):
         return np.empty(0, np.int64)
-    unpinned = [any(word in name for word in _UNPINNED) for name in trace.names]
-    of_unpinned = np.array(unpinned, np.bool_)[operations.name]
+    names_unpinned = [any(word in name for word in _UNPINNED) for name in trace.names]
+    unpinned = np.array(names_unpinned, np.bool_)[operations.name]
     is_copy = operations.kind == OperationKind.MEMCPY
-    copies = np.flatnonzero(is_copy & of_unpinned & (launches >= 0))
+    has_launch = launches >= 0
+    copies = np.flatnonzero(is_copy & unpinned & has_launch)
     call = launches[copies]
-    returned_after = trace.calls.end[call] >= operations.end[copies]
-    return np.unique(call[returned_after])
+    returned = trace.calls.end[call]
+    blocking = returned >= operations.end[copies]
+    return np.unique(call[blocking])

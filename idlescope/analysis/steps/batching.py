@@ -63,7 +63,7 @@ class Culprit:
         inside = f" in {self.inside}" if self.inside else ""
         hint = " (an .item())" if self.inside in _ITEM else ""
         ms_per_step = self.waited_ns / steps / 1e6
-        return f"{self.call}{inside}{hint}: {self.count:,} times, {ms_per_step:.2f} ms a step"
+        return f"{self.call}{inside}{hint}: {self.count:,} times, {ms_per_step:.2f} ms per step"
 
 
 @dataclass(frozen=True)
@@ -95,13 +95,14 @@ def classify(view: DeviceView, steps: Steps, step: Int64, gaps: Gaps) -> Batchin
     early = int((steps.early & follows).sum())
     if followers + 1 < ENOUGH_STEPS:
         return Batching(UNKNOWN, early, followers)
-    if early > MOST * followers:
+    most = MOST * followers
+    if early > most:
         return Batching(ASYNCHRONOUS, early, followers)
 
     waits = step_waits(view, steps, step)
     # A loop that begins a step before the last one has ended means to overlap them.
-    begun_early = follows & (steps.start < _predecessor_done(steps)) & _knows_starts(steps)
-    overlapping = bool(begun_early.sum() > MOST * followers)
+    begun_early = follows & _begun_early(steps)
+    overlapping = bool(begun_early.sum() > most)
     culprit = _wait_before_launch(view, steps, begun_early) if overlapping else None
     culprit = culprit or _silent_copy(view, steps)
     device_ns = int(steps.device.sum())
@@ -176,6 +177,12 @@ def _predecessor_done(steps: Steps) -> Int64:
     return np.concatenate(([BEFORE_EVERYTHING], steps.done[:-1]))
 
 
+def _begun_early(steps: Steps) -> Bool:
+    """Return which steps the host is known to have begun before their predecessor ended."""
+    begun_early = steps.start < _predecessor_done(steps)
+    return np.asarray(begun_early & _knows_starts(steps), np.bool_)
+
+
 def _knows_starts(steps: Steps) -> bool:
     """Return whether it is known when the host's work for a step began.
 
@@ -191,22 +198,24 @@ def _waits_for_each(view: DeviceView, steps: Steps, follows: Bool) -> bool:
     is over, a wait that found it so is enough.
     """
     calls = view.trace.calls
-    waits = view.waits & (calls.thread == launching_thread(view))
-    waiting = intervals.union(calls.start[waits], calls.end[waits])
+    calls = calls.take(view.waits & (calls.thread == launching_thread(view)))
+    waiting = intervals.union(calls.start, calls.end)
     after = np.flatnonzero(follows)
     before = after - 1
     done = steps.done[before]
 
     # Is there a wait that ends near the step's end, or later, and began before it?
-    near_end = done - (NEAR_END * steps.device[before]).astype(np.int64)
-    wait = np.searchsorted(waiting.end, near_end, "right")
+    last_part = (NEAR_END * steps.device[before]).astype(np.int64)
+    wait = np.searchsorted(waiting.end, done - last_part, "right")
     waited = wait < waiting.start.size
-    waited[waited] = waiting.start[wait[waited]] <= done[waited]
+    began = waiting.start[wait[waited]]
+    waited[waited] = began <= done[waited]
 
     if _knows_starts(steps):
+        begun_after = steps.start[after] >= done
         first_wait = np.searchsorted(waiting.end, steps.launched[before], "right")
         last_wait = np.searchsorted(waiting.end, steps.launched[after], "right")
-        waited |= (steps.start[after] >= done) & (last_wait > first_wait)
+        waited |= begun_after & (last_wait > first_wait)
     return bool(waited.sum() > MOST * before.size)
 
 
@@ -217,16 +226,18 @@ def _wait_before_launch(view: DeviceView, steps: Steps, begun_early: Bool) -> Cu
     """
     calls = view.trace.calls
     predecessor_done = _predecessor_done(steps)
-    delayed = np.flatnonzero(begun_early & (steps.launched >= predecessor_done))
+    launched_late = steps.launched >= predecessor_done
+    delayed = np.flatnonzero(begun_early & launched_late)
+    begun, launched = steps.start[delayed], steps.launched[delayed]
     predecessor_done = predecessor_done[delayed]
     waits = np.flatnonzero(view.waits)
     waits = waits[np.argsort(calls.start[waits], kind="stable")]
+    wait_starts = calls.start[waits]
 
     # One row for each pair of a delayed step and a wait between its start and its launch, of which
     # those that last until the predecessor has ended count.
-    first = np.searchsorted(calls.start[waits], steps.start[delayed])
-    until = np.minimum(steps.launched[delayed], predecessor_done)
-    last = np.searchsorted(calls.start[waits], until)
+    first = np.searchsorted(wait_starts, begun)
+    last = np.searchsorted(wait_starts, np.minimum(launched, predecessor_done))
     row, position = intervals.spread(first, np.maximum(last - first, 0))
     wait = waits[position]
     lasting = calls.end[wait] >= predecessor_done[row]
@@ -234,8 +245,9 @@ def _wait_before_launch(view: DeviceView, steps: Steps, begun_early: Bool) -> Cu
     if not wait.size:
         return None
     # A wait at the very top of a step is that for its predecessor, whose span ended a little early.
-    worked_before = np.median(calls.start[wait] - steps.start[delayed[row]])
-    if worked_before < MATTERS * np.median(steps.host[delayed]):
+    worked_before = np.median(calls.start[wait] - begun[row])
+    usual_host_ns = np.median(steps.host[delayed])
+    if worked_before < MATTERS * usual_host_ns:
         return None
     return _costliest(view.trace, wait, int(delayed.size))
 

@@ -170,28 +170,30 @@ def _by_profiler(trace: Trace, ranges: Ranges) -> HostSteps:
 
 
 def _by_calls(view: DeviceView) -> HostSteps:
-    """Return a range per step, cut where waits between launches end, or at the launches of graphs."""
-    calls, names = view.trace.calls, view.trace.names
-    launching_calls = view.launches[view.launches >= 0]
-    if not launching_calls.size:
+    """Return a range per step, cut where waits between launches end, or at launches of graphs."""
+    trace, linked = view.trace, view.launches[view.launches >= 0]
+    if not linked.size:
         return _NONE
-    thread = most_common(calls.thread[launching_calls])
-    of_thread = np.flatnonzero(calls.thread == thread)
-    of_thread = of_thread[np.argsort(calls.start[of_thread], kind="stable")]
-    graphs = of_thread[matching(GRAPH_LAUNCH, names)[calls.name[of_thread]]]
-    by_graphs = graphs.size >= ENOUGH
-    launches = graphs if by_graphs else of_thread[matching(LAUNCH, names)[calls.name[of_thread]]]
+    thread = most_common(trace.calls.thread[linked])
+    calls = trace.calls.take(trace.calls.thread == thread)
+    calls = calls.take(np.argsort(calls.start, kind="stable"))
+    graphs = calls.take(matching(GRAPH_LAUNCH, trace.names)[calls.name])
+    by_graphs = len(graphs) >= ENOUGH
+    launches = graphs
+    if not by_graphs:
+        launches = calls.take(matching(LAUNCH, trace.names)[calls.name])
 
     # Waits of any thread of the process count: one thread may wait for the others.
-    cuts = _last_waits_between(calls.start[launches], np.sort(calls.end[view.waits]))
+    wait_ends = np.sort(trace.calls.end[view.waits])
+    cuts = _last_waits_between(launches.start, wait_ends)
     if cuts.size + 1 < ENOUGH:
         if not by_graphs:
             return _NONE
         # Launches with no wait between them are of one step, unless there are no waits at all.
-        cuts = calls.end[graphs[:-1]]
-    first, last = int(calls.start[of_thread].min()), int(calls.end[of_thread].max())
-    starts = np.concatenate(([first], cuts))
+        cuts = graphs.end[:-1]
+    starts = np.concatenate(([calls.start[0]], cuts))
     found = GRAPH_LAUNCHES if by_graphs else WAITING_CALLS
+    last = int(calls.end.max())
     return HostSteps(found, _from_each_to_the_next(starts, thread, last))
 
 
@@ -205,7 +207,7 @@ def _last_waits_between(launch_starts: Int64, wait_ends: Int64) -> Int64:
 
 
 def _from_each_to_the_next(starts: Int64, thread: int, last: int) -> Ranges:
-    """Return a range per step, numbered from 0: from its start to the next one's, at the end to `last`."""
+    """Return a range per step, numbered from 0: to the next one's start, the last to `last`."""
     steps = starts.size
     last = max(last, int(starts[-1]))
     return Ranges.of(

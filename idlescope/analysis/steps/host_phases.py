@@ -1,4 +1,4 @@
-"""How often the host stepped, and how long each phase of an engine took: known without any device."""
+"""How often the host stepped and how long its phases took: known without any device."""
 
 from __future__ import annotations
 
@@ -56,21 +56,23 @@ def phase_times(
 
     Only spans that begin in [low, high) count.
     """
-    ranges = trace.ranges
+    ranges = trace.ranges.take(trace.ranges.kind == RangeKind.ANNOTATION)
     ranges = ranges.take(trace.threads_of(process)[ranges.thread])
-    phase = names.phase[ranges.name] if len(ranges) else np.empty(0, np.int32)
-    rows = (ranges.kind == RangeKind.ANNOTATION) & (phase >= 0)
     if low is not None:
-        rows &= ranges.start >= low
+        ranges = ranges.take(ranges.start >= low)
     if high is not None:
-        rows &= ranges.start < high
+        ranges = ranges.take(ranges.start < high)
+    if not len(ranges):
+        return {}, {}
+    ranges = ranges.take(names.phase[ranges.name] >= 0)
 
-    by_phase = Groups(phase[rows], len(names.labels))
-    covered = by_phase.covered(ranges.start[rows], ranges.end[rows]).tolist()
+    by_phase = Groups(names.phase[ranges.name], len(names.labels))
+    covered = by_phase.covered(ranges.start, ranges.end).tolist()
     counts = by_phase.sizes().tolist()
-    used = [code for code, count in enumerate(counts) if count]
-    total_ns = {names.labels[code]: covered[code] for code in used}
-    spans = {names.labels[code]: counts[code] for code in used}
+    total_ns, spans = {}, {}
+    for label, ns, count in zip(names.labels, covered, counts, strict=True):
+        if count:
+            total_ns[label], spans[label] = ns, count
     return total_ns, spans
 
 

@@ -17,8 +17,7 @@ from idlescope.analysis.view import DeviceView
 from idlescope.trace.model import Operations, Ranges, Trace
 from idlescope.trace.table import Bool, Int64
 
-# This share of a step's time on the device may be launched before the step itself counts as
-# launched.
+# This share of a step's time on the device may be launched before the step counts as launched.
 PREPARATION = 0.05
 
 
@@ -136,15 +135,18 @@ def blocked(trace: Trace, host: Ranges, waits: Bool) -> Blocked:
 
     `waits` says of each row of `trace.calls` whether it waits.
     """
-    length, last_end = np.zeros(len(host), np.int64), np.zeros(len(host), np.int64)
-    calls = trace.calls
+    length = np.zeros(len(host), np.int64)
+    last_end = np.zeros(len(host), np.int64)
+    waiting_calls = trace.calls.take(waits)
     for thread in np.unique(host.thread):
         rows = np.flatnonzero(host.thread == thread)
         rows = rows[np.argsort(host.start[rows], kind="stable")]
-        of_thread = waits & (calls.thread == thread)
-        waiting = intervals.union(calls.start[of_thread], calls.end[of_thread])
-        shared = intervals.overlaps(Intervals(host.start[rows], host.end[rows]), waiting)
+        ranges = host.take(rows)
+        calls = waiting_calls.take(waiting_calls.thread == thread)
+        waiting = intervals.union(calls.start, calls.end)
+        shared = intervals.overlaps(Intervals(ranges.start, ranges.end), waiting)
         by_range = Groups(rows[shared.left], len(host))
         length += by_range.total(shared.end - shared.start)
-        last_end = np.maximum(last_end, by_range.last(shared.end, none=0))
+        last_of_thread = by_range.last(shared.end, none=0)
+        last_end = np.maximum(last_end, last_of_thread)
     return Blocked(length, last_end)

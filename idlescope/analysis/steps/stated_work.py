@@ -53,7 +53,7 @@ class StatedWork(NamedTuple):
 
 @dataclass(frozen=True)
 class Work:
-    """The work of each step, a row per step; -1 where it is not known. Columns as in `StatedWork`."""
+    """The work of each step, with the columns of `StatedWork`; -1 where it is not known."""
 
     sampled: Int64
     tokens: Int64

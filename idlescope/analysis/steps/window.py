@@ -1,4 +1,4 @@
-"""The stretch of time that figures are of: from the first operation to the last, or what the user names."""
+"""The stretch of time that figures are of: all operations, or what the user names."""
 
 from __future__ import annotations
 
@@ -129,7 +129,8 @@ def _of_range(spec: WindowSpec, view: DeviceView) -> Window:
         rows = rows[own]
     if not rows.size:
         raise ConfigError(
-            f"no range of the trace is called {spec.name!r}: give --window a name as the trace has it"
+            f"no range of the trace is called {spec.name!r}: give --window a name as the trace "
+            "has it"
         )
     note = f"from the first to the last of {rows.size} ranges of that name"
     return Window(
@@ -148,7 +149,8 @@ def _of_steps(spec: WindowSpec, view: DeviceView, division: Division) -> Window:
     if not rows.size:
         known = f"{number.min()} to {number.max()}" if number.size else "none were found"
         raise ConfigError(
-            f"--window {spec.asked}: no operation belongs to these steps; the trace's steps: {known}"
+            f"--window {spec.asked}: no operation belongs to these steps; the trace's steps: "
+            f"{known}"
         )
     return Window(
         kind=spec.kind,
@@ -185,6 +187,7 @@ def _checked(window: Window, view: DeviceView) -> Window:
     if window.end <= first or window.start >= last or window.end <= window.start:
         span_ms = (last - first) / 1e6
         raise ConfigError(
-            f"--window {window.asked} does not touch the device's operations, which span {span_ms:.3f} ms"
+            f"--window {window.asked} does not touch the device's operations, which span "
+            f"{span_ms:.3f} ms"
         )
     return window

@@ -43,7 +43,7 @@ def test_what_serialises_is_named_with_its_count_and_cost():
         "aten::_local_scalar_dense",
         11,
     )
-    assert "(an .item()): 11 times, 2.45 ms a step" in item.text(12)
+    assert "(an .item()): 11 times, 2.45 ms per step" in item.text(12)
     copy = analysed("loop_pageable.json.gz").batching.culprit
     assert (copy.call, copy.inside, copy.count) == ("cudaMemcpyAsync", "aten::copy_", 12)
     assert copy.waited_ns / 12 == pytest.approx(4.1 * MS, rel=0.02)
