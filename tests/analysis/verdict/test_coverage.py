@@ -21,7 +21,7 @@ def analysed(tmp_path, events, **metadata):
 
 
 def steady(steps=6, graph=True):
-    """Kernels of one ms, each launched 1 ms after the last one ended: half idle, all of it the host's."""
+    """Kernels of 1 ms, each launched 1 ms after the last one ended: half idle, all the host's."""
     events = []
     for i in range(steps):
         at = i * 2 * MS

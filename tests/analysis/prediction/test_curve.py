@@ -1,4 +1,4 @@
-"""What host work costs: the curves are what a prediction says, and the points are measured ones with their sources."""
+"""What host work costs: curves are what a prediction says, points measured, with sources."""
 
 from __future__ import annotations
 
@@ -118,9 +118,11 @@ def test_published_points_are_those_of_their_sources():
             assert p.device_ms == pytest.approx(figures["device_ms_per_step"], abs=0.001)
             assert p.idle_pct == pytest.approx(100 - figures["compute_pct"], abs=0.001)
     for name, mode, total_s, active_pct in (
-        ("transformers, as published", "sync", 300.6, 76.0), ("transformers, as published", "async", 234.5, 99.4),
-        ("transformers 5.17, varlen", "sync", 481.67, 76.6), ("transformers 5.17, varlen", "async", 375.59, 99.9),
-    ):  # fmt: skip
+        ("transformers, as published", "sync", 300.6, 76.0),
+        ("transformers, as published", "async", 234.5, 99.4),
+        ("transformers 5.17, varlen", "sync", 481.67, 76.6),
+        ("transformers 5.17, varlen", "async", 375.59, 99.9),
+    ):
         p, sync, step_ms = by[name, mode], by[name, "sync"], total_s / 8.192
         assert p.idle_pct == pytest.approx(100 - active_pct)
         assert p.device_ms == pytest.approx(step_ms * active_pct / 100, rel=0.001)
