@@ -16,7 +16,25 @@ Traces = Annotated[
     typer.Option(help="The folder that the server writes its traces to, as seen from here."),
 ]
 EngineName = Annotated[str, typer.Option(help="vllm or sglang.")]
-Seconds = Annotated[float, typer.Option(help="How long the server's profiler records.")]
+Seconds = Annotated[
+    Optional[float],
+    typer.Option(
+        help="How long the server's profiler records: 5 unless given; with --steps, how long it "
+        "waits for them: 60 unless given.",
+        show_default=False,
+    ),
+]
+Steps = Annotated[
+    Optional[int],
+    typer.Option(help="Record so many steps, not a time.", show_default=False),
+]
+Stacks = Annotated[
+    bool,
+    typer.Option("--stacks", help="Record Python stacks, too: steps take far longer then."),
+]
+Shapes = Annotated[
+    bool, typer.Option("--shapes", help="Record the shapes of operators' inputs, too.")
+]
 Ranks = Annotated[
     Optional[int],
     typer.Option(
@@ -34,7 +52,10 @@ def capture(
     url: URL,
     traces: Traces,
     engine: EngineName,
-    seconds: Seconds = 5.0,
+    seconds: Seconds = None,
+    steps: Steps = None,
+    stacks: Stacks = False,
+    shapes: Shapes = False,
     ranks: Ranks = None,
     timeout: Timeout = 300.0,
     out: Out = None,
@@ -43,10 +64,23 @@ def capture(
 ) -> None:
     """Record a running vLLM or SGLang server with its own profiler, and analyse the traces.
 
-    Nothing but URL is contacted. Ctrl-C stops the server's profiler, too.
+    Before and after, the server's own counters say how long a step takes without the profiler; that
+    is noted in unprofiled.json beside the traces. Nothing but URL is contacted. A server that wants
+    a key gets that of IDLESCOPE_API_KEY, else VLLM_API_KEY or OPENAI_API_KEY. For dynamo, URL is
+    http://HOST:SYSTEM_PORT/engine/control. Ctrl-C stops the server's profiler, too.
     """
-    from idlescope.capture.server import Recording
+    from idlescope.capture.server.recording import Recording
     from idlescope.cli.actions.capture import capture_command
 
-    recording = Recording(url, engine, traces, seconds, ranks, timeout)
+    recording = Recording(
+        url,
+        engine,
+        traces,
+        seconds=seconds,
+        steps=steps,
+        stacks=stacks,
+        shapes=shapes,
+        ranks=ranks,
+        timeout=timeout,
+    )
     capture_command(recording, Output(out, force, as_json))

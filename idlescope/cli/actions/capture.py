@@ -7,7 +7,8 @@ from contextlib import AbstractContextManager, nullcontext
 
 from rich.console import Console
 
-from idlescope.capture.server import Recording, record
+from idlescope.capture.server.capture import capture
+from idlescope.capture.server.recording import Recording, ServerEngine
 from idlescope.cli.actions.analyze import Selection, analyze_command
 from idlescope.cli.options import Output
 from idlescope.report import output_folder
@@ -26,7 +27,7 @@ def capture_command(recording: Recording, output: Output) -> None:
         claimed = output_folder.claimed(output.folder, output.force, recording.traces)
     try:
         with claimed, console.status("") as status:
-            new = record(recording, status.update)
+            captured = capture(recording, status.update)
     except KeyboardInterrupt as error:
         where = visible(str(recording.traces))
         print(
@@ -34,13 +35,22 @@ def capture_command(recording: Recording, output: Output) -> None:
             file=sys.stderr,
         )
         raise SystemExit(130) from error
-    path, only = (new[0], None) if len(new) == 1 else (recording.traces, new)
+    for note in captured.notes:
+        print(f"idlescope: {visible(note)}", file=sys.stderr)
+    traces = captured.traces
+    path, only = (traces[0], None) if len(traces) == 1 else (recording.traces, traces)
     analyze_command(path, Selection(), output, only=only, command=_words(recording))
 
 
 def _words(recording: Recording) -> list[str]:
     """Return the command that captures the same again."""
     words = ["idlescope", "capture", recording.url]
-    words += ["--engine", recording.engine, "--traces", str(recording.traces)]
-    words += ["--seconds", f"{recording.seconds:g}"]
-    return words if recording.ranks is None else [*words, "--ranks", str(recording.ranks)]
+    engine = ServerEngine(recording.engine).value
+    words += ["--engine", engine, "--traces", str(recording.traces)]
+    if recording.seconds is not None or recording.steps is None:
+        words += ["--seconds", f"{recording.longest_s:g}"]
+    for option, count in (("--steps", recording.steps), ("--ranks", recording.ranks)):
+        if count is not None:
+            words += [option, str(count)]
+    flags = {"--stacks": recording.stacks, "--shapes": recording.shapes}
+    return words + [flag for flag, is_set in flags.items() if is_set]

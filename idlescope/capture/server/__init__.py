@@ -1,0 +1,1 @@
+"""Have a running vLLM or SGLang server record itself, and read its counters around it."""

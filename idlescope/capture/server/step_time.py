@@ -1,0 +1,169 @@
+"""How long a server's step takes while no profiler records, by its own counters."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+from idlescope.capture.server import counters
+from idlescope.capture.server.client import Client
+from idlescope.capture.server.counters import Reading
+from idlescope.capture.server.recording import ServerEngine
+from idlescope.trace.unprofiled import UnprofiledStep
+
+BASELINE_S = 2.0  # that the counters are watched for, before and after a recording
+READINGS = 5  # in that time: four intervals, whose spread is given beside the mean
+LEAST_COUNT = 3  # of steps, or of tokens: an interval with fewer tells nothing
+
+VLLM_ITERATIONS = "vllm:iteration_tokens_total_count"  # of a histogram: one observation per step
+VLLM_RUNNING = "vllm:num_requests_running"
+SGLANG_THROUGHPUT = "sglang:gen_throughput"  # tokens per second
+SGLANG_RUNNING = "sglang:num_running_reqs"
+
+# What moves, or is above zero, where a server has something to do.
+ACTIVITY = {
+    ServerEngine.VLLM: ("vllm:generation_tokens_total", VLLM_ITERATIONS),
+    ServerEngine.SGLANG: (
+        "sglang:generation_tokens_total",
+        "sglang:inter_token_latency_seconds_count",
+    ),
+}
+RUNNING = {ServerEngine.VLLM: VLLM_RUNNING, ServerEngine.SGLANG: SGLANG_RUNNING}
+
+
+class Method(NamedTuple):
+    """A way to work out the time of a step, ms, from readings; None where they do not tell."""
+
+    name: str
+    step_ms: Callable[[Sequence[Reading]], float | None]
+
+
+def watch(client: Client, say: Callable[[str], None]) -> list[Reading]:
+    """Return readings over a short time; none where the server shows no counters."""
+    first = counters.read(client)
+    if first is None:
+        return []
+    readings = [first]
+    for _ in range(READINGS - 1):
+        say("reading the server's counters, its profiler off")
+        time.sleep(BASELINE_S / (READINGS - 1))
+        reading = counters.read(client)
+        if reading is not None:
+            readings.append(reading)
+    return readings
+
+
+def unprofiled_step(
+    engine: ServerEngine, before: Sequence[Reading], after: Sequence[Reading]
+) -> UnprofiledStep | None:
+    """Return the time of a step from readings before and after a recording, without the profiler.
+
+    The mean of the two times; from the shortest to the longest of all intervals between readings.
+    None where the counters do not tell, as where no request was served.
+    """
+    spans = [span for span in (before, after) if len(span) > 1]
+    intervals = [interval for span in spans for interval in pairwise(span)]
+    for method in METHODS[engine]:
+        means = _known([method.step_ms(span) for span in spans])
+        if means:
+            step_ms = sum(means) / len(means)
+            times = [*means, *_known([method.step_ms(interval) for interval in intervals])]
+            return UnprofiledStep(step_ms, min(times), max(times), method.name)
+    return None
+
+
+def growth(readings: Sequence[Reading]) -> dict[str, float]:
+    """Return by how much each counter grew from the first reading to the last, and the seconds."""
+    if len(readings) < 2:
+        return {}
+    first, last = readings[0], readings[-1]
+    grown = {"seconds": last.time_s - first.time_s}
+    for name in last.values:
+        if name.endswith(("_total", "_count", "_sum")):
+            difference = _difference(first, last, name)
+            if difference:
+                grown[name] = difference
+    return grown
+
+
+def was_idle(engine: ServerEngine, first: Reading, last: Reading) -> bool:
+    """Return whether the counters say that no request was served between two readings."""
+    names = [name for name in ACTIVITY[engine] if last.series(name)]
+    moved = any(_difference(first, last, name) for name in names)
+    running = [reading.total(RUNNING[engine]) for reading in (first, last)]
+    return bool(names) and not moved and not any(running)
+
+
+def steps_done(first: Reading, last: Reading) -> float | None:
+    """Return how many steps vLLM made between two readings; of several engines, the fewest."""
+    steps = _growth_by_engine(first, last, VLLM_ITERATIONS)
+    return min(steps) if steps else None
+
+
+def _by_iterations(readings: Sequence[Reading]) -> float | None:
+    """Return the time from step to step of an engine that had requests all the time."""
+    first, last = readings[0], readings[-1]
+    running = [count for reading in readings for count in reading.series(VLLM_RUNNING).values()]
+    steps = _growth_by_engine(first, last, VLLM_ITERATIONS)
+    if not steps or min(steps) < LEAST_COUNT or not all(running):
+        return None
+    mean_steps = sum(steps) / len(steps)
+    return 1e3 * (last.time_s - first.time_s) / mean_steps
+
+
+def _by_latency(histogram: str) -> Callable[[Sequence[Reading]], float | None]:
+    """Return the mean of a latency from token to token: in each step a request has one token."""
+
+    def mean(readings: Sequence[Reading]) -> float | None:
+        first, last = readings[0], readings[-1]
+        count = _difference(first, last, f"{histogram}_count")
+        seconds = _difference(first, last, f"{histogram}_sum")
+        if count < LEAST_COUNT or seconds <= 0:
+            return None
+        return 1e3 * seconds / count
+
+    return mean
+
+
+def _by_throughput(readings: Sequence[Reading]) -> float | None:
+    """Return the requests that ran over the tokens per second, as SGLang last worked it out."""
+    last = readings[-1]
+    throughput = last.series(SGLANG_THROUGHPUT)
+    running = last.series(SGLANG_RUNNING)
+    pairs = [(running.get(labels, 0.0), rate) for labels, rate in throughput.items()]
+    times = [1e3 * count / rate for count, rate in pairs if count > 0 and rate > 0]
+    return sum(times) / len(times) if times else None
+
+
+def _growth_by_engine(first: Reading, last: Reading, name: str) -> list[float]:
+    before = first.series(name)
+    return [value - before.get(labels, 0.0) for labels, value in last.series(name).items()]
+
+
+def _difference(first: Reading, last: Reading, name: str) -> float:
+    return sum(_growth_by_engine(first, last, name))
+
+
+def _known(times: Sequence[float | None]) -> list[float]:
+    return [time_ms for time_ms in times if time_ms is not None]
+
+
+def _latency_method(histogram: str) -> Method:
+    return Method(f"mean of the server's {histogram}", _by_latency(histogram))
+
+
+# The best first.
+METHODS = {
+    ServerEngine.VLLM: (
+        Method("steps counted by the server's vllm:iteration_tokens_total", _by_iterations),
+        _latency_method("vllm:inter_token_latency_seconds"),
+        _latency_method("vllm:time_per_output_token_seconds"),
+    ),
+    ServerEngine.SGLANG: (
+        _latency_method("sglang:inter_token_latency_seconds"),
+        _latency_method("sglang:time_per_output_token_seconds"),
+        Method("running requests by the server's sglang:gen_throughput", _by_throughput),
+    ),
+}

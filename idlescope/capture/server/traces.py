@@ -1,0 +1,141 @@
+"""The trace files that a server writes: which are new, and when they are whole."""
+
+from __future__ import annotations
+
+import gzip
+import time
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from idlescope.capture.server.recording import Recording, ServerEngine
+from idlescope.errors import ServerError
+from idlescope.trace import unprofiled
+
+SUFFIXES = (".json", ".json.gz")  # of what torch.profiler writes
+FRONT_END = ".async_llm."  # in the name of what vLLM's API server writes of itself: no GPU
+STABLE_S = 2.0  # files that have not grown for so long are taken to be written
+POLL_S = 0.1
+CHUNK = 1 << 20
+
+WHERE = {
+    ServerEngine.VLLM: "give --traces the folder of the server's torch_profiler_dir "
+    "(VLLM_TORCH_PROFILER_DIR)",
+    ServerEngine.SGLANG: "the server must see the folder under the same path, "
+    "and be allowed to write to it",
+}
+
+Say = Callable[[str], None]
+
+
+class FileState(NamedTuple):
+    """What changes when a file is written to."""
+
+    size: int
+    changed_ns: int
+
+
+FolderState = dict[Path, FileState]
+
+
+class NewTraces(NamedTuple):
+    """What a server wrote, by name."""
+
+    devices: list[Path]  # traces that may hold a GPU
+    left_out: list[Path]  # vLLM's front end
+
+
+def folder_state(folder: Path) -> FolderState:
+    """Return the trace files in a folder as they are now. Raises ServerError if unreadable."""
+    files: FolderState = {}
+    try:
+        for path in folder.iterdir():
+            if path.name.endswith(SUFFIXES) and path.name != unprofiled.FILE and path.is_file():
+                stat = path.stat()
+                files[path] = FileState(stat.st_size, stat.st_mtime_ns)
+    except FileNotFoundError:  # renamed while we looked, or the folder went away
+        if folder.is_dir():
+            return files
+        raise ServerError(f"{folder} is gone: the traces cannot be found") from None
+    except OSError as error:
+        raise ServerError(f"{folder} cannot be read: {error.strerror or error}") from error
+    return files
+
+
+def changed_since(before: FolderState, now: FolderState) -> FolderState:
+    """Return the files that are new or changed."""
+    return {path: state for path, state in now.items() if before.get(path) != state}
+
+
+def wait_for_traces(recording: Recording, before: FolderState, say: Say) -> NewTraces:
+    """Return the traces that are new or changed since `before`, once they are whole.
+
+    Raises ServerError where too few appear or one is not written to its end in time.
+    """
+    needed = recording.ranks or 1
+    now = unchanged_since = time.monotonic()
+    deadline = now + recording.timeout
+    last = before
+    new = NewTraces([], [])
+    while now < deadline:
+        current = folder_state(recording.traces)
+        changed = changed_since(before, current)
+        new = _sorted_out(changed)
+        if current != last:
+            last = current
+            unchanged_since = now
+        elif len(new.devices) >= needed and now - unchanged_since >= STABLE_S:
+            if all(is_whole(path) for path in changed):
+                return new
+            unchanged_since = now
+        size = sum(state.size for state in changed.values())
+        say(f"waiting for the traces: {len(new.devices)} so far, {size / 1e6:,.1f} MB")
+        time.sleep(POLL_S)
+        now = time.monotonic()
+    return _late(recording, new)
+
+
+def _sorted_out(changed: FolderState) -> NewTraces:
+    paths = sorted(changed)
+    devices = [path for path in paths if FRONT_END not in path.name]
+    left_out = [path for path in paths if FRONT_END in path.name]
+    return NewTraces(devices, left_out)
+
+
+def _late(recording: Recording, new: NewTraces) -> NewTraces:
+    """Return what there is at the deadline where it is whole; else raise ServerError."""
+    needed = recording.ranks or 1
+    within = f"in {recording.traces} within {recording.timeout:g} s"
+    if not new.devices:
+        where = WHERE[ServerEngine(recording.engine)]
+        front_end = " but that of vLLM's front end" if new.left_out else ""
+        raise ServerError(f"no trace appeared{front_end} {within}: {where}")
+    if len(new.devices) < needed:
+        raise ServerError(
+            f"{len(new.devices)} of {needed} traces appeared {within}: "
+            "is --ranks right? They are left there"
+        )
+    unfinished = next((path for path in new.devices if not is_whole(path)), None)
+    if unfinished is not None:
+        raise ServerError(
+            f"{unfinished} was not written to its end within {recording.timeout:g} s: "
+            "give a longer --timeout"
+        )
+    return new
+
+
+def is_whole(path: Path) -> bool:
+    """Return whether a JSON file, compressed or not, was written to its end."""
+    try:
+        if path.suffix != ".gz":
+            with path.open("rb") as file:
+                file.seek(max(0, path.stat().st_size - 64))
+                return file.read().rstrip().endswith((b"}", b"]"))
+        last_chunk = b""
+        with gzip.open(path, "rb") as file:
+            while chunk := file.read(CHUNK):
+                last_chunk = chunk
+        return bool(last_chunk)
+    except (OSError, EOFError, zlib.error):
+        return False

@@ -1,0 +1,88 @@
+"""The time of a step is worked out from counters whose truth is known."""
+
+from __future__ import annotations
+
+import pytest
+
+from idlescope.capture.server.counters import Reading, parse
+from idlescope.capture.server.recording import ServerEngine
+from idlescope.capture.server.step_time import growth, steps_done, unprofiled_step, was_idle
+
+VLLM, SGLANG = ServerEngine
+
+
+def vllm(time_s, steps, running=4, latency_s=0.01):
+    tokens = steps * 4
+    return Reading(
+        time_s,
+        {
+            "vllm:iteration_tokens_total_count": {"0": steps},
+            "vllm:generation_tokens_total": {"0": tokens},
+            "vllm:num_requests_running": {"0": running},
+            "vllm:inter_token_latency_seconds_count": {"0": tokens},
+            "vllm:inter_token_latency_seconds_sum": {"0": tokens * latency_s},
+        },
+    )
+
+
+def test_a_page_is_parsed_by_name_and_labels():
+    page = """# TYPE vllm:a counter
+vllm:a{x="1 } 2",y="\\"q\\""} 3.5 1700000000
+vllm:a{x="2"} 1e3
+vllm:b 7
+vllm:b_bucket{le="1"} 7
+vllm:broken seven
+other:a 1
+"""
+    labels = ['{x="1 } 2",y="\\"q\\""}', '{x="2"}']
+    assert parse(page, "vllm:") == {"vllm:a": dict(zip(labels, (3.5, 1000), strict=True)),
+                                    "vllm:b": {"": 7}}  # fmt: skip
+
+
+def test_steps_are_counted_before_and_after_and_the_spread_is_that_of_the_intervals():
+    before = [vllm(0, 0), vllm(1, 100), vllm(2, 225)]  # 10 and 8 ms
+    after = [vllm(10, 1000), vllm(11, 1125), vllm(12, 1250)]  # 8 ms
+    step = unprofiled_step(VLLM, before, after)
+    assert step.step_ms == pytest.approx((2000 / 225 + 8) / 2)
+    assert (step.low_ms, step.high_ms) == (8, 10)
+    assert "vllm:iteration_tokens_total" in step.method
+    assert steps_done(before[0], after[-1]) == 1250
+    assert growth(before)["vllm:iteration_tokens_total_count"] == 225
+
+
+def test_each_engine_of_several_makes_its_own_steps():
+    readings = [
+        Reading(time_s, {"vllm:iteration_tokens_total_count": {"0": steps, "1": steps}})
+        for time_s, steps in ((0, 0), (1, 100))
+    ]
+    assert unprofiled_step(VLLM, readings, []).step_ms == pytest.approx(10)
+
+
+def test_where_requests_come_and_go_it_is_the_latency_from_token_to_token():
+    readings = [vllm(0, 0), vllm(1, 100), vllm(2, 100, running=0)]
+    step = unprofiled_step(VLLM, readings, [])
+    assert step.step_ms == pytest.approx(10)
+    assert "inter_token_latency" in step.method
+
+
+def test_sglang_is_told_by_its_latency_else_by_its_throughput():
+    def reading(time_s, tokens, with_latency):
+        values = {"sglang:gen_throughput": {"a": 1000.0}, "sglang:num_running_reqs": {"a": 8.0}}
+        if with_latency:
+            values["sglang:inter_token_latency_seconds_count"] = {"a": tokens}
+            values["sglang:inter_token_latency_seconds_sum"] = {"a": tokens * 0.0076}
+        return Reading(time_s, values)
+
+    for with_latency, expected in ((True, 7.6), (False, 8.0)):
+        readings = [reading(0, 0, with_latency), reading(1, 500, with_latency)]
+        assert unprofiled_step(SGLANG, readings, []).step_ms == pytest.approx(expected)
+
+
+def test_counters_that_do_not_move_tell_nothing():
+    still = [vllm(0, 5, running=0), vllm(1, 5, running=0)]
+    assert unprofiled_step(VLLM, still, still) is None
+    assert unprofiled_step(VLLM, [], []) is None
+    assert was_idle(VLLM, *still)
+    assert not was_idle(VLLM, vllm(0, 5), vllm(1, 5))  # a long prompt is being worked on
+    assert not was_idle(VLLM, vllm(0, 5, running=0), vllm(1, 6, running=0))
+    assert not was_idle(VLLM, Reading(0, {}), Reading(1, {}))  # it does not say
