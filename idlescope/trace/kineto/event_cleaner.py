@@ -41,7 +41,8 @@ NUMBERS = frozenset({
     "Python id", "Python parent id", "Python module id", "Op count", "sort_index", "value",
     "Device Id", "Device Type", "Bytes", "Total Allocated", "Total Reserved", "num_warps",
     "num_stages", "Rank", "Group size", "In msg nelems", "Out msg nelems", "wait_on_stream",
-    "wait_on_cuda_event_id", "wait_on_cuda_event_record_corr_id", "finished",
+    "wait_on_cuda_event_id", "wait_on_cuda_event_record_corr_id", "finished", "sycl queue",
+    "l0 queue",
 })  # fmt: skip
 TEXTS = frozenset(
     {

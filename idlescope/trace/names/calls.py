@@ -19,10 +19,16 @@ SYNCHRONISING = re.compile(
     r"|^hipMemcpyWithStream"
     r"|^cuMemcpy(DtoH|HtoD|DtoD)?(_v\d+)?$"
     r"|^event\.synchronize$"
+    # Intel GPUs: Unified Runtime, its predecessor (pi), and Level Zero
+    r"|^(ur|pi)(QueueFinish|EventWait|EventsWait)$"
+    r"|^ze(CommandQueue|Event|Fence|CommandList)(Host)?Synchronize$"
 )
 GRAPH_LAUNCH = re.compile(r"GraphLaunch")
 LAUNCH = re.compile(
     r"LaunchKernel|LaunchCooperativeKernel|GraphLaunch|^(cuda|hip|cu)Mem(cpy|set)|^launch\."
+    # Intel GPUs: urEnqueueKernelLaunch, urEnqueueUSMMemcpy, zeCommandListAppendMemoryCopy, …
+    r"|^(ur|pi)(ext|ext_oneapi_)?(Enqueue|USMEnqueue)(?!.*(Wait|Barrier))"
+    r"|^zeCommandListAppend(LaunchKernel|Memory)"
 )
 CAPTURE = re.compile(r"(StreamBeginCapture|StreamEndCapture|GraphInstantiate)")
 
