@@ -38,6 +38,8 @@ RANGES = {
 }
 # ranges that `--no-frames` leaves out
 DETAIL = frozenset({"cpu_op", "python_function", "Operator"})
+# torch < 1.12 wrote the ranges of its own steps as operators
+STEP_NAME = "ProfilerStep#"
 
 
 def kind(category: str) -> str:

@@ -25,6 +25,7 @@ _NO_ARGS = Args()
 # Categories by code: operations first, then calls, then ranges; then two more codes.
 _CATEGORIES = (*categories.OPERATIONS, *sorted(categories.CALLS), *categories.RANGES)
 _NO_CATEGORY, _SKIPPED = len(_CATEGORIES), len(_CATEGORIES) + 1
+_OPERATOR = _CATEGORIES.index("cpu_op")
 _NO_GROUP, _OPERATION, _CALL, _RANGE = range(4)
 # For each code of a category: which table its events go to, and their kind in that table.
 _GROUP = np.repeat(
@@ -114,6 +115,8 @@ class Builder:
         self._typical_ns = self._typical_ns or typical_ns(events, 0)
         self.events += len(events)
         codes = np.array([code_of.get(event.cat, _SKIPPED) for event in events], np.uint8)
+        if not self.frames:
+            codes[_rows_of_steps(events)] = _OPERATOR
         groups = _GROUP[codes]
         for group, add in (
             (_RANGE, self._add_ranges),
@@ -314,6 +317,15 @@ class _Codes(dict[Hashable, int]):
     def __missing__(self, value: Hashable) -> int:
         code = self[value] = self._interner.code(self._key(value))
         return code
+
+
+def _rows_of_steps(events: list[Event]) -> list[int]:
+    """Return the rows of operators that are torch.profiler's own steps."""
+    return [
+        row
+        for row, event in enumerate(events)
+        if event.cat in categories.DETAIL and str(event.name).startswith(categories.STEP_NAME)
+    ]
 
 
 def _args(events: list[Event]) -> list[Args]:

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from idlescope.errors import TraceError
 from idlescope.trace.damage import Damage
 from idlescope.trace.interner import Interner
-from idlescope.trace.kineto import document, flows, own_files
+from idlescope.trace.kineto import categories, document, flows, own_files
 from idlescope.trace.kineto.columns import Gpu, Part, Track
 from idlescope.trace.kineto.parts import Reading, read_parts
 from idlescope.trace.kineto.processes import origins
 from idlescope.trace.metadata import Metadata
-from idlescope.trace.model import Calls, Counters, Operations, Ranges, Thread, Trace
+from idlescope.trace.model import Calls, Counters, Operations, RangeKind, Ranges, Thread, Trace
 from idlescope.trace.table import Int64, Table
 
 TableT = TypeVar("TableT", bound=Table)
@@ -51,7 +51,7 @@ def read(path: Path, progress: Callable[[int], None] | None = None, frames: bool
     return Trace(
         operations=operations.recoded({"device": origin.device_of}).shifted(shift),
         calls=calls.shifted(shift),
-        ranges=whole.ranges.shifted(shift),
+        ranges=_steps_as_annotations(whole.ranges, whole.names).shifted(shift),
         counters=whole.counters.shifted(shift),
         names=whole.names,
         devices=document.devices(origin, whole.document, process_labels),
@@ -133,6 +133,20 @@ def _joined(path: Path, parts: list[Part]) -> _Whole:
 def _taken(tables: dict[type[Table], list[Table]], kind: type[TableT]) -> TableT:
     """Return one table of a kind, taken out: a large file's columns are in memory only once."""
     return kind.joined(cast("list[TableT]", tables.pop(kind)))
+
+
+def _steps_as_annotations(ranges: Ranges, names: tuple[str, ...]) -> Ranges:
+    """Return the ranges; those of torch.profiler's steps are annotations, also in old files."""
+    step_names = [code for code, name in enumerate(names) if name.startswith(categories.STEP_NAME)]
+    if not step_names:
+        return ranges
+    operators = np.flatnonzero(ranges.kind == RangeKind.OPERATOR)
+    steps = operators[np.isin(ranges.name[operators], step_names)]
+    if not steps.size:
+        return ranges
+    kind = ranges.kind.copy()
+    kind[steps] = RangeKind.ANNOTATION
+    return ranges.replace(kind=kind)
 
 
 def _distinct_rows(whole: _Whole) -> Int64:

@@ -108,3 +108,46 @@ def test_missing_files_and_folders(tmp_path):
         open_trace(tmp_path / "none.json")
     with pytest.raises(TraceError, match="holds no traces"):
         open_trace(tmp_path)
+
+
+@pytest.mark.parametrize("category", ["Operator", "cpu_op"])
+@pytest.mark.parametrize("frames", [True, False])
+def test_steps_that_old_torch_wrote_as_operators_are_annotations(tmp_path, category, frames):
+    rows = [
+        operation(0, 10),
+        span(0, 5, "ProfilerStep#7", category),
+        span(1, 2, "aten::mm", category),
+    ]
+    trace = open_trace(write(tmp_path / "t.json", rows), frames=frames)
+    kinds = {
+        trace.names[name]: kind
+        for name, kind in zip(trace.ranges.name, trace.ranges.kind, strict=True)
+    }
+    expected = {"ProfilerStep#7": RangeKind.ANNOTATION}
+    assert kinds == expected | ({"aten::mm": RangeKind.OPERATOR} if frames else {})
+
+
+@pytest.mark.parametrize(
+    ("category", "launch", "wait"),
+    [
+        ("xpu_runtime", "urEnqueueKernelLaunch", "urQueueFinish"),
+        ("xpu_runtime", "zeCommandListAppendLaunchKernel", "zeEventHostSynchronize"),
+        ("xpu_driver", "urEnqueueUSMMemcpy", "urEventWait"),
+    ],
+)
+def test_calls_of_intel_gpus_are_linked(tmp_path, category, launch, wait):
+    """Four steps of 10 µs: launch, 5 µs of kernel, a wait for it, host work."""
+    rows = []
+    for step in range(4):
+        start = step * 10_000
+        rows += [
+            {**call(start, start + 500, step + 1, launch), "cat": category},
+            {**call(start + 600, start + 6_000, 0, wait), "cat": category},
+            operation(start + 1_000, start + 6_000, correlation=step + 1),
+        ]
+    (device,) = idlescope.analyze(open_trace(write(tmp_path / "t.json", rows))).results
+    assert device.coverage.linked_pct == 100
+    assert device.coverage.launches == 4
+    # between the end of a kernel and the next: 4 µs until its launch begins, 1 µs until it runs
+    causes = device.to_json()["cause_ns"]
+    assert causes == {"host": 12_000, "launch": 3_000, "queued": 0, "unattributed": 0}
