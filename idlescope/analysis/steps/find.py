@@ -33,6 +33,7 @@ GRAPH_LAUNCHES = "graph launches"
 WAITING_CALLS = "waiting calls"
 NOT_FOUND = "none"
 ENOUGH = 3  # launches or waits that make a rhythm
+MOST_STEPS = 2**30  # a number beyond is no count of steps
 
 
 @dataclass(frozen=True)
@@ -163,10 +164,35 @@ def _from_wait_to_wait(view: DeviceView, steps: Ranges) -> Ranges:
 def _by_profiler(trace: Trace, ranges: Ranges) -> HostSteps:
     """Return the spans that torch.profiler writes around each of its steps."""
     matches = [PROFILER_STEP.match(name) for name in trace.names]
-    number_of_name = np.array([int(match[1]) if match else -1 for match in matches], np.int64)
-    number = number_of_name[ranges.name]
-    numbered = ranges.replace(step=number).take(number >= 0)
-    return HostSteps(PROFILER_STEPS, numbered) if len(numbered) else _NONE
+    is_step = np.array([match is not None for match in matches], np.bool_)
+    spans = ranges.take(is_step[ranges.name])
+    if not len(spans):
+        return _NONE
+    spans = spans.take(np.argsort(spans.start, kind="stable"))
+    stated = [int(match[1]) for name in spans.name.tolist() if (match := matches[name])]
+    return HostSteps(PROFILER_STEPS, spans.replace(step=_once_each(stated, spans)))
+
+
+def _once_each(stated: list[int], spans: Ranges) -> Int64:
+    """Return the numbers of steps, given those that spans state, sorted by start.
+
+    A profiler that is started again counts from 0 again: its steps are further ones and go on from
+    the highest number so far. Two spans that overlap and state one number are the same step.
+    """
+    if max(stated) > MOST_STEPS:
+        stated = list(range(len(stated)))
+    numbers: list[int] = []
+    ends: dict[int, int] = {}  # number -> where its span ends
+    offset, next_number = 0, 0
+    for number, start, end in zip(stated, spans.start.tolist(), spans.end.tolist(), strict=True):
+        counted = number + offset
+        if counted in ends and start >= ends[counted]:
+            offset = next_number - number
+            counted = next_number
+        ends[counted] = max(end, ends.get(counted, end))
+        next_number = max(next_number, counted + 1)
+        numbers.append(counted)
+    return np.array(numbers, np.int64)
 
 
 def _by_calls(view: DeviceView) -> HostSteps:
