@@ -16,6 +16,7 @@ from idlescope.analysis.view import DeviceView
 from idlescope.trace.damage import uncertain
 from idlescope.trace.model import OperationKind
 from idlescope.trace.names.calls import GRAPH_LAUNCH, LAUNCH, matching
+from idlescope.trace.names.migrations import migrations
 from idlescope.trace.table import Bool
 
 # Work that can be on the device when an asynchronous loop's recording begins, in steps.
@@ -85,7 +86,7 @@ def measure(view: DeviceView, gaps: Gaps, steps: Steps) -> Coverage:
     in_flight = launched_before <= IN_FLIGHT_STEPS * usual_operations
     first_clipped, last_clipped = _clipped(steps)
     return Coverage(
-        linked_pct=100.0 * float(linked.mean()),
+        linked_pct=_linked_pct(view),
         launched_before_recording=launched_before,
         in_flight_at_start=launched_before if in_flight else 0,
         operations_before_launch=int(early.sum()),
@@ -105,6 +106,13 @@ def measure(view: DeviceView, gaps: Gaps, steps: Steps) -> Coverage:
         uncertain=uncertain(trace.meta),
         truncated=trace.meta.truncated,
     )
+
+
+def _linked_pct(view: DeviceView) -> float:
+    """Return the share of operations with a known launch, of those that anyone launched."""
+    linked = view.launches >= 0
+    launched = linked | ~migrations(view.operations, view.trace.names)
+    return 100.0 * float(linked[launched].mean()) if launched.any() else 100.0
 
 
 def _launches(view: DeviceView) -> _Launches:
@@ -142,7 +150,8 @@ def _launched_before_recording(view: DeviceView) -> int:
     stream_first = first_linked[operations.stream]
     stream_tells = stream_first < AFTER_EVERYTHING
     before = operations.start < stream_first
-    return int((~linked & stream_tells & before).sum())
+    launched = ~linked & ~migrations(operations, view.trace.names)
+    return int((launched & stream_tells & before).sum())
 
 
 def _clipped(steps: Steps) -> tuple[bool, bool]:
