@@ -8,7 +8,8 @@ from contextlib import ContextDecorator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from idlescope.analysis.analyze import analyze, no_device
+from idlescope.analysis.analyze import analyze
+from idlescope.analysis.no_device import no_device
 from idlescope.analysis.result import Analysis
 from idlescope.capture.profiler import TorchProfiler, load_torch_profiler
 from idlescope.capture.ranges import begin_recorded, end_recorded

@@ -12,6 +12,7 @@ from idlescope.analysis import roofline
 from idlescope.analysis.idle import causes, host_time, stacks
 from idlescope.analysis.idle import occupancy as idle
 from idlescope.analysis.measured import MeasuredDevice
+from idlescope.analysis.no_device import no_device
 from idlescope.analysis.prediction.predict_device import predict_asynchronous
 from idlescope.analysis.result import Analysis, DeviceResult
 from idlescope.analysis.steps import batching, find, measure
@@ -101,18 +102,6 @@ def _source(trace: Trace) -> dict[str, Any]:
         "tool_version": __version__,
         "events": trace.meta.events or held,
     }
-
-
-def no_device(trace: Trace) -> str:
-    """Return what to say of a trace without device operations."""
-    path = trace.meta.path or "the trace"
-    lost = f"; {'; '.join(trace.meta.warnings)}" if trace.meta.lost else ""
-    of_nsys = trace.meta.format == "nsys"
-    how = "nsys profile --trace=cuda,nvtx" if of_nsys else "ProfilerActivity.CUDA"
-    return (
-        f"{path} holds no device operations, only host events{lost}: record with {how} on a GPU "
-        "machine, and stop the profiler after the work has run"
-    )
 
 
 def _chosen(trace: Trace, devices: Sequence[int] | None, process: str | None) -> list[int]:

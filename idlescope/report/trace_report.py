@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from idlescope.analysis.analyze import no_device
+from idlescope.analysis.no_device import no_device
 from idlescope.analysis.result import Analysis, DeviceResult
 from idlescope.experiment.environment import environment
 from idlescope.report.figures.report_figures import draw_all

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from idlescope.errors import TraceError
+from idlescope.trace import other_tools
 from idlescope.trace.kineto import reader as kineto_reader
 from idlescope.trace.kineto import scrub as kineto_scrub
 from idlescope.trace.model import Trace
@@ -18,7 +19,7 @@ from idlescope.trace.recording import files as recording_files
 from idlescope.trace.recording import scrub as recording_scrub
 from idlescope.trace.scrub.counts import Scrubbed
 
-HEAD = 4096  # bytes of a file that `Format.recognises` is given
+HEAD = 1 << 16  # bytes of a file that `Format.recognises` is given
 KINETO_ADVICE = "torch.profiler with ProfilerActivity.CPU and ProfilerActivity.CUDA"
 NSYS_ADVICE = "nsys profile --trace=cuda,nvtx"
 
@@ -94,9 +95,12 @@ FORMATS: tuple[Format, ...] = (
 def format_of(path: Path) -> Format | None:
     """Return the format of what lies at a path; None for a folder that is not one trace.
 
-    Raises TraceError where nothing is there, or nothing that can be read.
+    Raises TraceError where nothing is there, or nothing that can be read, such as a file of another
+    tool.
     """
     head = b"" if path.is_dir() else _head(path)
+    if head:
+        other_tools.refuse(path, head)
     return next((known for known in FORMATS if known.recognises(path, head)), None)
 
 

@@ -23,6 +23,7 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     lost: dict[str, int] = {}  # kind (KINDS_LOST) -> records
     truncated: bool = False  # an unknown number of records is missing at the end
     dropped: tuple[str, ...] = ()
+    profiler_errors: tuple[str, ...] = ()  # its messages that it could not record the device
 
     # ranks and clocks; times are ns since 1970
     base_time_ns: int | None = msgspec.field(default=None, name="baseTimeNanoseconds")

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from idlescope.analysis import intervals
-from idlescope.analysis.analyze import no_device
 from idlescope.analysis.comparison.breakdown import (
     COMPUTE,
     COPIES,
@@ -24,6 +23,7 @@ from idlescope.analysis.idle import host_time
 from idlescope.analysis.idle.causes import CAUSES
 from idlescope.analysis.idle.occupancy import is_compute
 from idlescope.analysis.intervals import Intervals
+from idlescope.analysis.no_device import no_device
 from idlescope.analysis.result import Analysis, DeviceResult
 from idlescope.analysis.steps.measure import blocked
 from idlescope.analysis.verdict.verdict import CANNOT_TELL

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from idlescope.analysis.analyze import analyze, no_device
+from idlescope.analysis.analyze import analyze
 from idlescope.analysis.comparison.blocks import of_analysis
 from idlescope.analysis.comparison.breakdown import Breakdown
 from idlescope.analysis.comparison.change import Change, Comparison, Side
@@ -18,6 +18,7 @@ from idlescope.analysis.comparison.read import Source, read, refuse_choice
 from idlescope.analysis.comparison.unit import Unit
 from idlescope.analysis.intervals import percent
 from idlescope.analysis.measured import MeasuredDevice
+from idlescope.analysis.no_device import no_device
 from idlescope.analysis.result import Analysis
 from idlescope.analysis.verdict.coverage import Coverage
 from idlescope.analysis.verdict.verdict import CANNOT_TELL

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from idlescope.analysis.analyze import analyze, no_device
+from idlescope.analysis.analyze import analyze
+from idlescope.analysis.no_device import no_device
 from idlescope.analysis.prediction.predict_device import predict_device
 from idlescope.analysis.prediction.prediction import Prediction
 from idlescope.analysis.prediction.what_if import WhatIf

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from idlescope.trace.damage import LOSS
+from idlescope.trace.damage import LOSS, NO_DEVICE_RECORDS
 from idlescope.trace.kineto.processes import Origin
 from idlescope.trace.model import Device
 
@@ -65,6 +65,15 @@ def devices(
 
 def dropped(document: Mapping[str, Any]) -> list[str]:
     """Return what the profiler says that it lost."""
+    return [text for text in _messages(document) if LOSS.search(text)]
+
+
+def profiler_errors(document: Mapping[str, Any]) -> list[str]:
+    """Return what the profiler says of why it could not record the device."""
+    return [text for text in _messages(document) if NO_DEVICE_RECORDS.search(text)]
+
+
+def _messages(document: Mapping[str, Any]) -> list[str]:
     logs = [document.get(level) for level in LOG_LEVELS]
     messages = [message for log in logs if isinstance(log, list) for message in log]
-    return [text for text in messages if isinstance(text, str) and LOSS.search(text)]
+    return [text for text in messages if isinstance(text, str)]

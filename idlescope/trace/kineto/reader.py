@@ -189,4 +189,6 @@ def _meta(path: Path, whole: _Whole) -> dict[str, Any]:
     meta |= whole.damage.to_meta()
     if dropped := document.dropped(around_events):
         meta["dropped"] = dropped
+    if errors := document.profiler_errors(around_events):
+        meta["profiler_errors"] = errors
     return meta

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from idlescope.errors import TraceError
-from idlescope.trace.damage import LOSS
+from idlescope.trace.damage import LOSS, NO_DEVICE_RECORDS
 from idlescope.trace.metadata import Metadata
 from idlescope.trace.model import Calls, Counters, Device, OperationKind, Operations, Thread, Trace
 from idlescope.trace.nsys import operations as nsys_operations
@@ -169,7 +169,8 @@ def _metadata(
         warnings=tuple(damage.warnings()),
         lost=dict(damage.lost),
         truncated=damage.truncated,
-        dropped=_losses(tables),
+        dropped=_messages(tables, LOSS),
+        profiler_errors=_messages(tables, NO_DEVICE_RECORDS),
         session_start_ns=_session_start_ns(tables),
         extra=extra,
     )
@@ -204,7 +205,7 @@ def _session_start_ns(tables: Tables) -> int | None:
     return None
 
 
-def _losses(tables: Tables) -> tuple[str, ...]:
-    """Return what the profiler itself said that it lost, each message once."""
+def _messages(tables: Tables, pattern: re.Pattern[str]) -> tuple[str, ...]:
+    """Return what the profiler itself said of one kind of trouble, each message once."""
     messages = [str(text) for (text,) in tables.rows("DIAGNOSTIC_EVENT", ["text"]) if text]
-    return tuple(text for text in dict.fromkeys(messages) if LOSS.search(text))
+    return tuple(text for text in dict.fromkeys(messages) if pattern.search(text))
