@@ -24,7 +24,7 @@ CUPTI_ERRORS = {
 CUDA_REASONS = (
     "another tool holds CUPTI (nsys, DCGM, a second profiler), which only one can have at a time",
     "the driver is older than this CUPTI",
-    "profiling is for administrators only (NVreg_RestrictProfilingToAdminUsers)",
+    "profiling is not permitted there (a container, a virtual GPU, administrators only)",
 )
 HIP_REASONS = (
     "another tool holds ROCm's profiler",

@@ -30,7 +30,7 @@ def test_without_calls_it_says_how_to_record(tmp_path):
 def test_calls_without_records_are_not_answered_with_what_was_done(tmp_path):
     text = said(tmp_path, WAITED)
     assert "holds no device operations, though 1 calls put work on a device" in text
-    for reason in ("another tool holds CUPTI", "driver is older", "administrators only"):
+    for reason in ("another tool holds CUPTI", "driver is older", "not permitted"):
         assert reason in text
     for done_already in ("ProfilerActivity", "on a GPU machine", "stopped before"):
         assert done_already not in text
