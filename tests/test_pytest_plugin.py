@@ -73,7 +73,7 @@ def test_some(idle_check):
     idle_check({str(FIXTURES / "loop_eager.json.gz")!r}, max_regression="2%", against=[{str(SYNC)!r}])
 """)
     result.assert_outcomes(passed=1, failed=1)
-    result.stdout.fnmatch_lines(["*takes 50.11 % longer a step than its base, 2 % were allowed*"])
+    result.stdout.fnmatch_lines(["*takes 50.11 % longer per step than its base, 2 % were allowed*"])
 
 
 def test_a_trace_or_an_analysis_can_be_given(run):

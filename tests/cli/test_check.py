@@ -67,7 +67,7 @@ class TestExitCodes:
         assert result.returncode == 0, result.stderr
         assert result.stdout.splitlines() == [
             "holds device 0 NVIDIA H100 80GB HBM3: idle is 28.4615 %, within the 30 % allowed",
-            "holds device 0 NVIDIA H100 80GB HBM3: idle a step is 1.64353 ms, within the 2 ms allowed",
+            "holds device 0 NVIDIA H100 80GB HBM3: idle per step is 1.64353 ms, within the 2 ms allowed",
             "holds device 0 NVIDIA H100 80GB HBM3: coverage is 100 %, 95 % are asked for",
         ]
 
@@ -78,7 +78,7 @@ class TestExitCodes:
             (
                 "--max-idle-ms-per-step",
                 "0.3",
-                "idle a step is 1.64353 ms, more than the 0.3 ms allowed",
+                "idle per step is 1.64353 ms, more than the 0.3 ms allowed",
             ),
         ],
     )
@@ -141,12 +141,12 @@ class TestRegression:
     def test_a_longer_step_breaks_it(self, paths):
         result = idlescope(paths / "worse", "--max-regression", "2%", "--against", paths / "base")
         assert result.returncode == 1
-        assert "% longer a step than its base, 2 % were allowed; noise is" in result.stdout
+        assert "% longer per step than its base, 2 % were allowed; noise is" in result.stdout
 
     def test_a_shorter_one_does_not(self, paths):
         result = idlescope(paths / "base", "--max-regression", "2%", "--against", paths / "worse")
         assert result.returncode == 0
-        assert "% less a step than its base, 2 % are allowed" in result.stdout
+        assert "% less per step than its base, 2 % are allowed" in result.stdout
 
     def test_noise_is_no_regression_but_is_said(self, paths):
         """At a limit below what noise allows to tell, the trace passes in doubt, with a warning."""
@@ -181,7 +181,7 @@ class TestRunFolder:
     def test_each_mode_is_compared_with_its_own(self, folder):
         result = idlescope(folder, "--max-regression", "0%", "--against", folder)
         assert result.returncode == 0, result.stdout
-        assert result.stdout.count("takes as long a step as its base") == 2
+        assert result.stdout.count("takes as long per step as its base") == 2
 
 
 class TestReports:

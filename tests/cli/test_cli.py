@@ -625,7 +625,7 @@ def test_analyze_says_what_asynchronous_batching_would_give_and_how_far_the_roof
     options = ("--model", "8b", "--batch-size", "32", "--context", "512")
     shown = idlescope("analyze", FIXTURES / "transformers_sync.json.gz", *options)
     assert "time per step if asynchronous, predicted" in shown.stdout
-    assert "Asynchronous: 13.93 ms a step instead of 17.61" in shown.stdout
+    assert "Asynchronous: 13.93 ms per step instead of 17.61" in shown.stdout
     assert "at 27 % of the roofline of one" in " ".join(shown.stdout.split())
     device = json.loads(
         idlescope("analyze", FIXTURES / "transformers_sync.json.gz", *options, "--json").stdout

@@ -58,14 +58,14 @@ def test_two_traces_print_a_table_that_adds_up_and_a_verdict():
         cells = [cell.strip(" *") for cell in line.strip("│").split("│")]
         if line.startswith("│") and cells[1]:  # not the second line of a long name
             rows.append(cells)
-    assert rows[0][0] == "time a step"
+    assert rows[0][0] == "time per step"
     assert rows[0][4] == "+50.11 %"
     parts = rows[1 : [name for name, *_ in rows].index("device active")]
     for side in (1, 2):
         assert sum(float(cells[side]) for cells in parts) == pytest.approx(
             float(rows[0][side]), abs=0.01
         )
-    assert "B takes 50.11 % longer a step than A (5.775 ms to 8.668 ms" in " ".join(
+    assert "B takes 50.11 % longer per step than A (5.775 ms to 8.668 ms" in " ".join(
         result.stdout.split()
     )
 
@@ -194,5 +194,5 @@ def test_shares_of_nothing_are_not_shown(run_folder):
     """Nothing changed: no share of the change, and no division by zero."""
     result = idlescope("compare", run_folder / "sync.recording", run_folder / "sync.recording")
     assert result.returncode == 0, result.stderr
-    assert "No difference in time a step" in result.stdout
+    assert "No difference in time per step" in result.stdout
     assert "nan" not in result.stdout

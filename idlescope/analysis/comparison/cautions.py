@@ -62,7 +62,7 @@ def _steps(base: Side, other: Side, unit: Unit) -> Iterator[str]:
     if steps_differ(base, other):
         consequence = "so their steps are not the same work"
         if unit == Unit.TOKEN:
-            consequence = "so times are given a token"
+            consequence = "so times are given per token"
         yield (
             f"a step gives out {base.tokens_per_step:.1f} tokens in {one} and "
             f"{other.tokens_per_step:.1f} in {two}, {consequence}"

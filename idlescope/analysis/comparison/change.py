@@ -21,7 +21,7 @@ from idlescope.analysis.comparison.documents import (
 from idlescope.analysis.comparison.unit import Unit
 from idlescope.analysis.steps.batching import ASYNCHRONOUS, SERIALISED, SYNCHRONOUS
 
-TIME_PER_TOKEN = "time a token"  # noqa: S105 - no password
+TIME_PER_TOKEN = "time per token"  # noqa: S105 - no password
 
 
 class ComparisonKind(str, Enum):
@@ -192,7 +192,7 @@ class Comparison(Changes):
     def document(self, mode: str = "") -> ComparisonDocument:
         """Return one entry of `compare --json`; `mode` is that of both sides, if they have one."""
         parts = [PartDocument(**part.figures(), share_pct=self.share(part)) for part in self.parts]
-        in_unit = "% of the window" if self.unit == Unit.WINDOW else f"ns a {self.unit}"
+        in_unit = "% of the window" if self.unit == Unit.WINDOW else f"ns per {self.unit}"
         return ComparisonDocument(
             mode=mode or None,
             base=self.base.document(),

@@ -158,7 +158,7 @@ def _check_device(device: MeasuredDevice, prefix: str, limits: Limits) -> list[C
     at_most("max_idle", device.idle_pct, "%", "idle", unknown)
     no_steps = None if steps else "No steps are known: see --phases."
     idle_ms = device.occupancy.idle_ns / max(steps, 1) / 1e6
-    at_most("max_idle_ms_per_step", idle_ms, "ms", "idle a step", unknown or no_steps)
+    at_most("max_idle_ms_per_step", idle_ms, "ms", "idle per step", unknown or no_steps)
     if limits.min_coverage is not None:
         checks.append(_coverage(device, subject, limits.min_coverage, unknown))
     return checks
@@ -207,7 +207,7 @@ def _why_no_regression(comparison: Comparison) -> str | None:
 
 def _longer(subject: str, headline: Change, unit: Unit) -> str:
     if not headline.change:
-        return f"{subject} takes as long a {unit} as its base"
+        return f"{subject} takes as long per {unit} as its base"
     longer = "longer" if headline.change > 0 else "less"
     percent_changed = abs(headline.percent or 0.0)
-    return f"{subject} takes {percent_changed:.2f} % {longer} a {unit} than its base"
+    return f"{subject} takes {percent_changed:.2f} % {longer} per {unit} than its base"

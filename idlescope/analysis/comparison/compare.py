@@ -101,7 +101,7 @@ def _values(side: Side, columns: Layout) -> np.ndarray[tuple[int, int], np.dtype
 
 def _names(columns: Layout) -> list[str]:
     return [
-        f"time a {columns.unit}",
+        f"time per {columns.unit}",
         ACTIVE,
         IDLE,
         HOST_IDLE,

@@ -72,7 +72,7 @@ def _within_noise(changes: Changes, least: float) -> ComparisonVerdict:
 def _subject(changes: Changes) -> str:
     """Return what is compared, with its values on both sides."""
     unit, headline = changes.unit, changes.headline
-    subject = "idle time" if unit == Unit.WINDOW else f"time a {unit}"
+    subject = "idle time" if unit == Unit.WINDOW else f"time per {unit}"
     return f"{subject} ({unit.amount(headline.base)} and {unit.amount(headline.other)})"
 
 
@@ -87,7 +87,7 @@ def _headline_text(changes: Changes) -> str:
         return f"{other} is {idle} idle than {base} ({values} of the window)"
     percent = abs(headline.percent or 0.0)
     longer = "longer" if more else "less"
-    return f"{other} takes {percent:.2f} % {longer} a {unit} than {base} ({values})"
+    return f"{other} takes {percent:.2f} % {longer} per {unit} than {base} ({values})"
 
 
 def _values_text(figure: Change, unit: Unit) -> str:

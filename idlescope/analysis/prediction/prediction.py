@@ -80,7 +80,7 @@ class Prediction:
             step = f"A step takes {recorded_ms:.2f} ms"
         else:
             changed = self.what.text().capitalize()
-            step = f"{changed}: {predicted_ms:.2f} ms a step instead of {recorded_ms:.2f}"
+            step = f"{changed}: {predicted_ms:.2f} ms per step instead of {recorded_ms:.2f}"
             step += f" ({_change_text(self)})"
         sentences.append(f"{step}; with a host that costs nothing {free_ms:.2f} ms.")
         sentences += _savings_text(self)
@@ -144,7 +144,7 @@ def _exposed_text(prediction: Prediction) -> str:
     elif len(slow) < count:
         where += f" ({_numbers(slow)})"
     exposed_ms = prediction.exposed_ns / 1e6
-    return f"Asynchronous already: {exposed_ms:.3f} ms a step is still exposed; {where}."
+    return f"Asynchronous already: {exposed_ms:.3f} ms per step is still exposed; {where}."
 
 
 def _savings_text(prediction: Prediction) -> list[str]:

@@ -147,7 +147,7 @@ def _read(findings: Findings) -> _Reading:
 
 def _per_step(findings: Findings) -> str:
     steps = len(findings.steps)
-    return f", {findings.occupancy.idle_ns / steps / 1e6:.2f} ms a step" if steps else ""
+    return f", {findings.occupancy.idle_ns / steps / 1e6:.2f} ms per step" if steps else ""
 
 
 def _batching_text(findings: Findings) -> str:

@@ -46,7 +46,7 @@ class TestParts:
         assert sum(p.change for p in c.parts) == pytest.approx(c.headline.change)
         result = analyze(idlescope.open(SYNC)).results[0]
         known = figures(c)
-        assert known["time a step"].base == result.occupancy.window_ns / len(result.steps)
+        assert known["time per step"].base == result.occupancy.window_ns / len(result.steps)
         assert known[COMPUTE].base == result.occupancy.compute_ns / len(result.steps)
         for cause in ("host", "launch", "queued"):
             assert known[f"{IDLE_PREFIX}{cause}"].base == result.gaps.totals()[cause] / len(

@@ -28,17 +28,17 @@ class TestUnits:
         assert c.unit == "token"
         assert c.verdict.kind == "faster"
         assert c.headline.percent == pytest.approx(-50, abs=1)
-        assert "so times are given a token" in " ".join(c.warnings)
+        assert "so times are given per token" in " ".join(c.warnings)
 
     def test_steps_that_are_asked_for_are_used_and_warned_of(self):
         c = compare(recording(1), recording(2, tokens=2 * BATCH), per="step")
         assert "their steps are not the same work" in " ".join(c.warnings)
-        assert figures(c)["time a token"].percent == pytest.approx(-50, abs=1)
+        assert figures(c)["time per token"].percent == pytest.approx(-50, abs=1)
 
     def test_without_tokens_there_is_no_time_a_token(self):
         with pytest.raises(ConfigError, match="does not tell its tokens"):
             compare(SYNC, ASYNC, per="token")
-        assert "time a token" not in figures(compare(SYNC, ASYNC))
+        assert "time per token" not in figures(compare(SYNC, ASYNC))
         with pytest.raises(ConfigError, match="--per hour: give step, token, window"):
             compare(SYNC, ASYNC, per="hour")
 

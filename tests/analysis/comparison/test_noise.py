@@ -92,7 +92,7 @@ class TestNoise:
         assert comparison.verdict.kind == "shifted"
         assert figures(comparison)[f"{HOST_WORK}: prepare"].different
         assert not comparison.headline.different
-        assert "No difference shows in time a step" in comparison.verdict.text
+        assert "No difference shows in time per step" in comparison.verdict.text
         assert "host work: prepare +" in comparison.verdict.text
 
     def test_intervals_are_equal_for_equal_input_and_narrower_for_longer_recordings(self):
