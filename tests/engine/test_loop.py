@@ -20,6 +20,7 @@ from idlescope.engine.running_rows import Shape
 from idlescope.errors import EngineError
 from idlescope.hardware.gpus import gpu
 from idlescope.models.presets import model
+from idlescope.trace.metadata import Metadata
 from idlescope.trace.names.own_engine import DEPTHS
 
 SEED = 7
@@ -107,7 +108,7 @@ def test_both_modes_emit_the_oracles_tokens_and_free_every_block(workload, host_
             assert request.finish == expected
         assert engine.scheduler.allocator.free == shape.blocks
         assert engine.tokens == sum(len(r.output) for r in requests)
-        for device in analyze(recorder.trace("d", {})).results:
+        for device in analyze(recorder.trace("d", Metadata())).results:
             assert sum(device.gaps.totals().values()) == device.occupancy.idle_ns
             assert sum(device.host_ns.values()) == device.gaps.totals()["host"]
 

@@ -36,6 +36,7 @@ from idlescope.engine.requests import Request
 from idlescope.engine.running_rows import Shape
 from idlescope.errors import EngineError
 from idlescope.models.presets import model
+from idlescope.trace.metadata import Metadata
 from idlescope.trace.names.own_engine import DEPTHS
 
 OUT = Path(sys.argv[1])
@@ -209,7 +210,7 @@ def speed(
             started = time.perf_counter()
             device = CudaDevice(network)
             engine, recorder, seconds = run(device, shape, depth, requests, warm=8)
-            trace = recorder.trace(device.name, {})
+            trace = recorder.trace(device.name, Metadata())
             result = analyze(trace).results[0]
             compute = trace.operations.kind == 3
             lengths = (trace.operations.end - trace.operations.start)[compute]

@@ -38,6 +38,7 @@ from idlescope.engine.requests import Request
 from idlescope.engine.running_rows import Shape
 from idlescope.experiment.run_own import frozen_heap
 from idlescope.models.presets import model
+from idlescope.trace.metadata import Metadata
 from idlescope.trace.names.own_engine import DEPTHS
 from idlescope.trace.open import open_trace
 
@@ -106,7 +107,7 @@ def measure(device, slots, mode, kind):
         "idle_pct_by_plain_events": 100 * (1 - busy / between),
     }
     if kind != "bare":
-        trace = recorder.trace(device.name, {})
+        trace = recorder.trace(device.name, Metadata())
         window = analyze(trace, window=f"steps:{FIRST + 1}-{LAST - 3}").results[0]
         found["idle_pct_by_step_clock"] = window.idle_pct
         computing = trace.operations.take((trace.operations.stream == COMPUTE) & (trace.operations.step >= FIRST + 1)

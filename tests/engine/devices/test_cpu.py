@@ -31,6 +31,7 @@ from idlescope.engine.requests import Finish, Request
 from idlescope.engine.running_rows import Shape
 from idlescope.errors import ConfigError, EngineError
 from idlescope.models.presets import model
+from idlescope.trace.metadata import Metadata
 from idlescope.trace.names.own_engine import DEPTHS
 from tests.make import checkpoints
 from tests.make.checkpoints import write
@@ -121,7 +122,7 @@ def test_the_device_does_the_same_work_in_both_modes(llama):
     work = {}
     for mode, depth in DEPTHS.items():
         engine, recorder = run(llama, SHAPES["roomy"], depth, requests(32))
-        operations = recorder.trace("d", {}).operations
+        operations = recorder.trace("d", Metadata()).operations
         work[mode] = [
             (engine.steps, *column.tolist()) for column in (operations.name, operations.bytes)
         ]
@@ -132,7 +133,7 @@ def test_the_trace_of_a_run_adds_up_and_shows_the_overlap(llama):
     shares = {}
     for mode, depth in DEPTHS.items():
         _, recorder = run(llama, SHAPES["roomy"], depth, requests(32, 40))
-        (result,) = analyze(recorder.trace("d", {})).results
+        (result,) = analyze(recorder.trace("d", Metadata())).results
         assert sum(result.gaps.totals().values()) == result.occupancy.idle_ns
         shares[mode] = np.mean(result.steps.early[1:])
     assert shares["sync"] == 0
