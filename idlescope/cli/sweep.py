@@ -34,7 +34,7 @@ DeviceNames = Annotated[
 Jobs = Annotated[
     Optional[int],
     typer.Option(
-        help="Cells at once, of those on a modelled GPU with --host-ms; the cores unless given. "
+        help="Cells at once, of those of which nothing is measured; the cores unless given. "
         "Where time is measured a cell always runs alone.",
         show_default=False,
     ),

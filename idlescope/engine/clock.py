@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Protocol
 
+from idlescope.hardware.latencies import Cost, HostWork
 from idlescope.trace.names.own_engine import ENGINE_PHASES
 
 SCHEDULE, PREPARE, SUBMIT, RETRIEVE, UPDATE = range(len(ENGINE_PHASES))
@@ -18,11 +19,24 @@ SCHEDULE, PREPARE, SUBMIT, RETRIEVE, UPDATE = range(len(ENGINE_PHASES))
 HOST_SHARES = {SCHEDULE: 0.03, PREPARE: 0.95, UPDATE: 0.02}
 
 
+PhaseCosts = Mapping[int, Cost]  # of phases; what is not in it costs nothing
+
+
 def spread(host_ns: int) -> dict[int, int]:
-    """Return the cost of each phase of a step that costs the host so much in all."""
+    """Return the cost of each phase of a step that costs the host so much in all, calls apart."""
     cost = {phase: round(host_ns * share) for phase, share in HOST_SHARES.items()}
     cost[PREPARE] += host_ns - sum(cost.values())
     return cost
+
+
+def phase_costs(work: HostWork) -> PhaseCosts:
+    """Return the costs of phases that a host profile says."""
+    return {SCHEDULE: work.schedule, PREPARE: work.prepare, UPDATE: work.update}
+
+
+def fixed_costs(host_ns: int) -> PhaseCosts:
+    """Return the costs of phases of a step that costs the host so much in all, calls apart."""
+    return {phase: Cost(cost) for phase, cost in spread(host_ns).items()}
 
 
 class Clock(Protocol):
@@ -34,8 +48,11 @@ class Clock(Protocol):
     def now(self) -> int:
         """Return the time."""
 
-    def end_phase(self, phase: int, start: int) -> int:
-        """Return when a phase that began at `start` ends, after any cost that is fixed for it."""
+    def end_phase(self, phase: int, start: int, rows: int) -> int:
+        """Return when a phase of a step of so many rows ends, after any cost that is fixed for it.
+
+        It began at `start`.
+        """
 
     def wait_until(self, time_ns: int) -> None:
         """Block the host until a time."""
@@ -73,7 +90,7 @@ class SystemClock:
         while (left := time_ns - self.now()) > 0:
             time.sleep(left / 1e9)
 
-    def end_phase(self, phase: int, start: int) -> int:
+    def end_phase(self, phase: int, start: int, rows: int) -> int:
         """Return the end of a phase: now, but not before its fixed cost has been worked off."""
         end = self.now()
         if phase == SUBMIT:
@@ -95,13 +112,13 @@ class SystemClock:
 class VirtualClock:
     """Real host work is timed as it happens; waiting for the modelled device jumps ahead.
 
-    With `host_ns` the real work is not timed at all: each step costs exactly that much on the host,
-    `api_ns` of it in API calls, whatever the machine, so that a run is deterministic.
+    With `costs` the real work is not timed at all: each phase costs the host exactly what they say,
+    whatever the machine, so that a run is deterministic.
     """
 
-    def __init__(self, host_ns: int | None = None, api_ns: int = 0) -> None:
-        self._fixed = host_ns is not None
-        self._cost = spread(max(0, (host_ns or 0) - api_ns))
+    def __init__(self, costs: PhaseCosts | None = None) -> None:
+        self._fixed = costs is not None
+        self._costs = costs or {}
         self._paused_at: int | None = None
         self.start()
 
@@ -125,10 +142,10 @@ class VirtualClock:
         """Block the host until a time on the virtual clock; no time passes for real."""
         self._jumped += max(0, time_ns - self.now())
 
-    def end_phase(self, phase: int, start: int) -> int:
+    def end_phase(self, phase: int, start: int, rows: int) -> int:
         """Return the end of a phase: now, or where costs are fixed its start plus its cost."""
-        if self._fixed and phase in self._cost:
-            self._jumped = max(self._jumped, start + self._cost[phase])
+        if self._fixed and phase in self._costs:
+            self._jumped = max(self._jumped, start + self._costs[phase].of(rows))
         return self.now()
 
     @contextmanager

@@ -160,13 +160,13 @@ class Engine:
 
     def _submit(self, batch: Batch, schedule_start: int) -> None:
         """Prepare a batch whose schedule phase ends now, and issue it."""
-        start = self._mark(SCHEDULE, batch.step, schedule_start, PREPARE)
+        start = self._mark(SCHEDULE, batch, schedule_start, PREPARE)
         slot = self._slots[batch.step % self.depth]
         slot.fill(batch, self.scheduler.rows)
-        start = self._mark(PREPARE, batch.step, start, SUBMIT)
+        start = self._mark(PREPARE, batch, start, SUBMIT)
         ticket = self.device.submit(slot, batch)
         self.in_flight.append(InFlight(batch, ticket))
-        self._mark(SUBMIT, batch.step, start)
+        self._mark(SUBMIT, batch, start)
         self.steps += 1
 
     def _finish(self, batch: Batch, ticket: Ticket) -> None:
@@ -174,11 +174,11 @@ class Engine:
         start = self._begin(RETRIEVE, batch.step)
         tokens = ticket.wait()
         self.recorder.wait(batch.step, start, self.clock.now())
-        start = self._mark(RETRIEVE, batch.step, start, UPDATE)
+        start = self._mark(RETRIEVE, batch, start, UPDATE)
         emitted = self.scheduler.update(batch, tokens, start)
         self.emit(emitted)
         self.recorder.emitted(emitted)
-        end = self._mark(UPDATE, batch.step, start)
+        end = self._mark(UPDATE, batch, start)
 
         # what follows is the recorder's own cost
         token_count = emitted.tokens.size
@@ -196,12 +196,12 @@ class Engine:
         self.recorder.begin(phase, step)
         return start
 
-    def _mark(self, phase: int, step: int, start: int, next_phase: int | None = None) -> int:
+    def _mark(self, phase: int, batch: Batch, start: int, next_phase: int | None = None) -> int:
         """End a phase, and begin the one after it on the same step; return the time."""
-        end = self.clock.end_phase(phase, start)
-        self.recorder.phase(phase, step, start, end)
+        end = self.clock.end_phase(phase, start, batch.rows.size)
+        self.recorder.phase(phase, batch.step, start, end)
         if next_phase is not None:
-            self.recorder.begin(next_phase, step)
+            self.recorder.begin(next_phase, batch.step)
         return end
 
     def _take_arrivals(self, now: int) -> None:

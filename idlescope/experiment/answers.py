@@ -14,6 +14,8 @@ from idlescope.experiment.cells import Cell, CellState
 from idlescope.experiment.document import SweepRow
 from idlescope.experiment.modes import Mode
 from idlescope.experiment.result import WORTH_SAYING
+from idlescope.hardware.gpus import host_of
+from idlescope.hardware.latencies import THIS_HOST
 
 Row = dict[str, Any]  # a SweepRow as JSON has it
 
@@ -91,13 +93,26 @@ def _figures(summary: dict[str, Any], mode: Mode) -> Row:
 def answers(table: Sequence[Row]) -> list[str]:
     """Say for each model, device and host time when it stops idling and what asynchrony gives."""
     lines = groupby(table, lambda row: (row["model"], row["device"], row["host_ms"]))
-    return [" ".join([f"{_title(*key)}.", *_findings(list(group))]) for key, group in lines]
+    return [_answer(list(group)) for _, group in lines]
 
 
-def _title(model: str, device: str, host_ms: float | None) -> str:
-    """Return what a line of the grid is called."""
-    host = "host time measured" if host_ms is None else f"host {host_ms:g} ms per step"
-    return f"{model} on {device}, {host}"
+def _answer(group: Sequence[Row]) -> str:
+    """Return the sentences of one line of the grid, whose rows ascend by batch size."""
+    return " ".join([f"{_title(group)}.", *_findings(group)])
+
+
+def _title(group: Sequence[Row]) -> str:
+    """Return what a line of the grid is called, and where its host times are from."""
+    first = group[0]
+    host = "host time measured"
+    if first["host_ms"] is not None:
+        host = f"host {first['host_ms']:g} ms per step"
+    else:
+        names = (row["device_name"] for row in group if row["device_name"])
+        profile = host_of(next(names, ""))
+        if profile not in (None, THIS_HOST):
+            host = f"host {profile}"
+    return f"{first['model']} on {first['device']}, {host}"
 
 
 def _findings(group: Sequence[Row]) -> list[str]:

@@ -16,6 +16,7 @@ from idlescope.experiment.config import RunConfig
 from idlescope.experiment.device_choice.choose import choose
 from idlescope.experiment.document import SCHEMA
 from idlescope.experiment.environment import environment
+from idlescope.hardware.latencies import THIS_HOST
 
 
 class CellState(str, Enum):
@@ -60,7 +61,8 @@ def grid(
 
 def is_fixed(config: RunConfig) -> bool:
     """Return whether a cell's times depend on its configuration alone: nothing is measured."""
-    return config.host_ms is not None and not choose(config.device).measured
+    host_timed = config.host_ms is None and config.host_profile == THIS_HOST
+    return not host_timed and not choose(config.device).measured
 
 
 def place(config: RunConfig, folder: Path) -> Path:
@@ -75,7 +77,9 @@ def place(config: RunConfig, folder: Path) -> Path:
     }
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
     device = config.device.replace(":", "-")
-    host = "measured" if config.host_ms is None else f"{config.host_ms:g}ms"
+    host = "measured" if choice.measured else config.host_profile
+    if config.host_ms is not None:
+        host = f"{config.host_ms:g}ms"
     name = f"{architecture.key}-{device}-host-{host}-b{config.batch_size}-{digest}.json"
     return folder / name
 

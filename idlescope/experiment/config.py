@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from idlescope.errors import ConfigError
 from idlescope.experiment.modes import BOTH, Mode
 from idlescope.experiment.option import Group, changed, check, flag, option
+from idlescope.hardware.latencies import DEFAULT_HOST_PROFILE, HOST_PROFILES
 
 if TYPE_CHECKING:
     from idlescope.engine.running_rows import Shape
@@ -122,6 +123,14 @@ class RunConfig:
         highest=1e6,
         quantity="milliseconds",
         help="Fix the host time per step: a measured host is kept busy for so long.",
+    )
+    host_profile: str = option(
+        DEFAULT_HOST_PROFILE,
+        group=Group.ENGINE,
+        choices=tuple(HOST_PROFILES),
+        swept=True,
+        help="What a step costs the host of a modelled GPU, unless --host-ms says it: as measured "
+        "on a server with an H200, or this machine's own host work, measured.",
     )
     device_ms: float | None = option(
         None,

@@ -1,8 +1,8 @@
 """Run every cell of a grid, and keep each as it ends: a stopped sweep goes on where it was.
 
 Cells whose times are all fixed by their configuration run side by side, each in a process of its
-own. Where time is really measured (a CPU, a CUDA device, the host of a modelled GPU without
-`host_ms`) another cell beside it would change it: those run alone, one after the other, in this
+own. Where time is really measured (a CPU, a CUDA device, the host of a modelled GPU with the
+profile `measured-here`) another cell beside it would change it: those run alone, one after the other, in this
 process.
 """
 

@@ -51,6 +51,7 @@ GPUS = {
 
 _VENDOR = "nvidia "
 MODELLED = "modelled "  # before the name of a GPU whose device is modelled, not measured
+HOST = ", host "  # behind it, before what its host costs are those of (hardware.latencies)
 _BY_NAME = {
     name.lower().removeprefix(_VENDOR): gpu
     for gpu in GPUS.values()
@@ -65,8 +66,20 @@ def called(name: str) -> GPU | None:
     must be the board's whole name: boards with almost the same one (PCIe, NVL, Laptop, a MIG slice)
     have other peaks.
     """
-    board = " ".join(name.lower().split()).removeprefix(MODELLED).removeprefix(_VENDOR)
-    return _BY_NAME.get(board)
+    words = " ".join(name.lower().split())
+    if words.startswith(MODELLED):
+        words = words.removeprefix(MODELLED).partition(HOST)[0]
+    return _BY_NAME.get(words.removeprefix(_VENDOR))
+
+
+def host_of(name: str) -> str | None:
+    """Return the key of the host profile that a modelled GPU's name says, if any."""
+    return name.partition(HOST)[2] or None
+
+
+def modelled_name(gpu: GPU, host: str | None = None) -> str:
+    """Return what a modelled GPU is called in reports; `host` is the key of its host profile."""
+    return f"{MODELLED}{gpu.name}" + ("" if host is None else f"{HOST}{host}")
 
 
 def gpu(key: str) -> GPU:

@@ -11,6 +11,7 @@ from idlescope.experiment.config import OWN_ENGINE, RunConfig
 from idlescope.experiment.device_choice.choose import choose
 from idlescope.experiment.result import Run
 from idlescope.export.perfetto import writer
+from idlescope.hardware.latencies import THIS_HOST
 from idlescope.report.figures.report_figures import draw_all
 from idlescope.report.figures.style import save
 from idlescope.report.page import page
@@ -124,6 +125,8 @@ def _how_measured(run: Run) -> str:
     """Return which times of a run are measured, fixed or modelled."""
     config, measured = run.config, run.device.measured
     host = "host time measured"
+    if not measured and config.host_profile != THIS_HOST:
+        host = "host time modelled, not measured"
     if config.host_ms is not None:
         verb = "kept busy" if measured else "time fixed at"
         host = f"host {verb} {config.host_ms:g} ms per step"

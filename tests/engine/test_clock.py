@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from idlescope.engine.clock import PREPARE, SCHEDULE, UPDATE, VirtualClock
+from idlescope.engine.clock import PREPARE, SCHEDULE, UPDATE, VirtualClock, fixed_costs
 
 
 def test_a_fixed_cost_is_spent_to_the_nanosecond():
-    clock = VirtualClock(host_ns=8_810_001, api_ns=10_001)
+    clock = VirtualClock(fixed_costs(8_800_000))
     start = clock.now()
     for phase in (SCHEDULE, PREPARE, UPDATE):
-        clock.end_phase(phase, clock.now())
+        clock.end_phase(phase, clock.now(), rows=32)
     assert clock.now() - start == 8_800_000
 
 

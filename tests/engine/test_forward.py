@@ -33,7 +33,9 @@ def test_logits_equal_those_of_transformers(tmp_path, family):
     """Whole prompts, chunks behind chunks, decodes, and all of them in one ragged batch, over scattered blocks."""
     folder = checkpoints.write(tmp_path, initializer_range=0.1, **FAMILIES[family])
     architecture = model(str(folder))
-    decoder = Decoder(architecture, load(folder, architecture, torch.float32), Shape(3, 500, 500, BLOCKS, BLOCK))
+    decoder = Decoder(
+        architecture, load(folder, architecture, torch.float32), Shape(3, 500, 500, BLOCKS, BLOCK)
+    )
     rng = np.random.default_rng(1)
     ids = torch.from_numpy(rng.integers(0, 512, (3, 260)))
     table = torch.from_numpy(rng.permutation(BLOCKS)[: 3 * 66].reshape(3, 66).astype(np.int32))

@@ -41,6 +41,7 @@ def row(batch, mode="sync", idle=0.0, **others):
         "state": CellState.DONE,
         "reason": None,
         "speedup": None,
+        "device_name": None,
     }
     return {**known, "batch_size": batch, "mode": mode, "idle_pct": idle, **others}
 
@@ -79,9 +80,10 @@ class TestGrid:
         with pytest.raises(ConfigError, match=reason):
             grid(**{**FIXED, "batches": [1], **changed})
 
-    def test_only_a_modelled_gpu_with_a_fixed_host_cost_is_fixed(self):
+    def test_only_a_modelled_gpu_whose_host_is_not_timed_is_fixed(self):
         assert is_fixed(RunConfig(device="modelled:h200", host_ms=1.0))
-        assert not is_fixed(RunConfig(device="modelled:h200"))
+        assert is_fixed(RunConfig(device="modelled:h200"))
+        assert not is_fixed(RunConfig(device="modelled:h200", host_profile="measured-here"))
         assert not is_fixed(RunConfig(device="cpu", model="tiny", host_ms=1.0))
 
 
@@ -102,7 +104,8 @@ class TestRunning:
 
     def test_where_time_is_measured_no_process_runs_beside_it(self, tmp_path, monkeypatch):
         monkeypatch.setattr(sweep, "_side_by_side", lambda *_: pytest.fail("ran side by side"))
-        configs = grid(batches=[1, 2], **{**FIXED, "hosts": [None]})
+        timed = {**FIXED, "hosts": [None], "host_profile": "measured-here"}
+        configs = grid(batches=[1, 2], **timed)
         assert {cell.state for cell in ran(configs, tmp_path, jobs=8).values()} == {CellState.DONE}
 
     def test_what_does_not_fit_is_refused_and_the_rest_is_run(self, tmp_path):
@@ -226,6 +229,11 @@ class TestAnswers:
             "1b on modelled:h200, host 3 ms per step", "8b on modelled:h200, host 3 ms per step",
             "8b on modelled:h200, host time measured",
         ]  # fmt: skip
+
+    def test_a_host_that_is_modelled_is_named(self):
+        table = [row(1, host_ms=None, device_name="modelled NVIDIA H200 SXM, host h200-server")]
+        (answer,) = answers.answers(table)
+        assert answer.startswith("1b on modelled:h200, host h200-server. ")
 
     def test_the_gain_is_said_where_it_is_largest(self):
         table = [row(b, speedup=gain) for b, gain in ((1, 1.2), (8, 1.8), (32, 1.1))]

@@ -1,12 +1,13 @@
 """Fit the host profile `h200-server` to the measured synchronous runs of reports/h200.
 
-    python tests/gpu/fit_host.py
+    python tests/gpu/calibrate.py host
 
 What each part of a step costs is the mean of the published synchronous run (its recording, 8,192
 steps at batch 32). All of it is multiplied by one number, and each row of the batch adds a number
 to the engine's own work: these two are fitted to the idle time per step of the sweep, by least
-absolute deviations, without every third configuration. Prints the constants for `idlescope/hardware/latencies.py`, then
-how the runs come out that were fitted to, and those that were not.
+absolute deviations, without every third configuration. Prints the constants for
+`idlescope/hardware/latencies.py`, then how the runs come out that were fitted to, and those that
+were not.
 """
 
 from __future__ import annotations
@@ -93,7 +94,7 @@ def measured_costs() -> dict[str, float]:
 
 
 def profile_of(costs: dict[str, float], pace: float, per_row_ns: float) -> HostProfile:
-    """The profile whose parts are those costs times `pace`; each row of a batch adds `per_row_ns`."""
+    """The profile of those costs times `pace`; each row of a batch adds `per_row_ns`."""
     work = sum(costs[name] for name in PHASES)
 
     def phase(name: str) -> Cost:
@@ -123,7 +124,7 @@ def compute_ns(run: MeasuredRun) -> tuple[int, int]:
 
 
 def replay(run: MeasuredRun, host: HostProfile) -> Replay:
-    """The synchronous run with that host: what the device's steps take, and what is between them."""
+    """The synchronous run with that host: the device's steps, and what is between them."""
     assert host.work is not None
     steps, compute = compute_ns(run)
     rows = run.batch_size
@@ -179,7 +180,8 @@ def say(title: str, runs: list[MeasuredRun], host: HostProfile) -> None:
         print(f"  {what}: median {np.median(errors):.2f}, largest {errors.max():.2f}")
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Fit, and print the profile and how the runs come out."""
     costs = measured_costs()
     sync = [run for run in of_sweep() if run.mode == "sync"]
     fitted = [run for index, run in enumerate(sync) if index % HELD_OUT]

@@ -1,4 +1,4 @@
-"""The measured runs of reports/h200: 16 configurations in two modes, and the one of 8,192 tokens."""
+"""The measured runs of reports/h200: 16 configurations in two modes, and that of 8,192 tokens."""
 
 from __future__ import annotations
 

@@ -28,11 +28,11 @@ class DrawnClock(VirtualClock):
     """Spends on every phase what was drawn for its step; the API calls, of fixed cost, come on top."""
 
     def __init__(self, host_ns: np.ndarray) -> None:
-        super().__init__(host_ns=0)
+        super().__init__({})
         self._host_ns = host_ns
         self._count: dict[int, int] = {}
 
-    def end_phase(self, phase: int, start: int) -> int:
+    def end_phase(self, phase: int, start: int, rows: int) -> int:
         n = self._count[phase] = self._count.get(phase, -1) + 1
         cost = spread(int(self._host_ns[n])).get(phase, 0)
         self._jumped = max(self._jumped, start + cost)

@@ -10,45 +10,33 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-from idlescope.engine.clock import VirtualClock
+from idlescope.engine.clock import VirtualClock, fixed_costs, phase_costs
 from idlescope.engine.devices.base import COMPUTE, D2H, H2D, DeviceOperation
 from idlescope.engine.devices.modelled_memory import Memory
 from idlescope.engine.devices.step_time import StepWork, step_ns
 from idlescope.engine.running_rows import Shape
 from idlescope.engine.scheduler import Batch
 from idlescope.engine.slots import WORD_BYTES, Slot
-from idlescope.hardware.gpus import GPU
-from idlescope.hardware.latencies import GRAPH_LAUNCH_NS, SUCCESSION_NS
+from idlescope.hardware.gpus import GPU, modelled_name
+from idlescope.hardware.latencies import HOST_PROFILES, SUCCESSION_NS, THIS_HOST, HostProfile
 from idlescope.models.architecture import Model
 from idlescope.trace.model import OperationKind
 from idlescope.trace.table import Int32
 
-# Host cost of each API call beside GRAPH_LAUNCH_NS, from tests/gpu/latencies.py on an NVIDIA H200
-# (torch 2.11.0+cu130, 2026-11-24), medians with no profiler attached:
-MEMCPY_CALL_NS = 14_200  # Tensor.copy_(non_blocking=True) of pinned memory under a stream context
-EVENT_CALL_NS = 840  # Event.record; Stream.wait_event takes 870
-
-# Device side, beside SUCCESSION_NS. From the H200 traces of transformers' loop recorded for this
-# project (2026-11-23):
-ARRIVAL_NS = 1_500  # from the end of a launch call to its start on an idle device (fastest percent)
-COPY_FIXED_NS = 2_500  # a small copy between pinned and device memory (intercept, 32 to 230 kB)
-# and from tests/gpu/latencies.py:
+# Device side, beside SUCCESSION_NS, from tests/gpu/latencies.py on an NVIDIA H200 (torch
+# 2.11.0+cu130, 2026-11-24):
 EVENT_WAIT_NS = 1_600  # from an event on one stream to what waits for it on another
-WAKE_NS = 15_000  # from an event to the return of a blocking wait, beyond a spinning one
 COPY_BYTES_PER_S = 55.1e9  # 64 MB either way, PCIe 5 x16; taken for every GPU
+# A small copy between pinned and device memory (intercept of copies of 32 to 230 kB in the H200
+# traces of transformers' loop recorded for this project, 2026-11-23)
+COPY_FIXED_NS = 2_500
+# From the end of a launch call to its start on an idle device (fastest percent, same traces)
+ARRIVAL_NS = 1_500
 
 COPY_NAMES = {
     H2D: "Memcpy HtoD (Pinned -> Device)",
     D2H: "Memcpy DtoH (Device -> Pinned)",
 }
-
-
-def step_calls_ns(memcpy_ns: int, graph_ns: int, event_ns: int) -> int:
-    """Return the host cost of a step's API calls.
-
-    Two copies, a graph, and five calls for events: three records and two waits.
-    """
-    return 2 * memcpy_ns + graph_ns + 5 * event_ns
 
 
 @dataclass
@@ -65,7 +53,11 @@ class Stream:
 
 
 class ModelledDevice:
-    """Implements `Device`."""
+    """Implements `Device`.
+
+    Its host costs what `host` says. With `host_ns` each step costs the host so much in all, calls
+    included; with `device_ns` each step computes for so long.
+    """
 
     kind = "modelled"
     measured = False
@@ -77,17 +69,19 @@ class ModelledDevice:
         seed: int = 0,
         host_ns: int | None = None,
         device_ns: int | None = None,
+        host: HostProfile = HOST_PROFILES[THIS_HOST],
     ) -> None:
         self.gpu = gpu
         self.model = model
-        self.name = f"modelled {gpu.name}"
         self._device_ns = device_ns
-        # With a fixed host cost the API calls are a part of it: scaled down where it is smaller.
-        calls = (MEMCPY_CALL_NS, GRAPH_LAUNCH_NS, EVENT_CALL_NS)
-        scale = 1.0 if host_ns is None else min(1.0, host_ns / step_calls_ns(*calls))
-        self._memcpy_ns, self._graph_ns, self._event_ns = (int(ns * scale) for ns in calls)
-        api_ns = step_calls_ns(self._memcpy_ns, self._graph_ns, self._event_ns)
-        self.clock = VirtualClock(host_ns, api_ns)
+        if host_ns is None:
+            self.name = modelled_name(gpu, host.key)
+            self.clock = VirtualClock(None if host.work is None else phase_costs(host.work))
+            self._host = host
+        else:  # of which the calls are a part
+            self.name = modelled_name(gpu)
+            self._host = HOST_PROFILES[THIS_HOST].scaled_to(host_ns)
+            self.clock = VirtualClock(fixed_costs(max(0, host_ns - self._host.calls_ns)))
         self._streams = (Stream(), Stream(), Stream())
         self._busy = 0
         self._in_flight: deque[ModelledTicket] = deque()
@@ -105,38 +99,41 @@ class ModelledDevice:
 
     def submit(self, slot: Slot, batch: Batch) -> ModelledTicket:
         """Issue H2D, compute and D2H of a step, each on its stream and after the one before."""
-        spend = self.clock.spend
-        copy_in = self._copy(H2D, WORD_BYTES * slot.used_words(batch.tokens))
-        spend(2 * self._event_ns)  # record on H2D, wait on compute
+        host = self._host
+        copy_in = self._copy_in(WORD_BYTES * slot.used_words(batch.tokens))
+        self.clock.spend(2 * host.event_call_ns)  # record on H2D, wait on compute
         forward = self._forward(batch, copy_in.end + EVENT_WAIT_NS)
-        spend(2 * self._event_ns)  # record on compute, wait on D2H
-        copy_out = self._copy(D2H, WORD_BYTES * batch.sampled.size, forward.end + EVENT_WAIT_NS)
-        spend(self._event_ns)  # record on D2H: what the host waits for
+        self.clock.spend(2 * host.event_call_ns)  # record on compute, wait on D2H
+        copy_out = self._copy_out(WORD_BYTES * batch.sampled.size, forward.end + EVENT_WAIT_NS)
+        self.clock.spend(host.event_call_ns)  # record on D2H: what the host waits for
         ticket = ModelledTicket(self, slot, (copy_in, forward, copy_out))
         self._in_flight.append(ticket)
         return ticket
 
-    def _copy(self, stream: int, moved: int, earliest: int = 0) -> DeviceOperation:
-        """Issue a copy of so many bytes, which starts at the earliest then."""
-        call_start, call_end = self._call(self._memcpy_ns)
-        duration = COPY_FIXED_NS + round(1e9 * moved / COPY_BYTES_PER_S)
-        earliest = max(call_end + ARRIVAL_NS, earliest)
-        start, end = self._streams[stream].run(earliest, duration)
-        kind, name = OperationKind.MEMCPY, COPY_NAMES[stream]
-        call = "cudaMemcpyAsync"
-        return DeviceOperation(
-            stream, kind, name, call, call_start, call_end, start, end, moved, 0.0
-        )
+    def _copy_in(self, moved: int) -> DeviceOperation:
+        """Issue the copy of a step's inputs, so many bytes."""
+        call = self._call(self._host.copy_in_call_ns)
+        duration = self._host.copy_in_ns + transfer_ns(moved)
+        span = self._streams[H2D].run(call[1] + self._host.copy_in_start_ns, duration)
+        return copy_operation(H2D, call, span, moved)
+
+    def _copy_out(self, moved: int, tokens_there: int) -> DeviceOperation:
+        """Issue the copy of a step's tokens, so many bytes, which waits for them."""
+        call = self._call(self._host.copy_out_call_ns)
+        duration = COPY_FIXED_NS + transfer_ns(moved)
+        earliest = max(call[1] + ARRIVAL_NS, tokens_there)
+        return copy_operation(D2H, call, self._streams[D2H].run(earliest, duration), moved)
 
     def _forward(self, batch: Batch, inputs_there: int) -> DeviceOperation:
         """Issue a step's compute, which starts at the earliest when its inputs are there."""
-        call_start, call_end = self._call(self._graph_ns)
+        call_start, call_end = self._call(self._host.graph_call_ns)
         work = StepWork(batch.tokens, batch.sampled.size, batch.context, batch.pairs)
         duration = self._device_ns
         if duration is None:
             duration = step_ns(self.model, self.gpu, work)
         compute = self._streams[COMPUTE]
-        earliest = max(call_end + ARRIVAL_NS, inputs_there, compute.free + SUCCESSION_NS)
+        launched = call_end + self._host.graph_start_ns
+        earliest = max(launched, inputs_there, compute.free + SUCCESSION_NS)
         start, end = compute.run(earliest, duration)
         self._busy += duration
         kind, call = OperationKind.GRAPH, "cudaGraphLaunch"
@@ -159,7 +156,9 @@ class ModelledDevice:
             while ticket in self._in_flight:
                 oldest = self._in_flight.popleft()
                 self._memory.run(oldest.slot)
-        self.clock.wait_until(ticket.operations[D2H].end + WAKE_NS)
+        tokens_there = ticket.operations[D2H].end
+        if self.clock.now() < tokens_there:  # else the wait does not block
+            self.clock.wait_until(tokens_there + self._host.wake_ns)
 
     def busy_ns(self) -> int:
         """Return the compute time of all steps submitted so far."""
@@ -190,3 +189,16 @@ class ModelledTicket:
         self._device.finish(self)
         _, _, sampled, _ = self.slot.header
         return self.slot.output[:sampled].copy()
+
+
+def transfer_ns(moved: int) -> int:
+    """Return what so many bytes add to the time of a copy."""
+    return round(1e9 * moved / COPY_BYTES_PER_S)
+
+
+def copy_operation(
+    stream: int, call: tuple[int, int], span: tuple[int, int], moved: int
+) -> DeviceOperation:
+    """Return the copy of a stream, its call and itself from start to end."""
+    kind, name = OperationKind.MEMCPY, COPY_NAMES[stream]
+    return DeviceOperation(stream, kind, name, "cudaMemcpyAsync", *call, *span, moved, 0.0)

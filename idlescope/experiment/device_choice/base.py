@@ -110,3 +110,8 @@ def no_sync_check(kind: DeviceKind) -> str:
 def no_fixed_compute(kind: DeviceKind) -> str:
     """Return why a device has no `--device-ms`."""
     return f"--device-ms is for a modelled GPU: what a step takes on {kind} is measured"
+
+
+def no_host_profile(kind: DeviceKind) -> str:
+    """Return why a device has no `--host-profile`."""
+    return f"--host-profile is for a modelled GPU: what the host takes on {kind} is measured"

@@ -15,6 +15,7 @@ from idlescope.experiment.device_choice.base import (
     Memory,
     nanoseconds,
     no_fixed_compute,
+    no_host_profile,
     no_sync_check,
 )
 from idlescope.experiment.device_choice.torch_here import require_torch
@@ -31,6 +32,7 @@ class CpuChoice(DeviceChoice):
     noun = "device"
     without: ClassVar[Mapping[str, str]] = {
         "device_ms": no_fixed_compute(kind),
+        "host_profile": no_host_profile(kind),
         "sync_check": no_sync_check(kind),
     }
 

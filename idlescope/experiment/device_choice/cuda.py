@@ -16,6 +16,7 @@ from idlescope.experiment.device_choice.base import (
     Memory,
     nanoseconds,
     no_fixed_compute,
+    no_host_profile,
 )
 from idlescope.experiment.device_choice.torch_here import (
     cuda_available,
@@ -34,7 +35,10 @@ class CudaChoice(DeviceChoice):
     measured = True
     overlaps = True
     noun = "GPU"
-    without: ClassVar[Mapping[str, str]] = {"device_ms": no_fixed_compute(kind)}
+    without: ClassVar[Mapping[str, str]] = {
+        "device_ms": no_fixed_compute(kind),
+        "host_profile": no_host_profile(kind),
+    }
 
     @classmethod
     def here(cls, note: str | None = None) -> CudaChoice:

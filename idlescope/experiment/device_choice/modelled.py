@@ -16,6 +16,7 @@ from idlescope.experiment.device_choice.base import (
     no_sync_check,
 )
 from idlescope.hardware.gpus import GPU, GPUS, gpu
+from idlescope.hardware.latencies import host_profile
 from idlescope.models.architecture import Model
 
 DEFAULT_GPU = "h200"
@@ -74,4 +75,11 @@ class ModelledChoice(DeviceChoice):
     def make(self, config: RunConfig) -> Device:
         """Return a device on a virtual clock."""
         host_ns, device_ns = nanoseconds(config.host_ms), nanoseconds(config.device_ms)
-        return ModelledDevice(self.peaks, config.architecture, config.seed, host_ns, device_ns)
+        return ModelledDevice(
+            self.peaks,
+            config.architecture,
+            config.seed,
+            host_ns,
+            device_ns,
+            host_profile(config.host_profile),
+        )
