@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,24 +15,32 @@ from idlescope.analysis.idle import causes, host_time, stacks
 from idlescope.analysis.idle import occupancy as idle
 from idlescope.analysis.measured import MeasuredDevice
 from idlescope.analysis.no_device import no_device
+from idlescope.analysis.observer import observe
 from idlescope.analysis.prediction.predict_device import predict_asynchronous
 from idlescope.analysis.result import Analysis, DeviceResult
 from idlescope.analysis.steps import batching, find, measure
 from idlescope.analysis.steps import window as windows
+from idlescope.analysis.steps.batching import BatchingKind
 from idlescope.analysis.steps.host_phases import host_phases
 from idlescope.analysis.steps.stated_work import Architecture
 from idlescope.analysis.steps.window import Window, WindowKind, WindowSpec
 from idlescope.analysis.verdict import coverage
 from idlescope.analysis.verdict.advice import advice
 from idlescope.analysis.verdict.eager import eager_idle
-from idlescope.analysis.verdict.verdict import Findings, judge
+from idlescope.analysis.verdict.verdict import Findings, Verdict, VerdictKind, judge
 from idlescope.analysis.view import DeviceView, device_views
 from idlescope.errors import ConfigError, TraceError
 from idlescope.hardware.gpus import GPU
+from idlescope.trace import unprofiled as unprofiled_steps
 from idlescope.trace.model import Device, Operations, RangeKind, Trace
 from idlescope.trace.names import span_names
 from idlescope.trace.names.engines import Rules
 from idlescope.trace.names.span_names import SpanNames
+from idlescope.trace.unprofiled import UnprofiledStep
+
+LONGEST_STEP_MS = 1e9
+IN_STEP = 0.1  # ranks of one job have as many steps, but for those at the ends of the recording
+NOT_JUDGED = Verdict(VerdictKind.CANNOT_TELL, "")  # while a device's figures are put together
 
 
 def analyze(
@@ -45,6 +55,7 @@ def analyze(
     batch_size: int | None = None,
     context: int | None = None,
     gpu: GPU | None = None,
+    step_ms: float | None = None,
 ) -> Analysis:
     """Return the analysis of the devices of a Trace.
 
@@ -52,9 +63,10 @@ def analyze(
     `devices` are device indices; `process` is a pid, rank or file name, or a part of it. Gaps
     shorter than `min_gap_ns` are counted but not listed. `phases` adds engines by name
     (`trace.names.user_file.load`). `model`, `batch_size`, `context` and `gpu` are for the roofline
-    (`roofline.measure`). Without operations of any device there are only the phases of a known
-    engine's host. Raises TraceError where there are none either, ConfigError where what is asked
-    for is not in the trace.
+    (`roofline.measure`). `step_ms` is how long a step takes without the profiler, where that is
+    known; else what `idlescope capture` noted beside the trace counts. Without operations of any
+    device there are only the phases of a known engine's host. Raises TraceError where there are
+    none either, ConfigError where what is asked for is not in the trace.
     """
     spec = windows.parse(window)
     names = _span_names(trace, phases)
@@ -64,15 +76,19 @@ def analyze(
 
     chosen = _chosen(trace, devices, process) if len(trace.operations) else []
     views = device_views(trace, names, chosen)
-    measured = [_measure(view, spec, min_gap_ns) for view in views]
-    results = tuple(
-        DeviceResult(
-            **vars(device),
-            prediction=predict_asynchronous(trace, device),
-            roofline=roofline.measure(device, gpu, model, batch_size, context),
+    unprofiled = _unprofiled(trace, step_ms)
+    measured = _driven([_measure(view, spec, min_gap_ns, unprofiled) for view in views])
+    results = []
+    for device in measured:
+        prediction = predict_asynchronous(trace, device)
+        results.append(
+            DeviceResult(
+                **vars(device),
+                prediction=prediction,
+                roofline=roofline.measure(device, gpu, model, batch_size, context),
+                observer=observe(device, prediction),
+            )
         )
-        for device in measured
-    )
     warnings = [*trace.meta.warnings]
     warnings += [warning for device in measured for warning in advice(device)]
     if not results:
@@ -81,9 +97,43 @@ def analyze(
         source=_source(trace),
         phases=names,
         trace=trace,
-        results=results,
+        results=tuple(results),
         warnings=tuple(dict.fromkeys(warnings)),
     )
+
+
+def _unprofiled(trace: Trace, step_ms: float | None) -> UnprofiledStep | None:
+    """Return how long a step takes without the profiler, as given or as noted beside the trace.
+
+    Raises ConfigError where a time is given that is none.
+    """
+    if step_ms is None:
+        return unprofiled_steps.beside(Path(trace.meta.path)) if trace.meta.path else None
+    if not 0 < step_ms < LONGEST_STEP_MS:
+        raise ConfigError(f"--step-ms is {step_ms}: give a step's time in ms, such as 7.5")
+    return UnprofiledStep(step_ms, step_ms, step_ms, "as given")
+
+
+def _driven(devices: list[MeasuredDevice]) -> list[MeasuredDevice]:
+    """Return the devices, those whose own waits tell nothing with the batching of their driver.
+
+    Of tensor-parallel ranks only the one that returns tokens waits for them; the others follow it.
+    """
+    drivers = [device for device in devices if device.batching.kind != BatchingKind.UNKNOWN]
+    return [_with_driver(device, drivers) for device in devices]
+
+
+def _with_driver(device: MeasuredDevice, drivers: list[MeasuredDevice]) -> MeasuredDevice:
+    steps = len(device.steps)
+    if device.batching.kind != BatchingKind.UNKNOWN or not steps:
+        return device
+    for driver in drivers:
+        if abs(len(driver.steps) - steps) <= IN_STEP * steps:
+            name = f"{driver.device.process_name}, device {driver.device.index}"
+            taken = replace(driver.batching, early=device.batching.early, driver=name)
+            followers = device.batching.followers
+            return judged(replace(device, batching=replace(taken, followers=followers)))
+    return device
 
 
 def _span_names(trace: Trace, phases: Mapping[str, Rules] | None) -> SpanNames:
@@ -129,7 +179,9 @@ def _chosen(trace: Trace, devices: Sequence[int] | None, process: str | None) ->
     return chosen
 
 
-def _measure(view: DeviceView, spec: WindowSpec, min_gap_ns: int) -> MeasuredDevice:
+def _measure(
+    view: DeviceView, spec: WindowSpec, min_gap_ns: int, unprofiled: UnprofiledStep | None
+) -> MeasuredDevice:
     """Return what one device did within the window that was asked for."""
     division = find.find(view)
     window = windows.resolve(spec, view, division)
@@ -142,18 +194,8 @@ def _measure(view: DeviceView, spec: WindowSpec, min_gap_ns: int) -> MeasuredDev
     covered = coverage.measure(view, gaps, steps)
     host_ns = host_time.divide(view, gaps)
     seen = batching.classify(view, steps, division.step, gaps)
-    findings = Findings(
-        coverage=covered,
-        occupancy=occupancy,
-        gaps=gaps,
-        host_ns=host_ns,
-        steps=steps,
-        batching=seen,
-        eager_ns=eager_idle(view, division.step, gaps),
-        operations=len(view.operations),
-    )
     longest = stacks.longest(view, division.step, gaps)
-    return MeasuredDevice(
+    device = MeasuredDevice(
         view=view,
         window=window,
         occupancy=occupancy,
@@ -165,9 +207,26 @@ def _measure(view: DeviceView, spec: WindowSpec, min_gap_ns: int) -> MeasuredDev
         batching=seen,
         longest=[gap for gap in longest if gap.length_ns >= min_gap_ns],
         coverage=covered,
-        verdict=judge(findings),
+        verdict=NOT_JUDGED,
         streams=_streams(view, window),
+        unprofiled=unprofiled,
     )
+    return judged(device)
+
+
+def judged(device: MeasuredDevice) -> MeasuredDevice:
+    """Return a device with the verdict that its figures carry."""
+    findings = Findings(
+        coverage=device.coverage,
+        occupancy=device.occupancy,
+        gaps=device.gaps,
+        host_ns=device.host_ns,
+        steps=device.steps,
+        batching=device.batching,
+        eager_ns=eager_idle(device.view, device.step, device.gaps),
+        operations=len(device.view.operations),
+    )
+    return replace(device, verdict=judge(findings))
 
 
 def _streams(view: DeviceView, window: Window) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ from msgspec import UNSET, UnsetType
 from idlescope.analysis.idle.stacks import LongGap
 from idlescope.analysis.intervals import percent
 from idlescope.analysis.measured import MeasuredDevice
+from idlescope.analysis.observer import Observer
 from idlescope.analysis.prediction.prediction import Prediction
 from idlescope.analysis.roofline import Roofline
 from idlescope.analysis.steps.host_phases import HostPhases
@@ -55,6 +56,20 @@ class BatchingEntry(msgspec.Struct):
     early: int
     followers: int
     steps_found_by: str
+
+
+class ObserverEntry(msgspec.Struct):
+    """Idle time without the profiler."""
+
+    known: bool  # whether the step time without it is known, or estimated
+    method: str
+    recorded_step_ms: float
+    step_ms: float
+    idle_low_pct: float
+    idle_high_pct: float
+    idle_ms_per_step: float
+    options: list[str]  # of the profiler, that made it dear
+    text: str
 
 
 class VerdictEntry(msgspec.Struct):
@@ -106,6 +121,7 @@ class DeviceEntry(msgspec.Struct):
     verdict: VerdictEntry
     predicted: dict[str, Any] | None
     roofline: RooflineEntry | None
+    observer: ObserverEntry | None
 
 
 class StepEntry(msgspec.Struct):
@@ -155,7 +171,10 @@ class Document(msgspec.Struct):
 
 
 def device_entry(
-    measured: MeasuredDevice, prediction: Prediction | None, roofline: Roofline | None
+    measured: MeasuredDevice,
+    prediction: Prediction | None,
+    roofline: Roofline | None,
+    observer: Observer | None,
 ) -> DeviceEntry:
     """Return the figures of one device."""
     occupancy, device = measured.occupancy, measured.device
@@ -185,6 +204,21 @@ def device_entry(
         verdict=VerdictEntry(str(measured.verdict.kind), measured.verdict.text),
         predicted=None if prediction is None else prediction.short(),
         roofline=None if roofline is None else _roofline(roofline),
+        observer=None if observer is None else _observer(observer),
+    )
+
+
+def _observer(observer: Observer) -> ObserverEntry:
+    return ObserverEntry(
+        known=observer.known,
+        method=observer.method,
+        recorded_step_ms=observer.recorded_step_ns / 1e6,
+        step_ms=observer.step_ns / 1e6,
+        idle_low_pct=observer.idle_low_pct,
+        idle_high_pct=observer.idle_high_pct,
+        idle_ms_per_step=observer.idle_ms_per_step,
+        options=list(observer.options),
+        text=observer.text(),
     )
 
 

@@ -29,7 +29,7 @@ def devices(results: Sequence[MeasuredDevice]) -> pd.DataFrame:
     """Return one row per device: scalar figures, `<cause>_ns` by cause, coverage and verdict."""
     import pandas as pd
 
-    entries = [msgspec.to_builtins(device_entry(result, None, None)) for result in results]
+    entries = [msgspec.to_builtins(device_entry(result, None, None, None)) for result in results]
     frame = pd.DataFrame([_scalars(entry) for entry in entries])
     for cause in CAUSES:
         frame[f"{cause}_ns"] = [entry["cause_ns"][cause] for entry in entries]

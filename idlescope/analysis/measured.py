@@ -17,6 +17,7 @@ from idlescope.analysis.verdict.verdict import Verdict
 from idlescope.analysis.view import DeviceView
 from idlescope.trace.model import Device, Operations
 from idlescope.trace.table import Bool, Int64
+from idlescope.trace.unprofiled import UnprofiledStep
 
 
 @dataclass(frozen=True, repr=False)
@@ -36,6 +37,7 @@ class MeasuredDevice:
     coverage: Coverage
     verdict: Verdict
     streams: list[dict[str, Any]]
+    unprofiled: UnprofiledStep | None  # the time of its steps without a profiler; None: not known
 
     def __repr__(self) -> str:
         name = f"{self.device.index} {self.device.name}".strip()

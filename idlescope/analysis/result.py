@@ -11,6 +11,7 @@ import msgspec
 from idlescope.analysis import document, frames
 from idlescope.analysis.document import Document
 from idlescope.analysis.measured import MeasuredDevice
+from idlescope.analysis.observer import Observer
 from idlescope.analysis.prediction.prediction import Prediction
 from idlescope.analysis.roofline import Roofline
 from idlescope.analysis.steps.host_phases import HostPhases, host_phases
@@ -27,10 +28,11 @@ class DeviceResult(MeasuredDevice):
 
     prediction: Prediction | None  # of asynchronous batching, from the steps; None: cannot be told
     roofline: Roofline | None  # None where the GPU or the work of its steps is not known
+    observer: Observer | None  # idle without the profiler; None: no profiler, or nothing tells
 
     def to_json(self) -> dict[str, Any]:
         """Return the device's entry of `analyze --json` (`document.DeviceEntry`)."""
-        entry = document.device_entry(self, self.prediction, self.roofline)
+        entry = document.device_entry(self, self.prediction, self.roofline, self.observer)
         return dict(msgspec.to_builtins(entry))
 
 
@@ -69,7 +71,7 @@ class Analysis:
             source=self.source,
             engine=self.engine or None,
             devices=[
-                document.device_entry(result, result.prediction, result.roofline)
+                document.device_entry(result, result.prediction, result.roofline, result.observer)
                 for result in self.results
             ],
             steps=[step for result in self.results for step in document.step_entries(result)],

@@ -17,6 +17,7 @@ from idlescope.cli.options import (
     PhaseFile,
     Process,
     RunFolderMode,
+    StepMs,
     Window,
 )
 
@@ -78,6 +79,7 @@ def analyze(
     batch_size: BatchSize = None,
     context: Context = None,
     gpu: GPUName = None,
+    step_ms: StepMs = None,
     out: Out = None,
     force: Force = False,
     as_json: AsJson = False,
@@ -100,5 +102,6 @@ def analyze(
         batch_size=batch_size,
         context=context,
         gpu=gpu,
+        step_ms=step_ms,
     )
     analyze_command(trace, selection, Output(out, force, as_json), steps)

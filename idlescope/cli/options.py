@@ -33,6 +33,15 @@ PhaseFile = Annotated[
         help='Span names of more engines: JSON {"engine": [["regular expression", "phase"]]}.'
     ),
 ]
+StepMs = Annotated[
+    Optional[float],
+    typer.Option(
+        metavar="MS",
+        help="How long a step takes without the profiler, in ms, where you know it: idle time, host "
+        "work and predictions are then without the profiler's share.",
+        show_default=False,
+    ),
+]
 RunFolderMode = Annotated[
     Optional[str],
     typer.Option(

@@ -7,7 +7,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from idlescope.cli.options import FIRST_LAST, AsJson, RunFolderMode, Window
+from idlescope.cli.options import FIRST_LAST, AsJson, RunFolderMode, StepMs, Window
 
 # ruff: noqa: UP045 - typer reads these at run time, on Python 3.10, too
 TraceToReplay = Annotated[
@@ -59,6 +59,7 @@ def predict(
     pinned: AllPinned = False,
     without: Without = None,
     window: Window = FIRST_LAST,
+    step_ms: StepMs = None,
     as_json: AsJson = False,
 ) -> None:
     """Say what a trace's steps would take with asynchronous batching or another change: a replay.
@@ -70,4 +71,4 @@ def predict(
     from idlescope.cli.actions.predict import predict_command
 
     what = WhatIf(depth, host, device, graphs, pinned, without)
-    predict_command(trace, mode, what, window, as_json)
+    predict_command(trace, mode, what, window, step_ms, as_json)

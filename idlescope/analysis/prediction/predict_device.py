@@ -31,6 +31,7 @@ def predict_device(
         depth=replays.depth,
         what=what,
         recorded=replays.recorded,
+        unprofiled=replays.base,
         predicted=replays.predict(what),
         bound=replays.predict(replace(what, host=0.0)),
         levers=_levers(replays, what) if levers else (),

@@ -42,6 +42,7 @@ class Prediction:
     predicted: Outcome
     bound: Outcome  # the same with a host that costs nothing
     levers: tuple[Lever, ...]  # each on top of what was asked for
+    unprofiled: Outcome | None  # as recorded, without the profiler; None: no profiler, or not told
     exposed_ns: float  # idle per step that the step's operations ended, on average
     host_bound: tuple[int, ...]  # numbers of the steps whose host work exceeds their device time
 
@@ -59,16 +60,37 @@ class Prediction:
 
     def cases(self) -> list[tuple[str, Outcome]]:
         """Return each case with its name: as recorded, as asked for, its bound, further changes."""
+        without = []
+        if self.unprofiled is not None:
+            how = "known" if self.unprofiled_is_known else "estimated"
+            without = [(f"the same without the profiler, {how}", self.unprofiled)]
         return [
             (f"recorded, {IN_WORDS.get(self.depth or 0, 'serialised')}", self.recorded),
+            *without,
             (self.what.text(), self.predicted),
             ("  + host that is free", self.bound),
             *((f"  + {lever.name}", lever.predicted) for lever in self.levers),
         ]
 
+    @property
+    def unprofiled_is_known(self) -> bool:
+        """Return whether the time of a step without the profiler is known, not only estimated."""
+        return self.result.unprofiled is not None
+
+    @property
+    def base(self) -> Outcome:
+        """Return what all savings are measured against: what is predicted, as it was recorded.
+
+        Without the profiler where the time of a step without it is known: then the prediction is
+        without it, too.
+        """
+        if self.unprofiled is not None and self.unprofiled_is_known:
+            return self.unprofiled
+        return self.recorded
+
     def text(self) -> str:
         """Return what it amounts to, in a few sentences."""
-        recorded_ms = self.recorded.step_ns / 1e6
+        recorded_ms = self.base.step_ns / 1e6
         predicted_ms = self.predicted.step_ns / 1e6
         free_ms = self.bound.step_ns / 1e6
         recorded_depth = self.depth or 0
@@ -84,6 +106,7 @@ class Prediction:
             step += f" ({_change_text(self)})"
         sentences.append(f"{step}; with a host that costs nothing {free_ms:.2f} ms.")
         sentences += _savings_text(self)
+        sentences += _profiler_text(self)
         return " ".join(sentences)
 
     def document(self) -> PredictionDocument:
@@ -126,7 +149,7 @@ class Prediction:
 def _change_text(prediction: Prediction) -> str:
     """Return by how much the time changes, and how far off that may be."""
     predicted = prediction.predicted
-    saved = predicted.less_than(prediction.recorded)
+    saved = predicted.less_than(prediction.base)
     change = "no change"
     if abs(saved) >= WORTH:
         change = f"{abs(100 * saved):.1f} % {'less' if saved > 0 else 'more'}"
@@ -145,6 +168,22 @@ def _exposed_text(prediction: Prediction) -> str:
         where += f" ({_numbers(slow)})"
     exposed_ms = prediction.exposed_ns / 1e6
     return f"Asynchronous already: {exposed_ms:.3f} ms per step is still exposed; {where}."
+
+
+def _profiler_text(prediction: Prediction) -> list[str]:
+    """Return a sentence on the profiler's share; none where no profiler's is known."""
+    if prediction.unprofiled is None:
+        return []
+    recorded_ms = prediction.recorded.step_ns / 1e6
+    without_ms = prediction.unprofiled.step_ns / 1e6
+    if prediction.unprofiled_is_known:
+        return [f"All without the profiler, under which a step took {recorded_ms:.2f} ms."]
+    if prediction.unprofiled.less_than(prediction.recorded) < WORTH:
+        return []
+    return [
+        f"All under the profiler: without it a step takes about {without_ms:.2f} ms, as estimated "
+        "from what it recorded."
+    ]
 
 
 def _savings_text(prediction: Prediction) -> list[str]:

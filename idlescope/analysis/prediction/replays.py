@@ -18,6 +18,11 @@ from idlescope.analysis.prediction.host_work import HostWork
 from idlescope.analysis.prediction.interval import margin_ns
 from idlescope.analysis.prediction.named_work import blocking_copy_columns, phase_columns
 from idlescope.analysis.prediction.outcome import Outcome
+from idlescope.analysis.prediction.profiler_cost import (
+    profiler_columns,
+    recorded_by_torch,
+    without_profiler,
+)
 from idlescope.analysis.prediction.rebatch import Rebatched, rebatch
 from idlescope.analysis.prediction.recorded_steps import recorded_steps
 from idlescope.analysis.prediction.replay import replay
@@ -59,10 +64,33 @@ class Replays:
         self.host_work = HostWork(self.steps)
         self.costs = measure_costs(self.host_work)
         self.depth = self._recorded_depth()
+        self.unprofiled = self._unprofiled()
+        if self.unprofiled is not None and result.unprofiled is not None:
+            self.costs = self.unprofiled
         self.tokens = _tokens(trace, result)
         # Batches form anew only where every recorded step is replayed, one at a time.
         complete = self.whole_run and self.depth == 1 and self.steps.whole.all()
         self.requests = recorded_requests(trace, result.steps.end) if complete else None
+
+    @property
+    def base(self) -> Outcome | None:
+        """Return what the recorded steps take without the profiler.
+
+        That is as known from elsewhere (`MeasuredDevice.unprofiled`), else as estimated from what
+        was recorded. None where no profiler recorded them, or nothing tells.
+        """
+        if self.unprofiled is None or self.depth is None:
+            return None
+        return self._outcome(self.unprofiled, self.depth)
+
+    def _unprofiled(self) -> StepCosts | None:
+        """Return what the recorded steps cost without the profiler; None where there was none."""
+        known = self.result.unprofiled
+        if self.depth is None or (known is None and not recorded_by_torch(self.result)):
+            return None
+        step_ns = None if known is None else known.step_ms * 1e6
+        added = profiler_columns(self.host_work)
+        return without_profiler(self.costs, added, self.depth, step_ns)
 
     @property
     def recorded(self) -> Outcome:
@@ -82,8 +110,11 @@ class Replays:
 
         Raises ConfigError where `what.without` is no phase, span or range of the trace.
         """
-        costs, needs, prompts = self._batches(self._changed_costs(what), what.depth)
-        replayed = replay(costs, what.depth, needs)
+        return self._outcome(self._changed_costs(what), what.depth)
+
+    def _outcome(self, steps: StepCosts, depth: int) -> Outcome:
+        costs, needs, prompts = self._batches(steps, depth)
+        replayed = replay(costs, depth, needs)
         step_ns, count = replayed.step_ns, len(costs)
         total_ns = replayed.total_ns if self.whole_run else round(step_ns * count)
         modelled = self.trace.meta.measured is False

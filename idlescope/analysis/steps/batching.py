@@ -75,7 +75,7 @@ class Batching:
     followers: int  # steps that could be: those with operations whose predecessor has some
     culprit: Culprit | None = None  # what serialises the steps
     token_wait: Culprit | None = None  # the call in which a synchronous loop waits for its tokens
-    waits: bool = True  # whether the launching thread waits at all; else another rank drives it
+    driver: str = ""  # the rank that this was taken from, where its own waits tell nothing
 
     @property
     def host_is_slower(self) -> bool:
@@ -118,7 +118,6 @@ def classify(view: DeviceView, steps: Steps, step: Int64, gaps: Gaps) -> Batchin
         early=early,
         followers=followers,
         token_wait=_token_wait(view, waits, len(steps)) if kind == SYNCHRONOUS else None,
-        waits=waits.any,
     )
 
 

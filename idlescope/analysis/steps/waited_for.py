@@ -38,7 +38,6 @@ class StepWaits:
     )
     own_calls: Int64  # rows of Trace.calls: the waits that lasted until a step ended
     inside_calls: Int64  # rows of Trace.calls: waits for a part of a step that went on running
-    any: bool  # whether the launching thread makes a call that waits at all
 
     @property
     def told(self) -> int:
@@ -67,7 +66,7 @@ def step_waits(view: DeviceView, steps: Steps, step_of_operation: Int64) -> Step
     waits = np.flatnonzero(view.waits & (calls.thread == launching_thread(view)))
     known = np.flatnonzero(steps.has_launch & (steps.operations > 0))
     if not waits.size or not known.size:
-        return StepWaits(told_nothing, told_nothing, none, none, any=bool(waits.size))
+        return StepWaits(told_nothing, told_nothing, none, none)
 
     # The step that was launched last when each wait began.
     order = known[np.argsort(steps.launched[known], kind="stable")]
@@ -94,7 +93,6 @@ def step_waits(view: DeviceView, steps: Steps, step_of_operation: Int64) -> Step
         older=by_step.only(~lasted & ~for_part).occupied(),
         own_calls=waits[lasted],
         inside_calls=waits[for_part],
-        any=True,
     )
 
 

@@ -39,6 +39,7 @@ class Selection:
     batch_size: int | None = None
     context: int | None = None
     gpu: str | None = None
+    step_ms: float | None = None
 
     def words(self) -> list[str]:
         """Return the options that are not the default, to be repeated."""
@@ -122,6 +123,7 @@ def _analyse(trace: Trace, selection: Selection) -> Analysis:
         batch_size=selection.batch_size,
         context=selection.context,
         gpu=None if selection.gpu is None else gpu(selection.gpu),
+        step_ms=selection.step_ms,
     )
 
 
@@ -181,6 +183,6 @@ def _show_device(console: Console, device: DeviceResult, list_steps: bool) -> No
         for line in lines:
             console.print(plain(line))
     console.print(plain(f"{label}: {device.verdict.text}", "bold"))
-    for more in (device.prediction, device.roofline):
+    for more in (device.observer, device.prediction, device.roofline):
         if more is not None:
             console.print(plain(f"{label}: {more.text()}"))

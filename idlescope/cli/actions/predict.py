@@ -21,7 +21,14 @@ from idlescope.report.text import to_text
 from idlescope.trace.open import open_trace
 
 
-def predict_command(path: Path, mode: str | None, what: WhatIf, window: str, as_json: bool) -> None:
+def predict_command(
+    path: Path,
+    mode: str | None,
+    what: WhatIf,
+    window: str,
+    step_ms: float | None,
+    as_json: bool,
+) -> None:
     """Read, replay, print. Raises TraceError where not one device can be predicted."""
     console = Console(stderr=as_json)
     predictions: list[Prediction] = []
@@ -29,7 +36,7 @@ def predict_command(path: Path, mode: str | None, what: WhatIf, window: str, as_
     with console.status("reading") as status:
         trace = open_trace(chosen(path, mode), counting(status, "reading", "events"))
         status.update("replaying")
-        analysis = analyze(trace, window=window)
+        analysis = analyze(trace, window=window, step_ms=step_ms)
         for result in analysis.results:
             try:
                 predictions.append(predict_device(trace, result, what))

@@ -1,0 +1,138 @@
+"""Idle without the profiler: a recorded step is longer than an unrecorded one.
+
+The profiler costs the host time, and in a synchronous loop all of that is idle time of the device.
+Where the step time without it is known, idle without it follows; else both are bounded by an
+estimate from what was recorded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from idlescope.analysis.measured import MeasuredDevice
+from idlescope.analysis.prediction.prediction import Prediction
+from idlescope.trace.names.calls import GRAPH_LAUNCH, matching
+from idlescope.trace.unprofiled import UnprofiledStep
+
+# The device's own time per step is up to this much longer while it is recorded (vLLM on an H200,
+# asynchronous and never idle: 6.54 ms recorded, 6.16 ms not; synchronous ones hardly differ).
+DEVICE_LONGER = 0.03
+ESTIMATE_OFF = 0.3  # the estimated share of the profiler may be off by so much
+DEAR_OPTIONS = {"with_stack": "stacks", "record_shapes": "shapes", "profile_memory": "memory"}
+LONG_GRAPH_LAUNCH_NS = 200_000  # without a profiler it takes less than 100 µs
+
+
+@dataclass(frozen=True)
+class Observer:
+    """A device's idle time without the profiler, beside what was recorded."""
+
+    known: bool  # whether the step time without the profiler is known, not estimated
+    method: str  # how it was found
+    recorded_step_ns: float
+    step_ns: float
+    low_ns: float  # the bounds of the step time
+    high_ns: float
+    busy_ns: float  # time per step in which the device was active, as recorded
+    options: tuple[str, ...]  # of the profiler, that made it dear
+
+    @property
+    def idle_low_pct(self) -> float:
+        """Return the least share of a step in which the device is idle without the profiler."""
+        return _idle_pct(self.busy_ns, self.low_ns)
+
+    @property
+    def idle_high_pct(self) -> float:
+        """Return the largest such share: the device itself may be faster without the profiler."""
+        return _idle_pct(self.busy_ns * (1 - DEVICE_LONGER), self.high_ns)
+
+    @property
+    def idle_ms_per_step(self) -> float:
+        """Return the idle time per step without the profiler, in the middle of the bounds."""
+        middle_pct = (self.idle_low_pct + self.idle_high_pct) / 2
+        return self.step_ns * middle_pct / 100 / 1e6
+
+    def text(self) -> str:
+        """Return idle without the profiler in a sentence."""
+        idle = f"{self.idle_low_pct:.0f} to {self.idle_high_pct:.0f} %"
+        if f"{self.idle_low_pct:.0f}" == f"{self.idle_high_pct:.0f}":
+            idle = f"about {self.idle_low_pct:.0f} %"
+        recorded_ms, step_ms = self.recorded_step_ns / 1e6, self.step_ns / 1e6
+        if self.known:
+            return (
+                f"Without the profiler the device is idle for {idle} of a step: it takes "
+                f"{step_ms:.2f} ms instead of {recorded_ms:.2f} ({self.method})."
+            )
+        with_options = f" with {' and '.join(self.options)}" if self.options else ""
+        return (
+            f"These figures are under the profiler{with_options}, which costs the host time: "
+            f"without it a step takes about {step_ms:.2f} ms instead of {recorded_ms:.2f}, idle for "
+            f"{idle} of it ({self.method}; give --step-ms where it is known)."
+        )
+
+
+def observe(device: MeasuredDevice, prediction: Prediction | None) -> Observer | None:
+    """Return what a device's idle time is without the profiler.
+
+    `prediction` holds the estimate. None where no profiler recorded the device, or nothing tells.
+    """
+    recorded_ns = _recorded_step_ns(device)
+    if recorded_ns is None:
+        return None
+    known = device.unprofiled or _estimated(prediction)
+    if known is None:
+        return None
+    busy_share = 1 - device.idle_pct / 100
+    return Observer(
+        known=device.unprofiled is not None,
+        method=known.method,
+        recorded_step_ns=recorded_ns,
+        step_ns=known.step_ms * 1e6,
+        low_ns=known.low_ms * 1e6,
+        high_ns=known.high_ms * 1e6,
+        busy_ns=recorded_ns * busy_share,
+        options=_dear_options(device),
+    )
+
+
+def _recorded_step_ns(device: MeasuredDevice) -> float | None:
+    """Return the mean time from the end of one step to that of the next on the device."""
+    done = device.steps.done[device.steps.operations > 0]
+    if done.size < 2:
+        return None
+    return float(done[-1] - done[0]) / (done.size - 1)
+
+
+def _estimated(prediction: Prediction | None) -> UnprofiledStep | None:
+    """Return the step time without the profiler as a prediction estimates it."""
+    if prediction is None or prediction.unprofiled is None or prediction.unprofiled_is_known:
+        return None
+    recorded_ns, step_ns = prediction.recorded.step_ns, prediction.unprofiled.step_ns
+    share_ns = max(recorded_ns - step_ns, 0.0)
+    if share_ns < 0.01 * recorded_ns:
+        return None
+    low_ns = step_ns - ESTIMATE_OFF * share_ns
+    high_ns = step_ns + ESTIMATE_OFF * share_ns
+    return UnprofiledStep(
+        step_ns / 1e6, low_ns / 1e6, high_ns / 1e6, "estimated from what was recorded"
+    )
+
+
+def _dear_options(device: MeasuredDevice) -> tuple[str, ...]:
+    """Return what the profiler was asked for that costs most."""
+    trace = device.view.trace
+    options = [word for key, word in DEAR_OPTIONS.items() if trace.meta.extra.get(key)]
+    calls = trace.calls
+    graphs = np.flatnonzero(matching(GRAPH_LAUNCH, trace.names)[calls.name])
+    if graphs.size:
+        usual_ns = float(np.median(calls.end[graphs] - calls.start[graphs]))
+        if usual_ns > LONG_GRAPH_LAUNCH_NS:
+            options.append(
+                f"a record for each kernel of a graph ({usual_ns / 1e6:.1f} ms a launch)"
+            )
+    return tuple(options)
+
+
+def _idle_pct(busy_ns: float, step_ns: float) -> float:
+    return max(0.0, 100.0 * (1 - busy_ns / step_ns))

@@ -1,0 +1,114 @@
+"""What torch.profiler adds to the host work of recorded steps, and what steps cost without it.
+
+Each operator, annotation, call and Python frame that it records takes a little of the launching
+thread's time, and the launch of a CUDA graph takes longer, since each of its kernels gets a record.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from idlescope.analysis import intervals
+from idlescope.analysis.intervals import Intervals
+from idlescope.analysis.measured import MeasuredDevice
+from idlescope.analysis.prediction.host_work import HostWork
+from idlescope.analysis.prediction.recorded_steps import RecordedSteps
+from idlescope.analysis.prediction.replay import replay
+from idlescope.analysis.prediction.step_costs import HOST_COLUMNS, StepCosts
+from idlescope.analysis.steps.find import RECORDED
+from idlescope.hardware.latencies import (
+    PROFILED_FRAME_NS,
+    PROFILED_RECORD_NS,
+    UNPROFILED_GRAPH_LAUNCH_NS,
+)
+from idlescope.trace.model import RangeKind
+from idlescope.trace.names.calls import GRAPH_LAUNCH, matching
+from idlescope.trace.table import Int64
+
+MOST_SHARES = 3.0  # how many times the usual cost of a record a slow machine may take
+HALVINGS = 24  # of the interval in which the share is looked for
+CLOSE_ENOUGH = 0.002  # of a step's time
+
+
+def recorded_by_torch(result: MeasuredDevice) -> bool:
+    """Return whether torch.profiler recorded a device's steps, so that its cost can be estimated."""
+    meta = result.view.trace.meta
+    return meta.format == "kineto" and meta.measured is None and result.steps.found != RECORDED
+
+
+def profiler_columns(work: HostWork) -> dict[str, Int64]:
+    """Return the part of the host columns that torch.profiler is estimated to add, in ns."""
+    return work.columns(_added_time(work.steps))
+
+
+def without_profiler(
+    costs: StepCosts, added: dict[str, Int64], depth: int, step_ns: float | None = None
+) -> StepCosts:
+    """Return what the steps cost without the profiler.
+
+    `added` is what it is estimated to add (`profiler_columns`). Where the time of a step without it
+    is known, `step_ns`, as large a share of that comes off as makes the replayed steps take so
+    long; what is left then comes off the device's time.
+    """
+    if step_ns is None:
+        return _less(costs, added, 1.0)
+    if replay(costs, depth).step_ns <= step_ns:
+        return costs
+    low, high = 0.0, MOST_SHARES
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        if replay(_less(costs, added, middle), depth).step_ns > step_ns:
+            low = middle
+        else:
+            high = middle
+    costs = _less(costs, added, high)
+    left_ns = replay(costs, depth).step_ns
+    if left_ns <= step_ns * (1 + CLOSE_ENOUGH):
+        return costs
+    return _faster_device(costs, step_ns / left_ns)
+
+
+def _less(costs: StepCosts, added: dict[str, Int64], share: float) -> StepCosts:
+    columns = {}
+    for name in HOST_COLUMNS:
+        spared = np.rint(share * added[name]).astype(np.int64)
+        columns[name] = np.clip(getattr(costs, name) - spared, 0, None)
+    return replace(costs, **columns)
+
+
+def _faster_device(costs: StepCosts, factor: float) -> StepCosts:
+    compute = np.rint(costs.compute * factor).astype(np.int64)
+    kernels = np.rint(costs.kernels * factor).astype(np.int64)
+    saved = np.minimum(costs.compute - compute, np.maximum(costs.finish, 0))
+    return replace(costs, compute=compute, kernels=kernels, finish=costs.finish - saved)
+
+
+def _added_time(steps: RecordedSteps) -> Intervals:
+    """Return when the launching thread is estimated to have worked for the profiler.
+
+    Each record's cost begins with it; where records follow one another faster than that, the costs
+    queue up. For a graph it is what its launch took beyond the usual.
+    """
+    trace = steps.trace
+    ranges = trace.ranges.take(trace.ranges.thread == steps.thread)
+    calls = trace.calls.take(trace.calls.thread == steps.thread)
+    graph = matching(GRAPH_LAUNCH, trace.names)[calls.name]
+    spans = ranges.start[np.isin(ranges.kind, (RangeKind.ANNOTATION, RangeKind.OPERATOR))]
+    frames = ranges.start[ranges.kind == RangeKind.FRAME]
+    launched = np.minimum(calls.start[graph] + UNPROFILED_GRAPH_LAUNCH_NS, calls.end[graph])
+
+    start = np.concatenate((spans, calls.start[~graph], frames, launched))
+    cost = np.concatenate(
+        (
+            np.full(spans.size + int((~graph).sum()), PROFILED_RECORD_NS),
+            np.full(frames.size, PROFILED_FRAME_NS),
+            calls.end[graph] - launched,
+        )
+    )
+    by_start = np.argsort(start, kind="stable")
+    start, cost = start[by_start], cost[by_start]
+    spent = np.cumsum(cost) - cost
+    begin = np.maximum.accumulate(start - spent) + spent
+    return intervals.union(begin, begin + cost)
