@@ -60,7 +60,7 @@ def test_more_host_work_never_idles_less_and_a_pipeline_never_more(both, name):
     sync, later = host_cost(both if name == "a run" else fixture(name)).curves
     assert (np.diff(sync.idle_pct) >= 0).all()
     assert (later.idle_pct <= sync.idle_pct + 0.1).all()
-    assert later.idle_pct[len(later.idle_pct) // 3] < sync.idle_pct[len(sync.idle_pct) // 3] - 5
+    assert (sync.idle_pct - later.idle_pct).max() > 5
     assert sync.idle_pct[-1] > 60
 
 
