@@ -12,6 +12,15 @@ SUCCESSION_NS = 4_560
 # What the host takes to replay a CUDA graph of 1,500 nodes on an H200 (tests/gpu/latencies.py).
 GRAPH_LAUNCH_NS = 6_700
 
+# What torch.profiler adds to the host work of a step, by what it records there. Fitted to six pairs
+# of servers recorded and not (vLLM 0.24.0 and SGLang 0.5.13 on H200s, 2026-11-29;
+# reports/accuracy.md has the pairs): with these the steps replayed without the records are within 4 % of the unrecorded
+# ones where the host matters.
+PROFILED_RECORD_NS = 3_800  # of an operator, an annotation or a call of the runtime
+PROFILED_FRAME_NS = 1_050  # of a Python frame, with_stack
+# A launch of a CUDA graph of 420 kernels took 0.4 to 0.8 ms while recorded, and less than this not.
+UNPROFILED_GRAPH_LAUNCH_NS = 60_000
+
 THIS_HOST = "measured-here"
 SERVER_HOST = "h200-server"
 
@@ -123,11 +132,3 @@ DEFAULT_HOST_PROFILE = SERVER_HOST
 def host_profile(key: str) -> HostProfile:
     """Return the host profile of that key, which is one of HOST_PROFILES."""
     return HOST_PROFILES[key]
-# What torch.profiler adds to the host work of a step, by what it records there. Fitted to six pairs
-# of servers recorded and not (vLLM 0.24.0 and SGLang 0.5.13 on H200s, 2026-11-29; reports/accuracy.md
-# has the pairs): with these the steps replayed without the records are within 4 % of the unrecorded
-# ones where the host matters.
-PROFILED_RECORD_NS = 3_800  # of an operator, an annotation or a call of the runtime
-PROFILED_FRAME_NS = 1_050  # of a Python frame, with_stack
-# A launch of a CUDA graph of 420 kernels took 0.4 to 0.8 ms while recorded, and less than this not.
-UNPROFILED_GRAPH_LAUNCH_NS = 60_000
