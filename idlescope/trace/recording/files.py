@@ -11,6 +11,7 @@ import msgspec
 from idlescope.errors import TraceError
 from idlescope.trace.metadata import Metadata
 from idlescope.trace.model import Calls, Counters, Device, Operations, Ranges, Thread, Trace
+from idlescope.trace.recording.checks import check, checked_column
 from idlescope.trace.table import Table
 
 SCHEMA = 1
@@ -64,7 +65,7 @@ def read(folder: Path) -> Trace:
     """
     try:
         document = _read_document(folder)
-        return Trace(
+        trace = Trace(
             operations=_read_table(folder, "operations", Operations),
             calls=_read_table(folder, "calls", Calls),
             ranges=_read_table(folder, "ranges", Ranges),
@@ -75,6 +76,8 @@ def read(folder: Path) -> Trace:
             threads=document.threads,
             meta=Metadata.from_json(document.meta | {"format": "recording", "path": str(folder)}),
         )
+        check(trace)
+        return trace
     except _UNREADABLE as error:
         raise TraceError(
             f"{folder} is not a whole recording ({type(error).__name__}: {error}): "
@@ -119,5 +122,12 @@ def _write_table(table: Table, path: Path) -> None:
 def _read_table(folder: Path, name: str, kind: type[TableT]) -> TableT:
     from pyarrow import parquet
 
-    table = parquet.read_table(_file(folder, name), columns=list(kind.DTYPES))
-    return kind(**{column: table.column(column).to_numpy() for column in kind.DTYPES})
+    path = _file(folder, name)
+    if path.is_dir():  # pyarrow would read all files in it
+        raise ValueError(f"{path.name} is a folder")
+    table = parquet.read_table(path, columns=list(kind.DTYPES))
+    columns = {
+        column: checked_column(table.column(column), f"{name}.{column}", dtype)
+        for column, dtype in kind.DTYPES.items()
+    }
+    return kind(**columns)

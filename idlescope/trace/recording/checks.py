@@ -1,0 +1,69 @@
+"""What the tables of a recording must hold, so that a damaged one gives no other figures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from idlescope.trace.model import OperationKind, RangeKind, Trace
+from idlescope.trace.table import Table
+
+
+def checked_column(column: Any, name: str, dtype: str) -> NDArray[Any]:
+    """Return a column of a Parquet file (pyarrow.ChunkedArray) as an array of a type.
+
+    Raises ValueError where values are missing, or are no numbers that the type holds.
+    """
+    import pyarrow as pa
+
+    if column.null_count:
+        raise ValueError(f"{column.null_count:,} values of {name} are missing")
+    wanted = np.dtype(dtype)
+    is_integer = pa.types.is_integer(column.type)
+    if not is_integer and (wanted.kind != "f" or not pa.types.is_floating(column.type)):
+        raise ValueError(f"{name} is of type {column.type}")
+    values: NDArray[Any] = column.to_numpy()
+    if wanted.kind != "f" and values.size:
+        limits = np.iinfo(wanted)
+        _check_range(values, name, int(limits.min), int(limits.max) + 1)
+    return values.astype(wanted, copy=False)
+
+
+def check(trace: Trace) -> None:
+    """Check that codes are indices of what they stand for, and that spans end after they start.
+
+    Raises ValueError with what is wrong.
+    """
+    sizes = {
+        "name": len(trace.names),
+        "device": len(trace.devices),
+        "stream": len(trace.streams),
+        "thread": len(trace.threads),
+    }
+    for table in (trace.operations, trace.calls, trace.ranges, trace.counters):
+        title = type(table).__name__.lower()
+        for column in table.DTYPES:
+            if column in sizes:
+                _check_range(getattr(table, column), f"{title}.{column}", 0, sizes[column])
+    _check_range(trace.operations.kind, "operations.kind", 0, len(OperationKind))
+    _check_range(trace.ranges.kind, "ranges.kind", 0, len(RangeKind))
+    for spans in (trace.operations, trace.calls, trace.ranges):
+        _check_ends(spans, spans.start, spans.end)
+
+
+def _check_ends(table: Table, start: NDArray[Any], end: NDArray[Any]) -> None:
+    early = int((end < start).sum())
+    if early:
+        raise ValueError(f"{early:,} {type(table).__name__.lower()} end before they start")
+
+
+def _check_range(values: NDArray[Any], name: str, least: int, beyond: int) -> None:
+    """Check that values lie from `least` up to, not including, `beyond`."""
+    if not values.size:
+        return
+    low, high = int(values.min()), int(values.max())
+    if low < least or high >= beyond:
+        wrong = low if low < least else high
+        raise ValueError(f"{name} holds {wrong:,}, which is not within {least:,} to {beyond - 1:,}")
