@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from functools import partial
@@ -203,7 +204,7 @@ class Builder:
         timed = self._timed(batch, rows, kinds, "operations")
         events, args = timed.events, _args(timed.events)
         self.operation_blocks.append((len(events), batch.offset))
-        flops = [_float(each.flops) for each in args] if self.own else np.zeros(len(args))
+        flops = [_flops(each.flops) for each in args] if self.own else np.zeros(len(args))
         table = Operations.of(
             start=timed.start,
             end=timed.end,
@@ -266,7 +267,8 @@ class Builder:
         gpus = []
         for event, each in zip(events, args, strict=True):
             index = event.pid if each.device is None else each.device
-            process = "" if each.process is None else str(each.process)
+            # in other files, an argument of that name may mean anything
+            process = str(each.process) if self.own and each.process is not None else ""
             gpus.append((str(event.pid), self._int(batch, index, -1), process))
         return self.gpus.codes(gpus)
 
@@ -339,7 +341,14 @@ def _raw_times(batch: Batch, rows: list[int], field_name: str) -> list[str]:
 
 
 def _float(value: Any) -> float:
+    """Return a number that may be written as text; 0 where it is none."""
     try:
         return float(value or 0)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return 0.0
+
+
+def _flops(value: Any) -> float:
+    """Return a count of floating-point operations; 0, which is not known, where it is none."""
+    flops = _float(value)
+    return flops if math.isfinite(flops) else 0.0

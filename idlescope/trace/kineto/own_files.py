@@ -15,6 +15,7 @@ from idlescope.trace.damage import KINDS, Damage
 from idlescope.trace.kineto.events import KinetoEvents
 
 MARKER = "idlescope"
+MOST_SHIFT_NS = 2**61  # 73 years: with it, no time leaves int64 that is any time at all
 
 
 def written_by_idlescope(path: Path) -> bool:
@@ -48,6 +49,6 @@ def stated(metadata: dict[str, Any]) -> dict[str, Any]:
             kind: count for kind, count in lost.items() if kind in KINDS and isinstance(count, int)
         }
     shift = entries.pop("time_offset_ns", None)
-    if isinstance(shift, int):
+    if isinstance(shift, int) and abs(shift) <= MOST_SHIFT_NS:
         entries["time_offset_ns"] = shift
     return entries

@@ -9,8 +9,9 @@ import pytest
 import idlescope
 from idlescope.export.perfetto import writer
 from idlescope.trace.kineto.own_files import written_by_idlescope
+from idlescope.trace.open import open_trace
 from idlescope.trace.scrub.copy import scrub
-from tests.make.kineto_files import document, operation, read_text, span, write
+from tests.make.kineto_files import call, document, operation, read_text, span, write
 from tests.make.traces import trace
 
 ONE_OPERATION = [(0, 10, 0, 0, 0, 0, 0, 3, 0, 0.0)]
@@ -66,3 +67,21 @@ def test_steps_that_are_no_steps_are_taken_as_missing(tmp_path, step):
     ours = {"idlescope": {}, **document([operation(0, 10)])}
     ours["traceEvents"][0]["args"]["step"] = step
     assert read_text(tmp_path, json.dumps(ours)).operations.step.tolist() == [-1]
+
+
+@pytest.mark.parametrize("shift", [10**20, 2**62, -(2**63)])
+def test_a_shift_beyond_any_time_is_passed_over(tmp_path, shift):
+    ours = {"idlescope": {"time_offset_ns": shift}, **document([operation(0, 10)])}
+    assert read_text(tmp_path, json.dumps(ours)).operations.start.tolist() == [0]
+
+
+def test_flops_without_end_are_not_known(tmp_path):
+    ours = {"idlescope": {}, **document([operation(0, 10)])}
+    ours["traceEvents"][0]["args"]["flops"] = "1e400"
+    assert read_text(tmp_path, json.dumps(ours)).operations.flops.tolist() == [0]
+
+
+def test_an_argument_called_process_splits_no_foreign_device(tmp_path):
+    events = [call(0, 1, 1), operation(5, 10, correlation=1), operation(25, 30, correlation=1)]
+    events[2]["args"]["process"] = "worker"
+    assert len(open_trace(write(tmp_path / "t.json", events)).devices) == 1

@@ -107,3 +107,7 @@ class TestTimes:
             )
             == 1
         )
+
+    def test_a_list_is_no_time(self, tmp_path):
+        trace = self.trace(tmp_path, ts=[1, 2])
+        assert trace.meta.lost == {"operations": 1}
