@@ -19,9 +19,10 @@ LOSS = re.compile(
     re.IGNORECASE,
 )
 
-# How profilers say that they cannot record the device: "function cbapi->getCuptiStatus() failed with
-# error CUPTI_ERROR_NOT_INITIALIZED (15)", "CUPTI initialization failed - CUDA profiler activities
-# will be missing" (Kineto, 2025), "CUDA profiling might have not been started correctly." (nsys).
+# How profilers say that they cannot record the device: "function cbapi->getCuptiStatus() failed
+# with error CUPTI_ERROR_NOT_INITIALIZED (15)", "CUPTI initialization failed - CUDA profiler
+# activities will be missing" (Kineto, 2025), "CUDA profiling might have not been started
+# correctly." (nsys).
 NO_DEVICE_RECORDS = re.compile(
     r"CUPTI_ERROR_|CUPTI initialization failed|CUDA (profiling|tracing) .*not (been )?started",
     re.IGNORECASE,

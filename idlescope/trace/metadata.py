@@ -1,18 +1,23 @@
-"""What a recording says of itself, beside its tables: where it is from, what was lost, what was run."""
+"""What a recording says of itself beside its tables: whence it is, what was lost, what was run."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 
-# Kinds of records that a reader had to leave out: each can change the figures named in `damage.uncertain`.
+# Kinds of records that a reader had to leave out: each can change the figures that
+# `damage.uncertain` names.
 KINDS_LOST = ("operations", "calls", "ranges", "unknown")
 
 
 class Metadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What the code reads of a recording, typed; in files, each entry stands under the name given beside it."""
+    """What the code reads of a recording, typed.
+
+    In files, each entry stands under its name, or the one given beside it.
+    """
 
     format: str = "memory"
     path: str = ""
@@ -42,23 +47,24 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def epoch_ns(self) -> int | None:
-        """Return the time that the trace's 0 stands for, ns since 1970; None where it is not known."""
+        """Return the time that the trace's 0 stands for, ns since 1970; None if not known."""
         return self.session_start_ns if self.base_time_ns is None else self.base_time_ns
 
     @classmethod
     def from_json(cls, entries: Mapping[str, Any]) -> Metadata:
-        """Return the metadata in a JSON object; known entries that are not of their type are left out."""
+        """Return the metadata in a JSON object.
+
+        Known entries that are not of their type are left out; unknown ones are `extra`.
+        """
         fields = {field.encode_name: field for field in msgspec.structs.fields(cls)}
         del fields["extra"]
         known: dict[str, Any] = {}
-        for key, value in entries.items():
-            if key == "lost" and isinstance(value, Mapping):
-                value = {kind: count for kind, count in value.items() if kind in KINDS_LOST}
-            if field := fields.get(key):
-                try:
-                    known[field.name] = msgspec.convert(value, field.type)
-                except msgspec.ValidationError:
-                    continue
+        for key, field in fields.items():
+            if key in entries:
+                with suppress(msgspec.ValidationError):
+                    known[field.name] = msgspec.convert(entries[key], field.type)
+        lost: dict[str, int] = known.pop("lost", {})
+        known["lost"] = {kind: lost[kind] for kind in lost if kind in KINDS_LOST}
         extra = {key: value for key, value in entries.items() if key not in fields}
         return cls(**known, extra=extra)
 

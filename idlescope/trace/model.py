@@ -1,7 +1,7 @@
 """The Trace: columnar tables that every reader makes and every analysis takes.
 
-Times are int64 nanoseconds on one clock per trace. Text is stored once in `Trace.names`; columns hold int32 indices
-into it. A missing step is -1, a missing correlation id 0.
+Times are int64 nanoseconds on one clock per trace. Text is stored once in `Trace.names`; columns
+hold int32 indices into it. A missing step is -1, a missing correlation id 0.
 """
 
 from __future__ import annotations
@@ -44,9 +44,17 @@ class Operations(Table):
     """Kernels, copies, memsets and graph-level records that ran on a device."""
 
     DTYPES: ClassVar[Mapping[str, str]] = {
-        "start": "i8", "end": "i8", "kind": "u1", "device": "i4", "stream": "i4", "name": "i4",
-        "correlation": "i8", "step": "i4", "bytes": "i8", "flops": "f8",
-    }  # fmt: skip
+        "start": "i8",
+        "end": "i8",
+        "kind": "u1",
+        "device": "i4",
+        "stream": "i4",
+        "name": "i4",
+        "correlation": "i8",
+        "step": "i4",
+        "bytes": "i8",
+        "flops": "f8",
+    }
     start: Int64  # ns
     end: Int64  # ns
     kind: NDArray[np.uint8]  # OperationKind
@@ -55,7 +63,8 @@ class Operations(Table):
     name: NDArray[np.int32]  # index into Trace.names
     correlation: Int64  # id shared with the launch call of the same process; 0: none
     step: NDArray[np.int32]  # step of the batching loop; -1: not recorded
-    bytes: Int64  # bytes copied, or the fewest bytes of device memory a compute operation must move; 0: unknown
+    # bytes copied, or the fewest bytes of device memory a compute operation must move; 0: unknown
+    bytes: Int64
     flops: Float64  # floating-point operations of a compute operation; 0: unknown
 
 
@@ -79,7 +88,7 @@ class Calls(Table):
 
 @dataclass(frozen=True)
 class Ranges(Table):
-    """Named spans of host time: phases, annotations, operators, Python frames, profiler overhead."""
+    """Named spans of host time: phases, annotations, operators, Python frames, overhead."""
 
     DTYPES: ClassVar[Mapping[str, str]] = {
         "start": "i8",
@@ -163,7 +172,8 @@ class Trace:
 
     def threads_of(self, process: int) -> Bool:
         """Return for each thread whether it is of a process."""
-        return np.array([thread.process == process for thread in self.threads], np.bool_)
+        owned = [thread.process == process for thread in self.threads]
+        return np.array(owned, np.bool_)
 
     def calls_of(self, process: int) -> Bool:
         """Return for each call whether a process made it."""
@@ -171,9 +181,8 @@ class Trace:
 
     def operations_of(self, process: int) -> Bool:
         """Return for each operation whether it ran on a device as a process saw it."""
-        return np.array([device.process == process for device in self.devices], np.bool_)[
-            self.operations.device
-        ]
+        owned = [device.process == process for device in self.devices]
+        return np.array(owned, np.bool_)[self.operations.device]
 
     def name_index(self, name: str) -> int:
         """Return the index of a name, or -1 where the trace does not hold it."""

@@ -32,18 +32,30 @@ def files(folder: Path) -> list[Path]:
 
     Exports beside their report, or beside each other, are the same trace again: one is taken.
     """
-    found = [(path, form) for path in sorted(folder.iterdir()) if (form := _form(path)) is not None]
-    best: dict[tuple[str, str], int] = {}
-    for path, form in found:
-        trace = formats.FORMATS[form].name, _stem(path)
-        best[trace] = min(best.get(trace, form), form)
+    found: list[Path] = []
+    forms_of: dict[tuple[str, str], list[int]] = {}
+    for path in sorted(folder.iterdir()):
+        form = _form(path)
+        if form is not None:
+            found.append(path)
+            forms_of.setdefault(_trace(path, form), []).append(form)
     if not found:
         suffixes = [suffix for known in formats.FORMATS for suffix in known.suffixes]
         raise TraceError(
             f"{folder} holds no traces: give a recording (a folder with meta.json), an Nsight "
             f"Systems Parquet export, or a folder of files that end in {', '.join(suffixes)}"
         )
-    return [path for path, form in found if form == best[formats.FORMATS[form].name, _stem(path)]]
+    return [path for path in found if _is_best_form(path, forms_of)]
+
+
+def _is_best_form(path: Path, forms_of: dict[tuple[str, str], list[int]]) -> bool:
+    form = _form(path)
+    return form is not None and form == min(forms_of[_trace(path, form)])
+
+
+def _trace(path: Path, form: int) -> tuple[str, str]:
+    """Return what forms of one trace have in common: the name of the format, and their own."""
+    return formats.FORMATS[form].name, _stem(path)
 
 
 def _form(path: Path) -> int | None:
@@ -74,14 +86,19 @@ def merge(folder: Path, ranks: Sequence[Rank], left_out: Sequence[str] = ()) -> 
     """
     if len(ranks) == 1:
         trace = ranks[0].trace
-        warnings = (*left_out, *trace.meta.warnings)
-        return replace(trace, meta=trace.meta.replace(path=str(folder), warnings=warnings))
-    shifts = _shifts([rank.trace for rank in ranks])
+        meta = trace.meta
+    else:
+        trace, meta = _merge_tables(ranks), _merged_meta(ranks)
+    warnings = (*left_out, *meta.warnings)
+    return replace(trace, meta=meta.replace(path=str(folder), warnings=warnings))
+
+
+def _merge_tables(ranks: Sequence[Rank]) -> Trace:
     merged = _MergedTables()
-    for rank, shift in zip(ranks, shifts or [0] * len(ranks), strict=True):
+    shifts = _shifts(ranks) or [0] * len(ranks)
+    for rank, shift in zip(ranks, shifts, strict=True):
         merged.add(rank, shift)
-    meta = _merged_meta(ranks).replace(path=str(folder), clocks_apart=shifts is None)
-    return merged.trace(meta.replace(warnings=(*left_out, *meta.warnings)))
+    return merged.trace()
 
 
 @dataclass
@@ -118,19 +135,22 @@ class _MergedTables:
         self._add_processes(trace, _label(rank))
 
     def _add_processes(self, trace: Trace, label: str) -> None:
-        several = len({device.process for device in trace.devices}) > 1
+        device_processes = {device.process for device in trace.devices}
         for device in trace.devices:
-            name = f"{label}: {device.process_name}" if several else label
+            name = label
+            if len(device_processes) > 1:
+                name = f"{label}: {device.process_name}"
             process = device.process + self.processes
             self.devices.append(replace(device, process=process, process_name=name))
         for thread in trace.threads:
-            self.threads.append(replace(thread, process=thread.process + self.processes))
+            process = thread.process + self.processes
+            self.threads.append(replace(thread, process=process))
         codes = [device.process for device in trace.devices]
         codes += [thread.process for thread in trace.threads]
         self.processes += 1 + max(codes, default=0)
 
-    def trace(self, meta: Metadata) -> Trace:
-        """Return the Trace of all that was added."""
+    def trace(self) -> Trace:
+        """Return the Trace of all that was added, without metadata."""
         return Trace(
             operations=Operations.joined(self.operations),
             calls=Calls.joined(self.calls),
@@ -140,7 +160,6 @@ class _MergedTables:
             devices=tuple(self.devices),
             streams=self.streams.values(),
             threads=tuple(self.threads),
-            meta=meta,
         )
 
 
@@ -157,19 +176,22 @@ def _merged_meta(ranks: Sequence[Rank]) -> Metadata:
         lost={kind: count for kind, count in lost.items() if count},
         truncated=any(meta.truncated for meta in metas),
         dropped=tuple(message for meta in metas for message in meta.dropped),
+        profiler_errors=tuple(message for meta in metas for message in meta.profiler_errors),
+        clocks_apart=_shifts(ranks) is None,
     )
 
 
-def _shifts(traces: Iterable[Trace]) -> list[int] | None:
-    """Return what to add to each trace's times, ns, so that they share the clock of the first.
+def _shifts(ranks: Iterable[Rank]) -> list[int] | None:
+    """Return what to add to each rank's times, ns, so that they share the clock of the first.
 
     None where a trace does not say what its times are relative to.
     """
     bases: list[int] = []
-    for trace in traces:
-        if trace.meta.epoch_ns is None:
+    for rank in ranks:
+        base = rank.trace.meta.epoch_ns
+        if base is None:
             return None
-        bases.append(trace.meta.epoch_ns)
+        bases.append(base)
     return [base - bases[0] for base in bases]
 
 

@@ -32,7 +32,7 @@ class Table:
             np.ascontiguousarray(getattr(self, name), dtype=dtype)
             for name, dtype in self.DTYPES.items()
         ]
-        if len({len(c) for c in columns}) > 1:
+        if len({len(column) for column in columns}) > 1:
             raise ValueError(f"{type(self).__name__}: columns differ in length")
         for name, column in zip(self.DTYPES, columns, strict=True):
             object.__setattr__(self, name, column)
@@ -65,14 +65,18 @@ class Table:
         """Return one table of the rows of several, in order."""
         if len(tables) == 1:
             return tables[0]
-        columns = {
-            n: [getattr(t, n) for t in tables] or [np.empty(0, dtype)]
-            for n, dtype in cls.DTYPES.items()
-        }
-        return cls(**{name: np.concatenate(parts) for name, parts in columns.items()})
+        if not tables:
+            return cls.empty()
+        columns = {}
+        for name in cls.DTYPES:
+            columns[name] = np.concatenate([getattr(table, name) for table in tables])
+        return cls(**columns)
 
     def recoded(self: TableT, codes: Mapping[str, Int32]) -> TableT:
-        """Return the table with the codes of some columns replaced: `codes[column][old]` is the new one."""
+        """Return the table with the codes of some columns replaced.
+
+        `codes[column][old]` is the new code.
+        """
         used = [name for name in self.DTYPES if name in codes] if len(self) else []
         return self.replace(**{name: codes[name][getattr(self, name)] for name in used})
 

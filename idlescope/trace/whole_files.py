@@ -1,4 +1,4 @@
-"""Write beside the name that is wanted and rename at the end: an interrupted command leaves no half file behind."""
+"""Write beside the name that is wanted, rename at the end: no half file is ever left behind."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ from idlescope.errors import ConfigError, OutputExistsError
 
 @contextmanager
 def whole(source: Path, target: Path, force: bool) -> Iterator[Path]:
-    """Yield the path to write to, with the target's suffixes; it becomes the target where the block ends well.
+    """Yield the path to write to, with the target's suffixes.
 
-    `source` is what the block reads. Raises ConfigError where the target is the source, lies within it, or holds it,
-    and where it cannot be written; OutputExistsError where it is there, unless forced to replace it. A folder is
+    It becomes the target where the block ends well. `source` is what the block reads. A folder is
     replaced only by a folder and only where it holds a trace or nothing; a file only by a file.
+
+    Raises ConfigError where the target is the source, lies within it, or holds it, and where it
+    cannot be written; OutputExistsError where it is there, unless forced to replace it.
     """
     _refuse(source, target, force)
     draft = target.with_name(f".{os.getpid()}-{target.name}")
@@ -41,9 +43,10 @@ def whole(source: Path, target: Path, force: bool) -> Iterator[Path]:
 
 @contextmanager
 def new_database(path: Path) -> Iterator[sqlite3.Connection]:
-    """Yield a new SQLite database to fill, committed at the end. Raises OSError where it cannot be written.
+    """Yield a new SQLite database to fill, committed at the end.
 
-    It is not safe against a crash of the machine: what is written with it is renamed when it is whole.
+    It is not safe against a crash of the machine: what is written with it is renamed when it is
+    whole. Raises OSError where it cannot be written.
     """
     try:
         with closing(sqlite3.connect(path)) as database:
@@ -56,14 +59,18 @@ def new_database(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 def _refuse(source: Path, target: Path, force: bool) -> None:
-    one, other = source.resolve(), target.resolve()
-    if one == other or (one.exists() and other.exists() and one.samefile(other)):
+    """Raise ConfigError or OutputExistsError where the target may not be written to."""
+    read, written = source.resolve(), target.resolve()
+    both_exist = read.exists() and written.exists()
+    if read == written or (both_exist and read.samefile(written)):
         raise ConfigError(
-            f"{target} is the trace itself, which is never changed: give another name for the result"
+            f"{target} is the trace itself, which is never changed: "
+            "give another name for the result"
         )
-    if one in other.parents or other in one.parents:
+    if read in written.parents or written in read.parents:
         raise ConfigError(
-            f"{target} and {source} lie within each other: give a place for the result beside the trace"
+            f"{target} and {source} lie within each other: "
+            "give a place for the result beside the trace"
         )
     if not (target.exists() or target.is_symlink()):
         return
@@ -78,7 +85,7 @@ def _refuse(source: Path, target: Path, force: bool) -> None:
 
 
 def _holds_trace(folder: Path) -> bool:
-    return all(p.name == "meta.json" or p.suffix == ".parquet" for p in folder.iterdir())
+    return all(path.name == "meta.json" or path.suffix == ".parquet" for path in folder.iterdir())
 
 
 def _rename(draft: Path, target: Path) -> None:

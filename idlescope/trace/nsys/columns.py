@@ -104,7 +104,7 @@ class Export:
         return codes[index]
 
     def labelled(self, label: Callable[..., str], *columns: Int64) -> Int32:
-        """Return, as indices of names, the label of the values that each row has in some columns."""
+        """Return, as indices of names, the label of the values that each row has in columns."""
         values, index = distinct(columns[0])
         combinations = [(int(value),) for value in values]
         for column in columns[1:]:

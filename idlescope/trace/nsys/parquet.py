@@ -45,7 +45,9 @@ class ParquetTables:
         )
         return list(zip(*values, strict=True))
 
-    def integers(self, table: str, columns: Mapping[str, int], damage: Damage) -> dict[str, Int64]:  # noqa: D102
+    def integers(  # noqa: D102
+        self, table: str, columns: Mapping[str, int], damage: Damage
+    ) -> dict[str, Int64]:
         if not self.columns(table):
             return {column: np.empty(0, np.int64) for column in columns}
         present = [column for column in columns if column in self.columns(table)]
@@ -61,16 +63,21 @@ class ParquetTables:
     ) -> tuple[Int32, tuple[Key, ...]]:
         import pyarrow as pa
 
+        if not self.columns(table):
+            return np.empty(0, np.int32), ()
         if column not in self.columns(table):
-            size = self._read(table, []).num_rows if self.columns(table) else 0
-            return np.full(size, -1, np.int32), ()
-        texts = self._read(table, [column]).column(column).cast(pa.string())
-        encoded = texts.combine_chunks().dictionary_encode()
+            return np.full(self._read(table, []).num_rows, -1, np.int32), ()
+        texts = self._read(table, [column]).column(column)
+        encoded = texts.cast(pa.string()).combine_chunks().dictionary_encode()
+        text_of_row = encoded.indices.fill_null(-1).to_numpy()
+
+        # texts that differ may have one key
         known: Interner[Key] = Interner()
-        key_codes = known.codes(key(text) for text in encoded.dictionary.to_pylist())
+        keys = map(key, encoded.dictionary.to_pylist())
+        code_of_text = known.codes(keys)
         # the last stands for NULL, whose index is -1
-        codes = np.append(key_codes, np.int32(-1))
-        return codes[encoded.indices.fill_null(-1).to_numpy()], known.values()
+        code_of_text = np.append(code_of_text, np.int32(-1))
+        return code_of_text[text_of_row], known.values()
 
     def strings(self, ids: Sequence[int]) -> dict[int, str]:  # noqa: D102
         import pyarrow as pa

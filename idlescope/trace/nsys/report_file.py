@@ -1,4 +1,4 @@
-"""Nsight Systems' own reports (`.nsys-rep`), which only `nsys` can read: it exports, idlescope reads that."""
+"""Reports of Nsight Systems (`.nsys-rep`): `nsys`, which alone can read them, exports them."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def _run(command: list[str], report: Path, export: Path) -> None:
     """Run nsys. Raises TraceError, with its last words, where it makes no export."""
     try:
         # the command is nsys from the user's own PATH
-        done = subprocess.run(
+        done = subprocess.run(  # noqa: S603
             command, capture_output=True, text=True, errors="replace", check=False
         )
     except OSError as error:

@@ -190,14 +190,17 @@ class _Copy:
         """Count the rows of the tables of which nothing is copied."""
         copied = {*known.NUMBERS, *known.FACTS, *known.ENUMERATIONS, *SCHEMA_TABLES}
         copied |= {"DIAGNOSTIC_EVENT", "ThreadNames", "PROCESSES"}
-        for table, row_count in self.tables.sizes().items():
-            if table == "StringIds":
-                unused = row_count - copied_strings
-                self.result.remove("texts that nothing copied refers to", unused)
-            elif table in known.REMOVED:
-                self.result.remove(f"{known.REMOVED[table]} ({table})", row_count)
-            elif table not in copied and not table.startswith("ENUM_"):
-                self.result.remove("rows of tables that idlescope does not know", row_count)
+        sizes = self.tables.sizes()
+        unused_strings = sizes.pop("StringIds", copied_strings) - copied_strings
+        self.result.remove("texts that nothing copied refers to", unused_strings)
+        for table, row_count in sizes.items():
+            if table in copied or table.startswith("ENUM_"):
+                continue
+            if table in known.REMOVED:
+                what = f"{known.REMOVED[table]} ({table})"
+            else:
+                what = "rows of tables that idlescope does not know"
+            self.result.remove(what, row_count)
 
 
 def _signed(global_id: int) -> int:

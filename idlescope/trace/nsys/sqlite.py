@@ -100,15 +100,13 @@ class SqliteTables:
         present = [column for column in columns if column in self.columns(table)]
         if not present:
             return []
-        found = self._fetch(_query(", ".join(f'"{column}"' for column in present), table))
-        index = {column: place for place, column in enumerate(present)}
-        rows = []
-        for values in found:
-            row = [values[index[column]] if column in index else None for column in columns]
-            rows.append(tuple(_text(v) if isinstance(v, bytes) else v for v in row))
-        return rows
+        quoted = [f'"{column}"' if column in present else "NULL" for column in columns]
+        found = self._fetch(_query(", ".join(quoted), table))
+        return [tuple(map(_python_value, row)) for row in found]
 
-    def integers(self, table: str, columns: Mapping[str, int], damage: Damage) -> dict[str, Int64]:  # noqa: D102
+    def integers(  # noqa: D102
+        self, table: str, columns: Mapping[str, int], damage: Damage
+    ) -> dict[str, Int64]:
         present = {
             column: null for column, null in columns.items() if column in self.columns(table)
         }
@@ -149,11 +147,12 @@ class SqliteTables:
         found: dict[int, str] = {}
         if not {"id", "value"} <= self.columns("StringIds"):
             return found
-        for first in range(0, len(ids), STRINGS_AT_ONCE):
-            wanted = [int(string_id) for string_id in ids[first : first + STRINGS_AT_ONCE]]
-            marks = ", ".join("?" * len(wanted))
+        wanted = [int(string_id) for string_id in ids]
+        for first in range(0, len(wanted), STRINGS_AT_ONCE):
+            stretch = wanted[first : first + STRINGS_AT_ONCE]
+            marks = ", ".join("?" * len(stretch))
             query = _query("id, value", "StringIds", f"WHERE id IN ({marks})")
-            for string_id, value in self._fetch(query, wanted):
+            for string_id, value in self._fetch(query, stretch):
                 found[string_id] = _text(value) or ""
         return found
 
@@ -204,6 +203,10 @@ def _parsed(text: bytes | None, count: int) -> Int64 | None:
     except (ValueError, DeprecationWarning):
         return None
     return values if len(values) == count else None
+
+
+def _python_value(value: Any) -> Any:
+    return _text(value) if isinstance(value, bytes) else value
 
 
 def _text(value: Any) -> str | None:
