@@ -1,4 +1,7 @@
-"""One colour-blind-safe palette (Okabe and Ito, 2008) for every picture: figures, pages, terminals, NVTX ranges."""
+"""One palette for every picture: figures, pages, terminals, NVTX ranges.
+
+Colours that the colour-blind can tell apart: Okabe and Ito, Color Universal Design (2008).
+"""
 
 from __future__ import annotations
 
@@ -30,6 +33,13 @@ OPERATION: Mapping[str, str] = {
 }
 # What the host does: preparing is warm, launching green, waiting grey, finishing blue.
 PHASE: Mapping[str, str] = {
-    "schedule": ORANGE, "prepare": VERMILION, "submit": GREEN, "retrieve": GREY, "update": BLUE,
-    "step": SKY, "slot": SKY, "request": PURPLE, "other": YELLOW,
-}  # fmt: skip
+    "schedule": ORANGE,
+    "prepare": VERMILION,
+    "submit": GREEN,
+    "retrieve": GREY,
+    "update": BLUE,
+    "step": SKY,
+    "slot": SKY,
+    "request": PURPLE,
+    "other": YELLOW,
+}

@@ -8,6 +8,7 @@ from tests.conftest import FIXTURES
 
 pytest_plugins = ["pytester"]
 PLUGIN = "idlescope.pytest_plugin"
+EAGER = FIXTURES / "loop_eager.json.gz"
 SYNC, ITEM = FIXTURES / "loop_sync.json.gz", FIXTURES / "loop_item.json.gz"
 
 
@@ -70,7 +71,7 @@ def test_none(idle_check):
     idle_check({str(ITEM)!r}, max_regression="2%", against={str(SYNC)!r})
 
 def test_some(idle_check):
-    idle_check({str(FIXTURES / "loop_eager.json.gz")!r}, max_regression="2%", against=[{str(SYNC)!r}])
+    idle_check({str(EAGER)!r}, max_regression="2%", against=[{str(SYNC)!r}])
 """)
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(["*takes 50.11 % longer per step than its base, 2 % were allowed*"])
@@ -123,14 +124,19 @@ def test_a_marked_test_that_checks_nothing_never_passes(run):
 
 
 def test_start_up_imports_nothing_heavy_and_the_marker_is_listed(run):
-    result = run("""
+    result = run(
+        """
 import sys
 
 def test_it():
     heavy = ("numpy", "pandas", "matplotlib", "pyarrow", "msgspec", "torch", "rich", "typer")
     assert [name for name in heavy if name in sys.modules] == []
-    assert [name for name in sys.modules if name.startswith("idlescope.")] == ["idlescope.pytest_plugin"]
-""", "-p", "no:hypothesispytest")  # fmt: skip
+    ours = [name for name in sys.modules if name.startswith("idlescope.")]
+    assert ours == ["idlescope.pytest_plugin"]
+""",
+        "-p",
+        "no:hypothesispytest",
+    )
     result.assert_outcomes(passed=1)
     result = run("", "--markers")
     result.stdout.fnmatch_lines(["@pytest.mark.idlescope(max_idle, max_idle_ms_per_step, *"])

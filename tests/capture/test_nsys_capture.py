@@ -1,4 +1,4 @@
-"""A real capture by Nsight Systems of a run on the CPU device, where nsys is (../shared/tools/get_nsys.sh)."""
+"""A real capture by Nsight Systems of a run on the CPU device, where nsys is on PATH."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 import idlescope
 from idlescope.doctor.libraries import NVTX_SILENT, NVTX_UNSEEN_BY
-from idlescope.doctor.versions import numbers
+from idlescope.doctor.versions import dotted, numbers
 from idlescope.trace.names.own_engine import ENGINE_PHASES
 
 torch = pytest.importorskip("torch")
@@ -26,7 +26,7 @@ def nsys():
     release = numbers(said.split("version")[-1].strip())[:2]
     if release <= NVTX_UNSEEN_BY and numbers(version("nvtx")) >= NVTX_SILENT:
         pytest.skip(
-            f"nsys {'.'.join(map(str, release))} records nothing of nvtx {version('nvtx')}: take nvtx 0.2.11"
+            f"nsys {dotted(release)} records nothing of nvtx {version('nvtx')}: take nvtx 0.2.11"
         )
 
 

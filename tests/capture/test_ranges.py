@@ -1,4 +1,4 @@
-"""What NVTX and torch.profiler are told, by tools that really listen, against the step clock of the same run."""
+"""What NVTX and torch.profiler are told, by tools that listen, against the step clock."""
 
 from __future__ import annotations
 
@@ -36,10 +36,16 @@ def probe(tmp_path_factory):
 
 
 def told(probe, path, *command):
-    """Run a command under the probe; return its lines: call, domain, message, category, colour, payload, id, thread."""
+    """Run a command under the probe; return its lines.
+
+    Call, domain, message, category, colour, payload, id, thread.
+    """
     environment = {
-        **os.environ, "NVTX_INJECTION64_PATH": str(probe), "NVTX_PROBE_OUT": str(path), "PYTHONPATH": str(ROOT)
-    }  # fmt: skip
+        **os.environ,
+        "NVTX_INJECTION64_PATH": str(probe),
+        "NVTX_PROBE_OUT": str(path),
+        "PYTHONPATH": str(ROOT),
+    }
     done = subprocess.run(
         [sys.executable, *command], env=environment, capture_output=True, text=True, check=False
     )
@@ -50,7 +56,8 @@ def told(probe, path, *command):
 @pytest.mark.parametrize("mode", ["sync", "async"])
 def test_nvtx_is_told_what_the_step_clock_records(probe, tmp_path, mode):
     options = (
-        "--device modelled --model tiny --tokens uniform:3,9 --batch-size 4 --requests 11 --arrival poisson:500 "
+        "--device modelled --model tiny --tokens uniform:3,9 --batch-size 4 --requests 11 "
+        "--arrival poisson:500 "
         f"--host-ms 1 --device-ms 2 --mode {mode}"
     )
     command = ("-m", "idlescope", "run", *options.split(), "--out", tmp_path / "out")
@@ -130,9 +137,16 @@ def test_a_user_s_range_and_mark(probe, tmp_path):
     )
     lines = [line for line in told(probe, tmp_path / "calls.tsv", program) if line[0] != "category"]
     assert [(line[0], line[2], line[5]) for line in lines] == [
-        ("push", "tokenize", "7"), ("push", "inner", "-"), ("mark", "here", "3"), ("pop", "", "-"), ("pop", "", "-"),
-        *[("push", "decorated", "-")] * 3, *[("pop", "", "-")] * 3, ("push", "failing", "-"), ("pop", "", "-"),
-    ]  # fmt: skip
+        ("push", "tokenize", "7"),
+        ("push", "inner", "-"),
+        ("mark", "here", "3"),
+        ("pop", "", "-"),
+        ("pop", "", "-"),
+        *[("push", "decorated", "-")] * 3,
+        *[("pop", "", "-")] * 3,
+        ("push", "failing", "-"),
+        ("pop", "", "-"),
+    ]
 
 
 def test_a_tool_that_nvtx_does_not_see_is_named(monkeypatch):
@@ -157,7 +171,7 @@ def test_a_tool_that_nvtx_does_not_see_is_named(monkeypatch):
 
 
 def durations(trace, phase):
-    """Return how long each range of a phase that worked on a step took, in the order of their starts."""
+    """Return how long each range of a phase that worked on a step took, by start."""
     ranges = trace.ranges
     rows = ranges.name == trace.name_index(phase)
     if (ranges.step[rows] >= 0).any():  # the step clock's: a schedule may have found nothing
@@ -168,7 +182,8 @@ def durations(trace, phase):
 @pytest.mark.parametrize("mode", ["sync", "async"])
 def test_torch_profiler_sees_the_phases(tmp_path, mode):
     pytest.importorskip("torch")
-    # phases so long that entering and leaving a range, 10 to 20 us on a busy machine, is less than 2 % of each
+    # phases so long that entering and leaving a range, 10 to 20 us on a busy machine, is less than
+    # 2 % of each
     config = idlescope.RunConfig(
         model="tiny",
         device="cpu",

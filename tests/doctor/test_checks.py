@@ -235,8 +235,9 @@ def test_a_check_that_fails_is_a_finding():
             raise ValueError("no clock")
 
     assert (found(Odd())["clock"].state, found(Odd())["clock"].says) == (
-        UNKNOWN, "could not be told: ValueError: no clock"
-    )  # fmt: skip
+        UNKNOWN,
+        "could not be told: ValueError: no clock",
+    )
 
 
 def test_names_of_the_machine_do_not_act_on_the_terminal():

@@ -35,8 +35,10 @@ vllm:broken seven
 other:a 1
 """
     labels = ['{x="1 } 2",y="\\"q\\""}', '{x="2"}']
-    assert parse(page, "vllm:") == {"vllm:a": dict(zip(labels, (3.5, 1000), strict=True)),
-                                    "vllm:b": {"": 7}}  # fmt: skip
+    assert parse(page, "vllm:") == {
+        "vllm:a": dict(zip(labels, (3.5, 1000), strict=True)),
+        "vllm:b": {"": 7},
+    }
 
 
 def test_steps_are_counted_before_and_after_and_the_spread_is_that_of_the_intervals():
