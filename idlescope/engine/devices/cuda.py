@@ -1,7 +1,7 @@
 """A CUDA GPU: three streams, timed events, pinned slots, a graph for each bucket of rows and slot.
 
 All that is particular to CUDA is here, in `cuda_clock.py`, in `sync_check.py` and in the network's
-`kernels.py`.
+Triton modules.
 """
 
 from __future__ import annotations

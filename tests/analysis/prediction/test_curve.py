@@ -106,7 +106,7 @@ def test_other_engines_stand_only_beside_the_same_model_batch_and_gpu(both, opti
 def test_published_points_are_those_of_their_sources():
     by = {(p.name, p.mode): p for p in published.POINTS}
     assert all(p.source for p in published.POINTS)
-    parts = json.loads((REPORTS / "peer.json").read_text())
+    parts = json.loads((REPORTS / "transformers.json").read_text())
     (peer,) = (
         part for what, part in parts.items() if what.startswith("transformers under idlescope run")
     )

@@ -1,6 +1,6 @@
 """transformers' continuous batching on a CUDA GPU, driven by `run --engine transformers`.
 
-    python tests/gpu/peer.py OUT [PART ...]      # parts: right, speed; flash-attn for the published path
+    python tests/gpu/transformers_engine.py OUT [PART ...]      # parts: right, speed; flash-attn for the published path
 
 right   a tiny checkpoint: its float32 tokens must equal those of our engine on the CPU in both modes, its bfloat16 ones
         (with FlashAttention and graphs where there is flash-attn) be the same in both modes, and what the step clock
@@ -8,7 +8,7 @@ right   a tiny checkpoint: its float32 tokens must equal those of our engine on 
 speed   8B, random bfloat16 weights, batch 32, 256 prompt and 512 new tokens, both modes: idle as the step clock has it,
         beside what plain CUDA events say that are recorded in the same run
 
-Needs torch, triton and transformers. Writes OUT/peer.json and, of the latter, OUT/8b, a report.
+Needs torch, triton and transformers. Writes OUT/transformers.json and, of the latter, OUT/8b, a report.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ found: dict[str, object] = {}
 
 def say(key: str, value: object) -> None:
     found[key] = value
-    (OUT / "peer.json").write_text(json.dumps(found, indent=1))
+    (OUT / "transformers.json").write_text(json.dumps(found, indent=1))
     print(f"{key}: {value}", flush=True)
 
 
