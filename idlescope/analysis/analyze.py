@@ -11,7 +11,7 @@ import numpy as np
 
 from idlescope import __version__
 from idlescope.analysis import roofline
-from idlescope.analysis.idle import causes, host_time, stacks
+from idlescope.analysis.idle import causes, concentration, host_time, stacks
 from idlescope.analysis.idle import occupancy as idle
 from idlescope.analysis.measured import MeasuredDevice
 from idlescope.analysis.no_device import no_device
@@ -184,17 +184,22 @@ def _measure(
 ) -> MeasuredDevice:
     """Return what one device did within the window that was asked for."""
     division = find.find(view)
-    window = windows.resolve(spec, view, division)
+    of_engine = division.of_engine
+    window = windows.resolve(spec, view, of_engine)
     occupancy = idle.occupancy(view.operations, (window.start, window.end))
     gaps = causes.attribute(view, occupancy.gaps)
-    steps = measure.measure(view, division, gaps)
+    steps = measure.measure(view, of_engine, gaps)
+    empty = measure.measure(view, division.of_nothing, gaps)
     if window.kind != WindowKind.FIRST_LAST:
         steps = steps.within(window.start, window.end)
+        empty = empty.within(window.start, window.end)
 
     covered = coverage.measure(view, gaps, steps)
     host_ns = host_time.divide(view, gaps)
-    seen = batching.classify(view, steps, division.step, gaps)
-    longest = stacks.longest(view, division.step, gaps)
+    seen = batching.classify(view, steps, of_engine.step, gaps)
+    no_demand_ns = host_ns.get(host_time.NO_DEMAND, 0)
+    spread = concentration.concentration(view, gaps, steps, empty, division.step, no_demand_ns)
+    longest = stacks.longest(view, of_engine.step, gaps)
     device = MeasuredDevice(
         view=view,
         window=window,
@@ -203,7 +208,9 @@ def _measure(
         min_gap_ns=min_gap_ns,
         host_ns=host_ns,
         steps=steps,
-        step=division.step,
+        empty=empty,
+        spread=spread,
+        step=of_engine.step,
         batching=seen,
         longest=[gap for gap in longest if gap.length_ns >= min_gap_ns],
         coverage=covered,
@@ -222,6 +229,8 @@ def judged(device: MeasuredDevice) -> MeasuredDevice:
         gaps=device.gaps,
         host_ns=device.host_ns,
         steps=device.steps,
+        empty=device.empty,
+        spread=device.spread,
         batching=device.batching,
         eager_ns=eager_idle(device.view, device.step, device.gaps),
         operations=len(device.view.operations),

@@ -7,13 +7,16 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from idlescope.analysis.idle.concentration import Concentration, gap_lengths
 from idlescope.analysis.idle.stacks import LongGap
 from idlescope.analysis.intervals import percent
 from idlescope.analysis.measured import MeasuredDevice
 from idlescope.analysis.observer import Observer
 from idlescope.analysis.prediction.prediction import Prediction
 from idlescope.analysis.roofline import Roofline
+from idlescope.analysis.steps.by_kind import by_kind
 from idlescope.analysis.steps.host_phases import HostPhases
+from idlescope.analysis.steps.step_kind import STEP_KINDS
 from idlescope.analysis.steps.window import Window
 
 SCHEMA = 1
@@ -47,6 +50,41 @@ class LongGapEntry(msgspec.Struct):
     thread: str
     stack: list[str]
     ended_by: str
+
+
+class SpreadEntry(msgspec.Struct):
+    """Whether idle time is a cost of each step, a few pauses, or a lack of requests."""
+
+    kind: str
+    longest_1pct_of_gaps_pct: float  # share of idle
+    half_in_steps: int
+    pauses: int
+    pauses_ns: int
+    longest_pause_ns: int
+    doing: str
+    no_demand_gaps: int
+    no_demand_ns: int
+
+
+class GapLengthsEntry(msgspec.Struct):
+    """The gaps of some lengths, from `from_ns` to below `to_ns` (none: no limit)."""
+
+    from_ns: int
+    to_ns: int | None
+    gaps: int
+    cause_ns: dict[str, int]
+
+
+class StepKindEntry(msgspec.Struct):
+    """The figures of the steps of one kind: prefill, decode, mixed or empty. Means per step."""
+
+    kind: str
+    steps: int
+    step_ns: int
+    host_ns: int
+    device_ns: int
+    idle_ns: int
+    idle_pct: float
 
 
 class BatchingEntry(msgspec.Struct):
@@ -115,6 +153,9 @@ class DeviceEntry(msgspec.Struct):
     cause_ns: dict[str, int]
     host_ns: dict[str, int]
     longest_gaps: list[LongGapEntry]
+    spread: SpreadEntry
+    gap_lengths: list[GapLengthsEntry]
+    step_kinds: list[StepKindEntry]
     streams: list[dict[str, Any]]
     batching: BatchingEntry
     coverage: dict[str, Any]
@@ -139,6 +180,7 @@ class StepEntry(msgspec.Struct):
     idle_pct: float
     operations: int
     launched_before_previous_ended: bool
+    kind: str  # prefill, decode, mixed, or "not told"
 
 
 class PhaseEntry(msgspec.Struct):
@@ -198,6 +240,9 @@ def device_entry(
         cause_ns=measured.gaps.totals(),
         host_ns=measured.host_ns,
         longest_gaps=[_long_gap(gap) for gap in measured.longest],
+        spread=_spread(measured.spread),
+        gap_lengths=[GapLengthsEntry(*lengths) for lengths in gap_lengths(measured.gaps)],
+        step_kinds=_step_kinds(measured),
         streams=measured.streams,
         batching=_batching(measured),
         coverage=measured.coverage.to_json(),
@@ -240,6 +285,7 @@ def step_entries(measured: MeasuredDevice) -> list[StepEntry]:
             idle_pct=round(percent(int(steps.idle[row]), int(total_ns[row])), 4),
             operations=int(steps.operations[row]),
             launched_before_previous_ended=bool(steps.early[row]),
+            kind=str(STEP_KINDS[steps.kind[row]]),
         )
         for row in range(len(steps))
     ]
@@ -274,6 +320,35 @@ def _long_gap(gap: LongGap) -> LongGapEntry:
         stack=list(gap.stack),
         ended_by=gap.ended_by,
     )
+
+
+def _spread(spread: Concentration) -> SpreadEntry:
+    return SpreadEntry(
+        kind=str(spread.kind),
+        longest_1pct_of_gaps_pct=spread.longest_pct,
+        half_in_steps=spread.half_in_steps,
+        pauses=spread.pauses,
+        pauses_ns=spread.pauses_ns,
+        longest_pause_ns=spread.longest_pause_ns,
+        doing=spread.doing,
+        no_demand_gaps=spread.no_demand_gaps,
+        no_demand_ns=spread.no_demand_ns,
+    )
+
+
+def _step_kinds(measured: MeasuredDevice) -> list[StepKindEntry]:
+    return [
+        StepKindEntry(
+            kind=str(figures.kind),
+            steps=figures.steps,
+            step_ns=figures.step_ns,
+            host_ns=figures.host_ns,
+            device_ns=figures.device_ns,
+            idle_ns=figures.idle_ns,
+            idle_pct=round(figures.idle_pct, 4),
+        )
+        for figures in by_kind(measured.steps, measured.empty)
+    ]
 
 
 def _batching(measured: MeasuredDevice) -> BatchingEntry:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from idlescope.analysis.idle.causes import Gaps
+from idlescope.analysis.idle.concentration import Concentration
 from idlescope.analysis.idle.occupancy import Occupancy
 from idlescope.analysis.idle.stacks import LongGap
 from idlescope.analysis.intervals import percent
@@ -30,7 +31,9 @@ class MeasuredDevice:
     gaps: Gaps
     min_gap_ns: int  # gaps shorter than this are counted, but not listed
     host_ns: dict[str, int]
-    steps: Steps
+    steps: Steps  # of the engine
+    empty: Steps  # that scheduled no token: no steps of the engine
+    spread: Concentration  # of idle time
     step: Int64  # of each operation; -1: not known
     batching: Batching
     longest: list[LongGap]

@@ -4,6 +4,9 @@ A step is one iteration of the loop: one forward pass, and what the host does fo
 recording does not name them, steps are found, in this order, by the spans of a known engine,
 torch.profiler's `ProfilerStep#`, the launches of CUDA graphs, or the rhythm of the calls that wait
 for the device. An operation belongs to the step in which it was launched.
+
+What scheduled no token is no step of the engine, though it may run a dummy batch on the device: the
+ranges of such are of the kind EMPTY (`Division.of_engine`, `Division.of_nothing`).
 """
 
 from __future__ import annotations
@@ -13,13 +16,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from idlescope.analysis.grouping import most_common
+from idlescope.analysis.grouping import Groups, most_common
 from idlescope.analysis.intervals import AFTER_EVERYTHING, BEFORE_EVERYTHING
+from idlescope.analysis.steps.forwards import eager_forwards, forwards_outside
+from idlescope.analysis.steps.step_kind import StepKind, stated_kinds
 from idlescope.analysis.view import DeviceView
 from idlescope.trace.model import RangeKind, Ranges, Trace
 from idlescope.trace.names.calls import GRAPH_LAUNCH, LAUNCH, matching
 from idlescope.trace.names.engines import (
     PROFILER_STEP,
+    STEP,
     STEP_MARKERS,
     WORKING,
 )
@@ -43,6 +49,24 @@ class Division:
     found: str  # how; "none" where there are no steps
     host: Ranges  # `step` is the number of the step that each range is host work for
     step: Int64  # step of each operation of the device; -1: none
+    kind: Int64  # code of the StepKind of each range of `host`
+
+    @property
+    def of_engine(self) -> Division:
+        """Return the steps that work for requests."""
+        return self._only(self.kind != StepKind.EMPTY.code)
+
+    @property
+    def of_nothing(self) -> Division:
+        """Return the steps that scheduled no token."""
+        return self._only(self.kind == StepKind.EMPTY.code)
+
+    def _only(self, rows: Bool) -> Division:
+        if rows.all():
+            return self
+        host = self.host.take(rows)
+        step = np.where(np.isin(self.step, host.step), self.step, -1)
+        return Division(self.found, host, step, self.kind[rows])
 
 
 class HostSteps(NamedTuple):
@@ -50,9 +74,15 @@ class HostSteps(NamedTuple):
 
     found: str
     ranges: Ranges  # sorted by start
+    kind: Int64  # code of the StepKind of each
+
+    @classmethod
+    def of_unknown_kind(cls, found: str, ranges: Ranges) -> HostSteps:
+        """Return steps of which nothing says what they compute."""
+        return cls(found, ranges, np.full(len(ranges), StepKind.UNKNOWN.code, np.int64))
 
 
-_NONE = HostSteps(NOT_FOUND, Ranges.empty())
+_NONE = HostSteps.of_unknown_kind(NOT_FOUND, Ranges.empty())
 
 
 def find(view: DeviceView) -> Division:
@@ -60,13 +90,18 @@ def find(view: DeviceView) -> Division:
     ranges = _annotations(view.trace, view.process)
     recorded = ranges.take(ranges.step >= 0)
     if len(recorded) and (view.operations.step >= 0).any():
-        return Division(RECORDED, recorded, view.operations.step.astype(np.int64))
+        kind = HostSteps.of_unknown_kind(RECORDED, recorded).kind
+        return Division(RECORDED, recorded, view.operations.step.astype(np.int64), kind)
     steps = find_by_names(view.trace, view.process, view.names)
-    if steps.found.endswith("spans") and _begins_late(view.names):
-        steps = HostSteps(steps.found, _from_wait_to_wait(view, steps.ranges))
+    if steps.found.endswith("spans"):
+        steps = _with_forwards_outside(view, steps, ranges)
+        if _begins_late(view.names):
+            steps = steps._replace(ranges=_from_wait_to_wait(view, steps.ranges))
+        steps = _engine_first(steps)
     if not len(steps.ranges):
         steps = _by_calls(view)
-    return Division(steps.found, steps.ranges, _step_of_launch(view, steps.ranges))
+    step = _step_of_launch(view, steps.ranges)
+    return Division(steps.found, steps.ranges, step, steps.kind)
 
 
 def find_by_names(trace: Trace, process: int, names: SpanNames) -> HostSteps:
@@ -78,7 +113,37 @@ def find_by_names(trace: Trace, process: int, names: SpanNames) -> HostSteps:
     if not len(steps.ranges):
         steps = _by_profiler(trace, ranges)
     by_start = np.argsort(steps.ranges.start, kind="stable")
-    return HostSteps(steps.found, steps.ranges.take(by_start))
+    in_order = steps.ranges.take(by_start)
+    return HostSteps(steps.found, in_order, stated_kinds(trace.names, ranges, in_order))
+
+
+def _with_forwards_outside(view: DeviceView, steps: HostSteps, ranges: Ranges) -> HostSteps:
+    """Return the steps with those forward passes that were launched outside all of their spans.
+
+    They are dummy batches, in engines that have a span around each step.
+    """
+    if not view.names.named(STEP)[ranges.name].any():
+        return steps
+    spans = ranges.take(view.names.phase[ranges.name] >= 0)
+    outside = forwards_outside(view, spans, steps.ranges)
+    if not outside.start.size:
+        return steps
+    starts = np.concatenate((steps.ranges.start, outside.start))
+    empty = np.full(outside.start.size, StepKind.EMPTY.code, np.int64)
+    kind = np.concatenate((steps.kind, empty))
+    order = np.argsort(starts, kind="stable")
+    last = max(int(steps.ranges.end[-1]), int(outside.end.max()))
+    thread = int(steps.ranges.thread[0])
+    cut = _from_each_to_the_next(starts[order], thread, last)
+    return HostSteps(steps.found, cut, kind[order])
+
+
+def _engine_first(steps: HostSteps) -> HostSteps:
+    """Return the steps numbered anew: those that work for requests from 0, then the others."""
+    empty = steps.kind == StepKind.EMPTY.code
+    number = np.empty(empty.size, np.int64)
+    number[np.argsort(empty, kind="stable")] = np.arange(empty.size)
+    return steps._replace(ranges=steps.ranges.replace(step=number))
 
 
 def _annotations(trace: Trace, process: int) -> Ranges:
@@ -100,7 +165,8 @@ def _by_spans(trace: Trace, ranges: Ranges, names: SpanNames) -> HostSteps:
     starts = _outermost_starts(spans.take(spans.thread == thread))
     starts = _leading_to_work(starts, ranges, names)
     last = _end_of_work(trace, ranges, names, thread)
-    return HostSteps(f"{names.engine} spans", _from_each_to_the_next(starts, thread, last))
+    found = f"{names.engine} spans"
+    return HostSteps.of_unknown_kind(found, _from_each_to_the_next(starts, thread, last))
 
 
 def _outermost_starts(spans: Ranges) -> Int64:
@@ -170,7 +236,8 @@ def _by_profiler(trace: Trace, ranges: Ranges) -> HostSteps:
         return _NONE
     spans = spans.take(np.argsort(spans.start, kind="stable"))
     stated = [int(match[1]) for name in spans.name.tolist() if (match := matches[name])]
-    return HostSteps(PROFILER_STEPS, spans.replace(step=_once_each(stated, spans)))
+    numbered = spans.replace(step=_once_each(stated, spans))
+    return HostSteps.of_unknown_kind(PROFILER_STEPS, numbered)
 
 
 def _once_each(stated: list[int], spans: Ranges) -> Int64:
@@ -208,10 +275,15 @@ def _by_calls(view: DeviceView) -> HostSteps:
     launches = graphs
     if not by_graphs:
         launches = calls.take(matching(LAUNCH, trace.names)[calls.name])
+    launched, eager = launches.start, np.empty(0, np.int64)
+    if by_graphs:
+        # A prefill may be launched kernel by kernel where decode is a graph.
+        eager = eager_forwards(view, thread).start
+        launched = np.sort(np.concatenate((launched, eager)))
 
     # Waits of any thread of the process count: one thread may wait for the others.
     wait_ends = np.sort(trace.calls.end[view.waits])
-    cuts = _last_waits_between(launches.start, wait_ends)
+    cuts = _last_waits_between(launched, wait_ends)
     if cuts.size + 1 < ENOUGH:
         if not by_graphs:
             return _NONE
@@ -220,7 +292,20 @@ def _by_calls(view: DeviceView) -> HostSteps:
     starts = np.concatenate(([calls.start[0]], cuts))
     found = GRAPH_LAUNCHES if by_graphs else WAITING_CALLS
     last = int(calls.end.max())
-    return HostSteps(found, _from_each_to_the_next(starts, thread, last))
+    ranges = _from_each_to_the_next(starts, thread, last)
+    return HostSteps(found, ranges, _kinds_by_launch(ranges, eager))
+
+
+def _kinds_by_launch(steps: Ranges, eager: Int64) -> Int64:
+    """Return the kinds of steps of which only those are eager that were launched at some times.
+
+    What a server launches kernel by kernel, beside graphs, are prefills.
+    """
+    if not eager.size:
+        return np.full(len(steps), StepKind.UNKNOWN.code, np.int64)
+    row = np.searchsorted(steps.start, eager, "right") - 1
+    is_eager = Groups(row, len(steps)).occupied()
+    return np.where(is_eager, StepKind.PREFILL.code, StepKind.DECODE.code).astype(np.int64)
 
 
 def _last_waits_between(launch_starts: Int64, wait_ends: Int64) -> Int64:

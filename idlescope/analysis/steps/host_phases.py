@@ -8,6 +8,7 @@ import numpy as np
 
 from idlescope.analysis.grouping import Groups, by_value
 from idlescope.analysis.steps.find import find_by_names
+from idlescope.analysis.steps.step_kind import StepKind
 from idlescope.trace.model import RangeKind, Trace
 from idlescope.trace.names.span_names import SpanNames
 from idlescope.trace.table import Int64
@@ -39,11 +40,13 @@ def host_phases(trace: Trace, names: SpanNames) -> tuple[HostPhases, ...]:
 def _of_process(trace: Trace, process: int, names: SpanNames) -> HostPhases:
     total_ns, spans = phase_times(trace, process, names)
     steps = find_by_names(trace, process, names)
-    _, by_step = by_value(steps.ranges.step)
+    of_requests = steps.kind != StepKind.EMPTY.code
+    ranges = steps.ranges.take(of_requests)
+    _, by_step = by_value(ranges.step)
     return HostPhases(
         process=_process_name(trace, process),
         found=steps.found,
-        starts=np.sort(by_step.first(steps.ranges.start)),
+        starts=np.sort(by_step.first(ranges.start)),
         spans=spans,
         total_ns=total_ns,
     )

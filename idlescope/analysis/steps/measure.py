@@ -13,6 +13,7 @@ from idlescope.analysis.idle.causes import Gaps
 from idlescope.analysis.idle.occupancy import is_compute
 from idlescope.analysis.intervals import AFTER_EVERYTHING, Intervals
 from idlescope.analysis.steps.find import Division
+from idlescope.analysis.steps.step_kind import StepKind
 from idlescope.analysis.view import DeviceView
 from idlescope.trace.model import Operations, Ranges, Trace
 from idlescope.trace.table import Bool, Int64
@@ -36,6 +37,7 @@ class Steps:
     operations: Int64  # how many ran for it
     launched: Int64  # start of its first launch call that matters; AFTER_EVERYTHING: none is known
     done: Int64  # end of its last operation on the device; BEFORE_EVERYTHING: there is none
+    kind: Int64  # code of its StepKind
 
     def __len__(self) -> int:
         return len(self.number)
@@ -85,6 +87,7 @@ def measure(view: DeviceView, division: Division, gaps: Gaps) -> Steps:
         operations=step_of_operation.sizes(),
         launched=launched,
         done=done,
+        kind=by_step.last(division.kind, none=StepKind.UNKNOWN.code),
     )
 
 

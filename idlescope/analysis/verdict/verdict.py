@@ -10,6 +10,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from idlescope.analysis.idle.causes import Gaps
+from idlescope.analysis.idle.concentration import Concentration
 from idlescope.analysis.idle.occupancy import Occupancy
 from idlescope.analysis.intervals import percent
 from idlescope.analysis.steps.batching import ASYNCHRONOUS, SERIALISED, SYNCHRONOUS, Batching
@@ -58,7 +59,9 @@ class Findings:
     occupancy: Occupancy
     gaps: Gaps
     host_ns: dict[str, int]  # `host` idle by what the host did, the largest first
-    steps: Steps
+    steps: Steps  # of the engine
+    empty: Steps  # that scheduled no token
+    spread: Concentration
     batching: Batching
     eager_ns: int  # idle of eager execution (`eager_idle`)
     operations: int

@@ -170,6 +170,7 @@ def _show_device(console: Console, device: DeviceResult, list_steps: bool) -> No
     """Print what is said of one device beside the tables of all."""
     from idlescope.report.tables import devices
     from idlescope.report.tables.gaps import gap_lines
+    from idlescope.report.tables.spread import spread_tables
     from idlescope.report.tables.terminal import plain
     from idlescope.report.work_line import device_label
 
@@ -178,6 +179,8 @@ def _show_device(console: Console, device: DeviceResult, list_steps: bool) -> No
         console.print(devices.stream_table(device))
     if list_steps and len(device.steps):
         console.print(devices.step_table(device))
+    for table in spread_tables(device):
+        console.print(table)
     if lines := gap_lines(device):
         console.print(plain(f"Longest gaps, {label}", "italic"))
         for line in lines:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from idlescope.analysis.steps.stated_work import parse
+from idlescope.analysis.steps.stated_names import parse
 
 
 @pytest.mark.parametrize(
@@ -23,4 +23,5 @@ from idlescope.analysis.steps.stated_work import parse
     ],
 )  # fmt: skip
 def test_names_of_steps_say_how_much_there_was_to_do(name, work):
-    assert parse(name) == work
+    stated = parse(name)
+    assert (None if stated is None else stated[:4]) == work
