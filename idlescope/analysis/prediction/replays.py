@@ -140,7 +140,12 @@ class Replays:
         Returns None where a wait keeps an asynchronous loop from being one. Raises TraceError where
         no depth reproduces the time that the steps took.
         """
-        kind = self.result.batching.kind
+        kind, driver = self.result.batching.kind, self.result.batching.driver
+        if driver:
+            raise TraceError(
+                f"device {self.result.device.index} follows {driver}, which waits for the tokens of "
+                "both: the prediction is that one's"
+            )
         if kind == SERIALISED:
             return None
         depths = {SYNCHRONOUS: (1,), ASYNCHRONOUS: (2,)}.get(kind, (1, 2))
