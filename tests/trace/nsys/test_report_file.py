@@ -23,13 +23,14 @@ def report(tmp_path) -> Path:
 
 @pytest.fixture
 def nsys(tmp_path, monkeypatch):
-    """Put an `nsys` on PATH that does what a line of Python says with the arguments it was given."""
+    """Put an `nsys` on PATH that does what a line of Python says with its arguments."""
 
     def install(line: str) -> Path:
         folder = tmp_path / "bin"
         folder.mkdir()
         tool, log = folder / "nsys", tmp_path / "arguments"
-        code = f"#!{sys.executable}\nimport shutil, sys\nopen({str(log)!r}, 'w').write('\\n'.join(sys.argv[1:]))\n{line}\n"
+        note = f"open({str(log)!r}, 'w').write('\\n'.join(sys.argv[1:]))"
+        code = f"#!{sys.executable}\nimport shutil, sys\n{note}\n{line}\n"
         tool.write_text(code)
         tool.chmod(0o755)
         monkeypatch.setenv("PATH", str(folder))
