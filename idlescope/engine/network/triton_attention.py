@@ -211,18 +211,22 @@ def _decode(  # type: ignore[no-untyped-def]
     for start in range(first, last, KEYS):
         key = start + offset
         seen = key < last
-        page_entry = table + row * table_stride + key // PAGE
+        table_row = table + row * table_stride
+        page_entry = table_row + key // PAGE
         page = tl.load(page_entry, mask=seen, other=0).to(tl.int64)
         token_place = page * PAGE + key % PAGE
         place = (token_place * KV_HEADS + kv_head) * DIM
         key_rows = keys + place[:, None]
         key_block = tl.load(key_rows + dim[None, :], mask=seen[:, None], other=0.0)
-        score = tl.dot(group_query, tl.trans(key_block), input_precision=PRECISION) * scale
+        product = tl.dot(group_query, tl.trans(key_block), input_precision=PRECISION)
+        score = product * scale
         score = tl.where(seen[None, :], score, float("-inf"))
-        new_top = tl.maximum(top, tl.max(score, 1))
+        block_top = tl.max(score, 1)
+        new_top = tl.maximum(top, block_top)
         weight = tl.exp2(score - new_top[:, None])
         shrink = tl.exp2(top - new_top)
-        total = total * shrink + tl.sum(weight, 1)
+        block_total = tl.sum(weight, 1)
+        total = total * shrink + block_total
         value_rows = values + place[:, None]
         value_block = tl.load(value_rows + dim[None, :], mask=seen[:, None], other=0.0)
         weighted = tl.dot(weight.to(value_block.dtype), value_block, input_precision=PRECISION)

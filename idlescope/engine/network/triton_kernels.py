@@ -146,11 +146,13 @@ def _add_norm(  # type: ignore[no-untyped-def]
     added = tl.load(residual + element, mask=real, other=0.0).to(tl.float32)
     for part in tl.static_range(PARTS):
         part_element = x + part * part_size + element
-        added += tl.load(part_element, mask=real, other=0.0).to(tl.float32)
+        part_value = tl.load(part_element, mask=real, other=0.0)
+        added += part_value.to(tl.float32)
     kept = added.to(residual.dtype.element_ty)
     tl.store(residual + element, kept, mask=real)
     value = kept.to(tl.float32)
-    mean_square = tl.sum(value * value, 0) / WIDTH
+    square_sum = tl.sum(value * value, 0)
+    mean_square = square_sum / WIDTH
     value = value * tl.rsqrt(mean_square + eps)
     normed = value * scale
     tl.store(out + element, normed.to(out.dtype.element_ty), mask=real)
@@ -178,7 +180,8 @@ def _rotate(  # type: ignore[no-untyped-def]
     HALF: tl.constexpr = DIM // 2
     ALL_HEADS: tl.constexpr = HEADS + 2 * KV_HEADS
     offset = tl.arange(0, HALF)
-    source = qkv + (token * ALL_HEADS + head) * DIM + offset
+    row = token * ALL_HEADS + head
+    source = qkv + row * DIM + offset
     low = tl.load(source)
     high = tl.load(source + HALF)
     cached = tl.load(place + token).to(tl.int64) * KV_HEADS
@@ -189,7 +192,8 @@ def _rotate(  # type: ignore[no-untyped-def]
         if NORMED:
             low_square = tl.sum(low_value * low_value, 0)
             high_square = tl.sum(high_value * high_value, 0)
-            scale = tl.rsqrt((low_square + high_square) / DIM + eps)
+            mean_square = (low_square + high_square) / DIM
+            scale = tl.rsqrt(mean_square + eps)
             head_norm = norm + head * DIM
             low_norm = tl.load(head_norm + offset)
             low_value = low_value * scale * low_norm.to(tl.float32)
