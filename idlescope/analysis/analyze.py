@@ -13,6 +13,7 @@ from idlescope import __version__
 from idlescope.analysis import roofline
 from idlescope.analysis.idle import causes, concentration, host_time, stacks
 from idlescope.analysis.idle import occupancy as idle
+from idlescope.analysis.idle.shared_gpu import shared_by
 from idlescope.analysis.measured import MeasuredDevice
 from idlescope.analysis.no_device import no_device
 from idlescope.analysis.observer import observe
@@ -80,7 +81,8 @@ def analyze(
     measured = _driven([_measure(view, spec, min_gap_ns, unprofiled) for view in views])
     results = []
     for device in measured:
-        prediction = predict_asynchronous(trace, device)
+        # What a process would do with the whole of a GPU that it shares, its trace cannot tell.
+        prediction = None if device.shared else predict_asynchronous(trace, device)
         results.append(
             DeviceResult(
                 **vars(device),
@@ -217,6 +219,7 @@ def _measure(
         verdict=NOT_JUDGED,
         streams=_streams(view, window),
         unprofiled=unprofiled,
+        shared=shared_by(view.trace, view.device),
     )
     return judged(device)
 
@@ -231,6 +234,7 @@ def judged(device: MeasuredDevice) -> MeasuredDevice:
         steps=device.steps,
         empty=device.empty,
         spread=device.spread,
+        shared=device.shared,
         batching=device.batching,
         eager_ns=eager_idle(device.view, device.step, device.gaps),
         operations=len(device.view.operations),

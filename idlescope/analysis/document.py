@@ -8,6 +8,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from idlescope.analysis.idle.concentration import Concentration, gap_lengths
+from idlescope.analysis.idle.shared_gpu import SharedGpu
 from idlescope.analysis.idle.stacks import LongGap
 from idlescope.analysis.intervals import percent
 from idlescope.analysis.measured import MeasuredDevice
@@ -87,6 +88,17 @@ class StepKindEntry(msgspec.Struct):
     idle_pct: float
 
 
+class SharedEntry(msgspec.Struct):
+    """A GPU that several processes use: what they have it do together."""
+
+    identity: str  # UUID or PCI id; empty where neither is known and sharing is only likely
+    processes: list[str]
+    window_ns: int
+    active_ns: int
+    idle_ns: int
+    idle_pct: float
+
+
 class BatchingEntry(msgspec.Struct):
     """How steps follow one another."""
 
@@ -156,6 +168,7 @@ class DeviceEntry(msgspec.Struct):
     spread: SpreadEntry
     gap_lengths: list[GapLengthsEntry]
     step_kinds: list[StepKindEntry]
+    shared_gpu: SharedEntry | None
     streams: list[dict[str, Any]]
     batching: BatchingEntry
     coverage: dict[str, Any]
@@ -243,6 +256,7 @@ def device_entry(
         spread=_spread(measured.spread),
         gap_lengths=[GapLengthsEntry(*lengths) for lengths in gap_lengths(measured.gaps)],
         step_kinds=_step_kinds(measured),
+        shared_gpu=None if measured.shared is None else _shared(measured.shared),
         streams=measured.streams,
         batching=_batching(measured),
         coverage=measured.coverage.to_json(),
@@ -333,6 +347,17 @@ def _spread(spread: Concentration) -> SpreadEntry:
         doing=spread.doing,
         no_demand_gaps=spread.no_demand_gaps,
         no_demand_ns=spread.no_demand_ns,
+    )
+
+
+def _shared(shared: SharedGpu) -> SharedEntry:
+    return SharedEntry(
+        identity=shared.identity,
+        processes=list(shared.processes),
+        window_ns=shared.window_ns,
+        active_ns=shared.active_ns,
+        idle_ns=shared.idle_ns,
+        idle_pct=round(shared.idle_pct, 4),
     )
 
 

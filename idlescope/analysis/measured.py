@@ -8,6 +8,7 @@ from typing import Any
 from idlescope.analysis.idle.causes import Gaps
 from idlescope.analysis.idle.concentration import Concentration
 from idlescope.analysis.idle.occupancy import Occupancy
+from idlescope.analysis.idle.shared_gpu import SharedGpu
 from idlescope.analysis.idle.stacks import LongGap
 from idlescope.analysis.intervals import percent
 from idlescope.analysis.steps.batching import Batching
@@ -40,6 +41,7 @@ class MeasuredDevice:
     coverage: Coverage
     verdict: Verdict
     streams: list[dict[str, Any]]
+    shared: SharedGpu | None  # where other processes use the GPU, too
     unprofiled: UnprofiledStep | None  # the time of its steps without a profiler; None: not known
 
     def __repr__(self) -> str:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from idlescope.analysis.idle.causes import Gaps
 from idlescope.analysis.idle.concentration import Concentration
 from idlescope.analysis.idle.occupancy import Occupancy
+from idlescope.analysis.idle.shared_gpu import SharedGpu
 from idlescope.analysis.intervals import percent
 from idlescope.analysis.steps.batching import ASYNCHRONOUS, SERIALISED, SYNCHRONOUS, Batching
 from idlescope.analysis.steps.measure import Steps
@@ -62,6 +63,7 @@ class Findings:
     steps: Steps  # of the engine
     empty: Steps  # that scheduled no token
     spread: Concentration
+    shared: SharedGpu | None  # where other processes use the GPU, too
     batching: Batching
     eager_ns: int  # idle of eager execution (`eager_idle`)
     operations: int

@@ -62,6 +62,7 @@ def device_rows(analysis: Analysis) -> Rows:
         ("operations", [_operations_cell(device) for device in devices]),
         (window_label(devices), [_window_cell(device) for device in devices]),
         *_occupancy_rows(devices),
+        *_shared_rows(devices),
         ("gaps", [_doubt(device, "gaps") + f"{len(device.gaps):,}" for device in devices]),
     ]
     if any(device.min_gap_ns for device in devices):
@@ -112,6 +113,18 @@ def _occupancy_rows(devices: Sequence[DeviceResult]) -> Rows:
             cells.append(_doubt(device, "active_ns") + _of_window(device, ns))
         rows.append((label, cells))
     return rows
+
+
+def _shared_rows(devices: Sequence[DeviceResult]) -> Rows:
+    """Return how idle a GPU is with all processes that use it."""
+    if not any(device.shared for device in devices):
+        return []
+    cells = []
+    for device in devices:
+        shared = device.shared
+        idle = NOTHING if shared is None else f"{shared.idle_pct:.2f} %"
+        cells.append(idle)
+    return [("idle, all processes of this GPU", cells)]
 
 
 def _of_window(device: DeviceResult, ns: int) -> str:
