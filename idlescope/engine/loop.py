@@ -184,9 +184,10 @@ class Engine:
         token_count = emitted.tokens.size
         self.tokens += token_count
         self.recorder.operations(batch.step, ticket.operations)
-        scheduler = self.scheduler
-        running, waiting = scheduler.running.size, len(scheduler.waiting)
-        self.recorder.counters(end, running, waiting, scheduler.allocator.free, token_count)
+        running_count = self.scheduler.running.size
+        waiting_count = len(self.scheduler.waiting)
+        free_blocks = self.scheduler.allocator.free
+        self.recorder.counters(end, running_count, waiting_count, free_blocks, token_count)
         self.recorder.overhead(end, self.clock.now())
 
     def _begin(self, phase: int, step: int) -> int:

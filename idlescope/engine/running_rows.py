@@ -88,8 +88,9 @@ class Rows:
         self.limit[row] = request.limit
         self.prompt[row] = prompt_length
         self.request_id[row] = request.id
+        stop_count = len(request.stop_ids)
         self.stop_ids[row] = -1
-        self.stop_ids[row, : len(request.stop_ids)] = request.stop_ids
+        self.stop_ids[row, :stop_count] = request.stop_ids
         self.last_step[row] = -1
         self.active[row] = True
         self.request[row] = request
@@ -102,8 +103,10 @@ class Rows:
         """
         request = self.request[row]
         assert request is not None
-        request.output = self.tokens[row, self.prompt[row] : self.known[row]].tolist()
-        block_ids = self.table[row, : self.blocks[row]].copy()
+        output_start, output_end = self.prompt[row], self.known[row]
+        request.output = self.tokens[row, output_start:output_end].tolist()
+        block_count = self.blocks[row]
+        block_ids = self.table[row, :block_count].copy()
         self.active[row] = False
         self.life[row] += 1
         self.blocks[row] = 0

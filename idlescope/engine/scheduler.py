@@ -120,13 +120,17 @@ class Scheduler:
         # Blocks for what outgrows those that a row has
         end = start + counts
         preempted = False
-        growing = np.flatnonzero(end > state.blocks[running] * block_size)
+        room = state.blocks[running] * block_size
+        growing = np.flatnonzero(end > room)
         if growing.size:
-            need = np.zeros(running.size, np.int64)
-            need[growing] = -(-end[growing] // block_size) - state.blocks[running[growing]]
-            if int(need.sum()) <= self.allocator.free:
-                self._grow(running[growing], need[growing])
+            growing_rows = running[growing]
+            blocks_wanted = -(-end[growing] // block_size)
+            blocks_needed = blocks_wanted - state.blocks[growing_rows]
+            if int(blocks_needed.sum()) <= self.allocator.free:
+                self._grow(growing_rows, blocks_needed)
             else:
+                need = np.zeros(running.size, np.int64)
+                need[growing] = blocks_needed
                 counts, preempted = self._make_room(counts, need)
                 total = int(counts.sum())
 
@@ -155,10 +159,12 @@ class Scheduler:
         state.length[yielding] += 1
         state.last_step[rows] = step
 
-        context = pairs = int(end.sum())
+        context = int(end.sum())
+        pairs = context
         if total > rows.size:  # query i of a chunk sees the tokens before it and itself
+            before_chunk = counts * start
             within_chunk = counts * (counts + 1) // 2
-            pairs = int((counts * start + within_chunk).sum())
+            pairs = int((before_chunk + within_chunk).sum())
         life = state.life[yielding]
         return Batch(step, rows, counts, start, sampled, life, total, context, pairs)
 
@@ -180,22 +186,30 @@ class Scheduler:
         Returns the counts of the rows that are left, and whether one was preempted.
         """
         running, allocator = self.running, self.allocator
-        coming_back = sum(ids.size for parts in self._returning.values() for ids in parts)
+        coming_back = self._coming_back()
         index, end = 0, running.size
         while index < end:
             while need[index] > allocator.free and index < end:
-                if need[index] <= allocator.free + coming_back:
+                later_free = allocator.free + coming_back
+                if need[index] <= later_free:
                     # a step in flight will free enough: sit this one out
                     counts[index] = 0
                     need[index] = 0
                     break
                 end -= 1
-                coming_back += self._preempt(int(running[end]))
+                last_admitted = int(running[end])
+                coming_back += self._preempt(last_admitted)
             if index < end and need[index] > 0:
-                self._grow(running[index : index + 1], need[index : index + 1])
+                this_row = slice(index, index + 1)
+                self._grow(running[this_row], need[this_row])
             index += 1
         self.running = running[:end]
         return counts[:end], end < running.size
+
+    def _coming_back(self) -> int:
+        """Return how many blocks are freed when the steps in flight are retired."""
+        block_lists = self._returning.values()
+        return sum(block_ids.size for lists in block_lists for block_ids in lists)
 
     def _preempt(self, row: int) -> int:
         """Send a running request back to the head of the queue.
@@ -235,7 +249,8 @@ class Scheduler:
             chunks.append(chunk)
             admitted.append(row)
         if admitted:
-            self.running = np.concatenate((self.running, np.array(admitted, np.int64)))
+            admitted_rows = np.array(admitted, np.int64)
+            self.running = np.concatenate((self.running, admitted_rows))
         return np.array(chunks, np.int64)
 
     def update(self, batch: Batch, tokens: Int32, now: int) -> Emitted:
@@ -266,7 +281,8 @@ class Scheduler:
         if finished.any():
             for index in np.flatnonzero(finished):
                 finish = Finish.STOP if stopped[index] else Finish.LENGTH
-                self._end(self._release(int(rows[index])), finish, now)
+                ended_request = self._release(int(rows[index]))
+                self._end(ended_request, finish, now)
             self._drop_inactive()
         return emitted
 

@@ -108,7 +108,9 @@ class Slot:
 
         # the row and the position of each query token
         if batch.tokens == row_count:  # one token per row, as in all of decode
-            query_end, token_row, position = self._counting[:row_count], rows, batch.start
+            query_end = self._counting[:row_count]
+            token_row = rows
+            position = batch.start
         else:
             query_end = np.cumsum(batch.queries)
             token_row = np.repeat(rows, batch.queries)
@@ -121,7 +123,8 @@ class Slot:
         self.context[:row_count] = batch.start + batch.queries
         self._copy_table(rows, state)
         self._fill_tokens(token_row, position, state)
-        state.output_index[rows[batch.sampled]] = self._counting[:sampled_count] - 1
+        sampled_rows = rows[batch.sampled]
+        state.output_index[sampled_rows] = self._counting[:sampled_count] - 1
 
     def _fill_tokens(self, token_row: Int64, position: Int64, state: Rows) -> None:
         """Write the token columns, for t query tokens.
@@ -132,9 +135,11 @@ class Slot:
         """
         count = position.size
         carried = position >= state.known[token_row]
-        self.token_ids[:count] = np.where(carried, 0, state.tokens[token_row, position])
+        known_tokens = state.tokens[token_row, position]
+        carry_over = state.output_index[token_row]
+        self.token_ids[:count] = np.where(carried, 0, known_tokens)
         self.positions[:count] = position
-        self.carry_over[:count] = np.where(carried, state.output_index[token_row], -1)
+        self.carry_over[:count] = np.where(carried, carry_over, -1)
 
         # block id * size + offset within the block, the offset being position - block * size
         block_size = self.shape.block_size

@@ -129,8 +129,8 @@ class RunConfig:
         group=Group.ENGINE,
         choices=tuple(HOST_PROFILES),
         swept=True,
-        help="What a step costs the host of a modelled GPU, unless --host-ms says it: as measured "
-        "on a server with an H200, or this machine's own host work, measured.",
+        help="What a step costs the host of a modelled GPU, unless --host-ms says it: h200-server, "
+        "as measured on a server with an H200, or measured-here, this machine's own work, timed.",
     )
     device_ms: float | None = option(
         None,

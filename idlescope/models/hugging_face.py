@@ -130,19 +130,23 @@ class Section:
 
     def _fault(self, problem: str) -> str:
         """Return what is wrong, of msgspec's words for it."""
-        found = re.search(r"`\$\.([\w.]+)", problem)
-        path = found[1].split(".") if found else []
+        place = re.search(r"`\$\.([\w.]+)", problem)
+        path = place[1].split(".") if place else []
         missing = re.search(r"missing required field `(\w+)`", problem)
         if missing:
-            name = ".".join([*path, missing[1]])
-            return f"{self.prefix}{name} is missing"
+            path.append(missing[1])
+        field_name = self.prefix + ".".join(path)
+        if missing:
+            return f"{field_name} is missing"
+
         value: Any = self.values
         for part in path:
             value = value[part]
-        wanted = re.search(r"Expected `(\w+)", problem)
-        kind = wanted[1] if wanted else "float"  # "Number out of range" is said of floats
-        expected = EXPECTED_OF.get(path[-1], EXPECTED.get(kind, kind))
-        return f"{self.prefix}{'.'.join(path)} is {value!r}, not {expected}"
+        expected_type = re.search(r"Expected `(\w+)", problem)
+        # "Number out of range" is said of floats
+        type_name = expected_type[1] if expected_type else "float"
+        expected = EXPECTED_OF.get(path[-1], EXPECTED.get(type_name, type_name))
+        return f"{field_name} is {value!r}, not {expected}"
 
     def error(
         self, problem: str, advice: str = "is the file that of the published model?"
@@ -272,10 +276,9 @@ def _rope(section: Section, config: Config) -> tuple[float, RopeScaling | None]:
     """Return theta and the scaling of rotary embeddings."""
     name = "rope_parameters" if section.values.get("rope_parameters") else "rope_scaling"
     rope = getattr(config, name) or Rope()
-    if config.partial_rotary_factor != 1.0:
-        raise section.unsupported("partial_rotary_factor is not 1")
-    if rope.partial_rotary_factor != 1.0:
-        raise section.unsupported(f"{name}.partial_rotary_factor is not 1")
+    for prefix, fields in (("", config), (f"{name}.", rope)):
+        if fields.partial_rotary_factor != 1.0:
+            raise section.unsupported(f"{prefix}partial_rotary_factor is not 1")
 
     theta = config.rope_theta if rope.rope_theta is None else rope.rope_theta
     kind = rope.rope_type or rope.type or "default"
@@ -285,10 +288,15 @@ def _rope(section: Section, config: Config) -> tuple[float, RopeScaling | None]:
         raise section.unsupported(f"the rope type is {kind!r}, not 'default' or 'llama3'")
 
     llama3 = section.inner(name).read(Llama3Rope)
-    low, high = llama3.low_freq_factor, llama3.high_freq_factor
-    if low >= high:
+    if llama3.low_freq_factor >= llama3.high_freq_factor:
         raise section.error(f"{name}.low_freq_factor is not below high_freq_factor")
-    return theta, RopeScaling(llama3.factor, low, high, llama3.original_max_position_embeddings)
+    scaling = RopeScaling(
+        llama3.factor,
+        llama3.low_freq_factor,
+        llama3.high_freq_factor,
+        llama3.original_max_position_embeddings,
+    )
+    return theta, scaling
 
 
 def _eos(folder: Path, section: Section) -> tuple[int, ...]:

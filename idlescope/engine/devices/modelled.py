@@ -99,13 +99,15 @@ class ModelledDevice:
 
     def submit(self, slot: Slot, batch: Batch) -> ModelledTicket:
         """Issue H2D, compute and D2H of a step, each on its stream and after the one before."""
-        host = self._host
-        copy_in = self._copy_in(WORD_BYTES * slot.used_words(batch.tokens))
-        self.clock.spend(2 * host.event_call_ns)  # record on H2D, wait on compute
+        event_call = self._host.event_call_ns
+        input_bytes = WORD_BYTES * slot.used_words(batch.tokens)
+        token_bytes = WORD_BYTES * batch.sampled.size
+        copy_in = self._copy_in(input_bytes)
+        self.clock.spend(2 * event_call)  # record on H2D, wait on compute
         forward = self._forward(batch, copy_in.end + EVENT_WAIT_NS)
-        self.clock.spend(2 * host.event_call_ns)  # record on compute, wait on D2H
-        copy_out = self._copy_out(WORD_BYTES * batch.sampled.size, forward.end + EVENT_WAIT_NS)
-        self.clock.spend(host.event_call_ns)  # record on D2H: what the host waits for
+        self.clock.spend(2 * event_call)  # record on compute, wait on D2H
+        copy_out = self._copy_out(token_bytes, forward.end + EVENT_WAIT_NS)
+        self.clock.spend(event_call)  # record on D2H: what the host waits for
         ticket = ModelledTicket(self, slot, (copy_in, forward, copy_out))
         self._in_flight.append(ticket)
         return ticket
@@ -113,34 +115,45 @@ class ModelledDevice:
     def _copy_in(self, moved: int) -> DeviceOperation:
         """Issue the copy of a step's inputs, so many bytes."""
         call = self._call(self._host.copy_in_call_ns)
+        _, call_end = call
+        earliest = call_end + self._host.copy_in_start_ns
         duration = self._host.copy_in_ns + transfer_ns(moved)
-        span = self._streams[H2D].run(call[1] + self._host.copy_in_start_ns, duration)
+        span = self._streams[H2D].run(earliest, duration)
         return copy_operation(H2D, call, span, moved)
 
     def _copy_out(self, moved: int, tokens_there: int) -> DeviceOperation:
         """Issue the copy of a step's tokens, so many bytes, which waits for them."""
         call = self._call(self._host.copy_out_call_ns)
+        _, call_end = call
+        earliest = max(call_end + ARRIVAL_NS, tokens_there)
         duration = COPY_FIXED_NS + transfer_ns(moved)
-        earliest = max(call[1] + ARRIVAL_NS, tokens_there)
-        return copy_operation(D2H, call, self._streams[D2H].run(earliest, duration), moved)
+        span = self._streams[D2H].run(earliest, duration)
+        return copy_operation(D2H, call, span, moved)
 
     def _forward(self, batch: Batch, inputs_there: int) -> DeviceOperation:
         """Issue a step's compute, which starts at the earliest when its inputs are there."""
         call_start, call_end = self._call(self._host.graph_call_ns)
-        work = StepWork(batch.tokens, batch.sampled.size, batch.context, batch.pairs)
+        launched = call_end + self._host.graph_start_ns
+        compute = self._streams[COMPUTE]
+        after_previous = compute.free + SUCCESSION_NS
+        sampled = batch.sampled.size
         duration = self._device_ns
         if duration is None:
+            work = StepWork(batch.tokens, sampled, batch.context, batch.pairs)
             duration = step_ns(self.model, self.gpu, work)
-        compute = self._streams[COMPUTE]
-        launched = call_end + self._host.graph_start_ns
-        earliest = max(launched, inputs_there, compute.free + SUCCESSION_NS)
-        start, end = compute.run(earliest, duration)
+        start, end = compute.run(max(launched, inputs_there, after_previous), duration)
         self._busy += duration
-        kind, call = OperationKind.GRAPH, "cudaGraphLaunch"
-        moved = self.model.step_bytes(work.context)
-        flops = self.model.step_flops(work.tokens, work.sampled, work.pairs)
         return DeviceOperation(
-            COMPUTE, kind, "forward", call, call_start, call_end, start, end, moved, flops
+            stream=COMPUTE,
+            kind=OperationKind.GRAPH,
+            name="forward",
+            call="cudaGraphLaunch",
+            call_start=call_start,
+            call_end=call_end,
+            start=start,
+            end=end,
+            bytes=self.model.step_bytes(batch.context),
+            flops=self.model.step_flops(batch.tokens, sampled, batch.pairs),
         )
 
     def _call(self, duration: int) -> tuple[int, int]:

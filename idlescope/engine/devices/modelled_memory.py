@@ -51,32 +51,41 @@ class Memory:
 
     def run(self, slot: Slot) -> None:
         """Read the slot's inputs, write the cache, sample, and copy the tokens to its output."""
-        row_count, token_count, sampled_count, _ = slot.header.tolist()
-        carried = self._output[slot.carry_over[:token_count]]
-        tokens = (slot.token_ids[:token_count] + carried).astype(np.uint64) + ONE
-        query_end = slot.query_end[:row_count].astype(np.int64)
-        first = np.concatenate(([0], query_end[:-1]))
-        before = self._states_before(slot, first)
-        if token_count == row_count:  # one token per row, as in all of decode
-            states = before * self._power[1] + tokens
-        else:
-            states = self._through_chunks(Chunks(tokens, first, query_end - first, before))
-        self._states[slot.cache_places[:token_count]] = states
+        row_count, token_count, sampled_count, _step = slot.header.tolist()
+        carry_over = slot.carry_over[:token_count]
+        token_ids = slot.token_ids[:token_count] + self._output[carry_over]
+        tokens = token_ids.astype(np.uint64) + ONE
 
-        sampled_states = states[slot.sample_at[:sampled_count]]
-        sampled = (mix(sampled_states) % self._vocab).astype(np.int32)
+        query_end = slot.query_end[:row_count].astype(np.int64)
+        first_token = np.concatenate(([0], query_end[:-1]))
+        states_before = self._states_before(slot, first_token)
+        if token_count == row_count:  # one token per row, as in all of decode
+            states = states_before * self._power[1] + tokens
+        else:
+            token_counts = query_end - first_token
+            chunks = Chunks(tokens, first_token, token_counts, states_before)
+            states = self._through_chunks(chunks)
+        cache_places = slot.cache_places[:token_count]
+        self._states[cache_places] = states
+
+        sample_at = slot.sample_at[:sampled_count]
+        hashes = mix(states[sample_at])
+        sampled = (hashes % self._vocab).astype(np.int32)
         self._output[:sampled_count] = sampled
         slot.output[:sampled_count] = sampled
 
-    def _states_before(self, slot: Slot, first: Int64) -> UInt64:
+    def _states_before(self, slot: Slot, first_token: Int64) -> UInt64:
         """Return the state before each row's first query token, read through the block table."""
-        row_count = first.size
-        position = slot.positions[first] - 1
+        row_count = first_token.size
+        position = slot.positions[first_token] - 1
         block, offset = position // self._block_size, position % self._block_size
-        block_id = slot.table[slot.rows[:row_count], block]
-        cached = self._states[block_id * self._block_size + offset]
-        start = mix(self._start + slot.request[:row_count].astype(np.uint64))
-        return np.where(position >= 0, cached, start)
+        rows = slot.rows[:row_count]
+        cache_place = slot.table[rows, block] * self._block_size + offset
+        cached = self._states[cache_place]
+
+        request_ids = slot.request[:row_count].astype(np.uint64)
+        at_start = mix(self._start + request_ids)
+        return np.where(position >= 0, cached, at_start)
 
     def _through_chunks(self, chunks: Chunks) -> UInt64:
         """Return the state after each token, (t,).
@@ -86,13 +95,18 @@ class Memory:
         less what the chunks before have added to it.
         """
         token_count = chunks.tokens.size
-        index = np.arange(token_count)
+        token_index = np.arange(token_count)
         row = np.repeat(np.arange(chunks.first.size), chunks.counts)
-        running = np.cumsum(chunks.tokens * self._inverse_power[:token_count])
-        of_earlier_chunks = np.where(chunks.first > 0, running[chunks.first - 1], np.uint64(0))
-        within_chunk = index - chunks.first[row]
-        new_tokens = self._power[index] * (running - of_earlier_chunks[row])
-        return new_tokens + chunks.states[row] * self._power[within_chunk + 1]
+
+        inverse_powers = self._inverse_power[:token_count]
+        running_sum = np.cumsum(chunks.tokens * inverse_powers)
+        sum_before = running_sum[chunks.first - 1]
+        of_earlier_chunks = np.where(chunks.first > 0, sum_before, np.uint64(0))
+        within_chunk_sum = running_sum - of_earlier_chunks[row]
+
+        position_in_chunk = token_index - chunks.first[row]
+        from_before = chunks.states[row] * self._power[position_in_chunk + 1]
+        return self._power[token_index] * within_chunk_sum + from_before
 
 
 def powers(base: int, count: int) -> UInt64:

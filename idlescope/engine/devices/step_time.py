@@ -63,23 +63,30 @@ def step_ns(model: Model, gpu: GPU, work: StepWork) -> int:
 def _without_attention_ns(model: Model, gpu: GPU, tokens: int, sampled: int) -> float:
     """Return the time of everything but attention, which alone depends on the context."""
     kernels = Kernels(gpu, model.value_bytes)
+    layer = _layer_ns(model, kernels, tokens)
+    embedding_and_norm = 2 * kernels.elementwise_ns(2 * tokens * model.hidden)
+    projection = kernels.matmul_ns(sampled, model.hidden, model.vocab)
+    sampling_waves = math.ceil(sampled / SAMPLING_ROWS)
+    sampling = SAMPLING_NS_PER_VALUE * model.vocab * sampling_waves
+    sampling = max(ELEMENTWISE_FLOOR_NS, sampling)
+
+    nodes_per_layer = MATMULS_PER_LAYER + ELEMENTWISE_PER_LAYER
+    nodes = model.layers * nodes_per_layer + OTHER_NODES
+    gaps = nodes * NODE_GAP_NS
+    return model.layers * layer + projection + (embedding_and_norm + sampling) + gaps
+
+
+def _layer_ns(model: Model, kernels: Kernels, tokens: int) -> float:
+    """Return the time of one layer without attention."""
     hidden, query_width = model.hidden, model.attention_width
     qkv_width = query_width + 2 * model.kv_heads * model.head_dim
-    layer = (
+    return (
         kernels.matmul_ns(tokens, hidden, qkv_width)
         + kernels.matmul_ns(tokens, query_width, hidden)
         + kernels.matmul_ns(tokens, hidden, 2 * model.intermediate)
         + kernels.matmul_ns(tokens, model.intermediate, hidden)
         + ELEMENTWISE_PER_LAYER * kernels.elementwise_ns(3 * tokens * hidden)
     )
-    embedding_and_norm = 2 * kernels.elementwise_ns(2 * tokens * hidden)
-    projection = kernels.matmul_ns(sampled, hidden, model.vocab)
-    waves = math.ceil(sampled / SAMPLING_ROWS)
-    sampling = max(ELEMENTWISE_FLOOR_NS, SAMPLING_NS_PER_VALUE * model.vocab * waves)
-
-    nodes = model.layers * (MATMULS_PER_LAYER + ELEMENTWISE_PER_LAYER) + OTHER_NODES
-    gaps = nodes * NODE_GAP_NS
-    return model.layers * layer + projection + (embedding_and_norm + sampling) + gaps
 
 
 @dataclass(frozen=True)

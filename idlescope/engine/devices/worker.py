@@ -73,9 +73,10 @@ class Worker:
 
         # the device's side of the slots, whose buffers the network reads and writes
         self.forward = setup.network.load(setup.shape, setup.slots)
+        buffers = zip(self.forward.inputs, self.forward.outputs, strict=True)
         self.device_slots = [
             Slot(setup.shape, inputs.numpy(), output.numpy()[1:])  # output[0] is a static zero
-            for inputs, output in zip(self.forward.inputs, self.forward.outputs, strict=True)
+            for inputs, output in buffers
         ]
 
         # by slot and stream: when its last operation ran, and the event of its end
@@ -105,10 +106,12 @@ class Worker:
                 dependency.wait()
             start = time.perf_counter_ns()
             operation(slot, words)
-            self.times[slot, stream] = start, time.perf_counter_ns()
+            end = time.perf_counter_ns()
+            self.times[slot, stream] = start, end
             ended.set()
             if stream == D2H:
-                self.link.send_bytes(TIMES.pack(*self.times[slot].ravel().tolist()))
+                step_times = self.times[slot].ravel().tolist()
+                self.link.send_bytes(TIMES.pack(*step_times))
 
         self.queues[stream].put(run)
 
