@@ -164,17 +164,25 @@ class Builder:
             self._typical_ns = int(start[start.size // 2])
             return TimedEvents(events, start, start + length, kinds)
 
+        kept_rows = self._undoubted(batch, rows, spans)
+        kept_events = [events[row] for row in kept_rows.tolist()]
+        start, length = start[kept_rows], length[kept_rows]
+        return TimedEvents(kept_events, start, start + length, kinds[kept_rows])
+
+    def _undoubted(self, batch: Batch, rows: list[int], spans: Spans) -> Int64:
+        """Return which spans have times that can be true; count the others."""
         self._typical_ns = typical_ns(batch.events, self._typical_ns)
-        good = np.ones(len(rows), np.bool_)
+        undoubted = np.ones(len(rows), np.bool_)
         for doubt in doubts(spans, self._typical_ns):
-            place = batch.place(rows[int(doubt.rows[0])])
-            what = f"{record} {doubt.what} were left out"
-            self.damage.dropped(what, place, record, doubt.rows.size)
-            good[doubt.rows] = False
-        kept = np.flatnonzero(good)
-        start, length = start[kept], length[kept]
-        kept_events = [events[row] for row in kept.tolist()]
-        return TimedEvents(kept_events, start, start + length, kinds[kept])
+            first_row = rows[int(doubt.rows[0])]
+            self.damage.dropped(
+                f"{spans.kind} {doubt.what} were left out",
+                batch.place(first_row),
+                spans.kind,
+                doubt.rows.size,
+            )
+            undoubted[doubt.rows] = False
+        return np.flatnonzero(undoubted)
 
     def _add_ranges(self, batch: Batch, rows: list[int], kinds: NDArray[np.uint8]) -> None:
         timed = self._timed(batch, rows, kinds, "ranges")
@@ -190,13 +198,13 @@ class Builder:
 
     def _add_calls(self, batch: Batch, rows: list[int], kinds: NDArray[np.uint8]) -> None:
         timed = self._timed(batch, rows, kinds, "calls")
-        correlation = [args.correlation for args in _args(timed.events)]
+        correlations = [arguments.correlation for arguments in _args(timed.events)]
         table = Calls.of(
             start=timed.start,
             end=timed.end,
             thread=self._threads(timed.events),
             name=self._names(timed.events),
-            correlation=self._ints(batch, correlation),
+            correlation=self._ints(batch, correlations),
         )
         self.tables[Calls].append(table)
 
@@ -204,7 +212,11 @@ class Builder:
         timed = self._timed(batch, rows, kinds, "operations")
         events, args = timed.events, _args(timed.events)
         self.operation_blocks.append((len(events), batch.offset))
-        flops = [_flops(each.flops) for each in args] if self.own else np.zeros(len(args))
+        correlations = [arguments.correlation for arguments in args]
+        bytes_moved = [arguments.bytes for arguments in args]
+        flops = np.zeros(len(args))
+        if self.own:
+            flops[:] = [_flops(arguments.flops) for arguments in args]
         table = Operations.of(
             start=timed.start,
             end=timed.end,
@@ -212,9 +224,9 @@ class Builder:
             device=self._gpus(batch, events, args),
             stream=self._streams(events, args),
             name=self._names(events),
-            correlation=self._ints(batch, [each.correlation for each in args]),
+            correlation=self._ints(batch, correlations),
             step=self._steps(batch, args),
-            bytes=self._ints(batch, [each.bytes for each in args]),
+            bytes=self._ints(batch, bytes_moved),
             flops=flops,
         )
         self.tables[Operations].append(table)
@@ -247,42 +259,49 @@ class Builder:
     def _threads(self, events: list[Event]) -> Int32:
         code_of = self._thread_codes
         pids = [event.pid for event in events]
-        tids = [event.tid for event in events]
-        if self.own:
-            tids = [
-                tid if args.track is None else args.track
-                for tid, args in zip(tids, _args(events), strict=True)
-            ]
+        tids = self._tids(events)
         try:
-            # as a rule, a batch is of one thread
-            if events and pids.count(pids[0]) == tids.count(tids[0]) == len(events):
-                return np.full(len(events), code_of[pids[0], tids[0]], np.int32)
-            return np.array([code_of[key] for key in zip(pids, tids, strict=True)], np.int32)
+            if _all_equal(pids) and _all_equal(tids):  # as a rule, and faster
+                only_track = pids[0], tids[0]
+                return np.full(len(events), code_of[only_track], np.int32)
+            tracks = zip(pids, tids, strict=True)
+            return np.array([code_of[track] for track in tracks], np.int32)
         except TypeError:  # an id that is a list or an object
-            as_text = zip(map(str, pids), map(str, tids), strict=True)
-            return np.array([code_of[key] for key in as_text], np.int32)
+            texts = zip(map(str, pids), map(str, tids), strict=True)
+            return np.array([code_of[track] for track in texts], np.int32)
+
+    def _tids(self, events: list[Event]) -> list[Any]:
+        """Return the thread of each event; our own files may have laid it on another track."""
+        if not self.own:
+            return [event.tid for event in events]
+        return [
+            event.tid if arguments.track is None else arguments.track
+            for event, arguments in zip(events, _args(events), strict=True)
+        ]
 
     def _gpus(self, batch: Batch, events: list[Event], args: list[Args]) -> Int32:
         # plain tuples: making a Gpu of each would take longer than all else here
         gpus = []
-        for event, each in zip(events, args, strict=True):
-            index = event.pid if each.device is None else each.device
+        for event, arguments in zip(events, args, strict=True):
+            device = event.pid if arguments.device is None else arguments.device
+            process = ""
             # in other files, an argument of that name may mean anything
-            process = str(each.process) if self.own and each.process is not None else ""
-            gpus.append((str(event.pid), self._int(batch, index, -1), process))
+            if self.own and arguments.process is not None:
+                process = str(arguments.process)
+            gpus.append((str(event.pid), self._int(batch, device, -1), process))
         return self.gpus.codes(gpus)
 
     def _streams(self, events: list[Event], args: list[Args]) -> Int32:
         return self.streams.codes(
-            str(event.tid if each.stream is None else each.stream)
-            for event, each in zip(events, args, strict=True)
+            str(event.tid if arguments.stream is None else arguments.stream)
+            for event, arguments in zip(events, args, strict=True)
         )
 
     def _steps(self, batch: Batch, args: list[Args]) -> Int32:
         """Return the steps that our own files state; -1 elsewhere."""
         if not self.own:
             return np.full(len(args), -1, np.int32)
-        steps = [self._int(batch, each.step, -1) for each in args]
+        steps = [self._int(batch, arguments.step, -1) for arguments in args]
         return np.array([step if step in _INT32 else -1 for step in steps], np.int32)
 
     def _ints(self, batch: Batch, values: list[Any]) -> Int64:
@@ -328,6 +347,11 @@ def _rows_of_steps(events: list[Event]) -> list[int]:
         for row, event in enumerate(events)
         if event.cat in categories.DETAIL and str(event.name).startswith(categories.STEP_NAME)
     ]
+
+
+def _all_equal(values: list[Any]) -> bool:
+    """Return whether there are values, and all are the same."""
+    return bool(values) and values.count(values[0]) == len(values)
 
 
 def _args(events: list[Event]) -> list[Args]:

@@ -43,22 +43,34 @@ def origins(
     thread_process = np.array([pids.index(pid) for pid, _ in threads], np.int32)
     caller = thread_process[calls.thread] if len(calls) else np.empty(0, np.int32)
     callers = np.unique(caller)
-    stated = [gpu.process for gpu in gpus]
-    if any(stated):
+    stated_pids = [gpu.process for gpu in gpus]
+    if any(stated_pids):
         # a device whose process made no call in the trace is still its own
-        pids = tuple(dict.fromkeys((*pids, *stated)))
-        gpu_process = [pids.index(process) for process in stated]
+        pids = tuple(dict.fromkeys((*pids, *stated_pids)))
+        gpu_process = [pids.index(pid) for pid in stated_pids]
     elif callers.size > 1 and _collide(calls.correlation, caller):
         gpu_process = [
             _launcher(operations.take(operations.device == gpu), calls, caller, callers)
             for gpu in range(len(gpus))
         ]
     else:
-        return _one_process(gpus, sorted(pids[process] for process in callers), len(threads))
-    keys = [(process, gpu.device) for process, gpu in zip(gpu_process, gpus, strict=True)]
-    devices = tuple(dict.fromkeys(keys))
-    device_of = np.array([devices.index(key) for key in keys], np.int32)
-    return Origin(devices, pids, device_of, thread_process)
+        calling_pids = sorted(pids[process] for process in callers)
+        return _one_process(gpus, calling_pids, len(threads))
+    return _several_processes(gpus, gpu_process, pids, thread_process)
+
+
+def _several_processes(
+    gpus: tuple[Gpu, ...], gpu_process: list[int], pids: tuple[str, ...], thread_process: Int32
+) -> Origin:
+    """Return the origin of a file of several processes, given the process of each GPU track."""
+    device_keys = [(process, gpu.device) for process, gpu in zip(gpu_process, gpus, strict=True)]
+    devices = tuple(dict.fromkeys(device_keys))
+    return Origin(
+        devices=devices,
+        process_names=pids,
+        device_of=np.array([devices.index(device) for device in device_keys], np.int32),
+        process_of=thread_process,
+    )
 
 
 def _one_process(gpus: tuple[Gpu, ...], pids: list[str], threads: int) -> Origin:

@@ -69,7 +69,6 @@ class RepairedEvent(NamedTuple):
 _decode_events = msgspec.json.Decoder(list[Event]).decode
 _decode_raw = msgspec.json.Decoder(list[RawEvent]).decode
 _decode_any = msgspec.json.Decoder().decode
-_TIMES = ("ts", "dur")
 
 
 class Batch:
@@ -142,13 +141,21 @@ def _coerced(text: bytes) -> Event | None:
         fields = _decode_any(text)
     except UNDECODABLE:
         return None
-    event = Event(**{key: fields[key] for key in ("name", "pid", "tid") if key in fields})
-    for key in _TIMES:
-        if key in fields:
-            is_time = isinstance(fields[key], (int, float, str))
-            setattr(event, key, fields[key] if is_time else None)
-    event.ph, event.cat = str(fields.get("ph", "")), str(fields.get("cat", ""))
-    if isinstance(args := fields.get("args"), dict):
-        wanted = {key: value for key, value in args.items() if key in Args.__struct_fields__}
-        event.args = Args(**wanted)
+    event = Event(
+        ph=str(fields.get("ph", "")),
+        cat=str(fields.get("cat", "")),
+        name=fields.get("name"),
+        pid=fields.get("pid"),
+        tid=fields.get("tid"),
+        ts=_as_time(fields.get("ts")),
+        dur=_as_time(fields.get("dur", 0)),
+    )
+    arguments = fields.get("args")
+    if isinstance(arguments, dict):
+        known = {key: arguments[key] for key in Args.__struct_fields__ if key in arguments}
+        event.args = Args(**known)
     return event
+
+
+def _as_time(value: Any) -> int | float | str | None:
+    return value if isinstance(value, (int, float, str)) else None

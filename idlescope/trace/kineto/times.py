@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from idlescope.trace.kineto.records import Event
-from idlescope.trace.table import Bool, Int64
+from idlescope.trace.table import Bool, Float64, Int64
 
 # A float64 holds microseconds to within half a nanosecond below this value: 2**43 us is 101 days.
 EXACT_BELOW_US = float(2**43)
@@ -46,21 +46,38 @@ def exact_ns(times: Sequence[Any], raw: Callable[[], Sequence[str]]) -> tuple[In
     Those that are not become 0. `times` holds ints, floats, text or None. Where a float is too
     large to be exact, `raw()` gives the text of every value.
     """
+    microseconds = _as_floats(times)
+    magnitude = np.abs(microseconds)
+    all_readable = np.ones(len(times), np.bool_)
+    # comparisons are false for NaN, so that none is among the times of these two cases
+    if (magnitude < EXACT_BELOW_US).all():
+        return _ns_of_floats(microseconds), all_readable
+    all_integers = all(type(time) is int for time in times)
+    if all_integers and (magnitude < INT64_US).all():
+        return np.array(times, np.int64) * 1000, all_readable
+
+    nanoseconds = [_ns_of_text(text) for text in raw()]
+    readable = [time is not None for time in nanoseconds]
+    return (
+        np.array([time or 0 for time in nanoseconds], np.int64),
+        np.array(readable, np.bool_),
+    )
+
+
+def _as_floats(times: Sequence[Any]) -> Float64:
+    """Return times as floats; all NaN where one of them is no number."""
     try:
-        microseconds = np.array(times, np.float64)
+        return np.array(times, np.float64)
     except (ValueError, TypeError, OverflowError):
-        microseconds = np.full(len(times), np.nan)
-    size = np.abs(microseconds)
-    if (size < EXACT_BELOW_US).all():  # no NaN among them either
-        whole = np.floor(microseconds)
-        whole_ns = (whole * 1000).astype(np.int64)
-        rest_ns = np.rint((microseconds - whole) * 1000).astype(np.int64)
-        return whole_ns + rest_ns, np.ones(len(times), np.bool_)
-    if all(type(time) is int for time in times) and (size < INT64_US).all():
-        return np.array(times, np.int64) * 1000, np.ones(len(times), np.bool_)
-    exact = [_ns_of_text(text) for text in raw()]
-    readable = np.array([time is not None for time in exact], np.bool_)
-    return np.array([time or 0 for time in exact], np.int64), readable
+        return np.full(len(times), np.nan)
+
+
+def _ns_of_floats(microseconds: Float64) -> Int64:
+    """Return the nearest nanoseconds; whole and decimals apart, as 1000 times a time is inexact."""
+    whole = np.floor(microseconds)
+    whole_ns = (whole * 1000).astype(np.int64)
+    decimals_ns = np.rint((microseconds - whole) * 1000).astype(np.int64)
+    return whole_ns + decimals_ns
 
 
 def _ns_of_text(text: str) -> int | None:

@@ -20,15 +20,18 @@ def checked_column(column: Any, name: str, dtype: str) -> NDArray[Any]:
 
     if column.null_count:
         raise ValueError(f"{column.null_count:,} values of {name} are missing")
-    wanted = np.dtype(dtype)
-    is_integer = pa.types.is_integer(column.type)
-    if not is_integer and (wanted.kind != "f" or not pa.types.is_floating(column.type)):
-        raise ValueError(f"{name} is of type {column.type}")
     values: NDArray[Any] = column.to_numpy()
-    if wanted.kind != "f" and values.size:
-        limits = np.iinfo(wanted)
+    wanted_type = np.dtype(dtype)
+    if wanted_type.kind == "f":
+        is_number = pa.types.is_integer(column.type) or pa.types.is_floating(column.type)
+    else:
+        is_number = pa.types.is_integer(column.type)
+    if not is_number:
+        raise ValueError(f"{name} is of type {column.type}")
+    if wanted_type.kind != "f":
+        limits = np.iinfo(wanted_type)
         _check_range(values, name, int(limits.min), int(limits.max) + 1)
-    return values.astype(wanted, copy=False)
+    return values.astype(wanted_type, copy=False)
 
 
 def check(trace: Trace) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from idlescope.trace.recording import files
 from idlescope.trace.scrub.counts import Scrubbed
 from idlescope.trace.scrub.meta import cleaned
 from idlescope.trace.scrub.texts import Texts
+from idlescope.trace.table import Int64
 
 
 def scrub(
@@ -23,20 +25,14 @@ def scrub(
 
     Raises TraceError where the source is no whole recording.
     """
-    trace, texts = files.read(source), Texts(result)
-    tables = {name: getattr(trace, name) for name in files.TABLES}
-
-    # renumber the names that some row has: the others go
-    used_names = np.unique(np.concatenate([table.name for table in tables.values()])).tolist()
-    new_code = np.full(len(trace.names), -1, np.int32)
-    new_code[used_names] = np.arange(len(used_names))
-    renumbered = {name: table.replace(name=new_code[table.name]) for name, table in tables.items()}
-
-    result.remove("names that no record has", len(trace.names) - len(used_names))
-    result.names += len(used_names) + len(trace.threads)
+    trace = files.read(source)
+    used_names = _used_names(trace)
+    result.remove("names that no record has", len(trace.names) - used_names.size)
+    result.names += used_names.size + len(trace.threads)
     result.remove("names of processes", len(_named_processes(trace)))
+    texts = Texts(result)
     cleaned_trace = Trace(
-        **renumbered,
+        **_renumbered(trace, used_names),
         names=tuple(texts.name(trace.names[code]) for code in used_names),
         devices=tuple(_cleaned_device(device, texts) for device in trace.devices),
         streams=tuple(texts.text(stream) for stream in trace.streams),
@@ -45,7 +41,26 @@ def scrub(
     )
     files.write(cleaned_trace, target)
     if progress is not None:
-        progress(sum(len(table) for table in tables.values()))
+        progress(sum(len(table) for table in _tables(trace).values()))
+
+
+def _tables(trace: Trace) -> dict[str, Any]:
+    return {name: getattr(trace, name) for name in files.TABLES}
+
+
+def _used_names(trace: Trace) -> Int64:
+    """Return the codes of the names that some row has, sorted."""
+    name_columns = [table.name for table in _tables(trace).values()]
+    return np.unique(np.concatenate(name_columns))
+
+
+def _renumbered(trace: Trace, used_names: Int64) -> dict[str, Any]:
+    """Return the tables with codes of names that are positions in `used_names`."""
+    new_code = np.full(len(trace.names), -1, np.int32)
+    new_code[used_names] = np.arange(used_names.size)
+    return {
+        name: table.replace(name=new_code[table.name]) for name, table in _tables(trace).items()
+    }
 
 
 def _named_processes(trace: Trace) -> set[str]:
