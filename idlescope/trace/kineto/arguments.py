@@ -12,7 +12,10 @@ _ARGUMENTS = re.compile(rb',?\s*"args"\s*:\s*\{')
 _VALUE = re.compile(
     rb'\s*("[^"\\\x00-\x1f]*"|-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)\s*(?:,\s*[^-\s\d]|\})'
 )
-_KEYS = {key: re.compile(rb'"%s"\s*:' % key.encode()) for key in Args.__struct_fields__}
+_KEYS = {
+    argument_name: re.compile(rb'"%s"\s*:' % argument_name.encode())
+    for argument_name in Args.__struct_fields__
+}
 _FIELDS = re.compile(rb'"(?:ph|cat|ts|dur|pid|tid)"\s*:')
 _LINKED = categories.CALLS | categories.OPERATIONS.keys()
 LEFT_OUT = "arguments that cannot be read were left out, their records kept"
@@ -27,20 +30,27 @@ def without_damaged_arguments(text: bytes) -> RepairedEvent | None:
     arguments = _ARGUMENTS.search(text)
     if arguments is None:
         return None
-    head = decode_object(text[: arguments.start()] + b"}")
-    if head is None or not _is_whole(head.event):
+    before_arguments = decode_object(text[: arguments.start()] + b"}")
+    if before_arguments is None or not _is_whole(before_arguments.event):
         return None
-    rest = text[arguments.end() :]
-    if _FIELDS.search(rest):  # of another event, whose start is damaged
+    text_of_arguments = text[arguments.end() :]
+    if _FIELDS.search(text_of_arguments):  # of another event, whose start is damaged
         return None
-    wanted = _wanted(rest)
-    if wanted is None or (head.event.cat in _LINKED and "correlation" not in wanted):
+    wanted = _wanted(text_of_arguments)
+    if wanted is None or (before_arguments.event.cat in _LINKED and "correlation" not in wanted):
         return None
-    rebuilt = b", ".join(b'"%s": %s' % (key.encode(), value) for key, value in wanted.items())
-    found = decode_object(head.text[:-1] + b', "args": {' + rebuilt + b"}}")
-    if found is None:
+    rebuilt_text = b", ".join(
+        b'"%s": %s' % (argument_name.encode(), value_text)
+        for argument_name, value_text in wanted.items()
+    )
+    rebuilt_event = decode_object(
+        before_arguments.text[:-1] + b', "args": {' + rebuilt_text + b"}}"
+    )
+    if rebuilt_event is None:
         return None
-    return found._replace(repairs=[*head.repairs, (LEFT_OUT, 1, arguments.start())])
+    return rebuilt_event._replace(
+        repairs=[*before_arguments.repairs, (LEFT_OUT, 1, arguments.start())]
+    )
 
 
 def _is_whole(event: Event) -> bool:
@@ -52,12 +62,12 @@ def _is_whole(event: Event) -> bool:
 def _wanted(text: bytes) -> dict[str, bytes] | None:
     """Return the text of each wanted argument; None where one cannot be told for sure."""
     values: dict[str, bytes] = {}
-    for key, pattern in _KEYS.items():
-        places = [match.end() for match in pattern.finditer(text)]
-        if not places:
+    for argument_name, key_pattern in _KEYS.items():
+        value_starts = [match.end() for match in key_pattern.finditer(text)]
+        if not value_starts:
             continue
-        value = _VALUE.match(text, places[0])
-        if len(places) > 1 or value is None:
+        value_match = _VALUE.match(text, value_starts[0])
+        if len(value_starts) > 1 or value_match is None:
             return None
-        values[key] = value[1]
+        values[argument_name] = value_match[1]
     return values

@@ -48,10 +48,10 @@ class Source:
 
     def _plain(self, file: IO[bytes]) -> Iterator[bytes]:
         end = self.path.stat().st_size if self.end is None else self.end
-        left = end - self.start
-        while left > 0 and (piece := file.read(min(PIECE_BYTES, left))):
-            left -= len(piece)
-            yield piece
+        bytes_left = end - self.start
+        while bytes_left > 0 and (text_piece := file.read(min(PIECE_BYTES, bytes_left))):
+            bytes_left -= len(text_piece)
+            yield text_piece
 
     def _unpacked(self, packed_pieces: Iterator[bytes]) -> Iterator[bytes]:
         """Unpack gzip data of one or several members; what follows damage is left out."""
@@ -59,33 +59,33 @@ class Source:
         bytes_read = bytes_written = 0
         for packed in packed_pieces:
             bytes_read += len(packed)
-            rest = packed
-            while rest:
+            packed_rest = packed
+            while packed_rest:
                 before_piece = unpacker.copy()
                 try:
-                    piece = unpacker.decompress(rest, UNPACKED_BYTES)
+                    text_piece = unpacker.decompress(packed_rest, UNPACKED_BYTES)
                 except zlib.error as error:
-                    for piece in _until_it_breaks(before_piece, rest):
-                        bytes_written += len(piece)
-                        yield piece
+                    for text_piece in _until_it_breaks(before_piece, packed_rest):
+                        bytes_written += len(text_piece)
+                        yield text_piece
                     self.damage = (
                         f"its gzip data breaks after {bytes_written:,} bytes of text ({error})"
                     )
                     return
                 within_member = True
-                bytes_written += len(piece)
+                bytes_written += len(text_piece)
                 self._refuse_bomb(bytes_read, bytes_written)
-                if piece:
-                    yield piece
-                rest = unpacker.unconsumed_tail
+                if text_piece:
+                    yield text_piece
+                packed_rest = unpacker.unconsumed_tail
                 if unpacker.eof:
                     # tapes and some copies pad with zeros
-                    rest = unpacker.unused_data.lstrip(b"\0")
+                    packed_rest = unpacker.unused_data.lstrip(b"\0")
                     unpacker, within_member = zlib.decompressobj(_GZIP), False
         if within_member:
-            if piece := unpacker.flush():
-                bytes_written += len(piece)
-                yield piece
+            if text_piece := unpacker.flush():
+                bytes_written += len(text_piece)
+                yield text_piece
             self.damage = f"its gzip data ends early, after {bytes_written:,} bytes of text"
 
     def _refuse_bomb(self, bytes_read: int, bytes_written: int) -> None:
@@ -106,17 +106,17 @@ def _ahead(pieces: Iterator[bytes]) -> Iterator[bytes]:
     """
     with ThreadPoolExecutor(1) as thread:
         following = thread.submit(next, pieces, b"")
-        while piece := following.result():
+        while text_piece := following.result():
             following = thread.submit(next, pieces, b"")
-            for start in range(0, len(piece), PIECE_BYTES):
-                yield piece[start : start + PIECE_BYTES]
+            for start in range(0, len(text_piece), PIECE_BYTES):
+                yield text_piece[start : start + PIECE_BYTES]
 
 
 def _until_it_breaks(unpacker: zlib._Decompress, packed: bytes) -> Iterator[bytes]:
     """Yield what can be unpacked of data that is known to break, bit by bit."""
     try:
-        while packed and (piece := unpacker.decompress(packed, 64)):
-            yield piece
+        while packed and (text_piece := unpacker.decompress(packed, 64)):
+            yield text_piece
             packed = unpacker.unconsumed_tail
     except zlib.error:
         return

@@ -125,7 +125,7 @@ class Builder:
             (_OPERATION, self._add_operations),
         ):
             rows = np.flatnonzero(groups == group).tolist()
-            complete = [row for row in rows if events[row].ph == "X"]
+            complete = [event_row for event_row in rows if events[event_row].ph == "X"]
             if complete:
                 add(batch, complete, _KIND[codes[complete]])
         self._add_others(batch, np.flatnonzero(codes == _NO_CATEGORY).tolist())
@@ -152,7 +152,7 @@ class Builder:
 
         `record` is what a row is, of damage.KINDS.
         """
-        events = [batch.events[row] for row in rows]
+        events = [batch.events[event_row] for event_row in rows]
         start, start_known = exact_ns(
             [event.ts for event in events], partial(_raw_times, batch, rows, "ts")
         )
@@ -165,7 +165,7 @@ class Builder:
             return TimedEvents(events, start, start + length, kinds)
 
         kept_rows = self._undoubted(batch, rows, spans)
-        kept_events = [events[row] for row in kept_rows.tolist()]
+        kept_events = [events[event_row] for event_row in kept_rows.tolist()]
         start, length = start[kept_rows], length[kept_rows]
         return TimedEvents(kept_events, start, start + length, kinds[kept_rows])
 
@@ -186,7 +186,7 @@ class Builder:
 
     def _add_ranges(self, batch: Batch, rows: list[int], kinds: NDArray[np.uint8]) -> None:
         timed = self._timed(batch, rows, kinds, "ranges")
-        table = Ranges.of(
+        new_table = Ranges.of(
             start=timed.start,
             end=timed.end,
             thread=self._threads(timed.events),
@@ -194,19 +194,19 @@ class Builder:
             kind=timed.kind,
             step=self._steps(batch, _args(timed.events)),
         )
-        self.tables[Ranges].append(table)
+        self.tables[Ranges].append(new_table)
 
     def _add_calls(self, batch: Batch, rows: list[int], kinds: NDArray[np.uint8]) -> None:
         timed = self._timed(batch, rows, kinds, "calls")
         correlations = [arguments.correlation for arguments in _args(timed.events)]
-        table = Calls.of(
+        new_table = Calls.of(
             start=timed.start,
             end=timed.end,
             thread=self._threads(timed.events),
             name=self._names(timed.events),
             correlation=self._ints(batch, correlations),
         )
-        self.tables[Calls].append(table)
+        self.tables[Calls].append(new_table)
 
     def _add_operations(self, batch: Batch, rows: list[int], kinds: NDArray[np.uint8]) -> None:
         timed = self._timed(batch, rows, kinds, "operations")
@@ -217,7 +217,7 @@ class Builder:
         flops = np.zeros(len(args))
         if self.own:
             flops[:] = [_flops(arguments.flops) for arguments in args]
-        table = Operations.of(
+        new_table = Operations.of(
             start=timed.start,
             end=timed.end,
             kind=timed.kind,
@@ -229,25 +229,25 @@ class Builder:
             bytes=self._ints(batch, bytes_moved),
             flops=flops,
         )
-        self.tables[Operations].append(table)
+        self.tables[Operations].append(new_table)
 
     def _add_others(self, batch: Batch, rows: list[int]) -> None:
         """Add counters and the names of threads."""
         counter_phases = ("C", "i") if self.own else ("C",)
-        for row in rows:
-            event = batch.events[row]
+        for event_row in rows:
+            event = batch.events[event_row]
             if event.args is None:
                 continue
             if event.ph == "M" and event.name == "thread_name":
                 self.thread_names[str(event.pid), str(event.tid)] = str(event.args.name)
             elif event.ph in counter_phases and event.args.value is not None:
-                self._add_counter(batch, row, event, event.args.value)
+                self._add_counter(batch, event_row, event, event.args.value)
 
-    def _add_counter(self, batch: Batch, row: int, event: Event, value: Any) -> None:
-        time, readable = exact_ns([event.ts], partial(_raw_times, batch, [row], "ts"))
+    def _add_counter(self, batch: Batch, event_row: int, event: Event, value: Any) -> None:
+        time, readable = exact_ns([event.ts], partial(_raw_times, batch, [event_row], "ts"))
         if readable.all():
-            table = Counters.of(time=time, name=self._names([event]), value=[_float(value)])
-            self.tables[Counters].append(table)
+            new_table = Counters.of(time=time, name=self._names([event]), value=[_float(value)])
+            self.tables[Counters].append(new_table)
 
     def _names(self, events: list[Event]) -> Int32:
         code_of = self._name_codes
@@ -258,16 +258,16 @@ class Builder:
 
     def _threads(self, events: list[Event]) -> Int32:
         code_of = self._thread_codes
-        pids = [event.pid for event in events]
-        tids = self._tids(events)
+        process_ids = [event.pid for event in events]
+        thread_ids = self._tids(events)
         try:
-            if _all_equal(pids) and _all_equal(tids):  # as a rule, and faster
-                only_track = pids[0], tids[0]
+            if _all_equal(process_ids) and _all_equal(thread_ids):  # as a rule, and faster
+                only_track = process_ids[0], thread_ids[0]
                 return np.full(len(events), code_of[only_track], np.int32)
-            tracks = zip(pids, tids, strict=True)
+            tracks = zip(process_ids, thread_ids, strict=True)
             return np.array([code_of[track] for track in tracks], np.int32)
         except TypeError:  # an id that is a list or an object
-            texts = zip(map(str, pids), map(str, tids), strict=True)
+            texts = zip(map(str, process_ids), map(str, thread_ids), strict=True)
             return np.array([code_of[track] for track in texts], np.int32)
 
     def _tids(self, events: list[Event]) -> list[Any]:
@@ -343,8 +343,8 @@ class _Codes(dict[Hashable, int]):
 def _rows_of_steps(events: list[Event]) -> list[int]:
     """Return the rows of operators that are torch.profiler's own steps."""
     return [
-        row
-        for row, event in enumerate(events)
+        event_row
+        for event_row, event in enumerate(events)
         if event.cat in categories.DETAIL and str(event.name).startswith(categories.STEP_NAME)
     ]
 
@@ -361,7 +361,7 @@ def _args(events: list[Event]) -> list[Args]:
 def _raw_times(batch: Batch, rows: list[int], field_name: str) -> list[str]:
     """Return the text of a field, `ts` or `dur`, of some events."""
     raw = batch.raw()
-    return [bytes(getattr(raw[row], field_name)).decode() for row in rows]
+    return [bytes(getattr(raw[event_row], field_name)).decode() for event_row in rows]
 
 
 def _float(value: Any) -> float:

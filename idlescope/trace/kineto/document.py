@@ -48,7 +48,7 @@ def devices(
         (str(entry.get("process", "")), str(entry.get("id"))): entry
         for entry in device_properties(document)
     }
-    found = []
+    found_devices = []
     for process, index in origin.devices:
         pid = origin.process_names[process]
         entry = entries.get((pid, str(index))) or entries.get(("", str(index)), {})
@@ -59,8 +59,8 @@ def devices(
             process_name=str(process_labels.get(pid, pid)),
             identity=str(entry.get("uuid", "")),
         )
-        found.append(device)
-    return tuple(found)
+        found_devices.append(device)
+    return tuple(found_devices)
 
 
 def dropped(document: Mapping[str, Any]) -> list[str]:

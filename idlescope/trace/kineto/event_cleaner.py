@@ -79,51 +79,51 @@ class EventCleaner:
 
     def cleaned(self, event: Mapping[str, Any]) -> dict[str, Any] | None:
         """Return an event without what may tell something; None where nothing of it may stay."""
-        phase, category, name = event.get("ph"), event.get("cat"), event.get("name")
+        phase, category, event_name = event.get("ph"), event.get("cat"), event.get("name")
         known_category = category is None or str(category) in KEPT_CATEGORIES
         if not isinstance(phase, str) or phase not in PHASES or not known_category:
             self._result.remove("events of kinds that idlescope does not know")
             return None
-        if phase == "M" and not _may_stay(name, event.get("args")):
+        if phase == "M" and not _may_stay(event_name, event.get("args")):
             self._result.remove("names and labels of processes")
             return None
-        kept: dict[str, Any] = {"ph": phase}
+        kept_fields: dict[str, Any] = {"ph": phase}
         if category is not None:
-            kept["cat"] = category
-        if name is not None:
-            kept["name"] = self._texts.name(str(name))
-            self.names.add(kept["name"])
-        for key in ("pid", "tid", "id"):
-            if key in event:
-                kept[key] = self._id(key, event[key])
-        for key in ("ts", "dur"):
-            if key in event:
-                kept[key] = _time(event[key])
-        for key, known_values in FLOW_FIELDS:
-            if event.get(key) in known_values:
-                kept[key] = event[key]
+            kept_fields["cat"] = category
+        if event_name is not None:
+            kept_fields["name"] = self._texts.name(str(event_name))
+            self.names.add(kept_fields["name"])
+        for field_name in ("pid", "tid", "id"):
+            if field_name in event:
+                kept_fields[field_name] = self._id(field_name, event[field_name])
+        for field_name in ("ts", "dur"):
+            if field_name in event:
+                kept_fields[field_name] = _time(event[field_name])
+        for field_name, known_values in FLOW_FIELDS:
+            if event.get(field_name) in known_values:
+                kept_fields[field_name] = event[field_name]
         args = event.get("args")
         if isinstance(args, dict):
-            kept["args"] = self._args(args, is_label=phase == "M")
-        return kept
+            kept_fields["args"] = self._args(args, is_label=phase == "M")
+        return kept_fields
 
     def _args(self, args: Mapping[str, Any], is_label: bool) -> dict[str, Any]:
-        kept: dict[str, Any] = {}
-        for key, value in args.items():
-            if key in self._numbers:
-                kept[key] = self._values(value, text=key == "stream")
-            elif key in TEXTS:
-                kept[key] = self._values(value, text=True)
-            elif key in PIDS:
-                kept[key] = self._id("pid", value)
-            elif key in TIDS and self._own:
-                kept[key] = self._id("tid", value)
-            elif is_label and key in ("name", "labels"):
-                kept[key] = self._texts.text(str(value))
-                self.names.add(kept[key])
+        kept_arguments: dict[str, Any] = {}
+        for argument_name, value in args.items():
+            if argument_name in self._numbers:
+                kept_arguments[argument_name] = self._values(value, text=argument_name == "stream")
+            elif argument_name in TEXTS:
+                kept_arguments[argument_name] = self._values(value, text=True)
+            elif argument_name in PIDS:
+                kept_arguments[argument_name] = self._id("pid", value)
+            elif argument_name in TIDS and self._own:
+                kept_arguments[argument_name] = self._id("tid", value)
+            elif is_label and argument_name in ("name", "labels"):
+                kept_arguments[argument_name] = self._texts.text(str(value))
+                self.names.add(kept_arguments[argument_name])
             else:
                 self._result.remove("arguments of events")
-        return kept
+        return kept_arguments
 
     def _values(self, value: Any, text: bool, depth: int = 0) -> Any:
         """Return numbers, also in lists and written as text, and cleaned text if it may stand."""
@@ -137,23 +137,25 @@ class EventCleaner:
             return [self._values(item, text, depth + 1) for item in value]
         return None
 
-    def _id(self, key: str, value: Any) -> Any:
+    def _id(self, field_name: str, value: Any) -> Any:
         """Return an id where it is a number, else one that stands for it throughout the file."""
         if value is None or isinstance(value, (bool, int, Decimal)):
             return value
         text = str(value)
         if NUMBER.fullmatch(text) or TRACKS.fullmatch(text):
             return text
-        if (key, text) not in self._stand_ins:
+        if (field_name, text) not in self._stand_ins:
             self._result.remove("names that stood for ids")
-        return self._stand_ins.setdefault((key, text), f"{key} {len(self._stand_ins) + 1}")
+        return self._stand_ins.setdefault(
+            (field_name, text), f"{field_name} {len(self._stand_ins) + 1}"
+        )
 
 
-def _may_stay(name: Any, args: Any) -> bool:
+def _may_stay(event_name: Any, args: Any) -> bool:
     """Return whether a metadata event tells nothing of the machine."""
-    if not isinstance(name, str) or name not in METADATA_EVENTS:
+    if not isinstance(event_name, str) or event_name not in METADATA_EVENTS:
         return False
-    if name != "process_labels":
+    if event_name != "process_labels":
         return True
     label = args.get("labels") if isinstance(args, dict) else None
     return PROCESS_LABEL.fullmatch(str(label)) is not None

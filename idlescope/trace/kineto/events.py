@@ -143,28 +143,28 @@ class KinetoEvents:
         damage lies in it, the byte of that is returned, too.
         """
         text = self._buffer
-        for cut in self._cuts():
-            whole = text[:cut]
-            events, wrong_at = decode_list(whole)
+        for cut_byte in self._cuts():
+            whole_events = text[:cut_byte]
+            events, wrong_at = decode_list(whole_events)
             if events is not None:
-                return self._batch(whole, events, cut), None
-            if wrong_at < cut - 1:  # not for want of what follows
+                return self._batch(whole_events, events, cut_byte), None
+            if wrong_at < cut_byte - 1:  # not for want of what follows
                 break
         else:
             return None, None
-        for fixed, done in repairs(whole):
-            events, _ = decode_list(fixed)
+        for repaired_text, repairs_done in repairs(whole_events):
+            events, _ = decode_list(repaired_text)
             if events is not None:
-                self._damage.repaired(done, self._offset)
-                return self._batch(fixed, events, cut), None
+                self._damage.repaired(repairs_done, self._offset)
+                return self._batch(repaired_text, events, cut_byte), None
         return None, wrong_at
 
     def _cuts(self) -> list[int]:
         """Return where the buffer may be cut between two events, the likeliest first."""
         text = self._buffer
         near_end = max(0, len(text) - CHUNK_BYTES // 32)
-        cuts = [cut.start() + 1 for cut in CUT.finditer(text, near_end)]
-        cuts = cuts or [cut.start() + 1 for cut in CUT.finditer(text)]
+        cuts = [match.start() + 1 for match in CUT.finditer(text, near_end)]
+        cuts = cuts or [match.start() + 1 for match in CUT.finditer(text)]
         return cuts[-CUTS_TRIED:][::-1]
 
     def _batch(
@@ -211,23 +211,23 @@ class KinetoEvents:
 
     def _document_around(self) -> dict[str, Any] | None:
         """Return the JSON object around the events, repaired as far as needed."""
-        tail = self._buffer if self._to_end else b""
+        text_behind = self._buffer if self._to_end else b""
         bare = self._is_list or not self._closed or not self._to_end
-        around = self._head + b"]" + tail + (b"}" if bare else b"")
-        for text, done in ((around, []), *repairs(around)):
+        text_around = self._head + b"]" + text_behind + (b"}" if bare else b"")
+        for text, repairs_done in ((text_around, []), *repairs(text_around)):
             document = _decode_document(text)
             if document is None:
                 continue
-            for what, count, first in done:
+            for what, count, first in repairs_done:
                 behind_head = first - len(self._head) - 1
                 offset = first if behind_head < 0 else self._offset + behind_head
                 self._damage.repaired([(what, count, 0)], offset)
             return document
-        if holds_events(tail):
+        if holds_events(text_behind):
             self._damage.cut(
                 "more events stand behind the end of the list and were not read", self._offset
             )
-        elif tail.strip():
+        elif text_behind.strip():
             self._damage.noted(
                 "metadata behind the events cannot be read and was left out", self._offset
             )
@@ -247,13 +247,13 @@ def event_boundary(text: bytes, offset: int) -> int | None:
     `text` is a piece of the file from byte `offset` on. Objects nested in an event look like
     events, but have no `ph`.
     """
-    for cut in CUT.finditer(text):
-        end = object_end(text, cut.end(), len(text))
+    for separator in CUT.finditer(text):
+        end = object_end(text, separator.end(), len(text))
         if end < 0:
             return None
-        found = decode_object(text[cut.end() : end])
+        found = decode_object(text[separator.end() : end])
         if found is not None and found.event.ph and not found.repairs:
-            return offset + cut.end()
+            return offset + separator.end()
     return None
 
 

@@ -32,21 +32,21 @@ def linked(
     The id is that of the arrow that leaves a call, or ends at an operation. An arrow meets a record
     by process and start time. Tables come back as they are where the file has no arrows.
     """
-    tails, heads = _arrows(path)
-    if not heads:
+    arrow_starts, arrow_ends = _arrows(path)
+    if not arrow_ends:
         return operations, calls
     operation_pids = [gpus[device].pid for device in operations.device.tolist()]
     caller_pids = [threads[thread][0] for thread in calls.thread.tolist()]
     return (
-        operations.replace(correlation=_met(heads, operation_pids, operations.start)),
-        calls.replace(correlation=_met(tails, caller_pids, calls.start)),
+        operations.replace(correlation=_met(arrow_ends, operation_pids, operations.start)),
+        calls.replace(correlation=_met(arrow_starts, caller_pids, calls.start)),
     )
 
 
 def _arrows(path: Path) -> tuple[ArrowIds, ArrowIds]:
     """Return where the arrows of a file start, and where they end."""
-    tails: ArrowIds = {}
-    heads: ArrowIds = {}
+    arrow_starts: ArrowIds = {}
+    arrow_ends: ArrowIds = {}
     for batch in KinetoEvents(path, Damage()):
         for event in batch.events:
             is_arrow = event.ph in ("s", "f") and event.cat in FLOWS
@@ -54,9 +54,9 @@ def _arrows(path: Path) -> tuple[ArrowIds, ArrowIds]:
                 continue
             (time,), readable = exact_ns([event.ts], lambda: ["0"])
             if readable.all():
-                ends = tails if event.ph == "s" else heads
-                ends[str(event.pid), int(time)] = event.id
-    return tails, heads
+                arrow_tips = arrow_starts if event.ph == "s" else arrow_ends
+                arrow_tips[str(event.pid), int(time)] = event.id
+    return arrow_starts, arrow_ends
 
 
 def _met(arrow_ids: ArrowIds, pids: list[str], start: Int64) -> Int64:

@@ -25,8 +25,8 @@ def written_by_idlescope(path: Path) -> bool:
     writers put at the top does.
     """
     try:
-        head = KinetoEvents(path, Damage()).find_events()
-        document = json.loads(head + b"]}", strict=False)
+        text_before_events = KinetoEvents(path, Damage()).find_events()
+        document = json.loads(text_before_events + b"]}", strict=False)
     except (TraceError, ValueError, RecursionError):
         return False
     return isinstance(document.get(MARKER), dict)
@@ -39,14 +39,16 @@ def stated(metadata: dict[str, Any]) -> dict[str, Any]:
     """
     marker = metadata.get(MARKER)
     entries = dict(marker) if isinstance(marker, dict) else {}
-    for key in ("warnings", "dropped"):
-        messages = entries.pop(key, None)
+    for entry_name in ("warnings", "dropped"):
+        messages = entries.pop(entry_name, None)
         if isinstance(messages, list):
-            entries[key] = [str(message) for message in messages]
-    lost = entries.pop("lost", None)
-    if isinstance(lost, dict):
+            entries[entry_name] = [str(message) for message in messages]
+    lost_records = entries.pop("lost", None)
+    if isinstance(lost_records, dict):
         entries["lost"] = {
-            kind: count for kind, count in lost.items() if kind in KINDS and isinstance(count, int)
+            kind: count
+            for kind, count in lost_records.items()
+            if kind in KINDS and isinstance(count, int)
         }
     shift = entries.pop("time_offset_ns", None)
     if isinstance(shift, int) and abs(shift) <= MOST_SHIFT_NS:

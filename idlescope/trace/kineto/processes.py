@@ -43,15 +43,15 @@ def origins(
     thread_process = np.array([pids.index(pid) for pid, _ in threads], np.int32)
     caller = thread_process[calls.thread] if len(calls) else np.empty(0, np.int32)
     callers = np.unique(caller)
-    stated_pids = [gpu.process for gpu in gpus]
+    stated_pids = [gpu_track.process for gpu_track in gpus]
     if any(stated_pids):
         # a device whose process made no call in the trace is still its own
         pids = tuple(dict.fromkeys((*pids, *stated_pids)))
         gpu_process = [pids.index(pid) for pid in stated_pids]
     elif callers.size > 1 and _collide(calls.correlation, caller):
         gpu_process = [
-            _launcher(operations.take(operations.device == gpu), calls, caller, callers)
-            for gpu in range(len(gpus))
+            _launcher(operations.take(operations.device == gpu_track), calls, caller, callers)
+            for gpu_track in range(len(gpus))
         ]
     else:
         calling_pids = sorted(pids[process] for process in callers)
@@ -63,7 +63,9 @@ def _several_processes(
     gpus: tuple[Gpu, ...], gpu_process: list[int], pids: tuple[str, ...], thread_process: Int32
 ) -> Origin:
     """Return the origin of a file of several processes, given the process of each GPU track."""
-    device_keys = [(process, gpu.device) for process, gpu in zip(gpu_process, gpus, strict=True)]
+    device_keys = [
+        (process, gpu_track.device) for process, gpu_track in zip(gpu_process, gpus, strict=True)
+    ]
     devices = tuple(dict.fromkeys(device_keys))
     return Origin(
         devices=devices,
@@ -75,11 +77,11 @@ def _several_processes(
 
 def _one_process(gpus: tuple[Gpu, ...], pids: list[str], threads: int) -> Origin:
     """Return the origin of a file that is one process's view, whatever its pids."""
-    indices = tuple(dict.fromkeys(gpu.device for gpu in gpus))
+    indices = tuple(dict.fromkeys(gpu_track.device for gpu_track in gpus))
     return Origin(
         devices=tuple((0, index) for index in indices),
         process_names=(", ".join(pids),),
-        device_of=np.array([indices.index(gpu.device) for gpu in gpus], np.int32),
+        device_of=np.array([indices.index(gpu_track.device) for gpu_track in gpus], np.int32),
         process_of=np.zeros(threads, np.int32),
     )
 
@@ -98,10 +100,10 @@ def _launcher(operations: Operations, calls: Calls, caller: Int32, callers: Int3
     A call explains an operation of the same id that started after it, where no other process has
     a nearer one.
     """
-    wanted = operations.take(operations.correlation != 0)
+    with_correlation = operations.take(operations.correlation != 0)
     delays = np.stack(
         [
-            _delay(wanted, calls.take((caller == process) & (calls.correlation != 0)))
+            _delay(with_correlation, calls.take((caller == process) & (calls.correlation != 0)))
             for process in callers
         ]
     )
@@ -112,11 +114,11 @@ def _launcher(operations: Operations, calls: Calls, caller: Int32, callers: Int3
 
 def _delay(operations: Operations, calls: Calls) -> Int64:
     """Return how long after its call each operation started, ns; _NEVER where none was before."""
-    delay = np.full(len(operations), _NEVER)
+    delay_ns = np.full(len(operations), _NEVER)
     calls = calls.take(np.argsort(calls.correlation, kind="stable"))
-    row = np.searchsorted(calls.correlation, operations.correlation)
-    found: Bool = row < len(calls)
-    found[found] = calls.correlation[row[found]] == operations.correlation[found]
-    since_call = operations.start[found] - calls.start[row[found]]
-    delay[found] = np.where(since_call >= 0, since_call, _NEVER)
-    return delay
+    call_row = np.searchsorted(calls.correlation, operations.correlation)
+    has_call: Bool = call_row < len(calls)
+    has_call[has_call] = calls.correlation[call_row[has_call]] == operations.correlation[has_call]
+    since_call = operations.start[has_call] - calls.start[call_row[has_call]]
+    delay_ns[has_call] = np.where(since_call >= 0, since_call, _NEVER)
+    return delay_ns

@@ -86,10 +86,10 @@ class _Whole:
 def _joined(path: Path, parts: list[Part]) -> _Whole:
     """Return the parts of a file as one; their tables are taken from them."""
     damage, around_events = Damage(), {}
-    for part in parts:
-        damage.merge(part.damage)
-        around_events.update(part.metadata)
-    events = sum(part.events for part in parts)
+    for file_part in parts:
+        damage.merge(file_part.damage)
+        around_events.update(file_part.metadata)
+    events = sum(file_part.events for file_part in parts)
     if not events:
         reason = f" that can be read ({damage.warnings()[0]})" if damage.notes else ""
         raise TraceError(f"{path} holds no events{reason}: was the profiler started and stepped?")
@@ -101,18 +101,18 @@ def _joined(path: Path, parts: list[Part]) -> _Whole:
     tables: dict[type[Table], list[Table]] = {Operations: [], Calls: [], Ranges: [], Counters: []}
     thread_names: dict[Track, str] = {}
     operation_blocks: list[tuple[int, int]] = []
-    for part in parts:
-        part.join()
+    for file_part in parts:
+        file_part.join()
         codes = {
-            "name": names.codes(part.names),
-            "stream": streams.codes(part.streams),
-            "thread": threads.codes(part.threads),
-            "device": gpus.codes(part.gpus),
+            "name": names.codes(file_part.names),
+            "stream": streams.codes(file_part.streams),
+            "thread": threads.codes(file_part.threads),
+            "device": gpus.codes(file_part.gpus),
         }
-        for kind, of_part in part.tables.items():
-            tables[kind].append(of_part.pop().recoded(codes))
-        thread_names.update(part.thread_names)
-        operation_blocks += part.operation_blocks
+        for kind, part_tables in file_part.tables.items():
+            tables[kind].append(part_tables.pop().recoded(codes))
+        thread_names.update(file_part.thread_names)
+        operation_blocks += file_part.operation_blocks
     return _Whole(
         operations=_taken(tables, Operations),
         calls=_taken(tables, Calls),

@@ -127,11 +127,11 @@ def decode_list(text: bytes) -> Decoded:
 
 def decode_object(text: bytes) -> RepairedEvent | None:
     """Return the event in the text of one object, repaired as far as needed; None if it is none."""
-    for fixed, done in ((text, []), *repairs(text)):
-        events = decode_list(fixed).events
-        event = events[0] if events else _coerced(fixed)
+    for repaired_text, repairs_done in ((text, []), *repairs(text)):
+        events = decode_list(repaired_text).events
+        event = events[0] if events else _coerced(repaired_text)
         if event is not None:
-            return RepairedEvent(event, fixed, done)
+            return RepairedEvent(event, repaired_text, repairs_done)
     return None
 
 

@@ -79,12 +79,12 @@ def closes_list(text: bytes) -> bool:
 
 def repairs(text: bytes) -> Iterator[tuple[bytes, Done]]:
     """Yield ever more repaired versions of a text, each with all that was done to it."""
-    done: Done = []
-    for what, step in _STEPS:
+    repairs_done: Done = []
+    for description, step in _STEPS:
         text, count, first = step(text)
         if count:
-            done = [*done, (what, count, first)]
-            yield text, done
+            repairs_done = [*repairs_done, (description, count, first)]
+            yield text, repairs_done
 
 
 def _replace_bad_utf8(text: bytes) -> Repaired:
@@ -101,11 +101,11 @@ def _translate(table: bytes, bad: bytes) -> Step:
     pattern = re.compile(b"[" + re.escape(bad) + b"]")
 
     def step(text: bytes) -> Repaired:
-        fixed = text.translate(table)
-        first = pattern.search(text) if fixed != text else None
+        repaired_text = text.translate(table)
+        first = pattern.search(text) if repaired_text != text else None
         if first is None:
             return Repaired(text, 0, 0)
-        return Repaired(fixed, len(text) - len(text.translate(None, bad)), first.start())
+        return Repaired(repaired_text, len(text) - len(text.translate(None, bad)), first.start())
 
     return step
 
@@ -131,8 +131,8 @@ def _substitute(
                 places.append(match.start())
             return new
 
-        fixed = pattern.sub(replace, text)
-        return Repaired(fixed, len(places), places[0] if places else 0)
+        repaired_text = pattern.sub(replace, text)
+        return Repaired(repaired_text, len(places), places[0] if places else 0)
 
     return step
 

@@ -71,7 +71,7 @@ class Salvage:
 
     def _pass_object(self) -> bool:
         """Take the object here, or go where the next one may begin; False where none does."""
-        start = self._position
+        start_byte = self._position
         end = self._object_end()
         if (
             end < 0
@@ -80,20 +80,20 @@ class Salvage:
             and self._limit() > len(self.text)
         ):
             return False  # its end is not read yet
-        found = decode_object(self.text[start:end]) if end > 0 else None
+        found_event = decode_object(self.text[start_byte:end]) if end > 0 else None
         following = None
-        if found is None:
-            following = _EVENT_START.search(self.text, start + 1)
-            found, end = self._kept_despite_arguments(end, following)
+        if found_event is None:
+            following = _EVENT_START.search(self.text, start_byte + 1)
+            found_event, end = self._kept_despite_arguments(end, following)
         # in the middle of damage, an object without a phase may be the arguments of an event
-        if found is not None and (found.event.ph or self._lost_from is None):
-            self._take(found, end)
+        if found_event is not None and (found_event.event.ph or self._lost_from is None):
+            self._take(found_event, end)
             return True
         if self._lost_from is None:
-            self._lost_from = start
+            self._lost_from = start_byte
         if self.wrong_at is None:
-            self.wrong_at = start
-        following = following or _EVENT_START.search(self.text, start + 1)
+            self.wrong_at = start_byte
+        following = following or _EVENT_START.search(self.text, start_byte + 1)
         if following is not None:
             self._position = following.start()
         return following is not None
@@ -102,16 +102,20 @@ class Salvage:
         self, end: int, following: re.Match[bytes] | None
     ) -> tuple[RepairedEvent | None, int]:
         """Return the event here without its damaged arguments, and where it ends."""
-        start = self._position
-        ends = [end] if end > 0 else []
+        start_byte = self._position
+        possible_ends = [end] if end > 0 else []
         if following is not None:
             # a brace or quote too many or too few in the arguments hides where the object ends
-            before_next = start + len(self.text[start : following.start()].rstrip(_BEHIND_EVENT))
-            ends = [max(before_next, end), min(before_next, end)] if ends else [before_next]
-        for possible_end in ends:
-            found = without_damaged_arguments(self.text[start:possible_end])
-            if found is not None:
-                return found, possible_end
+            before_next = start_byte + len(
+                self.text[start_byte : following.start()].rstrip(_BEHIND_EVENT)
+            )
+            possible_ends = (
+                [max(before_next, end), min(before_next, end)] if possible_ends else [before_next]
+            )
+        for possible_end in possible_ends:
+            found_event = without_damaged_arguments(self.text[start_byte:possible_end])
+            if found_event is not None:
+                return found_event, possible_end
         return None, end
 
     def _object_end(self) -> int:
@@ -129,14 +133,14 @@ class Salvage:
             return self._position + EVENT_BYTES
         return max(self._position, self.wrong_at) + RESUME_BYTES
 
-    def _take(self, found: RepairedEvent, end: int) -> None:
-        start = self._position
+    def _take(self, found_event: RepairedEvent, end: int) -> None:
+        start_byte = self._position
         if self._lost_from is not None:
-            self._lose_until(start)
-        self.damage.repaired(found.repairs, self.offset + start)
-        self.events.append(found.event)
-        self.texts.append(found.text)
-        self.starts.append(self.offset + start)
+            self._lose_until(start_byte)
+        self.damage.repaired(found_event.repairs, self.offset + start_byte)
+        self.events.append(found_event.event)
+        self.texts.append(found_event.text)
+        self.starts.append(self.offset + start_byte)
         self._position = self.used = end
 
     def _pass_bracket(self) -> None:

@@ -65,22 +65,24 @@ def scrub(
     header = json.dumps(_header(events.metadata, damage, texts, result, own))
     cleaner = EventCleaner(texts, result, own)
     with ExitStack() as stack:
-        out = cast("IO[bytes]", stack.enter_context(target.open("wb")))
+        output = cast("IO[bytes]", stack.enter_context(target.open("wb")))
         if target.suffix == ".gz":
-            packed = gzip.GzipFile("", "wb", GZIP_LEVEL, out, mtime=0)
-            out = cast("IO[bytes]", stack.enter_context(packed))
-        out.write(header[:-1].encode() + b',\n"traceEvents": [\n')
+            packed = gzip.GzipFile("", "wb", GZIP_LEVEL, output, mtime=0)
+            output = cast("IO[bytes]", stack.enter_context(packed))
+        output.write(header[:-1].encode() + b',\n"traceEvents": [\n')
         separator, events_read = b"", 0
         for batch in KinetoEvents(source, Damage()):
-            kept = map(cleaner.cleaned, _decoded(batch.text, result))
-            part = b",\n".join(_encode(event) for event in kept if event is not None)
-            if part:
-                out.write(separator + part)
+            kept_events = map(cleaner.cleaned, _decoded(batch.text, result))
+            cleaned_events = b",\n".join(
+                _encode(event) for event in kept_events if event is not None
+            )
+            if cleaned_events:
+                output.write(separator + cleaned_events)
                 separator = b",\n"
             events_read += len(batch.events)
             if progress is not None:
                 progress(events_read)
-        out.write(b"\n]}\n")
+        output.write(b"\n]}\n")
     result.names += len(cleaner.names)
 
 
@@ -102,9 +104,9 @@ def _decoded(text: bytes, result: Scrubbed) -> Iterator[dict[str, Any]]:
 
 
 def _decoded_object(text: bytes) -> dict[str, Any] | None:
-    for fixed in (text, *(fixed for fixed, _ in repairs(text))):
+    for repaired_text in (text, *(repaired_text for repaired_text, _ in repairs(text))):
         try:
-            return _decode(b"[" + fixed + b"]")[0]
+            return _decode(b"[" + repaired_text + b"]")[0]
         except _UNDECODABLE:
             continue
     return None
@@ -157,12 +159,12 @@ def _is_number(value: Any) -> bool:
 
 def _device(properties: Mapping[str, Any], texts: Texts) -> dict[str, Any]:
     """Return the numbers, name and stand-in for the identity of one device."""
-    kept = {
+    kept_entries = {
         key: value for key, value in properties.items() if _is_number(value) and key.isidentifier()
     }
     for key in ("id", "name"):
         if isinstance(properties.get(key), str):
-            kept[key] = texts.text(properties[key])
+            kept_entries[key] = texts.text(properties[key])
     if properties.get("uuid"):
-        kept["uuid"] = texts.identity(str(properties["uuid"]))
-    return kept
+        kept_entries["uuid"] = texts.identity(str(properties["uuid"]))
+    return kept_entries

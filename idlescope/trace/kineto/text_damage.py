@@ -52,13 +52,13 @@ class TextDamage:
         kinds = [categories.kind(category) for category in categories_lost]
         if not kinds or len(kinds) != len(_PHASE.findall(text)) or not _legible(text):
             kinds.append("unknown")  # what else stood there cannot be told
-        for kind in KINDS:
-            records = "records" if kind == "unknown" else kind
+        for lost_kind in KINDS:
+            records = "records" if lost_kind == "unknown" else lost_kind
             self._damage.dropped(
                 f"{records} that cannot be read were left out",
                 place(offset),
-                kind,
-                kinds.count(kind),
+                lost_kind,
+                kinds.count(lost_kind),
             )
 
     def unreadable(self, reason: str) -> TraceError:

@@ -52,14 +52,14 @@ def exact_ns(times: Sequence[Any], raw: Callable[[], Sequence[str]]) -> tuple[In
     # comparisons are false for NaN, so that none is among the times of these two cases
     if (magnitude < EXACT_BELOW_US).all():
         return _ns_of_floats(microseconds), all_readable
-    all_integers = all(type(time) is int for time in times)
+    all_integers = all(type(time_value) is int for time_value in times)
     if all_integers and (magnitude < INT64_US).all():
         return np.array(times, np.int64) * 1000, all_readable
 
     nanoseconds = [_ns_of_text(text) for text in raw()]
-    readable = [time is not None for time in nanoseconds]
+    readable = [time_value is not None for time_value in nanoseconds]
     return (
-        np.array([time or 0 for time in nanoseconds], np.int64),
+        np.array([time_value or 0 for time_value in nanoseconds], np.int64),
         np.array(readable, np.bool_),
     )
 
@@ -114,7 +114,7 @@ def all_plausible(spans: Spans, typical: int) -> bool:
 def doubts(spans: Spans, typical: int) -> list[Doubt]:
     """Return the rows whose times cannot be true, each once, by what is wrong with them."""
     distance = np.abs(spans.start - typical)
-    checks = (
+    plausible_checks = (
         ("whose times are no numbers", spans.readable),
         ("that end before they start", spans.length >= 0),
         ("that last absurdly long", spans.length <= LONGEST_NS[spans.kind]),
@@ -122,10 +122,10 @@ def doubts(spans: Spans, typical: int) -> list[Doubt]:
         ("far from all others in time", distance <= FAR_NS),
     )
     undoubted = np.ones(spans.start.size, np.bool_)
-    found = []
-    for what, passed in checks:
+    found_doubts = []
+    for what, passed in plausible_checks:
         rows = np.flatnonzero(undoubted & ~passed)
         if rows.size:
-            found.append(Doubt(what, rows))
+            found_doubts.append(Doubt(what, rows))
             undoubted[rows] = False
-    return found
+    return found_doubts

@@ -57,16 +57,18 @@ def check(trace: Trace) -> None:
 
 
 def _check_ends(table: Table, start: NDArray[Any], end: NDArray[Any]) -> None:
-    early = int((end < start).sum())
-    if early:
-        raise ValueError(f"{early:,} {type(table).__name__.lower()} end before they start")
+    ending_early = int((end < start).sum())
+    if ending_early:
+        raise ValueError(f"{ending_early:,} {type(table).__name__.lower()} end before they start")
 
 
 def _check_range(values: NDArray[Any], name: str, least: int, beyond: int) -> None:
     """Check that values lie from `least` up to, not including, `beyond`."""
     if not values.size:
         return
-    low, high = int(values.min()), int(values.max())
-    if low < least or high >= beyond:
-        wrong = low if low < least else high
-        raise ValueError(f"{name} holds {wrong:,}, which is not within {least:,} to {beyond - 1:,}")
+    lowest, highest = int(values.min()), int(values.max())
+    if lowest < least or highest >= beyond:
+        wrong_value = lowest if lowest < least else highest
+        raise ValueError(
+            f"{name} holds {wrong_value:,}, which is not within {least:,} to {beyond - 1:,}"
+        )

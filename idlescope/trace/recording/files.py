@@ -54,8 +54,8 @@ def write(trace: Trace, folder: Path) -> None:
         "meta": trace.meta.to_json(),
     }
     # json, not msgspec: `meta` may hold NaN, and names halves of surrogate pairs
-    text = json.dumps(document, indent=1, ensure_ascii=False) + "\n"
-    (folder / "meta.json").write_bytes(text.encode("utf-8", "replace"))
+    document_text = json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+    (folder / "meta.json").write_bytes(document_text.encode("utf-8", "replace"))
 
 
 def read(folder: Path) -> Trace:

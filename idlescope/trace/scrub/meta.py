@@ -52,30 +52,30 @@ MADE_BY_READERS = frozenset({"path", "events"})
 
 def cleaned(meta: Mapping[str, Any], texts: Texts, result: Scrubbed) -> dict[str, Any]:
     """Return the entries of `Trace.meta` that say nothing of who recorded it and where."""
-    kept = {key: _plain(meta[key], texts) for key in meta if key in ENTRIES}
-    if kept.pop("warnings", None):
+    kept_entries = {key: _plain(meta[key], texts) for key in meta if key in ENTRIES}
+    if kept_entries.pop("warnings", None):
         # they hold the names of files
-        kept["warnings"] = [REPAIRED]
-    if "dropped" in kept:
-        kept["dropped"] = _losses_told(kept["dropped"])
-    info = meta.get("distributedInfo")
-    if isinstance(info, dict):
-        kept["distributedInfo"] = distributed(info)
-    result.remove(OTHER_ENTRIES, len(meta.keys() - kept.keys() - MADE_BY_READERS))
-    return kept
+        kept_entries["warnings"] = [REPAIRED]
+    if "dropped" in kept_entries:
+        kept_entries["dropped"] = _losses_told(kept_entries["dropped"])
+    distributed_info = meta.get("distributedInfo")
+    if isinstance(distributed_info, dict):
+        kept_entries["distributedInfo"] = distributed(distributed_info)
+    result.remove(OTHER_ENTRIES, len(meta.keys() - kept_entries.keys() - MADE_BY_READERS))
+    return kept_entries
 
 
-def distributed(info: Mapping[str, Any]) -> dict[str, Any]:
+def distributed(distributed_info: Mapping[str, Any]) -> dict[str, Any]:
     """Return a process's place among the others, without the groups, which are named by users."""
-    kept: dict[str, Any] = {}
+    kept_entries: dict[str, Any] = {}
     for key in ("rank", "world_size"):
         # not isinstance: True is an int, too
-        if type(info.get(key)) is int:
-            kept[key] = info[key]
-    backend = info.get("backend")
+        if type(distributed_info.get(key)) is int:
+            kept_entries[key] = distributed_info[key]
+    backend = distributed_info.get("backend")
     if isinstance(backend, str) and backend in BACKENDS:
-        kept["backend"] = backend
-    return kept
+        kept_entries["backend"] = backend
+    return kept_entries
 
 
 def loss(message: str) -> str:
@@ -83,9 +83,9 @@ def loss(message: str) -> str:
 
     The message can have any text in it; of it only the kind of record stays.
     """
-    lower = message.lower()
-    kinds = [f"{name} " for word, name in KINDS_LOST.items() if word in lower]
-    return f"The profiler lost {kinds[0] if kinds else ''}records."
+    lower_message = message.lower()
+    lost_kinds = [f"{name} " for word, name in KINDS_LOST.items() if word in lower_message]
+    return f"The profiler lost {lost_kinds[0] if lost_kinds else ''}records."
 
 
 def losses(messages: Iterable[Any]) -> list[str]:
@@ -105,8 +105,8 @@ def _plain(value: Any, texts: Texts) -> Any:
     if isinstance(value, str):
         return texts.text(value)
     if isinstance(value, (list, tuple)):
-        plain = [item for item in value if isinstance(item, (str, int, float))]
-        return [texts.text(item) if isinstance(item, str) else item for item in plain]
+        plain_items = [item for item in value if isinstance(item, (str, int, float))]
+        return [texts.text(item) if isinstance(item, str) else item for item in plain_items]
     if isinstance(value, dict):
         # `lost`: kinds of records and counts
         return {

@@ -54,21 +54,21 @@ class Texts:
 
         Names that would become equal are told apart by a number.
         """
-        found = self._names.get(name)
-        if found is not None:
-            return found
+        found_name = self._names.get(name)
+        if found_name is not None:
+            return found_name
         cleaned = self.text(name)
         if cleaned == name and HIDDEN not in name and not _NAMES_SOURCE_FILE.search(name):
             # no other name can be cut to this one
             return self._names.setdefault(name, name)
 
         # number the names that are cut to the same one, until a candidate is this name's own
-        number = self._numbers.get(cleaned, 1)
-        candidate = cleaned if number == 1 else f"{cleaned} ({number})"
+        candidate_number = self._numbers.get(cleaned, 1)
+        candidate = cleaned if candidate_number == 1 else f"{cleaned} ({candidate_number})"
         while self._owners.setdefault(candidate, name) != name:
-            number += 1
-            candidate = f"{cleaned} ({number})"
-        self._numbers[cleaned] = number
+            candidate_number += 1
+            candidate = f"{cleaned} ({candidate_number})"
+        self._numbers[cleaned] = candidate_number
         self._names[name] = candidate
         return candidate
 
@@ -78,11 +78,11 @@ class Texts:
             return identity
         start = _UUID.match(identity)
         prefix = start[0] if start else ""
-        bare = identity.removeprefix(prefix).lower()
-        if bare not in self._identities:
+        bare_identity = identity.removeprefix(prefix).lower()
+        if bare_identity not in self._identities:
             self._result.remove("serial numbers of GPUs")
-        number = self._identities.setdefault(bare, len(self._identities) + 1)
-        return f"{prefix}00000000-0000-0000-0000-{number:012d}"
+        gpu_number = self._identities.setdefault(bare_identity, len(self._identities) + 1)
+        return f"{prefix}00000000-0000-0000-0000-{gpu_number:012d}"
 
 
 def _cut(path: str) -> str:
@@ -91,5 +91,5 @@ def _cut(path: str) -> str:
         return path  # no path: a division, or a comment
     if installed := _INSTALLED.match(slashed):
         return slashed[installed.end() :] or HIDDEN
-    base = slashed.rsplit("/", 1)[1]
-    return base if _SOURCE_FILE.fullmatch(base) else HIDDEN
+    file_name = slashed.rsplit("/", 1)[1]
+    return file_name if _SOURCE_FILE.fullmatch(file_name) else HIDDEN
