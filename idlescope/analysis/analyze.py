@@ -13,6 +13,7 @@ from idlescope import __version__
 from idlescope.analysis import roofline
 from idlescope.analysis.idle import causes, concentration, host_time, stacks
 from idlescope.analysis.idle import occupancy as idle
+from idlescope.analysis.idle.cold_start import cold_start
 from idlescope.analysis.idle.shared_gpu import shared_by
 from idlescope.analysis.measured import MeasuredDevice
 from idlescope.analysis.no_device import no_device
@@ -28,6 +29,7 @@ from idlescope.analysis.steps.window import Window, WindowKind, WindowSpec
 from idlescope.analysis.verdict import coverage
 from idlescope.analysis.verdict.advice import advice
 from idlescope.analysis.verdict.eager import eager_idle
+from idlescope.analysis.verdict.launch_calls import launch_calls
 from idlescope.analysis.verdict.verdict import Findings, Verdict, VerdictKind, judge
 from idlescope.analysis.view import DeviceView, device_views
 from idlescope.errors import ConfigError, TraceError
@@ -196,7 +198,8 @@ def _measure(
         steps = steps.within(window.start, window.end)
         empty = empty.within(window.start, window.end)
 
-    covered = coverage.measure(view, gaps, steps)
+    launches = launch_calls(view)
+    covered = coverage.measure(view, launches, gaps, steps)
     host_ns = host_time.divide(view, gaps)
     seen = batching.classify(view, steps, of_engine.step, gaps)
     no_demand_ns = host_ns.get(host_time.NO_DEMAND, 0)
@@ -226,6 +229,10 @@ def _measure(
 
 def judged(device: MeasuredDevice) -> MeasuredDevice:
     """Return a device with the verdict that its figures carry."""
+    cold = cold_start(device.view, device.gaps)
+    after_cold_start = ""
+    if cold is not None:
+        after_cold_start = windows.time_text(device.view, cold.end, device.window.end)
     findings = Findings(
         coverage=device.coverage,
         occupancy=device.occupancy,
@@ -237,6 +244,8 @@ def judged(device: MeasuredDevice) -> MeasuredDevice:
         shared=device.shared,
         batching=device.batching,
         eager_ns=eager_idle(device.view, device.step, device.gaps),
+        cold_start=cold,
+        after_cold_start=after_cold_start,
         operations=len(device.view.operations),
     )
     return replace(device, verdict=judge(findings))

@@ -163,10 +163,8 @@ def _of_steps(spec: WindowSpec, view: DeviceView, division: Division) -> Window:
 
 def _of_time(spec: WindowSpec, view: DeviceView) -> Window:
     """Return the window between two times since the first operation."""
-    trace, starts, of_what = view.trace, view.trace.operations.start, "trace"
-    if _clocks_apart(view):
-        starts, of_what = starts[trace.operations_of(view.process)], "process"
-    origin = int(starts.min())
+    origin = _origin(view)
+    of_what = "process" if _clocks_apart(view) else "trace"
     return Window(
         kind=spec.kind,
         asked=spec.asked,
@@ -174,6 +172,25 @@ def _of_time(spec: WindowSpec, view: DeviceView) -> Window:
         end=origin + spec.high,
         note=f"from the first operation of the {of_what}",
     )
+
+
+def _origin(view: DeviceView) -> int:
+    """Return the time from which times of windows count."""
+    starts = view.trace.operations.start
+    if _clocks_apart(view):
+        starts = starts[view.trace.operations_of(view.process)]
+    return int(starts.min())
+
+
+def time_text(view: DeviceView, start: int, end: int) -> str:
+    """Return the window [start, end), in ns on the trace's clock, as `parse` takes it.
+
+    It is widened to whole microseconds.
+    """
+    origin = _origin(view)
+    low_us = max(start - origin, 0) // 1000
+    high_us = -(-(end - origin) // 1000)
+    return f"time:{low_us / 1e3:.3f}ms-{high_us / 1e3:.3f}ms"
 
 
 def _clocks_apart(view: DeviceView) -> bool:

@@ -11,13 +11,12 @@ from idlescope.analysis.grouping import Groups
 from idlescope.analysis.idle.causes import Gaps
 from idlescope.analysis.intervals import AFTER_EVERYTHING
 from idlescope.analysis.steps.measure import Steps
+from idlescope.analysis.verdict.launch_calls import LaunchCalls
 from idlescope.analysis.verdict.missing import blocked_in_gaps_ns, in_capture
 from idlescope.analysis.view import DeviceView
 from idlescope.trace.damage import uncertain
 from idlescope.trace.model import OperationKind
-from idlescope.trace.names.calls import GRAPH_LAUNCH, LAUNCH, matching
 from idlescope.trace.names.migrations import migrations
-from idlescope.trace.table import Bool
 
 # Work that can be on the device when an asynchronous loop's recording begins, in steps.
 IN_FLIGHT_STEPS = 1.25
@@ -40,7 +39,7 @@ class Coverage:
     launches_without_operations: int  # calls that launch something of which no record came
     launches_in_capture: int  # of those, made while a CUDA graph was captured: they do not run
     launches: int  # calls that launch anything
-    launches_lost: int  # of those without a record, made before the last one with a record
+    launches_lost: int  # of those without a record, of a kind that was recorded later
     blocked_in_gaps_ns: int  # the host waited while nothing ran, wake-up not counted
     steps_without_operations: int
     first_step_clipped: bool
@@ -58,16 +57,7 @@ class Coverage:
         }
 
 
-@dataclass(frozen=True)
-class _Launches:
-    """Which calls of the device's process launch, and what became of it: one entry per call."""
-
-    launching: Bool  # a kernel, a copy, a memset or a graph
-    graph: Bool  # a CUDA graph
-    ran: Bool  # an operation that it launched was recorded
-
-
-def measure(view: DeviceView, gaps: Gaps, steps: Steps) -> Coverage:
+def measure(view: DeviceView, launches: LaunchCalls, gaps: Gaps, steps: Steps) -> Coverage:
     """Return the coverage of one device; there must be at least one operation."""
     trace, operations = view.trace, view.operations
     calls = trace.calls
@@ -76,10 +66,9 @@ def measure(view: DeviceView, gaps: Gaps, steps: Steps) -> Coverage:
     early = operations.start[linked] < calls.start[launch_call]
     empty = operations.end <= operations.start
 
-    launches = _launches(view)
-    without = launches.launching & ~launches.ran
+    without = launches.without_record
     last_with_record = calls.start[launches.launching & launches.ran].max(initial=0)
-    lost = calls.start[without] < last_with_record
+    lost = calls.start[without & launches.kind_recorded] < last_with_record
 
     launched_before = _launched_before_recording(view)
     usual_operations = _usual_operations(steps)
@@ -98,7 +87,7 @@ def measure(view: DeviceView, gaps: Gaps, steps: Steps) -> Coverage:
         launches_in_capture=in_capture(trace, without),
         launches=int(launches.launching.sum()),
         launches_lost=int(lost.sum()),
-        blocked_in_gaps_ns=blocked_in_gaps_ns(view, gaps),
+        blocked_in_gaps_ns=blocked_in_gaps_ns(view, launches, gaps),
         steps_without_operations=int((steps.operations == 0).sum()),
         first_step_clipped=first_clipped,
         last_step_clipped=last_clipped,
@@ -115,22 +104,7 @@ def _linked_pct(view: DeviceView) -> float:
     return 100.0 * float(linked[launched].mean()) if launched.any() else 100.0
 
 
-def _launches(view: DeviceView) -> _Launches:
-    trace, calls = view.trace, view.trace.calls
-    own_call = trace.calls_of(view.process)
-    launching = matching(LAUNCH, trace.names)[calls.name]
-    graph = matching(GRAPH_LAUNCH, trace.names)[calls.name]
-    # Correlation ids are unique within a process only.
-    own_operation = trace.operations_of(view.process)
-    recorded = trace.operations.correlation[own_operation]
-    return _Launches(
-        launching=launching & own_call & (calls.correlation != 0),
-        graph=graph & own_call,
-        ran=np.isin(calls.correlation, recorded),
-    )
-
-
-def _graph_mode(view: DeviceView, launches: _Launches) -> str:
+def _graph_mode(view: DeviceView, launches: LaunchCalls) -> str:
     if (view.operations.kind == OperationKind.GRAPH).any():
         return "graph-level"
     launch_call = view.launches[view.launches >= 0]

@@ -11,12 +11,18 @@ from idlescope.trace.model import Operations
 from idlescope.trace.names.calls import GRAPH_LAUNCH, matching
 from idlescope.trace.table import Int64
 
+# Launching a kernel takes the host 5 to 100 µs, under Python and a profiler a few hundred: a longer
+# gap is something else.
+SHORT_NS = 1_000_000
+MANY = 10  # fewer short gaps are no habit
+
 
 def eager_idle(view: DeviceView, step: Int64, gaps: Gaps) -> int:
     """Return the `host` and `launch` idle between kernels of a step launched one by one, in ns.
 
     That is the idle time of eager execution, not of batching. `step` is the step of each operation,
-    -1 where it is not known.
+    -1 where it is not known. Only short gaps count, and only where there are many: a graph would
+    not help against a few long ones.
     """
     known = np.flatnonzero((gaps.operation > 0) & (gaps.call >= 0))
     if not known.size:
@@ -34,7 +40,10 @@ def eager_idle(view: DeviceView, step: Int64, gaps: Gaps) -> int:
     names_graph_launch = matching(GRAPH_LAUNCH, view.trace.names)
     by_graph = names_graph_launch[launch_name]
 
-    eager = same_step & both_kernels & ~by_graph
+    short = gaps.length[known] <= SHORT_NS
+    eager = same_step & both_kernels & ~by_graph & short
+    if np.count_nonzero(eager) < MANY:
+        return 0
     late_ns = gaps.host[known] + gaps.launch[known]
     return int(late_ns[eager].sum())
 

@@ -10,6 +10,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from idlescope.analysis.idle.causes import Gaps
+from idlescope.analysis.idle.cold_start import ColdStart
 from idlescope.analysis.idle.concentration import Concentration
 from idlescope.analysis.idle.occupancy import Occupancy
 from idlescope.analysis.idle.shared_gpu import SharedGpu
@@ -34,6 +35,7 @@ class VerdictKind(str, Enum):
     COPY_BOUND = "copy-bound"
     HOST_BOUND = "host-bound"
     QUEUE_BOUND = "queue-bound"
+    COLD_START = "cold start"
     BUSY = "busy"
     CANNOT_TELL = "cannot tell"
 
@@ -66,6 +68,8 @@ class Findings:
     shared: SharedGpu | None  # where other processes use the GPU, too
     batching: Batching
     eager_ns: int  # idle of eager execution (`eager_idle`)
+    cold_start: ColdStart | None
+    after_cold_start: str  # the window that leaves it out; empty where there is none
     operations: int
 
 
@@ -113,6 +117,14 @@ def judge(findings: Findings) -> Verdict:
     if idle_pct < BUSY_IDLE_PCT:
         text = f"The device is busy: {idle_pct:.2f} % idle."
         return Verdict(VerdictKind.BUSY, f"{text}{batching}{doubt}")
+    cold = findings.cold_start
+    if cold is not None and percent(cold.idle_ns, occupancy.idle_ns) >= MOSTLY_PCT:
+        text = (
+            f"The device is idle {idle_pct:.2f} % of the time, "
+            f"{percent(cold.idle_ns, occupancy.idle_ns):.0f} % of that in a cold start: "
+            f"{cold.text}. What follows is seen with --window {findings.after_cold_start}."
+        )
+        return Verdict(VerdictKind.COLD_START, f"{text}{doubt}")
     reading = _read(findings)
     text = (
         f"The device is idle {idle_pct:.2f} % of the time{_per_step(findings)}, "

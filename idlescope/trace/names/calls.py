@@ -30,6 +30,11 @@ LAUNCH = re.compile(
     r"|^(ur|pi)(ext|ext_oneapi_)?(Enqueue|USMEnqueue)(?!.*(Wait|Barrier))"
     r"|^zeCommandListAppend(LaunchKernel|Memory)"
 )
+MEMSET = re.compile(r"Memset")
+COPY = re.compile(r"Memcpy")
+# Calls that wait for the device, but can be slow themselves: in a cold start, or where an allocator
+# gives memory back and asks for it again.
+FREEING = re.compile(r"^(cuda|hip)Free(Host|Array)?(_v\d+)?$")
 CAPTURE = re.compile(r"(StreamBeginCapture|StreamEndCapture|GraphInstantiate)")
 
 

@@ -244,3 +244,34 @@ def test_a_trace_of_the_host_alone_is_refused_with_advice(tmp_path):
         match=r"t\.json holds no device operations, only host events: record",
     ):
         idlescope.analyze(open_trace(path))
+
+
+def freeing(steps=10, before=()):
+    """Steps of 2 ms, each after a cudaFree of 4 ms that has nothing to wait for."""
+    events = [*before]
+    for i in range(steps):
+        at = i * 6 * MS
+        events += [
+            call(at, at + 4 * MS, 0, "cudaFree"),
+            call(at + 4 * MS, at + 4 * MS + 5000, i + 1),
+            operation(at + 4 * MS + 9000, at + 6 * MS, correlation=i + 1),
+            call(at + 4 * MS + 6000, at + 6 * MS, 0, "cudaStreamSynchronize"),
+        ]
+    return events
+
+
+def test_a_slow_free_with_nothing_in_flight_is_the_hosts_own_time(tmp_path):
+    device, _ = analysed(tmp_path, freeing())
+    assert device.coverage.blocked_in_gaps_ns == 0
+    assert device.verdict.kind == "synchronous"
+    assert "100 % of the host's part is call: cudaFree" in device.verdict.text
+
+
+def test_a_free_after_a_launch_without_a_record_may_wait_for_it(tmp_path):
+    events = freeing()
+    for i in range(1, 10):
+        events.append(call(i * 6 * MS - 1000, i * 6 * MS - 500, 100 + i))
+    events = [e for e in events if e["name"] != "cudaStreamSynchronize"]
+    device, _ = analysed(tmp_path, events)
+    assert device.coverage.blocked_in_gaps_ns == 9 * 3 * MS
+    assert device.verdict.kind == "cannot tell"
