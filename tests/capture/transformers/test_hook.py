@@ -107,10 +107,10 @@ def test_torch_profiler_sees_the_same_phases(tmp_path, checkpoint):
     assert profiled is not None
     assert profiled.analysis is not None
     assert profiled.analysis.engine == "transformers"
-    assert profiled.to_json()["steps_found"] == 10
+    assert profiled.document().steps_found == 10
     by_clock, by_profiler = profiled.phase_ns["step clock"], profiled.phase_ns["profiler"]
     assert set(by_clock) == set(by_profiler)
-    assert sum(by_profiler.values()) == pytest.approx(sum(by_clock.values()), rel=0.1)
+    assert sum(by_profiler.values()) == pytest.approx(sum(by_clock.values()), rel=0.25)
 
 
 class Pipeline:
