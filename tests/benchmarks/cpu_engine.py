@@ -1,14 +1,17 @@
-"""The engine on the CPU device: how much of the host's time asynchronous batching hides, how fast it is, how steady.
+"""The engine on the CPU device: how much host time asynchronous batching hides, how fast it is.
 
     pip install -e '.[bench]'            # torch, transformers, psutil
     python tests/benchmarks/cpu_engine.py [overlap|peer|long ...]
 
-overlap  `tiny` at batch 256, host work of 40 % of the device step (`--host-ms`): the share of the gain of full overlap
-         that asynchronous batching reaches. Full overlap is the synchronous run without its idle time. Modes alternate;
-         median of 5 pairs. The same from the reports' own traces: idle of either mode.
-peer     tokens/s against transformers' continuous batching: synchronous, sdpa, the same checkpoint and requests, one
-         thread each, in one script by turns; median of 3: tiny at batch 32, a 0.5B-shaped model at batch 8
-long     100,000 steps with random arrivals and cancellations: resident memory of both processes, and leaked blocks
+overlap  `tiny` at batch 256, host work of 40 % of the device step (`--host-ms`): the share of the
+         gain of full overlap that asynchronous batching reaches. Full overlap is the synchronous
+         run without its idle time. Modes alternate; median of 5 pairs. The same from the reports'
+         own traces: idle of either mode.
+peer     tokens/s against transformers' continuous batching: synchronous, sdpa, the same checkpoint
+         and requests, one thread each, in one script by turns; median of 3: tiny at batch 32, a
+         0.5B-shaped model at batch 8
+long     100,000 steps with random arrivals and cancellations: resident memory of both processes,
+         and leaked blocks
 """
 
 from __future__ import annotations
@@ -35,9 +38,15 @@ from idlescope.engine.running_rows import Shape
 from idlescope.models.presets import model
 
 HALF_B = {  # the shape of Qwen2.5-0.5B, as a Llama
-    "hidden_size": 896, "num_hidden_layers": 24, "num_attention_heads": 14, "num_key_value_heads": 2, "head_dim": 64,
-    "intermediate_size": 4864, "vocab_size": 151936, "max_position_embeddings": 4096,
-}  # fmt: skip
+    "hidden_size": 896,
+    "num_hidden_layers": 24,
+    "num_attention_heads": 14,
+    "num_key_value_heads": 2,
+    "head_dim": 64,
+    "intermediate_size": 4864,
+    "vocab_size": 151936,
+    "max_position_embeddings": 4096,
+}
 
 
 def overlap(rounds: int = 5) -> None:
@@ -49,19 +58,20 @@ def overlap(rounds: int = 5) -> None:
         "tokens": 120,
         "batch_size": 256,
     }
-    device_ms = (
-        run(RunConfig(mode="sync", **common)).modes["sync"].summary(None)["device_ms_per_step"]
-    )
+    alone = run(RunConfig(mode="sync", **common)).modes["sync"]
+    device_ms = alone.result.steps.device.mean() / 1e6
     shares = []
     print(f"device step {device_ms:.2f} ms, host {0.4 * device_ms:.2f} ms")
     for _ in range(rounds):
         modes = run(RunConfig(host_ms=0.4 * device_ms, **common)).modes
-        sync, fast = (modes[mode] for mode in ("sync", "async"))
-        full = sync.total_ns - sync.result.occupancy.idle_ns
-        shares.append((sync.total_ns - fast.total_ns) / (sync.total_ns - full))
+        sync, later = modes["sync"], modes["async"]
+        full_ns = sync.total_ns - sync.result.occupancy.idle_ns
+        share = (sync.total_ns - later.total_ns) / (sync.total_ns - full_ns)
+        shares.append(share)
         print(
-            f"sync {sync.total_ns / 1e9:.3f} s, {sync.result.idle_pct:.1f} % idle; async {fast.total_ns / 1e9:.3f} s, "
-            f"{fast.result.idle_pct:.1f} % idle; full overlap {full / 1e9:.3f} s: {shares[-1]:.1%} of its gain"
+            f"sync {sync.total_ns / 1e9:.3f} s, {sync.result.idle_pct:.1f} % idle; "
+            f"async {later.total_ns / 1e9:.3f} s, {later.result.idle_pct:.1f} % idle; "
+            f"full overlap {full_ns / 1e9:.3f} s: {share:.1%} of its gain"
         )
     print(f"median {statistics.median(shares):.1%}")
 
@@ -82,9 +92,10 @@ def peer(rounds: int = 3) -> None:
                 (ours(path, batch, prompt, new), theirs(path, batch, prompt, new))
                 for _ in range(rounds)
             ]
-        mine, other = (statistics.median(side) for side in zip(*pairs, strict=True))
+        our_rate, their_rate = (statistics.median(side) for side in zip(*pairs, strict=True))
         print(
-            f"{name}, batch {batch}: idlescope {mine:,.0f}, transformers {other:,.0f} tokens/s: {mine / other:.2f}x"
+            f"{name}, batch {batch}: idlescope {our_rate:,.0f}, transformers {their_rate:,.0f} "
+            f"tokens/s: {our_rate / their_rate:.2f}x"
         )
 
 
@@ -102,11 +113,11 @@ def ours(path: Path, batch: int, prompt: int, new: int) -> float:
     slots = device.open(shape, 1)
     try:
         for tokens in (2, new):  # the first warms up
-            some = [
-                Request(i, np.array(p, np.int32), tokens)
-                for i, p in enumerate(requests_for(batch, prompt, 500))
+            requests = [
+                Request(index, np.array(ids, np.int32), tokens)
+                for index, ids in enumerate(requests_for(batch, prompt, 500))
             ]
-            engine = Engine(device, slots, some, Silent())
+            engine = Engine(device, slots, requests, Silent())
             start = time.perf_counter()
             engine.run()
             seconds = time.perf_counter() - start
@@ -125,9 +136,12 @@ def theirs(path: Path, batch: int, prompt: int, new: int) -> float:
     )
     network.set_attn_implementation("sdpa")
     settings = ContinuousBatchingConfig(
-        use_async_batching=False, use_cuda_graph=False, max_blocks_per_request=0, num_blocks=batch * 16,
+        use_async_batching=False,
+        use_cuda_graph=False,
+        max_blocks_per_request=0,
+        num_blocks=batch * 16,
         max_batch_tokens=2048,
-    )  # fmt: skip
+    )
     for tokens in (2, new):
         generation = GenerationConfig(
             max_new_tokens=tokens, do_sample=False, eos_token_id=None, pad_token_id=0
@@ -161,53 +175,64 @@ def ignore_all(*_: object) -> None:
 
 
 def long(steps: int = 100_000) -> None:
-    """Print resident memory along a run of random arrivals and cancellations, and what is left of the blocks."""
+    """Print resident memory along a long run, and how many blocks it leaked."""
     import psutil
 
-    rng = np.random.default_rng(0)
+    random = np.random.default_rng(0)
     device = CpuDevice(Network(model("tiny"), "float32"))
     shape = Shape(16, 64, 64, 16 * 5, 4)  # fewer blocks than all rows could fill: preemptions
     slots = device.open(shape, 2)
     engine = Engine(device, slots, [], Silent(), ignore)
-    alive: list[Request] = []
-    done = preempted = cancelled = 0
-    sizes = []
+    scheduler = engine.scheduler
     host, worker = psutil.Process(), psutil.Process(device._process.pid)
+
+    alive: list[Request] = []
+    ended = preempted = cancelled = 0
+    sizes: list[tuple[float, float]] = []  # MB of host and worker, twenty times
     start = time.perf_counter()
     try:
         while engine.steps < steps:
-            while len(alive) < 24 and rng.random() < 0.7:
-                prompt = rng.integers(0, 512, int(rng.integers(1, 30)), np.int32)
-                alive.append(Request(done + len(alive), prompt, int(rng.integers(1, 34))))
-                engine.scheduler.add(alive[-1])
-            if alive and rng.random() < 0.02:
-                engine.scheduler.cancel(alive[int(rng.integers(len(alive)))], engine.clock.now())
+            while len(alive) < 24 and random.random() < 0.7:
+                alive.append(random_request(random, ended + len(alive)))
+                scheduler.add(alive[-1])
+            if alive and random.random() < 0.02:
+                victim = alive[int(random.integers(len(alive)))]
+                scheduler.cancel(victim, engine.clock.now())
                 cancelled += 1
             engine.step()
-            if engine.scheduler.finished:
-                preempted += sum(r.preemptions for r in engine.scheduler.finished)
-                done += len(engine.scheduler.finished)
-                engine.scheduler.finished.clear()
-                alive = [r for r in alive if r.finish is None]
-            if engine.steps % (steps // 20) == 0 and len(sizes) < engine.steps // (steps // 20):
-                sizes.append((host.memory_info().rss / 1e6, worker.memory_info().rss / 1e6))
+            if scheduler.finished:
+                preempted += sum(request.preemptions for request in scheduler.finished)
+                ended += len(scheduler.finished)
+                scheduler.finished.clear()
+                alive = [request for request in alive if request.finish is None]
+            if len(sizes) < engine.steps // (steps // 20):
+                host_mb, worker_mb = (side.memory_info().rss / 1e6 for side in (host, worker))
+                sizes.append((host_mb, worker_mb))
                 print(
-                    f"{engine.steps:>7} steps: host {sizes[-1][0]:.1f} MB, worker {sizes[-1][1]:.1f} MB",
+                    f"{engine.steps:>7} steps: host {host_mb:.1f} MB, worker {worker_mb:.1f} MB",
                     flush=True,
                 )
         for request in alive:
-            engine.scheduler.cancel(request, engine.clock.now())
+            scheduler.cancel(request, engine.clock.now())
         while engine.step():
             pass
-        leaked = shape.blocks - engine.scheduler.allocator.free
+        leaked = shape.blocks - scheduler.allocator.free
     finally:
         device.close()
-    first, last = sizes[1], sizes[-1]
-    print(
-        f"{steps} steps in {time.perf_counter() - start:.0f} s, {done} requests, {cancelled} cancelled, {preempted} "
-        f"preemptions; from a tenth to the end: host {last[0] / first[0] - 1:+.1%}, "
-        f"worker {last[1] / first[1] - 1:+.1%}; blocks leaked: {leaked}"
+    host_growth, worker_growth = (
+        last / first - 1 for first, last in zip(sizes[1], sizes[-1], strict=True)
     )
+    print(
+        f"{steps} steps in {time.perf_counter() - start:.0f} s, {ended} requests, "
+        f"{cancelled} cancelled, {preempted} preemptions; from a tenth to the end: "
+        f"host {host_growth:+.1%}, worker {worker_growth:+.1%}; blocks leaked: {leaked}"
+    )
+
+
+def random_request(random: np.random.Generator, number: int) -> Request:
+    """Return a short request of random length."""
+    prompt = random.integers(0, 512, int(random.integers(1, 30)), np.int32)
+    return Request(number, prompt, int(random.integers(1, 34)))
 
 
 if __name__ == "__main__":

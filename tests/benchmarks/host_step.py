@@ -1,12 +1,13 @@
-"""What the host side of one decode step costs: idlescope's engine against transformers' continuous batching.
+"""What the host side of a decode step costs: our engine against transformers' batching.
 
     pip install -e '.[bench]'            # torch and transformers
     python tests/benchmarks/host_step.py
 
-Both sides run in this process on one thread, by turns, with the same requests; medians over steady decode steps.
-idlescope: schedule + prepare + retrieve (its wait apart) + update, block tables, positions, stop conditions and the
-emit hook included. transformers: prepare_next_batch + update_batch of its batch processor, synchronous, on the CPU,
-with a toy model, whose forward pass is not counted. On either side the cost of submitting to a device is not counted.
+Both sides run in this process on one thread, by turns, with the same requests; medians over steady
+decode steps. idlescope: schedule + prepare + retrieve (its wait apart) + update, block tables,
+positions, stop conditions and the emit hook included. transformers: prepare_next_batch +
+update_batch of its batch processor, synchronous, on the CPU, with a toy model, whose forward pass
+is not counted. On either side the cost of submitting to a device is not counted.
 """
 
 from __future__ import annotations
@@ -26,28 +27,41 @@ from idlescope.hardware.gpus import gpu
 PROMPT, TOKENS, SKIPPED = 16, 64, 8
 OUR_TOKENS = 512  # our steps are short: more of them for the same time
 TOY = {
-    "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16,
-    "intermediate_size": 128, "vocab_size": 512, "max_position_embeddings": 16384,
-}  # fmt: skip
+    "hidden_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 16,
+    "intermediate_size": 128,
+    "vocab_size": 512,
+    "max_position_embeddings": 16384,
+}
 
 
 def ours_us(batch: int) -> float:
     """Median host microseconds of a steady decode step of our engine, stop ids checked."""
-    config = RunConfig(model="tiny", device="modelled", mode="sync", tokens=OUR_TOKENS, prompt_tokens=PROMPT,
-                       batch_size=batch, max_batch_tokens=max(8192, batch), stop_at_eos=True)  # fmt: skip
-    device = ModelledDevice(gpu("h200"), config.architecture)
+    config = RunConfig(
+        model="tiny",
+        device="modelled",
+        mode="sync",
+        tokens=OUR_TOKENS,
+        prompt_tokens=PROMPT,
+        batch_size=batch,
+        max_batch_tokens=max(8192, batch),
+        stop_at_eos=True,
+    )
+    device = ModelledDevice(gpu("h200"), config.architecture)  # its host is this machine, timed
     trace = run_mode(config, "sync", device, gpu("h200"), config.shape(batch * 40)).trace
-    cost: dict[int, int] = {}
+    steps = int(trace.ranges.step.max()) + 1
+    cost_ns = np.zeros(steps, np.int64)
     for name in ("schedule", "prepare", "retrieve", "update"):
-        rows = np.flatnonzero(trace.ranges.name == trace.name_index(name))
-        for step, ns in zip(
-            trace.ranges.step[rows], (trace.ranges.end - trace.ranges.start)[rows], strict=True
-        ):
-            cost[int(step)] = cost.get(int(step), 0) + int(ns)
-    waits = np.flatnonzero(trace.calls.name == trace.name_index("event.synchronize"))
-    for step, row in enumerate(waits):  # one a step, in order
-        cost[step] -= int(trace.calls.end[row] - trace.calls.start[row])
-    return statistics.median(cost[step] for step in sorted(cost)[SKIPPED:]) / 1e3
+        ranges = trace.ranges.take(trace.ranges.name == trace.name_index(name))
+        ranges = ranges.take(ranges.step >= 0)
+        np.add.at(cost_ns, ranges.step, ranges.end - ranges.start)
+    # the waits: one per step, in order
+    waits = trace.calls.take(trace.calls.name == trace.name_index("event.synchronize"))
+    cost_ns -= waits.end - waits.start
+    return float(np.median(cost_ns[SKIPPED:])) / 1e3
 
 
 def theirs_us(model, batch: int) -> float:
@@ -59,9 +73,12 @@ def theirs_us(model, batch: int) -> float:
         max_new_tokens=TOKENS, do_sample=False, eos_token_id=2, pad_token_id=0
     )
     settings = ContinuousBatchingConfig(
-        use_async_batching=False, use_cuda_graph=False, max_blocks_per_request=0, num_blocks=2 * batch + 64,
+        use_async_batching=False,
+        use_cuda_graph=False,
+        max_blocks_per_request=0,
+        num_blocks=2 * batch + 64,
         max_batch_tokens=max(2048, batch),
-    )  # fmt: skip
+    )
     manager = model.init_continuous_batching(
         generation_config=generation, continuous_batching_config=settings
     )
@@ -104,9 +121,9 @@ def theirs_us(model, batch: int) -> float:
     manager.stop(block=True, timeout=60)
     steps = zip(times["prepare_next_batch"], times["update_batch"], sizes, strict=False)
     steady = [
-        p + u
-        for i, (p, u, (rows, tokens)) in enumerate(steps)
-        if i >= SKIPPED and rows == tokens >= 0.9 * batch
+        prepare_ns + update_ns
+        for step, (prepare_ns, update_ns, (rows, tokens)) in enumerate(steps)
+        if step >= SKIPPED and rows == tokens >= 0.9 * batch
     ]
     return statistics.median(steady) / 1e3
 
@@ -127,18 +144,20 @@ def main() -> None:
         LlamaForCausalLM(LlamaConfig(**TOY, tie_word_embeddings=False)).eval().requires_grad_(False)
     )
     model.set_attn_implementation("sdpa")
-    batches = [int(b) for b in options.batches.split(",")]
+    batches = [int(batch) for batch in options.batches.split(",")]
     ours, theirs = {}, {}
     print(f"{'batch':>6} {'idlescope':>12} {'transformers':>14} {'ratio':>8}")
     for batch in batches:
         pairs = [(ours_us(batch), theirs_us(model, batch)) for _ in range(options.rounds)]
         ours[batch], theirs[batch] = (statistics.median(side) for side in zip(*pairs, strict=True))
-        print(
-            f"{batch:>6} {ours[batch]:>9.1f} us {theirs[batch]:>11.1f} us {theirs[batch] / ours[batch]:>7.1f}x"
-        )
+        ratio = theirs[batch] / ours[batch]
+        print(f"{batch:>6} {ours[batch]:>9.1f} us {theirs[batch]:>11.1f} us {ratio:>7.1f}x")
     low, high = batches[0], batches[-1]
-    print(f"from batch {low} to {high} ({high / low:.0f}x): idlescope {ours[high] / ours[low]:.1f}x, "
-          f"transformers {theirs[high] / theirs[low]:.1f}x")  # fmt: skip
+    growth = [side[high] / side[low] for side in (ours, theirs)]
+    print(
+        f"from batch {low} to {high} ({high / low:.0f}x): "
+        f"idlescope {growth[0]:.1f}x, transformers {growth[1]:.1f}x"
+    )
 
 
 if __name__ == "__main__":
