@@ -143,8 +143,10 @@ def _is_archive(sample: Sample) -> bool:
 
 
 def _is_json_lines(sample: Sample) -> bool:
-    # a whole object on the first line, and another on the next
-    return sample.has(rb"\A\s*\{[^\n]*\}\r?\n\{")
+    # a whole object on the first line, and another on the next; two Kineto traces, one behind the
+    # other, look so, too, and the first of them is read
+    is_kineto = sample.has(rb'"traceEvents"\s*:\s*\[')
+    return not is_kineto and sample.has(rb"\A\s*\{[^\n]*\}\r?\n\{")
 
 
 OTHER_TOOLS: tuple[OtherTool, ...] = (
