@@ -141,10 +141,18 @@ def _with_driver(device: MeasuredDevice, drivers: list[MeasuredDevice]) -> Measu
 
 
 def _span_names(trace: Trace, phases: Mapping[str, Rules] | None) -> SpanNames:
-    """Return what the names of annotations mean, with engines of the user's."""
-    annotations = trace.ranges.kind == RangeKind.ANNOTATION
-    used = np.unique(trace.ranges.name[annotations]).tolist()
-    return span_names.recognise(trace.names, used, phases)
+    """Return what the names of annotations and frames mean, with engines of the user's."""
+    annotations = _names_of(trace, RangeKind.ANNOTATION)
+    frames = _names_of(trace, RangeKind.FRAME)
+    return span_names.recognise(trace.names, annotations, phases, frames)
+
+
+def _names_of(trace: Trace, kind: RangeKind) -> list[int]:
+    """Return the indices of the names that ranges of a kind have, in order."""
+    has_name = np.zeros(len(trace.names), np.bool_)
+    has_name[trace.ranges.name[trace.ranges.kind == kind]] = True
+    names: list[int] = np.flatnonzero(has_name).tolist()
+    return names
 
 
 def _source(trace: Trace) -> dict[str, Any]:

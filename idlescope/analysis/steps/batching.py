@@ -14,7 +14,7 @@ from idlescope.analysis import intervals
 from idlescope.analysis.grouping import by_value
 from idlescope.analysis.idle.causes import Gaps
 from idlescope.analysis.intervals import BEFORE_EVERYTHING
-from idlescope.analysis.steps.find import PROFILER_STEPS, RECORDED
+from idlescope.analysis.steps.find import PROFILER_STEPS, RECORDED, by_engine
 from idlescope.analysis.steps.measure import Steps
 from idlescope.analysis.steps.waited_for import StepWaits, launching_thread, step_waits
 from idlescope.analysis.view import DeviceView
@@ -187,7 +187,7 @@ def _knows_starts(steps: Steps) -> bool:
 
     Steps that were cut at launches or waits do not tell.
     """
-    return steps.found in (RECORDED, PROFILER_STEPS) or steps.found.endswith("spans")
+    return steps.found in (RECORDED, PROFILER_STEPS) or by_engine(steps.found)
 
 
 def _waits_for_each(view: DeviceView, steps: Steps, follows: Bool) -> bool:

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from idlescope.analysis import intervals
 from idlescope.analysis.grouping import Groups, most_common
 from idlescope.analysis.intervals import AFTER_EVERYTHING, BEFORE_EVERYTHING
 from idlescope.analysis.steps.forwards import eager_forwards, forwards_outside
@@ -32,7 +33,7 @@ from idlescope.trace.names.engines import (
 from idlescope.trace.names.span_names import SpanNames
 from idlescope.trace.table import Bool, Int64
 
-# How steps were found, beside "<engine> spans".
+# How steps were found, beside "<engine> spans" and "<engine> frames".
 RECORDED = "recorded"  # our own recordings say it
 PROFILER_STEPS = "ProfilerStep#"
 GRAPH_LAUNCHES = "graph launches"
@@ -87,15 +88,15 @@ _NONE = HostSteps.of_unknown_kind(NOT_FOUND, Ranges.empty())
 
 def find(view: DeviceView) -> Division:
     """Return how the work of one device divides into steps."""
-    ranges = _annotations(view.trace, view.process)
+    ranges = _spans(view.trace, view.process, view.names)
     recorded = ranges.take(ranges.step >= 0)
     if len(recorded) and (view.operations.step >= 0).any():
         kind = HostSteps.of_unknown_kind(RECORDED, recorded).kind
         return Division(RECORDED, recorded, view.operations.step.astype(np.int64), kind)
     steps = find_by_names(view.trace, view.process, view.names)
-    if steps.found.endswith("spans"):
+    if by_engine(steps.found):
         steps = _with_forwards_outside(view, steps, ranges)
-        if _begins_late(view.names):
+        if _begins_late(view.names, ranges):
             steps = steps._replace(ranges=_from_wait_to_wait(view, steps.ranges))
         steps = _engine_first(steps)
     if not len(steps.ranges):
@@ -104,9 +105,14 @@ def find(view: DeviceView) -> Division:
     return Division(steps.found, steps.ranges, step, steps.kind)
 
 
+def by_engine(found: str) -> bool:
+    """Return whether the spans or frames of a known engine told the steps."""
+    return found.endswith((" spans", " frames"))
+
+
 def find_by_names(trace: Trace, process: int, names: SpanNames) -> HostSteps:
     """Return the steps of a process that the names of its spans tell, without any device."""
-    ranges = _annotations(trace, process)
+    ranges = _spans(trace, process, names)
     if not len(ranges):
         return _NONE
     steps = _by_spans(trace, ranges, names)
@@ -146,10 +152,10 @@ def _engine_first(steps: HostSteps) -> HostSteps:
     return steps._replace(ranges=steps.ranges.replace(step=number))
 
 
-def _annotations(trace: Trace, process: int) -> Ranges:
-    """Return the annotations of a process, and whatever else states its step."""
+def _spans(trace: Trace, process: int, names: SpanNames) -> Ranges:
+    """Return the spans of a process, and whatever else states its step."""
     ranges = trace.ranges
-    ranges = ranges.take((ranges.kind == RangeKind.ANNOTATION) | (ranges.step >= 0))
+    ranges = ranges.take(names.spans(ranges) | (ranges.step >= 0))
     return ranges.take(trace.threads_of(process)[ranges.thread])
 
 
@@ -163,9 +169,10 @@ def _by_spans(trace: Trace, ranges: Ranges, names: SpanNames) -> HostSteps:
         return _NONE
     thread = most_common(spans.thread)
     starts = _outermost_starts(spans.take(spans.thread == thread))
+    starts = _outside_work(starts, ranges.take(ranges.thread == thread), names)
     starts = _leading_to_work(starts, ranges, names)
     last = _end_of_work(trace, ranges, names, thread)
-    found = f"{names.engine} spans"
+    found = f"{names.engine} {'frames' if names.by_frames else 'spans'}"
     return HostSteps.of_unknown_kind(found, _from_each_to_the_next(starts, thread, last))
 
 
@@ -183,13 +190,29 @@ def _leading_to_work(starts: Int64, ranges: Ranges, names: SpanNames) -> Int64:
 
     A schedule that finds nothing to do begins no step.
     """
-    working = np.zeros(len(names.phase), np.bool_)
-    for phase in WORKING:
-        working |= names.named(phase)
-    work_starts = np.sort(ranges.start[working[ranges.name]])
+    work_starts = np.sort(_work(ranges, names).start)
     bounds = np.searchsorted(work_starts, np.append(starts, AFTER_EVERYTHING))
     leading = starts[bounds[1:] > bounds[:-1]]
     return leading if leading.size else starts
+
+
+def _outside_work(starts: Int64, ranges: Ranges, names: SpanNames) -> Int64:
+    """Return the starts that do not lie within work of their thread: that step has begun before.
+
+    LMDeploy schedules once before it makes a step's inputs, and once more while it does.
+    """
+    work = _work(ranges, names)
+    busy = intervals.union(work.start + 1, work.end)
+    outside = starts[~intervals.covers(busy, starts)]
+    return outside if outside.size else starts
+
+
+def _work(ranges: Ranges, names: SpanNames) -> Ranges:
+    """Return the spans of what a step has, and an iteration that finds nothing to do has not."""
+    working = np.zeros(len(names.phase), np.bool_)
+    for phase in WORKING:
+        working |= names.named(phase)
+    return ranges.take(working[ranges.name])
 
 
 def _end_of_work(trace: Trace, ranges: Ranges, names: SpanNames, thread: int) -> int:
@@ -201,12 +224,13 @@ def _end_of_work(trace: Trace, ranges: Ranges, names: SpanNames, thread: int) ->
     return max(last_phase, int(calls.end[launches].max(initial=0)))
 
 
-def _begins_late(names: SpanNames) -> bool:
+def _begins_late(names: SpanNames, spans: Ranges) -> bool:
     """Return whether the spans that begin steps come when the host has worked on them already.
 
     Those of vLLM follow scheduling; those of SGLang, where it has no others, are forward passes.
     """
-    phases = {names.labels[code] for code in np.unique(names.phase[names.phase >= 0])}
+    codes = np.unique(names.phase[spans.name])
+    phases = {names.labels[code] for code in codes[codes >= 0]}
     return names.step_begins_late or not phases & set(STEP_MARKERS)
 
 

@@ -13,6 +13,7 @@ from idlescope.trace.names.own_engine import ENGINE_PHASES
 STEP = "step"  # a span around a whole step
 FORWARD = "forward"
 IDLE = "idle"  # the engine had no request
+RANK_WAIT = "rank_wait"  # the host waits for other ranks, or hands them what they wait for
 PHASES = (
     STEP,
     "ingest",
@@ -27,6 +28,7 @@ PHASES = (
     "postprocess",
     "detokenize",
     IDLE,
+    RANK_WAIT,
     "submit",
     "retrieve",
     "update",
@@ -56,6 +58,8 @@ class Engine:
     # A regular expression of span names that other programs have, too: a trace with no other names
     # is the engine's only where two of its rules match. None: no name is such a word.
     common: str | None = None
+    # The same for Python frames: they name phases too, and tell the engine where no span does.
+    frames: Rules = ()
 
 
 # Where names of two engines fit a trace equally well, the earlier engine here is taken.
@@ -83,7 +87,12 @@ ENGINES: tuple[Engine, ...] = (
         name="sglang",
         step_markers=(*STEP_MARKERS, FORWARD),
         rules=(
+            (r"^step\[IDLE\b", IDLE),  # a data-parallel rank without requests keeps step
+            (r"^step\[DRAFT|^draft(_extend)?$", "draft"),
             (r"^step\[", FORWARD),
+            # of a pipeline's stages, over the host
+            (r"^send_(reqs|proxy_dict|res_dict)_to_next_stage$", RANK_WAIT),
+            (r"^recv_(reqs|proxy|res)(_dict)?_from_prev_stage$", RANK_WAIT),
             (r"^scheduler\.recv_requests|^recv_requests$", "ingest"),
             (r"^scheduler\.process_input_requests", "ingest"),
             (
@@ -97,7 +106,16 @@ ENGINES: tuple[Engine, ...] = (
         ),
         # step[DECODE bs=32] is SGLang's, step[3] may be anyone's
         common=r"^step\[(?![A-Z])|^(recv_requests|get_next_batch_to_run|run_batch"
-        r"|process_batch_result)$",
+        r"|process_batch_result|draft|draft_extend)$",
+        frames=(
+            (
+                r"sglang/srt/managers/\S+\.py\(\d+\): (recv_requests|process_input_requests)$",
+                "ingest",
+            ),
+            (r"sglang/srt/managers/scheduler\.py\(\d+\): get_next_batch_to_run$", "schedule"),
+            (r"sglang/srt/managers/scheduler\.py\(\d+\): run_batch$", FORWARD),
+            (r"sglang/srt/managers/scheduler\.py\(\d+\): process_batch_result$", "postprocess"),
+        ),
     ),
     Engine(
         name="vllm",
@@ -120,12 +138,36 @@ ENGINES: tuple[Engine, ...] = (
             (r"^llm_engine step: ", "postprocess"),
         ),
         common=r"^schedule: ",
+        # both of its model runners
+        frames=(
+            (
+                r"vllm/v1/worker/(gpu_worker|gpu_model_runner|gpu/model_runner)\.py\(\d+\): "
+                r"execute_model$",
+                STEP,
+            ),
+            (r"vllm/v1/core/sched/scheduler\.py\(\d+\): schedule$", "schedule"),
+            (r"vllm/v1/core/sched/scheduler\.py\(\d+\): update_from_output$", "postprocess"),
+            (
+                r"vllm/v1/worker/(gpu_model_runner|gpu/model_runner)\.py\(\d+\): "
+                r"_?(prepare_inputs|update_states)$",
+                "prepare",
+            ),
+            (
+                r"vllm/v1/worker/(gpu_model_runner|gpu/model_runner)\.py\(\d+\): "
+                r"(_?sample|sample_tokens)$",
+                "sample",
+            ),
+        ),
     ),
     Engine(
         name="trtllm",
         step_markers=(*STEP_MARKERS, FORWARD),
         rules=(
             (r"^\[Executor\] _forward_step ", FORWARD),
+            (r"^\[Executor\] _forward_step:|^_forward_step$", FORWARD),
+            # an all-gather over the ranks of data-parallel attention; sends to the next stage
+            (r"^_can_queue$|^wait_on_pp_send_handles$", RANK_WAIT),
+            (r"^_check_disagg_|^_pad_attention_dp_dummy_request$", "ingest"),
             (r"^_fetch_(and_activate_)?new_requests", "ingest"),
             (r"^_schedule$", "schedule"),
             (r"^_prepare_(tp_)?inputs|^prepare_resources", "prepare"),
@@ -139,14 +181,20 @@ ENGINES: tuple[Engine, ...] = (
             ),
             (r"^_enqueue_responses", "detokenize"),
         ),
-        common=r"^_?(schedule$|prepare_|sample_async|update_requests)",
+        common=r"^_?(schedule$|prepare_|sample_async|update_requests|forward_step$|can_queue$)",
     ),
     Engine(
         name="lmdeploy",
         rules=(
             (r"^schedule_(prefill|running)$", "schedule"),
+            (r"^schedule_decoding$", "schedule"),
             (r"^create_model_inputs|^make_forward_inputs|^make_dummy_input", "prepare"),
+            (r"^StepInputs\.|^build_step_context$|^fill_buffers_cudagraph$", "prepare"),
+            (r"^prepare_dp$", RANK_WAIT),  # sizes of the batch are gathered over the ranks
             (r"^inputs_H2D$", "h2d"),
+            (r"^forward_(cudagraph|eager)$", FORWARD),
+            (r"^draft_model_forward$", "draft"),
+            (r"^rejection_sample$", "sample"),
             (r"^get_logits$", FORWARD),
             (r"^sampling_logits$|^stopping_criteria$", "sample"),
             (r"^outputs_D2H$", "d2h"),

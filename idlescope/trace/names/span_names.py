@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from idlescope.trace.model import RangeKind, Ranges
 from idlescope.trace.names.engines import ENGINES, STEP_MARKERS, Engine, Rules
 from idlescope.trace.table import Bool, Int32
 
@@ -22,12 +23,21 @@ class SpanNames:
     labels: tuple[str, ...]  # the engine's phases
     step_markers: tuple[str, ...] = STEP_MARKERS  # see Engine
     step_begins_late: bool = False
+    by_frames: bool = False  # no span told the engine: its Python frames stand for spans
 
     def named(self, phase: str) -> Bool:
         """Return for each name of the trace whether it is of a phase."""
         if phase not in self.labels:
             return np.zeros(len(self.phase), np.bool_)
         return np.asarray(self.phase == self.labels.index(phase), np.bool_)
+
+    def spans(self, ranges: Ranges) -> Bool:
+        """Return which ranges may be of a phase: annotations, else frames that name one."""
+        annotations = ranges.kind == RangeKind.ANNOTATION
+        if not self.by_frames:
+            return np.asarray(annotations, np.bool_)
+        frames = ranges.kind == RangeKind.FRAME
+        return np.asarray(annotations | (frames & (self.phase[ranges.name] >= 0)), np.bool_)
 
 
 class _Match(NamedTuple):
@@ -50,28 +60,42 @@ class _Match(NamedTuple):
 
 
 def recognise(
-    names: Sequence[str], used: Iterable[int], more: Mapping[str, Rules] | None = None
+    names: Sequence[str],
+    used: Iterable[int],
+    more: Mapping[str, Rules] | None = None,
+    frames: Iterable[int] = (),
 ) -> SpanNames:
     """Return what names mean to the engine most of whose rules match those that are used.
 
-    `used` are the indices of names that annotations have; `more` are engines by name, which come
-    before the built-in ones.
+    `used` are the indices of names that annotations have, `frames` of those that Python frames
+    have: they tell the engine where no annotation does, and name phases of the engine in any case.
+    `more` are engines by name, which come before the built-in ones.
     """
     spans = sorted(set(used))
-    matches = [_match(engine, names, spans) for engine in _candidates(more or {})]
+    candidates = _candidates(more or {})
+    matches = [_match(engine, engine.rules, names, spans) for engine in candidates]
     telling = [match for match in matches if match.is_telling(names)]
-    if not telling:
+    if telling:
+        best = max(telling, key=lambda match: match.rules)
+        of_frames = _match(best.engine, best.engine.frames, names, frames)
+        return _meaning(best, of_frames, len(names))
+    by_frames = [_match(engine, engine.frames, names, frames) for engine in candidates]
+    best = max(by_frames, key=lambda match: match.rules)
+    if not best.rules:
         return SpanNames("", np.full(len(names), -1, np.int32), ())
-    return _meaning(max(telling, key=lambda match: match.rules), len(names))
+    no_spans = best._replace(rule_of={})
+    return replace(_meaning(no_spans, best, len(names)), by_frames=True)
 
 
-def _meaning(match: _Match, name_count: int) -> SpanNames:
-    engine = match.engine
-    labels = tuple(dict.fromkeys(label for _, label in engine.rules))
+def _meaning(spans: _Match, frames: _Match, name_count: int) -> SpanNames:
+    """Return what the names mean that an engine's rules for spans and for frames match."""
+    engine = spans.engine
+    labels = tuple(dict.fromkeys(label for _, label in (*engine.rules, *engine.frames)))
     phase = np.full(name_count, -1, np.int32)
-    for name, rule in match.rule_of.items():
-        _, label = engine.rules[rule]
-        phase[name] = labels.index(label)
+    for rules, match in ((engine.frames, frames), (engine.rules, spans)):
+        for name, rule in match.rule_of.items():
+            _, label = rules[rule]
+            phase[name] = labels.index(label)
     return SpanNames(engine.name, phase, labels, engine.step_markers, engine.step_begins_late)
 
 
@@ -86,12 +110,15 @@ def _candidates(more: Mapping[str, Rules]) -> list[Engine]:
     return [*first, *(engine for engine in ENGINES if engine.name not in more)]
 
 
-def _match(engine: Engine, names: Sequence[str], spans: Iterable[int]) -> _Match:
-    any_rule = re.compile("|".join(f"(?:{rule})" for rule, _ in engine.rules))
-    rules = [re.compile(rule) for rule, _ in engine.rules]
-    rule_of = {}
-    for name in spans:
+def _match(engine: Engine, rules: Rules, names: Sequence[str], used: Iterable[int]) -> _Match:
+    """Return which of the used names some rules of an engine match."""
+    rule_of: dict[int, int] = {}
+    if not rules:
+        return _Match(engine, rule_of)
+    any_rule = re.compile("|".join(f"(?:{rule})" for rule, _ in rules))
+    each_rule = [re.compile(rule) for rule, _ in rules]
+    for name in used:
         if any_rule.search(names[name]):
-            matching = (number for number, rule in enumerate(rules) if rule.search(names[name]))
+            matching = (index for index, rule in enumerate(each_rule) if rule.search(names[name]))
             rule_of[name] = next(matching)
     return _Match(engine, rule_of)
