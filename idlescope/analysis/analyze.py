@@ -13,7 +13,6 @@ from idlescope import __version__
 from idlescope.analysis import roofline
 from idlescope.analysis.idle import causes, concentration, host_time, stacks
 from idlescope.analysis.idle import occupancy as idle
-from idlescope.analysis.idle.cold_start import cold_start
 from idlescope.analysis.idle.shared_gpu import shared_by
 from idlescope.analysis.measured import MeasuredDevice
 from idlescope.analysis.no_device import no_device
@@ -26,8 +25,9 @@ from idlescope.analysis.steps.batching import BatchingKind
 from idlescope.analysis.steps.host_phases import host_phases
 from idlescope.analysis.steps.stated_work import Architecture
 from idlescope.analysis.steps.window import Window, WindowKind, WindowSpec
-from idlescope.analysis.verdict import coverage
+from idlescope.analysis.verdict import begun_before, coverage
 from idlescope.analysis.verdict.advice import advice
+from idlescope.analysis.verdict.doubts import doubts, within
 from idlescope.analysis.verdict.eager import eager_idle
 from idlescope.analysis.verdict.launch_calls import launch_calls
 from idlescope.analysis.verdict.verdict import Findings, Verdict, VerdictKind, judge
@@ -206,8 +206,12 @@ def _measure(
         steps = steps.within(window.start, window.end)
         empty = empty.within(window.start, window.end)
 
-    launches = launch_calls(view)
-    covered = coverage.measure(view, launches, gaps, steps)
+    view_inside = within(view, window)
+    launches = launch_calls(view_inside)
+    if window.kind != WindowKind.FIRST_LAST:
+        launches = launches.within(view.trace.calls, window.start, window.end)
+    doubted = doubts(view_inside, launches, window, occupancy, gaps)
+    covered = coverage.measure(view_inside, launches, gaps, steps, doubted)
     host_ns = host_time.divide(view, gaps)
     seen = batching.classify(view, steps, of_engine.step, gaps)
     no_demand_ns = host_ns.get(host_time.NO_DEMAND, 0)
@@ -229,18 +233,36 @@ def _measure(
         coverage=covered,
         verdict=NOT_JUDGED,
         streams=_streams(view, window),
+        doubts=doubted,
+        of_rest=_verdict_on_rest(view, window, min_gap_ns, unprofiled),
         unprofiled=unprofiled,
         shared=shared_by(view.trace, view.device),
     )
     return judged(device)
 
 
+def _verdict_on_rest(
+    view: DeviceView, window: Window, min_gap_ns: int, unprofiled: UnprofiledStep | None
+) -> Verdict | None:
+    """Return the verdict without work begun before the recording; None where there is little."""
+    rest = begun_before.rest(view, window)
+    if rest is None:
+        return None
+    start, end = rest
+    asked = windows.time_text(view, start, end)
+    measured = _measure(view, windows.parse(asked), min_gap_ns, unprofiled)
+    left_out_ms = (start - window.start) / 1e6
+    text = (
+        f"Without its first {left_out_ms:,.1f} ms, which ran what was launched before the "
+        f"recording began (--window {asked}): {measured.verdict.text}"
+    )
+    return replace(measured.verdict, text=text)
+
+
 def judged(device: MeasuredDevice) -> MeasuredDevice:
     """Return a device with the verdict that its figures carry."""
-    cold = cold_start(device.view, device.gaps)
-    after_cold_start = ""
-    if cold is not None:
-        after_cold_start = windows.time_text(device.view, cold.end, device.window.end)
+    if device.of_rest is not None:
+        return replace(device, verdict=device.of_rest)
     findings = Findings(
         coverage=device.coverage,
         occupancy=device.occupancy,
@@ -252,9 +274,8 @@ def judged(device: MeasuredDevice) -> MeasuredDevice:
         shared=device.shared,
         batching=device.batching,
         eager_ns=eager_idle(device.view, device.step, device.gaps),
-        cold_start=cold,
-        after_cold_start=after_cold_start,
-        operations=len(device.view.operations),
+        doubts=device.doubts,
+        operations=device.operations_inside,
     )
     return replace(device, verdict=judge(findings))
 

@@ -15,6 +15,7 @@ from idlescope.analysis.steps.batching import Batching
 from idlescope.analysis.steps.measure import Steps
 from idlescope.analysis.steps.window import Window
 from idlescope.analysis.verdict.coverage import Coverage
+from idlescope.analysis.verdict.doubts import Doubts
 from idlescope.analysis.verdict.verdict import Verdict
 from idlescope.analysis.view import DeviceView
 from idlescope.trace.model import Device, Operations
@@ -42,6 +43,8 @@ class MeasuredDevice:
     verdict: Verdict
     streams: list[dict[str, Any]]
     shared: SharedGpu | None  # where other processes use the GPU, too
+    doubts: Doubts
+    of_rest: Verdict | None  # that without work begun before the recording; None: of the window
     unprofiled: UnprofiledStep | None  # the time of its steps without a profiler; None: not known
 
     def __repr__(self) -> str:

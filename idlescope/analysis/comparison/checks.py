@@ -155,17 +155,27 @@ def _check_device(device: MeasuredDevice, prefix: str, limits: Limits) -> list[C
         says = f"{subject}: {figure} is {value:.6g} {unit}, {than} the {allowed:g} {unit} allowed"
         checks.append(Check(limit, subject, holds, says))
 
-    at_most("max_idle", device.idle_pct, "%", "idle", unknown)
+    bounds = device.doubts.bounds
+    doubt = None
+    if limits.max_idle is not None and bounds.crosses(limits.max_idle):
+        doubt = f"It is {bounds.text} of the time.{bounds.reasons}"
+    at_most("max_idle", device.idle_pct, "%", "idle", unknown or doubt)
     no_steps = None if steps else "No steps are known: see --phases."
     idle_ms = device.occupancy.idle_ns / max(steps, 1) / 1e6
-    at_most("max_idle_ms_per_step", idle_ms, "ms", "idle per step", unknown or no_steps)
+    doubt = None
+    if limits.max_idle_ms_per_step is not None and steps:
+        allowed_ns = limits.max_idle_ms_per_step * steps * 1e6
+        if bounds.crosses(percent(int(allowed_ns), bounds.window_ns)):
+            doubt = f"Idle is {bounds.text} of the time.{bounds.reasons}"
+    missing = unknown or no_steps or doubt
+    at_most("max_idle_ms_per_step", idle_ms, "ms", "idle per step", missing)
     if limits.min_coverage is not None:
         checks.append(_coverage(device, subject, limits.min_coverage, unknown))
     return checks
 
 
 def _coverage(device: MeasuredDevice, subject: str, least: float, unknown: str | None) -> Check:
-    covered = covered_pct(device.coverage, len(device.operations))
+    covered = covered_pct(device.coverage, device.operations_inside)
     holds = unknown is None and covered >= least
     says = f"{subject}: coverage is {covered:.4g} %, {least:g} % are asked for"
     if unknown is not None:

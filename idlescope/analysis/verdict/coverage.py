@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from idlescope.analysis.grouping import Groups
 from idlescope.analysis.idle.causes import Gaps
-from idlescope.analysis.intervals import AFTER_EVERYTHING
 from idlescope.analysis.steps.measure import Steps
+from idlescope.analysis.verdict.begun_before import begun_before
+from idlescope.analysis.verdict.doubts import Doubts
 from idlescope.analysis.verdict.launch_calls import LaunchCalls
 from idlescope.analysis.verdict.missing import blocked_in_gaps_ns, in_capture
 from idlescope.analysis.view import DeviceView
-from idlescope.trace.damage import uncertain
+from idlescope.trace.damage import OPERATION_FIGURES, uncertain
 from idlescope.trace.model import OperationKind
 from idlescope.trace.names.migrations import migrations
 
@@ -47,6 +47,10 @@ class Coverage:
     dropped: tuple[str, ...]  # what the profiler said that it lost
     uncertain: tuple[str, ...]  # figures that records lost from a damaged file could change
     truncated: bool  # the file ends early
+    corrupt_operations: int  # that cannot have lasted as long as recorded
+    clock_ns: int  # how far the device's clock is ahead of the host's, at least; < 0: behind
+    idle_low_ns: int  # idle, if all ran that was launched and not recorded
+    idle_high_ns: int  # idle, if what cannot have lasted so long had not run
 
     def to_json(self) -> dict[str, Any]:
         """Return the figures as JSON values."""
@@ -57,8 +61,13 @@ class Coverage:
         }
 
 
-def measure(view: DeviceView, launches: LaunchCalls, gaps: Gaps, steps: Steps) -> Coverage:
-    """Return the coverage of one device; there must be at least one operation."""
+def measure(
+    view: DeviceView, launches: LaunchCalls, gaps: Gaps, steps: Steps, doubts: Doubts
+) -> Coverage:
+    """Return the coverage of one device; there must be at least one operation.
+
+    `view` and `launches` are those of the window.
+    """
     trace, operations = view.trace, view.operations
     calls = trace.calls
     linked = view.launches >= 0
@@ -70,10 +79,11 @@ def measure(view: DeviceView, launches: LaunchCalls, gaps: Gaps, steps: Steps) -
     last_with_record = calls.start[launches.launching & launches.ran].max(initial=0)
     lost = calls.start[without & launches.kind_recorded] < last_with_record
 
-    launched_before = _launched_before_recording(view)
+    launched_before = int(begun_before(view).sum())
     usual_operations = _usual_operations(steps)
     in_flight = launched_before <= IN_FLIGHT_STEPS * usual_operations
     first_clipped, last_clipped = _clipped(steps)
+    corrupt = doubts.corruption.rows.size
     return Coverage(
         linked_pct=_linked_pct(view),
         launched_before_recording=launched_before,
@@ -92,8 +102,12 @@ def measure(view: DeviceView, launches: LaunchCalls, gaps: Gaps, steps: Steps) -
         first_step_clipped=first_clipped,
         last_step_clipped=last_clipped,
         dropped=trace.meta.dropped,
-        uncertain=uncertain(trace.meta),
+        uncertain=OPERATION_FIGURES if corrupt else uncertain(trace.meta),
         truncated=trace.meta.truncated,
+        corrupt_operations=corrupt,
+        clock_ns=doubts.corruption.clock_ns,
+        idle_low_ns=doubts.bounds.low_ns,
+        idle_high_ns=doubts.bounds.high_ns,
     )
 
 
@@ -109,23 +123,6 @@ def _graph_mode(view: DeviceView, launches: LaunchCalls) -> str:
         return "graph-level"
     launch_call = view.launches[view.launches >= 0]
     return "node-level" if launches.graph[launch_call].any() else "none"
-
-
-def _launched_before_recording(view: DeviceView) -> int:
-    """Return how many operations were launched before the recording began.
-
-    A stream runs what it is given in the order of launches: what comes before the first operation
-    with a recorded launch was launched before it. A stream without any such tells nothing.
-    """
-    operations = view.operations
-    linked = view.launches >= 0
-    by_stream = Groups(operations.stream, int(operations.stream.max()) + 1)
-    first_linked = by_stream.only(linked).first(operations.start[linked])
-    stream_first = first_linked[operations.stream]
-    stream_tells = stream_first < AFTER_EVERYTHING
-    before = operations.start < stream_first
-    launched = ~linked & ~migrations(operations, view.trace.names)
-    return int((launched & stream_tells & before).sum())
 
 
 def _clipped(steps: Steps) -> tuple[bool, bool]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from idlescope.analysis.view import DeviceView
+from idlescope.trace.model import Calls
 from idlescope.trace.names.calls import COPY, GRAPH_LAUNCH, LAUNCH, MEMSET, matching
 from idlescope.trace.table import Bool
 
@@ -24,6 +25,13 @@ class LaunchCalls:
     def without_record(self) -> Bool:
         """Return which calls launch something of which no record came."""
         return np.asarray(self.launching & ~self.ran, np.bool_)
+
+    def within(self, calls: Calls, start: int, end: int) -> LaunchCalls:
+        """Return the same of the calls that begin in [start, end), ns."""
+        inside = (calls.start >= start) & (calls.start < end)
+        return LaunchCalls(
+            self.launching & inside, self.graph & inside, self.ran, self.kind_recorded
+        )
 
 
 def launch_calls(view: DeviceView) -> LaunchCalls:

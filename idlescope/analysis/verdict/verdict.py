@@ -10,7 +10,6 @@ from enum import Enum
 from typing import NamedTuple
 
 from idlescope.analysis.idle.causes import Gaps
-from idlescope.analysis.idle.cold_start import ColdStart
 from idlescope.analysis.idle.concentration import Concentration
 from idlescope.analysis.idle.occupancy import Occupancy
 from idlescope.analysis.idle.shared_gpu import SharedGpu
@@ -18,6 +17,7 @@ from idlescope.analysis.intervals import percent
 from idlescope.analysis.steps.batching import ASYNCHRONOUS, SERIALISED, SYNCHRONOUS, Batching
 from idlescope.analysis.steps.measure import Steps
 from idlescope.analysis.verdict.coverage import Coverage
+from idlescope.analysis.verdict.doubts import Doubts
 from idlescope.analysis.verdict.refusal import refusal
 
 BUSY_IDLE_PCT = 2.0  # idle below this is called busy
@@ -68,8 +68,7 @@ class Findings:
     shared: SharedGpu | None  # where other processes use the GPU, too
     batching: Batching
     eager_ns: int  # idle of eager execution (`eager_idle`)
-    cold_start: ColdStart | None
-    after_cold_start: str  # the window that leaves it out; empty where there is none
+    doubts: Doubts
     operations: int
 
 
@@ -99,38 +98,64 @@ _EAGER += "a CUDA graph would help"
 
 def judge(findings: Findings) -> Verdict:
     """Return the verdict on one device."""
-    coverage, occupancy = findings.coverage, findings.occupancy
-    refused = refusal(coverage, occupancy, findings.operations)
+    occupancy, bounds = findings.occupancy, findings.doubts.bounds
+    refused = _refused(findings)
     if refused is not None:
         return Verdict(VerdictKind.CANNOT_TELL, refused)
     idle_pct = percent(occupancy.idle_ns, occupancy.window_ns)
-    batching = _batching_text(findings)
-    doubt = " Records were lost, so the figures marked ~ may be off." if coverage.uncertain else ""
+    clocks = findings.doubts.corruption.clock_text
+    batching = f" {clocks}" if clocks else _batching_text(findings)
+    doubt = _doubt(findings)
     if _copies_most(occupancy):
         copying_pct = percent(occupancy.copy_only_ns, occupancy.window_ns)
         compute_pct = percent(occupancy.compute_ns, occupancy.window_ns)
         text = (
             f"The device spends {copying_pct:.1f} % of the window only copying: it is "
-            f"{idle_pct:.2f} % idle, and computes {compute_pct:.1f} % of the time."
+            f"{bounds.text} idle, and computes {compute_pct:.1f} % of the time."
         )
         return Verdict(VerdictKind.COPY_BOUND, f"{text}{doubt}")
     if idle_pct < BUSY_IDLE_PCT:
-        text = f"The device is busy: {idle_pct:.2f} % idle."
+        text = f"The device is busy: {bounds.text} idle."
         return Verdict(VerdictKind.BUSY, f"{text}{batching}{doubt}")
-    cold = findings.cold_start
+    cold = findings.doubts.cold_start
     if cold is not None and percent(cold.idle_ns, occupancy.idle_ns) >= MOSTLY_PCT:
         text = (
-            f"The device is idle {idle_pct:.2f} % of the time, "
+            f"The device is idle {bounds.text} of the time, "
             f"{percent(cold.idle_ns, occupancy.idle_ns):.0f} % of that in a cold start: "
-            f"{cold.text}. What follows is seen with --window {findings.after_cold_start}."
+            f"{cold.text}. What follows is seen with --window {findings.doubts.after_cold_start}."
         )
         return Verdict(VerdictKind.COLD_START, f"{text}{doubt}")
     reading = _read(findings)
     text = (
-        f"The device is idle {idle_pct:.2f} % of the time{_per_step(findings)}, "
+        f"The device is idle {bounds.text} of the time{_per_step(findings)}, "
         f"{reading.share_pct:.0f} % of that because {reading.because}."
     )
     return Verdict(reading.kind, f"{text}{batching}{doubt}")
+
+
+def _refused(findings: Findings) -> str | None:
+    """Return why no verdict can be given; None where one can."""
+    bounds, clocks = findings.doubts.bounds, findings.doubts.corruption.clock_text
+    if clocks and bounds.high_pct >= BUSY_IDLE_PCT:
+        return (
+            f"The device is idle {bounds.text} of the time, but why, and how its steps follow one "
+            f"another, cannot be told. {clocks}{bounds.reasons}"
+        )
+    refused = refusal(findings.coverage, findings.occupancy, findings.operations)
+    if refused is not None:
+        return refused
+    certain_pct = percent(bounds.low_ns, findings.occupancy.idle_ns)
+    if bounds.crosses(BUSY_IDLE_PCT) or (bounds.apart and certain_pct < MOSTLY_PCT):
+        return f"Idle is {bounds.text} of the time, and that tells nothing.{bounds.reasons}"
+    return None
+
+
+def _doubt(findings: Findings) -> str:
+    """Return what of the figures is in doubt, to stand behind other sentences; empty: nothing."""
+    coverage = findings.coverage
+    lost = coverage.uncertain and not coverage.corrupt_operations
+    sentence = " Records were lost, so the figures marked ~ may be off." if lost else ""
+    return f"{findings.doubts.bounds.reasons}{sentence}"
 
 
 def _copies_most(occupancy: Occupancy) -> bool:

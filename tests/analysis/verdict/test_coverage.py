@@ -228,7 +228,6 @@ class TestRealTraps:
                 "sglang_qwen3_8b_decode_mi300x.json.gz",
                 "Records are missing: the host waits 462 ms for the device",
             ),
-            ("nsys_2gpu_h100.sqlite", "Only 47.9 % of the device's operations have a known launch"),
         ],
     )
     def test_it_is_refused(self, shared_traces, name, reason):
@@ -275,3 +274,27 @@ def test_a_free_after_a_launch_without_a_record_may_wait_for_it(tmp_path):
     device, _ = analysed(tmp_path, events)
     assert device.coverage.blocked_in_gaps_ns == 9 * 3 * MS
     assert device.verdict.kind == "cannot tell"
+
+
+def test_only_the_window_that_is_asked_for_is_covered(tmp_path):
+    bare = [e for e in steady(20, graph=False) if e["cat"] != "kernel" or e["ts"] > 20_000]
+    path = tmp_path / "t.json"
+    path.write_text(json.dumps(document([operation(0, 1000), call(0, 10, 0), *bare])))
+    trace = open_trace(path)
+    (whole,) = idlescope.analyze(trace).results
+    assert whole.verdict.kind == "cannot tell"
+    (part,) = idlescope.analyze(trace, window="time:21ms-40ms").results
+    assert (part.coverage.launches_lost, part.coverage.linked_pct) == (0, 100.0)
+    assert part.verdict.kind == "host-bound"
+
+
+def test_much_work_begun_before_the_recording_is_left_out_of_the_verdict(tmp_path):
+    begun = [operation(i * 10_000, i * 10_000 + 9_000) for i in range(100)]
+    events = [{**e, "ts": e["ts"] + 1_500} for e in steady(60, graph=False)]
+    device, _ = analysed(tmp_path, [*begun, *events])
+    assert device.coverage.linked_pct < 40
+    assert device.verdict.text.startswith(
+        "Without its first 1.0 ms, which ran what was launched before the recording began "
+        "(--window time:0.999ms-121.500ms): The device is idle 5"
+    )
+    assert device.verdict.kind == "host-bound"

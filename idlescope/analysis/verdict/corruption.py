@@ -1,0 +1,163 @@
+"""Records that cannot be right: operations that last too long, and clocks that disagree.
+
+Operations of one stream run one after the other, so one that overlaps a later one of its stream by
+more than a rounding has a corrupt duration (met with ROCm: TraceLens#669, Hyperloom#1116). And a
+call that waits for the device cannot return before what it waits for has ended. Where it seems to,
+a single operation is corrupt; where most waits seem to, the clocks disagree.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from idlescope.analysis import intervals
+from idlescope.analysis.idle.causes import Gaps
+from idlescope.analysis.idle.occupancy import Occupancy
+from idlescope.analysis.verdict.returned_early import waits_for_operations
+from idlescope.analysis.view import DeviceView
+from idlescope.trace.model import Operations
+from idlescope.trace.names.calls import GRAPH_LAUNCH, matching
+from idlescope.trace.table import Bool, Int64
+
+# The largest true overlap within a stream in 46 public traces was 13 µs.
+OVERLAP_NS = 100_000
+MOST = 0.5  # share of the waits from which on it is the clocks
+CLOCK_NS = 50_000  # less than this is within what two clocks are aligned to
+LAUNCH_NS = 200_000  # a launch on an idle device takes 4 to 12 µs in the real traces
+MANY_LAUNCHES = 10
+FEWEST = 3  # records that make a habit
+
+
+@dataclass(frozen=True)
+class Corruption:
+    """What cannot be right in one device's records."""
+
+    rows: Int64  # of the device's operations, ascending: durations that are too long
+    longest_ns: int  # the longest of them, as recorded
+    overlapping: int  # of them, those that overlap a later one of their stream
+    clock_ns: int  # how far the device's clock is ahead of the host's, at least; < 0: behind
+    clock_records: int  # how many records show that
+    slow_to_begin: bool = False  # what they show is launches on an idle device that begin late
+
+    @property
+    def text(self) -> str:
+        """Return the corrupt durations in a sentence; empty where there are none."""
+        if not self.rows.size:
+            return ""
+        how = "overlap later ones of their own stream"
+        if self.overlapping < self.rows.size:
+            how += " or end after a call that waited for them had returned"
+        return (
+            f"{self.rows.size:,} operations {how}, the longest of {self.longest_ns / 1e6:,.1f} ms: "
+            "their durations are corrupt."
+        )
+
+    @property
+    def clock_text(self) -> str:
+        """Return how the clocks disagree in a sentence; empty where they do not."""
+        if not self.clock_ns:
+            return ""
+        ms = abs(self.clock_ns) / 1e6
+        if self.clock_ns < 0:
+            shows = f"{self.clock_records:,} operations begin before their launch does"
+            where = "behind"
+        else:
+            shows = (
+                f"{self.clock_records:,} calls return before work that they waited for has ended"
+            )
+            if self.slow_to_begin:
+                shows = (
+                    f"each of {self.clock_records:,} launches on an idle device is slow to begin"
+                )
+            where = "ahead of"
+        return (
+            f"The clocks disagree: {shows}, so the device's is at least {ms:,.3f} ms {where} the "
+            "host's."
+        )
+
+
+def find(view: DeviceView, gaps: Gaps) -> Corruption:
+    """Return which of a device's records cannot be right."""
+    operations = view.operations
+    overlapping = _overlapping(operations)
+    waited = waits_for_operations(view)
+    late_ns = operations.end[waited.operation] - waited.returned
+    late = late_ns > CLOCK_NS
+    clock_ns, records = _device_behind(view)
+    slow_to_begin = False
+    unfinished = np.empty(0, np.int64)
+    if np.count_nonzero(late) >= max(FEWEST, MOST * late.size) or (late.all() and late.size):
+        if not overlapping.size and not clock_ns:
+            clock_ns, records = int(np.median(late_ns[late])), int(late.sum())
+    elif late.any():
+        unfinished = np.unique(waited.operation[late])
+    if not clock_ns and not overlapping.size:
+        clock_ns, records = _device_ahead(view, gaps)
+        slow_to_begin = clock_ns > 0
+    rows = np.union1d(overlapping, unfinished)
+    lengths = operations.end[rows] - operations.start[rows]
+    return Corruption(
+        rows=rows,
+        longest_ns=int(lengths.max(initial=0)),
+        overlapping=overlapping.size,
+        clock_ns=clock_ns,
+        clock_records=records,
+        slow_to_begin=slow_to_begin,
+    )
+
+
+def without_ns(operations: Operations, rows: Int64, occupancy: Occupancy) -> int:
+    """Return how much idle a window would have without some operations, in ns."""
+    keep: Bool = np.ones(len(operations), np.bool_)
+    keep[rows] = False
+    rest = intervals.union(operations.start[keep], operations.end[keep])
+    return occupancy.window_ns - intervals.clip(rest, *occupancy.window).measure
+
+
+def _overlapping(operations: Operations) -> Int64:
+    """Return the operations that overlap a later one of their stream for too long."""
+    found = [np.empty(0, np.int64)]
+    for stream in np.unique(operations.stream):
+        rows = np.flatnonzero(operations.stream == stream)
+        start, end = operations.start[rows], operations.end[rows]
+        lasting = end > start
+        rows, start, end = rows[lasting], start[lasting], end[lasting]
+        too_long = np.minimum(end[:-1], end[1:]) - start[1:] > OVERLAP_NS
+        # One that covers several short ones overlaps each of them by little, and all by much.
+        second = np.searchsorted(start, start + OVERLAP_NS, "right")
+        within = np.minimum(second, rows.size - 1)
+        covers_more = (second > np.arange(rows.size) + 1) & (end - start[within] > OVERLAP_NS)
+        covers_more[: too_long.size] |= too_long
+        found.append(rows[covers_more])
+    return np.sort(np.concatenate(found))
+
+
+def _device_ahead(view: DeviceView, gaps: Gaps) -> tuple[int, int]:
+    """Return how late all operations begin that were launched while the device was idle.
+
+    Nothing was there to wait for, so a launch takes microseconds; where the quickest of many takes
+    far longer, it is the clocks; or, of a graph, its first operations are missing, so that graphs
+    do not count. The second is how many there are.
+    """
+    idle_launch = np.flatnonzero((gaps.call >= 0) & (gaps.host > 0))
+    calls = view.trace.calls
+    by_graph = matching(GRAPH_LAUNCH, view.trace.names)[calls.name[gaps.call[idle_launch]]]
+    idle_launch = idle_launch[~by_graph]
+    if idle_launch.size < MANY_LAUNCHES:
+        return 0, 0
+    late_ns = gaps.end[idle_launch] - calls.end[gaps.call[idle_launch]]
+    quickest_ns = int(late_ns.min())
+    return (quickest_ns, idle_launch.size) if quickest_ns > LAUNCH_NS else (0, 0)
+
+
+def _device_behind(view: DeviceView) -> tuple[int, int]:
+    """Return by how much operations begin before their launch, negative, and how many do."""
+    linked = np.flatnonzero(view.launches >= 0)
+    lead = view.trace.calls.start[view.launches[linked]] - view.operations.start[linked]
+    early = lead[lead > 0]
+    if early.size < FEWEST:
+        return 0, 0
+    # One corrupt time is no clock: the amount is one that several show.
+    return -int(np.sort(early)[-FEWEST]), int(early.size)

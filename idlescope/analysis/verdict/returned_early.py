@@ -1,0 +1,77 @@
+"""Which operation a call certainly waited for: it cannot have returned before that had ended."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+import numpy as np
+
+from idlescope.analysis.view import DeviceView
+from idlescope.trace.model import OperationKind
+from idlescope.trace.names.calls import matching
+from idlescope.trace.table import Int64
+
+_WHOLE_DEVICE = re.compile(r"^(cuda|hip)DeviceSynchronize|^(cu|hip)CtxSynchronize")
+_STREAM_OR_EVENT = re.compile(r"^(cuda|hip|cu)(Stream|Event)Synchronize")
+_RECORD = re.compile(r"^(cuda|hip|cu)EventRecord")
+_TO_HOST = re.compile(r"DtoH|Device ?To ?Host|DEVICE_TO_HOST", re.IGNORECASE)
+
+
+class Waited(NamedTuple):
+    """One row per pair of an operation and a call that waited for it."""
+
+    operation: Int64  # row of the device's operations
+    returned: Int64  # when the call did, ns
+
+
+def waits_for_operations(view: DeviceView) -> Waited:
+    """Return the operations for which some call certainly waited.
+
+    A synchronisation of the whole device waits for all that was launched before it, of which the
+    last to end tells. One of a stream or an event that directly follows a copy to the host, with at
+    most the recording of an event between them, waits for that copy.
+    """
+    whole, copies = _whole_device(view), _copies(view)
+    return Waited(
+        np.concatenate((whole.operation, copies.operation)),
+        np.concatenate((whole.returned, copies.returned)),
+    )
+
+
+def _whole_device(view: DeviceView) -> Waited:
+    trace, calls = view.trace, view.trace.calls
+    of_device = matching(_WHOLE_DEVICE, trace.names)[calls.name]
+    waits = np.flatnonzero(of_device & trace.calls_of(view.process))
+    linked = np.flatnonzero(view.launches >= 0)
+    by_launch = linked[np.argsort(calls.start[view.launches[linked]], kind="stable")]
+    issued = calls.start[view.launches[by_launch]]
+    before = np.searchsorted(issued, calls.start[waits])
+    waits, before = waits[before > 0], before[before > 0]
+    # Of what was launched up to each, the last to end.
+    ends = view.operations.end[by_launch]
+    reach = np.maximum.accumulate(ends)
+    grows = np.concatenate(([True], reach[1:] > reach[:-1]))[: ends.size]
+    last = np.maximum.accumulate(np.where(grows, np.arange(ends.size), 0))
+    return Waited(by_launch[last[before - 1]], calls.end[waits])
+
+
+def _copies(view: DeviceView) -> Waited:
+    trace, calls, operations = view.trace, view.trace.calls, view.operations
+    to_host = matching(_TO_HOST, trace.names)[operations.name]
+    copies = np.flatnonzero(
+        to_host & (operations.kind == OperationKind.MEMCPY) & (view.launches >= 0)
+    )
+    order = np.lexsort((calls.start, calls.thread))
+    place = np.empty(order.size, np.int64)
+    place[order] = np.arange(order.size)
+    last = order.size - 1
+    call = view.launches[copies]
+    following = order[np.minimum(place[call] + 1, last)]
+    records = matching(_RECORD, trace.names)[calls.name[following]]
+    after_record = order[np.minimum(place[call] + 2, last)]
+    waiting = np.where(records, after_record, following)
+    waits = matching(_STREAM_OR_EVENT, trace.names)[calls.name[waiting]]
+    same_thread = calls.thread[waiting] == calls.thread[call]
+    certain = waits & same_thread & (calls.start[waiting] >= calls.start[call])
+    return Waited(copies[certain], calls.end[waiting[certain]])

@@ -1,0 +1,125 @@
+"""Records that cannot be right are seen: durations that are too long, and clocks that disagree."""
+
+from __future__ import annotations
+
+import pytest
+
+from idlescope.analysis.comparison.checks import examine
+from idlescope.analysis.comparison.limits import Limits
+from idlescope.trace.open import open_trace
+from tests.make.kineto_files import call, operation, write
+from tests.make.views import measured
+
+US = 1_000
+MS = 1_000_000
+
+
+def steps(count=20, kernels=10, device_ns=0):
+    """Synchronous steps of 10 ms: 2 ms of the host's, kernels of 0.8 ms, a copy that is waited for.
+
+    The device's times are `device_ns` later.
+    """
+    events, number = [], 0
+    for step in range(count):
+        at = step * 10_064 * US + 6 * MS
+        start = at + 2_030 * US
+        for kernel in range(kernels):
+            number += 1
+            issued = at + 2_000 * US + kernel * 2 * US
+            events.append(call(issued, issued + US, number))
+            events.append(_kernel(start, start + 800 * US, number, device_ns))
+            start += 802 * US
+        number += 1
+        events += [
+            call(at + 2_080 * US, at + 2_086 * US, number, "cudaMemcpyAsync"),
+            call(at + 2_087 * US, start + 5 * US, 0, "cudaStreamSynchronize"),
+            _copy(start, start + 4 * US, number, device_ns),
+        ]
+    return events
+
+
+def _kernel(start, end, number, device_ns):
+    return operation(start + device_ns, end + device_ns, correlation=number)
+
+
+def _copy(start, end, number, device_ns):
+    name = "Memcpy DtoH (Device -> Pinned)"
+    return operation(start + device_ns, end + device_ns, "memcpy", number, name=name)
+
+
+def with_durations(events, factor, *numbers):
+    """The same with the durations of some kernels multiplied."""
+    kernels = [event for event in events if event["cat"] == "kernel"]
+    for number in numbers:
+        kernels[number]["dur"] *= factor
+    return events
+
+
+TRUTH = 20.3
+
+
+def test_sound_records_have_no_bounds(tmp_path):
+    device = measured(tmp_path, steps())
+    assert device.idle_pct == pytest.approx(TRUTH, abs=1)
+    assert not device.doubts.bounds.apart
+    assert not device.doubts.corruption.rows.size
+
+
+def test_one_corrupt_duration_makes_idle_an_interval_that_holds_the_truth(tmp_path):
+    truth = measured(tmp_path, steps(60)).idle_pct
+    device = measured(tmp_path, with_durations(steps(60), 500, 100))
+    bounds = device.doubts.bounds
+    assert device.idle_pct < truth / 2
+    assert bounds.low_pct <= truth <= bounds.high_pct < truth + 1
+    assert device.coverage.corrupt_operations == 1
+    assert "idle_ns" in device.coverage.uncertain
+    assert f"between {bounds.low_pct:.2f} and {bounds.high_pct:.2f} %" in device.verdict.text
+    assert "their durations are corrupt" in device.verdict.text
+
+
+def test_no_verdict_crosses_the_bounds_and_no_check_passes_on_them(tmp_path):
+    events = with_durations(steps(), 75, 0, 50, 100, 150)
+    device = measured(tmp_path, events)
+    assert device.idle_pct < 1
+    assert device.doubts.bounds.high_pct > TRUTH
+    assert device.verdict.kind == "cannot tell"
+    trace = open_trace(write(tmp_path / "c.json", events))
+    (check,) = examine(trace, Limits.of(max_idle="10%"))
+    assert not check.holds
+
+
+def test_a_limit_within_the_bounds_cannot_be_told(tmp_path):
+    events = with_durations(steps(60), 500, 100)
+    trace = open_trace(write(tmp_path / "c.json", events))
+    (within,) = examine(trace, Limits.of(max_idle="15%"))
+    assert not within.holds
+    assert "idle cannot be told. It is between" in within.says
+    (above,) = examine(trace, Limits.of(max_idle="30%"))
+    assert above.holds
+
+
+@pytest.mark.parametrize("ms", [-5, -0.5, 0.5, 5])
+def test_clocks_that_disagree_are_named_with_the_amount(tmp_path, ms):
+    device = measured(tmp_path, steps(device_ns=int(ms * MS)))
+    assert device.idle_pct == pytest.approx(TRUTH, abs=1)
+    assert device.doubts.corruption.clock_ns / MS == pytest.approx(ms, abs=0.05)
+    where = "behind" if ms < 0 else "ahead of"
+    assert device.verdict.kind == "cannot tell"
+    assert "The clocks disagree" in device.verdict.text
+    assert f"ms {where} the host's" in device.verdict.text
+
+
+def test_a_copy_that_ends_after_its_wait_returned_is_corrupt(tmp_path):
+    events = steps()
+    copies = [event for event in events if event["cat"] == "gpu_memcpy"]
+    copies[7]["dur"] *= 300
+    device = measured(tmp_path, events)
+    assert device.coverage.corrupt_operations == 1
+    assert "end after a call that waited for them had returned" in device.verdict.text
+
+
+def test_launches_on_an_idle_device_that_all_begin_late_are_clocks_that_disagree(tmp_path):
+    events = [event for event in steps(device_ns=500 * US) if "Memcpy" not in event["name"]]
+    device = measured(tmp_path, events)
+    assert device.doubts.corruption.clock_ns / MS == pytest.approx(0.53, abs=0.02)
+    assert "is slow to begin" in device.verdict.text
