@@ -38,8 +38,9 @@ def unrecorded(view: DeviceView, launches: LaunchCalls, gaps: Gaps) -> Unrecorde
     """Return the idle time in which unrecorded work may have run."""
     lost, lost_count = _without_record(view, launches)
     of_graphs = _of_graphs(view, launches, gaps)
-    issued = np.where(of_graphs, view.trace.calls.end[np.maximum(gaps.call, 0)], gaps.end)
-    issued = np.maximum(issued, gaps.start)
+    issued = gaps.end.copy()
+    issued[of_graphs] = view.trace.calls.end[gaps.call[of_graphs]]
+    issued = np.clip(issued, gaps.start, gaps.end)
     late_gaps = np.flatnonzero(gaps.end - issued > GRAPH_LATENCY_NS)
     short, short_count = _short_replays(view, launches, gaps, of_graphs)
     doubtful = np.union1d(late_gaps, short)
