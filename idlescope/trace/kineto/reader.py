@@ -46,12 +46,14 @@ def read(path: Path, progress: Callable[[int], None] | None = None, frames: bool
     shift = meta.pop("time_offset_ns", 0)
     if shift and isinstance(base := meta.get("baseTimeNanoseconds"), int):
         meta["baseTimeNanoseconds"] = base - shift
+    # what our own writer called an operator was one
+    ranges = whole.ranges if own else _steps_as_annotations(whole.ranges, whole.names)
     labels = meta.pop("process_names", None)
     process_labels = labels if isinstance(labels, dict) else {}
     return Trace(
         operations=operations.recoded({"device": origin.device_of}).shifted(shift),
         calls=calls.shifted(shift),
-        ranges=_steps_as_annotations(whole.ranges, whole.names).shifted(shift),
+        ranges=ranges.shifted(shift),
         counters=whole.counters.shifted(shift),
         names=whole.names,
         devices=document.devices(origin, whole.document, process_labels),
