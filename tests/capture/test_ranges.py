@@ -220,7 +220,7 @@ def test_torch_profiler_sees_the_phases(tmp_path, mode):
     assert spans == host.spans
     assert host.step_ns == pytest.approx(np.median(np.diff(starts[10:30])), rel=0.02)  # of 100 ms
     summary = run.summary()["modes"][mode]["profiled"]
-    assert (summary["steps"], summary["steps_found"], summary["trace"]) == (
+    assert (list(summary["steps"]), summary["steps_found"], summary["trace"]) == (
         [10, 30],
         20,
         f"{mode}.kineto.json.gz",
