@@ -13,6 +13,7 @@ from idlescope import __version__
 from idlescope.analysis import roofline
 from idlescope.analysis.idle import causes, concentration, host_time, stacks
 from idlescope.analysis.idle import occupancy as idle
+from idlescope.analysis.idle.concentration import Spread
 from idlescope.analysis.idle.shared_gpu import shared_by
 from idlescope.analysis.measured import MeasuredDevice
 from idlescope.analysis.no_device import no_device
@@ -29,8 +30,10 @@ from idlescope.analysis.verdict import begun_before, coverage
 from idlescope.analysis.verdict.advice import advice
 from idlescope.analysis.verdict.doubts import doubts, within
 from idlescope.analysis.verdict.eager import eager_idle
+from idlescope.analysis.verdict.findings import Findings, Verdict, VerdictKind
 from idlescope.analysis.verdict.launch_calls import launch_calls
-from idlescope.analysis.verdict.verdict import Findings, Verdict, VerdictKind, judge
+from idlescope.analysis.verdict.remedy import with_remedy
+from idlescope.analysis.verdict.verdict import judge
 from idlescope.analysis.view import DeviceView, device_views
 from idlescope.errors import ConfigError, TraceError
 from idlescope.hardware.gpus import GPU
@@ -84,10 +87,13 @@ def analyze(
     results = []
     for device in measured:
         # What a process would do with the whole of a GPU that it shares, its trace cannot tell.
-        prediction = None if device.shared else predict_asynchronous(trace, device)
+        # Nor does it tell what asynchronous batching would do about a lack of requests.
+        told = device.shared is None and device.spread.kind != Spread.NO_DEMAND
+        prediction = predict_asynchronous(trace, device) if told else None
+        explained = replace(device, verdict=with_remedy(device, prediction))
         results.append(
             DeviceResult(
-                **vars(device),
+                **vars(explained),
                 prediction=prediction,
                 roofline=roofline.measure(device, gpu, model, batch_size, context),
                 observer=observe(device, prediction),

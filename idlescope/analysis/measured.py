@@ -16,7 +16,7 @@ from idlescope.analysis.steps.measure import Steps
 from idlescope.analysis.steps.window import Window
 from idlescope.analysis.verdict.coverage import Coverage
 from idlescope.analysis.verdict.doubts import Doubts
-from idlescope.analysis.verdict.verdict import Verdict
+from idlescope.analysis.verdict.findings import Verdict
 from idlescope.analysis.view import DeviceView
 from idlescope.trace.model import Device, Operations
 from idlescope.trace.table import Bool, Int64

@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 import msgspec
 
-from idlescope.analysis.verdict.verdict import BUSY_IDLE_PCT
+from idlescope.analysis.verdict.findings import BUSY_IDLE_PCT
 from idlescope.experiment.cells import Cell, CellState
 from idlescope.experiment.document import SweepRow
 from idlescope.experiment.modes import Mode

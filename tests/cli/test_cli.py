@@ -393,10 +393,9 @@ class TestAnalyzeOptions:
         text = " ".join(result.stdout.split())
         assert "spans of transformers" in text
         assert "6 (by transformers spans)" in text
-        assert (
-            "Batching is synchronous: 0 of 5 steps were launched before the step before them ended."
-            in text
-        )
+        where = "cudaStreamSynchronize in cb:retrieve_device_outputs"
+        assert f"batching is synchronous, the host waits for each step's tokens in {where}" in text
+        assert "Asynchronous batching (transformers: use_async_batching=True) would make it" in text
         assert "prepare (cb:prepare_batch_tensors)" in text
         assert "Longest gaps, 0 NVIDIA H200" in text
         assert "cb:compute_batch › cudaGraphLaunch" in text

@@ -22,7 +22,7 @@ from idlescope.analysis.comparison.breakdown import (
 )
 from idlescope.analysis.document import SCHEMA
 from idlescope.analysis.idle.causes import CAUSES
-from idlescope.analysis.verdict.verdict import CANNOT_TELL
+from idlescope.analysis.verdict.findings import CANNOT_TELL
 from idlescope.errors import TraceError
 from idlescope.trace.table import Float64
 

@@ -26,7 +26,7 @@ from idlescope.analysis.intervals import Intervals
 from idlescope.analysis.no_device import no_device
 from idlescope.analysis.result import Analysis, DeviceResult
 from idlescope.analysis.steps.measure import blocked
-from idlescope.analysis.verdict.verdict import CANNOT_TELL
+from idlescope.analysis.verdict.findings import CANNOT_TELL
 from idlescope.errors import TraceError
 from idlescope.trace.model import RangeKind, Ranges
 from idlescope.trace.names.engines import IDLE, STEP

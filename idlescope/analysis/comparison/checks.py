@@ -21,7 +21,7 @@ from idlescope.analysis.measured import MeasuredDevice
 from idlescope.analysis.no_device import no_device
 from idlescope.analysis.result import Analysis
 from idlescope.analysis.verdict.coverage import Coverage
-from idlescope.analysis.verdict.verdict import CANNOT_TELL
+from idlescope.analysis.verdict.findings import CANNOT_TELL
 from idlescope.errors import ConfigError, TraceError
 from idlescope.trace import run_folder
 from idlescope.trace.model import Trace

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-
 from idlescope.analysis.measured import MeasuredDevice
 from idlescope.analysis.prediction.named_work import blocking_copy_columns, largest_phase
 from idlescope.analysis.prediction.prediction import Lever, Prediction
@@ -35,7 +33,7 @@ def predict_device(
         predicted=replays.predict(what),
         bound=replays.predict(replace(what, host=0.0)),
         levers=_levers(replays, what) if levers else (),
-        exposed_ns=float(np.mean(result.steps.idle[1:])),
+        exposed_ns=result.occupancy.idle_ns / len(result.steps),
         host_bound=tuple(replayed_steps[host_is_slower].tolist()),
     )
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from idlescope.analysis.idle.concentration import Spread
 from idlescope.analysis.intervals import percent
 from idlescope.analysis.measured import MeasuredDevice
 from idlescope.analysis.prediction.documents import (
@@ -43,7 +44,7 @@ class Prediction:
     bound: Outcome  # the same with a host that costs nothing
     levers: tuple[Lever, ...]  # each on top of what was asked for
     unprofiled: Outcome | None  # as recorded, without the profiler; None: no profiler, or not told
-    exposed_ns: float  # idle per step that the step's operations ended, on average
+    exposed_ns: float  # idle of the window, per step
     host_bound: tuple[int, ...]  # numbers of the steps whose host work exceeds their device time
 
     def __repr__(self) -> str:
@@ -166,6 +167,10 @@ def _exposed_text(prediction: Prediction) -> str:
         where = "in no step does the host work longer than the device computes"
     elif len(slow) < count:
         where += f" ({_numbers(slow)})"
+    spread = prediction.result.spread
+    if spread.kind == Spread.PAUSES:
+        pauses = "a pause holds" if spread.pauses == 1 else f"{spread.pauses} pauses hold"
+        return f"Asynchronous already: {pauses} what idle time there is."
     exposed_ms = prediction.exposed_ns / 1e6
     return f"Asynchronous already: {exposed_ms:.3f} ms per step is still exposed; {where}."
 

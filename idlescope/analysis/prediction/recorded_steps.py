@@ -13,7 +13,7 @@ from idlescope.analysis.intervals import BEFORE_EVERYTHING, Intervals
 from idlescope.analysis.measured import MeasuredDevice
 from idlescope.analysis.steps.batching import ASYNCHRONOUS, SERIALISED
 from idlescope.analysis.steps.find import RECORDED
-from idlescope.analysis.verdict.verdict import CANNOT_TELL
+from idlescope.analysis.verdict.findings import CANNOT_TELL
 from idlescope.errors import TraceError
 from idlescope.trace.model import OperationKind, Trace
 from idlescope.trace.names.calls import GRAPH_LAUNCH, matching

@@ -57,13 +57,23 @@ class Culprit:
     inside: str  # the innermost operator, range or frame around it, or in what it delayed
     count: int
     waited_ns: int  # in it; of a wait inside a step, the idle time that follows it
+    inside_step: bool = False  # for a part of the step, which goes on after it
+
+    @property
+    def is_item(self) -> bool:
+        """Return whether it reads one value from the device."""
+        return self.inside in _ITEM
+
+    @property
+    def where(self) -> str:
+        """Return the call, and what it is in."""
+        return f"{self.call} in {self.inside}" if self.inside else self.call
 
     def text(self, steps: int) -> str:
         """Return the culprit in words, with its count and its cost per step."""
-        inside = f" in {self.inside}" if self.inside else ""
-        hint = " (an .item())" if self.inside in _ITEM else ""
+        hint = " (an .item())" if self.is_item else ""
         ms_per_step = self.waited_ns / steps / 1e6
-        return f"{self.call}{inside}{hint}: {self.count:,} times, {ms_per_step:.2f} ms per step"
+        return f"{self.where}{hint}: {self.count:,} times, {ms_per_step:.2f} ms per step"
 
 
 @dataclass(frozen=True)
@@ -160,7 +170,8 @@ def _wait_inside(view: DeviceView, calls: Int64, gaps: Gaps, steps: int) -> Culp
         rows = gaps.call[delayed]
         middle = (gaps.start[delayed] + gaps.end[delayed]) // 2
         inside = _most_often_open(view.trace, view.trace.calls.thread[rows], middle) or inside
-    return replace(culprit, inside=inside, waited_ns=int(gaps.host[delayed].sum()))
+    waited_ns = int(gaps.host[delayed].sum())
+    return replace(culprit, inside=inside, waited_ns=waited_ns, inside_step=True)
 
 
 def _following(steps: Steps) -> Bool:

@@ -1,85 +1,25 @@
-"""What the figures of one device mean, in a sentence or two.
+"""What the figures of one device mean: the first sentence of its verdict, and its kind.
 
-The verdict is "cannot tell" where the coverage does not carry one.
+The second sentence, what to do and what that would give, is of `remedy`, which knows the
+prediction. The verdict is "cannot tell" where the coverage does not carry one.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import Enum
-from typing import NamedTuple
-
-from idlescope.analysis.idle.causes import Gaps
-from idlescope.analysis.idle.concentration import Concentration
-from idlescope.analysis.idle.occupancy import Occupancy
-from idlescope.analysis.idle.shared_gpu import SharedGpu
 from idlescope.analysis.intervals import percent
-from idlescope.analysis.steps.batching import ASYNCHRONOUS, SERIALISED, SYNCHRONOUS, Batching
-from idlescope.analysis.steps.measure import Steps
-from idlescope.analysis.verdict.coverage import Coverage
-from idlescope.analysis.verdict.doubts import Doubts
+from idlescope.analysis.steps.batching import ASYNCHRONOUS, SERIALISED, SYNCHRONOUS
+from idlescope.analysis.verdict import demand
+from idlescope.analysis.verdict.findings import (
+    BUSY_IDLE_PCT,
+    MOSTLY_PCT,
+    Findings,
+    Verdict,
+    VerdictKind,
+)
 from idlescope.analysis.verdict.refusal import refusal
 
-BUSY_IDLE_PCT = 2.0  # idle below this is called busy
 COPY_BOUND_PCT = 25.0  # of the window in which only copies run
-MOSTLY_PCT = 50.0  # of idle that decides between readings
-
-
-class VerdictKind(str, Enum):
-    """What a device's figures mean."""
-
-    SYNCHRONOUS = "synchronous"
-    ASYNCHRONOUS = "asynchronous"
-    SERIALISED = "serialised"
-    LAUNCH_BOUND = "launch-bound"
-    COPY_BOUND = "copy-bound"
-    HOST_BOUND = "host-bound"
-    QUEUE_BOUND = "queue-bound"
-    COLD_START = "cold start"
-    BUSY = "busy"
-    CANNOT_TELL = "cannot tell"
-
-    def __str__(self) -> str:
-        return self.value
-
-
-CANNOT_TELL = VerdictKind.CANNOT_TELL
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What a device's figures mean, and a sentence or two on it."""
-
-    kind: VerdictKind
-    text: str
-
-
-@dataclass(frozen=True)
-class Findings:
-    """The figures of one device that its verdict is judged by."""
-
-    coverage: Coverage
-    occupancy: Occupancy
-    gaps: Gaps
-    host_ns: dict[str, int]  # `host` idle by what the host did, the largest first
-    steps: Steps  # of the engine
-    empty: Steps  # that scheduled no token
-    spread: Concentration
-    shared: SharedGpu | None  # where other processes use the GPU, too
-    batching: Batching
-    eager_ns: int  # idle of eager execution (`eager_idle`)
-    doubts: Doubts
-    operations: int
-
-
-class _Reading(NamedTuple):
-    """What most of the idle time is, how much of it, and why."""
-
-    kind: VerdictKind
-    share_pct: float
-    because: str
-
-
+HIDDEN_PCT = 5.0  # of the window in which copies hide that nothing is computed, worth a word
 READINGS = {
     "host": (VerdictKind.HOST_BOUND, "it ran dry before the host had issued the next work"),
     "launch": (VerdictKind.LAUNCH_BOUND, "it waited for launches to arrive"),
@@ -92,45 +32,22 @@ READINGS = {
         "no launch was recorded for the work that ended the gaps",
     ),
 }
-_EAGER = "kernels launched one by one run out before the host launches the next: "
-_EAGER += "a CUDA graph would help"
 
 
 def judge(findings: Findings) -> Verdict:
     """Return the verdict on one device."""
-    occupancy, bounds = findings.occupancy, findings.doubts.bounds
     refused = _refused(findings)
     if refused is not None:
         return Verdict(VerdictKind.CANNOT_TELL, refused)
-    idle_pct = percent(occupancy.idle_ns, occupancy.window_ns)
-    clocks = findings.doubts.corruption.clock_text
-    batching = f" {clocks}" if clocks else _batching_text(findings)
-    doubt = _doubt(findings)
-    if _copies_most(occupancy):
-        copying_pct = percent(occupancy.copy_only_ns, occupancy.window_ns)
-        compute_pct = percent(occupancy.compute_ns, occupancy.window_ns)
-        text = (
-            f"The device spends {copying_pct:.1f} % of the window only copying: it is "
-            f"{bounds.text} idle, and computes {compute_pct:.1f} % of the time."
-        )
-        return Verdict(VerdictKind.COPY_BOUND, f"{text}{doubt}")
-    if idle_pct < BUSY_IDLE_PCT:
-        text = f"The device is busy: {bounds.text} idle."
-        return Verdict(VerdictKind.BUSY, f"{text}{batching}{doubt}")
-    cold = findings.doubts.cold_start
-    if cold is not None and percent(cold.idle_ns, occupancy.idle_ns) >= MOSTLY_PCT:
-        text = (
-            f"The device is idle {bounds.text} of the time, "
-            f"{percent(cold.idle_ns, occupancy.idle_ns):.0f} % of that in a cold start: "
-            f"{cold.text}. What follows is seen with --window {findings.doubts.after_cold_start}."
-        )
-        return Verdict(VerdictKind.COLD_START, f"{text}{doubt}")
-    reading = _read(findings)
-    text = (
-        f"The device is idle {bounds.text} of the time{_per_step(findings)}, "
-        f"{reading.share_pct:.0f} % of that because {reading.because}."
+    verdict = (
+        _shared(findings)
+        or demand.no_demand(findings)
+        or _copy_bound(findings)
+        or _busy(findings)
+        or _cold_start(findings)
+        or _idle(findings)
     )
-    return Verdict(reading.kind, f"{text}{batching}{doubt}")
+    return Verdict(verdict.kind, f"{verdict.text}{_doubt(findings)}")
 
 
 def _refused(findings: Findings) -> str | None:
@@ -155,36 +72,129 @@ def _doubt(findings: Findings) -> str:
     coverage = findings.coverage
     lost = coverage.uncertain and not coverage.corrupt_operations
     sentence = " Records were lost, so the figures marked ~ may be off." if lost else ""
-    return f"{findings.doubts.bounds.reasons}{sentence}"
+    clocks = findings.doubts.corruption.clock_text
+    named = f" {clocks}" if clocks else ""
+    return f"{named}{findings.doubts.bounds.reasons}{sentence}"
 
 
-def _copies_most(occupancy: Occupancy) -> bool:
-    """Return whether copies alone take much of the window, and more than idle."""
+def _shared(findings: Findings) -> Verdict | None:
+    """Return the verdict on a GPU that other processes keep busy, too."""
+    shared = findings.shared
+    if shared is None or findings.idle_pct < BUSY_IDLE_PCT:
+        return None
+    if shared.idle_pct >= BUSY_IDLE_PCT:
+        return None
+    count = len(set(shared.processes))
+    share = "share this GPU" if shared.known else "share this GPU, as far as the trace tells"
+    never = "never idle" if shared.idle_pct < 0.5 else "busy"
+    text = (
+        f"{count} processes {share}: this one leaves it idle for {findings.idle_text} of the "
+        f"time, all together for {shared.idle_pct:.2f} %, so it is {never}. What one process "
+        "gains another loses: give each a GPU of its own where they are to be faster."
+    )
+    return Verdict(VerdictKind.BUSY, text)
+
+
+def _copy_bound(findings: Findings) -> Verdict | None:
+    """Return the verdict where copies alone take much of the window, and more than idle."""
+    occupancy = findings.occupancy
     copies_ns = occupancy.copy_only_ns
-    much = percent(copies_ns, occupancy.window_ns) >= COPY_BOUND_PCT
-    return much and copies_ns >= occupancy.idle_ns
+    copying_pct = percent(copies_ns, occupancy.window_ns)
+    if copying_pct < COPY_BOUND_PCT or copies_ns < occupancy.idle_ns:
+        return None
+    compute_pct = percent(occupancy.compute_ns, occupancy.window_ns)
+    text = (
+        f"The device spends {copying_pct:.1f} % of the window only copying: it is "
+        f"{findings.idle_text} idle, and computes {compute_pct:.1f} % of the time."
+    )
+    return Verdict(VerdictKind.COPY_BOUND, text)
 
 
-def _read(findings: Findings) -> _Reading:
-    """Return what most of the idle time is."""
+def _busy(findings: Findings) -> Verdict | None:
+    """Return the verdict on a device that is hardly idle."""
+    if findings.idle_pct >= BUSY_IDLE_PCT:
+        return None
+    occupancy = findings.occupancy
+    compute_idle_pct = percent(occupancy.compute_idle_ns, occupancy.window_ns)
+    hidden = ""
+    if compute_idle_pct >= findings.idle_pct + HIDDEN_PCT:
+        hidden = (
+            f", but computes nothing for {compute_idle_pct:.1f} % of the time (compute idle): "
+            "copies hide it"
+        )
+    text = f"The device is busy: {findings.idle_text} idle{hidden}"
+    return Verdict(VerdictKind.BUSY, f"{text}{_batching(findings)}.")
+
+
+def _cold_start(findings: Findings) -> Verdict | None:
+    """Return the verdict where most of the idle time is that of a cold start."""
+    cold = findings.doubts.cold_start
+    if cold is None:
+        return None
+    cold_pct = percent(cold.idle_ns, findings.occupancy.idle_ns)
+    if cold_pct < MOSTLY_PCT:
+        return None
+    text = (
+        f"The device is idle {findings.idle_text} of the time, {cold_pct:.0f} % of that in a "
+        f"cold start: {cold.text}. What follows is seen with --window "
+        f"{findings.doubts.after_cold_start}."
+    )
+    return Verdict(VerdictKind.COLD_START, text)
+
+
+def _idle(findings: Findings) -> Verdict:
+    """Return the verdict on a device that is idle."""
+    kind, because = _reading(findings)
+    paused = demand.pauses(findings, _batching(findings))
+    if paused is not None:
+        return Verdict(kind, paused)
+    idle = f"The device is idle {findings.idle_text} of the time{_per_step(findings)}"
+    others = ""
+    if findings.shared is not None:
+        others = f"; with the other processes of this GPU, {findings.shared.idle_pct:.2f} %"
+    return Verdict(kind, f"{idle}{others}, {because}.")
+
+
+def _reading(findings: Findings) -> tuple[VerdictKind, str]:
+    """Return what most of the idle time is, and why, as the end of a sentence."""
     idle_ns = findings.occupancy.idle_ns
     totals = findings.gaps.totals()
     cause = max(totals, key=lambda name: totals[name])
-    kind, because = READINGS[cause]
-    share_pct = percent(totals[cause], idle_ns)
+    batching = findings.batching
     eager_pct = percent(findings.eager_ns, idle_ns)
-    batching = findings.batching.kind
-    if eager_pct >= MOSTLY_PCT:
-        kind = VerdictKind.LAUNCH_BOUND
-        because = _EAGER
-        share_pct = eager_pct
-    elif batching in (SYNCHRONOUS, ASYNCHRONOUS, SERIALISED):
-        kind = VerdictKind(batching)
-    if cause == "host" and findings.host_ns:
-        largest, largest_ns = next(iter(findings.host_ns.items()))
-        largest_pct = percent(largest_ns, totals["host"])
-        because += f"; {largest_pct:.0f} % of the host's part is {largest}"
-    return _Reading(kind, share_pct, because)
+    if eager_pct >= MOSTLY_PCT and not _wait_explains(findings):
+        because = "kernels launched one by one run out before the host launches the next"
+        return VerdictKind.LAUNCH_BOUND, f"{eager_pct:.0f} % of that because {because}"
+    kind, because = READINGS[cause]
+    because = f"{percent(totals[cause], idle_ns):.0f} % of that because {because}"
+    if cause == "host":
+        because += _largest(findings, totals["host"])
+    if batching.kind == ASYNCHRONOUS and batching.host_is_slower and _host_is_slower(findings):
+        kind = VerdictKind.HOST_LIMITED
+    elif batching.kind in (SYNCHRONOUS, ASYNCHRONOUS, SERIALISED):
+        kind = VerdictKind(batching.kind)
+    return kind, f"{because}{_batching(findings)}"
+
+
+def _wait_explains(findings: Findings) -> bool:
+    """Return whether most of the idle time stands behind a wait inside the step."""
+    culprit = findings.batching.culprit
+    if findings.batching.kind != SERIALISED or culprit is None or not culprit.inside_step:
+        return False
+    return percent(culprit.waited_ns, findings.occupancy.idle_ns) >= MOSTLY_PCT
+
+
+def _host_is_slower(findings: Findings) -> bool:
+    """Return whether the host works for its steps for longer than the device."""
+    return int(findings.steps.host.sum()) > int(findings.steps.device.sum())
+
+
+def _largest(findings: Findings, host_idle_ns: int) -> str:
+    """Return what the host did for most of its part of the idle time, in brackets."""
+    if not findings.host_ns:
+        return ""
+    largest, largest_ns = next(iter(findings.host_ns.items()))
+    return f" ({percent(largest_ns, host_idle_ns):.0f} % of the host's part is {largest})"
 
 
 def _per_step(findings: Findings) -> str:
@@ -192,20 +202,32 @@ def _per_step(findings: Findings) -> str:
     return f", {findings.occupancy.idle_ns / steps / 1e6:.2f} ms per step" if steps else ""
 
 
-def _batching_text(findings: Findings) -> str:
-    """Return a sentence on the batching; empty where it is not known."""
+def _batching(findings: Findings) -> str:
+    """Return the batching as the end of a sentence; empty where it is not known."""
     batching, steps = findings.batching, len(findings.steps)
-    early = (
-        f"{batching.early} of {batching.followers} steps were launched before the step before "
-        "them ended"
-    )
+    if findings.doubts.corruption.clock_text:
+        return ""
+    driver = f" (as {batching.driver} says, which drives it)" if batching.driver else ""
     if batching.kind == ASYNCHRONOUS:
-        mostly_early = batching.early * 2 > batching.followers
-        slow = "" if mostly_early else ", since the host needs longer for a step"
-        return f" Batching is asynchronous: {early}{slow}."
+        early = f" ({batching.early} of {batching.followers} steps launched early)"
+        return f"; batching is asynchronous{driver or early}{_slower_host(findings)}"
     if batching.kind == SERIALISED and batching.culprit:
-        culprit = batching.culprit.text(steps)
-        return f" Batching is asynchronous but serialised by {culprit}; {early}."
+        return f"; batching is serialised by {batching.culprit.text(steps)}"
     if batching.kind == SYNCHRONOUS:
-        return f" Batching is synchronous: {early}."
+        waits = ""
+        if batching.token_wait is not None:
+            waits = f", the host waits for each step's tokens in {batching.token_wait.where}"
+        return f"; batching is synchronous{driver}{waits}"
     return ""
+
+
+def _slower_host(findings: Findings) -> str:
+    """Return by how much the host is the slower side; empty where it is not."""
+    if not findings.batching.host_is_slower or not _host_is_slower(findings):
+        return ""
+    host_ms = findings.steps.host.mean() / 1e6
+    device_ms = findings.steps.device.mean() / 1e6
+    return (
+        f", but the host is the slower side: it works {host_ms:.2f} ms per step, the device "
+        f"{device_ms:.2f} ms"
+    )

@@ -137,7 +137,7 @@ def _step_rows(devices: Sequence[DeviceResult]) -> Rows:
         ("steps", _steps_cell),
         ("host work per step, median", lambda device: _median(device, device.steps.host)),
         ("device work per step, median", lambda device: _median(device, device.steps.device)),
-        ("idle exposed per step, median", lambda device: _median(device, device.steps.idle)),
+        ("idle per step", _idle_cell),
     ]
     if any(device.prediction for device in devices):
         figures.append(("time per step if asynchronous, predicted", _predicted_cell))
@@ -154,6 +154,11 @@ def _steps_cell(device: DeviceResult) -> str | None:
 
 def _median(device: DeviceResult, times_ns: Int64) -> str | None:
     return milliseconds(float(np.median(times_ns))) if len(device.steps) else None
+
+
+def _idle_cell(device: DeviceResult) -> str | None:
+    steps = len(device.steps)
+    return milliseconds(device.occupancy.idle_ns / steps) if steps else None
 
 
 def _predicted_cell(device: DeviceResult) -> str | None:

@@ -90,7 +90,7 @@ def test_work_launched_ahead_is_asynchronous(tmp_path):
 def test_a_host_slower_than_the_device_is_asynchronous_all_the_same(tmp_path):
     device = loop(tmp_path, 8, 50_000, 90_000, ahead=40_000)
     assert (device.batching.kind, device.batching.early) == ("asynchronous", 0)
-    assert "the host needs longer" in device.verdict.text
+    assert "the host is the slower side" in device.verdict.text
 
 
 def test_a_wait_while_preparing_serialises(tmp_path):

@@ -1,0 +1,114 @@
+"""Verdicts on idle time that is no cost of each step: no requests, or a few pauses."""
+
+from __future__ import annotations
+
+from idlescope.analysis.idle import host_time
+from idlescope.analysis.idle.concentration import NOTHING_RECORDED, Spread
+from idlescope.analysis.intervals import percent
+from idlescope.analysis.verdict.findings import (
+    BUSY_IDLE_PCT,
+    MOSTLY_PCT,
+    Findings,
+    Verdict,
+    VerdictKind,
+)
+
+
+def no_demand(findings: Findings) -> Verdict | None:
+    """Return the verdict on a device that had little to do; None where that is not so."""
+    text = _dummies(findings) or _starved(findings)
+    return None if text is None else Verdict(VerdictKind.NO_DEMAND, text)
+
+
+def _dummies(findings: Findings) -> str | None:
+    """Return what to say of a device most of whose time goes to batches of no request."""
+    active_ns = findings.occupancy.active_ns
+    dummy_pct = percent(findings.empty_device_ns, active_ns)
+    if dummy_pct < MOSTLY_PCT:
+        return None
+    dummies = int((findings.empty.operations > 0).sum())
+    forwards = dummies + len(findings.steps)
+    useful = "no useful work"
+    if len(findings.steps):
+        useful = f"useful work for {100 - dummy_pct:.0f} % of its active time"
+    return (
+        f"No demand: {dummies:,} of {forwards:,} forward passes are dummy batches of no request, "
+        f"so the device, {findings.idle_text} idle, does {useful}. A data-parallel rank "
+        "without requests runs them for the collectives of the others: send it requests, or serve "
+        "with fewer ranks."
+    )
+
+
+def _starved(findings: Findings) -> str | None:
+    """Return what to say of a device that is idle for want of work."""
+    spread, idle_pct = findings.spread, findings.idle_pct
+    if spread.kind != Spread.NO_DEMAND or idle_pct < BUSY_IDLE_PCT:
+        return None
+    of_idle_pct = percent(spread.no_demand_ns, findings.occupancy.idle_ns)
+    unscheduled = int((findings.empty.operations == 0).sum())
+    loops = len(findings.empty) + len(findings.steps)
+    if unscheduled:
+        why = f"while {unscheduled:,} of {loops:,} iterations of the engine scheduled no token"
+        todo = (
+            "There was no request, or none could have KV cache: send more at a time, or give the "
+            "cache more memory"
+        )
+    elif spread.no_demand_gaps:
+        mean_ms = spread.no_demand_ns / spread.no_demand_gaps / 1e6
+        why = (
+            f"in {spread.no_demand_gaps:,} gaps of {mean_ms:,.3g} ms in which the host did nothing "
+            "that was recorded"
+        )
+        todo = "There was no request: send more at a time, or serve with fewer GPUs"
+    else:
+        why = "while the engine says that it had no request"
+        todo = "Send more requests at a time, or serve with fewer GPUs"
+    return (
+        f"No demand: the device is idle {findings.idle_text} of the time, {of_idle_pct:.0f} % of "
+        f"that {why}. {todo}; while it has work it is {_between(findings)}."
+    )
+
+
+def pauses(findings: Findings, batching: str) -> str | None:
+    """Return what to say of a device whose idle time stands in a few pauses; None: it does not.
+
+    `batching` is the batching as the end of a sentence.
+    """
+    spread, steps = findings.spread, len(findings.steps)
+    if spread.kind != Spread.PAUSES or findings.idle_pct < BUSY_IDLE_PCT:
+        return None
+    held_pct = percent(spread.pauses_ns, findings.occupancy.idle_ns)
+    count = "one pause" if spread.pauses == 1 else f"{spread.pauses:,} pauses"
+    return (
+        f"The device is idle {findings.idle_text} of the time, {held_pct:.1f} % of that in "
+        f"{count} of {spread.pause_ns / 1e6:,.3g} ms in {steps:,} steps; between them it is "
+        f"{_between(findings)}{batching}. {_pause_advice(findings)}"
+    )
+
+
+def _pause_advice(findings: Findings) -> str:
+    """Return what pauses are and what to do about them."""
+    doing = findings.spread.doing
+    if doing == host_time.COLLECTION:
+        return "The host collected garbage: freeze what lives on (gc.freeze()), or collect less."
+    if doing.startswith("launch: "):
+        call = doing.removeprefix("launch: ")
+        return (
+            f"The host was in {call}, which loads modules or allocates when it is first called: "
+            "warm up before recording, or leave it out with --window."
+        )
+    if doing == NOTHING_RECORDED or findings.spread.is_inside_span:
+        inside = "" if doing == NOTHING_RECORDED else f" in {doing} with"
+        nothing = "did nothing that was recorded" if not inside else f"was{inside} nothing in it"
+        return (
+            f"The host {nothing}: likely garbage collection or descheduling; record with Python "
+            "frames, freeze the collector (gc.freeze()), or give the process cores of its own."
+        )
+    return f"The host was in {doing}: no step needs that, so look for what called it."
+
+
+def _between(findings: Findings) -> str:
+    """Return how idle the device is where it has work and no pause."""
+    between_pct = findings.idle_between_pct
+    busy = "busy, " if between_pct < BUSY_IDLE_PCT else ""
+    return f"{busy}{between_pct:.2f} % idle"

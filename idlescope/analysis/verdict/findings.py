@@ -1,0 +1,90 @@
+"""What a verdict is, and the figures that it is judged by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from idlescope.analysis.idle.causes import Gaps
+from idlescope.analysis.idle.concentration import Concentration
+from idlescope.analysis.idle.occupancy import Occupancy
+from idlescope.analysis.idle.shared_gpu import SharedGpu
+from idlescope.analysis.intervals import percent
+from idlescope.analysis.steps.batching import Batching
+from idlescope.analysis.steps.measure import Steps
+from idlescope.analysis.verdict.coverage import Coverage
+from idlescope.analysis.verdict.doubts import Doubts
+
+BUSY_IDLE_PCT = 2.0  # idle below this is called busy
+MOSTLY_PCT = 50.0  # of idle that decides between readings
+
+
+class VerdictKind(str, Enum):
+    """What a device's figures mean."""
+
+    SYNCHRONOUS = "synchronous"
+    ASYNCHRONOUS = "asynchronous"
+    HOST_LIMITED = "asynchronous, but the host is the slower side"
+    SERIALISED = "serialised"
+    LAUNCH_BOUND = "launch-bound"
+    COPY_BOUND = "copy-bound"
+    HOST_BOUND = "host-bound"
+    QUEUE_BOUND = "queue-bound"
+    COLD_START = "cold start"
+    BUSY = "busy"
+    NO_DEMAND = "no demand"
+    CANNOT_TELL = "cannot tell"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+CANNOT_TELL = VerdictKind.CANNOT_TELL
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a device's figures mean: in two sentences what it is, and what to do about it."""
+
+    kind: VerdictKind
+    text: str
+
+
+@dataclass(frozen=True)
+class Findings:
+    """The figures of one device that its verdict is judged by."""
+
+    coverage: Coverage
+    occupancy: Occupancy
+    gaps: Gaps
+    host_ns: dict[str, int]  # `host` idle by what the host did, the largest first
+    steps: Steps  # of the engine
+    empty: Steps  # that scheduled no token
+    spread: Concentration
+    shared: SharedGpu | None  # where other processes use the GPU, too
+    batching: Batching
+    eager_ns: int  # idle of eager execution (`eager_idle`)
+    doubts: Doubts
+    operations: int
+
+    @property
+    def idle_pct(self) -> float:
+        """Return idle as a share of the window."""
+        return percent(self.occupancy.idle_ns, self.occupancy.window_ns)
+
+    @property
+    def idle_text(self) -> str:
+        """Return that share in words, with its bounds where records are missing."""
+        return self.doubts.bounds.text
+
+    @property
+    def idle_between_pct(self) -> float:
+        """Return idle as a share of the window without its pauses and its lack of requests."""
+        apart_ns = self.spread.pauses_ns + self.spread.no_demand_ns
+        rest_ns = self.occupancy.window_ns - apart_ns
+        return percent(max(self.occupancy.idle_ns - apart_ns, 0), rest_ns)
+
+    @property
+    def empty_device_ns(self) -> int:
+        """Return the time for which the device ran batches of no request."""
+        return int(self.empty.device.sum())
