@@ -29,6 +29,8 @@ def main() -> None:
         sys.stderr.close()  # the reader of our output went away, as `head` does
         sys.exit(141)
     except OSError as error:  # what no command foresaw: a full disk, a folder that may not be read
-        what = f"{error.filename}: {error.strerror}" if error.filename is not None else str(error)
-        print(f"idlescope: {visible(what)}", file=sys.stderr)
+        what_failed = (
+            f"{error.filename}: {error.strerror}" if error.filename is not None else str(error)
+        )
+        print(f"idlescope: {visible(what_failed)}", file=sys.stderr)
         sys.exit(2)

@@ -22,8 +22,8 @@ def struct_of(document: str) -> Any:
         raise ConfigError(
             f"no document is called {document!r}: choose one of {', '.join(DOCUMENTS)}"
         )
-    module, name = DOCUMENTS[document]
-    return getattr(import_module(module), name)
+    module_name, struct_name = DOCUMENTS[document]
+    return getattr(import_module(module_name), struct_name)
 
 
 def json_schema(document: str) -> dict[str, Any]:
@@ -33,5 +33,5 @@ def json_schema(document: str) -> dict[str, Any]:
     """
     import msgspec
 
-    title = f"idlescope {document}"
-    return {"title": title, **msgspec.json.schema(struct_of(document))}
+    schema_title = f"idlescope {document}"
+    return {"title": schema_title, **msgspec.json.schema(struct_of(document))}

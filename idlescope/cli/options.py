@@ -37,8 +37,8 @@ StepMs = Annotated[
     Optional[float],
     typer.Option(
         metavar="MS",
-        help="How long a step takes without the profiler, in ms, where you know it: idle time, host "
-        "work and predictions are then without the profiler's share.",
+        help="How long a step takes without the profiler, in ms, where you know it: idle time, "
+        "host work and predictions are then without the profiler's share.",
         show_default=False,
     ),
 ]

@@ -70,5 +70,5 @@ def predict(
     from idlescope.analysis.prediction.what_if import WhatIf
     from idlescope.cli.actions.predict import predict_command
 
-    what = WhatIf(depth, host, device, graphs, pinned, without)
-    predict_command(trace, mode, what, window, step_ms, as_json)
+    what_if = WhatIf(depth, host, device, graphs, pinned, without)
+    predict_command(trace, mode, what_if, window, step_ms, as_json)

@@ -21,17 +21,19 @@ def with_options(
     """Put options before those that a command's function names; it takes them as keywords."""
 
     def decorate(command: Command) -> Command:
-        hints = get_type_hints(command, include_extras=True)
-        named = [
-            parameter.replace(annotation=hints[name])
-            for name, parameter in signature(command).parameters.items()
+        type_hints = get_type_hints(command, include_extras=True)
+        named_parameters = [
+            parameter.replace(annotation=type_hints[parameter_name])
+            for parameter_name, parameter in signature(command).parameters.items()
             if parameter.kind is not Parameter.VAR_KEYWORD
         ]
-        parameters = [*options, *named]
-        shown = signature(command).replace(parameters=parameters)
+        parameters = [*options, *named_parameters]
+        shown_signature = signature(command).replace(parameters=parameters)
         # both, for versions of typer differ in which they read
-        command.__signature__ = shown  # type: ignore[attr-defined]
-        command.__annotations__ = {each.name: each.annotation for each in parameters}
+        command.__signature__ = shown_signature  # type: ignore[attr-defined]
+        command.__annotations__ = {
+            option_parameter.name: option_parameter.annotation for option_parameter in parameters
+        }
         return command
 
     return decorate
@@ -46,9 +48,9 @@ def of_config(
 
     `defaults` are those that differ from the configuration's; `only` says which options are meant.
     """
-    hints = get_type_hints(config)
+    type_hints = get_type_hints(config)
     return [
-        _parameter(described, hints[described.name], (defaults or {}).get(described.name))
+        _parameter(described, type_hints[described.name], (defaults or {}).get(described.name))
         for described in options_of(config)
         if only(described)
     ]
@@ -56,34 +58,38 @@ def of_config(
 
 def values(options: Mapping[str, Any], config: type = RunConfig) -> dict[str, Any]:
     """Return options as the configuration has them: text may be a number where it can be one."""
-    hints = get_type_hints(config)
+    type_hints = get_type_hints(config)
     return {
-        name: _number(value) if len(_kinds(hints[name])) > 1 else value
-        for name, value in options.items()
+        option_name: _number(option_value)
+        if len(_kinds(type_hints[option_name])) > 1
+        else option_value
+        for option_name, option_value in options.items()
     }
 
 
 def _parameter(described: Described, hint: Any, default: Any) -> Parameter:
-    name, option = described.name, described.option
+    option_name, option = described.name, described.option
     if default is None:
         default = described.default
-    kinds = _kinds(hint)
-    kind: Any = kinds[0] if len(kinds) == 1 else str
-    if kind is str and default is not None:
+    value_kinds = _kinds(hint)
+    option_kind: Any = value_kinds[0] if len(value_kinds) == 1 else str
+    if option_kind is str and default is not None:
         default = str(default)
-    words = [flag(name)]
-    if kind is bool and default:
-        words = [f"{flag(name)}/{flag(f'no_{name}')}"]
-    info = typer.Option(
-        *words,
+    option_words = [flag(option_name)]
+    if option_kind is bool and default:
+        option_words = [f"{flag(option_name)}/{flag(f'no_{option_name}')}"]
+    option_info = typer.Option(
+        *option_words,
         help=_help(described),
         metavar=option.metavar,
         rich_help_panel=option.group.value,
         show_default=default is not None,
     )
-    shown_kind: Any = Optional[kind] if default is None else kind  # noqa: UP045
-    annotation: Any = Annotated[shown_kind, info]
-    return Parameter(name, Parameter.POSITIONAL_OR_KEYWORD, default=default, annotation=annotation)
+    shown_kind: Any = Optional[option_kind] if default is None else option_kind  # noqa: UP045
+    annotation: Any = Annotated[shown_kind, option_info]
+    return Parameter(
+        option_name, Parameter.POSITIONAL_OR_KEYWORD, default=default, annotation=annotation
+    )
 
 
 def _help(described: Described) -> str:

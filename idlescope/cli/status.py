@@ -19,8 +19,8 @@ def counting(status: Status, doing: str, what: str) -> Callable[[int], None]:
 
     def count(number: int) -> None:
         nonlocal due
-        if (now := time.monotonic()) >= due:
+        if (time_now := time.monotonic()) >= due:
             status.update(f"{doing}: {number:,} {what}")
-            due = now + REFRESH_S
+            due = time_now + REFRESH_S
 
     return count

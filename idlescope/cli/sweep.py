@@ -70,5 +70,5 @@ def sweep(
     """
     from idlescope.cli.actions.sweep import Axes, sweep_command
 
-    axes = Axes(model, device, host_ms or [], batch_size)
-    sweep_command(axes, values(options), jobs, resume, Output(out, force, as_json))
+    sweep_axes = Axes(model, device, host_ms or [], batch_size)
+    sweep_command(sweep_axes, values(options), jobs, resume, Output(out, force, as_json))

@@ -50,7 +50,9 @@ def rows(cells: Iterable[Cell]) -> list[Row]:
     Every row has all columns, None for what it lacks.
     """
     return [
-        msgspec.to_builtins(sweep_row(cell, mode)) for cell in cells for mode in cell.config.modes
+        msgspec.to_builtins(sweep_row(cell, mode_swept))
+        for cell in cells
+        for mode_swept in cell.config.modes
     ]
 
 
@@ -92,8 +94,8 @@ def _figures(summary: dict[str, Any], mode: Mode) -> Row:
 
 def answers(table: Sequence[Row]) -> list[str]:
     """Say for each model, device and host time when it stops idling and what asynchrony gives."""
-    lines = groupby(table, lambda row: (row["model"], row["device"], row["host_ms"]))
-    return [_answer(list(group)) for _, group in lines]
+    sweep_lines = groupby(table, lambda row: (row["model"], row["device"], row["host_ms"]))
+    return [_answer(list(line_group)) for _, line_group in sweep_lines]
 
 
 def _answer(group: Sequence[Row]) -> str:
@@ -103,34 +105,38 @@ def _answer(group: Sequence[Row]) -> str:
 
 def _title(group: Sequence[Row]) -> str:
     """Return what a line of the grid is called, and where its host times are from."""
-    first = group[0]
-    host = "host time measured"
-    if first["host_ms"] is not None:
-        host = f"host {first['host_ms']:g} ms per step"
+    first_row = group[0]
+    host_note = "host time measured"
+    if first_row["host_ms"] is not None:
+        host_note = f"host {first_row['host_ms']:g} ms per step"
     else:
-        names = (row["device_name"] for row in group if row["device_name"])
-        profile = host_of(next(names, ""))
+        device_names = (row["device_name"] for row in group if row["device_name"])
+        profile = host_of(next(device_names, ""))
         if profile not in (None, THIS_HOST):
-            host = f"host {profile}"
-    return f"{first['model']} on {first['device']}, {host}"
+            host_note = f"host {profile}"
+    return f"{first_row['model']} on {first_row['device']}, {host_note}"
 
 
 def _findings(group: Sequence[Row]) -> list[str]:
     """Return the sentences of one line of the grid, whose rows ascend by batch size."""
-    done = [row for row in group if row["state"] == CellState.DONE]
+    rows_done = [row for row in group if row["state"] == CellState.DONE]
     findings = []
-    for mode in Mode:
-        idle = {row["batch_size"]: row["idle_pct"] for row in done if row["mode"] == mode}
-        if idle:
-            findings.append(f"{mode.adjective}: {_stops_idling(idle)}.")
-    speedups = {row["batch_size"]: row["speedup"] for row in done if row["speedup"] is not None}
+    for mode_swept in Mode:
+        idle_by_size = {
+            row["batch_size"]: row["idle_pct"] for row in rows_done if row["mode"] == mode_swept
+        }
+        if idle_by_size:
+            findings.append(f"{mode_swept.adjective}: {_stops_idling(idle_by_size)}.")
+    speedups = {
+        row["batch_size"]: row["speedup"] for row in rows_done if row["speedup"] is not None
+    }
     if speedups:
         findings.append(f"{_gain(speedups)}.")
     missing = {row["batch_size"]: row["reason"] for row in group if row["state"] != CellState.DONE}
     if missing:
-        sizes = ", ".join(map(str, missing))
+        missing_sizes = ", ".join(map(str, missing))
         reasons = "; ".join(dict.fromkeys(missing.values()))
-        findings.append(f"Not run: batch {sizes} ({reasons}).")
+        findings.append(f"Not run: batch {missing_sizes} ({reasons}).")
     return findings
 
 
@@ -139,32 +145,35 @@ def _stops_idling(idle: dict[int, float]) -> str:
 
     `idle` by ascending batch size.
     """
-    sizes = list(idle)
-    busy = f"idle less than {BUSY_IDLE_PCT:g} %"
-    idling = [size for size in sizes if idle[size] >= BUSY_IDLE_PCT]
+    batch_sizes = list(idle)
+    busy_note = f"idle less than {BUSY_IDLE_PCT:g} %"
+    idling = [batch_size for batch_size in batch_sizes if idle[batch_size] >= BUSY_IDLE_PCT]
     if not idling:
-        return f"{busy} at every batch size from {sizes[0]} to {sizes[-1]}"
+        return f"{busy_note} at every batch size from {batch_sizes[0]} to {batch_sizes[-1]}"
     last_idling = idling[-1]
-    if last_idling == sizes[-1]:
-        ends = _figures_at(idle, "{:.1f} %", sizes[0], last_idling)
-        return f"does not stop idling up to batch {last_idling} ({ends})"
-    row = sizes.index(last_idling) + 1
-    first_busy = sizes[row]
+    if last_idling == batch_sizes[-1]:
+        idle_figures = _figures_at(idle, "{:.1f} %", batch_sizes[0], last_idling)
+        return f"does not stop idling up to batch {last_idling} ({idle_figures})"
+    size_index = batch_sizes.index(last_idling) + 1
+    first_busy = batch_sizes[size_index]
     around = _figures_at(idle, "{:.1f} %", last_idling, first_busy)
-    return f"{busy} from batch {first_busy} on ({around})"
+    return f"{busy_note} from batch {first_busy} on ({around})"
 
 
 def _gain(speedups: dict[int, float]) -> str:
     """Say what asynchronous batching gives; `speedups` by ascending batch size."""
-    sizes = list(speedups)
-    best = max(speedups, key=lambda size: speedups[size])
-    if speedups[best] < WORTH_SAYING:
+    batch_sizes = list(speedups)
+    best_size = max(speedups, key=lambda size: speedups[size])
+    if speedups[best_size] < WORTH_SAYING:
         return "Asynchronous batching gains nothing"
-    figures = _figures_at(speedups, "{:.2f} times", sizes[0], best, sizes[-1])
+    figures = _figures_at(speedups, "{:.2f} times", batch_sizes[0], best_size, batch_sizes[-1])
     return f"Asynchronous batching is faster: {figures}"
 
 
 def _figures_at(values: dict[int, float], form: str, *sizes: int) -> str:
     """Return the values at some batch sizes, in words."""
-    figures = (f"{form.format(values[size])} at batch {size}" for size in dict.fromkeys(sizes))
+    figures = (
+        f"{form.format(values[batch_size])} at batch {batch_size}"
+        for batch_size in dict.fromkeys(sizes)
+    )
     return ", ".join(figures)

@@ -51,11 +51,15 @@ def grid(
     `hosts` are milliseconds, None where the host is measured. `options` are those of RunConfig that
     all cells share. Raises ConfigError for one that no run may have.
     """
-    names = dict.fromkeys(choose(name).spelled for name in devices)
-    combinations = product(names, dict.fromkeys(models), dict.fromkeys(hosts), sorted(set(batches)))
+    device_names = dict.fromkeys(choose(device_name).spelled for device_name in devices)
+    combinations = product(
+        device_names, dict.fromkeys(models), dict.fromkeys(hosts), sorted(set(batches))
+    )
     return [
-        RunConfig(model=model, device=device, host_ms=host_ms, batch_size=batch_size, **options)
-        for device, model, host_ms, batch_size in combinations
+        RunConfig(
+            model=model_name, device=device, host_ms=host_ms, batch_size=batch_size, **options
+        )
+        for device, model_name, host_ms, batch_size in combinations
     ]
 
 
@@ -77,19 +81,19 @@ def place(config: RunConfig, folder: Path) -> Path:
     }
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
     device = config.device.replace(":", "-")
-    host = "measured" if choice.measured else config.host_profile
+    host_kind = "measured" if choice.measured else config.host_profile
     if config.host_ms is not None:
-        host = f"{config.host_ms:g}ms"
-    name = f"{architecture.key}-{device}-host-{host}-b{config.batch_size}-{digest}.json"
-    return folder / name
+        host_kind = f"{config.host_ms:g}ms"
+    file_name = f"{architecture.key}-{device}-host-{host_kind}-b{config.batch_size}-{digest}.json"
+    return folder / file_name
 
 
 def keep(cell: Cell, path: Path) -> None:
     """Write a cell, whole or not at all."""
-    draft = path.with_name(f".{os.getpid()}-{path.name}")
+    draft_path = path.with_name(f".{os.getpid()}-{path.name}")
     document = {"schema": SCHEMA, **asdict(cell)}
-    draft.write_text(json.dumps(document, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    draft.replace(path)
+    draft_path.write_text(json.dumps(document, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    draft_path.replace(path)
 
 
 def kept(config: RunConfig, folder: Path) -> Cell | None:
@@ -99,7 +103,7 @@ def kept(config: RunConfig, folder: Path) -> Cell | None:
     """
     try:
         stored = json.loads(place(config, folder).read_text(encoding="utf-8"))
-        done = stored["state"] == CellState.DONE and stored["config"] == asdict(config)
-        return Cell(config, CellState.DONE, None, stored["summary"]) if done else None
+        is_done = stored["state"] == CellState.DONE and stored["config"] == asdict(config)
+        return Cell(config, CellState.DONE, None, stored["summary"]) if is_done else None
     except (OSError, ValueError, KeyError, TypeError):
         return None

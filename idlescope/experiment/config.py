@@ -231,10 +231,10 @@ class RunConfig:
         output = lengths("--tokens", self.tokens)
         arrivals(self.arrival, self.batch_size)
         if self.workload is not None:
-            for name in ("prompt_tokens", "tokens"):
-                if getattr(self, name) != getattr(RunConfig, name):
+            for length_name in ("prompt_tokens", "tokens"):
+                if getattr(self, length_name) != getattr(RunConfig, length_name):
                     raise ConfigError(
-                        f"--workload says how long requests are: leave {flag(name)} out"
+                        f"--workload says how long requests are: leave {flag(length_name)} out"
                     )
         elif prompt.least + output.least > self.architecture.max_position:
             raise ConfigError(
@@ -252,10 +252,10 @@ class RunConfig:
         demand = self._generated() if self.workload is None else self._read(Path(self.workload))
         if self.kv_blocks is None:
             return demand
-        held = self.kv_blocks * self.block_size
-        if held < demand.longest:
+        tokens_held = self.kv_blocks * self.block_size
+        if tokens_held < demand.longest:
             raise ConfigError(
-                f"--kv-blocks {self.kv_blocks} hold {held} tokens and a request needs "
+                f"--kv-blocks {self.kv_blocks} hold {tokens_held} tokens and a request needs "
                 f"{demand.longest}: give more, or ask for fewer tokens"
             )
         return demand
@@ -282,14 +282,14 @@ class RunConfig:
         from idlescope.engine.workload import arrivals
 
         architecture = self.architecture
-        words = None if architecture.folder is None else tokenizer(architecture.folder)
+        text_tokenizer = None if architecture.folder is None else tokenizer(architecture.folder)
         return workload_file.read(
             path,
             self.requests,
             arrivals(self.arrival, self.batch_size),
             architecture.max_position,
             self.seed,
-            None if words is None else words.encode,
+            None if text_tokenizer is None else text_tokenizer.encode,
         )
 
     @property
@@ -316,13 +316,19 @@ class RunConfig:
 
     def words(self) -> list[str]:
         """Return the words of `idlescope run` that repeat this: the model, and what was changed."""
-        others = [(name, value) for name, value in changed(self) if name != "model"]
-        words = []
-        for name, value in [("model", self.model), *others]:
-            words.append(flag(f"no_{name}" if value is False else name))
-            if not isinstance(value, bool):
-                words.append(str(value))
-        return words
+        others = [
+            (option_name, option_value)
+            for option_name, option_value in changed(self)
+            if option_name != "model"
+        ]
+        command_words = []
+        for option_name, option_value in [("model", self.model), *others]:
+            command_words.append(
+                flag(f"no_{option_name}" if option_value is False else option_name)
+            )
+            if not isinstance(option_value, bool):
+                command_words.append(str(option_value))
+        return command_words
 
     @property
     def modes(self) -> tuple[Mode, ...]:

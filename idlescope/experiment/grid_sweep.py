@@ -61,7 +61,7 @@ def sweep(
     """
     configs = grid(models, devices, hosts, batches, **options)
     with tempfile.TemporaryDirectory(prefix="idlescope-") as scratch:
-        place = Path(scratch if folder is None else folder)
-        place.mkdir(parents=True, exist_ok=True)
-        cells = {cell.config: cell for cell in run_cells(configs, place, jobs)}
-    return Sweep(tuple(cells[config] for config in configs))
+        cells_folder = Path(scratch if folder is None else folder)
+        cells_folder.mkdir(parents=True, exist_ok=True)
+        measured_cells = {cell.config: cell for cell in run_cells(configs, cells_folder, jobs)}
+    return Sweep(tuple(measured_cells[config] for config in configs))

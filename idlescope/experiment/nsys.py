@@ -21,30 +21,37 @@ def record(config: RunConfig, mode: str, folder: Path) -> tuple[Profiled | None,
     Return it analysed, or what is amiss.
     """
     report = folder / f"{mode}.nsys-rep"
-    again = ["run", *replace(config, mode=str(mode)).words(), "--force", "--out"]
+    run_words = ["run", *replace(config, mode=str(mode)).words(), "--force", "--out"]
     if nsys.on_path() is None:
-        line = nsys.command_line([*again, f"reports/{mode}-under-nsys"], Path(report.name))
-        return None, f"nsys is not on PATH; on a machine that has it: {line}"
+        shown_command = nsys.command_line(
+            [*run_words, f"reports/{mode}-under-nsys"], Path(report.name)
+        )
+        return None, f"nsys is not on PATH; on a machine that has it: {shown_command}"
     with tempfile.TemporaryDirectory(prefix="idlescope-") as scratch:
-        exit_code, said = _run_under_nsys(nsys.this_command([*again, scratch], report))
+        exit_code, output_lines = _run_under_nsys(nsys.this_command([*run_words, scratch], report))
         recording = Path(scratch) / f"{mode}.recording"
         if exit_code or not recording.exists():
-            return None, f"the run under nsys failed: {said[-1] if said else 'it said nothing'}"
+            last_line = output_lines[-1] if output_lines else "it said nothing"
+            return None, f"the run under nsys failed: {last_line}"
         if not report.exists():
-            unheard = (line for line in said if "does not see it" in line)
+            unheard = (
+                shown_command
+                for shown_command in output_lines
+                if "does not see it" in shown_command
+            )
             reason = next(unheard, "the window's range was not seen")
             return None, f"nsys recorded nothing: {reason}"
-        trace = open_trace(recording)
+        nsys_trace = open_trace(recording)
     assert config.profile is not None
-    asked = ProfiledSteps.parse(config.profile)
-    last = min(asked.last, step_starts(trace).size)
-    return compare(trace, asked.first, last, report), None
+    profiled_steps = ProfiledSteps.parse(config.profile)
+    last_step = min(profiled_steps.last, step_starts(nsys_trace).size)
+    return compare(nsys_trace, profiled_steps.first, last_step, report), None
 
 
 def _run_under_nsys(command: list[str]) -> tuple[int, list[str]]:
     """Run a command of nsys; return its exit code and the lines that it printed."""
     # S603: nsys from the user's own PATH, around this program
-    done = subprocess.run(  # noqa: S603
+    finished_run = subprocess.run(  # noqa: S603
         command,
         env={**os.environ, **nsys.ENVIRONMENT},
         capture_output=True,
@@ -52,5 +59,5 @@ def _run_under_nsys(command: list[str]) -> tuple[int, list[str]]:
         errors="replace",
         check=False,
     )
-    lines = f"{done.stdout}\n{done.stderr}".splitlines()
-    return done.returncode, [line.strip() for line in lines if line.strip()]
+    output_lines = f"{finished_run.stdout}\n{finished_run.stderr}".splitlines()
+    return finished_run.returncode, [line.strip() for line in output_lines if line.strip()]

@@ -46,8 +46,8 @@ class Option:
         if value is None:
             return None
         if self.choices and value not in self.choices:
-            known = ", ".join(self.choices)
-            return f"no {name.replace('_', ' ')} is called {value!r}: choose one of {known}"
+            known_choices = ", ".join(self.choices)
+            return f"no {name.replace('_', ' ')} is called {value!r}: choose one of {known_choices}"
         if self._holds(value):
             return None
         return f"{flag(name)} is {value}: give {self.bounds()}"
@@ -62,9 +62,9 @@ class Option:
 
     def _holds(self, value: float) -> bool:
         """Return whether a value is within the bounds; no bound holds for NaN."""
-        above = self.lowest is None or value >= self.lowest
-        below = self.highest is None or value <= self.highest
-        return above and below
+        not_below = self.lowest is None or value >= self.lowest
+        not_above = self.highest is None or value <= self.highest
+        return not_below and not_above
 
 
 class Described(NamedTuple):
@@ -82,10 +82,10 @@ def option(default: Any, **description: Any) -> Any:
 
 def options_of(config: type) -> Iterator[Described]:
     """Yield every option of a configuration's class, in the order of its fields."""
-    known: tuple[Field[Any], ...] = fields(config)
-    for each in known:
-        if _KEY in each.metadata:
-            yield Described(each.name, each.default, each.metadata[_KEY])
+    config_fields: tuple[Field[Any], ...] = fields(config)
+    for config_field in config_fields:
+        if _KEY in config_field.metadata:
+            yield Described(config_field.name, config_field.default, config_field.metadata[_KEY])
 
 
 def check(config: Any) -> None:
@@ -93,18 +93,18 @@ def check(config: Any) -> None:
 
     Raises ConfigError for the first that is not.
     """
-    for name, _, described in options_of(type(config)):
-        problem = described.problem(name, getattr(config, name))
+    for option_name, _, described in options_of(type(config)):
+        problem = described.problem(option_name, getattr(config, option_name))
         if problem is not None:
             raise ConfigError(problem)
 
 
 def changed(config: Any) -> Iterator[tuple[str, Any]]:
     """Yield name and value of the options that are not at their default."""
-    for name, default, _ in options_of(type(config)):
-        value = getattr(config, name)
-        if value != default:
-            yield name, value
+    for option_name, default, _ in options_of(type(config)):
+        option_value = getattr(config, option_name)
+        if option_value != default:
+            yield option_name, option_value
 
 
 def flag(name: str) -> str:

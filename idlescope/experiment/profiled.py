@@ -57,8 +57,11 @@ class Profiled:
         steps_found = None
         if self.analysis is not None:
             steps_found = sum(host.starts.size for host in self.analysis.host_phases)
-        step_ms = {when: None if ns is None else ns / 1e6 for when, ns in self.step_ns.items()}
-        steps = self.last - self.first
+        step_ms = {
+            time_of_run: None if duration_ns is None else duration_ns / 1e6
+            for time_of_run, duration_ns in self.step_ns.items()
+        }
+        step_count = self.last - self.first
         return ProfiledWindow(
             steps=(self.first, self.last),
             trace=self.path.name,
@@ -67,8 +70,11 @@ class Profiled:
             observer_pct=self.observer_pct,
             idle_pct=self.idle_pct,
             phase_ms_per_step={
-                source: {name: ns / steps / 1e6 for name, ns in times.items()}
-                for source, times in self.phase_ns.items()
+                source: {
+                    phase_name: duration_ns / step_count / 1e6
+                    for phase_name, duration_ns in source_times.items()
+                }
+                for source, source_times in self.phase_ns.items()
             },
             problem=self.problem,
         )
@@ -111,26 +117,26 @@ def compare(recording: Trace, first: int, last: int, path: Path) -> Profiled:
 def _clock_idle_pct(recording: Trace, first: int, last: int) -> float:
     """Return how idle the device was during some steps, per cent."""
     operations = recording.operations
-    rows = np.flatnonzero((operations.step >= first) & (operations.step < last))
-    window = int(operations.start[rows].min()), int(operations.end[rows].max())
+    profiled_rows = np.flatnonzero((operations.step >= first) & (operations.step < last))
+    window = int(operations.start[profiled_rows].min()), int(operations.end[profiled_rows].max())
     occupancy = occupancy_of(operations, window)
     return percent(occupancy.idle_ns, occupancy.window_ns)
 
 
 def _clock_phases(recording: Trace, starts: Int64, first: int, last: int) -> dict[str, int]:
     """Return how long the host was in each phase during some steps, by the step clock, ns."""
-    names = recognise(recording.names, range(len(recording.names)))
-    end = int(starts[last]) if last < starts.size else None
-    times, _ = phase_times(recording, 0, names, int(starts[first]), end)
-    return times
+    span_names = recognise(recording.names, range(len(recording.names)))
+    window_end = int(starts[last]) if last < starts.size else None
+    phase_ns, _ = phase_times(recording, 0, span_names, int(starts[first]), window_end)
+    return phase_ns
 
 
 def step_starts(recording: Trace) -> Int64:
     """Return when the host began each step of a recording, ns; index: the step's number."""
-    steps = recording.ranges.step
-    rows = steps >= 0
-    starts = np.full(int(steps.max(initial=-1)) + 1, np.iinfo(np.int64).max)
-    np.minimum.at(starts, steps[rows], recording.ranges.start[rows])
+    range_steps = recording.ranges.step
+    step_rows = range_steps >= 0
+    starts = np.full(int(range_steps.max(initial=-1)) + 1, np.iinfo(np.int64).max)
+    np.minimum.at(starts, range_steps[step_rows], recording.ranges.start[step_rows])
     return starts
 
 
@@ -140,17 +146,17 @@ def step_times(starts: Int64, first: int, last: int) -> dict[str, float | None]:
     As many steps before and after as inside. The last one inside holds the profiler's stop, those
     just before the window its start: they are left out. None of too few steps.
     """
-    from_step_to_step, steps = np.diff(starts), last - first
+    from_step_to_step, step_count = np.diff(starts), last - first
     profiler_starts = first - WARMUP_STEPS - 1
-    parts = {
-        "before": from_step_to_step[max(1, profiler_starts - steps) : max(profiler_starts, 0)],
+    steps_by_part = {
+        "before": from_step_to_step[max(1, profiler_starts - step_count) : max(profiler_starts, 0)],
         "inside": from_step_to_step[first : last - 1],
-        "after": from_step_to_step[last + 1 : last + 1 + steps],
+        "after": from_step_to_step[last + 1 : last + 1 + step_count],
     }
-    least = {"before": LEAST, "inside": 1, "after": LEAST}
+    least_steps = {"before": LEAST, "inside": 1, "after": LEAST}
     return {
-        when: float(np.median(times)) if times.size >= least[when] else None
-        for when, times in parts.items()
+        time_of_run: float(np.median(ns)) if ns.size >= least_steps[time_of_run] else None
+        for time_of_run, ns in steps_by_part.items()
     }
 
 
@@ -158,6 +164,6 @@ def _merged(times: list[dict[str, int]]) -> dict[str, int]:
     """Return the sum of each phase over several processes."""
     merged: dict[str, int] = {}
     for phases in times:
-        for name, duration in phases.items():
-            merged[name] = merged.get(name, 0) + duration
+        for phase_name, duration in phases.items():
+            merged[phase_name] = merged.get(phase_name, 0) + duration
     return merged

@@ -51,23 +51,25 @@ def beside(trace: Trace, window: StepWindow | None) -> Profiled | None:
         return None
     # where the run was stopped, fewer steps have ended than were begun
     ended_steps = int(trace.operations.step.max(initial=-1)) + 1
-    last = min(window.closed, ended_steps)
-    return compare(trace, window.opened, last, window.path) if last > window.opened else None
+    last_step = min(window.closed, ended_steps)
+    return (
+        compare(trace, window.opened, last_step, window.path) if last_step > window.opened else None
+    )
 
 
 def profile_modes(config: RunConfig, modes: dict[str, ModeRun], folder: Path | None) -> list[str]:
     """Add to each mode what a profiler recorded of it; return what the user should know of that."""
-    notes: list[str] = []
+    all_notes: list[str] = []
     if config.profile is None or folder is None:
-        return notes
-    asked = ProfiledSteps.parse(config.profile)
-    for name, mode in modes.items():
-        if asked.tool == "nsys":
-            modes[name], found = _under_nsys(config, mode, folder)
+        return all_notes
+    profiled_steps = ProfiledSteps.parse(config.profile)
+    for mode_name, mode_run in modes.items():
+        if profiled_steps.tool == "nsys":
+            modes[mode_name], torch_notes = _under_nsys(config, mode_run, folder)
         else:
-            found = _notes_of_torch(asked, mode)
-        notes += [f"{name}: {note}" for note in found]
-    return notes
+            torch_notes = _notes_of_torch(profiled_steps, mode_run)
+        all_notes += [f"{mode_name}: {torch_note}" for torch_note in torch_notes]
+    return all_notes
 
 
 def _under_nsys(config: RunConfig, mode: ModeRun, folder: Path) -> tuple[ModeRun, list[str]]:
@@ -88,15 +90,15 @@ def _notes_of_torch(asked: ProfiledSteps, mode: ModeRun) -> list[str]:
     if mode.profiled is None:
         if mode.interrupted:
             return []
-        steps = len(mode.result.steps)
+        step_count = len(mode.result.steps)
         return [
-            f"nothing was profiled: the run ended after {steps} steps, before step {asked.first}; "
-            "give --profile torch:FIRST-LAST"
+            f"nothing was profiled: the run ended after {step_count} steps, "
+            f"before step {asked.first}; give --profile torch:FIRST-LAST"
         ]
-    first, last, problem = mode.profiled.first, mode.profiled.last, mode.profiled.problem
-    notes = [] if problem is None else [f"the profiler's trace cannot be analysed: {problem}"]
-    notes.append(
-        f"torch.profiler recorded the steps {first} to {last - 1}, and the figures of the whole "
-        "run hold what that cost"
+    first_step, last_step, problem = mode.profiled.first, mode.profiled.last, mode.profiled.problem
+    torch_notes = [] if problem is None else [f"the profiler's trace cannot be analysed: {problem}"]
+    torch_notes.append(
+        f"torch.profiler recorded the steps {first_step} to {last_step - 1}, "
+        "and the figures of the whole run hold what that cost"
     )
-    return notes
+    return torch_notes

@@ -53,8 +53,9 @@ class ModeRun:
     profiled: Profiled | None = None
 
     def __repr__(self) -> str:
-        steps = f"{len(self.result.steps):,} steps"
-        return f"<{self.mode}: {_time(self.total_ns)}, {steps}, idle {self.result.idle_pct:.2f} %>"
+        step_count = f"{len(self.result.steps):,} steps"
+        idle_share = f"idle {self.result.idle_pct:.2f} %"
+        return f"<{self.mode}: {_time(self.total_ns)}, {step_count}, {idle_share}>"
 
     @property
     def result(self) -> DeviceResult:
@@ -66,20 +67,20 @@ class ModeRun:
 
         Its roofline is that of `gpu`, where it is known.
         """
-        steps, occupancy = self.result.steps, self.result.occupancy
+        run_steps, occupancy = self.result.steps, self.result.occupancy
         window_ns, total_s = occupancy.window_ns, self.total_ns / 1e9
         roofline_pct = achieved_pct(self.result.operations, window_ns, gpu) if gpu else None
         return ModeSummary(
-            steps=len(steps),
+            steps=len(run_steps),
             requests=len(self.finished),
             tokens=self.tokens,
             total_s=total_s,
             tokens_per_s=self.tokens / total_s,
             active_pct=100.0 * occupancy.active_ns / window_ns,
             compute_pct=100.0 * occupancy.compute_ns / window_ns,
-            idle_ms_per_step=occupancy.idle_ns / len(steps) / 1e6,
-            host_ms_per_step=float(np.mean(steps.host)) / 1e6,
-            device_ms_per_step=float(np.mean(steps.device)) / 1e6,
+            idle_ms_per_step=occupancy.idle_ns / len(run_steps) / 1e6,
+            host_ms_per_step=float(np.mean(run_steps.host)) / 1e6,
+            device_ms_per_step=float(np.mean(run_steps.device)) / 1e6,
             roofline_pct=roofline_pct,
             window_s=window_ns / 1e9,
             idle_ns=occupancy.idle_ns,
@@ -96,7 +97,7 @@ class ModeRun:
 
         None of what no request has.
         """
-        times = [
+        latency_columns = [
             (
                 request.arrival_ns,
                 request.first_token_ns,
@@ -106,10 +107,10 @@ class ModeRun:
             for request in self.finished
             if request.finish is not Finish.CANCELLED
         ]
-        columns = np.array(times, np.int64).reshape(-1, 4).T
+        columns = np.array(latency_columns, np.int64).reshape(-1, 4).T
         return {
-            name: None if figures is None else Percentiles(**figures)
-            for name, figures in latencies(*columns).items()
+            latency_name: None if figures is None else Percentiles(**figures)
+            for latency_name, figures in latencies(*columns).items()
         }
 
 
@@ -139,7 +140,7 @@ class Run:
         """Return whether the run was stopped before its end."""
         if set(self.modes) != set(self.config.modes):
             return True
-        return any(mode.interrupted for mode in self.modes.values())
+        return any(run.interrupted for run in self.modes.values())
 
     @property
     def speedup(self) -> float | None:
@@ -158,39 +159,41 @@ class Run:
         not wait for others. None also where transformers computes in the host's own call, so that
         nothing can overlap.
         """
-        sync = self.modes.get(Mode.SYNC)
-        if sync is None or sync.interrupted or self.config.demand.open:
+        sync_run = self.modes.get(Mode.SYNC)
+        if sync_run is None or sync_run.interrupted or self.config.demand.open:
             return None
         if self.config.engine == TRANSFORMERS and not self.choice.overlaps:
             return None
-        return asynchronous(sync.result)
+        return asynchronous(sync_run.result)
 
     def verdict(self) -> str:
         """Return what the run shows, in one sentence."""
-        where = f"on {'' if self.device.measured else 'a '}{self.device.name}"
+        on_device = f"on {'' if self.device.measured else 'a '}{self.device.name}"
         if self.interrupted:
-            return f"Stopped early {where}: the figures cover only the steps that ran."
+            return f"Stopped early {on_device}: the figures cover only the steps that ran."
         if self.speedup is None:
-            return self._verdict_of_one(where)
-        sync, later = self.modes[Mode.SYNC], self.modes[Mode.ASYNC]
+            return self._verdict_of_one(on_device)
+        sync_run, async_run = self.modes[Mode.SYNC], self.modes[Mode.ASYNC]
         change = (
-            f"{_time(sync.total_ns)} to {_time(later.total_ns)}, "
-            f"idle {sync.result.idle_pct:.2f} % to {later.result.idle_pct:.2f} %"
+            f"{_time(sync_run.total_ns)} to {_time(async_run.total_ns)}, "
+            f"idle {sync_run.result.idle_pct:.2f} % to {async_run.result.idle_pct:.2f} %"
         )
-        noun = self.choice.noun
+        device_noun = self.choice.noun
         if self.speedup < WORTH_SAYING:
-            why = self._why_little(noun)
-            return f"Asynchronous batching changes little ({change}) {where}: {why}."
-        rest = ""
+            little_gained = self._why_little(device_noun)
+            return f"Asynchronous batching changes little ({change}) {on_device}: {little_gained}."
+        further_note = ""
         if self._host_bound():
-            rest = f"; the host still needs longer for a step than the {noun}"
-        return f"Asynchronous batching is {self.speedup:.3f} times faster ({change}) {where}{rest}."
+            further_note = f"; the host still needs longer for a step than the {device_noun}"
+        faster = f"{self.speedup:.3f} times faster"
+        return f"Asynchronous batching is {faster} ({change}) {on_device}{further_note}."
 
     def _verdict_of_one(self, where: str) -> str:
         """Return the verdict where only one mode was run."""
-        ((name, run),) = self.modes.items()
-        idle = f"with the {self.choice.noun} idle {run.result.idle_pct:.2f} %"
-        return f"{Mode(name).adjective} batching took {_time(run.total_ns)} {idle} {where}."
+        ((mode_name, mode_run),) = self.modes.items()
+        idle_note = f"with the {self.choice.noun} idle {mode_run.result.idle_pct:.2f} %"
+        adjective = Mode(mode_name).adjective
+        return f"{adjective} batching took {_time(mode_run.total_ns)} {idle_note} {where}."
 
     def _why_little(self, noun: str) -> str:
         """Return why asynchronous batching changes little."""
@@ -219,7 +222,7 @@ class Run:
             config=asdict(self.config),
             device=self.device,
             environment=environment(self.device.measured, self.config.engine),
-            modes={str(mode): run.summary(self.gpu) for mode, run in self.modes.items()},
+            modes={str(mode_name): run.summary(self.gpu) for mode_name, run in self.modes.items()},
             speedup=self.speedup,
             predicted=None if predicted is None else predicted.document(),
             verdict=self.verdict(),
@@ -232,26 +235,26 @@ class Run:
         return document
 
     def __repr__(self) -> str:
-        modes = ", ".join(map(repr, self.modes.values()))
-        return f"<Run of {self.config.architecture.name} on {self.device.name}: {modes}>"
+        mode_texts = ", ".join(map(repr, self.modes.values()))
+        return f"<Run of {self.config.architecture.name} on {self.device.name}: {mode_texts}>"
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows: the verdict, and a row per mode."""
-        rows = "".join(_html_row(run) for run in self.modes.values())
-        head = "<th></th><th>total</th><th>steps</th><th>tokens/s</th><th>idle</th>"
-        table = f"<table><tr>{head}</tr>{rows}</table>"
-        return f"<p>{escape(self.verdict())}</p>{table}"
+        html_rows = "".join(_html_row(run) for run in self.modes.values())
+        html_head = "<th></th><th>total</th><th>steps</th><th>tokens/s</th><th>idle</th>"
+        html_table = f"<table><tr>{html_head}</tr>{html_rows}</table>"
+        return f"<p>{escape(self.verdict())}</p>{html_table}"
 
 
 def _html_row(run: ModeRun) -> str:
-    cells = (
+    row_cells = (
         run.mode,
         _time(run.total_ns),
         f"{len(run.result.steps):,}",
         f"{run.tokens / (run.total_ns / 1e9):,.0f}",
         f"{run.result.idle_pct:.2f} %",
     )
-    return f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>"
+    return f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row_cells)}</tr>"
 
 
 def _time(ns: int) -> str:

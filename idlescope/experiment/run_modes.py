@@ -39,28 +39,28 @@ def run_modes(
 
     KeyboardInterrupt is raised where there is nothing to keep.
     """
-    modes: dict[str, ModeRun] = {}
-    notes: list[str] = []
+    mode_runs: dict[str, ModeRun] = {}
+    run_notes: list[str] = []
     device_name = ""
-    for mode in config.modes:
+    for mode_chosen in config.modes:
         try:
-            modes[mode], device_name, said = run_one(mode)
+            mode_runs[mode_chosen], device_name, mode_notes = run_one(mode_chosen)
         except KeyboardInterrupt:
-            if not modes:
+            if not mode_runs:
                 raise
             break
-        notes += [f"{mode}: {note}" for note in said]
-        if modes[mode].interrupted:
+        run_notes += [f"{mode_chosen}: {mode_note}" for mode_note in mode_notes]
+        if mode_runs[mode_chosen].interrupted:
             break
-    notes += profile_modes(config, modes, folder)
-    return AllServed(modes, device_name, notes)
+    run_notes += profile_modes(config, mode_runs, folder)
+    return AllServed(mode_runs, device_name, run_notes)
 
 
 def requests_of(config: RunConfig) -> list[Request]:
     """Return the requests of a run, fresh."""
     architecture = config.architecture
-    stops = architecture.eos if config.stop_at_eos else ()
-    return config.demand.requests(architecture.vocab, config.seed, stops)
+    stop_tokens = architecture.eos if config.stop_at_eos else ()
+    return config.demand.requests(architecture.vocab, config.seed, stop_tokens)
 
 
 def warm_up_demand(config: RunConfig) -> Workload:

@@ -35,17 +35,17 @@ def run(
     folder: Path | None = None,
 ) -> Run:
     """Run a configuration on a device; see `experiment.run.run`."""
-    shape, warning = kv_cache.shape(config, choice)
-    notes = [note for note in (choice.note, warning, *config.demand.notes) if note]
+    cache_shape, warning = kv_cache.shape(config, choice)
+    run_notes = [note for note in (choice.note, warning, *config.demand.notes) if note]
 
     def run_one(mode: Mode) -> Served:
         device = choice.make(config)
-        mode_run = run_mode(config, mode, device, choice.gpu, shape, progress, folder)
+        mode_run = run_mode(config, mode, device, choice.gpu, cache_shape, progress, folder)
         return Served(mode_run, device.name, device.notes())
 
     served = run_modes(config, run_one, folder)
     device = RunDevice(choice.kind.value, served.device_name, choice.measured)
-    return Run(config, choice, device, served.modes, (*notes, *served.notes))
+    return Run(config, choice, device, served.modes, (*run_notes, *served.notes))
 
 
 def run_mode(
@@ -64,16 +64,18 @@ def run_mode(
     mode = Mode(mode)
     recorder = Announcer(device.clock.now, mode.depth)
     engine: Engine | None = None
-    watch: Callable[[Engine], None] | None = None if progress is None else partial(progress, mode)
+    watch_engine: Callable[[Engine], None] | None = (
+        None if progress is None else partial(progress, mode)
+    )
     window = window_of(config, mode, folder)
     if window is not None:
-        watch = watching(window, watch)
+        watch_engine = watching(window, watch_engine)
     try:
-        slots = device.open(shape, mode.depth)
+        device_slots = device.open(shape, mode.depth)
         if device.measured and config.warmup:
-            _warm_up(config, device, slots)
-        engine = Engine(device, slots, requests_of(config), recorder)
-        interrupted, total_ns = _serve(engine, device, recorder, watch)
+            _warm_up(config, device, device_slots)
+        engine = Engine(device, device_slots, requests_of(config), recorder)
+        interrupted, total_ns = _serve(engine, device, recorder, watch_engine)
     finally:
         if window is not None and engine is not None:
             window.close(engine.steps)
@@ -89,18 +91,18 @@ def run_mode(
         rows=shape.rows,
         extra={"source": "idlescope run", "device": device.name},
     )
-    trace = recorder.trace(device.name, metadata)
-    if interrupted and not len(trace.operations):
+    recorded_trace = recorder.trace(device.name, metadata)
+    if interrupted and not len(recorded_trace.operations):
         raise KeyboardInterrupt  # there is nothing to keep
     return ModeRun(
         mode=mode,
-        trace=trace,
-        analysis=analyze(trace),
+        trace=recorded_trace,
+        analysis=analyze(recorded_trace),
         total_ns=total_ns,
         tokens=engine.tokens,
         finished=finished,
         interrupted=interrupted,
-        profiled=beside(trace, window),
+        profiled=beside(recorded_trace, window),
     )
 
 

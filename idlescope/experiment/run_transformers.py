@@ -53,9 +53,9 @@ def check(config: RunConfig, choice: DeviceChoice) -> None:
         )
     if config.mode == Mode.ASYNC and not choice.overlaps:
         raise ConfigError("asynchronous batching of transformers needs CUDA: use --mode sync")
-    for name in WITHOUT:
-        if getattr(config, name) != getattr(RunConfig, name):
-            raise ConfigError(f"{flag(name)} is not for --engine transformers: leave it out")
+    for option_name in WITHOUT:
+        if getattr(config, option_name) != getattr(RunConfig, option_name):
+            raise ConfigError(f"{flag(option_name)} is not for --engine transformers: leave it out")
     if config.demand.open:
         raise ConfigError(
             f"--engine transformers has all requests at the start, and in {config.workload} some "
@@ -76,18 +76,18 @@ def run(
     folder: Path | None = None,
 ) -> Run:
     """Run a configuration on a device; see `experiment.run.run`."""
-    notes = [note for note in (choice.note, *config.demand.notes) if note]
+    run_notes = [note for note in (choice.note, *config.demand.notes) if note]
     if not choice.overlaps:
-        notes.append(ONLY_SYNC)
-    model, dtype = choice.model(config), choice.dtype(config)
-    network = load(model, dtype, choice.kind.value, config.seed)
+        run_notes.append(ONLY_SYNC)
+    chosen_model, weight_dtype = choice.model(config), choice.dtype(config)
+    network = load(chosen_model, weight_dtype, choice.kind.value, config.seed)
 
     def run_one(mode: Mode) -> Served:
         return run_mode(config, mode, network, choice, progress, folder)
 
     served = run_modes(config, run_one, folder)
     device = RunDevice(choice.kind.value, served.device_name, choice.measured)
-    return Run(config, choice, device, served.modes, (*notes, *served.notes))
+    return Run(config, choice, device, served.modes, (*run_notes, *served.notes))
 
 
 def run_mode(
@@ -101,21 +101,21 @@ def run_mode(
     """Run one mode of a network that is loaded."""
     on_cuda = choice.kind is DeviceKind.CUDA
     device_name = cuda_name() if on_cuda else "CPU"
-    how = settings(config, mode, on_cuda)
+    batching_settings = settings(config, mode, on_cuda)
     if config.warmup:
-        _warm_up(config, network, how)
-    clock = SystemClock()
-    recorder = StepClock(clock.now, PHASES)
-    hook = Hook(choice.model(config), recorder, clock, on_cuda, mode is Mode.ASYNC)
+        _warm_up(config, network, batching_settings)
+    system_clock = SystemClock()
+    recorder = StepClock(system_clock.now, PHASES)
+    engine_hook = Hook(choice.model(config), recorder, system_clock, on_cuda, mode is Mode.ASYNC)
     window = window_of(config, mode, folder)
     if window is not None:
-        hook.before_step = window.before
-    watch = None if progress is None else lambda: progress(mode, hook)
+        engine_hook.before_step = window.before
+    watch_engine = None if progress is None else lambda: progress(mode, engine_hook)
     try:
-        served = serve(network, requests_of(config), how, hook, watch)
+        served = serve(network, requests_of(config), batching_settings, engine_hook, watch_engine)
     finally:
         if window is not None:
-            window.close(hook.launched)
+            window.close(engine_hook.launched)
     metadata = Metadata(
         format="recording",
         measured=True,
@@ -124,24 +124,24 @@ def run_mode(
         gpu=choice.gpu.key if choice.gpu else "",
         extra={"source": "idlescope run", "device": device_name, "engine": served.described},
     )
-    trace = recorder.trace(device_name, metadata)
-    if served.interrupted and not len(trace.operations):
+    recorded_trace = recorder.trace(device_name, metadata)
+    if served.interrupted and not len(recorded_trace.operations):
         raise KeyboardInterrupt  # there is nothing to keep
-    total_ns = hook.updated_ns
+    total_ns = engine_hook.updated_ns
     if not served.interrupted:
         total_ns = max(request.finished_ns or 0 for request in served.finished)
     mode_run = ModeRun(
         mode=mode,
-        trace=trace,
-        analysis=analyze(trace),
+        trace=recorded_trace,
+        analysis=analyze(recorded_trace),
         total_ns=total_ns,
         tokens=served.tokens,
         finished=served.finished,
         interrupted=served.interrupted,
-        profiled=beside(trace, window),
+        profiled=beside(recorded_trace, window),
     )
-    notes = [served.described, *(_device_notes(hook) if on_cuda else [])]
-    return Served(mode_run, device_name, notes)
+    mode_notes = [served.described, *(_device_notes(engine_hook) if on_cuda else [])]
+    return Served(mode_run, device_name, mode_notes)
 
 
 def _warm_up(config: RunConfig, network: Any, how: Settings) -> None:
@@ -168,11 +168,13 @@ def settings(config: RunConfig, mode: Mode, on_cuda: bool) -> Settings:
 
 def _device_notes(hook: Hook) -> list[str]:
     """Return what the user should know of times on a GPU."""
-    notes = [
+    device_notes = [
         "only compute is timed on the GPU: copies count as idle, launches and gaps between kernels "
         "as active"
     ]
     if hook.captured:
         seconds = hook.capture_ns / 1e9
-        notes.append(f"{hook.captured} CUDA graphs were captured meanwhile, in {seconds:.2f} s")
-    return notes
+        device_notes.append(
+            f"{hook.captured} CUDA graphs were captured meanwhile, in {seconds:.2f} s"
+        )
+    return device_notes

@@ -2,8 +2,8 @@
 
 Cells whose times are all fixed by their configuration run side by side, each in a process of its
 own. Where time is really measured (a CPU, a CUDA device, the host of a modelled GPU with the
-profile `measured-here`) another cell beside it would change it: those run alone, one after the other, in this
-process.
+profile `measured-here`) another cell beside it would change it: those run alone, one after the
+other, in this process.
 """
 
 from __future__ import annotations
@@ -47,22 +47,22 @@ def sweep(
     is yielded like any other. Ctrl-C (KeyboardInterrupt) and an end of the iteration stop what is
     running, and that is not kept.
     """
-    fixed = [config for config in configs if is_fixed(config)]
+    fixed_configs = [config for config in configs if is_fixed(config)]
     measured = [config for config in configs if not is_fixed(config)]
-    jobs = min(jobs, len(fixed))
+    jobs = min(jobs, len(fixed_configs))
     if jobs > 1:
-        cells = _side_by_side(fixed, jobs)
+        measured_cells = _side_by_side(fixed_configs, jobs)
     else:
-        cells = (measure(config, progress) for config in fixed)
-    for cell in cells:
-        keep(cell, place(cell.config, folder))
-        yield cell
+        measured_cells = (measure(config, progress) for config in fixed_configs)
+    for sweep_cell in measured_cells:
+        keep(sweep_cell, place(sweep_cell.config, folder))
+        yield sweep_cell
     if measured:
         run(WARM_UP)
     for config in measured:
-        cell = measure(config, progress)
-        keep(cell, place(config, folder))
-        yield cell
+        sweep_cell = measure(config, progress)
+        keep(sweep_cell, place(config, folder))
+        yield sweep_cell
 
 
 def measure(config: RunConfig, progress: Progress | None = None) -> Cell:
@@ -79,31 +79,31 @@ def measure(config: RunConfig, progress: Progress | None = None) -> Cell:
             raise KeyboardInterrupt
         return Cell(config, CellState.DONE, None, result.summary())
     except ConfigError as error:
-        cell = Cell(config, CellState.REFUSED, str(error), None)
+        sweep_cell = Cell(config, CellState.REFUSED, str(error), None)
     except Exception as error:  # whatever it is, the other cells can be run
-        cell = Cell(config, CellState.FAILED, described(error), None)
+        sweep_cell = Cell(config, CellState.FAILED, described(error), None)
     free_memory()  # the error, which knew of all that was in use, is gone by now
-    return cell
+    return sweep_cell
 
 
 def _side_by_side(configs: Sequence[RunConfig], jobs: int) -> Iterator[Cell]:
     """Run cells in so many processes; yield them as they end."""
     not_ours = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _begin_worker)
+    worker_pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _begin_worker)
     try:
-        config_of = {pool.submit(measure, config): config for config in configs}
+        config_of = {worker_pool.submit(measure, config): config for config in configs}
         for future in as_completed(config_of):
             try:
-                cell = future.result()
+                sweep_cell = future.result()
             except BrokenProcessPool:
-                cell = Cell(config_of[future], CellState.FAILED, KILLED, None)
-            yield cell
+                sweep_cell = Cell(config_of[future], CellState.FAILED, KILLED, None)
+            yield sweep_cell
     except BaseException:
         for process in set(multiprocessing.active_children()) - not_ours:
             process.terminate()
         raise
     finally:
-        pool.shutdown(cancel_futures=True)
+        worker_pool.shutdown(cancel_futures=True)
 
 
 def _begin_worker() -> None:

@@ -61,16 +61,16 @@ def convert(
     where the target exists (unless forced), TraceError where the source cannot be read.
     """
     written = _format_of(target)
-    with whole(source, target, force) as draft:
-        trace = open_trace(source, progress)
-        written.write(trace, draft)
-    return [*trace.meta.warnings, *written.left_out(trace)]
+    with whole(source, target, force) as draft_path:
+        opened_trace = open_trace(source, progress)
+        written.write(opened_trace, draft_path)
+    return [*opened_trace.meta.warnings, *written.left_out(opened_trace)]
 
 
 def _format_of(target: Path) -> WrittenFormat:
-    name = target.name.lower()
+    file_name = target.name.lower()
     for written in FORMATS:
         for suffix in written.suffixes:
-            if name.endswith(suffix) if suffix else not target.suffix:
+            if file_name.endswith(suffix) if suffix else not target.suffix:
                 return written
     raise ConfigError(f"{target.name} names no format that idlescope writes: give {CHOICES}")

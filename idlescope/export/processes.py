@@ -12,34 +12,34 @@ def pids(trace: Trace) -> dict[int, int]:
 
     The process's own where its name is one, else the next free one from 1 on.
     """
-    names = process_names(trace)
+    names_by_process = process_names(trace)
     assigned: dict[int, int] = {}
-    for process, name in names.items():
-        pid = _own_pid(name)
-        if pid is not None and pid not in assigned.values():
-            assigned[process] = pid
-    free = 1
-    for process in names:
-        while free in assigned.values():
-            free += 1
-        assigned.setdefault(process, free)
-    return {process: assigned[process] for process in names}
+    for process, process_name in names_by_process.items():
+        process_id = _own_pid(process_name)
+        if process_id is not None and process_id not in assigned.values():
+            assigned[process] = process_id
+    free_pid = 1
+    for process in names_by_process:
+        while free_pid in assigned.values():
+            free_pid += 1
+        assigned.setdefault(process, free_pid)
+    return {process: assigned[process] for process in names_by_process}
 
 
 def _own_pid(name: str) -> int | None:
     """Return the pid that a process's name is; None where it is another text."""
     if not name.isascii() or not name.isdecimal():
         return None
-    pid = int(name)
-    return pid if 0 < pid < MAX_PID and str(pid) == name else None
+    process_id = int(name)
+    return process_id if 0 < process_id < MAX_PID and str(process_id) == name else None
 
 
 def process_names(trace: Trace) -> dict[int, str]:
     """Return what tells each process apart, by code; "" where the trace has no name for it."""
     of_devices = {device.process for device in trace.devices}
     of_threads = {thread.process for thread in trace.threads}
-    names = dict.fromkeys(sorted(of_devices | of_threads), "")
+    names_by_process = dict.fromkeys(sorted(of_devices | of_threads), "")
     for device in trace.devices:
-        if not names[device.process]:
-            names[device.process] = device.process_name
-    return names
+        if not names_by_process[device.process]:
+            names_by_process[device.process] = device.process_name
+    return names_by_process

@@ -27,9 +27,9 @@ def write(comparisons: Comparisons, folder: Path) -> list[Path]:
 def _figures(comparisons: Comparisons) -> dict[str, Figure]:
     """Return a figure for each comparison, named by its mode and, of several, by its side."""
     figures = {}
-    for mode, several in comparisons.items():
+    for mode_name, several in comparisons.items():
         for comparison in several:
             letter = comparison.other.letter if len(several) > 1 else ""
-            name = "-".join(filter(None, ("comparison", mode, letter)))
-            figures[name] = comparison_figure.draw(comparison)
+            figure_name = "-".join(filter(None, ("comparison", mode_name, letter)))
+            figures[figure_name] = comparison_figure.draw(comparison)
     return figures

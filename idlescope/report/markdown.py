@@ -28,9 +28,11 @@ class MarkdownRow(NamedTuple):
 
     def to_text(self) -> str:
         """Return the row as Markdown."""
-        mark = "**" if self.bold else ""
-        cells = (f"{mark}{escaped(cell)}{mark}" for cell in (self.name, *self.cells))
-        return f"| {' | '.join(cells)} |"
+        bold_mark = "**" if self.bold else ""
+        escaped_cells = (
+            f"{bold_mark}{escaped(cell)}{bold_mark}" for cell in (self.name, *self.cells)
+        )
+        return f"| {' | '.join(escaped_cells)} |"
 
 
 @dataclass(frozen=True)
@@ -48,18 +50,18 @@ class MarkdownSection:
         """Return the section as Markdown."""
         heading = f": {escaped(self.heading)}" if self.heading else ""
         columns = " | ".join(map(escaped, self.columns))
-        lines = [
+        text_lines = [
             f"### idlescope{heading}",
             "",
             f"**{escaped(self.verdict)}**",
             "",
-            *(f"- {escaped(line)}" for line in self.intro),
+            *(f"- {escaped(intro_line)}" for intro_line in self.intro),
             "",
             f"| | {columns} |",
             "|---|" + "---:|" * len(self.columns),
             *(row.to_text() for row in self.rows),
             "",
-            *(f"- {escaped(note)}" for note in self.notes),
+            *(f"- {escaped(side_note)}" for side_note in self.notes),
             "",
         ]
-        return "\n".join(lines)
+        return "\n".join(text_lines)

@@ -48,12 +48,12 @@ def _holds(folder: Path, source: Path) -> bool:
     """Return whether a folder is or holds a trace, by its name or by a link to it."""
     output = folder.resolve()
     source_as_named = source.parent.resolve() / source.name
-    for place in (source.resolve(), source_as_named):
-        if output == place or output in place.parents:
+    for source_place in (source.resolve(), source_as_named):
+        if output == source_place or output in source_place.parents:
             return True
     if not folder.is_dir() or not source.is_file():
         return False
-    return any(path.is_file() and path.samefile(source) for path in folder.iterdir())
+    return any(held_path.is_file() and held_path.samefile(source) for held_path in folder.iterdir())
 
 
 def free_name(base: Path) -> Path:

@@ -36,12 +36,13 @@ def shown(view: tuple[int, int], result: DeviceResult) -> str:
         "ExpandTracksByRegex": rf"^host\b|^{device}\b",
     }
     startup = [
-        {"id": f"dev.perfetto.{name}", "args": [pattern]} for name, pattern in commands.items()
+        {"id": f"dev.perfetto.{command_name}", "args": [pattern]}
+        for command_name, pattern in commands.items()
     ]
-    start, end = view
+    view_start, view_end = view
     arguments = {
-        "visStart": start,
-        "visEnd": end,
+        "visStart": view_start,
+        "visEnd": view_end,
         "startupCommands": json.dumps(startup, separators=(",", ":")),
     }
     return "&" + urlencode(arguments, quote_via=quote)

@@ -48,30 +48,34 @@ def write_run(run: Run, folder: Path) -> list[Path]:
     Returns the paths, the report first.
     """
     summary = run.summary()
-    lines = [
-        WorkLine(mode, measured.trace, measured.result, measured.analysis.phases)
-        for mode, measured in run.modes.items()
+    work_lines = [
+        WorkLine(mode_run, measured.trace, measured.result, measured.analysis.phases)
+        for mode_run, measured in run.modes.items()
     ]
     traces = _write_traces(run, folder)
-    figures = save(draw_all(lines, _subtitle(run)), folder / "figures")
+    figures = save(draw_all(work_lines, _subtitle(run)), folder / "figures")
     (folder / SUMMARY).write_text(to_text(summary), encoding="utf-8")
     written = [*traces, folder / "figures", folder / SUMMARY]
-    profiles = [mode.profiled.path for mode in run.modes.values() if mode.profiled is not None]
-    listed = [path for path in (*written, *profiles) if path.is_file()]
+    profiles = [
+        mode_run.profiled.path for mode_run in run.modes.values() if mode_run.profiled is not None
+    ]
+    listed = [listed_path for listed_path in (*written, *profiles) if listed_path.is_file()]
     content = Page(
         title=_title(run.config),
         verdict=summary["verdict"],
         measured=_how_measured(run),
         headline=_headline(run, summary),
-        columns=[line.title for line in lines],
+        columns=[line.title for line in work_lines],
         rows=_rows(summary),
-        figures={path.stem: path for path in figures if path.suffix == ".svg"},
-        lines=lines,
+        figures={
+            listed_path.stem: listed_path for listed_path in figures if listed_path.suffix == ".svg"
+        },
+        lines=work_lines,
         warnings=run.notes,
         command=command(run.config),
         environment=summary["environment"],
         predictions=_prediction(summary),
-        files=[str(path.relative_to(folder)) for path in listed],
+        files=[str(listed_path.relative_to(folder)) for listed_path in listed],
         open_with=_open_with(list(run.modes), profiles),
         latencies=True,
     )
@@ -82,9 +86,9 @@ def write_run(run: Run, folder: Path) -> list[Path]:
 def _write_traces(run: Run, folder: Path) -> list[Path]:
     """Write each mode's trace for Perfetto, and its recording; return the paths."""
     written = []
-    for mode, measured in run.modes.items():
-        for_perfetto = folder / f"{mode}.trace.json.gz"
-        recording = folder / f"{mode}.recording"
+    for mode_name, measured in run.modes.items():
+        for_perfetto = folder / f"{mode_name}.trace.json.gz"
+        recording = folder / f"{mode_name}.recording"
         writer.write(measured.trace, for_perfetto, measured.analysis.results)
         files.write(measured.trace, recording)
         written += [for_perfetto, recording]
@@ -97,45 +101,50 @@ def _subtitle(run: Run) -> str:
 
 
 def _title(config: RunConfig) -> str:
-    name = config.architecture.name
+    model_name = config.architecture.name
     if config.engine != OWN_ENGINE:
-        name = f"{name} in {config.engine}"
+        model_name = f"{model_name} in {config.engine}"
     lengths = f"of {config.prompt_tokens} + {config.tokens} tokens"
     if config.workload is not None:
         lengths = f"of {Path(config.workload).name}"
     arriving = "" if config.arrival == "closed" else f", arriving {config.arrival}"
-    return f"{name}, {config.request_count} requests {lengths}{arriving}, batch {config.batch_size}"
+    requests = f"{config.request_count} requests {lengths}{arriving}"
+    return f"{model_name}, {requests}, batch {config.batch_size}"
 
 
 def _headline(run: Run, summary: dict[str, Any]) -> list[tuple[str, str]]:
     headline = []
     if run.speedup is not None:
         headline.append((f"{run.speedup:.3f}×", "asynchronous over synchronous"))
-    for mode, figures in summary["modes"].items():
-        headline.append((f"{figures['active_pct']:.1f} %", f"device active, {MODE_TITLES[mode]}"))
+    for mode_name, figures in summary["modes"].items():
+        headline.append(
+            (f"{figures['active_pct']:.1f} %", f"device active, {MODE_TITLES[mode_name]}")
+        )
     return headline
 
 
 def _rows(summary: dict[str, Any]) -> TableRows:
-    profiled = [(f"profiled: {label.strip()}", cells) for label, cells in profiled_rows(summary)]
+    profiled = [
+        (f"profiled: {row_label.strip()}", cells) for row_label, cells in profiled_rows(summary)
+    ]
     return mode_rows(summary) + profiled
 
 
 def _how_measured(run: Run) -> str:
     """Return which times of a run are measured, fixed or modelled."""
     config, measured = run.config, run.device.measured
-    host = "host time measured"
+    host_time_text = "host time measured"
     if not measured and config.host_profile != THIS_HOST:
-        host = "host time modelled, not measured"
+        host_time_text = "host time modelled, not measured"
     if config.host_ms is not None:
-        verb = "kept busy" if measured else "time fixed at"
-        host = f"host {verb} {config.host_ms:g} ms per step"
+        device_verb = "kept busy" if measured else "time fixed at"
+        host_time_text = f"host {device_verb} {config.host_ms:g} ms per step"
     device = "GPU times modelled, not measured"
     if measured:
         device = "device time measured"
     elif config.device_ms is not None:
         device = f"compute fixed at {config.device_ms:g} ms per step"
-    return f"{run.device.name}: {host}, {device}"
+    return f"{run.device.name}: {host_time_text}, {device}"
 
 
 def _prediction(summary: dict[str, Any]) -> list[str]:
@@ -143,16 +152,18 @@ def _prediction(summary: dict[str, Any]) -> list[str]:
     predicted, measured = summary["predicted"], summary["modes"].get("async")
     if predicted is None:
         return []
-    total, low, high = (predicted[key] for key in ("total_s", "low_s", "high_s"))
-    interval = "" if low is None else f" ({low:,.2f} to {high:,.2f} s)"
+    total_seconds, low_seconds, high_seconds = (
+        predicted[figure_key] for figure_key in ("total_s", "low_s", "high_s")
+    )
+    interval = "" if low_seconds is None else f" ({low_seconds:,.2f} to {high_seconds:,.2f} s)"
     sentence = (
         "From the synchronous run alone, asynchronous batching was predicted to take "
-        f"{total:,.2f} s{interval}"
+        f"{total_seconds:,.2f} s{interval}"
     )
     if measured is None or measured["interrupted"]:
         return [f"{sentence}."]
     total_measured = measured["total_s"]
-    error_pct = 100 * (total / total_measured - 1)
+    error_pct = 100 * (total_seconds / total_measured - 1)
     outcome = f"it took {total_measured:,.2f} s: the prediction is {error_pct:+.2f} % off"
     return [f"{sentence}; {outcome}."]
 
@@ -161,17 +172,17 @@ def _open_with(modes: Sequence[str], profiles: Sequence[Path]) -> list[tuple[str
     """Return commands that show a run's traces, to be run in its folder: purpose, command."""
     commands = [
         (
-            f"{MODE_TITLES[mode]}, in Perfetto, at its longest gap",
-            f"idlescope view . --perfetto --mode {mode}",
+            f"{MODE_TITLES[first_mode]}, in Perfetto, at its longest gap",
+            f"idlescope view . --perfetto --mode {first_mode}",
         )
-        for mode in modes
+        for first_mode in modes
     ]
-    nsys_reports = [path for path in profiles if path.suffix == ".nsys-rep"]
-    for path in nsys_reports:
-        commands.append(("in Nsight Systems", shlex.join(["nsys-ui", path.name])))
+    nsys_reports = [report_path for report_path in profiles if report_path.suffix == ".nsys-rep"]
+    for report_path in nsys_reports:
+        commands.append(("in Nsight Systems", shlex.join(["nsys-ui", report_path.name])))
     if modes and not nsys_reports:
-        mode = modes[0]
-        convert = f"idlescope convert {mode}.recording {mode}.sqlite"
-        stats = f"nsys stats {mode}.sqlite"
-        commands.append(("with the tools of Nsight Systems", f"{convert} && {stats}"))
+        first_mode = modes[0]
+        convert = f"idlescope convert {first_mode}.recording {first_mode}.sqlite"
+        stats_command = f"nsys stats {first_mode}.sqlite"
+        commands.append(("with the tools of Nsight Systems", f"{convert} && {stats_command}"))
     return commands

@@ -52,15 +52,19 @@ def files(folder: Path, port: int = 0) -> Iterator[Serving]:
 
     Raises ConfigError where the port is taken.
     """
-    root = folder.resolve()
+    served_root = folder.resolve()
 
     class Handler(_Local, SimpleHTTPRequestHandler):
         def translate_path(self, path: str) -> str:
-            file = Path(super().translate_path(path))
-            inside = file.is_file() and root in file.resolve().parents  # a link may lead out of it
-            return str(file) if inside else os.devnull + "/none"
+            asked_file = Path(super().translate_path(path))
+            inside = (
+                asked_file.is_file() and served_root in asked_file.resolve().parents
+            )  # a link may lead out of it
+            return str(asked_file) if inside else os.devnull + "/none"
 
-    with _serving(lambda *a: Handler(*a, directory=str(root)), port, threading.Event()) as serving:
+    with _serving(
+        lambda *a: Handler(*a, directory=str(served_root)), port, threading.Event()
+    ) as serving:
         yield serving
 
 
@@ -70,7 +74,7 @@ def once(file: Path, origin: str, port: int) -> Iterator[Serving]:
 
     Raises ConfigError where the port is taken.
     """
-    done = threading.Event()
+    was_fetched = threading.Event()
 
     class Handler(_Local):
         def allowed(self) -> bool:
@@ -94,7 +98,7 @@ def once(file: Path, origin: str, port: int) -> Iterator[Serving]:
             self._head(HTTPStatus.OK, file.stat().st_size)
             with file.open("rb") as source:
                 shutil.copyfileobj(source, self.wfile)
-            done.set()
+            was_fetched.set()
 
         def _head(self, status: HTTPStatus, length: int) -> None:
             self.send_response(status)
@@ -109,14 +113,14 @@ def once(file: Path, origin: str, port: int) -> Iterator[Serving]:
             self.send_header("Content-Length", str(length))
             self.end_headers()
 
-    with _serving(Handler, port, done) as serving:
+    with _serving(Handler, port, was_fetched) as serving:
         yield serving
 
 
 def open_browser(url: str) -> bool:
     """Open an address in the user's browser; return False where there is none with a window."""
     windows = sys.platform in ("win32", "darwin") or any(
-        os.environ.get(name) for name in ("BROWSER", "DISPLAY", "WAYLAND_DISPLAY")
+        os.environ.get(variable) for variable in ("BROWSER", "DISPLAY", "WAYLAND_DISPLAY")
     )
     return windows and webbrowser.open(
         url
@@ -129,8 +133,8 @@ class _Local(BaseHTTPRequestHandler):
     timeout = REQUEST_S
 
     def allowed(self) -> bool:
-        port = self.server.server_port  # type: ignore[attr-defined]
-        if self.headers.get("Host") in {f"{LOOPBACK}:{port}", f"localhost:{port}"}:
+        own_port = self.server.server_port  # type: ignore[attr-defined]
+        if self.headers.get("Host") in {f"{LOOPBACK}:{own_port}", f"localhost:{own_port}"}:
             return True
         self.send_error(HTTPStatus.FORBIDDEN, "only for this machine")
         return False

@@ -13,9 +13,9 @@ from idlescope.report.tables.sweep import mark, write_rows
 def write(summary: dict[str, Any], folder: Path) -> list[Path]:
     """Write sweep.json; the table and the heat maps where any cell ran. Return the paths."""
     written = [mark(summary, folder)]
-    table = summary["rows"]
-    if table:
+    sweep_table = summary["rows"]
+    if sweep_table:
         csv_path, parquet_path = folder / "table.csv", folder / "table.parquet"
-        write_rows(table, csv_path, parquet_path)
-        written += [csv_path, parquet_path, *save(heatmap.draw(table), folder / "figures")]
+        write_rows(sweep_table, csv_path, parquet_path)
+        written += [csv_path, parquet_path, *save(heatmap.draw(sweep_table), folder / "figures")]
     return written

@@ -31,17 +31,17 @@ def encodable(text: str) -> str:
 
 def to_text(document: dict[str, Any]) -> str:
     """Return a JSON document as text, the same text for the same document."""
-    text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
-    return encodable(text) + "\n"
+    json_text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
+    return encodable(json_text) + "\n"
 
 
 def milliseconds(ns: float) -> str:
     """Return a length of time with the unit, ns to s, that suits it."""
-    for unit, scale in _TIME_UNITS:
-        if abs(ns) >= 1000 * scale:
-            return f"{ns / scale:,.0f} {unit}"
-        if abs(ns) >= scale:
-            return f"{ns / scale:.3g} {unit}"
+    for unit_name, unit_scale in _TIME_UNITS:
+        if abs(ns) >= 1000 * unit_scale:
+            return f"{ns / unit_scale:,.0f} {unit_name}"
+        if abs(ns) >= unit_scale:
+            return f"{ns / unit_scale:.3g} {unit_name}"
     return f"{ns:.0f} ns"
 
 
@@ -56,5 +56,5 @@ def shorten(name: str, width: int = 60) -> str:
     """Return a name that fits a table: the middle of a long one is left out."""
     if len(name) <= width:
         return name
-    head = name[: width - _TAIL_CHARACTERS - 1]
-    return f"{head}…{name[-_TAIL_CHARACTERS:]}"
+    name_start = name[: width - _TAIL_CHARACTERS - 1]
+    return f"{name_start}…{name[-_TAIL_CHARACTERS:]}"

@@ -25,23 +25,23 @@ ANALYSIS = "analysis.json"
 
 def write_analysis(trace: Trace, analysis: Analysis, folder: Path, command: str) -> list[Path]:
     """Write a trace's report, figures and analysis; return the paths, the report first."""
-    lines = of_analysis(analysis)
+    work_lines = of_analysis(analysis)
     source = Path(analysis.source["path"])
-    figures = save(draw_all(lines, source.name), folder / "figures") if lines else []
+    figures = save(draw_all(work_lines, source.name), folder / "figures") if work_lines else []
     (folder / ANALYSIS).write_text(to_text(analysis.to_json()), encoding="utf-8")
     unseen = no_device(trace)
     is_modelled = trace.meta.measured is False
     content = Page(
         title=source.name,
-        verdict=_worst(analysis).verdict.text if lines else f"No device was seen: {unseen}",
+        verdict=_worst(analysis).verdict.text if work_lines else f"No device was seen: {unseen}",
         measured="modelled, not measured" if is_modelled else "as recorded in the trace",
         headline=_headline(analysis),
-        columns=[line.label for line in lines] or phase_columns(analysis),
-        rows=device_rows(analysis) if lines else phase_rows(analysis),
+        columns=[line.label for line in work_lines] or phase_columns(analysis),
+        rows=device_rows(analysis) if work_lines else phase_rows(analysis),
         figures={path.stem: path for path in figures if path.suffix == ".svg"},
-        lines=lines,
+        lines=work_lines,
         # that no device was seen is the verdict already
-        warnings=[warning for warning in analysis.warnings if lines or warning != unseen],
+        warnings=[warning for warning in analysis.warnings if work_lines or warning != unseen],
         command=command,
         environment=environment(),
         predictions=_predictions(analysis),
@@ -61,11 +61,11 @@ def _worst(analysis: Analysis) -> DeviceResult:
 def _headline(analysis: Analysis) -> list[tuple[str, str]]:
     if not analysis.results:
         return []
-    worst = _worst(analysis)
+    idlest_device = _worst(analysis)
     return [
-        (f"{worst.idle_pct:.2f} %", f"idle, device {device_label(worst)}"),
-        (milliseconds(worst.occupancy.idle_ns), "idle time"),
-        (milliseconds(worst.occupancy.window_ns), window_label([worst])),
+        (f"{idlest_device.idle_pct:.2f} %", f"idle, device {device_label(idlest_device)}"),
+        (milliseconds(idlest_device.occupancy.idle_ns), "idle time"),
+        (milliseconds(idlest_device.occupancy.window_ns), window_label([idlest_device])),
     ]
 
 
@@ -79,8 +79,8 @@ def _predictions(analysis: Analysis) -> list[str]:
 
 def _open_with(source: Path) -> list[tuple[str, str]]:
     """Return commands that show a trace: purpose, command."""
-    view = shlex.join(["idlescope", "view", str(source), "--perfetto"])
-    commands = [("in Perfetto, at its longest gap", view)]
+    view_command = shlex.join(["idlescope", "view", str(source), "--perfetto"])
+    commands = [("in Perfetto, at its longest gap", view_command)]
     if source.suffix in report_file.SUFFIXES:
         commands.append(("in Nsight Systems", shlex.join(["nsys-ui", str(source)])))
     return commands

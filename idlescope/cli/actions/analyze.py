@@ -43,19 +43,23 @@ class Selection:
 
     def words(self) -> list[str]:
         """Return the options that are not the default, to be repeated."""
-        words = []
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if value == field.default:
+        command_words = []
+        for selection_field in fields(self):
+            field_value = getattr(self, selection_field.name)
+            if field_value == selection_field.default:
                 continue
-            option = f"--{field.name.replace('_', '-')}"
-            if value is False:
-                words.append(option.replace("--", "--no-", 1))
-            elif isinstance(value, tuple):
-                words += [word for each in value for word in (option, str(each))]
+            option = f"--{selection_field.name.replace('_', '-')}"
+            if field_value is False:
+                command_words.append(option.replace("--", "--no-", 1))
+            elif isinstance(field_value, tuple):
+                command_words += [
+                    command_word
+                    for each_value in field_value
+                    for command_word in (option, str(each_value))
+                ]
             else:
-                words += [option, str(value)]
-        return words
+                command_words += [option, str(field_value)]
+        return command_words
 
 
 def analyze_command(
@@ -74,18 +78,18 @@ def analyze_command(
     console = output.console()
     _check(selection)
     with console.status("reading") as status:
-        trace = open_trace(
+        opened_trace = open_trace(
             chosen(path, selection.mode),
             counting(status, "reading", "events"),
             frames=selection.frames,
             only=only,
         )
         status.update("analysing")
-        analysis = _analyse(trace, selection)
+        analysis = _analyse(opened_trace, selection)
     written: list[Path] = []
     if output.folder is not None:
-        words = command or ["idlescope", "analyze", str(path), *selection.words()]
-        written = _write_report(console, path, trace, analysis, output, words)
+        command_words = command or ["idlescope", "analyze", str(path), *selection.words()]
+        written = _write_report(console, path, opened_trace, analysis, output, command_words)
     if output.as_json:
         from idlescope.report.text import to_text
 
@@ -141,8 +145,8 @@ def _write_report(
     assert output.folder is not None
     output_folder.claim(output.folder, output.force, path)
     with console.status("writing the report"):
-        words = shlex.join([*command, "--out", str(output.folder)])
-        return trace_report.write_analysis(trace, analysis, output.folder, words)
+        shown_command = shlex.join([*command, "--out", str(output.folder)])
+        return trace_report.write_analysis(trace, analysis, output.folder, shown_command)
 
 
 def _show(console: Console, analysis: Analysis, list_steps: bool, written: Sequence[Path]) -> None:
@@ -152,18 +156,18 @@ def _show(console: Console, analysis: Analysis, list_steps: bool, written: Seque
     from idlescope.report.tables.terminal import plain
 
     source = analysis.source
-    spans = f", spans of {analysis.engine}" if analysis.engine else ""
+    span_note = f", spans of {analysis.engine}" if analysis.engine else ""
     events = f"{source['events']:,} events"
-    console.print(plain(f"{source['path']}: {source['format']}, {events}{spans}"))
+    console.print(plain(f"{source['path']}: {source['format']}, {events}{span_note}"))
     tables = devices.analysis_tables(analysis) if analysis.results else [phase_table(analysis)]
-    for table in tables:
-        console.print(table)
+    for device_table in tables:
+        console.print(device_table)
     for device in analysis.results:
         _show_device(console, device, list_steps)
     for warning in analysis.warnings:
         console.print(plain(warning, "yellow"))
-    for path in written:
-        console.print(plain(f"  {path}"))
+    for written_path in written:
+        console.print(plain(f"  {written_path}"))
 
 
 def _show_device(console: Console, device: DeviceResult, list_steps: bool) -> None:
@@ -174,18 +178,18 @@ def _show_device(console: Console, device: DeviceResult, list_steps: bool) -> No
     from idlescope.report.tables.terminal import plain
     from idlescope.report.work_line import device_label
 
-    label = device_label(device)
+    shown_label = device_label(device)
     if len(device.streams) > 1:
         console.print(devices.stream_table(device))
     if list_steps and len(device.steps):
         console.print(devices.step_table(device))
     for table in spread_tables(device):
         console.print(table)
-    if lines := gap_lines(device):
-        console.print(plain(f"Longest gaps, {label}", "italic"))
-        for line in lines:
-            console.print(plain(line))
-    console.print(plain(f"{label}: {device.verdict.text}", "bold"))
-    for more in (device.observer, device.prediction, device.roofline):
-        if more is not None:
-            console.print(plain(f"{label}: {more.text()}"))
+    if text_lines := gap_lines(device):
+        console.print(plain(f"Longest gaps, {shown_label}", "italic"))
+        for text_line in text_lines:
+            console.print(plain(text_line))
+    console.print(plain(f"{shown_label}: {device.verdict.text}", "bold"))
+    for further_text in (device.observer, device.prediction, device.roofline):
+        if further_text is not None:
+            console.print(plain(f"{shown_label}: {further_text.text()}"))

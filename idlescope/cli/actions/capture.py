@@ -29,28 +29,28 @@ def capture_command(recording: Recording, output: Output) -> None:
         with claimed, console.status("") as status:
             captured = capture(recording, status.update)
     except KeyboardInterrupt as error:
-        where = visible(str(recording.traces))
+        shown_folder = visible(str(recording.traces))
         print(
-            f"idlescope: interrupted; what the server recorded is in {where}, not analysed",
+            f"idlescope: interrupted; what the server recorded is in {shown_folder}, not analysed",
             file=sys.stderr,
         )
         raise SystemExit(130) from error
-    for note in captured.notes:
-        print(f"idlescope: {visible(note)}", file=sys.stderr)
+    for capture_note in captured.notes:
+        print(f"idlescope: {visible(capture_note)}", file=sys.stderr)
     traces = captured.traces
-    path, only = (traces[0], None) if len(traces) == 1 else (recording.traces, traces)
-    analyze_command(path, Selection(), output, only=only, command=_words(recording))
+    trace_path, only_paths = (traces[0], None) if len(traces) == 1 else (recording.traces, traces)
+    analyze_command(trace_path, Selection(), output, only=only_paths, command=_words(recording))
 
 
 def _words(recording: Recording) -> list[str]:
     """Return the command that captures the same again."""
-    words = ["idlescope", "capture", recording.url]
+    command_words = ["idlescope", "capture", recording.url]
     engine = ServerEngine(recording.engine).value
-    words += ["--engine", engine, "--traces", str(recording.traces)]
+    command_words += ["--engine", engine, "--traces", str(recording.traces)]
     if recording.seconds is not None or recording.steps is None:
-        words += ["--seconds", f"{recording.longest_s:g}"]
-    for option, count in (("--steps", recording.steps), ("--ranks", recording.ranks)):
-        if count is not None:
-            words += [option, str(count)]
-    flags = {"--stacks": recording.stacks, "--shapes": recording.shapes}
-    return words + [flag for flag, is_set in flags.items() if is_set]
+        command_words += ["--seconds", f"{recording.longest_s:g}"]
+    for option, option_count in (("--steps", recording.steps), ("--ranks", recording.ranks)):
+        if option_count is not None:
+            command_words += [option, str(option_count)]
+    flags_set = {"--stacks": recording.stacks, "--shapes": recording.shapes}
+    return command_words + [flag_name for flag_name, is_set in flags_set.items() if is_set]

@@ -55,13 +55,13 @@ def check_command(
     if announced.as_json:
         sys.stdout.write(to_text(report.to_json(checks)))
     else:
-        for check in checks:
-            console.print(_outcome(check), plain(check.says), soft_wrap=True)
+        for limit_check in checks:
+            console.print(_outcome(limit_check), plain(limit_check.says), soft_wrap=True)
     if announced.on_github:
         stream = sys.stderr if announced.as_json else sys.stdout
-        for line in report.github_commands(checks):
-            print(line, file=stream)
-    if not all(check.holds for check in checks):
+        for command_line in report.github_commands(checks):
+            print(command_line, file=stream)
+    if not all(limit_check.holds for limit_check in checks):
         raise SystemExit(1)
 
 

@@ -53,15 +53,15 @@ def compare_command(
 ) -> None:
     """Read every recording once, compare, print; write the folder where one is given."""
     console = Console(stderr=output.as_json or as_markdown)
-    sides = split(words)
+    path_sides = split(words)
     comparisons = {
-        mode: _compare(console, paths, selection, per)
-        for mode, paths in by_mode(sides, selection.mode).items()
+        mode_name: _compare(console, mode_sides, selection, per)
+        for mode_name, mode_sides in by_mode(path_sides, selection.mode).items()
     }
     written: list[Path] = []
     if output.folder is not None:
-        for path in chain.from_iterable(sides):
-            output_folder.claim(output.folder, output.force, path)
+        for side_path in chain.from_iterable(path_sides):
+            output_folder.claim(output.folder, output.force, side_path)
         with console.status("writing"):
             written = comparison_report.write(comparisons, output.folder)
     if output.as_json:
@@ -69,11 +69,11 @@ def compare_command(
     elif as_markdown:
         sys.stdout.write(report.to_markdown(comparisons))
     else:
-        for mode, several in comparisons.items():
+        for mode_name, several in comparisons.items():
             for comparison in several:
-                _show(console, mode, comparison)
-        for path in written:
-            console.print(plain(f"  {path}"))
+                _show(console, mode_name, comparison)
+        for written_path in written:
+            console.print(plain(f"  {written_path}"))
 
 
 def _show(console: Console, mode: str, comparison: Comparison) -> None:
@@ -94,22 +94,22 @@ def split(words: Sequence[str]) -> list[list[Path]]:
     Raises ConfigError where a side is empty, or where there are more than letters.
     """
     if SEPARATOR not in words:
-        sides = [[Path(word)] for word in words]
+        path_sides = [[Path(given_word)] for given_word in words]
     else:
-        sides = [[]]
-        for word in words:
-            if word == SEPARATOR:
-                sides.append([])
+        path_sides = [[]]
+        for given_word in words:
+            if given_word == SEPARATOR:
+                path_sides.append([])
             else:
-                sides[-1].append(Path(word))
-    if not all(sides):
+                path_sides[-1].append(Path(given_word))
+    if not all(path_sides):
         raise ConfigError(
             f"a side of {SEPARATOR} is empty: give at least one recording on either side"
         )
-    most = len(string.ascii_uppercase)
-    if len(sides) > most:
-        raise ConfigError(f"{len(sides)} sides are too many: give at most {most}")
-    return sides
+    most_sides = len(string.ascii_uppercase)
+    if len(path_sides) > most_sides:
+        raise ConfigError(f"{len(path_sides)} sides are too many: give at most {most_sides}")
+    return path_sides
 
 
 def by_mode(sides: Sequence[Sequence[Path]], mode: str | None) -> dict[str, list[list[Path]]]:
@@ -121,27 +121,31 @@ def by_mode(sides: Sequence[Sequence[Path]], mode: str | None) -> dict[str, list
     if len(sides) == 1:
         return {"": _two_modes(sides[0], mode)}
     tables = [run_folder.recordings(path) for path in chain.from_iterable(sides)]
-    if mode is not None or all(len(table) < 2 for table in tables):
+    if mode is not None or all(len(recordings) < 2 for recordings in tables):
         return {"": _recordings(sides, mode)}
-    some_folder = next(table for table in tables if table)
-    common = [name for name in some_folder if all(name in table for table in tables)]
+    some_folder = next(recordings for recordings in tables if recordings)
+    common = [
+        mode_name
+        for mode_name in some_folder
+        if all(mode_name in recordings for recordings in tables)
+    ]
     if not common:
         raise ConfigError(
             "the folders have no mode in common: choose recordings, or one mode with --mode"
         )
-    return {name: _recordings(sides, name) for name in common}
+    return {mode_name: _recordings(sides, mode_name) for mode_name in common}
 
 
 def _two_modes(side: Sequence[Path], mode: str | None) -> list[list[Path]]:
     """Return the modes of the one folder of `idlescope run` that is given, each as a side."""
-    modes = run_folder.recordings(side[0]) if len(side) == 1 else {}
-    if len(modes) < 2 or mode is not None:
+    recordings = run_folder.recordings(side[0]) if len(side) == 1 else {}
+    if len(recordings) < 2 or mode is not None:
         raise ConfigError(
             "give two recordings or more, or one folder of `idlescope run` that holds both modes; "
             f"several of one side stand before {SEPARATOR}: "
             f"BASE1 BASE2 BASE3 {SEPARATOR} NEW1 NEW2 NEW3"
         )
-    return [[path] for path in modes.values()]
+    return [[mode_path] for mode_path in recordings.values()]
 
 
 def _recordings(sides: Sequence[Sequence[Path]], mode: str | None) -> list[list[Path]]:
@@ -155,16 +159,16 @@ def _compare(
     recordings, options = sum(map(len, sides)), selection.options()
     letters = iter(string.ascii_uppercase)
     read_sides: list[Side] = []
-    count = 0
+    recordings_read = 0
     with console.status("reading") as status:
-        for side in sides:
+        for one_side in sides:
             samples = []
-            for path in side:
-                count += 1
-                doing = f"reading {count} of {recordings}"
-                status.update(doing)
-                samples.append(read(path, counting(status, doing, "events"), **options))
+            for side_path in one_side:
+                recordings_read += 1
+                activity = f"reading {recordings_read} of {recordings}"
+                status.update(activity)
+                samples.append(read(side_path, counting(status, activity, "events"), **options))
             read_sides.append(Side(next(letters), tuple(samples)))
         status.update("comparing")
-        base, *others = read_sides
-        return [of_sides(base, other, per) for other in others]
+        base_side, *others = read_sides
+        return [of_sides(base_side, other_side, per) for other_side in others]

@@ -34,16 +34,16 @@ def predict_command(
     predictions: list[Prediction] = []
     refused: list[str] = []
     with console.status("reading") as status:
-        trace = open_trace(chosen(path, mode), counting(status, "reading", "events"))
+        opened_trace = open_trace(chosen(path, mode), counting(status, "reading", "events"))
         status.update("replaying")
-        analysis = analyze(trace, window=window, step_ms=step_ms)
+        analysis = analyze(opened_trace, window=window, step_ms=step_ms)
         for result in analysis.results:
             try:
-                predictions.append(predict_device(trace, result, what))
+                predictions.append(predict_device(opened_trace, result, what))
             except TraceError as error:
                 refused.append(str(error))
     if not predictions:
-        raise TraceError("; ".join(refused) or no_device(trace))
+        raise TraceError("; ".join(refused) or no_device(opened_trace))
     if as_json:
         sys.stdout.write(to_text(to_json(analysis, predictions, refused)))
         return

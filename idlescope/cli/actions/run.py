@@ -32,8 +32,8 @@ def run_command(config: RunConfig, output: Output) -> None:
     config = prepared(config, choice)
     folder = output.folder
     if folder is None:
-        base = Path("reports") / run_report.run_name(config)
-        folder = base if output.force else output_folder.free_name(base)
+        reports_folder = Path("reports") / run_report.run_name(config)
+        folder = reports_folder if output.force else output_folder.free_name(reports_folder)
     console = output.console()
     with output_folder.claimed(folder, output.force):
         if choice.note:
@@ -64,8 +64,8 @@ def _show(
     console.print(plain(summary["verdict"], "bold"))
     for warning in warnings:
         console.print(plain(warning, "yellow"))
-    for path in written:
-        console.print(plain(f"  {path}"))
+    for written_path in written:
+        console.print(plain(f"  {written_path}"))
 
 
 @contextmanager
@@ -83,8 +83,8 @@ def live(console: Console, modes: Sequence[str], tokens: int) -> Iterator[Report
         TextColumn("{task.fields[live]}"),
     )
     hidden = not console.is_terminal
-    with Progress(*columns, console=console, transient=True, disable=hidden) as bars:
-        tasks = {mode: bars.add_task(mode, total=tokens, live="") for mode in modes}
+    with Progress(*columns, console=console, transient=True, disable=hidden) as progress_bars:
+        mode_tasks = {mode: progress_bars.add_task(mode, total=tokens, live="") for mode in modes}
         due = 0.0
 
         def report(mode: str, engine: Running) -> None:
@@ -93,9 +93,9 @@ def live(console: Console, modes: Sequence[str], tokens: int) -> Iterator[Report
                 return
             elapsed_ns = max(engine.clock.now(), 1)
             idle_pct = 100.0 * max(0.0, 1.0 - engine.busy_ns() / elapsed_ns)
-            rate = engine.tokens / elapsed_ns * 1e9
-            text = f"idle {idle_pct:.1f} %  {rate:,.0f} tokens/s"
-            bars.update(tasks[mode], completed=engine.tokens, live=text)
+            token_rate = engine.tokens / elapsed_ns * 1e9
+            live_text = f"idle {idle_pct:.1f} %  {token_rate:,.0f} tokens/s"
+            progress_bars.update(mode_tasks[mode], completed=engine.tokens, live=live_text)
             due = time.monotonic() + REFRESH_S
 
         yield report

@@ -17,5 +17,5 @@ def scrub_command(source: Path, target: Path, force: bool) -> None:
     with console.status("scrubbing") as status:
         result = scrub(source, target, force, counting(status, "scrubbing", "records"))
     console.print(plain(target), soft_wrap=True)
-    for line in result.lines():
-        console.print(plain(f"  {line}"), soft_wrap=True)
+    for result_line in result.lines():
+        console.print(plain(f"  {result_line}"), soft_wrap=True)

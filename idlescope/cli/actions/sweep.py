@@ -59,20 +59,22 @@ def sweep_command(
         raise ConfigError(f"--jobs is {jobs}: give 1 or more")
     folder = _folder(output, resume)
     console = output.console()
-    notes = (choose(name).note for name in axes.device_names())
-    for note in dict.fromkeys(notes):
-        if note:
-            console.print(plain(note, "dim"))
+    device_notes = (choose(device_name).note for device_name in axes.device_names())
+    for device_note in dict.fromkeys(device_notes):
+        if device_note:
+            console.print(plain(device_note, "dim"))
     with output_folder.claimed(folder, output.force or resume):
         cells_folder = folder / report.CELLS
         cells_folder.mkdir(exist_ok=True)
-        cells = _kept_before(configs, cells_folder) if resume else {}
+        kept_cells = _kept_before(configs, cells_folder) if resume else {}
         if resume:
-            console.print(plain(f"{len(cells)} of {len(configs)} cells are in {folder} already"))
-        report.mark(report.document(configs, list(cells.values())), folder)
-        interrupted = run_missing(console, configs, cells, cells_folder, jobs or cores())
+            console.print(
+                plain(f"{len(kept_cells)} of {len(configs)} cells are in {folder} already")
+            )
+        report.mark(report.document(configs, list(kept_cells.values())), folder)
+        interrupted = run_missing(console, configs, kept_cells, cells_folder, jobs or cores())
     with console.status("writing the tables"):
-        in_order = [cells[config] for config in configs if config in cells]
+        in_order = [kept_cells[config] for config in configs if config in kept_cells]
         summary = report.document(configs, in_order)
         written = sweep_report.write(summary, folder)
     if output.as_json:
@@ -80,28 +82,28 @@ def sweep_command(
     else:
         _show(console, summary, written)
     if interrupted:
-        progress = f"{len(cells)} of {len(configs)} cells are kept"
+        progress = f"{len(kept_cells)} of {len(configs)} cells are kept"
         console.print(f"stopped: {progress}; the same command with --resume goes on")
         raise SystemExit(130)
-    states = {cell.state for cell in cells.values()}
+    states = {cell.state for cell in kept_cells.values()}
     if CellState.FAILED in states or CellState.DONE not in states:
         raise SystemExit(1)
 
 
 def _kept_before(configs: Sequence[RunConfig], folder: Path) -> dict[RunConfig, Cell]:
     """Return the cells that were run to their end before."""
-    found = ((config, kept(config, folder)) for config in configs)
-    return {config: cell for config, cell in found if cell is not None}
+    cells_found = ((config, kept(config, folder)) for config in configs)
+    return {config: cell for config, cell in cells_found if cell is not None}
 
 
 def _show(console: Console, summary: dict[str, Any], written: Sequence[Path]) -> None:
     """Print tables and answers, and what was written."""
-    for table in report.terminal_tables(summary["rows"]):
-        console.print(table)
+    for sweep_table in report.terminal_tables(summary["rows"]):
+        console.print(sweep_table)
     for answer in summary["answers"]:
         console.print(plain(answer))
-    for path in written:
-        console.print(plain(f"  {path}"))
+    for written_path in written:
+        console.print(plain(f"  {written_path}"))
 
 
 def _folder(output: Output, resume: bool) -> Path:
@@ -117,8 +119,8 @@ def _folder(output: Output, resume: bool) -> Path:
             "--resume goes on with the folder of an earlier sweep: name it with --out"
         )
     if folder is None:
-        base = Path("reports") / "sweep"
-        return base if force else output_folder.free_name(base)
+        sweep_folder = Path("reports") / "sweep"
+        return sweep_folder if force else output_folder.free_name(sweep_folder)
     if (folder / report.MARK).is_file():
         if not resume and not force:
             raise OutputExistsError(
@@ -133,10 +135,10 @@ def _folder(output: Output, resume: bool) -> Path:
 
 def _listed(option: str, texts: Sequence[str]) -> list[str]:
     """Return what was given in comma lists. Raises ConfigError where that is nothing."""
-    parts = [part.strip() for text in texts for part in text.split(",") if part.strip()]
-    if not parts:
+    list_entries = [entry.strip() for text in texts for entry in text.split(",") if entry.strip()]
+    if not list_entries:
         raise ConfigError(f"{option} names nothing: give one or more, with commas between")
-    return parts
+    return list_entries
 
 
 def _numbers(option: str, texts: Sequence[str], kind: Callable[[str], Number]) -> list[Number]:
@@ -144,8 +146,8 @@ def _numbers(option: str, texts: Sequence[str], kind: Callable[[str], Number]) -
     try:
         return [kind(text) for text in _listed(option, texts)]
     except ValueError:
-        given = ",".join(texts)
-        raise ConfigError(f"{option} is {given}: give numbers with commas between") from None
+        given_text = ",".join(texts)
+        raise ConfigError(f"{option} is {given_text}: give numbers with commas between") from None
 
 
 def cores() -> int:

@@ -27,8 +27,8 @@ def run_missing(
 ) -> bool:
     """Run the cells that are missing in `cells` and add them; return whether Ctrl-C stopped it."""
     missing = [config for config in configs if config not in cells]
-    with _bar(console) as bar:
-        task = bar.add_task("", total=len(configs), completed=len(cells), live="")
+    with _bar(console) as progress_bar:
+        sweep_task = progress_bar.add_task("", total=len(configs), completed=len(cells), live="")
         due = 0.0
 
         def live(config: RunConfig, mode: str, engine: Running) -> None:
@@ -36,15 +36,15 @@ def run_missing(
             if time.monotonic() < due:
                 return
             tokens = int(config.demand.output_tokens.sum())
-            text = f"{_label(config)} {mode}: {engine.tokens:,} of {tokens:,} tokens"
-            bar.update(task, live=visible(text))
+            live_text = f"{_label(config)} {mode}: {engine.tokens:,} of {tokens:,} tokens"
+            progress_bar.update(sweep_task, live=visible(live_text))
             due = time.monotonic() + REFRESH_S
 
         try:
-            for cell in sweep(missing, folder, jobs, live):
-                cells[cell.config] = cell
-                outcome = f"{_label(cell.config)}: {_outcome(cell)}"
-                bar.update(task, advance=1, live=visible(outcome))
+            for sweep_cell in sweep(missing, folder, jobs, live):
+                cells[sweep_cell.config] = sweep_cell
+                outcome = f"{_label(sweep_cell.config)}: {_outcome(sweep_cell)}"
+                progress_bar.update(sweep_task, advance=1, live=visible(outcome))
                 if not console.is_terminal:
                     console.print(plain(f"{len(cells)}/{len(configs)} {outcome}"))
         except KeyboardInterrupt:
@@ -64,13 +64,15 @@ def _bar(console: Console) -> Progress:
 
 
 def _label(config: RunConfig) -> str:
-    host = "" if config.host_ms is None else f" host {config.host_ms:g} ms"
-    return f"{config.model} {config.device}{host} batch {config.batch_size}"
+    host_note = "" if config.host_ms is None else f" host {config.host_ms:g} ms"
+    return f"{config.model} {config.device}{host_note} batch {config.batch_size}"
 
 
 def _outcome(cell: Cell) -> str:
     if cell.summary is None:
         return f"{cell.state}: {cell.reason}"
-    modes = cell.summary["modes"].items()
-    idle = (f"{mode} {100 - figures['active_pct']:.2f} %" for mode, figures in modes)
-    return f"idle {', '.join(idle)}"
+    mode_figures = cell.summary["modes"].items()
+    idle_texts = (
+        f"{mode_name} {100 - figures['active_pct']:.2f} %" for mode_name, figures in mode_figures
+    )
+    return f"idle {', '.join(idle_texts)}"

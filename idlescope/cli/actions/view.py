@@ -36,17 +36,19 @@ def view_command(
         raise ConfigError(f"{path} is no folder of `idlescope run`, which --mode chooses of")
     if in_perfetto:
         if port:
-            only = f"Perfetto takes a trace from port {perfetto_ui.PORT} alone"
-            raise ConfigError(f"--port is for the report: {only}")
+            port_note = f"Perfetto takes a trace from port {perfetto_ui.PORT} alone"
+            raise ConfigError(f"--port is for the report: {port_note}")
         _perfetto(console, path, mode, open_browser)
     elif reported is not None:
         _serve(console, path, reported, port, open_browser)
     else:
         with tempfile.TemporaryDirectory(prefix="idlescope-") as scratch:
-            trace = _read(console, _trace(path, mode))
+            opened_trace = _read(console, _trace(path, mode))
             with console.status("writing the report"):
                 command = shlex.join(["idlescope", "analyze", str(path)])
-                trace_report.write_analysis(trace, analyze(trace), Path(scratch), command)
+                trace_report.write_analysis(
+                    opened_trace, analyze(opened_trace), Path(scratch), command
+                )
             _serve(console, path, Path(scratch), port, open_browser)
 
 
@@ -66,9 +68,9 @@ def _trace(path: Path, mode: str | None) -> Path:
     reported = _report(path)
     if reported is None:
         return path
-    modes = run_folder.recordings(reported)
-    if modes:
-        return run_folder.recording(reported, mode or next(iter(modes)))
+    recordings = run_folder.recordings(reported)
+    if recordings:
+        return run_folder.recording(reported, mode or next(iter(recordings)))
     try:
         source = json.loads((reported / ANALYSIS).read_text(encoding="utf-8"))["source"]["path"]
     except (OSError, ValueError, KeyError, TypeError):
@@ -87,10 +89,10 @@ def _read(console: Console, path: Path) -> Trace:
 
 def _serve(console: Console, path: Path, reported: Path, port: int, open_browser: bool) -> None:
     with serve.files(reported, port) as serving:
-        url = serving.url(REPORT)
-        _say(console, f"{url} (Ctrl-C ends it)")
+        page_url = serving.url(REPORT)
+        _say(console, f"{page_url} (Ctrl-C ends it)")
         try:
-            _offer(console, url, serving.port, open_browser)
+            _offer(console, page_url, serving.port, open_browser)
             _say(
                 console,
                 f"in Perfetto: {shlex.join(['idlescope', 'view', str(path), '--perfetto'])}",
@@ -103,21 +105,21 @@ def _serve(console: Console, path: Path, reported: Path, port: int, open_browser
 
 def _perfetto(console: Console, path: Path, mode: str | None, open_browser: bool) -> None:
     source = _trace(path, mode)
-    trace = _read(console, source)
-    results = analyze(trace).results if len(trace.operations) else ()
+    opened_trace = _read(console, source)
+    results = analyze(opened_trace).results if len(opened_trace.operations) else ()
     with tempfile.TemporaryDirectory(prefix="idlescope-") as scratch:
-        file = Path(scratch) / f"{_stem(source)}.json.gz"
+        trace_file = Path(scratch) / f"{_stem(source)}.json.gz"
         with console.status("writing the trace"):
-            writer.write(trace, file, results)
-        show = ""
+            writer.write(opened_trace, trace_file, results)
+        shown_part = ""
         if results:
-            worst = max(results, key=lambda result: result.idle_pct)
-            show = perfetto_ui.shown(excerpt.view(trace, worst), worst)
-        with serve.once(file, perfetto_ui.ORIGIN, perfetto_ui.PORT) as serving:
-            url = perfetto_ui.address(serving.url(file.name), show)
-            _say(console, url)
+            idlest_result = max(results, key=lambda result: result.idle_pct)
+            shown_part = perfetto_ui.shown(excerpt.view(opened_trace, idlest_result), idlest_result)
+        with serve.once(trace_file, perfetto_ui.ORIGIN, perfetto_ui.PORT) as serving:
+            page_url = perfetto_ui.address(serving.url(trace_file.name), shown_part)
+            _say(console, page_url)
             _say(console, "The page reads the trace from this machine, once; it is not uploaded.")
-            _offer(console, url, serving.port, open_browser)
+            _offer(console, page_url, serving.port, open_browser)
             _say(console, f"in Nsight: {_nsight(path)}")
             if not serving.wait(FETCHED_S):
                 waited = f"nothing fetched the trace within {FETCHED_S:.0f} s"
@@ -146,8 +148,8 @@ def _nsight(path: Path) -> str:
     reports = _nsys_reports(folder)
     if reports:
         return shlex.join(["nsys-ui", str(reports[0])])
-    modes = run_folder.recordings(path if _report(path) is None else folder)
-    source = next(iter(modes.values()), path)
+    recordings = run_folder.recordings(path if _report(path) is None else folder)
+    source = next(iter(recordings.values()), path)
     exported = f"{_stem(path)}.sqlite"
     convert = shlex.join(["idlescope", "convert", str(source), exported])
     return f"{convert} && {shlex.join(['nsys', 'stats', exported])}"

@@ -81,8 +81,8 @@ class DeviceChoice(ABC):
 
     def check(self, config: RunConfig) -> None:
         """Raise ConfigError for an option that the device does not have."""
-        for name, reason in self.without.items():
-            if getattr(config, name) != getattr(RunConfig, name):
+        for option_name, reason in self.without.items():
+            if getattr(config, option_name) != getattr(RunConfig, option_name):
                 raise ConfigError(reason)
 
     def network(self, config: RunConfig) -> Network:

@@ -42,5 +42,5 @@ def choose(name: str) -> DeviceChoice:
         return FAMILIES[family](variant)
     if family in DEVICES and not variant:
         return DEVICES[family]()
-    known = f"{', '.join(DEVICES)} or modelled:GPU, with GPU of {', '.join(GPUS)}"
-    raise ConfigError(f"no device is called {name!r}: use {known}")
+    known_devices = f"{', '.join(DEVICES)} or modelled:GPU, with GPU of {', '.join(GPUS)}"
+    raise ConfigError(f"no device is called {name!r}: use {known_devices}")

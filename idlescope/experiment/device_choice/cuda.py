@@ -70,7 +70,7 @@ class CudaChoice(DeviceChoice):
 
 def free_memory() -> None:
     """Give back what a run that failed on a CUDA device still holds there."""
-    torch = sys.modules.get("torch")
+    torch_module = sys.modules.get("torch")
     gc.collect()
-    if torch is not None and torch.cuda.is_initialized():
-        torch.cuda.empty_cache()
+    if torch_module is not None and torch_module.cuda.is_initialized():
+        torch_module.cuda.empty_cache()

@@ -16,29 +16,31 @@ def shape(config: RunConfig, choice: DeviceChoice) -> tuple[Shape, str | None]:
     Unless given there are as many KV blocks as the memory left beside the weights holds, but no
     more than all rows can fill. Raises ConfigError where a measured device is too small.
     """
-    sizes = config.shape(0)
-    most_blocks = sizes.rows * sizes.table_width
+    cache_shape = config.shape(0)
+    most_blocks = cache_shape.rows * cache_shape.table_width
     if config.kv_blocks is not None:
-        return replace(sizes, blocks=config.kv_blocks), None
+        return replace(cache_shape, blocks=config.kv_blocks), None
     problem = misfit(config, choice)
     if problem is None:
         blocks = min(most_blocks, free_blocks(config, choice))
-        return replace(sizes, blocks=blocks), None
+        return replace(cache_shape, blocks=blocks), None
     if choice.measured:
         raise ConfigError(f"{problem}: take a smaller model or fewer tokens, or --device modelled")
-    return replace(sizes, blocks=most_blocks), f"{problem}: modelled as if it all fitted"
+    return replace(cache_shape, blocks=most_blocks), f"{problem}: modelled as if it all fitted"
 
 
 def misfit(config: RunConfig, choice: DeviceChoice) -> str | None:
     """Return why the model and its longest request do not fit a device; None where they do."""
-    sizes = config.shape(0)
-    if free_blocks(config, choice) >= sizes.table_width:
+    cache_shape = config.shape(0)
+    if free_blocks(config, choice) >= cache_shape.table_width:
         return None
-    model, memory = choice.model(config), choice.memory()
-    needed = (model.weight_bytes + model.kv_bytes_per_token * sizes.length) / 1e9
+    chosen_model, device_memory = choice.model(config), choice.memory()
+    request_bytes = chosen_model.kv_bytes_per_token * cache_shape.length
+    needed = (chosen_model.weight_bytes + request_bytes) / 1e9
     return (
-        f"{model.name} with one request of {sizes.length} tokens needs {needed:.1f} GB and "
-        f"{memory.owner} has {memory.usable_bytes / 1e9:.1f} GB to use"
+        f"{chosen_model.name} with one request of {cache_shape.length} tokens "
+        f"needs {needed:.1f} GB and "
+        f"{device_memory.owner} has {device_memory.usable_bytes / 1e9:.1f} GB to use"
     )
 
 
@@ -47,7 +49,7 @@ def free_blocks(config: RunConfig, choice: DeviceChoice) -> int:
 
     Negative where not even those fit.
     """
-    model = choice.model(config)
-    left_bytes = choice.memory().usable_bytes - model.weight_bytes
-    block_bytes = model.kv_bytes_per_token * config.block_size
+    chosen_model = choice.model(config)
+    left_bytes = choice.memory().usable_bytes - chosen_model.weight_bytes
+    block_bytes = chosen_model.kv_bytes_per_token * config.block_size
     return int(left_bytes // block_bytes)

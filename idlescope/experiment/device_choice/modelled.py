@@ -44,9 +44,9 @@ class ModelledChoice(DeviceChoice):
     @classmethod
     def instead_of_cuda(cls) -> ModelledChoice:
         """Return what `auto` stands for where there is no CUDA device."""
-        name = GPUS[DEFAULT_GPU].name
-        note = f"no CUDA device: using a modelled {name}; its times are not measured"
-        return cls(GPUS[DEFAULT_GPU], note)
+        gpu_name = GPUS[DEFAULT_GPU].name
+        gpu_note = f"no CUDA device: using a modelled {gpu_name}; its times are not measured"
+        return cls(GPUS[DEFAULT_GPU], gpu_note)
 
     @property
     def peaks(self) -> GPU:

@@ -33,15 +33,15 @@ def is_stream_number(stream: str) -> bool:
 
 def stream_numbers(streams: Sequence[str]) -> list[int]:
     """Return the number of each stream: its own where its name is one, else the next free one."""
-    own = [int(stream) for stream in streams if is_stream_number(stream)]
-    free = max([FIRST_FREE_STREAM, *(number + 1 for number in own)])
+    own_numbers = [int(stream) for stream in streams if is_stream_number(stream)]
+    first_free = max([FIRST_FREE_STREAM, *(number + 1 for number in own_numbers)])
     numbers = []
     for stream in streams:
         if is_stream_number(stream):
             numbers.append(int(stream))
         else:
-            numbers.append(free)
-            free += 1
+            numbers.append(first_free)
+            first_free += 1
     return numbers
 
 
@@ -58,7 +58,7 @@ def gpu_numbers(devices: Sequence[Device]) -> list[tuple[int, Device]]:
     """
     numbered: dict[str, tuple[int, Device]] = {}
     for device in devices:
-        taken = {number for number, _ in numbered.values()}
-        number = max(taken) + 1 if device.index in taken else device.index
+        taken_numbers = {number for number, _ in numbered.values()}
+        number = max(taken_numbers) + 1 if device.index in taken_numbers else device.index
         numbered.setdefault(gpu_key(device), (number, device))
     return list(numbered.values())

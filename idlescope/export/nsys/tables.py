@@ -47,8 +47,8 @@ class Tables:
         self._pids = pids(trace)
         device_pids = [global_pid(self._pids[device.process]) for device in trace.devices]
         thread_tids = [
-            global_tid(self._pids[thread.process], index)
-            for index, thread in enumerate(trace.threads)
+            global_tid(self._pids[thread.process], thread_index)
+            for thread_index, thread in enumerate(trace.threads)
         ]
         self._device_pid = np.array(device_pids, np.int64)
         self._thread_tid = np.array(thread_tids, np.int64)
@@ -75,29 +75,35 @@ class Tables:
         return makers[table]()
 
     def _kernels(self) -> Rows:
-        for *place, name, _ in self._operations(OperationKind.KERNEL):
-            name_id = self._name_ids[name]
-            yield *place, name_id, name_id, name_id
+        for *operation_place, name_code, _ in self._operations(OperationKind.KERNEL):
+            name_id = self._name_ids[name_code]
+            yield *operation_place, name_id, name_id, name_id
 
     def _copies(self) -> Rows:
-        for *place, name, moved in self._operations(OperationKind.MEMCPY):
-            found = COPY_NAME.search(self._trace.names[name])
-            direction, source, target = found.groups() if found else ("", "", "")
+        for *operation_place, name_code, moved_bytes in self._operations(OperationKind.MEMCPY):
+            copied_kind = COPY_NAME.search(self._trace.names[name_code])
+            direction, source, target = copied_kind.groups() if copied_kind else ("", "", "")
             copy_kind = COPY_KINDS.get(direction, 0)
-            yield *place, moved, copy_kind, MEMORY_KINDS.get(source), MEMORY_KINDS.get(target)
+            yield (
+                *operation_place,
+                moved_bytes,
+                copy_kind,
+                MEMORY_KINDS.get(source),
+                MEMORY_KINDS.get(target),
+            )
 
     def _memsets(self) -> Rows:
-        for *place, _, moved in self._operations(OperationKind.MEMSET):
-            yield *place, 0, moved
+        for *operation_place, _, moved_bytes in self._operations(OperationKind.MEMSET):
+            yield *operation_place, 0, moved_bytes
 
     def _graphs(self) -> Rows:
-        for *place, _, _ in self._operations(OperationKind.GRAPH):
-            yield *place, None, None
+        for *operation_place, _, _ in self._operations(OperationKind.GRAPH):
+            yield *operation_place, None, None
 
     def _operations(self, kind: OperationKind) -> Rows:
         """Yield the columns of ON_DEVICE, the name and the bytes of each operation of a kind."""
-        every = self._trace.operations
-        operations = every.take(every.kind == kind)
+        operation_table = self._trace.operations
+        operations = operation_table.take(operation_table.kind == kind)
         device_index = np.array([device.index for device in self._trace.devices], np.int64)
         context = np.ones_like(device_index)  # a Trace knows no contexts: one for each process
         return _rows(
@@ -113,14 +119,25 @@ class Tables:
         )
 
     def _calls(self) -> Rows:
-        calls = self._trace.calls
-        is_driver_call = [bool(DRIVER_CALL.match(name)) for name in self._trace.names]
-        thread_tid = self._thread_tid[calls.thread]
-        rows = _rows(calls.start, calls.end, thread_tid, calls.name, calls.correlation)
-        for start, end, tid, name, correlation in rows:
-            event_class = int(is_driver_call[name])
+        call_table = self._trace.calls
+        is_driver_call = [bool(DRIVER_CALL.match(name_code)) for name_code in self._trace.names]
+        thread_tid = self._thread_tid[call_table.thread]
+        call_rows = _rows(
+            call_table.start, call_table.end, thread_tid, call_table.name, call_table.correlation
+        )
+        for slice_start, slice_end, thread_id, name_code, correlation in call_rows:
+            event_class = int(is_driver_call[name_code])
             shared_id = correlation or None
-            yield start, end, event_class, tid, shared_id, self._name_ids[name], 0, None
+            yield (
+                slice_start,
+                slice_end,
+                event_class,
+                thread_id,
+                shared_id,
+                self._name_ids[name_code],
+                0,
+                None,
+            )
 
     def _ranges(self) -> Rows:
         """Yield annotations and operators.
@@ -128,46 +145,67 @@ class Tables:
         Ranges that a thread pushes and pops nest; the others can only have been started and ended.
         Operators have the text that PyTorch's `emit_nvtx` gives them.
         """
-        every = self._trace.ranges
-        ranges = every.take(every.kind <= RangeKind.OPERATOR)
-        lane = lanes.by_group(ranges.start, ranges.end, ranges.thread.astype(np.int64))
+        range_table = self._trace.ranges
+        ranges = range_table.take(range_table.kind <= RangeKind.OPERATOR)
+        range_lane = lanes.by_group(ranges.start, ranges.end, ranges.thread.astype(np.int64))
         thread_tid = self._thread_tid[ranges.thread]
-        rows = _rows(ranges.start, ranges.end, thread_tid, ranges.name, ranges.kind, lane)
-        for number, (start, end, tid, name, kind, lane_index) in enumerate(rows):
+        range_rows = _rows(
+            ranges.start, ranges.end, thread_tid, ranges.name, ranges.kind, range_lane
+        )
+        for number, (
+            slice_start,
+            slice_end,
+            thread_id,
+            name_code,
+            kind_code,
+            lane_index,
+        ) in enumerate(range_rows):
             nested = (PUSH_POP, None, None)  # type, id of the range, thread that ended it
-            started = (START_END, number + 1, tid)
+            started = (START_END, number + 1, thread_id)
             event_type, range_id, end_tid = started if lane_index else nested
-            text = text_id = None
-            if kind == RangeKind.OPERATOR:
-                text = f"{self._trace.names[name]}, op_id = {number}"
+            range_text = text_id = None
+            if kind_code == RangeKind.OPERATOR:
+                range_text = f"{self._trace.names[name_code]}, op_id = {number}"
             else:
-                text_id = self._name_ids[name]
-            yield start, end, event_type, range_id, text, tid, end_tid, text_id, 0
+                text_id = self._name_ids[name_code]
+            yield (
+                slice_start,
+                slice_end,
+                event_type,
+                range_id,
+                range_text,
+                thread_id,
+                end_tid,
+                text_id,
+                0,
+            )
 
     def _overhead(self) -> Rows:
-        every = self._trace.ranges
-        ranges = every.take(every.kind == RangeKind.OVERHEAD)
+        range_table = self._trace.ranges
+        ranges = range_table.take(range_table.kind == RangeKind.OVERHEAD)
         thread_tid = self._thread_tid[ranges.thread]
-        for start, end, tid, name in _rows(ranges.start, ranges.end, thread_tid, ranges.name):
-            yield start, end, tid, self._name_ids[name], None
+        for slice_start, slice_end, thread_id, name_code in _rows(
+            ranges.start, ranges.end, thread_tid, ranges.name
+        ):
+            yield slice_start, slice_end, thread_id, self._name_ids[name_code], None
 
     def _warnings(self) -> Rows:
         """Yield what the profiler said that it lost, and what was lost in reading."""
-        meta = self._trace.meta
-        texts = list(meta.dropped)
-        if meta.lost or meta.truncated:
-            texts += [f"records were lost: {warning}" for warning in meta.warnings]
-        for text in texts:
-            yield 0, 0, 0, WARNING_SEVERITY, text, None
+        metadata = self._trace.meta
+        warning_texts = list(metadata.dropped)
+        if metadata.lost or metadata.truncated:
+            warning_texts += [f"records were lost: {warning}" for warning in metadata.warnings]
+        for warning_text in warning_texts:
+            yield 0, 0, 0, WARNING_SEVERITY, warning_text, None
 
     def _threads(self) -> Rows:
-        for thread, tid in zip(self._trace.threads, self._thread_tid.tolist(), strict=True):
-            yield self._strings.code(thread.label), None, tid
+        for thread, thread_id in zip(self._trace.threads, self._thread_tid.tolist(), strict=True):
+            yield self._strings.code(thread.label), None, thread_id
 
     def _processes(self) -> Rows:
-        for process, name in process_names(self._trace).items():
-            pid = self._pids[process]
-            yield global_pid(pid), pid, name or None
+        for process, process_name in process_names(self._trace).items():
+            process_id = self._pids[process]
+            yield global_pid(process_id), process_id, process_name or None
 
     def _gpus(self) -> Rows:
         for number, device in gpu_numbers(self._trace.devices):
@@ -178,8 +216,8 @@ class Tables:
         devices = self._trace.devices
         numbers = {gpu_key(device): number for number, device in gpu_numbers(devices)}
         for device in devices:
-            number, pid = numbers[gpu_key(device)], self._pids[device.process]
-            yield number, device.index, pid, device.identity or None
+            number, process_id = numbers[gpu_key(device)], self._pids[device.process]
+            yield number, device.index, process_id, device.identity or None
 
 
 def _rows(*columns: NDArray[np.generic]) -> Rows:

@@ -27,27 +27,27 @@ def write(trace: Trace, path: Path) -> None:
     """
     tables = Tables(trace)
     with new_database(path) as database:
-        for name, columns in SCHEMA.items():
-            _fill(database, name, columns, tables.rows(name))
+        for table_name, columns in SCHEMA.items():
+            _fill(database, table_name, columns, tables.rows(table_name))
 
 
 def _fill(database: sqlite3.Connection, name: str, columns: str, rows: Rows) -> None:
-    first = next(rows, None)
-    if first is None:
+    first_row = next(rows, None)
+    if first_row is None:
         return
-    marks = ", ".join("?" * len(first))
-    insert = f"INSERT INTO {name} VALUES ({marks})"  # noqa: S608 - names of our own
+    placeholders = ", ".join("?" * len(first_row))
+    insert = f"INSERT INTO {name} VALUES ({placeholders})"  # noqa: S608 - names of our own
     database.execute(f"CREATE TABLE {name} ({columns})")
-    database.execute(insert, first)
+    database.execute(insert, first_row)
     database.executemany(insert, rows)
 
 
 def left_out(trace: Trace) -> list[str]:
     """Return one sentence for each kind of record that has no place in an export."""
     return [
-        f"{what} have no place in an Nsight export: {count:,} left out"
-        for what, count in _left_out_counts(trace).items()
-        if count
+        f"{record_kind} have no place in an Nsight export: {record_count:,} left out"
+        for record_kind, record_count in _left_out_counts(trace).items()
+        if record_count
     ]
 
 
@@ -57,14 +57,14 @@ def _left_out_counts(trace: Trace) -> dict[str, int]:
     is_compute = (operations.kind == OperationKind.KERNEL) | is_graph
     has_work = (operations.flops != 0) | (operations.bytes != 0)
     every_step = np.concatenate((operations.step, trace.ranges.step))
-    steps = np.unique(every_step[every_step >= 0])
+    step_numbers = np.unique(every_step[every_step >= 0])
     named_streams = [stream for stream in trace.streams if not is_stream_number(stream)]
     return {
         "counters": len(trace.counters),
         "Python frames": int((range_kind == RangeKind.FRAME).sum()),
         "garbage collections": int((range_kind == RangeKind.GARBAGE_COLLECTION).sum()),
         "ranges without demand": int((range_kind == RangeKind.NO_DEMAND).sum()),
-        "steps": int(steps.size),
+        "steps": int(step_numbers.size),
         "names of graph-level records": int(is_graph.sum()),
         "FLOPs and bytes of compute operations": int((is_compute & has_work).sum()),
         "names of streams": len(named_streams),

@@ -61,16 +61,16 @@ def launches(trace: Trace) -> LaunchArrows:
     launch_call = link(trace, operations)
     linked_rows = np.flatnonzero(launch_call >= 0)
     linked = operations.take(linked_rows)
-    call = launch_call[linked_rows]
+    linked_call = launch_call[linked_rows]
 
     # sort by call, device, stream, then time: the first row of each group has the arrow
-    order = np.lexsort((linked.start, linked.stream, linked.device, call))
-    launched_before = linked.start >= trace.calls.start[call]
-    order = order[launched_before[order]]
-    groups = np.stack((call, linked.device, linked.stream))[:, order]
-    is_first = np.ones(order.size, np.bool_)
+    call_order = np.lexsort((linked.start, linked.stream, linked.device, linked_call))
+    launched_before = linked.start >= trace.calls.start[linked_call]
+    call_order = call_order[launched_before[call_order]]
+    groups = np.stack((linked_call, linked.device, linked.stream))[:, call_order]
+    is_first = np.ones(call_order.size, np.bool_)
     is_first[1:] = (groups[:, 1:] != groups[:, :-1]).any(axis=0)
-    with_arrow = linked_rows[order[is_first]]
+    with_arrow = linked_rows[call_order[is_first]]
 
     number = np.zeros(len(operations), np.int64)
     number[with_arrow] = _arrow_ids(operations.correlation[with_arrow])
@@ -79,20 +79,20 @@ def launches(trace: Trace) -> LaunchArrows:
 
 def _arrow_ids(correlation: Int64) -> Int64:
     """Return an id for each arrow: its correlation id where those are unique, else 1 and up."""
-    count = correlation.size
-    is_unique = np.unique(correlation).size == count
+    arrow_count = correlation.size
+    is_unique = np.unique(correlation).size == arrow_count
     if is_unique and (correlation > 0).all():
         return correlation
-    return np.arange(1, count + 1)
+    return np.arange(1, arrow_count + 1)
 
 
 def steps(trace: Trace) -> Iterator[Arrow]:
     """Yield the arrows of steps, of a recording that names an engine's phases and streams."""
     for device in range(len(trace.devices)):
         arrows = _DeviceSteps(trace, device)
-        for step in arrows.computed:
-            yield from arrows.along(step)
-            yield from arrows.carry_over(step)
+        for step_number in arrows.computed:
+            yield from arrows.along(step_number)
+            yield from arrows.carry_over(step_number)
 
 
 class _DeviceSteps:
@@ -104,21 +104,25 @@ class _DeviceSteps:
         self._submit = _phase_rows(trace, process, "submit")
         self._retrieve = _phase_rows(trace, process, "retrieve")
         self._update = _phase_rows(trace, process, "update")
-        self._streams = [_stream_rows(trace, device, name) for name in STREAMS]
+        self._streams = [_stream_rows(trace, device, stream_name) for stream_name in STREAMS]
         self.computed: RowOfStep = self._streams[COMPUTE]
 
     def along(self, step: int) -> Iterator[Arrow]:
         """Yield the arrow from a step's submission through its operations to what waited."""
-        ends = []
+        arrow_ends = []
         if step in self._submit:
-            ends.append(self._range_end(self._submit[step]))
-        ends += [self._operation_end(rows[step]) for rows in self._streams if step in rows]
-        last = ends[-1].time
-        for phase in (self._retrieve, self._update):
-            if step in phase and self._ranges.start[phase[step]] > last:
-                ends.append(self._range_end(phase[step]))
+            arrow_ends.append(self._range_end(self._submit[step]))
+        arrow_ends += [
+            self._operation_end(stream_rows[step])
+            for stream_rows in self._streams
+            if step in stream_rows
+        ]
+        last_time = arrow_ends[-1].time
+        for phase_ends in (self._retrieve, self._update):
+            if step in phase_ends and self._ranges.start[phase_ends[step]] > last_time:
+                arrow_ends.append(self._range_end(phase_ends[step]))
                 break
-        yield from _forward(STEP, ends)
+        yield from _forward(STEP, arrow_ends)
 
     def carry_over(self, step: int) -> Iterator[Arrow]:
         """Yield the arrow to the next step, where that got its tokens on the device."""
@@ -130,8 +134,10 @@ class _DeviceSteps:
         submitted = self._ranges.start[self._submit[following]]
         retrieved = self._ranges.end[self._retrieve[step]]
         if submitted < retrieved:
-            rows = (self.computed[step], self.computed[following])
-            yield from _forward(CARRY_OVER, [self._operation_end(row) for row in rows])
+            copy_rows = (self.computed[step], self.computed[following])
+            yield from _forward(
+                CARRY_OVER, [self._operation_end(copy_row) for copy_row in copy_rows]
+            )
 
     def _range_end(self, row: int) -> End:
         return End(True, row, int(self._ranges.start[row]))
@@ -146,9 +152,9 @@ def _forward(category: str, ends: Sequence[End]) -> Iterator[Arrow]:
     Those that are no later than one before are left out.
     """
     onward: list[End] = []
-    for end in ends:
-        if not onward or end.time > onward[-1].time:
-            onward.append(end)
+    for arrow_end in ends:
+        if not onward or arrow_end.time > onward[-1].time:
+            onward.append(arrow_end)
     if len(onward) > 1:
         yield Arrow(category, onward)
 
@@ -175,5 +181,5 @@ def _stream_rows(trace: Trace, device: int, stream: str) -> RowOfStep:
 def _first_of_step(rows: Int64, start: Int64, step: Int32) -> RowOfStep:
     """Return the row of each step that starts first."""
     rows = rows[np.lexsort((start[rows], step[rows]))]
-    numbers, first = np.unique(step[rows], return_index=True)
-    return dict(zip(numbers.tolist(), rows[first].tolist(), strict=True))
+    numbers, first_index = np.unique(step[rows], return_index=True)
+    return dict(zip(numbers.tolist(), rows[first_index].tolist(), strict=True))

@@ -73,14 +73,14 @@ def track(pid: int, tid: int, label: str) -> Iterator[str]:
 
 def arguments(*entries: str) -> str:
     """Return the `args` of a slice, of those that are not empty."""
-    known = ",".join(entry for entry in entries if entry)
-    return f',"args":{{{known}}}' if known else ""
+    known_entries = ",".join(json_entry for json_entry in entries if json_entry)
+    return f',"args":{{{known_entries}}}' if known_entries else ""
 
 
 def us(ns: int) -> str:
     """Return nanoseconds as decimal microseconds."""
-    sign, ns = ("-", -ns) if ns < 0 else ("", ns)
-    return f"{sign}{ns // 1000}.{ns % 1000:03d}"
+    sign_text, ns = ("-", -ns) if ns < 0 else ("", ns)
+    return f"{sign_text}{ns // 1000}.{ns % 1000:03d}"
 
 
 def _number(value: float) -> float:

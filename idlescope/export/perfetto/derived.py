@@ -59,47 +59,71 @@ def events(trace: Trace, result: DeviceResult, place: Place) -> Iterator[str]:
 
 
 def _gap_events(trace: Trace, result: DeviceResult, place: Place) -> Iterator[str]:
-    pid, tid, span, offset = place
-    yield from track(pid, tid, GAPS)
-    cause_names = [json.dumps(cause) for cause in CAUSES]
-    names = [json.dumps(name) for name in trace.names]
-    gap, cause, part = result.gaps.parts()
+    process_id, track_id, trace_span, offset = place
+    yield from track(process_id, track_id, GAPS)
+    cause_names = [json.dumps(part_cause) for part_cause in CAUSES]
+    json_names = [json.dumps(ended_name) for ended_name in trace.names]
+    gap_index, part_cause, gap_part = result.gaps.parts()
 
     # of each part: its whole gap, and the step and the name of the operation that ended it
-    gap_length = result.gaps.length[gap]
-    operation = result.gaps.operation[gap]  # -1, the appended entry: nothing ended it
-    step = np.append(result.step, -1)[operation]
+    gap_length = result.gaps.length[gap_index]
+    operation = result.gaps.operation[gap_index]  # -1, the appended entry: nothing ended it
+    gap_step = np.append(result.step, -1)[operation]
     ended_by = np.append(result.operations.name, -1)[operation]
-    rows = _within_span(part.start, part.end, span, cause, gap_length, step, ended_by)
-    for start, end, cause_code, length, of_step, name in rows:
+    part_rows = _within_span(
+        gap_part.start, gap_part.end, trace_span, part_cause, gap_length, gap_step, ended_by
+    )
+    for slice_start, slice_end, cause_code, length, of_step, ended_name in part_rows:
         slice_arguments = arguments(
             f'"gap_ns":{length}',
             f'"step":{of_step}' if of_step >= 0 else "",
-            f'"ended_by":{names[name]}' if name >= 0 else "",
+            f'"ended_by":{json_names[ended_name]}' if ended_name >= 0 else "",
         )
-        label = cause_names[cause_code]
-        yield complete(OWN, label, pid, tid, start - offset, end - start, slice_arguments)
+        cause_label = cause_names[cause_code]
+        yield complete(
+            OWN,
+            cause_label,
+            process_id,
+            track_id,
+            slice_start - offset,
+            slice_end - slice_start,
+            slice_arguments,
+        )
 
 
 def _step_events(result: DeviceResult, place: Place) -> Iterator[str]:
-    pid, offset = place.pid, place.offset
+    process_id, offset = place.pid, place.offset
     first_tid = place.first_tid + 1  # behind the gaps
-    steps = result.steps
-    lane = lanes.assign(steps.start, np.maximum(steps.end, steps.start))
-    for index in np.unique(lane).tolist():
-        label = f"{STEPS} ({index + 1})" if index else STEPS
-        yield from track(pid, first_tid + index, label)
-    figures = (steps.number, steps.host, steps.device, steps.idle, steps.early)
-    rows = _within_span(steps.start, steps.end, place.span, lane, *figures)
-    for start, end, index, number, host, device, idle, early in rows:
+    result_steps = result.steps
+    step_lane = lanes.assign(result_steps.start, np.maximum(result_steps.end, result_steps.start))
+    for lane_index in np.unique(step_lane).tolist():
+        lane_label = f"{STEPS} ({lane_index + 1})" if lane_index else STEPS
+        yield from track(process_id, first_tid + lane_index, lane_label)
+    figures = (
+        result_steps.number,
+        result_steps.host,
+        result_steps.device,
+        result_steps.idle,
+        result_steps.early,
+    )
+    step_rows = _within_span(result_steps.start, result_steps.end, place.span, step_lane, *figures)
+    for slice_start, slice_end, lane_index, number, host_ns, device, idle_ns, early_ns in step_rows:
         slice_arguments = arguments(
-            f'"host_ns":{host}',
+            f'"host_ns":{host_ns}',
             f'"device_ns":{device}',
-            f'"idle_ns":{idle}',
-            f'"launched_before_previous_ended":{json.dumps(early)}',
+            f'"idle_ns":{idle_ns}',
+            f'"launched_before_previous_ended":{json.dumps(early_ns)}',
         )
-        name, tid = f'"step {number}"', first_tid + index
-        yield complete(OWN, name, pid, tid, start - offset, end - start, slice_arguments)
+        step_name, track_id = f'"step {number}"', first_tid + lane_index
+        yield complete(
+            OWN,
+            step_name,
+            process_id,
+            track_id,
+            slice_start - offset,
+            slice_end - slice_start,
+            slice_arguments,
+        )
 
 
 def _within_span(start: Int64, end: Int64, span: Span, *columns: NDArray[np.generic]) -> Rows:
@@ -109,46 +133,48 @@ def _within_span(start: Int64, end: Int64, span: Span, *columns: NDArray[np.gene
     """
     start = np.maximum(start, span.low)
     end = np.minimum(end, span.high)
-    rows = np.flatnonzero(end > start)
-    rows = rows[np.argsort(start[rows], kind="stable")]
-    return zip(*(column[rows].tolist() for column in (start, end, *columns)), strict=True)
+    rows_with_time = np.flatnonzero(end > start)
+    rows_with_time = rows_with_time[np.argsort(start[rows_with_time], kind="stable")]
+    return zip(*(column[rows_with_time].tolist() for column in (start, end, *columns)), strict=True)
 
 
 def _counter_events(
     counted: tuple[str, str], times: Int64, values: NDArray[Any], place: Place
 ) -> Iterator[str]:
     """Yield a counter's values in a stretch of time; the first is what it stands at there."""
-    name, series = counted
-    span = place.span
-    first = max(int(np.searchsorted(times, span.low, "right")) - 1, 0)
-    last = int(np.searchsorted(times, span.high, "right"))
-    shown_times = np.maximum(times[first:last], span.low) - place.offset
-    rows = zip(shown_times.tolist(), values[first:last].tolist(), strict=True)
-    for time, value in rows:
-        yield counter(f'"{name}"', place.pid, time, value, series, OWN)
+    counter_name, series = counted
+    trace_span = place.span
+    first_row = max(int(np.searchsorted(times, trace_span.low, "right")) - 1, 0)
+    last_row = int(np.searchsorted(times, trace_span.high, "right"))
+    shown_times = np.maximum(times[first_row:last_row], trace_span.low) - place.offset
+    value_rows = zip(shown_times.tolist(), values[first_row:last_row].tolist(), strict=True)
+    for sample_time, sample_value in value_rows:
+        yield counter(f'"{counter_name}"', place.pid, sample_time, sample_value, series, OWN)
 
 
 def _idle_percent(result: DeviceResult) -> tuple[Int64, Float64]:
     """Return from when on the device was idle for how much of the time, %."""
-    low, high = result.occupancy.window
+    window_start, window_end = result.occupancy.window
     step_ends = result.steps.done
-    inside = np.unique(step_ends[(step_ends > low) & (step_ends < high)])
+    inside = np.unique(step_ends[(step_ends > window_start) & (step_ends < window_end)])
     if not inside.size:
-        edges, percent = activity.idle_over_time(result.occupancy, BINS)
-        return edges[:-1], percent.round(3)
-    edges = np.concatenate(([low], inside, [high]))
-    return edges[:-1], activity.idle_between(result.occupancy, edges).round(3)
+        bin_edges, percent = activity.idle_over_time(result.occupancy, BINS)
+        return bin_edges[:-1], percent.round(3)
+    bin_edges = np.concatenate(([window_start], inside, [window_end]))
+    return bin_edges[:-1], activity.idle_between(result.occupancy, bin_edges).round(3)
 
 
 def _queue_depth(result: DeviceResult) -> tuple[Int64, Int64]:
     """Return from when on so many steps were launched and had not ended on the device."""
-    steps = result.steps
-    known = steps.launched < steps.done
+    result_steps = result.steps
+    known_steps = result_steps.launched < result_steps.done
 
     # one up at each launch, one down at each end; of several at one time the last one counts
-    times = np.concatenate((steps.launched[known], steps.done[known]))
-    changes = np.repeat([1, -1], int(known.sum()))
-    order = np.argsort(times, kind="stable")
-    times, depth = times[order], changes[order].cumsum()
-    last_at_time = np.append(np.diff(times) > 0, True)[: times.size]
-    return times[last_at_time], depth[last_at_time]
+    change_times = np.concatenate(
+        (result_steps.launched[known_steps], result_steps.done[known_steps])
+    )
+    changes = np.repeat([1, -1], int(known_steps.sum()))
+    time_order = np.argsort(change_times, kind="stable")
+    change_times, queue_depth = change_times[time_order], changes[time_order].cumsum()
+    last_at_time = np.append(np.diff(change_times) > 0, True)[: change_times.size]
+    return change_times[last_at_time], queue_depth[last_at_time]

@@ -30,19 +30,19 @@ def packed(trace: Trace, result: DeviceResult, max_events: int = MAX_EVENTS) -> 
     `result` is of an analysis of that trace. Where the device has no gap, the piece is from the
     middle of its window.
     """
-    piece = cut(trace, result, worst_gap(result), max_events)
-    start, end = view(piece, result)
-    return Excerpt(writer.packed(piece, [result]), start, end)
+    excerpt = cut(trace, result, worst_gap(result), max_events)
+    view_start, view_end = view(excerpt, result)
+    return Excerpt(writer.packed(excerpt, [result]), view_start, view_end)
 
 
 def worst_gap(result: DeviceResult) -> Span:
     """Return a device's longest gap; the instant in the middle of its window where it has none."""
-    gaps = result.gaps
-    if not len(gaps):
+    result_gaps = result.gaps
+    if not len(result_gaps):
         middle = sum(result.occupancy.window) // 2
         return Span(middle, middle)
-    longest = int(gaps.length.argmax())
-    return Span(int(gaps.start[longest]), int(gaps.end[longest]))
+    longest = int(result_gaps.length.argmax())
+    return Span(int(result_gaps.start[longest]), int(result_gaps.end[longest]))
 
 
 def view(trace: Trace, result: DeviceResult) -> Span:
@@ -51,15 +51,15 @@ def view(trace: Trace, result: DeviceResult) -> Span:
     On either side, a step and at least one and a half times the gap. The view lies within the
     trace: Perfetto takes no other.
     """
-    gap = worst_gap(result)
-    gap_margin = 3 * (gap.high - gap.low) // 2
+    longest_gap = worst_gap(result)
+    gap_margin = 3 * (longest_gap.high - longest_gap.low) // 2
     step_length = result.occupancy.window_ns // max(len(result.steps), 1)
     margin = max(gap_margin, step_length)
-    first, last = extent(trace)
+    trace_start, trace_end = extent(trace)
     offset = time_offset(trace)
-    low = max(gap.low - margin, first)
-    high = min(gap.high + margin, last)
-    return Span(low - offset, high - offset)
+    view_start = max(longest_gap.low - margin, trace_start)
+    view_end = min(longest_gap.high + margin, trace_end)
+    return Span(view_start - offset, view_end - offset)
 
 
 def cut(trace: Trace, result: DeviceResult, around: tuple[int, int], max_events: int) -> Trace:
@@ -71,32 +71,36 @@ def cut(trace: Trace, result: DeviceResult, around: tuple[int, int], max_events:
     around = Span(*around)
     process = result.device.process
     operations = trace.operations.take(trace.operations_of(process))
-    calls = trace.calls.take(trace.calls_of(process))
+    process_calls = trace.calls.take(trace.calls_of(process))
     ranges = trace.ranges.take(trace.threads_of(process)[trace.ranges.thread])
     counters = trace.counters
 
     # how far each record is from the stretch, and within which distance `max_events` lie
     operation_distance = _distance(operations.start, operations.end, around)
-    call_distance = _distance(calls.start, calls.end, around)
+    call_distance = _distance(process_calls.start, process_calls.end, around)
     range_distance = _distance(ranges.start, ranges.end, around)
     counter_distance = _distance(counters.time, counters.time, around)
     distances = (operation_distance, call_distance, range_distance, counter_distance)
-    reach = _nearest(np.concatenate(distances), max_events)
-    operations = operations.take(operation_distance <= reach)
-    calls = calls.take(call_distance <= reach)
-    ranges = ranges.take(range_distance <= reach)
-    counters = counters.take(counter_distance <= reach)
+    nearest_reach = _nearest(np.concatenate(distances), max_events)
+    operations = operations.take(operation_distance <= nearest_reach)
+    process_calls = process_calls.take(call_distance <= nearest_reach)
+    ranges = ranges.take(range_distance <= nearest_reach)
+    counters = counters.take(counter_distance <= nearest_reach)
 
     # ranges end where the stretch does, or the operations and calls that reach beyond it
-    whole = [table for table in (operations, calls) if len(table)]
-    low = min([around.low - reach, *(int(table.start.min()) for table in whole)])
-    high = max([around.high + reach, *(int(table.end.max()) for table in whole)])
-    range_start = np.maximum(ranges.start, low)
-    range_end = np.minimum(ranges.end, high)
+    whole_tables = [kept_table for kept_table in (operations, process_calls) if len(kept_table)]
+    excerpt_start = min(
+        [around.low - nearest_reach, *(int(kept_table.start.min()) for kept_table in whole_tables)]
+    )
+    excerpt_end = max(
+        [around.high + nearest_reach, *(int(kept_table.end.max()) for kept_table in whole_tables)]
+    )
+    range_start = np.maximum(ranges.start, excerpt_start)
+    range_end = np.minimum(ranges.end, excerpt_end)
     return replace(
         trace,
         operations=operations,
-        calls=calls,
+        calls=process_calls,
         ranges=ranges.replace(start=range_start, end=range_end),
         counters=counters,
     )
@@ -104,8 +108,8 @@ def cut(trace: Trace, result: DeviceResult, around: tuple[int, int], max_events:
 
 def _distance(start: Int64, end: Int64, around: Span) -> Int64:
     """Return how long before or after a stretch of time each record is; 0 where they touch."""
-    before, after = around.low - end, start - around.high
-    return np.maximum(np.maximum(before, after), 0)
+    time_before, time_after = around.low - end, start - around.high
+    return np.maximum(np.maximum(time_before, time_after), 0)
 
 
 def _nearest(distances: Int64, most: int) -> int:

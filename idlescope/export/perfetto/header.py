@@ -16,25 +16,31 @@ def header(layout: Layout) -> dict[str, Any]:
     """Return the document without its events: devices, the clock, and `idlescope`, our own part."""
     trace = layout.trace
     entries = trace.meta.to_json()
-    own = {key: _finite(value) for key, value in entries.items() if key not in READERS_OWN}
-    if layout.offset:
-        own["time_offset_ns"] = layout.offset
-    names = {
-        str(layout.pids[process]): name for process, name in layout.process_names.items() if name
+    own_entries = {
+        entry_key: _finite(entry_value)
+        for entry_key, entry_value in entries.items()
+        if entry_key not in READERS_OWN
     }
-    if any(pid != name for pid, name in names.items()):
-        own["process_names"] = names
+    if layout.offset:
+        own_entries["time_offset_ns"] = layout.offset
+    process_names = {
+        str(layout.pids[process]): process_name
+        for process, process_name in layout.process_names.items()
+        if process_name
+    }
+    if any(process_id != process_name for process_id, process_name in process_names.items()):
+        own_entries["process_names"] = process_names
     document: dict[str, Any] = {
         "schemaVersion": 1,
         "displayTimeUnit": "ns",
         "deviceProperties": [_device_properties(layout, device) for device in trace.devices],
     }
-    if "distributedInfo" in own:
-        document["distributedInfo"] = own["distributedInfo"]
-    base_ns = own.get("baseTimeNanoseconds")
+    if "distributedInfo" in own_entries:
+        document["distributedInfo"] = own_entries["distributedInfo"]
+    base_ns = own_entries.get("baseTimeNanoseconds")
     if isinstance(base_ns, int):
         document["baseTimeNanoseconds"] = base_ns + layout.offset
-    document["idlescope"] = own
+    document["idlescope"] = own_entries
     return document
 
 
@@ -50,7 +56,7 @@ def _device_properties(layout: Layout, device: Device) -> dict[str, Any]:
 def _finite(value: Any) -> Any:
     """Return a JSON value without the NaN and infinities that are no JSON."""
     if isinstance(value, dict):
-        return {key: _finite(entry) for key, entry in value.items()}
+        return {entry_key: _finite(entry) for entry_key, entry in value.items()}
     if isinstance(value, (list, tuple)):
         return [_finite(entry) for entry in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -22,30 +22,34 @@ def assign(start: Int64, end: Int64) -> Int64:
     later than the innermost slice that is open there; slices that only touch do not overlap.
     O(n log n).
     """
-    lanes = np.zeros(start.size, np.int64)
-    order = np.lexsort((-end, start))
-    sorted_start, sorted_end = start[order], end[order]
+    lane_of_slice = np.zeros(start.size, np.int64)
+    start_order = np.lexsort((-end, start))
+    sorted_start, sorted_end = start[start_order], end[start_order]
     if nests(sorted_start, sorted_end):
-        return lanes
+        return lane_of_slice
     open_ends: list[list[int]] = [[]]  # of each lane, the ends of its open slices, innermost last
     innermost_ends = _FirstAtLeast()  # of each lane
     closing: list[tuple[int, int]] = []  # end and lane of every open slice, soonest first
-    rows = zip(order.tolist(), sorted_start.tolist(), sorted_end.tolist(), strict=True)
-    for row, slice_start, slice_end in rows:
+    sorted_slices = zip(
+        start_order.tolist(), sorted_start.tolist(), sorted_end.tolist(), strict=True
+    )
+    for slice_row, slice_start, slice_end in sorted_slices:
         # close what has ended
         while closing and closing[0][0] <= slice_start:
-            _, lane = heapq.heappop(closing)
-            open_ends[lane].pop()
-            innermost_ends.set(lane, open_ends[lane][-1] if open_ends[lane] else OPEN)
+            _, lane_index = heapq.heappop(closing)
+            open_ends[lane_index].pop()
+            innermost_ends.set(
+                lane_index, open_ends[lane_index][-1] if open_ends[lane_index] else OPEN
+            )
         # open the slice in the first lane in which it nests
-        lane = innermost_ends.find(slice_end)
-        if lane == len(open_ends):
+        lane_index = innermost_ends.find(slice_end)
+        if lane_index == len(open_ends):
             open_ends.append([])
-        open_ends[lane].append(slice_end)
-        innermost_ends.set(lane, slice_end)
-        heapq.heappush(closing, (slice_end, lane))
-        lanes[row] = lane
-    return lanes
+        open_ends[lane_index].append(slice_end)
+        innermost_ends.set(lane_index, slice_end)
+        heapq.heappush(closing, (slice_end, lane_index))
+        lane_of_slice[slice_row] = lane_index
+    return lane_of_slice
 
 
 def nests(start: Int64, end: Int64) -> bool:
@@ -73,32 +77,32 @@ class _FirstAtLeast:
     def set(self, index: int, value: int) -> None:
         while index >= self.leaves - 1:  # the last leaf stays OPEN, so that `find` always ends
             self._grow()
-        node = self.leaves + index
-        self.tree[node] = value
-        while node > 1:
-            node //= 2
-            self.tree[node] = max(self.tree[2 * node], self.tree[2 * node + 1])
+        tree_node = self.leaves + index
+        self.tree[tree_node] = value
+        while tree_node > 1:
+            tree_node //= 2
+            self.tree[tree_node] = max(self.tree[2 * tree_node], self.tree[2 * tree_node + 1])
 
     def find(self, bound: int) -> int:
-        node = 1
-        while node < self.leaves:
-            node = 2 * node if self.tree[2 * node] >= bound else 2 * node + 1
-        return node - self.leaves
+        tree_node = 1
+        while tree_node < self.leaves:
+            tree_node = 2 * tree_node if self.tree[2 * tree_node] >= bound else 2 * tree_node + 1
+        return tree_node - self.leaves
 
     def _grow(self) -> None:
         values = self.tree[self.leaves :] + [OPEN] * self.leaves
         self.leaves *= 2
         self.tree = [OPEN] * self.leaves + values
-        for node in range(self.leaves - 1, 0, -1):
-            self.tree[node] = max(self.tree[2 * node], self.tree[2 * node + 1])
+        for tree_node in range(self.leaves - 1, 0, -1):
+            self.tree[tree_node] = max(self.tree[2 * tree_node], self.tree[2 * tree_node + 1])
 
 
 def by_group(start: Int64, end: Int64, group: Int64) -> Int64:
     """Return the lane of each slice among those of its own group."""
-    lanes = np.zeros(start.size, np.int64)
-    order = np.argsort(group, kind="stable")
-    edges = np.flatnonzero(np.diff(group[order], prepend=-1, append=-1))
-    for first, last in pairwise(edges.tolist()):
-        rows = order[first:last]
-        lanes[rows] = assign(start[rows], end[rows])
-    return lanes
+    lane_of_slice = np.zeros(start.size, np.int64)
+    group_order = np.argsort(group, kind="stable")
+    group_edges = np.flatnonzero(np.diff(group[group_order], prepend=-1, append=-1))
+    for group_start, group_end in pairwise(group_edges.tolist()):
+        group_rows = group_order[group_start:group_end]
+        lane_of_slice[group_rows] = assign(start[group_rows], end[group_rows])
+    return lane_of_slice

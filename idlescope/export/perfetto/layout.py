@@ -37,11 +37,11 @@ class Layout:
         self.device_tracks: list[tracks.Tracks] = []
         self._operation_tid = np.zeros(len(trace.operations), np.int64)
         for device in range(len(trace.devices)):
-            rows = np.flatnonzero(trace.operations.device == device)
-            laid = tracks.device(trace, rows)
-            self._operation_tid[rows] = laid.tid
-            self.device_rows.append(rows)
-            self.device_tracks.append(laid)
+            device_rows = np.flatnonzero(trace.operations.device == device)
+            laid_tracks = tracks.device(trace, device_rows)
+            self._operation_tid[device_rows] = laid_tracks.tid
+            self.device_rows.append(device_rows)
+            self.device_tracks.append(laid_tracks)
 
     @property
     def several_processes(self) -> bool:

@@ -61,41 +61,49 @@ def _name(text: str) -> str:
 
 def _host_metadata(layout: Layout) -> Iterator[str]:
     """Yield what host processes and their tracks are called, and the order of extra tracks."""
-    for process, pid in layout.pids.items():
+    for process, process_id in layout.pids.items():
         several = layout.several_processes
-        label = f"host {layout.process_label(process)}" if several else "host"
-        yield metadata("process_name", pid, 0, _name(label))
-    host = layout.host
-    first_labels = {laid.owner: laid.label for laid in host.tracks if laid.first}
-    for index, thread in enumerate(layout.trace.threads):
-        pid, tid = int(layout.thread_pid[index]), tracks.first_tid(index)
-        yield metadata("thread_name", pid, tid, _name(first_labels.get(index, thread.label)))
-    if not host.extra:
+        host_label = f"host {layout.process_label(process)}" if several else "host"
+        yield metadata("process_name", process_id, 0, _name(host_label))
+    host_tracks = layout.host
+    first_labels = {
+        laid_track.owner: laid_track.label for laid_track in host_tracks.tracks if laid_track.first
+    }
+    for thread_index, thread in enumerate(layout.trace.threads):
+        process_id, track_id = int(layout.thread_pid[thread_index]), tracks.first_tid(thread_index)
+        yield metadata(
+            "thread_name", process_id, track_id, _name(first_labels.get(thread_index, thread.label))
+        )
+    if not host_tracks.extra:
         return
-    for order, laid in enumerate(host.tracks):
-        pid = int(layout.thread_pid[laid.owner])
-        if not laid.first:
-            yield metadata("thread_name", pid, laid.tid, _name(laid.label))
-        yield metadata("thread_sort_index", pid, laid.tid, f'"sort_index":{order}')
+    for track_order, laid_track in enumerate(host_tracks.tracks):
+        process_id = int(layout.thread_pid[laid_track.owner])
+        if not laid_track.first:
+            yield metadata("thread_name", process_id, laid_track.tid, _name(laid_track.label))
+        yield metadata(
+            "thread_sort_index", process_id, laid_track.tid, f'"sort_index":{track_order}'
+        )
 
 
 def _device_metadata(layout: Layout) -> Iterator[str]:
     """Yield what devices and their streams are called, and the order of streams."""
-    for index, device in enumerate(layout.trace.devices):
-        pid = layout.device_pid(index)
-        label = device.name or f"device {device.index}"
+    for device_index, device in enumerate(layout.trace.devices):
+        process_id = layout.device_pid(device_index)
+        device_label = device.name or f"device {device.index}"
         if layout.several_processes:
-            label += f", of {layout.process_label(device.process)}"
-        yield metadata("process_name", pid, 0, _name(label))
-        for order, (_, tid, stream) in enumerate(layout.device_tracks[index].tracks):
-            yield metadata("thread_name", pid, tid, _name(stream))
-            yield metadata("thread_sort_index", pid, tid, f'"sort_index":{order}')
+            device_label += f", of {layout.process_label(device.process)}"
+        yield metadata("process_name", process_id, 0, _name(device_label))
+        for track_order, (_, track_id, stream) in enumerate(
+            layout.device_tracks[device_index].tracks
+        ):
+            yield metadata("thread_name", process_id, track_id, _name(stream))
+            yield metadata("thread_sort_index", process_id, track_id, f'"sort_index":{track_order}')
 
 
 def _range_events(layout: Layout) -> Iterator[str]:
-    ranges, names = layout.trace.ranges, layout.names
-    categories = [RANGE_CATEGORY[RangeKind(kind)] for kind in ranges.kind.tolist()]
-    rows = _rows(
+    ranges, span_names = layout.trace.ranges, layout.names
+    categories = [RANGE_CATEGORY[RangeKind(kind_code)] for kind_code in ranges.kind.tolist()]
+    range_rows = _rows(
         ranges.start - layout.offset,
         _length(ranges),
         ranges.thread,
@@ -104,57 +112,71 @@ def _range_events(layout: Layout) -> Iterator[str]:
         layout.thread_pid[ranges.thread],
         layout.host.tid[: len(ranges)],
     )
-    for category, row in zip(categories, rows, strict=True):
-        start, length, thread, name, step, pid, tid = row
-        of_step = f'"step":{step}' if step >= 0 else ""
-        entries = arguments(of_step, _home_track(thread, tid))
-        yield complete(category, names[name], pid, tid, start, length, entries)
+    for category, range_row in zip(categories, range_rows, strict=True):
+        slice_start, length, thread, name_code, step_number, process_id, track_id = range_row
+        of_step = f'"step":{step_number}' if step_number >= 0 else ""
+        entries = arguments(of_step, _home_track(thread, track_id))
+        yield complete(
+            category, span_names[name_code], process_id, track_id, slice_start, length, entries
+        )
 
 
 def _call_events(layout: Layout) -> Iterator[str]:
     """Yield calls, and behind each the arrows that begin at it."""
-    calls, names = layout.trace.calls, layout.names
+    call_table, span_names = layout.trace.calls, layout.names
     arrows_of_call = _arrows_of_calls(layout)
-    rows = _rows(
-        calls.start - layout.offset,
-        _length(calls),
-        calls.thread,
-        calls.name,
-        calls.correlation,
-        layout.thread_pid[calls.thread],
+    call_rows = _rows(
+        call_table.start - layout.offset,
+        _length(call_table),
+        call_table.thread,
+        call_table.name,
+        call_table.correlation,
+        layout.thread_pid[call_table.thread],
         layout.host.tid[len(layout.trace.ranges) :],
     )
-    for call, (start, length, thread, name, correlation, pid, tid) in enumerate(rows):
+    for call_row, (
+        slice_start,
+        length,
+        thread,
+        name_code,
+        correlation,
+        process_id,
+        track_id,
+    ) in enumerate(call_rows):
         shared_id = f'"correlation":{correlation}' if correlation else ""
-        entries = arguments(shared_id, _home_track(thread, tid))
-        yield complete(CALL_CATEGORY, names[name], pid, tid, start, length, entries)
-        for number in arrows_of_call.get(call, ()):
-            yield arrow("s", LAUNCH, number, pid, tid, start)
+        entries = arguments(shared_id, _home_track(thread, track_id))
+        yield complete(
+            CALL_CATEGORY, span_names[name_code], process_id, track_id, slice_start, length, entries
+        )
+        for number in arrows_of_call.get(call_row, ()):
+            yield arrow("s", LAUNCH, number, process_id, track_id, slice_start)
 
 
 def _arrows_of_calls(layout: Layout) -> dict[int, list[int]]:
     """Return the arrows that begin at each launch call, by its row."""
     launched = layout.launch_arrows
     with_arrow = launched.number > 0
-    pairs = zip(
+    calls_and_numbers = zip(
         launched.call[with_arrow].tolist(), launched.number[with_arrow].tolist(), strict=True
     )
     arrows_of_call: dict[int, list[int]] = {}
-    for call, number in pairs:
-        arrows_of_call.setdefault(call, []).append(number)
+    for call_row, number in calls_and_numbers:
+        arrows_of_call.setdefault(call_row, []).append(number)
     return arrows_of_call
 
 
 def _operation_events(layout: Layout, device_index: int) -> Iterator[str]:
     """Yield a device's operations, and behind each the arrow that ends at it."""
-    trace, names = layout.trace, layout.names
-    device, pid = trace.devices[device_index], layout.device_pid(device_index)
+    trace, span_names = layout.trace, layout.names
+    device, process_id = trace.devices[device_index], layout.device_pid(device_index)
     rows_of_device = layout.device_rows[device_index]
     operations = trace.operations.take(rows_of_device)
     streams = [json.dumps(stream) for stream in trace.streams]
     process = f'"process":{layout.pids[device.process]}' if layout.several_processes else ""
-    categories = [OPERATION_CATEGORY[OperationKind(kind)] for kind in operations.kind.tolist()]
-    rows = _rows(
+    categories = [
+        OPERATION_CATEGORY[OperationKind(kind_code)] for kind_code in operations.kind.tolist()
+    ]
+    operation_rows = _rows(
         operations.start - layout.offset,
         _length(operations),
         operations.stream,
@@ -166,56 +188,75 @@ def _operation_events(layout: Layout, device_index: int) -> Iterator[str]:
         layout.device_tracks[device_index].tid,
         layout.launch_arrows.number[rows_of_device],
     )
-    for category, row in zip(categories, rows, strict=True):
-        start, length, stream, name, correlation, step, moved, flops, tid, number = row
+    for category, operation_row in zip(categories, operation_rows, strict=True):
+        (
+            slice_start,
+            length,
+            stream,
+            name_code,
+            correlation,
+            step_number,
+            moved_bytes,
+            flop_count,
+            track_id,
+            number,
+        ) = operation_row
         entries = arguments(
             f'"device":{device.index},"stream":{streams[stream]}',
-            f'"correlation":{correlation},"bytes":{moved}',
-            f'"step":{step}' if step >= 0 else "",
-            f'"flops":{flops!r}' if _is_known(flops) else "",
+            f'"correlation":{correlation},"bytes":{moved_bytes}',
+            f'"step":{step_number}' if step_number >= 0 else "",
+            f'"flops":{flop_count!r}' if _is_known(flop_count) else "",
             process,
         )
-        yield complete(category, names[name], pid, tid, start, length, entries)
+        yield complete(
+            category, span_names[name_code], process_id, track_id, slice_start, length, entries
+        )
         if number:
-            yield arrow("f", LAUNCH, number, pid, tid, start)
+            yield arrow("f", LAUNCH, number, process_id, track_id, slice_start)
 
 
 def _counter_events(layout: Layout) -> Iterator[str]:
     """Yield counters; what happens to single requests as instants on a track of their own."""
-    counters, names = layout.trace.counters, layout.names
-    pid = next(iter(layout.pids.values()), 1)
+    counters, span_names = layout.trace.counters, layout.names
+    process_id = next(iter(layout.pids.values()), 1)
     request_pid = layout.request_pid
-    of_requests = {code for code, name in enumerate(layout.trace.names) if name in OF_REQUESTS}
+    of_requests = {
+        counter_code
+        for counter_code, name_code in enumerate(layout.trace.names)
+        if name_code in OF_REQUESTS
+    }
     if np.isin(counters.name, list(of_requests)).any():
         # those of one instant lie below each other: in a group that can be folded
         yield metadata("process_name", request_pid, 0, '"name":"requests"')
         yield from track(request_pid, 1, "first tokens and ends")
-    for time, name, value in _rows(counters.time - layout.offset, counters.name, counters.value):
-        if not math.isfinite(value):  # Perfetto's importer hangs on NaN
+    for sample_time, name_code, sample_value in _rows(
+        counters.time - layout.offset, counters.name, counters.value
+    ):
+        if not math.isfinite(sample_value):  # Perfetto's importer hangs on NaN
             continue
-        if name in of_requests:
-            yield instant(names[name], request_pid, 1, time, value)
+        if name_code in of_requests:
+            yield instant(span_names[name_code], request_pid, 1, sample_time, sample_value)
         else:
-            yield counter(names[name], pid, time, value)
+            yield counter(span_names[name_code], process_id, sample_time, sample_value)
 
 
 def _step_arrows(layout: Layout) -> Iterator[str]:
     """Yield the arrows along and between steps, numbered behind those of launches."""
     last_launch = int(layout.launch_arrows.number.max(initial=0))
     step_arrows = arrows.steps(layout.trace)
-    for number, (category, ends) in enumerate(step_arrows, last_launch + 1):
-        passed = len(ends) - 2
+    for number, (category, arrow_ends) in enumerate(step_arrows, last_launch + 1):
+        passed = len(arrow_ends) - 2
         phases = ["s", *["t"] * passed, "f"]
-        for phase, end in zip(phases, ends, strict=True):
-            pid, tid = layout.place_of(end)
-            time = end.time - layout.offset
-            yield arrow(phase, category, number, pid, tid, time)
+        for arrow_phase, arrow_end in zip(phases, arrow_ends, strict=True):
+            process_id, track_id = layout.place_of(arrow_end)
+            arrow_time = arrow_end.time - layout.offset
+            yield arrow(arrow_phase, category, number, process_id, track_id, arrow_time)
 
 
 def _home_track(thread: int, tid: int) -> str:
     """Return the argument that says whose a slice on an extra track is."""
-    home = tracks.first_tid(thread)
-    return f'"track":{home}' if tid != home else ""
+    home_track = tracks.first_tid(thread)
+    return f'"track":{home_track}' if tid != home_track else ""
 
 
 def _length(table: Operations | Calls | Ranges) -> Int64:

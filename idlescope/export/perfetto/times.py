@@ -22,14 +22,19 @@ class Span(NamedTuple):
 def extent(trace: Trace) -> Span:
     """Return the first and the last time of a Trace; 0 and 0 of an empty one."""
     tables = (trace.operations, trace.calls, trace.ranges)
-    starts = [*(table.start for table in tables), trace.counters.time]
-    ends = [table.end for table in tables]
-    low = min((int(times.min()) for times in starts if times.size), default=0)
-    high = max((int(times.max()) for times in (*starts, *ends) if times.size), default=0)
-    return Span(low, high)
+    starts = [*(timed_table.start for timed_table in tables), trace.counters.time]
+    table_ends = [timed_table.end for timed_table in tables]
+    earliest_ns = min(
+        (int(time_column.min()) for time_column in starts if time_column.size), default=0
+    )
+    latest_ns = max(
+        (int(time_column.max()) for time_column in (*starts, *table_ends) if time_column.size),
+        default=0,
+    )
+    return Span(earliest_ns, latest_ns)
 
 
 def time_offset(trace: Trace) -> int:
     """Return the ns to take from all times: none is negative, all are exact as float64 of µs."""
-    low, high = extent(trace)
-    return low - FIRST_NS if low < 0 or high >= EXACT_BELOW_NS else 0
+    earliest_ns, latest_ns = extent(trace)
+    return earliest_ns - FIRST_NS if earliest_ns < 0 or latest_ns >= EXACT_BELOW_NS else 0

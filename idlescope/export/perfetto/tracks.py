@@ -68,13 +68,13 @@ def host(trace: Trace) -> Tracks:
     A thread's ranges and calls nest together. The profiler's own work is written beside the
     threads, not within them: it has tracks of its own.
     """
-    ranges, calls = trace.ranges, trace.calls
+    ranges, call_table = trace.ranges, trace.calls
     is_overhead = ranges.kind == RangeKind.OVERHEAD
     slices = _Slices(
-        start=np.concatenate((ranges.start, calls.start)),
-        end=np.concatenate((ranges.end, calls.end)),
-        owner=np.concatenate((ranges.thread, calls.thread)).astype(np.int64),
-        side=np.append(is_overhead, np.zeros(len(calls), np.bool_)).astype(np.int64),
+        start=np.concatenate((ranges.start, call_table.start)),
+        end=np.concatenate((ranges.end, call_table.end)),
+        owner=np.concatenate((ranges.thread, call_table.thread)).astype(np.int64),
+        side=np.append(is_overhead, np.zeros(len(call_table), np.bool_)).astype(np.int64),
     )
     labels = [thread.label for thread in trace.threads]
     return _lay(slices, labels, ("", OVERHEAD_SUFFIX))
@@ -84,9 +84,9 @@ def device(trace: Trace, rows: Int64) -> Tracks:
     """Return the tracks of one device's operations, given by their rows."""
     operations = trace.operations
     stream = operations.stream[rows].astype(np.int64)
-    start, end = operations.start[rows], operations.end[rows]
-    slices = _Slices(start, end, stream, np.zeros_like(stream))
-    return _lay(slices, [stream_label(name) for name in trace.streams], ("",))
+    slice_start, slice_end = operations.start[rows], operations.end[rows]
+    slices = _Slices(slice_start, slice_end, stream, np.zeros_like(stream))
+    return _lay(slices, [stream_label(stream_name) for stream_name in trace.streams], ("",))
 
 
 def stream_label(stream: str) -> str:
@@ -96,29 +96,31 @@ def stream_label(stream: str) -> str:
 
 def _lay(slices: _Slices, labels: Sequence[str], side_labels: Sequence[str]) -> Tracks:
     """Return the tracks of slices; `labels` are of owners, `side_labels` go behind them."""
-    sides = len(side_labels)
-    group = slices.owner * sides + slices.side
-    lane = lanes.by_group(slices.start, slices.end, group)
+    side_count = len(side_labels)
+    slice_group = slices.owner * side_count + slices.side
+    slice_lane = lanes.by_group(slices.start, slices.end, slice_group)
 
     # every lane of a group that is used is a track, in the order of owner, side and lane
-    lane_count = int(lane.max(initial=0)) + 1
-    keys, track_of_slice = np.unique(group * lane_count + lane, return_inverse=True)
+    lane_count = int(slice_lane.max(initial=0)) + 1
+    track_keys, track_of_slice = np.unique(
+        slice_group * lane_count + slice_lane, return_inverse=True
+    )
     tracks: list[Track] = []
     placed: set[int] = set()
     free_tid = first_tid(len(labels))
-    for key in keys.tolist():
-        of_group, lane_index = divmod(key, lane_count)
-        owner, side = divmod(of_group, sides)
-        label = labels[owner]
-        if owner not in placed:
-            placed.add(owner)
-            tid = first_tid(owner)
+    for track_key in track_keys.tolist():
+        of_group, lane_index = divmod(track_key, lane_count)
+        owner_index, side_index = divmod(of_group, side_count)
+        owner_label = labels[owner_index]
+        if owner_index not in placed:
+            placed.add(owner_index)
+            track_id = first_tid(owner_index)
         else:
-            label += side_labels[side]
-            tid = free_tid
+            owner_label += side_labels[side_index]
+            track_id = free_tid
             free_tid += 1
         if lane_index:
-            label += f" ({lane_index + 1})"
-        tracks.append(Track(owner, tid, label))
-    tids = np.array([track.tid for track in tracks], np.int64)
-    return Tracks(tids[track_of_slice], tuple(tracks))
+            owner_label += f" ({lane_index + 1})"
+        tracks.append(Track(owner_index, track_id, owner_label))
+    track_ids = np.array([track.tid for track in tracks], np.int64)
+    return Tracks(track_ids[track_of_slice], tuple(tracks))

@@ -49,8 +49,8 @@ def write(trace: Trace, path: Path, results: Sequence[DeviceResult] = ()) -> Non
 
     Given the results of an analysis of the trace, what it found is written, too (derived.py).
     """
-    with path.open("wb") as file:
-        _write(trace, results, file, FILE_LEVEL if path.suffix == ".gz" else 0)
+    with path.open("wb") as trace_file:
+        _write(trace, results, trace_file, FILE_LEVEL if path.suffix == ".gz" else 0)
 
 
 def packed(trace: Trace, results: Sequence[DeviceResult] = ()) -> bytes:
@@ -73,17 +73,17 @@ def left_out(trace: Trace) -> list[str]:
 
 def _write(trace: Trace, results: Sequence[DeviceResult], out: IO[bytes], gzip_level: int) -> None:
     layout = Layout(trace)
-    with ExitStack() as stack:
+    with ExitStack() as open_files:
         if gzip_level:
             # without name and time of the file: equal traces are equal bytes
             zipped = gzip.GzipFile("", "wb", gzip_level, out, mtime=0)
-            out = cast("IO[bytes]", stack.enter_context(zipped))
+            out = cast("IO[bytes]", open_files.enter_context(zipped))
         opening = json.dumps(header(layout), ensure_ascii=False, allow_nan=False)
         out.write(opening.removesuffix("}").encode("utf-8", "replace"))
         out.write(b',\n"traceEvents": [\n')
         events, separator = _events(layout, results), ""
-        while part := list(islice(events, EVENTS_WRITTEN)):
-            out.write((separator + ",\n".join(part)).encode())
+        while event_batch := list(islice(events, EVENTS_WRITTEN)):
+            out.write((separator + ",\n".join(event_batch)).encode())
             separator = ",\n"
         out.write(b"\n]}\n")
 
@@ -92,10 +92,12 @@ def _events(layout: Layout, results: Sequence[DeviceResult]) -> Iterator[str]:
     """Yield every event: the records', then what was found in them."""
     yield from record_events(layout)
     trace = layout.trace
-    span = extent(trace)
+    trace_span = extent(trace)
     for result in results:
         device = trace.devices.index(result.device)
-        stream_tids = (laid.tid for laid in layout.device_tracks[device].tracks)
+        stream_tids = (track.tid for track in layout.device_tracks[device].tracks)
         behind_streams = max(stream_tids, default=0) + 1
-        place = derived.Place(layout.device_pid(device), behind_streams, span, layout.offset)
-        yield from derived.events(trace, result, place)
+        derived_place = derived.Place(
+            layout.device_pid(device), behind_streams, trace_span, layout.offset
+        )
+        yield from derived.events(trace, result, derived_place)

@@ -50,50 +50,50 @@ class _TimeScale(NamedTuple):
 
 def draw(lines: Sequence[WorkLine], subtitle: str) -> Figure:
     """Draw when the CPU and the GPU were busy, all lines on one time scale."""
-    longest_step = max(_step_ns(line) for line in lines)
-    span = int(STEPS_SHOWN * longest_step)
-    unit, unit_ns = ("ms", 1e6) if span >= 1e6 else ("µs", 1e3)
+    longest_step = max(_step_ns(work_line) for work_line in lines)
+    shown_ns = int(STEPS_SHOWN * longest_step)
+    unit_name, unit_ns = ("ms", 1e6) if shown_ns >= 1e6 else ("µs", 1e3)
     height = LINE_INCHES * len(lines) + LEGEND_INCHES
-    figure, axes = stacked(len(lines), height, sharex=True)
-    for axis, line in zip(axes, lines, strict=True):
-        _draw_line(axis, line, span, unit_ns)
-    axes[-1].set_xlabel(f"{unit}, from about the middle of the run")
+    figure, panels = stacked(len(lines), height, sharex=True)
+    for panel_axes, work_line in zip(panels, lines, strict=True):
+        _draw_line(panel_axes, work_line, shown_ns, unit_ns)
+    panels[-1].set_xlabel(f"{unit_name}, from about the middle of the run")
     patch_legend(figure, _legend_entries())
     figure_title(figure, f"CPU and GPU activity · {subtitle}")
     return figure
 
 
 def _legend_entries() -> list[Patch]:
-    states = [patch(STATE[state], STATE_LABELS[state]) for state in activity.STATES]
+    states = [patch(STATE[gpu_state], STATE_LABELS[gpu_state]) for gpu_state in activity.STATES]
     return [*states, patch(SKY, "GPU copy")]
 
 
 def _step_ns(line: WorkLine) -> float:
     """Return the mean length of a step."""
-    steps = len(line.result.steps) or STEPS_OF_UNKNOWN
-    return line.result.occupancy.window_ns / steps
+    step_count = len(line.result.steps) or STEPS_OF_UNKNOWN
+    return line.result.occupancy.window_ns / step_count
 
 
 def _draw_line(axis: Axes, line: WorkLine, span: int, unit_ns: float) -> None:
     operations, occupancy = line.result.operations, line.result.occupancy
-    low = activity.typical_moment(operations, occupancy, span)
-    scale = _TimeScale(low, low + span, unit_ns)
+    window_start = activity.typical_moment(operations, occupancy, span)
+    time_scale = _TimeScale(window_start, window_start + span, unit_ns)
 
     # the host and the device each on its own; copies only where nothing computes
     compute = is_compute(operations)
     computing = activity.device_busy(operations.take(compute))
     copying = activity.device_busy(operations.take(~compute))
     only_copying = intervals.subtract(copying, computing)
-    host = activity.host_busy(line.trace, line.result.gaps)
-    _draw_bars(axis, host, CPU_ROW, ORANGE, scale)
-    _draw_bars(axis, computing, GPU_ROW, BLUE, scale)
-    _draw_bars(axis, only_copying, GPU_ROW, SKY, scale)
+    host_busy = activity.host_busy(line.trace, line.result.gaps)
+    _draw_bars(axis, host_busy, CPU_ROW, ORANGE, time_scale)
+    _draw_bars(axis, computing, GPU_ROW, BLUE, time_scale)
+    _draw_bars(axis, only_copying, GPU_ROW, SKY, time_scale)
 
     # both together: idle first, busy over it
     device = activity.device_busy(operations)
-    states = activity.states(host, device, scale.low, scale.high)
-    for state, parts in reversed(states.items()):
-        _draw_bars(axis, parts, TOGETHER_ROW, STATE[state], scale)
+    states = activity.states(host_busy, device, time_scale.low, time_scale.high)
+    for gpu_state, intervals_shown in reversed(states.items()):
+        _draw_bars(axis, intervals_shown, TOGETHER_ROW, STATE[gpu_state], time_scale)
 
     axis.set_xlim(0, span / unit_ns)
     _name_rows(axis)
@@ -109,9 +109,9 @@ def _name_rows(axis: Axes) -> None:
 
 def _draw_bars(axis: Axes, busy: Intervals, row: int, color: str, scale: _TimeScale) -> None:
     clipped = intervals.clip(busy, scale.low, scale.high)
-    bars = intervals.join(clipped, (scale.high - scale.low) // PIXELS)
-    start = (bars.start - scale.low) / scale.unit_ns
-    length = bars.length / scale.unit_ns
-    spans = np.column_stack((start, length)).tolist()
-    place = (row - BAR_HEIGHT / 2, BAR_HEIGHT)
-    axis.broken_barh(spans, place, facecolors=color, linewidth=0)
+    drawn_bars = intervals.join(clipped, (scale.high - scale.low) // PIXELS)
+    bar_start = (drawn_bars.start - scale.low) / scale.unit_ns
+    length = drawn_bars.length / scale.unit_ns
+    bar_spans = np.column_stack((bar_start, length)).tolist()
+    bar_place = (row - BAR_HEIGHT / 2, BAR_HEIGHT)
+    axis.broken_barh(bar_spans, bar_place, facecolors=color, linewidth=0)

@@ -20,20 +20,23 @@ if TYPE_CHECKING:
 
 def draw(comparison: Comparison) -> Figure:
     """Draw the change of each part with its interval; the parts add up to the bar on top."""
-    bars = [comparison.headline, *parts_shown(comparison)]
-    unit = unit_of(comparison)
+    shown_changes = [comparison.headline, *parts_shown(comparison)]
+    time_unit = unit_of(comparison)
     with styled():
-        figure = canvas(WIDTH_INCHES, 0.3 * len(bars) + 1.4)
-        axis = figure.subplots()
-        for row, bar in enumerate(bars):
-            _draw_bar(axis, row, bar, unit.scale)
-        axis.set_yticks(range(len(bars)), [drawn_text(shorten(bar.name)) for bar in bars])
-        axis.set_ylim(len(bars) - 0.4, -0.6)
-        axis.axvline(0, color="black", linewidth=0.8)
-        axis.axhline(0.5, color=GREY, linewidth=0.8)
-        axis.set_xlabel(_axis_label(comparison, unit.name))
-        base, other = _side_title(comparison.base), _side_title(comparison.other)
-        axis.set_title(f"{base} to {other}; grey: noise")
+        figure = canvas(WIDTH_INCHES, 0.3 * len(shown_changes) + 1.4)
+        bar_axes = figure.subplots()
+        for bar_row, part_change in enumerate(shown_changes):
+            _draw_bar(bar_axes, bar_row, part_change, time_unit.scale)
+        bar_axes.set_yticks(
+            range(len(shown_changes)),
+            [drawn_text(shorten(part_change.name)) for part_change in shown_changes],
+        )
+        bar_axes.set_ylim(len(shown_changes) - 0.4, -0.6)
+        bar_axes.axvline(0, color="black", linewidth=0.8)
+        bar_axes.axhline(0.5, color=GREY, linewidth=0.8)
+        bar_axes.set_xlabel(_axis_label(comparison, time_unit.name))
+        base_title, other_title = _side_title(comparison.base), _side_title(comparison.other)
+        bar_axes.set_title(f"{base_title} to {other_title}; grey: noise")
     return figure
 
 
@@ -60,7 +63,7 @@ def _axis_label(comparison: Comparison, unit: str) -> str:
 
 def _side_title(side: Side) -> str:
     """Return the letter of a side, with the name of its first trace."""
-    first = side.first
-    name = drawn_text(shorten(Path(first.path).name, NAME_WIDTH))
-    kind = ", modelled" if first.modelled else ""
-    return f"{side.letter} ({name}{kind})"
+    first_recording = side.first
+    file_name = drawn_text(shorten(Path(first_recording.path).name, NAME_WIDTH))
+    modelled_note = ", modelled" if first_recording.modelled else ""
+    return f"{side.letter} ({file_name}{modelled_note})"

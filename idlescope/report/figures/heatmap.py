@@ -51,26 +51,30 @@ class _HeatMap:
 
 def draw(table: Sequence[SweepRow]) -> dict[str, Figure]:
     """Return the heat maps of a sweep by name; a row of panels for each device."""
-    modes = [mode for mode in DEPTHS if any(row["mode"] == mode for row in table)]
+    modes_swept = [
+        mode_name for mode_name in DEPTHS if any(row["mode"] == mode_name for row in table)
+    ]
     with styled():
-        figures = {"idle": _draw_map(table, _idle_map(table, modes))}
-        gains = [row["speedup"] for row in table if row["speedup"] is not None]
-        if gains:
-            figures["gain"] = _draw_map(table, _gain_map(gains, modes[0]))
+        figures = {"idle": _draw_map(table, _idle_map(table, modes_swept))}
+        speedups = [row["speedup"] for row in table if row["speedup"] is not None]
+        if speedups:
+            figures["gain"] = _draw_map(table, _gain_map(speedups, modes_swept[0]))
     return figures
 
 
 def _idle_map(table: Sequence[SweepRow], modes: Sequence[str]) -> _HeatMap:
-    known = (row["idle_pct"] for row in table if row["idle_pct"] is not None)
-    steps = max(1, ceil(max(known, default=0.0) / IDLE_STEP))
-    columns = [_Column(MODE_TITLES[mode], mode, "idle_pct") for mode in modes]
-    return _HeatMap("Idle, % of the window", columns, VERMILION, (0.0, IDLE_STEP * steps), "{:.1f}")
+    known_idle_pct = (row["idle_pct"] for row in table if row["idle_pct"] is not None)
+    colour_steps = max(1, ceil(max(known_idle_pct, default=0.0) / IDLE_STEP))
+    columns = [_Column(MODE_TITLES[mode_name], mode_name, "idle_pct") for mode_name in modes]
+    return _HeatMap(
+        "Idle, % of the window", columns, VERMILION, (0.0, IDLE_STEP * colour_steps), "{:.1f}"
+    )
 
 
 def _gain_map(gains: Sequence[float], mode: str) -> _HeatMap:
-    title = "Synchronous over asynchronous time"
-    scale = (1.0, max(*gains, MIN_GAIN))
-    return _HeatMap(title, [_Column("", mode, "speedup")], BLUE, scale, "{:.2f}×")
+    map_title = "Synchronous over asynchronous time"
+    colour_range = (1.0, max(*gains, MIN_GAIN))
+    return _HeatMap(map_title, [_Column("", mode, "speedup")], BLUE, colour_range, "{:.2f}×")
 
 
 class _Grid:
@@ -86,12 +90,12 @@ class _Grid:
     def values(self, device: str, column: _Column) -> Float64:
         """Return the figures of one panel; NaN where a cell could not be run."""
         values = np.full((len(self.lines), len(self.batch_sizes)), np.nan)
-        for row in self.table:
-            in_panel = row["device"] == device and row["mode"] == column.mode
-            if in_panel and row[column.figure] is not None:
-                line = self.lines.index((row["model"], row["host_ms"]))
-                batch = self.batch_sizes.index(row["batch_size"])
-                values[line, batch] = row[column.figure]
+        for sweep_row in self.table:
+            in_panel = sweep_row["device"] == device and sweep_row["mode"] == column.mode
+            if in_panel and sweep_row[column.figure] is not None:
+                line_index = self.lines.index((sweep_row["model"], sweep_row["host_ms"]))
+                batch_index = self.batch_sizes.index(sweep_row["batch_size"])
+                values[line_index, batch_index] = sweep_row[column.figure]
         return values
 
     def device_title(self, device: str) -> str:
@@ -100,37 +104,37 @@ class _Grid:
         Its option of the command line where no cell ran.
         """
         of_device = (row for row in self.table if row["device"] == device)
-        names = (row["device_name"] for row in of_device if row["device_name"])
-        return drawn_text(next(names, device))
+        device_names = (row["device_name"] for row in of_device if row["device_name"])
+        return drawn_text(next(device_names, device))
 
 
 def _draw_map(table: Sequence[SweepRow], heat_map: _HeatMap) -> Figure:
     """Draw a row of panels for each device."""
-    grid = _Grid(table)
-    rows, columns = len(grid.devices), len(heat_map.columns)
-    panel_width = max(MIN_PANEL_INCHES, CELL_INCHES * len(grid.batch_sizes))
-    panel_height = 0.75 + LINE_INCHES * len(grid.lines)
-    width = LABEL_INCHES + columns * panel_width
-    height = 0.9 + rows * panel_height
-    figure = canvas(width, height)
-    axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+    sweep_grid = _Grid(table)
+    row_count, column_count = len(sweep_grid.devices), len(heat_map.columns)
+    panel_width = max(MIN_PANEL_INCHES, CELL_INCHES * len(sweep_grid.batch_sizes))
+    panel_height = 0.75 + LINE_INCHES * len(sweep_grid.lines)
+    figure_width = LABEL_INCHES + column_count * panel_width
+    height = 0.9 + row_count * panel_height
+    figure = canvas(figure_width, height)
+    panels = figure.subplots(row_count, column_count, squeeze=False, sharex=True, sharey=True)
     shades = _shades(heat_map)
-    for device, device_axes in zip(grid.devices, axes, strict=True):
-        for axis, column in zip(device_axes, heat_map.columns, strict=True):
-            values = grid.values(device, column)
-            _draw_panel(axis, values, shades, heat_map.form)
-            titles = (grid.device_title(device), column.title)
-            axis.set_title(", ".join(filter(None, titles)))
-            _name_cells(axis, grid)
-    for axis in axes[-1]:
-        axis.set_xlabel("batch size")
+    for device, device_axes in zip(sweep_grid.devices, panels, strict=True):
+        for panel_axes, column in zip(device_axes, heat_map.columns, strict=True):
+            values = sweep_grid.values(device, column)
+            _draw_panel(panel_axes, values, shades, heat_map.form)
+            titles = (sweep_grid.device_title(device), column.title)
+            panel_axes.set_title(", ".join(filter(None, titles)))
+            _name_cells(panel_axes, sweep_grid)
+    for panel_axes in panels[-1]:
+        panel_axes.set_xlabel("batch size")
     figure_title(figure, heat_map.title)
     return figure
 
 
 def _name_cells(axis: Axes, grid: _Grid) -> None:
     batch_labels = [str(batch_size) for batch_size in grid.batch_sizes]
-    line_labels = [_line_label(*key) for key in grid.lines]
+    line_labels = [_line_label(*line_key) for line_key in grid.lines]
     axis.set_xticks(range(len(batch_labels)), batch_labels)
     axis.set_yticks(range(len(line_labels)), line_labels)
 
@@ -148,20 +152,28 @@ def _draw_panel(axis: Axes, values: Float64, shades: Any, form: str) -> None:
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)
     _draw_borders(axis, *values.shape)
-    for (line, batch), value in np.ndenumerate(values):
-        text, color = NOTHING, "black"
-        if not np.isnan(value):
-            text = form.format(value)
-            color = ink(shades.to_rgba(value)[:3])
-        axis.text(batch, line, text, ha="center", va="center", color=color, fontsize=8)
+    for (line_index, batch_index), cell_value in np.ndenumerate(values):
+        cell_text, text_color = NOTHING, "black"
+        if not np.isnan(cell_value):
+            cell_text = form.format(cell_value)
+            text_color = ink(shades.to_rgba(cell_value)[:3])
+        axis.text(
+            batch_index,
+            line_index,
+            cell_text,
+            ha="center",
+            va="center",
+            color=text_color,
+            fontsize=8,
+        )
 
 
 def _draw_borders(axis: Axes, lines: int, batch_sizes: int) -> None:
     """Draw white lines between the cells."""
-    for line in range(1, lines):
-        axis.axhline(line - 0.5, color="white", linewidth=1.5)
-    for batch in range(1, batch_sizes):
-        axis.axvline(batch - 0.5, color="white", linewidth=1.5)
+    for line_index in range(1, lines):
+        axis.axhline(line_index - 0.5, color="white", linewidth=1.5)
+    for batch_index in range(1, batch_sizes):
+        axis.axvline(batch_index - 0.5, color="white", linewidth=1.5)
 
 
 def _line_label(model: str, host_ms: float | None) -> str:

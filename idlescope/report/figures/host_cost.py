@@ -36,19 +36,21 @@ def draw(cost: HostCost, subtitle: str) -> Figure:
 
     engines = list(dict.fromkeys(point.name for point in cost.published))
     legend_lines = len(cost.measured) + len(engines)
-    figure, (axis,) = stacked(1, 3.9 + 0.17 * legend_lines)
-    _draw_curves(axis, cost)
-    _draw_device_time(axis, cost.device_ms)
-    legend = _draw_own_points(axis, cost) + _draw_published(axis, cost.published, engines)
-    axis.set_xlim(0, cost.curves[0].host_ms[-1])
-    axis.set_ylim(-3, None)
-    axis.set_xlabel("host work, ms per step")
-    axis.set_ylabel("compute idle, % after the first step")
-    axis.set_title(f"What host work costs · {subtitle}")
-    marks, texts = zip(*legend, strict=True)
+    figure, (curve_axes,) = stacked(1, 3.9 + 0.17 * legend_lines)
+    _draw_curves(curve_axes, cost)
+    _draw_device_time(curve_axes, cost.device_ms)
+    legend = _draw_own_points(curve_axes, cost) + _draw_published(
+        curve_axes, cost.published, engines
+    )
+    curve_axes.set_xlim(0, cost.curves[0].host_ms[-1])
+    curve_axes.set_ylim(-3, None)
+    curve_axes.set_xlabel("host work, ms per step")
+    curve_axes.set_ylabel("compute idle, % after the first step")
+    curve_axes.set_title(f"What host work costs · {subtitle}")
+    legend_marks, legend_texts = zip(*legend, strict=True)
     figure.legend(
-        marks,
-        texts,
+        legend_marks,
+        legend_texts,
         loc="outside lower left",
         fontsize=7.5,
         borderpad=0.2,
@@ -60,18 +62,24 @@ def draw(cost: HostCost, subtitle: str) -> Figure:
 
 def _draw_curves(axis: Axes, cost: HostCost) -> None:
     """Draw a curve for each mode, with its name at the end."""
-    for curve in cost.curves:
-        mode = MODE_OF_DEPTH[curve.depth]
-        color, dash = MODE[mode], MODE_DASHES[mode]
-        axis.plot(curve.host_ms, curve.idle_pct, color=color, linestyle=dash, linewidth=1.6)
-        end = (float(curve.host_ms[-1]), float(curve.idle_pct[-1]))
+    for idle_curve in cost.curves:
+        mode_name = MODE_OF_DEPTH[idle_curve.depth]
+        line_color, line_dashes = MODE[mode_name], MODE_DASHES[mode_name]
+        axis.plot(
+            idle_curve.host_ms,
+            idle_curve.idle_pct,
+            color=line_color,
+            linestyle=line_dashes,
+            linewidth=1.6,
+        )
+        curve_end = (float(idle_curve.host_ms[-1]), float(idle_curve.idle_pct[-1]))
         axis.annotate(
-            MODE_TITLES[mode],
-            xy=end,
+            MODE_TITLES[mode_name],
+            xy=curve_end,
             xytext=(6, 0),
             textcoords="offset points",
             va="center",
-            color=color,
+            color=line_color,
         )
 
 
@@ -92,20 +100,22 @@ def _draw_device_time(axis: Axes, device_ms: float) -> None:
 def _draw_own_points(axis: Axes, cost: HostCost) -> list[tuple[Marks, str]]:
     """Draw the points of this run or trace; return their lines of the legend."""
     legend = []
-    for point in cost.measured:
-        marks = _draw_points(axis, [point], "o", OWN_SIZE)
-        legend.append((marks, _own_text(point, replayed=point.name == cost.replayed)))
+    for own_point in cost.measured:
+        point_marks = _draw_points(axis, [own_point], "o", OWN_SIZE)
+        legend.append((point_marks, _own_text(own_point, replayed=own_point.name == cost.replayed)))
     return legend
 
 
 def _own_text(point: Point, replayed: bool) -> str:
-    title = MODE_TITLES.get(point.name, point.name)
-    name = drawn_text(shorten(title, MAX_LABEL_CHARACTERS))
+    mode_title = MODE_TITLES.get(point.name, point.name)
+    shown_name = drawn_text(shorten(mode_title, MAX_LABEL_CHARACTERS))
     source = "run" if point.mode else "trace"
-    text = f"this {source}, {name}: {point.host_ms:.3g} ms, {point.idle_pct:.2f} % idle"
+    legend_text = (
+        f"this {source}, {shown_name}: {point.host_ms:.3g} ms, {point.idle_pct:.2f} % idle"
+    )
     if replayed:
-        text += "; the curves are its steps replayed with more and less host work"
-    return text
+        legend_text += "; the curves are its steps replayed with more and less host work"
+    return legend_text
 
 
 def _draw_published(
@@ -113,29 +123,31 @@ def _draw_published(
 ) -> list[tuple[Marks, str]]:
     """Draw points of other engines; return their lines of the legend, which name the source."""
     legend = []
-    for engine, shape in zip(engines, PUBLISHED_SHAPES, strict=False):
+    for engine, point_shape in zip(engines, PUBLISHED_SHAPES, strict=False):
         points = [point for point in published if point.name == engine]
         device_times = " and ".join(f"{point.device_ms:.1f}" for point in points)
-        text = f"{engine}: device {device_times} ms per step ({points[0].source})"
-        legend.append((_draw_points(axis, points, shape, PUBLISHED_SIZE), text))
+        legend_text = f"{engine}: device {device_times} ms per step ({points[0].source})"
+        legend.append((_draw_points(axis, points, point_shape, PUBLISHED_SIZE), legend_text))
     return legend
 
 
 def _draw_points(axis: Axes, points: Sequence[Point], shape: str, size: float) -> Marks:
     """Draw points, asynchronous ones hollow; return their markers."""
-    marks: list[Line2D] = []
-    for point in points:
-        color = MODE.get(point.mode, GREEN)
-        face, edge = ("white", color) if point.mode == "async" else (color, "white")
-        marks += axis.plot(
-            point.host_ms,
-            point.idle_pct,
+    point_marks: list[Line2D] = []
+    for drawn_point in points:
+        mode_color = MODE.get(drawn_point.mode, GREEN)
+        face_color, edge_color = (
+            ("white", mode_color) if drawn_point.mode == "async" else (mode_color, "white")
+        )
+        point_marks += axis.plot(
+            drawn_point.host_ms,
+            drawn_point.idle_pct,
             linestyle="none",
             marker=shape,
             markersize=size,
-            markerfacecolor=face,
-            markeredgecolor=edge,
+            markerfacecolor=face_color,
+            markeredgecolor=edge_color,
             clip_on=False,
             zorder=4 - size / 10,  # small ones over large ones
         )
-    return tuple(marks)
+    return tuple(point_marks)

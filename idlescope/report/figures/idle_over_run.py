@@ -17,22 +17,22 @@ BINS = 200
 
 def draw(lines: Sequence[WorkLine], subtitle: str) -> Figure:
     """Draw the share of idle time in equal parts of each run."""
-    figure, (axis,) = stacked(1, 2.8)
-    longest = max(line.result.occupancy.window_ns for line in lines)
-    unit, unit_ns = ("seconds", 1e9) if longest >= 1e9 else ("milliseconds", 1e6)
+    figure, (curve_axes,) = stacked(1, 2.8)
+    longest = max(work_line.result.occupancy.window_ns for work_line in lines)
+    unit_name, unit_ns = ("seconds", 1e9) if longest >= 1e9 else ("milliseconds", 1e6)
     styles = line_styles(lines)
-    for line, style in zip(lines, styles, strict=True):
-        occupancy = line.result.occupancy
-        edges, percent = activity.idle_over_time(occupancy, BINS)
-        times = (edges - edges[0]) / unit_ns
-        label = drawn_title(line)
-        axis.stairs(percent, times, label=label, baseline=None, **style)
-    axis.set_xlabel(f"{unit} from the first operation")
-    axis.set_ylabel("idle, %")
-    axis.set_xlim(0, longest / unit_ns or None)
+    for work_line, line_style in zip(lines, styles, strict=True):
+        occupancy = work_line.result.occupancy
+        bin_edges, idle_percent = activity.idle_over_time(occupancy, BINS)
+        bin_times = (bin_edges - bin_edges[0]) / unit_ns
+        line_label = drawn_title(work_line)
+        curve_axes.stairs(idle_percent, bin_times, label=line_label, baseline=None, **line_style)
+    curve_axes.set_xlabel(f"{unit_name} from the first operation")
+    curve_axes.set_ylabel("idle, %")
+    curve_axes.set_xlim(0, longest / unit_ns or None)
     # below 0, so that a run with no idle time is a line to see, not the axis itself
-    _, highest = axis.get_ylim()
-    axis.set_ylim(-0.02 * highest, None)
-    axis.set_title(f"Idle over the run · {subtitle}")
-    line_legend(figure, axis)
+    _, highest = curve_axes.get_ylim()
+    curve_axes.set_ylim(-0.02 * highest, None)
+    curve_axes.set_title(f"Idle over the run · {subtitle}")
+    line_legend(figure, curve_axes)
     return figure

@@ -54,14 +54,14 @@ def styled() -> AbstractContextManager[None]:
 def save(figures: dict[str, Figure], folder: Path) -> list[Path]:
     """Write each figure as SVG and PNG, equal figures as equal files; return the paths."""
     folder.mkdir(parents=True, exist_ok=True)
-    paths = []
+    figure_paths = []
     with styled():
-        for name, figure in figures.items():
+        for figure_name, figure in figures.items():
             for suffix, metadata in FILE_METADATA.items():
-                path = folder / f"{name}.{suffix}"
-                figure.savefig(path, metadata=metadata)
-                paths.append(path)
-    return paths
+                figure_path = folder / f"{figure_name}.{suffix}"
+                figure.savefig(figure_path, metadata=metadata)
+                figure_paths.append(figure_path)
+    return figure_paths
 
 
 def canvas(width: float, height: float) -> Figure:
@@ -77,8 +77,8 @@ def canvas(width: float, height: float) -> Figure:
 def stacked(rows: int, height: float, **options: Any) -> tuple[Figure, list[Axes]]:
     """Return a figure of so many axes, one below the other; options are those of `subplots`."""
     figure = canvas(WIDTH_INCHES, height)
-    axes = figure.subplots(rows, 1, squeeze=False, **options)
-    return figure, list(axes[:, 0])
+    panels = figure.subplots(rows, 1, squeeze=False, **options)
+    return figure, list(panels[:, 0])
 
 
 def figure_title(figure: Figure, text: str) -> None:
@@ -103,11 +103,11 @@ def line_styles(lines: Sequence[WorkLine]) -> list[dict[str, Any]]:
     """
     dashes = list(MODE_DASHES.values())
     styles = []
-    for index, line in enumerate(lines):
-        round_of_colors, place = divmod(index, len(DEVICE_COLORS))
-        color = MODE.get(line.label, DEVICE_COLORS[place])
-        dash = MODE_DASHES.get(line.label, dashes[round_of_colors % len(dashes)])
-        styles.append({"color": color, "linestyle": dash, "linewidth": 1.3})
+    for line_index, work_line in enumerate(lines):
+        round_of_colors, color_index = divmod(line_index, len(DEVICE_COLORS))
+        line_color = MODE.get(work_line.label, DEVICE_COLORS[color_index])
+        line_dashes = MODE_DASHES.get(work_line.label, dashes[round_of_colors % len(dashes)])
+        styles.append({"color": line_color, "linestyle": line_dashes, "linewidth": 1.3})
     return styles
 
 
@@ -115,16 +115,18 @@ def line_legend(figure: Figure, axis: Axes) -> None:
     """Name the stairs of an axis below the figure, in as many columns as there is room for."""
     from matplotlib.lines import Line2D
 
-    lines = []
+    legend_lines = []
     for stairs in axis.patches:
-        color, dash = stairs.get_edgecolor(), stairs.get_linestyle()
-        lines.append(Line2D([], [], color=color, linestyle=dash, label=str(stairs.get_label())))
-    longest_label = max(len(str(line.get_label())) for line in lines)
+        line_color, line_dashes = stairs.get_edgecolor(), stairs.get_linestyle()
+        legend_lines.append(
+            Line2D([], [], color=line_color, linestyle=line_dashes, label=str(stairs.get_label()))
+        )
+    longest_label = max(len(str(legend_line.get_label())) for legend_line in legend_lines)
     columns = LEGEND_CHARACTERS // (LEGEND_LINE_CHARACTERS + longest_label)
     figure.legend(
-        handles=lines,
+        handles=legend_lines,
         loc="outside lower center",
-        ncols=min(len(lines), columns),
+        ncols=min(len(legend_lines), columns),
         handlelength=2.4,
     )
 

@@ -95,22 +95,22 @@ def _host_lane(line: WorkLine) -> Lane:
         call_shown &= result.waits
 
     # ranges, then calls: one list of intervals
-    start = np.concatenate((ranges.start[range_shown], calls.start[call_shown]))
-    end = np.concatenate((ranges.end[range_shown], calls.end[call_shown]))
-    name = np.concatenate((ranges.name[range_shown], calls.name[call_shown]))
+    host_start = np.concatenate((ranges.start[range_shown], calls.start[call_shown]))
+    host_end = np.concatenate((ranges.end[range_shown], calls.end[call_shown]))
+    host_name = np.concatenate((ranges.name[range_shown], calls.name[call_shown]))
     unknown_steps = np.full(int(call_shown.sum()), -1)
-    step = np.concatenate((ranges.step[range_shown], unknown_steps))
+    host_step = np.concatenate((ranges.step[range_shown], unknown_steps))
 
     # cut nested intervals into pieces, each of the innermost one
-    pieces, owner = intervals.innermost(start, end)
+    pieces, piece_owner = intervals.innermost(host_start, host_end)
     inside = (pieces.end > result.window.start) & (pieces.start < result.window.end)
-    piece_start, owner = pieces.start[inside], owner[inside]
+    piece_start, piece_owner = pieces.start[inside], piece_owner[inside]
     return Lane(
         label="host",
         start=piece_start,
         end=pieces.end[inside],
-        name=name[owner].astype(np.int64),
-        step=_fill_steps(result, piece_start, step[owner].astype(np.int64)),
+        name=host_name[piece_owner].astype(np.int64),
+        step=_fill_steps(result, piece_start, host_step[piece_owner].astype(np.int64)),
         texts=trace.names,
         colours=_host_colours(line),
     )
@@ -142,70 +142,72 @@ def _host_colours(line: WorkLine) -> list[str]:
     waiting = np.zeros(len(trace.names), np.bool_)
     waiting[trace.calls.name[line.result.waits]] = True
     return [
-        PHASE["retrieve"] if waits else _phase_colour(line.names, name)
-        for name, waits in enumerate(waiting.tolist())
+        PHASE["retrieve"] if waits_for_device else _phase_colour(line.names, name_code)
+        for name_code, waits_for_device in enumerate(waiting.tolist())
     ]
 
 
 def _phase_colour(names: SpanNames, name: int) -> str:
-    phase = names.phase[name]
-    label = names.labels[phase] if phase >= 0 else "other"
-    if label == IDLE:
+    phase_index = names.phase[name]
+    phase_label = names.labels[phase_index] if phase_index >= 0 else "other"
+    if phase_label == IDLE:
         return NO_COLOUR
-    similar = SIMILAR_PHASE.get(label, label)
+    similar = SIMILAR_PHASE.get(phase_label, phase_label)
     return PHASE.get(similar, PHASE["other"])
 
 
 def _fill_steps(result: DeviceResult, times: Int64, known: Int64) -> Int64:
     """Return the step at each time; where it is not known, the one that the host began last."""
-    steps = result.steps
-    if not len(steps):
+    result_steps = result.steps
+    if not len(result_steps):
         return known
-    last_begun = np.searchsorted(steps.start, times, "right") - 1
-    begun_number = steps.number[np.maximum(last_begun, 0)]
+    last_begun = np.searchsorted(result_steps.start, times, "right") - 1
+    begun_number = result_steps.number[np.maximum(last_begun, 0)]
     return np.where((known < 0) & (last_begun >= 0), begun_number, known)
 
 
 def _operation_lanes(line: WorkLine) -> Iterator[Lane]:
     """Yield the lanes between the host's and the gaps': copies by direction, and compute."""
-    names, result = line.trace.names, line.result
+    trace_names, result = line.trace.names, line.result
     in_window = result.window.touches(result.operations)
     operations = result.operations.take(in_window)
-    step = result.step[in_window].astype(np.int64)
+    operation_step = result.step[in_window].astype(np.int64)
 
     compute = is_compute(operations)
     is_copy = operations.kind == OperationKind.MEMCPY
-    h2d = is_copy & matching(COPY_NAMES["H2D"], names)[operations.name]
-    d2h = is_copy & matching(COPY_NAMES["D2H"], names)[operations.name]
-    other = ~(h2d | compute | d2h)
-    for label, in_lane in zip(LABELS[1:-1], (h2d, compute, d2h, other), strict=True):
+    copies_in = is_copy & matching(COPY_NAMES["H2D"], trace_names)[operations.name]
+    copies_out = is_copy & matching(COPY_NAMES["D2H"], trace_names)[operations.name]
+    other_kinds = ~(copies_in | compute | copies_out)
+    for lane_label, in_lane in zip(
+        LABELS[1:-1], (copies_in, compute, copies_out, other_kinds), strict=True
+    ):
         lane_operations = operations.take(in_lane)
-        colour = OPERATION.get(label, OPERATION["copy"])
+        colour = OPERATION.get(lane_label, OPERATION["copy"])
         yield Lane(
-            label=label,
+            label=lane_label,
             start=lane_operations.start,
             end=lane_operations.end,
             name=lane_operations.name.astype(np.int64),
-            step=step[in_lane],
-            texts=names,
-            colours=[colour] * len(names),
+            step=operation_step[in_lane],
+            texts=trace_names,
+            colours=[colour] * len(trace_names),
         )
 
 
 def _gap_lane(line: WorkLine) -> Lane:
     """Return the parts of each gap as time passes: first the host's, then what waits."""
     result = line.result
-    gap, cause, part = result.gaps.parts()
-    ending_operation = result.gaps.operation[gap]  # -1, the appended entry: nothing ended it
+    gap_index, cause_code, gap_part = result.gaps.parts()
+    ending_operation = result.gaps.operation[gap_index]  # -1, the appended entry: nothing ended it
 
     def of_operation(column: NDArray[np.integer], none: int) -> Int64:
         return np.append(column, none)[ending_operation]
 
     return Lane(
         label="gaps",
-        start=part.start,
-        end=part.end,
-        name=cause,
+        start=gap_part.start,
+        end=gap_part.end,
+        name=cause_code,
         step=of_operation(result.step, -1),
         texts=CAUSES,
         colours=list(CAUSE.values()),

@@ -37,29 +37,32 @@ def write(page: Page, path: Path, sections: Sequence[Section] = SECTIONS) -> Non
 
     environment = _environment()
     templates = files("idlescope.report.page") / "templates"
-    style, script = ((templates / name).read_text("utf-8") for name in ("report.css", "report.js"))
+    style_sheet, script = (
+        (templates / template_name).read_text("utf-8")
+        for template_name in ("report.css", "report.js")
+    )
     packed = timeline.pack(page.lines) if page.lines else None
     material = Material(page, embed(page.figures), packed)
 
     # each section on its own, then all of them in the page's frame
     rendered = []
     for section in sections:
-        data = section.fill(material)
-        if data is not None:
+        section_data = section.fill(material)
+        if section_data is not None:
             fragment = environment.from_string(MACROS + section.fragment)
-            rendered.append((section.title, Markup(fragment.render(**data))))  # noqa: S704
-    text = environment.get_template("report.html.j2").render(
+            rendered.append((section.title, Markup(fragment.render(**section_data))))  # noqa: S704
+    page_text = environment.get_template("report.html.j2").render(
         page=page,
         sections=rendered,
         version=__version__,
-        policy=_content_security_policy(style, script),
-        style=style,
+        policy=_content_security_policy(style_sheet, script),
+        style=style_sheet,
         script=script,
         timeline=packed,
         document=_script_json(_document(packed)) if packed else "",
         perfetto=_perfetto_excerpt(page),
     )
-    path.write_text(encodable(text), encoding="utf-8")
+    path.write_text(encodable(page_text), encoding="utf-8")
 
 
 def _environment() -> Environment:
@@ -100,13 +103,13 @@ def _document(packed: timeline.PackedTimeline) -> dict[str, Any]:
 
 def _script_json(document: dict[str, Any]) -> str:
     """Return JSON that may stand within a script element, whatever the texts in it are."""
-    text = json.dumps(document, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
-    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+    json_text = json.dumps(document, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    return json_text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
 def _perfetto_excerpt(page: Page) -> str:
     """Return the trace around the worst gap of the line that idles most, as base64."""
     if not page.lines:
         return ""
-    worst = max(page.lines, key=lambda line: line.result.idle_pct)
-    return base64.b64encode(excerpt.packed(worst.trace, worst.result).data).decode()
+    idlest_line = max(page.lines, key=lambda line: line.result.idle_pct)
+    return base64.b64encode(excerpt.packed(idlest_line.trace, idlest_line.result).data).decode()

@@ -30,11 +30,11 @@ class Picture(NamedTuple):
 def embed(figures: dict[str, Path]) -> dict[str, Picture | None]:
     """Return every figure that CAPTIONS names, as a data URI; None where it was not drawn."""
     pictures: dict[str, Picture | None] = {}
-    for name, caption in CAPTIONS.items():
-        svg = figures.get(name)
-        if svg is None:
-            pictures[name] = None
+    for figure_name, caption in CAPTIONS.items():
+        svg_path = figures.get(figure_name)
+        if svg_path is None:
+            pictures[figure_name] = None
             continue
-        data = base64.b64encode(svg.read_bytes()).decode()
-        pictures[name] = Picture(f"data:image/svg+xml;base64,{data}", caption)
+        encoded_svg = base64.b64encode(svg_path.read_bytes()).decode()
+        pictures[figure_name] = Picture(f"data:image/svg+xml;base64,{encoded_svg}", caption)
     return pictures

@@ -51,38 +51,38 @@ def pack(lines: Sequence[WorkLine]) -> PackedTimeline:
     Lines of one trace share their clock: times count from the first thing that is drawn of it.
     `zero_ns` is where the window of the figures begins, `end_ns` where it ends.
     """
-    line_lanes = [_LineLanes(line, lanes(line)) for line in lines]
+    line_lanes = [_LineLanes(work_line, lanes(work_line)) for work_line in lines]
     origins = _origins(line_lanes)
-    packer, names = Packer(), _Names()
-    items: list[dict[str, Any]] = []
-    for drawn in line_lanes:
-        line, origin = drawn.line, origins[id(drawn.line.trace)]
-        kept = drawn.lanes
-        if drawn.intervals * len(lines) > MAX_INTERVALS:
-            kept = _around_longest_gap(drawn, MAX_INTERVALS // len(lines))
-        ended_by = (*line.trace.names, "the end of the window")
-        lane_packer = _LanePacker(packer, names, origin, ended_by)
-        items.append(
+    packer, name_codes = Packer(), _Names()
+    packed_lines: list[dict[str, Any]] = []
+    for line_drawn in line_lanes:
+        work_line, origin = line_drawn.line, origins[id(line_drawn.line.trace)]
+        kept_lanes = line_drawn.lanes
+        if line_drawn.intervals * len(lines) > MAX_INTERVALS:
+            kept_lanes = _around_longest_gap(line_drawn, MAX_INTERVALS // len(lines))
+        ended_by = (*work_line.trace.names, "the end of the window")
+        lane_packer = _LanePacker(packer, name_codes, origin, ended_by)
+        packed_lines.append(
             {
-                "title": visible(line.title),
-                "zero_ns": line.result.window.start - origin,
-                "end_ns": line.result.window.end - origin,
-                "idle_pct": line.result.idle_pct,
-                "left_out": drawn.intervals - sum(lane.start.size for lane in kept),
-                "lanes": [lane_packer.pack(lane) for lane in kept],
-                "steps": _pack_steps(packer, line.result, origin),
+                "title": visible(work_line.title),
+                "zero_ns": work_line.result.window.start - origin,
+                "end_ns": work_line.result.window.end - origin,
+                "idle_pct": work_line.result.idle_pct,
+                "left_out": line_drawn.intervals - sum(lane.start.size for lane in kept_lanes),
+                "lanes": [lane_packer.pack(lane) for lane in kept_lanes],
+                "steps": _pack_steps(packer, work_line.result, origin),
             }
         )
-    document = {"names": names.texts, "colours": names.colours, "items": items}
+    document = {"names": name_codes.texts, "colours": name_codes.colours, "items": packed_lines}
     return PackedTimeline(document, packer.text())
 
 
 def _origins(line_lanes: Iterable[_LineLanes]) -> dict[int, int]:
     """Return the first time that is drawn of each trace, by the trace's id()."""
     origins: dict[int, int] = {}
-    for drawn in line_lanes:
-        key = id(drawn.line.trace)
-        origins[key] = min(drawn.first_ns, origins.get(key, drawn.first_ns))
+    for line_drawn in line_lanes:
+        trace_key = id(line_drawn.line.trace)
+        origins[trace_key] = min(line_drawn.first_ns, origins.get(trace_key, line_drawn.first_ns))
     return origins
 
 
@@ -92,9 +92,11 @@ def _around_longest_gap(drawn: _LineLanes, most: int) -> list[Lane]:
     longest = drawn.line.result.longest
     gap_start = longest[0].start_ns if longest else int(starts[0])
     before_gap = int(np.searchsorted(starts, gap_start)) - most // 2
-    first = min(max(before_gap, 0), starts.size - most)
-    low, high = starts[first], starts[first + most - 1]
-    return [lane.take((lane.start >= low) & (lane.start < high)) for lane in drawn.lanes]
+    first_row = min(max(before_gap, 0), starts.size - most)
+    window_start, window_end = starts[first_row], starts[first_row + most - 1]
+    return [
+        lane.take((lane.start >= window_start) & (lane.start < window_end)) for lane in drawn.lanes
+    ]
 
 
 class _Names:
@@ -106,19 +108,21 @@ class _Names:
         self._codes: dict[tuple[str, str], int] = {}
 
     def code(self, text: str, colour: str) -> int:
-        shown = visible(text[:MAX_NAME_CHARACTERS])
-        key = (shown, colour)
-        if key not in self._codes:
-            self._codes[key] = len(self.texts)
-            self.texts.append(shown)
+        shown_text = visible(text[:MAX_NAME_CHARACTERS])
+        name_key = (shown_text, colour)
+        if name_key not in self._codes:
+            self._codes[name_key] = len(self.texts)
+            self.texts.append(shown_text)
             self.colours.append(colour)
-        return self._codes[key]
+        return self._codes[name_key]
 
     def recode(self, codes: Int64, texts: Sequence[str], colours: Sequence[str]) -> Int64:
         """Return codes of these names for codes that are indices into `texts` and `colours`."""
-        used, row = np.unique(codes, return_inverse=True)
-        recoded = [self.code(texts[code], colours[code]) for code in used.tolist()]
-        return np.array(recoded, np.int64)[row]
+        used_codes, code_row = np.unique(codes, return_inverse=True)
+        recoded = [
+            self.code(texts[used_code], colours[used_code]) for used_code in used_codes.tolist()
+        ]
+        return np.array(recoded, np.int64)[code_row]
 
 
 class _LanePacker(NamedTuple):
@@ -131,16 +135,16 @@ class _LanePacker(NamedTuple):
 
     def pack(self, lane: Lane) -> dict[str, Any]:
         """Add a lane's columns; return what the script has to know of them."""
-        add, recode = self.packer.add, self.names.recode
+        add_plane, recode = self.packer.add, self.names.recode
         planes = {
-            "start": add(np.diff(lane.start, prepend=self.origin)),
-            "length": add(np.maximum(lane.end - lane.start, 0)),  # negative in damaged traces
-            "name": add(recode(lane.name, lane.texts, lane.colours)),
-            "step": add(lane.step + 1),
+            "start": add_plane(np.diff(lane.start, prepend=self.origin)),
+            "length": add_plane(np.maximum(lane.end - lane.start, 0)),  # negative in damaged traces
+            "name": add_plane(recode(lane.name, lane.texts, lane.colours)),
+            "step": add_plane(lane.step + 1),
         }
         if lane.ended_by is not None:
             no_colours = [NO_COLOUR] * len(self.ended_by)
-            planes["detail"] = add(recode(lane.ended_by, self.ended_by, no_colours))
+            planes["detail"] = add_plane(recode(lane.ended_by, self.ended_by, no_colours))
         used_names = np.unique(lane.name).tolist()
         return {
             "label": lane.label,
@@ -151,16 +155,16 @@ class _LanePacker(NamedTuple):
 
 
 def _pack_steps(packer: Packer, result: DeviceResult, origin: int) -> dict[str, Any]:
-    steps = result.steps
+    result_steps = result.steps
     columns = {
-        "number": steps.number,
-        "start": np.maximum(steps.start - origin, 0),
-        "end": np.maximum(steps.end - origin, 0),
-        "host": steps.host,
-        "device": steps.device,
-        "idle": steps.idle,
-        "operations": steps.operations,
-        "early": steps.early.astype(np.int64),
+        "number": result_steps.number,
+        "start": np.maximum(result_steps.start - origin, 0),
+        "end": np.maximum(result_steps.end - origin, 0),
+        "host": result_steps.host,
+        "device": result_steps.device,
+        "idle": result_steps.idle,
+        "operations": result_steps.operations,
+        "early": result_steps.early.astype(np.int64),
     }
-    planes = {name: packer.add(column) for name, column in columns.items()}
-    return {"rows": len(steps), "found": steps.found, "planes": planes}
+    planes = {column_name: packer.add(column) for column_name, column in columns.items()}
+    return {"rows": len(result_steps), "found": result_steps.found, "planes": planes}

@@ -45,7 +45,7 @@ def write_junit(checks: Sequence[Check], path: Path) -> None:
 
 
 def _junit(checks: Sequence[Check]) -> ElementTree[Element]:
-    failures = sum(not check.holds for check in checks)
+    failures = sum(not limit_check.holds for limit_check in checks)
     counts = {
         "name": SUITE,
         "tests": str(len(checks)),
@@ -53,16 +53,16 @@ def _junit(checks: Sequence[Check]) -> ElementTree[Element]:
         "errors": "0",
     }
     suites = Element("testsuites", counts)
-    suite = SubElement(suites, "testsuite", counts)
-    for check in checks:
-        name = visible(f"{check.limit} {check.subject}")
-        says = visible(check.says)
-        case = SubElement(suite, "testcase", classname=f"{SUITE}.check", name=name)
-        if not check.holds:
-            failure = SubElement(case, "failure", message=says, type=check.limit)
-            failure.text = says
-        elif check.doubtful:
-            SubElement(case, "system-out").text = says
+    test_suite = SubElement(suites, "testsuite", counts)
+    for limit_check in checks:
+        case_name = visible(f"{limit_check.limit} {limit_check.subject}")
+        case_text = visible(limit_check.says)
+        test_case = SubElement(test_suite, "testcase", classname=f"{SUITE}.check", name=case_name)
+        if not limit_check.holds:
+            failure = SubElement(test_case, "failure", message=case_text, type=limit_check.limit)
+            failure.text = case_text
+        elif limit_check.doubtful:
+            SubElement(test_case, "system-out").text = case_text
     indent(suites)
     return ElementTree(suites)
 
@@ -74,11 +74,11 @@ def refuse(path: Path) -> None:
     """
     if not path.exists():
         return
-    head = b""
+    file_start = b""
     if path.is_file():
-        with path.open("rb") as file:
-            head = file.read(HEAD_BYTES)
-    if f'<testsuites name="{SUITE}"'.encode() not in head:
+        with path.open("rb") as old_file:
+            file_start = old_file.read(HEAD_BYTES)
+    if f'<testsuites name="{SUITE}"'.encode() not in file_start:
         raise OutputExistsError(
             f"{path} is there already, and no earlier --junit of idlescope: give another name"
         )
@@ -86,14 +86,16 @@ def refuse(path: Path) -> None:
 
 def github_commands(checks: Sequence[Check]) -> list[str]:
     """Return the workflow commands that make GitHub show what does not hold or is in doubt."""
-    lines = []
-    for check in checks:
-        if check.holds and not check.doubtful:
+    command_lines = []
+    for limit_check in checks:
+        if limit_check.holds and not limit_check.doubtful:
             continue
-        command = "warning" if check.holds else "error"
-        title = _command_property(f"idlescope {option(check.limit)}")
-        lines.append(f"::{command} title={title}::{_command_message(check.says)}")
-    return lines
+        command = "warning" if limit_check.holds else "error"
+        command_title = _command_property(f"idlescope {option(limit_check.limit)}")
+        command_lines.append(
+            f"::{command} title={command_title}::{_command_message(limit_check.says)}"
+        )
+    return command_lines
 
 
 def _command_message(text: str) -> str:

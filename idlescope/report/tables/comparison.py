@@ -45,25 +45,29 @@ def unit_of(comparison: Comparison) -> Unit:
 def parts_shown(comparison: Comparison) -> list[Change]:
     """Return the largest parts, and the sum of the others: those shown add up, too."""
     headline = comparison.headline
-    least = SMALL_SHARE * max(headline.base, headline.other)
-    large = [
-        part for part in comparison.parts if max(part.base, part.other, abs(part.change)) >= least
+    least_change = SMALL_SHARE * max(headline.base, headline.other)
+    large_parts = [
+        part
+        for part in comparison.parts
+        if max(part.base, part.other, abs(part.change)) >= least_change
     ]
-    shown = large[:MAX_PARTS]
-    small = [part for part in comparison.parts if part not in shown and (part.base or part.other)]
-    if small:
-        name = f"{len(small)} smaller" if len(small) > 1 else small[0].name
-        base = sum(part.base for part in small)
-        other = sum(part.other for part in small)
-        shown.append(Change(name, base, other, None))
-    return shown
+    shown_parts = large_parts[:MAX_PARTS]
+    small_parts = [
+        part for part in comparison.parts if part not in shown_parts and (part.base or part.other)
+    ]
+    if small_parts:
+        rest_name = f"{len(small_parts)} smaller" if len(small_parts) > 1 else small_parts[0].name
+        base_total = sum(part.base for part in small_parts)
+        other_total = sum(part.other for part in small_parts)
+        shown_parts.append(Change(rest_name, base_total, other_total, None))
+    return shown_parts
 
 
 def columns(comparison: Comparison) -> list[str]:
     """Return the names of the columns of `change_rows`."""
-    unit = unit_of(comparison).name
-    sides = (comparison.base, comparison.other)
-    return [f"{side.letter}, {unit}" for side in sides] + list(COLUMNS)
+    unit_name = unit_of(comparison).name
+    both_sides = (comparison.base, comparison.other)
+    return [f"{side.letter}, {unit_name}" for side in both_sides] + list(COLUMNS)
 
 
 def change_rows(comparison: Comparison) -> list[list[ChangeRow]]:
@@ -79,18 +83,20 @@ def change_rows(comparison: Comparison) -> list[list[ChangeRow]]:
 
 def _part_cells(comparison: Comparison, part: Change) -> list[str]:
     """Return the cells of a part, with its share of the whole change."""
-    share = comparison.share(part)
-    return _cells(comparison, part, NOTHING if share is None else f"{round(share)} %")
+    share_of_change = comparison.share(part)
+    return _cells(
+        comparison, part, NOTHING if share_of_change is None else f"{round(share_of_change)} %"
+    )
 
 
 def _cells(comparison: Comparison, change: Change, share: str) -> list[str]:
     """Return both sides, the change with its margin, the change in per cent, and the share."""
-    scale = unit_of(comparison).scale
-    margin = "" if change.margin is None else f" ± {change.margin / scale:,.3f}"
+    unit_scale = unit_of(comparison).scale
+    margin = "" if change.margin is None else f" ± {change.margin / unit_scale:,.3f}"
     return [
-        f"{change.base / scale:,.3f}",
-        f"{change.other / scale:,.3f}",
-        f"{change.change / scale:+,.3f}{margin}",
+        f"{change.base / unit_scale:,.3f}",
+        f"{change.other / unit_scale:,.3f}",
+        f"{change.change / unit_scale:+,.3f}{margin}",
         _in_percent(change),
         share,
     ]
@@ -105,25 +111,27 @@ def _in_percent(change: Change) -> str:
 
 def table(comparison: Comparison) -> Table:
     """Return the comparison; figures that differ by more than noise are marked."""
-    sides = (comparison.base, comparison.other)
-    title = Text("\n").join(plain(side.label) for side in sides)
-    made = Table(title=title, title_justify="left")
-    made.add_column("")
+    both_sides = (comparison.base, comparison.other)
+    table_title = Text("\n").join(plain(side.label) for side in both_sides)
+    changes_table = Table(title=table_title, title_justify="left")
+    changes_table.add_column("")
     for column in columns(comparison):
-        made.add_column(plain(column), justify="right")
-    for group in change_rows(comparison):
-        for change, cells in group:
-            mark, style = (MARK, "bold") if change.different else (" ", "")
-            name = plain(f"{mark} {shorten(change.name, NAME_WIDTH)}", style)
-            made.add_row(name, *(plain(cell, style) for cell in cells))
-        made.add_section()
-    return made
+        changes_table.add_column(plain(column), justify="right")
+    for row_group in change_rows(comparison):
+        for change, row_cells in row_group:
+            change_mark, row_style = (MARK, "bold") if change.different else (" ", "")
+            change_name = plain(f"{change_mark} {shorten(change.name, NAME_WIDTH)}", row_style)
+            changes_table.add_row(change_name, *(plain(cell, row_style) for cell in row_cells))
+        changes_table.add_section()
+    return changes_table
 
 
 def to_json(comparisons: Comparisons) -> dict[str, Any]:
     """Return the document of `compare --json` (report/README.md)."""
     entries = [
-        comparison.document(mode) for mode, several in comparisons.items() for comparison in several
+        comparison.document(mode_name)
+        for mode_name, several in comparisons.items()
+        for comparison in several
     ]
     document = ComparisonsDocument(COMPARE_SCHEMA, entries)
     return dict(msgspec.to_builtins(document))
@@ -132,23 +140,23 @@ def to_json(comparisons: Comparisons) -> dict[str, Any]:
 def to_markdown(comparisons: Comparisons) -> str:
     """Return every comparison as Markdown, for a pull request."""
     return "\n".join(
-        _section(mode, comparison).to_text()
-        for mode, several in comparisons.items()
+        _section(mode_name, comparison).to_text()
+        for mode_name, several in comparisons.items()
         for comparison in several
     )
 
 
 def _section(mode: str, comparison: Comparison) -> MarkdownSection:
-    rows = [
+    section_rows = [
         MarkdownRow(change.name, cells, bold=change.different)
-        for group in change_rows(comparison)
-        for change, cells in group
+        for row_group in change_rows(comparison)
+        for change, cells in row_group
     ]
     return MarkdownSection(
         heading=mode,
         verdict=comparison.verdict.text,
         intro=[comparison.base.label, comparison.other.label],
         columns=columns(comparison),
-        rows=rows,
+        rows=section_rows,
         notes=[*comparison.warnings, f"Noise: {comparison.noise}."],
     )

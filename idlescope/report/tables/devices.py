@@ -42,23 +42,29 @@ def analysis_tables(analysis: Analysis) -> list[Table]:
 def _tables(title: str, columns: list[str], rows: Rows) -> list[Table]:
     """Return one table or more, of at most DEVICES_BESIDE columns each."""
     tables = []
-    total = len(columns)
-    for first in range(0, total, DEVICES_BESIDE):
-        last = min(first + DEVICES_BESIDE, total)
-        part = f", {first + 1} to {last} of {total}" if total > DEVICES_BESIDE else ""
-        some_rows = [(label, cells[first:last]) for label, cells in rows]
-        tables.append(side_by_side(f"{title}{part}", columns[first:last], some_rows))
+    device_count = len(columns)
+    for first_device in range(0, device_count, DEVICES_BESIDE):
+        last_device = min(first_device + DEVICES_BESIDE, device_count)
+        part_note = (
+            f", {first_device + 1} to {last_device} of {device_count}"
+            if device_count > DEVICES_BESIDE
+            else ""
+        )
+        some_rows = [(row_label, cells[first_device:last_device]) for row_label, cells in rows]
+        tables.append(
+            side_by_side(f"{title}{part_note}", columns[first_device:last_device], some_rows)
+        )
     return tables
 
 
 def device_rows(analysis: Analysis) -> Rows:
     """Return the figures of a trace's devices: a label, and one cell for each device."""
     devices = analysis.results
-    rows: Rows = []
+    table_rows: Rows = []
     processes = [device.device.process_name for device in devices]
     if len(set(processes)) > 1:
-        rows.append(("process", processes))
-    rows += [
+        table_rows.append(("process", processes))
+    table_rows += [
         ("operations", [_operations_cell(device) for device in devices]),
         (window_label(devices), [_window_cell(device) for device in devices]),
         *_occupancy_rows(devices),
@@ -66,13 +72,13 @@ def device_rows(analysis: Analysis) -> Rows:
         ("gaps", [_doubt(device, "gaps") + f"{len(device.gaps):,}" for device in devices]),
     ]
     if any(device.min_gap_ns for device in devices):
-        label = f"  shorter than {milliseconds(devices[0].min_gap_ns)}, not listed"
-        rows.append((label, [_short_gaps_cell(device) for device in devices]))
+        short_gaps_label = f"  shorter than {milliseconds(devices[0].min_gap_ns)}, not listed"
+        table_rows.append((short_gaps_label, [_short_gaps_cell(device) for device in devices]))
     if any(len(device.steps) for device in devices):
-        rows += _step_rows(devices)
+        table_rows += _step_rows(devices)
     linked = [f"{device.coverage.linked_pct:.1f} %" for device in devices]
-    rows.append(("operations with a known launch", linked))
-    return rows
+    table_rows.append(("operations with a known launch", linked))
+    return table_rows
 
 
 def _doubt(device: DeviceResult, figure: str) -> str:
@@ -89,8 +95,8 @@ def _window_cell(device: DeviceResult) -> str:
 
 
 def _short_gaps_cell(device: DeviceResult) -> str:
-    count, total_ns = device.short_gaps
-    return f"{count:,} ({milliseconds(total_ns)})"
+    gap_count, total_ns = device.short_gaps
+    return f"{gap_count:,} ({milliseconds(total_ns)})"
 
 
 def window_label(devices: Sequence[DeviceResult]) -> str:
@@ -98,21 +104,21 @@ def window_label(devices: Sequence[DeviceResult]) -> str:
     window = devices[0].window
     if window.kind == WindowKind.FIRST_LAST:
         return "window, first to last operation"
-    note = f", {window.note}" if window.note else ""
-    return f"window {window.asked}{note}"
+    window_note = f", {window.note}" if window.note else ""
+    return f"window {window.asked}{window_note}"
 
 
 def _occupancy_rows(devices: Sequence[DeviceResult]) -> Rows:
     """Return how the window divides: each in time and in per cent of it."""
-    rows = []
-    for label in ("active", "compute", "copy only", "idle", "compute idle"):
-        attribute = label.replace(" ", "_") + "_ns"
-        cells = []
+    state_rows = []
+    for state_label in ("active", "compute", "copy only", "idle", "compute idle"):
+        attribute = state_label.replace(" ", "_") + "_ns"
+        row_cells = []
         for device in devices:
-            ns = getattr(device.occupancy, attribute)
-            cells.append(_doubt(device, "active_ns") + _of_window(device, ns))
-        rows.append((label, cells))
-    return rows
+            state_ns = getattr(device.occupancy, attribute)
+            row_cells.append(_doubt(device, "active_ns") + _of_window(device, state_ns))
+        state_rows.append((state_label, row_cells))
+    return state_rows
 
 
 def _shared_rows(devices: Sequence[DeviceResult]) -> Rows:
@@ -144,12 +150,15 @@ def _step_rows(devices: Sequence[DeviceResult]) -> Rows:
     if any(device.roofline for device in devices):
         figures.append(("roofline while active", _roofline_cell))
     figures.append(("launched before the previous ended", _early_cell))
-    return [(label, [cell(device) or NOTHING for device in devices]) for label, cell in figures]
+    return [
+        (row_label, [cell_of(device) or NOTHING for device in devices])
+        for row_label, cell_of in figures
+    ]
 
 
 def _steps_cell(device: DeviceResult) -> str | None:
-    steps = device.steps
-    return f"{len(steps):,} (by {steps.found})" if len(steps) else None
+    device_steps = device.steps
+    return f"{len(device_steps):,} (by {device_steps.found})" if len(device_steps) else None
 
 
 def _median(device: DeviceResult, times_ns: Int64) -> str | None:
@@ -179,13 +188,13 @@ def _early_cell(device: DeviceResult) -> str | None:
 def cause_rows(analysis: Analysis) -> Rows:
     """Return idle time by cause, `host` divided by its largest parts; one cell for each device."""
     devices = analysis.results
-    rows = []
-    for cause in CAUSES:
-        cells = [_cause_cell(device, cause) for device in devices]
-        rows.append((cause, cells))
-        if cause == "host":
-            rows += [_host_row(devices, name) for name in largest_host_parts(devices)]
-    return rows
+    table_rows = []
+    for cause_name in CAUSES:
+        row_cells = [_cause_cell(device, cause_name) for device in devices]
+        table_rows.append((cause_name, row_cells))
+        if cause_name == "host":
+            table_rows += [_host_row(devices, name) for name in largest_host_parts(devices)]
+    return table_rows
 
 
 def _cause_cell(device: DeviceResult, cause: str) -> str:

@@ -28,29 +28,33 @@ def gap_cells(
     device: DeviceResult, gap: LongGap, max_stack_names: int = MAX_STACK_NAMES
 ) -> GapCells:
     """Return a gap's row, with at most so many of the innermost names of its stack."""
-    causes = [f"{cause} {share(ns, gap.length_ns)}" for cause, ns in gap.cause_ns.items() if ns]
-    stack = " › ".join(shorten(name) for name in gap.stack[-max_stack_names:])
+    causes = [
+        f"{cause} {share(cause_ns, gap.length_ns)}"
+        for cause, cause_ns in gap.cause_ns.items()
+        if cause_ns
+    ]
+    stack_text = " › ".join(shorten(frame_name) for frame_name in gap.stack[-max_stack_names:])
     if len(gap.stack) > max_stack_names:
-        stack = f"… › {stack}"
+        stack_text = f"… › {stack_text}"
     return GapCells(
         after=milliseconds(gap.start_ns - device.occupancy.window[0]),
         length=milliseconds(gap.length_ns),
         step=str(gap.step) if gap.step >= 0 else NOTHING,
         causes=", ".join(causes),
-        stack=stack or NOTHING,
+        stack=stack_text or NOTHING,
         ended_by=shorten(gap.ended_by, ENDED_BY_WIDTH) or NOTHING,
     )
 
 
 def gap_lines(device: DeviceResult) -> list[str]:
     """Return the longest gaps in words, three lines each."""
-    lines = []
-    for gap in device.longest[:MAX_GAPS]:
-        cells = gap_cells(device, gap)
-        of_step = "" if cells.step == NOTHING else f", step {cells.step}"
-        lines += [
-            f"{cells.length}, {cells.after} into the window{of_step}: {cells.causes}",
-            f"  host in   {cells.stack}",
-            f"  ended by  {cells.ended_by}",
+    text_lines = []
+    for longest_gap in device.longest[:MAX_GAPS]:
+        row_cells = gap_cells(device, longest_gap)
+        of_step = "" if row_cells.step == NOTHING else f", step {row_cells.step}"
+        text_lines += [
+            f"{row_cells.length}, {row_cells.after} into the window{of_step}: {row_cells.causes}",
+            f"  host in   {row_cells.stack}",
+            f"  ended by  {row_cells.ended_by}",
         ]
-    return [visible(line) for line in lines]
+    return [visible(line) for line in text_lines]

@@ -22,13 +22,22 @@ def phase_columns(analysis: Analysis) -> list[str]:
 
 def phase_rows(analysis: Analysis) -> Rows:
     """Return steps and phases: a label, and one cell for each process."""
-    hosts = analysis.host_phases
-    rows = [
-        ("steps", [f"{host.starts.size:,} (by {host.found})" for host in hosts]),
-        ("from step to step, median", [_step_cell(host) for host in hosts]),
+    host_processes = analysis.host_phases
+    table_rows = [
+        (
+            "steps",
+            [f"{host.starts.size:,} (by {host.found})" for host in host_processes],
+        ),
+        (
+            "from step to step, median",
+            [_step_cell(host) for host in host_processes],
+        ),
     ]
-    phases = dict.fromkeys(phase for host in hosts for phase in host.total_ns)
-    return rows + [(phase, [_phase_cell(host, phase) for host in hosts]) for phase in phases]
+    phases = dict.fromkeys(phase_name for host in host_processes for phase_name in host.total_ns)
+    return table_rows + [
+        (phase_name, [_phase_cell(host, phase_name) for host in host_processes])
+        for phase_name in phases
+    ]
 
 
 def _step_cell(host: HostPhases) -> str:

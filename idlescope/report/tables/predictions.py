@@ -25,38 +25,43 @@ def rows(prediction: Prediction) -> Rows:
 
     Each is a label and the cells of COLUMNS.
     """
-    return [(label, _cells(outcome, prediction.recorded)) for label, outcome in prediction.cases()]
+    return [
+        (case_label, _cells(outcome, prediction.recorded))
+        for case_label, outcome in prediction.cases()
+    ]
 
 
 def _cells(outcome: Outcome, recorded: Outcome) -> list[str]:
-    rate, saved = NOTHING, NOTHING
+    token_rate, time_saved = NOTHING, NOTHING
     if outcome.tokens_per_s is not None:
-        rate = f"{outcome.tokens_per_s:,.0f}"
+        token_rate = f"{outcome.tokens_per_s:,.0f}"
     if outcome is not recorded:
-        saved = f"{100 * outcome.less_than(recorded):.1f} %"
+        time_saved = f"{100 * outcome.less_than(recorded):.1f} %"
     return [
         f"{outcome.step_ns / 1e6:,.2f} ms",
         milliseconds(outcome.total_ns),
-        rate,
+        token_rate,
         f"{outcome.compute_idle_pct:.2f} %",
-        saved,
+        time_saved,
     ]
 
 
 def table(prediction: Prediction) -> Table:
     """Return the cases of one device, one a row; without tokens where they are not known."""
     device = prediction.result
-    found = f"{prediction.recorded.steps:,} steps ({device.steps.found})"
-    made = Table(title=plain(f"{device_label(device)}, {found}"), title_justify="left")
-    made.add_column("")
+    steps_found = f"{prediction.recorded.steps:,} steps ({device.steps.found})"
+    cases_table = Table(title=plain(f"{device_label(device)}, {steps_found}"), title_justify="left")
+    cases_table.add_column("")
     tokens_known = prediction.recorded.tokens is not None
-    shown = [column for column in COLUMNS if tokens_known or column != TOKENS]
-    for column in shown:
-        made.add_column(column, justify="right", no_wrap=True)
-    for label, cells in rows(prediction):
-        by_column = dict(zip(COLUMNS, cells, strict=True))
-        made.add_row(plain(label), *(plain(by_column[column]) for column in shown))
-    return made
+    shown_columns = [column for column in COLUMNS if tokens_known or column != TOKENS]
+    for column in shown_columns:
+        cases_table.add_column(column, justify="right", no_wrap=True)
+    for case_label, row_cells in rows(prediction):
+        by_column = dict(zip(COLUMNS, row_cells, strict=True))
+        cases_table.add_row(
+            plain(case_label), *(plain(by_column[column]) for column in shown_columns)
+        )
+    return cases_table
 
 
 def to_json(

@@ -39,34 +39,40 @@ ProfiledWindow = dict[str, Any]  # `profiled` in it
 def run_table(summary: dict[str, Any]) -> Table:
     """Return the modes of a run side by side, from its summary (summary.json)."""
     device = summary["device"]
-    kind = "measured" if device["measured"] else "modelled, not measured"
-    return side_by_side(f"{device['name']} · {kind}", _columns(summary), mode_rows(summary))
+    device_kind = "measured" if device["measured"] else "modelled, not measured"
+    return side_by_side(f"{device['name']} · {device_kind}", _columns(summary), mode_rows(summary))
 
 
 def mode_rows(summary: dict[str, Any]) -> Rows:
     """Return the rows of `run_table`: a label, and one cell for each mode."""
-    modes = list(summary["modes"].values())
-    rows = [_figure_row(modes, *figure) for figure in FIGURES]
-    rows += _latency_rows(modes)
+    mode_summaries = list(summary["modes"].values())
+    table_rows = [_figure_row(mode_summaries, *figure) for figure in FIGURES]
+    table_rows += _latency_rows(mode_summaries)
     if predicted := summary["predicted"]:
-        rows.insert(1, _predicted_row(list(summary["modes"]), predicted))
-    if any(mode["preemptions"] for mode in modes):
-        rows.append(_figure_row(modes, "preemptions", "preemptions", "{:,}"))
-    for cause in CAUSES:
-        cells = [_idle_per_step(mode, mode["cause_ns"][cause]) for mode in modes]
-        rows.append((f"{IDLE_PER_STEP}{cause}", cells))
-    for name in _largest_host_parts(modes):
-        cells = [_idle_per_step(mode, mode["host_ns"].get(name, 0)) for mode in modes]
-        rows.append((f"  host: {shorten(name, HOST_NAME_WIDTH)}", cells))
-    return rows
+        table_rows.insert(1, _predicted_row(list(summary["modes"]), predicted))
+    if any(mode_summary["preemptions"] for mode_summary in mode_summaries):
+        table_rows.append(_figure_row(mode_summaries, "preemptions", "preemptions", "{:,}"))
+    for cause_name in CAUSES:
+        row_cells = [
+            _idle_per_step(mode_summary, mode_summary["cause_ns"][cause_name])
+            for mode_summary in mode_summaries
+        ]
+        table_rows.append((f"{IDLE_PER_STEP}{cause_name}", row_cells))
+    for host_part in _largest_host_parts(mode_summaries):
+        row_cells = [
+            _idle_per_step(mode_summary, mode_summary["host_ns"].get(host_part, 0))
+            for mode_summary in mode_summaries
+        ]
+        table_rows.append((f"  host: {shorten(host_part, HOST_NAME_WIDTH)}", row_cells))
+    return table_rows
 
 
 def _columns(summary: dict[str, Any]) -> list[str]:
-    return [MODE_TITLES[mode] for mode in summary["modes"]]
+    return [MODE_TITLES[mode_name] for mode_name in summary["modes"]]
 
 
 def _figure_row(modes: list[ModeSummary], label: str, key: str, form: str) -> tuple[str, list[str]]:
-    return label, [_number(mode[key], form) for mode in modes]
+    return label, [_number(mode_summary[key], form) for mode_summary in modes]
 
 
 def _number(value: float | None, form: str) -> str:
@@ -75,11 +81,14 @@ def _number(value: float | None, form: str) -> str:
 
 def _latency_rows(modes: list[ModeSummary]) -> Rows:
     """Return percentiles of latencies, of those that any mode has."""
-    names = "/".join(f"p{percentile}" for percentile in PERCENTILES)
+    percentile_names = "/".join(f"p{percentile}" for percentile in PERCENTILES)
     return [
-        (f"{label} {names}", [_percentiles(mode[key]) for mode in modes])
-        for label, key in LATENCIES.items()
-        if any(mode[key] for mode in modes)
+        (
+            f"{latency_label} {percentile_names}",
+            [_percentiles(mode_summary[latency_key]) for mode_summary in modes],
+        )
+        for latency_label, latency_key in LATENCIES.items()
+        if any(mode_summary[latency_key] for mode_summary in modes)
     ]
 
 
@@ -93,10 +102,12 @@ def _percentiles(latency_ms: dict[str, float] | None) -> str:
 def _predicted_row(modes: list[str], predicted: dict[str, Any]) -> tuple[str, list[str]]:
     """Return the total time predicted from the synchronous run, beside what was measured."""
     total_s, high_s = predicted["total_s"], predicted["high_s"]
-    text = f"{total_s:,.2f} s"
+    total_text = f"{total_s:,.2f} s"
     if high_s is not None:  # in per cent: seconds of a short run would be rounded to nothing
-        text += f" ± {100 * (high_s / total_s - 1):.1f} %"
-    return "  predicted from sync", [text if mode == "async" else NOTHING for mode in modes]
+        total_text += f" ± {100 * (high_s / total_s - 1):.1f} %"
+    return "  predicted from sync", [
+        total_text if mode_name == "async" else NOTHING for mode_name in modes
+    ]
 
 
 def _idle_per_step(mode: ModeSummary, ns: int) -> str:
@@ -109,16 +120,16 @@ def _idle_per_step(mode: ModeSummary, ns: int) -> str:
 def _largest_host_parts(modes: list[ModeSummary]) -> list[str]:
     """Return what the host was in, those with most idle time per step in any mode first."""
     largest: dict[str, float] = {}
-    for mode in modes:
-        for name, ns in mode["host_ns"].items():
-            largest[name] = max(largest.get(name, 0.0), ns / mode["steps"])
+    for mode_summary in modes:
+        for name, duration_ns in mode_summary["host_ns"].items():
+            largest[name] = max(largest.get(name, 0.0), duration_ns / mode_summary["steps"])
     return sorted(largest, key=lambda name: (-largest[name], name))[:MAX_HOST_ROWS]
 
 
 def profiled_table(summary: dict[str, Any]) -> Table | None:
     """Return the profiled windows of a run side by side; None where no profiler was on."""
-    rows = profiled_rows(summary)
-    return side_by_side("Profiled window", _columns(summary), rows) if rows else None
+    table_rows = profiled_rows(summary)
+    return side_by_side("Profiled window", _columns(summary), table_rows) if table_rows else None
 
 
 def profiled_rows(summary: dict[str, Any]) -> Rows:
@@ -126,7 +137,7 @@ def profiled_rows(summary: dict[str, Any]) -> Rows:
 
     Empty where no profiler was on.
     """
-    windows = [mode.get("profiled") for mode in summary["modes"].values()]
+    windows = [mode_summary.get("profiled") for mode_summary in summary["modes"].values()]
     if not any(windows):
         return []
 
@@ -159,9 +170,11 @@ def profiled_rows(summary: dict[str, Any]) -> Rows:
 
 
 def _idle_cell(window: ProfiledWindow) -> str:
-    return " / ".join(_number(window["idle_pct"][clock], "{:.3f} %") for clock in CLOCKS)
+    return " / ".join(_number(window["idle_pct"][clock_name], "{:.3f} %") for clock_name in CLOCKS)
 
 
 def _phase_cell(window: ProfiledWindow, phase: str) -> str:
     by_clock = window["phase_ms_per_step"]
-    return " / ".join(_number(by_clock[clock].get(phase), "{:.3f} ms") for clock in CLOCKS)
+    return " / ".join(
+        _number(by_clock[clock_name].get(phase), "{:.3f} ms") for clock_name in CLOCKS
+    )

@@ -26,29 +26,36 @@ CELLS = "cells"
 
 def document(configs: Sequence[RunConfig], cells: Sequence[Cell]) -> dict[str, Any]:
     """Return sweep.json (report/README.md): the grid, how far it is, the answers and the rows."""
-    table = answers.rows(cells)
-    grid = {axis: list(dict.fromkeys(getattr(c, axis) for c in configs)) for axis in AXES}
-    options = {name: value for name, value in asdict(configs[0]).items() if name not in AXES}
-    states = [cell.state for cell in cells]
+    sweep_table = answers.rows(cells)
+    axis_values = {
+        axis_name: list(dict.fromkeys(getattr(cell_config, axis_name) for cell_config in configs))
+        for axis_name in AXES
+    }
+    options = {
+        option_name: option_value
+        for option_name, option_value in asdict(configs[0]).items()
+        if option_name not in AXES
+    }
+    cell_states = [cell.state for cell in cells]
     return {
         "schema": SCHEMA,
-        "grid": grid,
+        "grid": axis_values,
         "options": options,
-        "environment": environment(any(row["measured"] for row in table)),
+        "environment": environment(any(row["measured"] for row in sweep_table)),
         "cells": {
             "all": len(configs),
-            **{state.value: states.count(state) for state in CellState},
+            **{cell_state.value: cell_states.count(cell_state) for cell_state in CellState},
         },
-        "answers": answers.answers(table),
-        "rows": table,
+        "answers": answers.answers(sweep_table),
+        "rows": sweep_table,
     }
 
 
 def mark(summary: dict[str, Any], folder: Path) -> Path:
     """Write sweep.json and return its path."""
-    path = folder / MARK
-    path.write_text(to_text(summary), encoding="utf-8")
-    return path
+    mark_path = folder / MARK
+    mark_path.write_text(to_text(summary), encoding="utf-8")
+    return mark_path
 
 
 def write_rows(table: list[Row], csv_path: Path, parquet_path: Path) -> None:
@@ -57,7 +64,9 @@ def write_rows(table: list[Row], csv_path: Path, parquet_path: Path) -> None:
     from pyarrow import csv, parquet
 
     arrow_types = {str: pa.string(), float: pa.float64(), int: pa.int64(), bool: pa.bool_()}
-    schema = pa.schema([(name, arrow_types[kind]) for name, kind in COLUMNS.items()])
+    schema = pa.schema(
+        [(column_name, arrow_types[column_type]) for column_name, column_type in COLUMNS.items()]
+    )
     columns = pa.Table.from_pylist(table, schema=schema)
     csv.write_csv(columns, csv_path)
     parquet.write_table(columns, parquet_path)
@@ -65,34 +74,37 @@ def write_rows(table: list[Row], csv_path: Path, parquet_path: Path) -> None:
 
 def terminal_tables(table: Sequence[Row]) -> list[Table]:
     """Return a table for each device: a line for each cell, its modes side by side."""
-    return [_device_table(list(rows)) for _, rows in groupby(table, lambda row: row["device"])]
+    return [
+        _device_table(list(device_rows))
+        for _, device_rows in groupby(table, lambda row: row["device"])
+    ]
 
 
 def _device_table(rows: list[Row]) -> Table:
-    modes = list(dict.fromkeys(row["mode"] for row in rows))
-    table = Table(title=plain(_title(rows)), title_justify="left")
-    table.add_column("model", no_wrap=True)
-    for label in _labels(modes):
-        table.add_column(label, justify="right")
-    for (model, _, batch_size), cell in groupby(rows, _cell_key):
-        figures = _figures(list(cell))
-        table.add_row(*map(plain, (model, batch_size, *figures)))
-    return table
+    modes_swept = list(dict.fromkeys(row["mode"] for row in rows))
+    device_table = Table(title=plain(_title(rows)), title_justify="left")
+    device_table.add_column("model", no_wrap=True)
+    for column_label in _labels(modes_swept):
+        device_table.add_column(column_label, justify="right")
+    for (model_name, _, batch_size), cell_rows in groupby(rows, _cell_key):
+        figures = _figures(list(cell_rows))
+        device_table.add_row(*map(plain, (model_name, batch_size, *figures)))
+    return device_table
 
 
 def _title(rows: list[Row]) -> str:
     """Return what a device is called, its option where no cell ran, and whether it is modelled."""
-    names = (row["device_name"] for row in rows if row["device_name"])
-    name = next(names, rows[0]["device"])
+    device_names = (row["device_name"] for row in rows if row["device_name"])
+    device_name = next(device_names, rows[0]["device"])
     measured = any(row["measured"] for row in rows)
-    return f"{name} · {'measured' if measured else 'modelled, not measured'}"
+    return f"{device_name} · {'measured' if measured else 'modelled, not measured'}"
 
 
 def _labels(modes: Sequence[str]) -> list[str]:
     """Return what the columns behind the model's are called; work is in ms for each step."""
-    idle = (f"idle %\n{mode}" for mode in modes)
-    rate = f"tokens/s\n{modes[-1]}"
-    return ["batch", "host\nms", "device\nms", *idle, rate, "times\nfaster"]
+    idle_labels = (f"idle %\n{mode_name}" for mode_name in modes)
+    rate_label = f"tokens/s\n{modes[-1]}"
+    return ["batch", "host\nms", "device\nms", *idle_labels, rate_label, "times\nfaster"]
 
 
 def _cell_key(row: Row) -> tuple[Any, ...]:
@@ -101,16 +113,16 @@ def _cell_key(row: Row) -> tuple[Any, ...]:
 
 def _figures(cell: list[Row]) -> list[str]:
     """Return the cells of a line, of the rows of its modes."""
-    first, last = cell[0], cell[-1]
-    host = _number(first["host_ms_per_step"], "{:.3f}")
-    if first["state"] != CellState.DONE:
-        host = first["state"]
+    first_row, last_row = cell[0], cell[-1]
+    host_time = _number(first_row["host_ms_per_step"], "{:.3f}")
+    if first_row["state"] != CellState.DONE:
+        host_time = first_row["state"]
     return [
-        host,
-        _number(first["device_ms_per_step"], "{:.3f}"),
+        host_time,
+        _number(first_row["device_ms_per_step"], "{:.3f}"),
         *(_number(row["idle_pct"], "{:.2f}") for row in cell),
-        _number(last["tokens_per_s"], "{:,.0f}"),
-        _number(first["speedup"], "{:.3f}"),
+        _number(last_row["tokens_per_s"], "{:,.0f}"),
+        _number(first_row["speedup"], "{:.3f}"),
     ]
 
 

@@ -25,10 +25,10 @@ def plain(text: object, style: str = "") -> Text:
 
 def side_by_side(title: str, columns: Sequence[str], rows: Rows) -> Table:
     """Return a table of labelled rows, with numbers on the right of their columns."""
-    table = Table(title=plain(title), title_justify="left")
-    table.add_column("")
+    columns_table = Table(title=plain(title), title_justify="left")
+    columns_table.add_column("")
     for column in columns:
-        table.add_column(plain(column, STYLES.get(column, "")), justify="right")
-    for label, cells in rows:
-        table.add_row(plain(label, STYLES.get(label, "")), *map(plain, cells))
-    return table
+        columns_table.add_column(plain(column, STYLES.get(column, "")), justify="right")
+    for row_label, row_cells in rows:
+        columns_table.add_row(plain(row_label, STYLES.get(row_label, "")), *map(plain, row_cells))
+    return columns_table

@@ -20,46 +20,52 @@ def fill(material: Material) -> FragmentData | None:
     """Return a bar and a table for each line of work; None where no device was seen."""
     if not material.page.lines:
         return None
-    items = []
-    for line in material.page.lines:
-        result = line.result
-        idle = milliseconds(result.occupancy.idle_ns)
-        items.append(
+    line_items = []
+    for work_line in material.page.lines:
+        result = work_line.result
+        idle_text = milliseconds(result.occupancy.idle_ns)
+        line_items.append(
             {
-                "label": line.title,
-                "idle": f"{idle} idle, {result.idle_pct:.2f} % of the window",
+                "label": work_line.title,
+                "idle": f"{idle_text} idle, {result.idle_pct:.2f} % of the window",
                 "parts": _bar(result),
                 "host_rows": _host_rows(result),
             }
         )
     pictures = (material.pictures[name] for name in PICTURES)
-    return {"items": items, "pictures": [picture for picture in pictures if picture is not None]}
+    return {
+        "items": line_items,
+        "pictures": [picture for picture in pictures if picture is not None],
+    }
 
 
 def _bar(result: DeviceResult) -> list[dict[str, Any]]:
     """Return the parts of a bar that is 100 wide: all idle time, divided by cause."""
     totals = result.gaps.totals()
-    parts = []
-    left = 0.0
-    for cause in CAUSES:
-        width = percent(totals[cause], result.occupancy.idle_ns)
-        length = milliseconds(totals[cause])
-        part = {"cause": cause, "length": length, "pct": width, "left": left}
-        parts.append(part | {"colour": CAUSE[cause]})
-        left += width
-    return parts
+    bar_parts = []
+    bar_left = 0.0
+    for cause_name in CAUSES:
+        part_width = percent(totals[cause_name], result.occupancy.idle_ns)
+        length = milliseconds(totals[cause_name])
+        bar_part = {"cause": cause_name, "length": length, "pct": part_width, "left": bar_left}
+        bar_parts.append(bar_part | {"colour": CAUSE[cause_name]})
+        bar_left += part_width
+    return bar_parts
 
 
 def _host_rows(result: DeviceResult) -> TableRows:
     """Return what the host was in while the device was idle for it, largest first."""
     host_total = result.gaps.totals()["host"]
     largest = list(result.host_ns.items())[:MAX_HOST_ROWS]
-    rows = [(name, [milliseconds(ns), share(ns, host_total)]) for name, ns in largest]
-    others_ns = host_total - sum(ns for _, ns in largest)
+    host_rows = [
+        (host_part, [milliseconds(duration_ns), share(duration_ns, host_total)])
+        for host_part, duration_ns in largest
+    ]
+    others_ns = host_total - sum(duration_ns for _, duration_ns in largest)
     if others_ns:
-        label = f"{len(result.host_ns) - len(largest)} others"
-        rows.append((label, [milliseconds(others_ns), share(others_ns, host_total)]))
-    return rows
+        rest_label = f"{len(result.host_ns) - len(largest)} others"
+        host_rows.append((rest_label, [milliseconds(others_ns), share(others_ns, host_total)]))
+    return host_rows
 
 
 SECTION = Section("Why the GPU was idle", fragment_beside(__file__), fill)

@@ -9,15 +9,15 @@ from idlescope.report.page.section import FragmentData, Material, Section, fragm
 
 def fill(material: Material) -> FragmentData | None:
     """Return every figure of coverage; None where no device was seen."""
-    lines = material.page.lines
-    if not lines:
+    work_lines = material.page.lines
+    if not work_lines:
         return None
-    coverages = [line.result.coverage.to_json() for line in lines]
-    rows = [
+    coverages = [line.result.coverage.to_json() for line in work_lines]
+    table_rows = [
         (_label(figure), [_cell(coverage[figure]) for coverage in coverages])
         for figure in coverages[0]
     ]
-    return {"columns": [line.title for line in lines], "rows": rows}
+    return {"columns": [line.title for line in work_lines], "rows": table_rows}
 
 
 def _label(figure: str) -> str:

@@ -7,8 +7,8 @@ from idlescope.report.page.section import FragmentData, Material, Section, fragm
 
 def fill(material: Material) -> FragmentData | None:
     """Return the main table."""
-    page = material.page
-    return {"columns": page.columns, "rows": page.rows}
+    report_page = material.page
+    return {"columns": report_page.columns, "rows": report_page.rows}
 
 
 SECTION = Section("Figures", fragment_beside(__file__), fill)

@@ -7,10 +7,10 @@ from idlescope.report.page.section import FragmentData, Material, Section, fragm
 
 def fill(material: Material) -> FragmentData | None:
     """Return names and commands; None where there are neither."""
-    page = material.page
-    if not page.files and not page.open_with:
+    report_page = material.page
+    if not report_page.files and not report_page.open_with:
         return None
-    return {"files": page.files, "open_with": page.open_with}
+    return {"files": report_page.files, "open_with": report_page.open_with}
 
 
 SECTION = Section("Traces and files", fragment_beside(__file__), fill)

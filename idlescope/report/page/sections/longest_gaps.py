@@ -10,12 +10,14 @@ MAX_STACK_NAMES = 40  # innermost
 
 def fill(material: Material) -> FragmentData | None:
     """Return a table for each line of work; None where no device was seen."""
-    items = []
-    for line in material.page.lines:
-        longest = line.result.longest
-        rows = [gap_cells(line.result, gap, MAX_STACK_NAMES) for gap in longest]
-        items.append({"label": line.title, "rows": rows})
-    return {"items": items} if items else None
+    line_items = []
+    for work_line in material.page.lines:
+        longest = work_line.result.longest
+        gap_rows = [
+            gap_cells(work_line.result, longest_gap, MAX_STACK_NAMES) for longest_gap in longest
+        ]
+        line_items.append({"label": work_line.title, "rows": gap_rows})
+    return {"items": line_items} if line_items else None
 
 
 SECTION = Section("The ten longest gaps", fragment_beside(__file__), fill)

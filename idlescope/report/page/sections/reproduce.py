@@ -7,8 +7,8 @@ from idlescope.report.page.section import FragmentData, Material, Section, fragm
 
 def fill(material: Material) -> FragmentData | None:
     """Return the command and the versions of what it ran on."""
-    page = material.page
-    return {"command": page.command, "environment": page.environment}
+    report_page = material.page
+    return {"command": report_page.command, "environment": report_page.environment}
 
 
 SECTION = Section("How to reproduce", fragment_beside(__file__), fill)

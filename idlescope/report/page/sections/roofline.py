@@ -16,20 +16,21 @@ ROWS = (  # label, attribute of Roofline
 def fill(material: Material) -> FragmentData | None:
     """Return a table and sentences; None where neither GPU nor work is known."""
     titles, rooflines = [], []
-    for line in material.page.lines:
-        if line.result.roofline is not None:
-            titles.append(line.title)
-            rooflines.append(line.result.roofline)
+    for work_line in material.page.lines:
+        if work_line.result.roofline is not None:
+            titles.append(work_line.title)
+            rooflines.append(work_line.result.roofline)
     if not rooflines:
         return None
-    rows = [
-        (label, [f"{getattr(roofline, attribute):.1f} %" for roofline in rooflines])
-        for label, attribute in ROWS
+    roofline_rows = [
+        (row_label, [f"{getattr(roofline, attribute):.1f} %" for roofline in rooflines])
+        for row_label, attribute in ROWS
     ]
     sentences = [
-        f"{title}: {roofline.text()}" for title, roofline in zip(titles, rooflines, strict=True)
+        f"{line_title}: {roofline.text()}"
+        for line_title, roofline in zip(titles, rooflines, strict=True)
     ]
-    return {"columns": titles, "rows": rows, "sentences": sentences}
+    return {"columns": titles, "rows": roofline_rows, "sentences": sentences}
 
 
 SECTION = Section("Roofline: active is not the same as useful", fragment_beside(__file__), fill)

@@ -16,8 +16,8 @@ COLUMNS = (  # key in the script, label
 
 def fill(material: Material) -> FragmentData | None:
     """Return the columns; None where no step was found."""
-    found = any(len(line.result.steps) for line in material.page.lines)
-    return {"columns": COLUMNS} if found else None
+    steps_found = any(len(line.result.steps) for line in material.page.lines)
+    return {"columns": COLUMNS} if steps_found else None
 
 
 SECTION = Section("Steps", fragment_beside(__file__), fill)

@@ -29,26 +29,32 @@ def fill(material: Material) -> FragmentData | None:
 def left_out(packed: PackedTimeline) -> list[str]:
     """Return a sentence for each line of work that is not drawn whole."""
     return [
-        f"{item['title']}: the timeline shows the stretch about the longest gap; "
-        f"{item['left_out']:,} intervals before and after it are left out, "
+        f"{packed_line['title']}: the timeline shows the stretch about the longest gap; "
+        f"{packed_line['left_out']:,} intervals before and after it are left out, "
         "and count in every figure."
-        for item in packed.document["items"]
-        if item["left_out"]
+        for packed_line in packed.document["items"]
+        if packed_line["left_out"]
     ]
 
 
 def colour_keys(packed: PackedTimeline) -> list[tuple[str, str]]:
     """Return what the colours of the timeline stand for, those that are in it: label, colour."""
-    used: dict[str, set[str]] = {}  # colours by lane
-    for item in packed.document["items"]:
-        for lane in item["lanes"]:
-            used.setdefault(lane["label"], set()).update(lane["colours"])
+    used_colours: dict[str, set[str]] = {}  # colours by lane
+    for packed_line in packed.document["items"]:
+        for lane_name in packed_line["lanes"]:
+            used_colours.setdefault(lane_name["label"], set()).update(lane_name["colours"])
     phases = (*ENGINE_PHASES, "other")
-    phase_colours = {PHASE_KEYS.get(phase, phase): PHASE[phase] for phase in phases}
+    phase_colours = {
+        PHASE_KEYS.get(phase_name, phase_name): PHASE[phase_name] for phase_name in phases
+    }
     return [
-        *_keys_of_lane("host", phase_colours, used),
-        *_keys_of_lane("gaps", CAUSE, used),
-        *((lane, OPERATION[lane]) for lane in used if lane in OPERATION),
+        *_keys_of_lane("host", phase_colours, used_colours),
+        *_keys_of_lane("gaps", CAUSE, used_colours),
+        *(
+            (lane_name, OPERATION[lane_name])
+            for lane_name in used_colours
+            if lane_name in OPERATION
+        ),
     ]
 
 
@@ -57,7 +63,9 @@ def _keys_of_lane(
 ) -> list[tuple[str, str]]:
     used_here = used.get(lane, set())
     return [
-        (f"{lane}: {label}", colour) for label, colour in colours.items() if colour in used_here
+        (f"{lane}: {colour_label}", colour)
+        for colour_label, colour in colours.items()
+        if colour in used_here
     ]
 
 
