@@ -240,7 +240,9 @@ def _measure(
         verdict=NOT_JUDGED,
         streams=_streams(view, window),
         doubts=doubted,
-        of_rest=_verdict_on_rest(view, window, min_gap_ns, unprofiled),
+        of_rest=None
+        if covered.in_flight_at_start
+        else _verdict_on_rest(view, window, min_gap_ns, unprofiled),
         unprofiled=unprofiled,
         shared=shared_by(view.trace, view.device),
     )

@@ -23,6 +23,7 @@ from idlescope.trace.table import Bool, Int64
 GRAPH_LATENCY_NS = 200_000
 SAME_GRAPH = 0.7  # of the operations of a larger replay: fewer are of another graph
 FEWEST_REPLAYS = 3
+SCATTERED = 0.5  # sizes per replay: an engine has few graphs, each of which it replays often
 
 
 class Unrecorded(NamedTuple):
@@ -107,7 +108,7 @@ def _short_replays(
     """Return the gaps that missing operations of graphs may fill, and how many replays lack some.
 
     So many operations as a replay lacks, of the largest that is like it, lie in as many gaps at
-    most: the longest count.
+    most: the longest count. Where sizes scatter, even the largest lacks some, and all gaps count.
     """
     none = np.empty(0, np.int64)
     linked = view.launches[view.launches >= 0]
@@ -129,9 +130,15 @@ def _short_replays(
 
 
 def _lacking(size: Int64) -> Int64:
-    """Return how many operations each replay has fewer than the largest that is like it."""
+    """Return how many operations each replay may lack, of the largest that is like it.
+
+    All of its own, where nearly each replay has a size of its own: of one graph all have the same.
+    """
     distinct, index = np.unique(size, return_inverse=True)
     apart = np.flatnonzero(distinct[:-1] < SAME_GRAPH * distinct[1:])
     last_of_kind = np.append(apart, distinct.size - 1)
     kind = np.searchsorted(last_of_kind, np.arange(distinct.size))
-    return np.asarray(distinct[last_of_kind[kind]][index] - size, np.int64)
+    replays_of_kind = np.bincount(kind[index])
+    scattered = np.bincount(kind) > SCATTERED * np.maximum(replays_of_kind, FEWEST_REPLAYS)
+    lacking = distinct[last_of_kind[kind]][index] - size
+    return np.asarray(np.where(scattered[kind[index]], size, lacking), np.int64)
