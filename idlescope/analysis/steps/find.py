@@ -101,6 +101,8 @@ def find(view: DeviceView) -> Division:
         steps = _engine_first(steps)
     if not len(steps.ranges):
         steps = _by_calls(view)
+    if steps.found != PROFILER_STEPS:
+        steps = steps._replace(kind=_kinds_by_launch(view, steps))
     step = _step_of_launch(view, steps.ranges)
     return Division(steps.found, steps.ranges, step, steps.kind)
 
@@ -299,11 +301,10 @@ def _by_calls(view: DeviceView) -> HostSteps:
     launches = graphs
     if not by_graphs:
         launches = calls.take(matching(LAUNCH, trace.names)[calls.name])
-    launched, eager = launches.start, np.empty(0, np.int64)
+    launched = launches.start
     if by_graphs:
         # A prefill may be launched kernel by kernel where decode is a graph.
-        eager = eager_forwards(view, thread).start
-        launched = np.sort(np.concatenate((launched, eager)))
+        launched = np.sort(np.concatenate((launched, eager_forwards(view, thread).start)))
 
     # Waits of any thread of the process count: one thread may wait for the others.
     wait_ends = np.sort(trace.calls.end[view.waits])
@@ -317,18 +318,22 @@ def _by_calls(view: DeviceView) -> HostSteps:
     found = GRAPH_LAUNCHES if by_graphs else WAITING_CALLS
     last = int(calls.end.max())
     ranges = _from_each_to_the_next(starts, thread, last)
-    return HostSteps(found, ranges, _kinds_by_launch(ranges, eager))
+    return HostSteps.of_unknown_kind(found, ranges)
 
 
-def _kinds_by_launch(steps: Ranges, eager: Int64) -> Int64:
-    """Return the kinds of steps of which only those are eager that were launched at some times.
+def _kinds_by_launch(view: DeviceView, steps: HostSteps) -> Int64:
+    """Return the kinds of steps: as stated, else by how they were launched.
 
-    What a server launches kernel by kernel, beside graphs, are prefills.
+    What a server launches kernel by kernel, beside steps that are graphs, are prefills.
     """
+    linked = view.launches[view.launches >= 0]
+    if (steps.kind != StepKind.UNKNOWN.code).any() or not linked.size or not len(steps.ranges):
+        return steps.kind
+    eager = eager_forwards(view, most_common(view.trace.calls.thread[linked])).start
     if not eager.size:
-        return np.full(len(steps), StepKind.UNKNOWN.code, np.int64)
-    row = np.searchsorted(steps.start, eager, "right") - 1
-    is_eager = Groups(row, len(steps)).occupied()
+        return steps.kind
+    row = np.searchsorted(steps.ranges.start, eager, "right") - 1
+    is_eager = Groups(row[row >= 0], len(steps.ranges)).occupied()
     return np.where(is_eager, StepKind.PREFILL.code, StepKind.DECODE.code).astype(np.int64)
 
 

@@ -14,6 +14,7 @@ from idlescope.trace.table import Int64
 
 _WHOLE_DEVICE = re.compile(r"^(cuda|hip)DeviceSynchronize|^(cu|hip)CtxSynchronize")
 _STREAM_OR_EVENT = re.compile(r"^(cuda|hip|cu)(Stream|Event)Synchronize")
+_EVENT = re.compile(r"^(cuda|hip|cu)EventSynchronize")
 _RECORD = re.compile(r"^(cuda|hip|cu)EventRecord")
 _TO_HOST = re.compile(r"DtoH|Device ?To ?Host|DEVICE_TO_HOST", re.IGNORECASE)
 
@@ -29,8 +30,9 @@ def waits_for_operations(view: DeviceView) -> Waited:
     """Return the operations for which some call certainly waited.
 
     A synchronisation of the whole device waits for all that was launched before it, of which the
-    last to end tells. One of a stream or an event that directly follows a copy to the host, with at
-    most the recording of an event between them, waits for that copy.
+    last to end tells. One of a stream that directly follows a copy to the host waits for that copy,
+    as does one of an event that is recorded between them; without that, an event may be one of
+    another stream.
     """
     whole, copies = _whole_device(view), _copies(view)
     return Waited(
@@ -72,6 +74,7 @@ def _copies(view: DeviceView) -> Waited:
     after_record = order[np.minimum(place[call] + 2, last)]
     waiting = np.where(records, after_record, following)
     waits = matching(_STREAM_OR_EVENT, trace.names)[calls.name[waiting]]
+    waits &= records | ~matching(_EVENT, trace.names)[calls.name[waiting]]
     same_thread = calls.thread[waiting] == calls.thread[call]
     certain = waits & same_thread & (calls.start[waiting] >= calls.start[call])
     return Waited(copies[certain], calls.end[waiting[certain]])

@@ -36,12 +36,15 @@ READINGS = {
 
 def judge(findings: Findings) -> Verdict:
     """Return the verdict on one device."""
+    # On a shared GPU the host's waits are for the other processes, not for missing records.
+    shared = _shared(findings)
+    if shared is not None:
+        return shared
     refused = _refused(findings)
     if refused is not None:
         return Verdict(VerdictKind.CANNOT_TELL, refused)
     verdict = (
-        _shared(findings)
-        or demand.no_demand(findings)
+        demand.no_demand(findings)
         or _copy_bound(findings)
         or _busy(findings)
         or _cold_start(findings)
@@ -80,7 +83,8 @@ def _doubt(findings: Findings) -> str:
 def _shared(findings: Findings) -> Verdict | None:
     """Return the verdict on a GPU that other processes keep busy, too."""
     shared = findings.shared
-    if shared is None or findings.idle_pct < BUSY_IDLE_PCT:
+    incomplete = findings.coverage.truncated
+    if shared is None or incomplete or findings.idle_pct < BUSY_IDLE_PCT:
         return None
     if shared.idle_pct >= BUSY_IDLE_PCT:
         return None
@@ -88,8 +92,8 @@ def _shared(findings: Findings) -> Verdict | None:
     share = "share this GPU" if shared.known else "share this GPU, as far as the trace tells"
     never = "never idle" if shared.idle_pct < 0.5 else "busy"
     text = (
-        f"{count} processes {share}: this one leaves it idle for {findings.idle_text} of the "
-        f"time, all together for {shared.idle_pct:.2f} %, so it is {never}. What one process "
+        f"{count} processes {share}: this one leaves it idle for {findings.idle_pct:.2f} % of "
+        f"the time, all together for {shared.idle_pct:.2f} %, so it is {never}. What one process "
         "gains another loses: give each a GPU of its own where they are to be faster."
     )
     return Verdict(VerdictKind.BUSY, text)
