@@ -1,4 +1,4 @@
-"""The errors that idlescope raises on purpose; the command line maps each to one sentence and an exit code."""
+"""The errors that idlescope raises on purpose; the command line gives each an exit code."""
 
 
 class IdlescopeError(Exception):

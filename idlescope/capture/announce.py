@@ -41,7 +41,9 @@ class Announcer(StepClock):
         self._listens = nvtx_listens()
         self._annotations: list[Any] = []  # a reused NVTX range for each phase
         if self._listens:
-            self._annotations = [annotation(phase, phase, 0) for phase in ENGINE_PHASES]
+            self._annotations = [
+                annotation(phase_name, phase_name, 0) for phase_name in ENGINE_PHASES
+            ]
         self._open_phase: int | None = None
         self._open_record: Any = None  # of torch.profiler
         self._open_steps: dict[int, Any] = {}  # handles of NVTX ranges, by the step's number
@@ -51,9 +53,9 @@ class Announcer(StepClock):
         """Announce that host work on a step begins."""
         if self._listens:
             if phase == PREPARE:
-                slot = f"slot {SLOT_LETTERS[step % self._slots]}"
+                slot_text = f"slot {SLOT_LETTERS[step % self._slots]}"
                 self._open_steps[step] = _start("step", "step", step)
-                self._open_slots[step] = _start(slot, "slot", step)
+                self._open_slots[step] = _start(slot_text, "slot", step)
             self._annotations[phase].attributes.payload = step
             self._annotations[phase].__enter__()
             self._open_phase = phase
@@ -76,9 +78,12 @@ class Announcer(StepClock):
     def emitted(self, emitted: Emitted) -> None:
         """Mark first tokens and finished requests."""
         if self._listens:
-            for name, rows in ((FIRST_TOKEN, emitted.first), (FINISH, emitted.finished)):
-                for request_id in emitted.requests[rows].tolist():
-                    mark(name, REQUEST, request_id)
+            for event_name, event_rows in (
+                (FIRST_TOKEN, emitted.first),
+                (FINISH, emitted.finished),
+            ):
+                for request_id in emitted.requests[event_rows].tolist():
+                    mark(event_name, REQUEST, request_id)
 
     def abandon(self) -> None:
         """End all ranges that are open: the engine has failed."""

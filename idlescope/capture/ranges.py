@@ -115,15 +115,14 @@ def nvtx_listens() -> bool:
 
 def nvtx_problem() -> str | None:
     """Return what to do where a tool is attached that this nvtx does not see; None: all is well."""
-    tool = os.environ.get("NVTX_INJECTION64_PATH")
-    if not tool or os.environ.get("NVTX_DISABLE"):
+    injected_tool = os.environ.get("NVTX_INJECTION64_PATH")
+    if not injected_tool or os.environ.get("NVTX_DISABLE"):
         return None
     try:
         import nvtx
     except ImportError:
-        return (
-            f"{tool} is attached and nvtx is not installed, so no range is named: pip install nvtx"
-        )
+        missing = "nvtx is not installed, so no range is named: pip install nvtx"
+        return f"{injected_tool} is attached and {missing}"
     if not _is_dummy(nvtx.get_domain(DOMAIN)):
         return None
     try:
@@ -131,8 +130,8 @@ def nvtx_problem() -> str | None:
     except PackageNotFoundError:
         nvtx_version = "(of unknown version)"
     return (
-        f"{tool} is attached and nvtx {nvtx_version} does not see it, so no range is named: "
-        "take a newer nsys, or for nsys up to 2023.4 pip install 'nvtx==0.2.11'"
+        f"{injected_tool} is attached and nvtx {nvtx_version} does not see it, "
+        "so no range is named: take a newer nsys, or for nsys up to 2023.4 pip install 'nvtx==0.2.11'"
     )
 
 

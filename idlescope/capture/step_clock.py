@@ -115,21 +115,21 @@ class StepClock:
 
     def operations(self, step: int, operations: Iterable[DeviceOperation]) -> None:
         """Record what a retired step ran on the device."""
-        code = self._names.code
+        name_code = self._names.code
         for operation in operations:
-            row = (  # in the order of OPERATION_FIELDS
+            operation_row = (  # in the order of OPERATION_FIELDS
                 step,
                 operation.stream,
                 operation.kind,
-                code(operation.name),
-                code(operation.call),
+                name_code(operation.name),
+                name_code(operation.call),
                 operation.call_start,
                 operation.call_end,
                 operation.start,
                 operation.end,
                 operation.bytes,
             )
-            self._operations.extend(row)
+            self._operations.extend(operation_row)
             self._flops.append(operation.flops)
 
     def overhead(self, start: int, end: int) -> None:
@@ -152,8 +152,8 @@ class StepClock:
             if first_token_ns is None or finished_ns is None:
                 continue
             finish = AT_LIMIT if request.finish is Finish.LENGTH else BY_STOP
-            for time, event in ((first_token_ns, FIRST_TOKEN), (finished_ns, finish)):
-                self._requests.extend((time, self._names.code(event), request.id))
+            for event_ns, event_name in ((first_token_ns, FIRST_TOKEN), (finished_ns, finish)):
+                self._requests.extend((event_ns, self._names.code(event_name), request.id))
 
     @contextmanager
     def watching_collector(self) -> Iterator[None]:
@@ -167,8 +167,8 @@ class StepClock:
     def _on_collection(self, moment: str, info: dict[str, int]) -> None:
         if moment == "start":
             self._collection_start = self._now()
-        elif (end := self._now()) > self._collection_start:
-            self._ranges.extend((COLLECTION, -1, self._collection_start, end))
+        elif (collection_end := self._now()) > self._collection_start:
+            self._ranges.extend((COLLECTION, -1, self._collection_start, collection_end))
 
     def trace(self, device_name: str, meta: Metadata) -> Trace:
         """Return everything recorded so far: one device, one thread."""
@@ -176,7 +176,7 @@ class StepClock:
         # A launch call and its operation have the same correlation id, counted from 1; 0 is none.
         correlation = np.arange(1, operations["start"].size + 1)
         counters = self._counter_table()
-        calls = self._call_table(operations, correlation)
+        call_table = self._call_table(operations, correlation)
         ranges = self._range_table()
         return Trace(
             operations=Operations.of(
@@ -191,7 +191,7 @@ class StepClock:
                 bytes=operations["bytes"],
                 flops=np.array(self._flops),
             ),
-            calls=calls.take(np.argsort(calls.start, kind="stable")),
+            calls=call_table.take(np.argsort(call_table.start, kind="stable")),
             ranges=ranges.take(np.argsort(ranges.start, kind="stable")),
             counters=counters.take(np.argsort(counters.time, kind="stable")),
             names=self._names.values(),
@@ -203,13 +203,13 @@ class StepClock:
 
     def _call_table(self, operations: Columns, correlation: Int64) -> Calls:
         """Return the launch calls of operations, and the waits behind them."""
-        waits = _columns(self._waits, WAIT_FIELDS)
-        wait_count = waits["start"].size
+        wait_columns = _columns(self._waits, WAIT_FIELDS)
+        wait_count = wait_columns["start"].size
         wait_name = np.full(wait_count, self._names.code(WAIT_CALL))
         no_correlation = np.zeros(wait_count)
         return Calls.of(
-            start=np.concatenate((operations["call_start"], waits["start"])),
-            end=np.concatenate((operations["call_end"], waits["end"])),
+            start=np.concatenate((operations["call_start"], wait_columns["start"])),
+            end=np.concatenate((operations["call_end"], wait_columns["end"])),
             thread=np.zeros(correlation.size + wait_count),
             name=np.concatenate((operations["call"], wait_name)),
             correlation=np.concatenate((correlation, no_correlation)),
@@ -235,7 +235,7 @@ class StepClock:
         counter_names = self._names.codes(COUNTERS)
         state_time = np.repeat(states["time"], len(COUNTERS))
         state_name = np.tile(counter_names, states["time"].size)
-        values = [states[name] for name in COUNTERS]
+        values = [states[counter_name] for counter_name in COUNTERS]
         state_value = np.column_stack(values).ravel()
         return Counters.of(
             time=np.concatenate((state_time, requests["time"])),

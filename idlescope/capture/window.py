@@ -90,25 +90,25 @@ class ProfiledSteps:
         Unless given, the first is so late that as many steps before it are not recorded, for
         comparison. Raises ConfigError.
         """
-        tool, _, span = text.partition(":")
-        match = re.fullmatch(r"(?:(\d{1,9})-)?(\d{1,9})", span or str(STEPS))
-        if tool not in TOOLS or match is None:
+        tool_name, _, step_span = text.partition(":")
+        span_match = re.fullmatch(r"(?:(\d{1,9})-)?(\d{1,9})", step_span or str(STEPS))
+        if tool_name not in TOOLS or span_match is None:
             raise ConfigError(
                 f"--profile {text} is none: give {' or '.join(TOOLS)}, "
                 "with :STEPS or :FIRST-LAST if need be"
             )
-        first_text, last_text = match.groups()
+        first_text, last_text = span_match.groups()
         if first_text is None:
-            first = SETTLED_STEPS + int(last_text) + WARMUP_STEPS
-            last = first + int(last_text)
+            first_step = SETTLED_STEPS + int(last_text) + WARMUP_STEPS
+            last_step = first_step + int(last_text)
         else:
-            first, last = int(first_text), int(last_text) + 1
-        steps = max(0, last - first)
-        if steps < LEAST_STEPS:
+            first_step, last_step = int(first_text), int(last_text) + 1
+        step_count = max(0, last_step - first_step)
+        if step_count < LEAST_STEPS:
             raise ConfigError(
-                f"--profile {text} records {steps} steps: record at least {LEAST_STEPS}"
+                f"--profile {text} records {step_count} steps: record at least {LEAST_STEPS}"
             )
-        return cls(tool, first, last)
+        return cls(tool_name, first_step, last_step)
 
     def window(self, path: Path) -> StepWindow:
         """Return the window, to be written to a path. Raises ConfigError without the profiler."""

@@ -29,8 +29,11 @@ CHECKS: dict[str, Check] = {
 
 def examine(machine: Machine) -> tuple[Finding, ...]:
     """Return what every check found; one that fails is a finding too."""
-    signs = Signs(machine)
-    return tuple(Finding(name, *_answer(check, signs)) for name, check in CHECKS.items())
+    machine_signs = Signs(machine)
+    return tuple(
+        Finding(check_name, *_answer(check_signs, machine_signs))
+        for check_name, check_signs in CHECKS.items()
+    )
 
 
 def _answer(check: Check, signs: Signs) -> Answer:

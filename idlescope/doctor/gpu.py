@@ -27,10 +27,10 @@ def driver(signs: Signs) -> Answer:
     if signs.driver_version is not None:
         return ok(f"NVIDIA {signs.driver_version}")
     if signs.nvidia_smi is not None and signs.nvidia_smi.status is None:
-        says = f"nvidia-smi did not answer in {COMMAND_S:.0f} s"
-        return problem(says, "look at dmesg for Xid errors; reboot")
-    says = f"nvidia-smi fails: {last_line(signs.nvidia_smi)}"
-    return problem(says, "load the driver (modprobe nvidia), or install it again")
+        statement = f"nvidia-smi did not answer in {COMMAND_S:.0f} s"
+        return problem(statement, "look at dmesg for Xid errors; reboot")
+    statement = f"nvidia-smi fails: {last_line(signs.nvidia_smi)}"
+    return problem(statement, "load the driver (modprobe nvidia), or install it again")
 
 
 def cuda(signs: Signs) -> Answer:
@@ -40,12 +40,15 @@ def cuda(signs: Signs) -> Answer:
     if signs.torch_cuda is None:
         return unknown(f"torch does not tell{_seen_by_nvidia_smi(signs)}", "see torch")
     if signs.torch_cuda.devices:
-        devices = [f"{name}, {size / 2**30:.0f} GiB" for name, size in signs.torch_cuda.devices]
+        devices = [
+            f"{device_name}, {memory_bytes / 2**30:.0f} GiB"
+            for device_name, memory_bytes in signs.torch_cuda.devices
+        ]
         return ok(counted(devices))
     visible = signs.machine.environment.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
-        says = f"torch sees no device and CUDA_VISIBLE_DEVICES is {visible!r}"
-        return problem(says, "unset CUDA_VISIBLE_DEVICES")
+        statement = f"torch sees no device and CUDA_VISIBLE_DEVICES is {visible!r}"
+        return problem(statement, "unset CUDA_VISIBLE_DEVICES")
     if signs.torch_cuda.build is None:
         return problem("this torch sees no device", "see torch")
     advice = (
@@ -58,7 +61,7 @@ def cuda(signs: Signs) -> Answer:
 def _seen_by_nvidia_smi(signs: Signs) -> str:
     if not signs.nvidia_smi_lines:
         return ""
-    devices = [line.partition(",")[2].strip() for line in signs.nvidia_smi_lines]
+    devices = [device_line.partition(",")[2].strip() for device_line in signs.nvidia_smi_lines]
     return f"; nvidia-smi lists {counted(devices)}"
 
 
@@ -69,16 +72,16 @@ def permissions(signs: Signs) -> Answer:
     # The kernel module's option is NVreg_RestrictProfilingToAdminUsers; the driver lists it by its
     # second name.
     parameters = signs.machine.read(DRIVER_PARAMETERS) or ""
-    name = r"(?:RmProfilingAdminOnly|RestrictProfilingToAdminUsers)"
-    found = re.search(rf"{name}:\s*(\d+)", parameters)
-    if found is None:
-        says = f"{DRIVER_PARAMETERS} does not say who may read counters"
-        return unknown(says, "try `ncu --query-metrics`")
-    if found[1] == "0":
+    parameter_name = r"(?:RmProfilingAdminOnly|RestrictProfilingToAdminUsers)"
+    setting = re.search(rf"{parameter_name}:\s*(\d+)", parameters)
+    if setting is None:
+        statement = f"{DRIVER_PARAMETERS} does not say who may read counters"
+        return unknown(statement, "try `ncu --query-metrics`")
+    if setting[1] == "0":
         return ok("every user may read performance counters")
     if _privileged(signs):
         return ok("performance counters are for administrators, and this process is one")
-    says = (
+    statement = (
         "performance counters are refused with ERR_NVGPUCTRPERM: that stops Nsight Compute and "
         "nsys's GPU metrics, not the kernel timelines that idlescope reads"
     )
@@ -87,7 +90,7 @@ def permissions(signs: Signs) -> Answer:
         "/etc/modprobe.d and reboot; or start the tool with sudo, a container with "
         "--cap-add=SYS_ADMIN"
     )
-    return problem(says, advice)
+    return problem(statement, advice)
 
 
 def _privileged(signs: Signs) -> bool:
@@ -96,10 +99,10 @@ def _privileged(signs: Signs) -> bool:
     Root in a container need not be one.
     """
     status = signs.machine.read("/proc/self/status") or ""
-    found = re.search(r"^CapEff:\s*([0-9a-fA-F]+)", status, re.MULTILINE)
-    if found is None:
+    effective = re.search(r"^CapEff:\s*([0-9a-fA-F]+)", status, re.MULTILINE)
+    if effective is None:
         return signs.machine.user() == 0
-    capabilities = int(found[1], 16)
+    capabilities = int(effective[1], 16)
     if capabilities >> CAP_SYS_ADMIN & 1:
         return True
     takes_perfmon = numbers(signs.driver_version or "") >= PERFMON_DRIVER
@@ -108,4 +111,6 @@ def _privileged(signs: Signs) -> bool:
 
 def counted(names: Sequence[str]) -> str:
     """Return names with how often each comes, in order: "2 × NVIDIA L4"."""
-    return "; ".join(f"{names.count(name)} × {name}" for name in dict.fromkeys(names))
+    return "; ".join(
+        f"{names.count(device_name)} × {device_name}" for device_name in dict.fromkeys(names)
+    )

@@ -29,8 +29,8 @@ def torch(signs: Signs) -> Answer:
     """Look for a torch that is new enough and, beside a driver, can be imported."""
     version = signs.torch_version
     if version is None:
-        says = "not installed; modelled runs and analyze work without"
-        return missing(says, "pip install 'idlescope[torch]' for --device cpu and cuda")
+        statement = "not installed; modelled runs and analyze work without"
+        return missing(statement, "pip install 'idlescope[torch]' for --device cpu and cuda")
     if numbers(version) < TORCH_LEAST:
         return problem(f"{version} is too old", f"pip install 'torch>={dotted(TORCH_LEAST)}'")
     if signs.torch_cuda is not None:
@@ -38,25 +38,25 @@ def torch(signs: Signs) -> Answer:
     if signs.torch_probe is None:
         return ok(f"{version}; not imported, as there is no driver")
     if signs.torch_probe.status is None:
-        says = f"{version}: asked for GPUs, it did not answer in {TORCH_S:.0f} s"
-        return problem(says, "see driver")
-    says = f"{version} cannot be imported: {last_line(signs.torch_probe)}"
-    return problem(says, "install it again")
+        statement = f"{version}: asked for GPUs, it did not answer in {TORCH_S:.0f} s"
+        return problem(statement, "see driver")
+    statement = f"{version} cannot be imported: {last_line(signs.torch_probe)}"
+    return problem(statement, "install it again")
 
 
 def _torch_build(version: str, torch_cuda: TorchCuda) -> Answer:
     if torch_cuda.hip:
-        says = f"{version}, built for ROCm {torch_cuda.hip}"
-        return problem(says, "--device cuda was never run on AMD GPUs")
+        statement = f"{version}, built for ROCm {torch_cuda.hip}"
+        return problem(statement, "--device cuda was never run on AMD GPUs")
     if torch_cuda.build is None:
-        says = f"{version}, built for CPUs only, beside a driver"
-        return problem(says, "install a CUDA build: https://pytorch.org/get-started/locally")
-    says = f"{version}, built for CUDA {torch_cuda.build}; idlescope's CUDA device was run on"
+        statement = f"{version}, built for CPUs only, beside a driver"
+        return problem(statement, "install a CUDA build: https://pytorch.org/get-started/locally")
+    statement = f"{version}, built for CUDA {torch_cuda.build}; idlescope's CUDA device was run on"
     if numbers(version)[:2] == TORCH_RUN:
-        return ok(f"{says} this version")
-    tried = dotted(TORCH_RUN)
-    advice = f"check with python tests/gpu/engine.py OUT, or use torch {tried}"
-    return ok(f"{says} {tried} only", advice)
+        return ok(f"{statement} this version")
+    tried_version = dotted(TORCH_RUN)
+    advice = f"check with python tests/gpu/engine.py OUT, or use torch {tried_version}"
+    return ok(f"{statement} {tried_version} only", advice)
 
 
 def triton(signs: Signs) -> Answer:
@@ -66,34 +66,34 @@ def triton(signs: Signs) -> Answer:
         return ok(version)
     if not signs.driver:
         return missing("not installed; only --device cuda needs it")
-    says = "not installed: --device cuda has no decode kernel"
-    return missing(says, "pip install triton, of torch's CUDA build")
+    statement = "not installed: --device cuda has no decode kernel"
+    return missing(statement, "pip install triton, of torch's CUDA build")
 
 
 def nvtx(signs: Signs) -> Answer:
     """Look for an nvtx whose ranges tools record, and whether one is attached."""
     version = signs.machine.version("nvtx")
     environment = signs.machine.environment
-    tool = environment.get("NVTX_INJECTION64_PATH")
+    injected_tool = environment.get("NVTX_INJECTION64_PATH")
     attached = "no tool attached (NVTX_INJECTION64_PATH is not set)"
-    if tool:
-        attached = f"attached: {tool}"
+    if injected_tool:
+        attached = f"attached: {injected_tool}"
     if version is None:
-        says = f"not installed; {attached}"
-        return missing(says, "pip install 'nvtx!=0.2.12' to name ranges under nsys")
-    says = f"{version}; {attached}"
+        statement = f"not installed; {attached}"
+        return missing(statement, "pip install 'nvtx!=0.2.12' to name ranges under nsys")
+    statement = f"{version}; {attached}"
     if numbers(version) == NVTX_SILENT:
-        says = f"{says}; this version emits nothing under any tool"
-        return problem(says, "pip install 'nvtx!=0.2.12'")
+        statement = f"{statement}; this version emits nothing under any tool"
+        return problem(statement, "pip install 'nvtx!=0.2.12'")
     if environment.get("NVTX_DISABLE"):
-        return problem(f"{says}; NVTX_DISABLE turns its ranges off", "unset NVTX_DISABLE")
+        return problem(f"{statement}; NVTX_DISABLE turns its ranges off", "unset NVTX_DISABLE")
     if _unseen(version, signs.nsys_version):
-        says = (
-            f"{says}; nsys up to {dotted(NVTX_UNSEEN_BY)} records none of its ranges, "
+        statement = (
+            f"{statement}; nsys up to {dotted(NVTX_UNSEEN_BY)} records none of its ranges, "
             f"and this one is {signs.nsys_version}"
         )
-        return problem(says, "take a newer nsys, or pip install 'nvtx<0.2.12'")
-    return ok(says)
+        return problem(statement, "take a newer nsys, or pip install 'nvtx<0.2.12'")
+    return ok(statement)
 
 
 def _unseen(nvtx_version: str, nsys_version: str | None) -> bool:
@@ -106,18 +106,18 @@ def _unseen(nvtx_version: str, nsys_version: str | None) -> bool:
 def nsys(signs: Signs) -> Answer:
     """Look for Nsight Systems whose exports are read."""
     if signs.nsys is None:
-        says = "not on PATH; its exports are read without it"
-        site = "https://developer.nvidia.com/nsight-systems"
-        return missing(says, f"to record or export .nsys-rep here: {site}")
-    path, answer = signs.nsys
+        statement = "not on PATH; its exports are read without it"
+        nsight_site = "https://developer.nvidia.com/nsight-systems"
+        return missing(statement, f"to record or export .nsys-rep here: {nsight_site}")
+    nsys_path, answer = signs.nsys
     if answer is not None and answer.status is None:
-        says = f"{path} did not answer in {COMMAND_S:.0f} s"
-        return problem(says, f"run {path} --version yourself")
+        statement = f"{nsys_path} did not answer in {COMMAND_S:.0f} s"
+        return problem(statement, f"run {nsys_path} --version yourself")
     version = signs.nsys_version
     if version is None:
-        says = f"{path} does not tell its version: {last_line(answer)}"
-        return problem(says, "install it again")
+        statement = f"{nsys_path} does not tell its version: {last_line(answer)}"
+        return problem(statement, "install it again")
     if numbers(version) < NSYS_LEAST:
-        says = f"{version}: exports older than {dotted(NSYS_LEAST)} are not read"
-        return problem(says, "take a newer nsys")
-    return ok(f"{version}, {path}")
+        statement = f"{version}: exports older than {dotted(NSYS_LEAST)} are not read"
+        return problem(statement, "take a newer nsys")
+    return ok(f"{version}, {nsys_path}")

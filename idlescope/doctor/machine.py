@@ -73,8 +73,8 @@ class Machine:
         except OSError:
             return None
         try:
-            text, errors = process.communicate(timeout=timeout_s)
-            return Output(process.returncode, text, errors)
+            output_text, errors = process.communicate(timeout=timeout_s)
+            return Output(process.returncode, output_text, errors)
         except subprocess.TimeoutExpired:
             return Output(None, "")
         finally:
@@ -131,5 +131,5 @@ def last_line(output: Output | None) -> str:
     """Return the last line that a command wrote."""
     if output is None:
         return "it says nothing"
-    lines = f"{output.text}\n{output.errors}".strip().splitlines()
-    return lines[-1] if lines else "it says nothing"
+    output_lines = f"{output.text}\n{output.errors}".strip().splitlines()
+    return output_lines[-1] if output_lines else "it says nothing"

@@ -52,11 +52,11 @@ class Signs:
     @cached_property
     def nvidia_smi(self) -> Output | None:
         """Return the answer of `nvidia-smi`: the driver's version, name and memory of each GPU."""
-        tool = self.machine.which("nvidia-smi")
-        if tool is None:
+        tool_path = self.machine.which("nvidia-smi")
+        if tool_path is None:
             return None
         query = "--query-gpu=driver_version,name,memory.total"
-        return self.machine.run([tool, query, "--format=csv,noheader"], COMMAND_S)
+        return self.machine.run([tool_path, query, "--format=csv,noheader"], COMMAND_S)
 
     @cached_property
     def nvidia_smi_lines(self) -> list[str]:
@@ -73,10 +73,10 @@ class Signs:
     @cached_property
     def driver_version(self) -> str | None:
         """Return the driver's version; `nvidia-smi` is run only where the kernel does not say."""
-        text = self.machine.read(DRIVER) or ""
-        found = re.search(r"\s(\d+\.\d+(\.\d+)?)\s", text)
-        if found:
-            return found[1]
+        version_text = self.machine.read(DRIVER) or ""
+        version_found = re.search(r"\s(\d+\.\d+(\.\d+)?)\s", version_text)
+        if version_found:
+            return version_found[1]
         if not self.nvidia_smi_lines:
             return None
         return self.nvidia_smi_lines[0].split(",")[0].strip()
@@ -103,16 +103,16 @@ class Signs:
     @cached_property
     def nsys(self) -> Nsys | None:
         """Return where `nsys` is and what it answers."""
-        tool = self.machine.which("nsys")
-        if tool is None:
+        tool_path = self.machine.which("nsys")
+        if tool_path is None:
             return None
-        return Nsys(tool, self.machine.run([tool, "--version"], COMMAND_S))
+        return Nsys(tool_path, self.machine.run([tool_path, "--version"], COMMAND_S))
 
     @cached_property
     def nsys_version(self) -> str | None:
         """Return the version of `nsys`: 2024.5.1 of "… version 2024.5.1.113-245134619542v0"."""
         if self.nsys is None or self.nsys.answer is None:
             return None
-        said = f"{self.nsys.answer.text}\n{self.nsys.answer.errors}"
-        found = re.search(r"version (\d{4}(\.\d+){1,2})", said)
-        return found[1] if found else None
+        nsys_output = f"{self.nsys.answer.text}\n{self.nsys.answer.errors}"
+        version_found = re.search(r"version (\d{4}(\.\d+){1,2})", nsys_output)
+        return version_found[1] if version_found else None

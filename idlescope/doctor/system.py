@@ -24,20 +24,20 @@ def clock(signs: Signs) -> Answer:
     """Look whether times can be told well enough for kernels."""
     python_clock = signs.machine.clock()
     source = (signs.machine.read(CLOCK_SOURCE) or "").strip()
-    says = f"{python_clock.implementation}, {python_clock.resolution_s * 1e9:,.0f} ns"
+    statement = f"{python_clock.implementation}, {python_clock.resolution_s * 1e9:,.0f} ns"
     if source:
-        says = f"{says}, source {source}"
+        statement = f"{statement}, source {source}"
     untrusted = "times of runs cannot be trusted on this system"
     if not python_clock.monotonic:
-        return problem(f"{says}: it can be set back", untrusted)
+        return problem(f"{statement}: it can be set back", untrusted)
     if python_clock.resolution_s > COARSE_S:
-        return problem(f"{says}: too coarse for kernels", untrusted)
+        return problem(f"{statement}: too coarse for kernels", untrusted)
     if source in SLOW_CLOCKS:
-        says = f"{says}: slow to read, which is in every time"
-        return problem(says, "boot with clocksource=tsc if it is stable")
+        statement = f"{statement}: slow to read, which is in every time"
+        return problem(statement, "boot with clocksource=tsc if it is stable")
     if signs.driver:
-        says = f"{says}; --device cuda ties events to it every second"
-    return ok(says)
+        statement = f"{statement}; --device cuda ties events to it every second"
+    return ok(statement)
 
 
 def cores(signs: Signs) -> Answer:
@@ -45,12 +45,12 @@ def cores(signs: Signs) -> Answer:
     worker_cores = signs.machine.worker_cores()
     if worker_cores:
         return ok(f"{len(worker_cores)} for the worker of --device cpu, 1 for the host")
-    says = (
+    statement = (
         "one core, or a system that does not pin processes: "
         "host and worker of --device cpu share cores"
     )
     advice = "give the process two cores or more (taskset, docker run --cpuset-cpus) on Linux"
-    return problem(says, advice)
+    return problem(statement, advice)
 
 
 def reports(signs: Signs) -> Answer:
@@ -65,25 +65,25 @@ def reports(signs: Signs) -> Answer:
     if nearest is None:
         return unknown(f"{folder} has no folder above it")
     if not signs.machine.writable(nearest):
-        says = f"{folder} cannot be written: {nearest} is read-only"
-        return problem(says, "give --out a folder elsewhere")
+        statement = f"{folder} cannot be written: {nearest} is read-only"
+        return problem(statement, "give --out a folder elsewhere")
     return _room(signs, nearest, str(folder), "make room, or give --out a folder elsewhere")
 
 
 def temporary(signs: Signs) -> Answer:
     """Look for room where reports of nsys are exported."""
     environment = signs.machine.environment
-    named = [environment.get(variable, "") for variable in TEMPORARY_VARIABLES]
-    candidates = [folder for folder in named if folder] + list(TEMPORARY_FOLDERS)
+    named_folders = [environment.get(variable, "") for variable in TEMPORARY_VARIABLES]
+    candidates = [folder for folder in named_folders if folder] + list(TEMPORARY_FOLDERS)
     folder = next((folder for folder in candidates if signs.machine.writable(folder)), None)
     if folder is None:
-        says = "no temporary folder can be written"
-        return problem(says, "set TMPDIR to one: .nsys-rep are exported there")
+        statement = "no temporary folder can be written"
+        return problem(statement, "set TMPDIR to one: .nsys-rep are exported there")
     advice = "make room, or set TMPDIR: .nsys-rep are exported there"
     return _room(signs, folder, folder, advice)
 
 
 def _room(signs: Signs, existing_folder: str, folder: str, advice: str) -> Answer:
     free_bytes = signs.machine.free_bytes(existing_folder)
-    says = f"{free_bytes / 1e9:,.1f} GB free for {folder}"
-    return ok(says) if free_bytes >= DISK_BYTES else problem(says, advice)
+    statement = f"{free_bytes / 1e9:,.1f} GB free for {folder}"
+    return ok(statement) if free_bytes >= DISK_BYTES else problem(statement, advice)

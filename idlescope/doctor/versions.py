@@ -9,8 +9,8 @@ Version = tuple[int, ...]
 
 def numbers(version: str) -> Version:
     """Return the numbers that a version begins with: (2, 11, 0) of 2.11.0+cu130 or 2.11.0a0."""
-    found = re.match(r"\d+(\.\d+)*", version)
-    return tuple(map(int, found[0].split("."))) if found else ()
+    leading_numbers = re.match(r"\d+(\.\d+)*", version)
+    return tuple(map(int, leading_numbers[0].split("."))) if leading_numbers else ()
 
 
 def dotted(version: Version) -> str:

@@ -24,9 +24,11 @@ PhaseCosts = Mapping[int, Cost]  # of phases; what is not in it costs nothing
 
 def spread(host_ns: int) -> dict[int, int]:
     """Return the cost of each phase of a step that costs the host so much in all, calls apart."""
-    cost = {phase: round(host_ns * share) for phase, share in HOST_SHARES.items()}
-    cost[PREPARE] += host_ns - sum(cost.values())
-    return cost
+    phase_cost = {
+        phase_name: round(host_ns * phase_share) for phase_name, phase_share in HOST_SHARES.items()
+    }
+    phase_cost[PREPARE] += host_ns - sum(phase_cost.values())
+    return phase_cost
 
 
 def phase_costs(work: HostWork) -> PhaseCosts:
@@ -36,7 +38,7 @@ def phase_costs(work: HostWork) -> PhaseCosts:
 
 def fixed_costs(host_ns: int) -> PhaseCosts:
     """Return the costs of phases of a step that costs the host so much in all, calls apart."""
-    return {phase: Cost(cost) for phase, cost in spread(host_ns).items()}
+    return {phase_name: Cost(phase_cost) for phase_name, phase_cost in spread(host_ns).items()}
 
 
 class Clock(Protocol):
@@ -87,21 +89,21 @@ class SystemClock:
 
     def wait_until(self, time_ns: int) -> None:
         """Sleep until a time."""
-        while (left := time_ns - self.now()) > 0:
-            time.sleep(left / 1e9)
+        while (remaining_ns := time_ns - self.now()) > 0:
+            time.sleep(remaining_ns / 1e9)
 
     def end_phase(self, phase: int, start: int, rows: int) -> int:
         """Return the end of a phase: now, but not before its fixed cost has been worked off."""
-        end = self.now()
+        phase_end = self.now()
         if phase == SUBMIT:
-            self._submit_ns = end - start
+            self._submit_ns = phase_end - start
         elif phase in self._cost:
-            until = start + self._cost[phase]
+            phase_until = start + self._cost[phase]
             if phase == PREPARE:
-                until -= self._submit_ns
-            while end < until:
-                end = self.now()
-        return end
+                phase_until -= self._submit_ns
+            while phase_end < phase_until:
+                phase_end = self.now()
+        return phase_end
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -151,10 +153,10 @@ class VirtualClock:
     @contextmanager
     def paused(self) -> Iterator[None]:
         """Keep the clock still while real time passes."""
-        self._paused_at = now = self.now()
+        self._paused_at = paused_at = self.now()
         try:
             yield
         finally:
             self._paused_at = None
             if not self._fixed:
-                self._jumped = now - time.perf_counter_ns()
+                self._jumped = paused_at - time.perf_counter_ns()

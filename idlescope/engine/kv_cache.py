@@ -32,12 +32,12 @@ class BlockAllocator:
 
     def give_back(self, block_ids: Int32) -> None:
         """Free blocks. Raises ValueError for one that is not owned, which is a bug."""
-        count = block_ids.size
-        if not self._owned[block_ids].all() or np.unique(block_ids).size != count:
+        block_count = block_ids.size
+        if not self._owned[block_ids].all() or np.unique(block_ids).size != block_count:
             raise ValueError(f"KV blocks freed twice: {block_ids.tolist()}")
         self._owned[block_ids] = False
-        self._stack[self.free : self.free + count] = block_ids
-        self.free += count
+        self._stack[self.free : self.free + block_count] = block_ids
+        self.free += block_count
 
     def owned(self, block_ids: Int32) -> bool:
         """Return whether all of these blocks are handed out."""

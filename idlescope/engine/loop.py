@@ -75,8 +75,8 @@ def described(error: Exception) -> str:
     """
     if isinstance(error, IdlescopeError):
         return str(error)
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__}: {error} ({place.filename}:{place.lineno})"
+    failing_frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error} ({failing_frame.filename}:{failing_frame.lineno})"
 
 
 class Engine:
@@ -111,8 +111,8 @@ class Engine:
         self.depth = len(slots)
         self.in_flight: deque[InFlight] = deque()
         self._slots = list(slots)
-        for slot in slots:
-            slot.forget()
+        for device_slot in slots:
+            device_slot.forget()
 
     def busy_ns(self) -> int:
         """Return the compute time of the run's steps so far."""
@@ -128,10 +128,10 @@ class Engine:
         try:
             while self.step():
                 if on_step is not None:
-                    start = self.clock.now()
+                    run_start = self.clock.now()
                     with self.clock.paused():
                         on_step(self)
-                    self.recorder.overhead(start, self.clock.now())
+                    self.recorder.overhead(run_start, self.clock.now())
         except Exception as error:
             self._abandon()
             raise EngineError(f"step {self._current_step} failed: {described(error)}") from error
@@ -144,41 +144,41 @@ class Engine:
 
         Returns whether there is more to do.
         """
-        start = self._begin(SCHEDULE, self.steps)
-        self._take_arrivals(start)
-        batch = self.scheduler.schedule(self.steps)
-        if batch is None:
-            self.recorder.phase(SCHEDULE, -1, start, self.clock.now())
+        phase_start = self._begin(SCHEDULE, self.steps)
+        self._take_arrivals(phase_start)
+        next_batch = self.scheduler.schedule(self.steps)
+        if next_batch is None:
+            self.recorder.phase(SCHEDULE, -1, phase_start, self.clock.now())
         else:
-            self._submit(batch, start)
+            self._submit(next_batch, phase_start)
         pipeline_full = len(self.in_flight) == self.depth
-        if self.in_flight and (batch is None or pipeline_full):
+        if self.in_flight and (next_batch is None or pipeline_full):
             self._finish(*self.in_flight.popleft())
-        elif batch is None:
-            return self._await_arrival(start)
+        elif next_batch is None:
+            return self._await_arrival(phase_start)
         return True
 
     def _submit(self, batch: Batch, schedule_start: int) -> None:
         """Prepare a batch whose schedule phase ends now, and issue it."""
-        start = self._mark(SCHEDULE, batch, schedule_start, PREPARE)
-        slot = self._slots[batch.step % self.depth]
-        slot.fill(batch, self.scheduler.rows)
-        start = self._mark(PREPARE, batch, start, SUBMIT)
-        ticket = self.device.submit(slot, batch)
+        phase_start = self._mark(SCHEDULE, batch, schedule_start, PREPARE)
+        device_slot = self._slots[batch.step % self.depth]
+        device_slot.fill(batch, self.scheduler.rows)
+        phase_start = self._mark(PREPARE, batch, phase_start, SUBMIT)
+        ticket = self.device.submit(device_slot, batch)
         self.in_flight.append(InFlight(batch, ticket))
-        self._mark(SUBMIT, batch, start)
+        self._mark(SUBMIT, batch, phase_start)
         self.steps += 1
 
     def _finish(self, batch: Batch, ticket: Ticket) -> None:
         """Wait for a step's tokens, take them in and hand them out."""
-        start = self._begin(RETRIEVE, batch.step)
+        phase_start = self._begin(RETRIEVE, batch.step)
         tokens = ticket.wait()
-        self.recorder.wait(batch.step, start, self.clock.now())
-        start = self._mark(RETRIEVE, batch, start, UPDATE)
-        emitted = self.scheduler.update(batch, tokens, start)
+        self.recorder.wait(batch.step, phase_start, self.clock.now())
+        phase_start = self._mark(RETRIEVE, batch, phase_start, UPDATE)
+        emitted = self.scheduler.update(batch, tokens, phase_start)
         self.emit(emitted)
         self.recorder.emitted(emitted)
-        end = self._mark(UPDATE, batch, start)
+        update_end = self._mark(UPDATE, batch, phase_start)
 
         # what follows is the recorder's own cost
         token_count = emitted.tokens.size
@@ -187,23 +187,23 @@ class Engine:
         running_count = self.scheduler.running.size
         waiting_count = len(self.scheduler.waiting)
         free_blocks = self.scheduler.allocator.free
-        self.recorder.counters(end, running_count, waiting_count, free_blocks, token_count)
-        self.recorder.overhead(end, self.clock.now())
+        self.recorder.counters(update_end, running_count, waiting_count, free_blocks, token_count)
+        self.recorder.overhead(update_end, self.clock.now())
 
     def _begin(self, phase: int, step: int) -> int:
         """Begin a phase; return the time."""
-        start = self.clock.now()
+        phase_start = self.clock.now()
         self._current_step = step
         self.recorder.begin(phase, step)
-        return start
+        return phase_start
 
     def _mark(self, phase: int, batch: Batch, start: int, next_phase: int | None = None) -> int:
         """End a phase, and begin the one after it on the same step; return the time."""
-        end = self.clock.end_phase(phase, start, batch.rows.size)
-        self.recorder.phase(phase, batch.step, start, end)
+        phase_end = self.clock.end_phase(phase, start, batch.rows.size)
+        self.recorder.phase(phase, batch.step, start, phase_end)
         if next_phase is not None:
             self.recorder.begin(next_phase, batch.step)
-        return end
+        return phase_end
 
     def _take_arrivals(self, now: int) -> None:
         """Queue the requests that have arrived by now."""
@@ -215,8 +215,8 @@ class Engine:
     def _await_arrival(self, start: int) -> bool:
         """Wait for the next request; return whether there is one."""
         if not self._arriving:
-            stuck = "requests wait, nothing runs and nothing will free a block"
-            assert not self.scheduler.waiting, stuck
+            stuck_note = "requests wait, nothing runs and nothing will free a block"
+            assert not self.scheduler.waiting, stuck_note
             return False
         self.clock.wait_until(self._arriving[0].arrival_ns)
         self.recorder.no_demand(start, self.clock.now())

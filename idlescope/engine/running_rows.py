@@ -76,25 +76,25 @@ class Rows:
 
     def enter(self, request: Request) -> int:
         """Give a request a free row, with all tokens that are known of it, and return the row."""
-        row = self.free.pop()
+        free_row = self.free.pop()
         prompt_length = len(request.prompt)
-        known = request.known_length
-        self.tokens[row, :prompt_length] = request.prompt
-        self.tokens[row, prompt_length:known] = request.output
-        self.known[row] = known
-        self.length[row] = known
-        self.computed[row] = 0
-        self.blocks[row] = 0
-        self.limit[row] = request.limit
-        self.prompt[row] = prompt_length
-        self.request_id[row] = request.id
+        known_tokens = request.known_length
+        self.tokens[free_row, :prompt_length] = request.prompt
+        self.tokens[free_row, prompt_length:known_tokens] = request.output
+        self.known[free_row] = known_tokens
+        self.length[free_row] = known_tokens
+        self.computed[free_row] = 0
+        self.blocks[free_row] = 0
+        self.limit[free_row] = request.limit
+        self.prompt[free_row] = prompt_length
+        self.request_id[free_row] = request.id
         stop_count = len(request.stop_ids)
-        self.stop_ids[row] = -1
-        self.stop_ids[row, :stop_count] = request.stop_ids
-        self.last_step[row] = -1
-        self.active[row] = True
-        self.request[row] = request
-        return row
+        self.stop_ids[free_row] = -1
+        self.stop_ids[free_row, :stop_count] = request.stop_ids
+        self.last_step[free_row] = -1
+        self.active[free_row] = True
+        self.request[free_row] = request
+        return free_row
 
     def leave(self, row: int) -> tuple[Request, Int32]:
         """Take a request out of its row.

@@ -104,81 +104,81 @@ class Scheduler:
 
     def schedule(self, step: int) -> Batch | None:
         """Form the next batch, with all its KV blocks allocated; None where nothing can run now."""
-        state, running = self.rows, self.running
+        row_state, running = self.rows, self.running
         budget, block_size = self.shape.tokens, self.shape.block_size
 
         # Every running request wants all tokens that are not computed yet, in decode that is one;
         # but none past the limit, where only the last token's retrieval is missing.
-        length, start = state.length[running], state.computed[running]
-        counts = (length - start) * (length < state.limit[running])
-        total = int(counts.sum())
-        if total > budget:  # first come, first served
+        length, start_position = row_state.length[running], row_state.computed[running]
+        counts = (length - start_position) * (length < row_state.limit[running])
+        total_tokens = int(counts.sum())
+        if total_tokens > budget:  # first come, first served
             before = np.cumsum(counts) - counts
             counts = np.clip(budget - before, 0, counts)
-            total = budget
+            total_tokens = budget
 
         # Blocks for what outgrows those that a row has
-        end = start + counts
+        end_position = start_position + counts
         preempted = False
-        room = state.blocks[running] * block_size
-        growing = np.flatnonzero(end > room)
+        room = row_state.blocks[running] * block_size
+        growing = np.flatnonzero(end_position > room)
         if growing.size:
             growing_rows = running[growing]
-            blocks_wanted = -(-end[growing] // block_size)
-            blocks_needed = blocks_wanted - state.blocks[growing_rows]
+            blocks_wanted = -(-end_position[growing] // block_size)
+            blocks_needed = blocks_wanted - row_state.blocks[growing_rows]
             if int(blocks_needed.sum()) <= self.allocator.free:
                 self._grow(growing_rows, blocks_needed)
             else:
                 need = np.zeros(running.size, np.int64)
                 need[growing] = blocks_needed
                 counts, preempted = self._make_room(counts, need)
-                total = int(counts.sum())
+                total_tokens = int(counts.sum())
 
         if self.waiting and not preempted:
-            chunks = self._admit(budget - total)
+            chunks = self._admit(budget - total_tokens)
             counts = np.concatenate((counts, chunks))
-            total += int(chunks.sum())
-        return self._form(step, self.running, counts, total) if total else None
+            total_tokens += int(chunks.sum())
+        return self._form(step, self.running, counts, total_tokens) if total_tokens else None
 
     def _form(self, step: int, rows: Int64, counts: Int64, total: int) -> Batch:
         """Make the batch of the rows with a count; move their state on as if its tokens were there.
 
         `counts` are query tokens of each row, `total` their sum.
         """
-        state = self.rows
+        row_state = self.rows
         taking_part = counts > 0
         if not taking_part.all():
             rows, counts = rows[taking_part], counts[taking_part]
-        start = state.computed[rows]
-        end = start + counts
-        state.computed[rows] = end
+        start_position = row_state.computed[rows]
+        end_position = start_position + counts
+        row_state.computed[rows] = end_position
 
         # a row whose last known token is in the batch yields the token after it
-        sampled = np.flatnonzero(end == state.length[rows])
+        sampled = np.flatnonzero(end_position == row_state.length[rows])
         yielding = rows[sampled]
-        state.length[yielding] += 1
-        state.last_step[rows] = step
+        row_state.length[yielding] += 1
+        row_state.last_step[rows] = step
 
-        context = int(end.sum())
+        context = int(end_position.sum())
         pairs = context
         if total > rows.size:  # query i of a chunk sees the tokens before it and itself
-            before_chunk = counts * start
+            before_chunk = counts * start_position
             within_chunk = counts * (counts + 1) // 2
             pairs = int((before_chunk + within_chunk).sum())
-        life = state.life[yielding]
-        return Batch(step, rows, counts, start, sampled, life, total, context, pairs)
+        row_life = row_state.life[yielding]
+        return Batch(step, rows, counts, start_position, sampled, row_life, total, context, pairs)
 
     def _grow(self, rows: Int64, need: Int64) -> None:
         """Append `need` fresh blocks to each row's table."""
-        state = self.rows
+        row_state = self.rows
         block_ids = self.allocator.take(int(need.sum()))
         # the row, and the column of its table, that each new block goes to
         table_row = np.repeat(rows, need)
         first_new = np.cumsum(need) - need
-        column = np.arange(block_ids.size) + np.repeat(state.blocks[rows] - first_new, need)
-        state.table[table_row, column] = block_ids
-        state.blocks[rows] += need
-        state.table_version[rows] += 1
+        column = np.arange(block_ids.size) + np.repeat(row_state.blocks[rows] - first_new, need)
+        row_state.table[table_row, column] = block_ids
+        row_state.blocks[rows] += need
+        row_state.table_version[rows] += 1
 
     def _make_room(self, counts: Int64, need: Int64) -> tuple[Int64, bool]:
         """Give rows their blocks in order of admission, preempting from the end.
@@ -187,24 +187,24 @@ class Scheduler:
         """
         running, allocator = self.running, self.allocator
         coming_back = self._coming_back()
-        index, end = 0, running.size
-        while index < end:
-            while need[index] > allocator.free and index < end:
+        running_index, running_end = 0, running.size
+        while running_index < running_end:
+            while need[running_index] > allocator.free and running_index < running_end:
                 later_free = allocator.free + coming_back
-                if need[index] <= later_free:
+                if need[running_index] <= later_free:
                     # a step in flight will free enough: sit this one out
-                    counts[index] = 0
-                    need[index] = 0
+                    counts[running_index] = 0
+                    need[running_index] = 0
                     break
-                end -= 1
-                last_admitted = int(running[end])
+                running_end -= 1
+                last_admitted = int(running[running_end])
                 coming_back += self._preempt(last_admitted)
-            if index < end and need[index] > 0:
-                this_row = slice(index, index + 1)
+            if running_index < running_end and need[running_index] > 0:
+                this_row = slice(running_index, running_index + 1)
                 self._grow(running[this_row], need[this_row])
-            index += 1
-        self.running = running[:end]
-        return counts[:end], end < running.size
+            running_index += 1
+        self.running = running[:running_end]
+        return counts[:running_end], running_end < running.size
 
     def _coming_back(self) -> int:
         """Return how many blocks are freed when the steps in flight are retired."""
@@ -223,8 +223,8 @@ class Scheduler:
         self._release(row)
         request.preemptions += 1
         self.waiting.appendleft(request)
-        freed = self.allocator.free - free_before
-        return blocks - freed
+        freed_blocks = self.allocator.free - free_before
+        return blocks - freed_blocks
 
     def _admit(self, budget: int) -> Int64:
         """Give waiting requests rows and the blocks of all their known tokens.
@@ -236,18 +236,18 @@ class Scheduler:
         admitted: list[int] = []
         while self.waiting and budget > 0 and self.rows.free:
             request = self.waiting[0]
-            known = request.known_length
-            need = self.shape.blocks_for(known)
+            known_tokens = request.known_length
+            blocks_needed = self.shape.blocks_for(known_tokens)
             kept_free = self.running.size + len(admitted)
-            if need + kept_free > self.allocator.free:
+            if blocks_needed + kept_free > self.allocator.free:
                 break
             self.waiting.popleft()
-            row = self.rows.enter(request)
-            self._grow(np.array([row]), np.array([need]))
-            chunk = min(known, budget)
-            budget -= chunk
-            chunks.append(chunk)
-            admitted.append(row)
+            free_row = self.rows.enter(request)
+            self._grow(np.array([free_row]), np.array([blocks_needed]))
+            chunk_tokens = min(known_tokens, budget)
+            budget -= chunk_tokens
+            chunks.append(chunk_tokens)
+            admitted.append(free_row)
         if admitted:
             admitted_rows = np.array(admitted, np.int64)
             self.running = np.concatenate((self.running, admitted_rows))
@@ -258,41 +258,43 @@ class Scheduler:
 
         `tokens` are (s,) in the order of `batch.sampled`; `now` is in ns on the run's clock.
         """
-        state = self.rows
+        row_state = self.rows
         self._retire(batch.step)
-        rows = batch.rows[batch.sampled]
-        live = state.life[rows] == batch.life
-        if not live.all():  # a token for a request that has left its row is dropped
-            rows, tokens = rows[live], tokens[live]
+        sampled_rows = batch.rows[batch.sampled]
+        still_alive = row_state.life[sampled_rows] == batch.life
+        if not still_alive.all():  # a token for a request that has left its row is dropped
+            sampled_rows, tokens = sampled_rows[still_alive], tokens[still_alive]
 
-        position = state.known[rows]
-        known = position + 1
-        state.tokens[rows, position] = tokens
-        state.known[rows] = known
+        position = row_state.known[sampled_rows]
+        known_tokens = position + 1
+        row_state.tokens[sampled_rows, position] = tokens
+        row_state.known[sampled_rows] = known_tokens
 
-        stopped = (tokens[:, None] == state.stop_ids[rows]).any(axis=1)
-        finished = stopped | (known == state.limit[rows])
-        first = position == state.prompt[rows]
-        emitted = Emitted(batch.step, state.request_id[rows], tokens, first, finished)
-        for row in rows[first]:
-            request = state.request[row]
+        stopped = (tokens[:, None] == row_state.stop_ids[sampled_rows]).any(axis=1)
+        finished = stopped | (known_tokens == row_state.limit[sampled_rows])
+        is_first_token = position == row_state.prompt[sampled_rows]
+        emitted = Emitted(
+            batch.step, row_state.request_id[sampled_rows], tokens, is_first_token, finished
+        )
+        for first_row in sampled_rows[is_first_token]:
+            request = row_state.request[first_row]
             assert request is not None
             request.first_token_ns = now
         if finished.any():
-            for index in np.flatnonzero(finished):
-                finish = Finish.STOP if stopped[index] else Finish.LENGTH
-                ended_request = self._release(int(rows[index]))
+            for finished_index in np.flatnonzero(finished):
+                finish = Finish.STOP if stopped[finished_index] else Finish.LENGTH
+                ended_request = self._release(int(sampled_rows[finished_index]))
                 self._end(ended_request, finish, now)
             self._drop_inactive()
         return emitted
 
     def abandon(self) -> None:
         """Drop everything after a failure: no step is in flight any more, every block goes back."""
-        for step in sorted(self._returning):
-            self._retire(step)
+        for returning_step in sorted(self._returning):
+            self._retire(returning_step)
         self._retired_step = np.iinfo(np.int64).max
-        for row in self.running:
-            self._release(int(row))
+        for running_row in self.running:
+            self._release(int(running_row))
         self._drop_inactive()
         self.waiting.clear()
 

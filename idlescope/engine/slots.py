@@ -38,10 +38,10 @@ class SlotLayout(NamedTuple):
         row_columns = [shape.rows] * 5
         table_size = shape.rows * shape.table_width
         token_size = shape.tokens * len(TOKEN_FIELDS)
-        sizes = [len(HEADER), *row_columns, table_size, token_size]
-        ends = list(accumulate(sizes))
-        starts = [0, *ends[:-1]]
-        return cls(*map(slice, starts, ends))
+        column_sizes = [len(HEADER), *row_columns, table_size, token_size]
+        column_ends = list(accumulate(column_sizes))
+        starts = [0, *column_ends[:-1]]
+        return cls(*map(slice, starts, column_ends))
 
     @property
     def words(self) -> int:
@@ -97,23 +97,25 @@ class Slot:
 
     def fill(self, batch: Batch, state: Rows) -> None:
         """Pack a batch, and note in `state` where its output will hold each row's token."""
-        rows = batch.rows
-        row_count = rows.size
+        batch_rows = batch.rows
+        row_count = batch_rows.size
         sampled_count = batch.sampled.size
         self.header[:] = row_count, batch.tokens, sampled_count, batch.step
-        if rows is not self._rows_filled:  # who runs has changed since this slot was last filled
-            self._rows_filled = rows
-            self.rows[:row_count] = rows
-            self.request[:row_count] = state.request_id[rows]
+        if (
+            batch_rows is not self._rows_filled
+        ):  # who runs has changed since this slot was last filled
+            self._rows_filled = batch_rows
+            self.rows[:row_count] = batch_rows
+            self.request[:row_count] = state.request_id[batch_rows]
 
         # the row and the position of each query token
         if batch.tokens == row_count:  # one token per row, as in all of decode
             query_end = self._counting[:row_count]
-            token_row = rows
+            token_row = batch_rows
             position = batch.start
         else:
             query_end = np.cumsum(batch.queries)
-            token_row = np.repeat(rows, batch.queries)
+            token_row = np.repeat(batch_rows, batch.queries)
             query_start = query_end - batch.queries
             position = np.repeat(batch.start - query_start, batch.queries)
             position += np.arange(batch.tokens)
@@ -121,9 +123,9 @@ class Slot:
         self.query_end[:row_count] = query_end
         self.sample_at[:sampled_count] = query_end[batch.sampled] - 1
         self.context[:row_count] = batch.start + batch.queries
-        self._copy_table(rows, state)
+        self._copy_table(batch_rows, state)
         self._fill_tokens(token_row, position, state)
-        sampled_rows = rows[batch.sampled]
+        sampled_rows = batch_rows[batch.sampled]
         state.output_index[sampled_rows] = self._counting[:sampled_count] - 1
 
     def _fill_tokens(self, token_row: Int64, position: Int64, state: Rows) -> None:
@@ -133,19 +135,19 @@ class Slot:
         counts the sampled rows of the step before. The index -1 reads a static zero on the device,
         which adds the two.
         """
-        count = position.size
+        token_count = position.size
         carried = position >= state.known[token_row]
         known_tokens = state.tokens[token_row, position]
         carry_over = state.output_index[token_row]
-        self.token_ids[:count] = np.where(carried, 0, known_tokens)
-        self.positions[:count] = position
-        self.carry_over[:count] = np.where(carried, carry_over, -1)
+        self.token_ids[:token_count] = np.where(carried, 0, known_tokens)
+        self.positions[:token_count] = position
+        self.carry_over[:token_count] = np.where(carried, carry_over, -1)
 
         # block id * size + offset within the block, the offset being position - block * size
         block_size = self.shape.block_size
-        block = position // block_size
-        block_id = state.table[token_row, block]
-        self.cache_places[:count] = (block_id - block) * block_size + position
+        block_index = position // block_size
+        block_id = state.table[token_row, block_index]
+        self.cache_places[:token_count] = (block_id - block_index) * block_size + position
 
     def _copy_table(self, rows: Int64, state: Rows) -> None:
         """Copy the block tables that changed since this slot last held them."""

@@ -69,13 +69,13 @@ def lengths(option: str, text: int | str) -> Lengths:
 
 def _parse_lengths(text: str) -> Lengths:
     """Return what a text says, unchecked. Raises ValueError where it says nothing."""
-    kind, _, values = text.partition(":")
-    if kind == "lognormal":
+    length_kind, _, values = text.partition(":")
+    if length_kind == "lognormal":
         median, sigma = values.split(",")
         return Lengths(int(median), MOST_TOKENS, float(sigma))
-    if kind == "uniform":
-        low, high = values.split(",")
-        return Lengths(int(low), int(high))
+    if length_kind == "uniform":
+        shortest, longest = values.split(",")
+        return Lengths(int(shortest), int(longest))
     return Lengths(int(text), int(text))
 
 
@@ -94,8 +94,8 @@ class Arrivals:
         """Return the arrivals of so many requests, ascending, in ns from the first one's."""
         if self.rate is None:
             return np.arange(count) // self.size * round(self.seconds * 1e9)
-        gaps = random.exponential(1e9 / self.rate, count - 1)
-        return np.concatenate(([0], np.rint(np.cumsum(gaps)).astype(np.int64)))
+        arrival_gaps = random.exponential(1e9 / self.rate, count - 1)
+        return np.concatenate(([0], np.rint(np.cumsum(arrival_gaps)).astype(np.int64)))
 
 
 def arrivals(text: str, batch_size: int) -> Arrivals:
@@ -127,13 +127,13 @@ def _parse_arrivals(text: str, batch_size: int) -> Arrivals:
         return Arrivals()
     if text == "burst":
         return Arrivals(size=batch_size, seconds=1.0)
-    kind, _, values = text.partition(":")
-    if kind == "burst":
-        size, seconds = values.split(",")
-        return Arrivals(size=int(size), seconds=float(seconds))
-    if kind == "poisson":
+    arrival_kind, _, values = text.partition(":")
+    if arrival_kind == "burst":
+        burst_size, seconds = values.split(",")
+        return Arrivals(size=int(burst_size), seconds=float(seconds))
+    if arrival_kind == "poisson":
         return Arrivals(rate=float(values))
-    raise ValueError(kind)
+    raise ValueError(arrival_kind)
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,8 +166,14 @@ class Workload:
         max_tokens = self.output_tokens.tolist()
         arrival_ns = self.arrival_ns.tolist()
         return [
-            Request(index, prompts[index], max_tokens[index], stop_ids, arrival_ns[index])
-            for index in range(len(self))
+            Request(
+                request_index,
+                prompts[request_index],
+                max_tokens[request_index],
+                stop_ids,
+                arrival_ns[request_index],
+            )
+            for request_index in range(len(self))
         ]
 
 

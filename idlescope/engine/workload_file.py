@@ -67,8 +67,8 @@ class Record(msgspec.Struct):
 
     def first_of(self, names: tuple[str, ...]) -> int | None:
         """Return the value of the first of these fields that is there."""
-        values = (getattr(self, name) for name in names)
-        return next((value for value in values if value is not UNSET), None)
+        values = (getattr(self, field_name) for field_name in names)
+        return next((field_value for field_value in values if field_value is not UNSET), None)
 
     def arrival(self) -> float | None:
         """Return when the request arrives, in seconds; None where the file does not say it."""
@@ -108,9 +108,9 @@ class Reading:
                 f"{where}: {prompt_tokens} prompt and {output_tokens} output tokens exceed the "
                 f"model's {self.positions} positions"
             )
-        entry = Entry(prompt_tokens, output_tokens, record.arrival())
-        self.entries.append(entry)
-        if (self.entries[0].arrival_s is None) != (entry.arrival_s is None):
+        new_entry = Entry(prompt_tokens, output_tokens, record.arrival())
+        self.entries.append(new_entry)
+        if (self.entries[0].arrival_s is None) != (new_entry.arrival_s is None):
             raise ConfigError(f"{where}: either every request says when it arrives or none does")
 
     def _tokens(self, where: str, record: Record) -> tuple[int, int] | None:
@@ -120,10 +120,10 @@ class Reading:
                 _length(where, record, PROMPT_NAMES),
                 _length(where, record, OUTPUT_NAMES),
             )
-        texts = first_exchange(record.conversations)
-        if texts is None:
+        exchange_texts = first_exchange(record.conversations)
+        if exchange_texts is None:
             return None
-        question, answer = texts
+        question, answer = exchange_texts
         return self._count(question), self._count(answer)
 
     def _count(self, text: str) -> int:
@@ -134,22 +134,22 @@ class Reading:
 
     def notes(self, wanted: int | None) -> tuple[str, ...]:
         """Return what to know of the workload, in sentences; `wanted` requests were asked for."""
-        notes = []
+        reading_notes = []
         if self.estimated:
-            notes.append(
+            reading_notes.append(
                 f"{self.path}: without a tokenizer its texts are taken to be "
                 f"{CHARACTERS_PER_TOKEN} characters a token"
             )
         if self.left_out:
-            notes.append(
+            reading_notes.append(
                 f"{self.path}: conversations without a question and its answer were left out: "
                 f"{self.left_out}"
             )
         if wanted is not None and len(self.entries) < wanted:
-            notes.append(
+            reading_notes.append(
                 f"{self.path} holds {len(self.entries)} requests, not {wanted}: each is run once"
             )
-        return tuple(notes)
+        return tuple(reading_notes)
 
 
 def read(
@@ -167,16 +167,16 @@ def read(
     Raises ConfigError naming the line of what cannot be read or exceeds the model's positions.
     """
     reading = Reading(path, positions, token_ids)
-    for where, record in records(path):
+    for record_place, record in records(path):
         if len(reading.entries) == requests:
             break
-        reading.take(where, record)
+        reading.take(record_place, record)
     entries = reading.entries
     if not entries:
         raise ConfigError(f"{path} holds no requests")
     return Workload(
-        np.array([entry.prompt_tokens for entry in entries], np.int64),
-        np.array([entry.output_tokens for entry in entries], np.int64),
+        np.array([read_entry.prompt_tokens for read_entry in entries], np.int64),
+        np.array([read_entry.output_tokens for read_entry in entries], np.int64),
         _arrival_ns(path, entries, arrival, seed),
         reading.notes(requests),
     )
@@ -185,29 +185,29 @@ def read(
 def records(path: Path) -> Iterator[tuple[str, Record]]:
     """Yield each object of a file, and where it is in words. Raises ConfigError."""
     try:
-        with path.open("rb") as file:
-            first = file.read(1)
-            while first.isspace():
-                first = file.read(1)
-            file.seek(0)
-            if first == b"[":
-                for number, item in enumerate(_items(path, file.read()), 1):
-                    where = f"{path}, entry {number}"
-                    yield where, _record(where, item)
+        with path.open("rb") as workload_file:
+            first_byte = workload_file.read(1)
+            while first_byte.isspace():
+                first_byte = workload_file.read(1)
+            workload_file.seek(0)
+            if first_byte == b"[":
+                for number, json_item in enumerate(_items(path, workload_file.read()), 1):
+                    record_place = f"{path}, entry {number}"
+                    yield record_place, _record(record_place, json_item)
             else:
-                for number, line in enumerate(file, 1):
-                    if line.strip():
-                        where = f"{path}, line {number}"
-                        yield where, _record(where, line)
+                for number, json_line in enumerate(workload_file, 1):
+                    if json_line.strip():
+                        record_place = f"{path}, line {number}"
+                        yield record_place, _record(record_place, json_line)
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
 def first_exchange(turns: list[Turn]) -> tuple[str, str] | None:
     """Return the first question of a conversation and its answer; None without, or if empty."""
-    for turn, answer in pairwise(turns):
-        if turn.speaker in ASKING:
-            return (turn.value, answer.value) if turn.value and answer.value else None
+    for first_turn, answer in pairwise(turns):
+        if first_turn.speaker in ASKING:
+            return (first_turn.value, answer.value) if first_turn.value and answer.value else None
     return None
 
 
@@ -230,8 +230,8 @@ def _record(where: str, data: bytes | msgspec.Raw) -> Record:
         at_fault = re.search(r"`\$\.(\w+)", str(error))
         if at_fault is None:
             raise ConfigError(f"{where} is no JSON object with lengths or a conversation") from None
-        name = at_fault[1]
-        raise ConfigError(f'{where}: "{name}" is no {EXPECTED[name]}') from None
+        field_name = at_fault[1]
+        raise ConfigError(f'{where}: "{field_name}" is no {EXPECTED[field_name]}') from None
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise ConfigError(f"{where} is not JSON: {error}") from None
 
@@ -250,5 +250,5 @@ def _arrival_ns(path: Path, entries: list[Entry], arrival: Arrivals, seed: int) 
         return arrival.draw(np.random.default_rng((seed, ARRIVAL_STREAM)), len(entries))
     if arrival != Arrivals():
         raise ConfigError(f"{path} says when its requests arrive: leave --arrival out")
-    seconds = np.array([entry.arrival_s for entry in entries], np.float64)
+    seconds = np.array([read_entry.arrival_s for read_entry in entries], np.float64)
     return np.rint((seconds - seconds.min()) * 1e9).astype(np.int64)

@@ -66,10 +66,10 @@ def called(name: str) -> GPU | None:
     must be the board's whole name: boards with almost the same one (PCIe, NVL, Laptop, a MIG slice)
     have other peaks.
     """
-    words = " ".join(name.lower().split())
-    if words.startswith(MODELLED):
-        words = words.removeprefix(MODELLED).partition(HOST)[0]
-    return _BY_NAME.get(words.removeprefix(_VENDOR))
+    name_words = " ".join(name.lower().split())
+    if name_words.startswith(MODELLED):
+        name_words = name_words.removeprefix(MODELLED).partition(HOST)[0]
+    return _BY_NAME.get(name_words.removeprefix(_VENDOR))
 
 
 def host_of(name: str) -> str | None:

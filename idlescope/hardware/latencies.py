@@ -14,8 +14,8 @@ GRAPH_LAUNCH_NS = 6_700
 
 # What torch.profiler adds to the host work of a step, by what it records there. Fitted to six pairs
 # of servers recorded and not (vLLM 0.24.0 and SGLang 0.5.13 on H200s, 2026-11-29;
-# reports/accuracy.md has the pairs): with these the steps replayed without the records are within 4 % of the unrecorded
-# ones where the host matters.
+# reports/accuracy.md has the pairs): with these the steps replayed without the records are within
+# 4 % of the unrecorded ones where the host matters.
 PROFILED_RECORD_NS = 3_800  # of an operator, an annotation or a call of the runtime
 PROFILED_FRAME_NS = 1_050  # of a Python frame, with_stack
 # A launch of a CUDA graph of 420 kernels took 0.4 to 0.8 ms while recorded, and less than this not.
@@ -73,13 +73,13 @@ class HostProfile:
 
     def scaled_to(self, host_ns: int) -> HostProfile:
         """Return the profile with cheaper calls, where they cost more than a whole step may."""
-        share = min(1.0, host_ns / self.calls_ns)
+        host_share = min(1.0, host_ns / self.calls_ns)
         return replace(
             self,
-            copy_in_call_ns=int(self.copy_in_call_ns * share),
-            graph_call_ns=int(self.graph_call_ns * share),
-            copy_out_call_ns=int(self.copy_out_call_ns * share),
-            event_call_ns=int(self.event_call_ns * share),
+            copy_in_call_ns=int(self.copy_in_call_ns * host_share),
+            graph_call_ns=int(self.graph_call_ns * host_share),
+            copy_out_call_ns=int(self.copy_out_call_ns * host_share),
+            event_call_ns=int(self.event_call_ns * host_share),
         )
 
 

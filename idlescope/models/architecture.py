@@ -55,10 +55,10 @@ class Model:
     @property
     def layer_params(self) -> int:
         """Return the weights of one layer's matrices: attention and the gated feed-forward."""
-        qkv = self.hidden * (self.attention_width + 2 * self.kv_heads * self.head_dim)
+        qkv_params = self.hidden * (self.attention_width + 2 * self.kv_heads * self.head_dim)
         output = self.attention_width * self.hidden
         gate_up_down = 3 * self.hidden * self.intermediate
-        return qkv + output + gate_up_down
+        return qkv_params + output + gate_up_down
 
     @property
     def step_params(self) -> int:

@@ -131,22 +131,22 @@ class Section:
     def _fault(self, problem: str) -> str:
         """Return what is wrong, of msgspec's words for it."""
         place = re.search(r"`\$\.([\w.]+)", problem)
-        path = place[1].split(".") if place else []
+        field_path = place[1].split(".") if place else []
         missing = re.search(r"missing required field `(\w+)`", problem)
         if missing:
-            path.append(missing[1])
-        field_name = self.prefix + ".".join(path)
+            field_path.append(missing[1])
+        field_name = self.prefix + ".".join(field_path)
         if missing:
             return f"{field_name} is missing"
 
-        value: Any = self.values
-        for part in path:
-            value = value[part]
+        found_value: Any = self.values
+        for path_part in field_path:
+            found_value = found_value[path_part]
         expected_type = re.search(r"Expected `(\w+)", problem)
         # "Number out of range" is said of floats
         type_name = expected_type[1] if expected_type else "float"
-        expected = EXPECTED_OF.get(path[-1], EXPECTED.get(type_name, type_name))
-        return f"{field_name} is {value!r}, not {expected}"
+        expected = EXPECTED_OF.get(field_path[-1], EXPECTED.get(type_name, type_name))
+        return f"{field_name} is {found_value!r}, not {expected}"
 
     def error(
         self, problem: str, advice: str = "is the file that of the published model?"
@@ -165,21 +165,21 @@ def read(folder: Path) -> Model:
 
     Raises ConfigError.
     """
-    file = folder / "config.json"
-    if not os.path.isfile(file):
+    config_path = folder / "config.json"
+    if not os.path.isfile(config_path):
         raise ConfigError(
             f"{folder} has no config.json: give the folder of a Hugging Face checkpoint"
         )
-    section = Section.of(file)
-    qwen3 = _model_type(section) == "qwen3"
+    section = Section.of(config_path)
+    is_qwen3 = _model_type(section) == "qwen3"
     config = section.read(Config)
     _refuse_variants(section, config)
-    kv_heads, head_dim = _heads(section, config, qwen3)
+    kv_heads, head_dim = _heads(section, config, is_qwen3)
     rope_theta, rope_scaling = _rope(section, config)
-    name = re.sub(r"[^A-Za-z0-9._-]+", "-", folder.name).strip("-.")[:NAME_CHARS] or "model"
+    folder_name = re.sub(r"[^A-Za-z0-9._-]+", "-", folder.name).strip("-.")[:NAME_CHARS] or "model"
     return Model(
-        key=name,
-        name=name,
+        key=folder_name,
+        name=folder_name,
         hidden=config.hidden_size,
         layers=config.num_hidden_layers,
         heads=config.num_attention_heads,
@@ -193,7 +193,7 @@ def read(folder: Path) -> Model:
         norm_eps=config.rms_norm_eps,
         rope_theta=rope_theta,
         rope_scaling=rope_scaling,
-        qk_norm=qwen3,
+        qk_norm=is_qwen3,
         dtype=_dtype(section, config),
         folder=folder,
     )
@@ -218,33 +218,33 @@ def read_json(file: Path) -> dict[str, Any]:
 def without_nulls(values: dict[str, Any]) -> dict[str, Any]:
     """Return an object without its fields that are null, and without those of objects within."""
     return {
-        name: without_nulls(value) if isinstance(value, dict) else value
-        for name, value in values.items()
-        if value is not None
+        key_name: without_nulls(key_value) if isinstance(key_value, dict) else key_value
+        for key_name, key_value in values.items()
+        if key_value is not None
     }
 
 
 def _model_type(section: Section) -> str:
     family = section.read(Family)
-    kind = family.model_type
-    if not isinstance(kind, str) or kind not in ARCHITECTURES:
-        known = " or ".join(ARCHITECTURES)
-        raise section.unsupported(f"model_type is {kind!r}, not {known}")
-    expected = [ARCHITECTURES[kind]]
+    model_type = family.model_type
+    if not isinstance(model_type, str) or model_type not in ARCHITECTURES:
+        known_types = " or ".join(ARCHITECTURES)
+        raise section.unsupported(f"model_type is {model_type!r}, not {known_types}")
+    expected = [ARCHITECTURES[model_type]]
     if family.architectures not in (None, expected):
         raise section.unsupported(f"architectures is {family.architectures!r}, not {expected}")
-    return kind
+    return model_type
 
 
 def _refuse_variants(section: Section, config: Config) -> None:
-    for name in ("attention_bias", "mlp_bias", "use_sliding_window"):
-        if getattr(config, name):
-            raise section.unsupported(f"{name} is true")
+    for option_name in ("attention_bias", "mlp_bias", "use_sliding_window"):
+        if getattr(config, option_name):
+            raise section.unsupported(f"{option_name} is true")
     if config.hidden_act != "silu":
         raise section.unsupported(f"hidden_act is {config.hidden_act!r}, not 'silu'")
     if config.quantization_config is not None:
         raise section.unsupported("quantization_config says that the weights are quantized")
-    if any(kind != FULL_ATTENTION for kind in config.layer_types):
+    if any(layer_type != FULL_ATTENTION for layer_type in config.layer_types):
         raise section.unsupported(f"layer_types has others than {FULL_ATTENTION!r}")
 
 
@@ -253,19 +253,19 @@ def _heads(section: Section, config: Config, qwen3: bool) -> tuple[int, int]:
 
     Qwen3's defaults are numbers, not rules as Llama's are; every published one gives both.
     """
-    hidden, heads = config.hidden_size, config.num_attention_heads
+    hidden, head_count = config.hidden_size, config.num_attention_heads
     kv_heads, head_dim = config.num_key_value_heads, config.head_dim
     if kv_heads is None and not qwen3:
-        kv_heads = heads
-    if head_dim is None and not qwen3 and hidden % heads == 0:
-        head_dim = hidden // heads
+        kv_heads = head_count
+    if head_dim is None and not qwen3 and hidden % head_count == 0:
+        head_dim = hidden // head_count
     if kv_heads is None:
         raise section.error("num_key_value_heads is missing")
     if head_dim is None:
         raise section.error("head_dim is missing")
-    if heads % kv_heads:
+    if head_count % kv_heads:
         raise section.error(
-            f"num_key_value_heads {kv_heads} does not divide num_attention_heads {heads}"
+            f"num_key_value_heads {kv_heads} does not divide num_attention_heads {head_count}"
         )
     if head_dim % 2:
         raise section.error(f"head_dim {head_dim} is odd, and rotary embeddings turn pairs")
@@ -274,39 +274,39 @@ def _heads(section: Section, config: Config, qwen3: bool) -> tuple[int, int]:
 
 def _rope(section: Section, config: Config) -> tuple[float, RopeScaling | None]:
     """Return theta and the scaling of rotary embeddings."""
-    name = "rope_parameters" if section.values.get("rope_parameters") else "rope_scaling"
-    rope = getattr(config, name) or Rope()
-    for prefix, fields in (("", config), (f"{name}.", rope)):
+    section_name = "rope_parameters" if section.values.get("rope_parameters") else "rope_scaling"
+    rope_settings = getattr(config, section_name) or Rope()
+    for prefix, fields in (("", config), (f"{section_name}.", rope_settings)):
         if fields.partial_rotary_factor != 1.0:
             raise section.unsupported(f"{prefix}partial_rotary_factor is not 1")
 
-    theta = config.rope_theta if rope.rope_theta is None else rope.rope_theta
-    kind = rope.rope_type or rope.type or "default"
-    if kind == "default":
-        return theta, None
-    if kind != "llama3":
-        raise section.unsupported(f"the rope type is {kind!r}, not 'default' or 'llama3'")
+    rope_theta = config.rope_theta if rope_settings.rope_theta is None else rope_settings.rope_theta
+    rope_kind = rope_settings.rope_type or rope_settings.type or "default"
+    if rope_kind == "default":
+        return rope_theta, None
+    if rope_kind != "llama3":
+        raise section.unsupported(f"the rope type is {rope_kind!r}, not 'default' or 'llama3'")
 
-    llama3 = section.inner(name).read(Llama3Rope)
+    llama3 = section.inner(section_name).read(Llama3Rope)
     if llama3.low_freq_factor >= llama3.high_freq_factor:
-        raise section.error(f"{name}.low_freq_factor is not below high_freq_factor")
+        raise section.error(f"{section_name}.low_freq_factor is not below high_freq_factor")
     scaling = RopeScaling(
         llama3.factor,
         llama3.low_freq_factor,
         llama3.high_freq_factor,
         llama3.original_max_position_embeddings,
     )
-    return theta, scaling
+    return rope_theta, scaling
 
 
 def _eos(folder: Path, section: Section) -> tuple[int, ...]:
     """Return the tokens that end a text: generation_config.json's, else config.json's, if any."""
     sections = [section]
-    file = folder / "generation_config.json"
-    if os.path.isfile(file):
-        sections.insert(0, Section.of(file))
-    for place in sections:
-        tokens = place.read(Ends).eos_token_id
+    generation_path = folder / "generation_config.json"
+    if os.path.isfile(generation_path):
+        sections.insert(0, Section.of(generation_path))
+    for section_place in sections:
+        tokens = section_place.read(Ends).eos_token_id
         if tokens is not None:
             return tuple(tokens) if isinstance(tokens, list) else (tokens,)
     return ()
@@ -314,7 +314,7 @@ def _eos(folder: Path, section: Section) -> tuple[int, ...]:
 
 def _dtype(section: Section, config: Config) -> str:
     """Return the dtype of the weights; float32 unless given."""
-    dtype = config.dtype or config.torch_dtype or "float32"
-    if dtype not in DTYPES:
-        raise section.unsupported(f"dtype is {dtype!r}, not {', '.join(DTYPES)}")
-    return str(dtype)
+    weight_dtype = config.dtype or config.torch_dtype or "float32"
+    if weight_dtype not in DTYPES:
+        raise section.unsupported(f"dtype is {weight_dtype!r}, not {', '.join(DTYPES)}")
+    return str(weight_dtype)

@@ -120,16 +120,17 @@ def model(key: str) -> Model:
     Names come first. Raises ConfigError for a name that is not known, and for a checkpoint that
     cannot be read or run.
     """
-    named = MODELS.get(key.lower())
-    if named is not None:
-        return named
+    named_model = MODELS.get(key.lower())
+    if named_model is not None:
+        return named_model
     if os.path.isdir(key):
         return hugging_face.read(Path(key).resolve())
-    known = f"one of {', '.join(MODELS)}"
+    known_models = f"one of {', '.join(MODELS)}"
     if os.sep in key or "/" in key:
         raise ConfigError(
-            f"no folder is at {key!r}: give that of a checkpoint (none is downloaded), or {known}"
+            f"no folder is at {key!r}: give that of a checkpoint (none is downloaded), "
+            f"or {known_models}"
         )
     raise ConfigError(
-        f"no model is known as {key!r}: choose {known}, or give the folder of a checkpoint"
+        f"no model is known as {key!r}: choose {known_models}, or give the folder of a checkpoint"
     )

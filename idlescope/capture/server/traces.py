@@ -48,24 +48,32 @@ class NewTraces(NamedTuple):
 
 def folder_state(folder: Path) -> FolderState:
     """Return the trace files in a folder as they are now. Raises ServerError if unreadable."""
-    files: FolderState = {}
+    file_states: FolderState = {}
     try:
-        for path in folder.iterdir():
-            if path.name.endswith(SUFFIXES) and path.name != unprofiled.FILE and path.is_file():
-                stat = path.stat()
-                files[path] = FileState(stat.st_size, stat.st_mtime_ns)
+        for file_path in folder.iterdir():
+            if (
+                file_path.name.endswith(SUFFIXES)
+                and file_path.name != unprofiled.FILE
+                and file_path.is_file()
+            ):
+                file_status = file_path.stat()
+                file_states[file_path] = FileState(file_status.st_size, file_status.st_mtime_ns)
     except FileNotFoundError:  # renamed while we looked, or the folder went away
         if folder.is_dir():
-            return files
+            return file_states
         raise ServerError(f"{folder} is gone: the traces cannot be found") from None
     except OSError as error:
         raise ServerError(f"{folder} cannot be read: {error.strerror or error}") from error
-    return files
+    return file_states
 
 
 def changed_since(before: FolderState, now: FolderState) -> FolderState:
     """Return the files that are new or changed."""
-    return {path: state for path, state in now.items() if before.get(path) != state}
+    return {
+        file_path: file_state
+        for file_path, file_state in now.items()
+        if before.get(file_path) != file_state
+    }
 
 
 def wait_for_traces(recording: Recording, before: FolderState, say: Say) -> NewTraces:
@@ -74,32 +82,34 @@ def wait_for_traces(recording: Recording, before: FolderState, say: Say) -> NewT
     Raises ServerError where too few appear or one is not written to its end in time.
     """
     needed = recording.ranks or 1
-    now = unchanged_since = time.monotonic()
-    deadline = now + recording.timeout
-    last = before
-    new = NewTraces([], [])
-    while now < deadline:
+    time_now = unchanged_since = time.monotonic()
+    deadline = time_now + recording.timeout
+    last_state = before
+    new_traces = NewTraces([], [])
+    while time_now < deadline:
         current = folder_state(recording.traces)
         changed = changed_since(before, current)
-        new = _sorted_out(changed)
-        if current != last:
-            last = current
-            unchanged_since = now
-        elif len(new.devices) >= needed and now - unchanged_since >= STABLE_S:
-            if all(is_whole(path) for path in changed):
-                return new
-            unchanged_since = now
-        size = sum(state.size for state in changed.values())
-        say(f"waiting for the traces: {len(new.devices)} so far, {size / 1e6:,.1f} MB")
+        new_traces = _sorted_out(changed)
+        if current != last_state:
+            last_state = current
+            unchanged_since = time_now
+        elif len(new_traces.devices) >= needed and time_now - unchanged_since >= STABLE_S:
+            if all(is_whole(file_path) for file_path in changed):
+                return new_traces
+            unchanged_since = time_now
+        total_bytes = sum(file_state.size for file_state in changed.values())
+        say(
+            f"waiting for the traces: {len(new_traces.devices)} so far, {total_bytes / 1e6:,.1f} MB"
+        )
         time.sleep(POLL_S)
-        now = time.monotonic()
-    return _late(recording, new)
+        time_now = time.monotonic()
+    return _late(recording, new_traces)
 
 
 def _sorted_out(changed: FolderState) -> NewTraces:
-    paths = sorted(changed)
-    devices = [path for path in paths if FRONT_END not in path.name]
-    left_out = [path for path in paths if FRONT_END in path.name]
+    changed_paths = sorted(changed)
+    devices = [trace_path for trace_path in changed_paths if FRONT_END not in trace_path.name]
+    left_out = [trace_path for trace_path in changed_paths if FRONT_END in trace_path.name]
     return NewTraces(devices, left_out)
 
 
@@ -108,15 +118,15 @@ def _late(recording: Recording, new: NewTraces) -> NewTraces:
     needed = recording.ranks or 1
     within = f"in {recording.traces} within {recording.timeout:g} s"
     if not new.devices:
-        where = WHERE[ServerEngine(recording.engine)]
+        where_to_look = WHERE[ServerEngine(recording.engine)]
         front_end = " but that of vLLM's front end" if new.left_out else ""
-        raise ServerError(f"no trace appeared{front_end} {within}: {where}")
+        raise ServerError(f"no trace appeared{front_end} {within}: {where_to_look}")
     if len(new.devices) < needed:
         raise ServerError(
             f"{len(new.devices)} of {needed} traces appeared {within}: "
             "is --ranks right? They are left there"
         )
-    unfinished = next((path for path in new.devices if not is_whole(path)), None)
+    unfinished = next((trace_path for trace_path in new.devices if not is_whole(trace_path)), None)
     if unfinished is not None:
         raise ServerError(
             f"{unfinished} was not written to its end within {recording.timeout:g} s: "
@@ -129,12 +139,12 @@ def is_whole(path: Path) -> bool:
     """Return whether a JSON file, compressed or not, was written to its end."""
     try:
         if path.suffix != ".gz":
-            with path.open("rb") as file:
-                file.seek(max(0, path.stat().st_size - 64))
-                return file.read().rstrip().endswith((b"}", b"]"))
+            with path.open("rb") as zipped_file:
+                zipped_file.seek(max(0, path.stat().st_size - 64))
+                return zipped_file.read().rstrip().endswith((b"}", b"]"))
         last_chunk = b""
-        with gzip.open(path, "rb") as file:
-            while chunk := file.read(CHUNK):
+        with gzip.open(path, "rb") as zipped_file:
+            while chunk := zipped_file.read(CHUNK):
                 last_chunk = chunk
         return bool(last_chunk)
     except (OSError, EOFError, zlib.error):

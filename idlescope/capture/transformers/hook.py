@@ -109,10 +109,10 @@ class Hook:
             replace(slots, "get_graph", self._timing_from_graph(slots.get_graph))
             replace(runner, "_capture_graph", self._counting_captures(runner._capture_graph))
         try:
-            for phase, method in enumerate(METHODS):
+            for phase_index, method in enumerate(METHODS):
                 owner = getattr(processor, method.owner) if method.owner else processor
                 original = getattr(owner, method.name)
-                replace(owner, method.name, self._wrap(phase, method, original))
+                replace(owner, method.name, self._wrap(phase_index, method, original))
             with self._running:
                 yield
         finally:
@@ -125,29 +125,29 @@ class Hook:
 
     def _wrap(self, phase: int, method: Method, call: Callable[..., Any]) -> Callable[..., Any]:
         """Return a method that does what `call` does, as a range that is recorded."""
-        now = self.clock.now
+        clock_now = self.clock.now
         recorder = self._recorder
-        label = PHASES[phase]
+        phase_label = PHASES[phase]
         of_older_step = method.name in OLDER_STEP_METHODS
         blocks = self._cuda and method.name == self._blocking_method
         before = self._before.get(method.name)
-        after = self._after.get(method.name)
+        after_method = self._after.get(method.name)
 
         def wrapped(*args: Any, **kwargs: Any) -> Any:
             if before is not None:
                 before()
-            step = self.updated if of_older_step else self.launched
-            start = now()
-            with Range(label, method.phase, step):
+            wrapped_step = self.updated if of_older_step else self.launched
+            phase_start = clock_now()
+            with Range(phase_label, method.phase, wrapped_step):
                 result = call(*args, **kwargs)
-            end = now()
+            phase_end = clock_now()
             had_work = result is not False
             counts_for_step = method.outer and had_work
-            recorder.phase(phase, step if counts_for_step else -1, start, end)
+            recorder.phase(phase, wrapped_step if counts_for_step else -1, phase_start, phase_end)
             if blocks:
-                recorder.wait(step, start, end)
-            if after is not None:
-                after(result, start, end)
+                recorder.wait(wrapped_step, phase_start, phase_end)
+            if after_method is not None:
+                after_method(result, phase_start, phase_end)
             return result
 
         return wrapped
@@ -158,9 +158,9 @@ class Hook:
             self.clock.start()
             self._running.enter_context(self._recorder.watching_collector())
         if self.before_step is not None:
-            start = self.clock.now()
+            wait_start = self.clock.now()
             self.before_step(self.launched)
-            self._recorder.overhead(start, self.clock.now())
+            self._recorder.overhead(wait_start, self.clock.now())
 
     def _after_schedule(self, result: Any, start: int, end: int) -> None:
         requests, _, tokens, cached_tokens = result
@@ -172,8 +172,8 @@ class Hook:
             self._work = StepWork(tokens, tokens, context_tokens, context_tokens, False)
             return
         sampled = sum(request.has_new_token for request in requests)
-        pairs = sum(_attention_pairs(request) for request in requests)
-        self._work = StepWork(tokens, sampled, context_tokens, pairs, True)
+        attention_pairs = sum(_attention_pairs(request) for request in requests)
+        self._work = StepWork(tokens, sampled, context_tokens, attention_pairs, True)
 
     def _before_compute(self) -> None:
         if self._timer is not None:
@@ -192,71 +192,79 @@ class Hook:
         self._batch_requests = result[0]
 
     def _after_update(self, result: Any, start: int, end: int) -> None:
-        step = self._in_flight.popleft()
-        operation = self._operation(step)
+        updated_step = self._in_flight.popleft()
+        operation = self._operation(updated_step)
         self._recorder.operations(self.updated, (operation,))
         self._busy_ns += operation.end - operation.start
-        self.tokens += step.work.sampled
+        self.tokens += updated_step.work.sampled
         self.updated += 1
         self.updated_ns = end
-        if step.work.first_tokens_due:
+        if updated_step.work.first_tokens_due:
             self._note_first_tokens(end)
         self._recorder.overhead(end, self.clock.now())
 
     def _operation(self, step: InFlight) -> DeviceOperation:
         """Return what a step ran on the device: one operation, the whole forward pass."""
-        work = step.work
+        step_work = step.work
         if step.events is None:  # the call computes, and is launched as it begins
-            kind = OperationKind.KERNEL
-            call, call_end = "compute_batch", step.call_start
-            start, end = step.call_start, step.call_end
+            operation_kind = OperationKind.KERNEL
+            call_name, call_end = "compute_batch", step.call_start
+            operation_start, operation_end = step.call_start, step.call_end
         else:
-            kind = OperationKind.GRAPH
-            call, call_end = "launch.compute_batch", step.call_end
-            start, end = (self.clock.at(time_ns) for time_ns in step.events.span())
-            start = max(start, step.call_start)
+            operation_kind = OperationKind.GRAPH
+            call_name, call_end = "launch.compute_batch", step.call_end
+            operation_start, operation_end = (
+                self.clock.at(time_ns) for time_ns in step.events.span()
+            )
+            operation_start = max(operation_start, step.call_start)
             self._timer.clock.keep()
         return DeviceOperation(
             stream=COMPUTE,
-            kind=kind,
+            kind=operation_kind,
             name="forward",
-            call=call,
+            call=call_name,
             call_start=step.call_start,
             call_end=call_end,
-            start=start,
-            end=end,
-            bytes=self._model.step_bytes(work.context_tokens),
-            flops=self._model.step_flops(work.tokens, work.sampled, work.attention_pairs),
+            start=operation_start,
+            end=operation_end,
+            bytes=self._model.step_bytes(step_work.context_tokens),
+            flops=self._model.step_flops(
+                step_work.tokens, step_work.sampled, step_work.attention_pairs
+            ),
         )
 
     def _note_first_tokens(self, now: int) -> None:
         for request in self._batch_requests:
-            state = request.state
-            if not request.has_new_token or state.generated_len() != 1:
+            request_state = request.state
+            if not request.has_new_token or request_state.generated_len() != 1:
                 continue
-            if state._true_initial_tokens:  # it was put back into the queue, with the tokens it had
-                self.preemptions[state.request_id] = self.preemptions.get(state.request_id, 0) + 1
+            if (
+                request_state._true_initial_tokens
+            ):  # it was put back into the queue, with the tokens it had
+                self.preemptions[request_state.request_id] = (
+                    self.preemptions.get(request_state.request_id, 0) + 1
+                )
             else:
-                self.first_tokens[state.request_id] = now
+                self.first_tokens[request_state.request_id] = now
                 self._first_tokens_due -= 1
 
     def _timing_from_graph(self, get_graph: Callable[..., Any]) -> Callable[..., Any]:
         """Wrap `get_graph`: the device's time begins where a graph is about to be launched."""
 
         def wrapped(*args: Any, **kwargs: Any) -> Any:
-            graph = get_graph(*args, **kwargs)
-            if graph is not None:
+            cuda_graph = get_graph(*args, **kwargs)
+            if cuda_graph is not None:
                 self._timer.begin()  # again: what the host did until here kept no device busy
-            return graph
+            return cuda_graph
 
         return wrapped
 
     def _counting_captures(self, capture_graph: Callable[..., Any]) -> Callable[..., Any]:
         def wrapped(*args: Any, **kwargs: Any) -> Any:
-            start = self.clock.now()
+            capture_start = self.clock.now()
             result = capture_graph(*args, **kwargs)
             self.captured += 1
-            self.capture_ns += self.clock.now() - start
+            self.capture_ns += self.clock.now() - capture_start
             return result
 
         return wrapped

@@ -70,10 +70,10 @@ def configured(model: Model) -> Any:
     """Return transformers' configuration of a model of a preset."""
     from transformers import LlamaConfig, Qwen3Config
 
-    rope: dict[str, Any] = {"rope_type": "default", "rope_theta": model.rope_theta}
+    rope_parameters: dict[str, Any] = {"rope_type": "default", "rope_theta": model.rope_theta}
     scaling = model.rope_scaling
     if scaling is not None:
-        rope |= {
+        rope_parameters |= {
             "rope_type": "llama3",
             "factor": scaling.factor,
             "low_freq_factor": scaling.low_freq_factor,
@@ -91,7 +91,7 @@ def configured(model: Model) -> Any:
         head_dim=model.head_dim,
         max_position_embeddings=model.max_position,
         rms_norm_eps=model.norm_eps,
-        rope_parameters=rope,
+        rope_parameters=rope_parameters,
         tie_word_embeddings=model.tied,
         bos_token_id=None,
         eos_token_id=None,

@@ -61,11 +61,11 @@ def serve(
         manager = _manager(network, requests, settings)
         _queue(manager, requests)
         interrupted = _run(manager, requests, hook, outputs, watch)
-        error = manager.background_thread_status.fatal_error
+        fatal_error = manager.background_thread_status.fatal_error
         described = _described(network, manager)
         manager.destroy()
     if not interrupted:
-        _check_complete(outputs, len(requests), error, hook)
+        _check_complete(outputs, len(requests), fatal_error, hook)
     finished = _finished(requests, outputs, hook)
     tokens = sum(len(output.generated_tokens) for output in outputs.values())
     return Served(finished, tokens, described, interrupted)
@@ -157,8 +157,8 @@ def _check_complete(outputs: Outputs, expected: int, error: object, hook: Hook |
     if problem is None and len(outputs) < expected:
         problem = "its loop ended"
     if problem is not None:
-        step = hook.launched if hook is not None else 0
-        raise EngineError(f"transformers' step {step} failed: {first_line(problem)}")
+        last_step = hook.launched if hook is not None else 0
+        raise EngineError(f"transformers' step {last_step} failed: {first_line(problem)}")
 
 
 def _finished(
@@ -186,14 +186,14 @@ def _described(network: Any, manager: Any) -> str:
     """Return in a line how transformers was set up, as it decided."""
     resolved = manager.continuous_batching_config
     attention = network.config._attn_implementation.rpartition("|")[2]
-    paged = bool(resolved.max_blocks_per_request)
+    is_paged = bool(resolved.max_blocks_per_request)
     # One setting for all steps, or one for steps with prompts and one for paged decode.
     graphs = resolved.use_cuda_graph
     if isinstance(graphs, tuple):
         prompt_graphs, decode_graphs = graphs
-        graphs = decode_graphs if paged else prompt_graphs
+        graphs = decode_graphs if is_paged else prompt_graphs
     return (
         f"transformers {version('transformers')}, {attention} attention, "
         f"{'with' if graphs else 'without'} CUDA graphs, "
-        f"{'paged decode' if paged else 'varlen'} path, {resolved.num_blocks} KV blocks"
+        f"{'paged decode' if is_paged else 'varlen'} path, {resolved.num_blocks} KV blocks"
     )

@@ -81,11 +81,11 @@ class CpuDevice(StreamedDevice):
         if sys.platform == "win32":
             raise ConfigError("--device cpu needs Linux or macOS: use --device modelled")
         self._link, workers_end = Pipe()
-        with workers_end, nameless_file() as file:
-            size = shared_bytes(shape, slots)
-            file.truncate(size)
-            memory = mmap.mmap(file.fileno(), size)
-            self._process = self._spawn(workers_end.fileno(), file.fileno())
+        with workers_end, nameless_file() as shared_file:
+            file_bytes = shared_bytes(shape, slots)
+            shared_file.truncate(file_bytes)
+            memory = mmap.mmap(shared_file.fileno(), file_bytes)
+            self._process = self._spawn(workers_end.fileno(), shared_file.fileno())
         try:
             self._link.send(Setup(self.network, shape, slots, self.cores))
             problem = self._link.recv()
@@ -110,11 +110,11 @@ class CpuDevice(StreamedDevice):
         )
 
     def _issue(self, stream: int, waits_for: int | None, slot: int, batch: Batch) -> None:
-        words = (self._slots[slot].used_words(batch.tokens), 0, batch.sampled.size)[stream]
-        event = NO_EVENT if waits_for is None else waits_for
+        used_words = (self._slots[slot].used_words(batch.tokens), 0, batch.sampled.size)[stream]
+        awaited_event = NO_EVENT if waits_for is None else waits_for
         assert self._link is not None
         try:
-            self._link.send_bytes(COMMAND.pack(stream, slot, event, words))
+            self._link.send_bytes(COMMAND.pack(stream, slot, awaited_event, used_words))
         except OSError:
             raise self._death() from None
 
@@ -126,21 +126,25 @@ class CpuDevice(StreamedDevice):
             raise self._death() from None
         if message.startswith(FAILURE):
             raise EngineError(f"the CPU worker failed: {message.removeprefix(FAILURE).decode()}")
-        times = [self.clock.at(ns) for ns in TIMES.unpack(message)]
-        return list(zip(times[::2], times[1::2], strict=True))
+        event_times = [self.clock.at(event_ns) for event_ns in TIMES.unpack(message)]
+        return list(zip(event_times[::2], event_times[1::2], strict=True))
 
     def _death(self) -> EngineError:
         """Return what to say of a worker that is gone."""
         assert self._process is not None
         try:
-            code = self._process.wait(STOP_S)
+            exit_code = self._process.wait(STOP_S)
         except subprocess.TimeoutExpired:
             return EngineError("the CPU worker closed its socket and hangs: it is killed")
-        how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        hint = ""
-        if code == -signal.SIGKILL:
-            hint = "; memory may have run out: give fewer --kv-blocks or a smaller model"
-        return EngineError(f"the CPU worker died ({how}){hint}")
+        how_ended = (
+            f"killed by {signal.Signals(-exit_code).name}"
+            if exit_code < 0
+            else f"exit code {exit_code}"
+        )
+        memory_hint = ""
+        if exit_code == -signal.SIGKILL:
+            memory_hint = "; memory may have run out: give fewer --kv-blocks or a smaller model"
+        return EngineError(f"the CPU worker died ({how_ended}){memory_hint}")
 
     def _stop(self) -> None:
         if self._link is not None:

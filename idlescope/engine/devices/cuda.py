@@ -108,8 +108,8 @@ class CudaDevice(StreamedDevice):
     def _allocate(self, shape: Shape, slots: int) -> None:
         """Make the network, the host's side of the slots in pinned memory, streams and graphs."""
         self._forward = self.network.load(shape, slots, "cuda", CudaAttention, KERNELS)
-        words = SlotLayout.of(shape).words
-        self._inputs = [pinned(words) for _ in range(slots)]
+        slot_words = SlotLayout.of(shape).words
+        self._inputs = [pinned(slot_words) for _ in range(slots)]
         self._outputs = [pinned(shape.rows) for _ in range(slots)]
         self._streams = [torch.cuda.Stream() for _ in STREAMS]
         self._events = [Events.of_slot() for _ in range(slots)]
@@ -128,38 +128,42 @@ class CudaDevice(StreamedDevice):
         All are in one memory pool: the largest first.
         """
         captured: Graphs = {}
-        pool, stream = torch.cuda.graph_pool_handle(), self._streams[COMPUTE]
-        for rows in reversed(self._buckets):
-            plan = Plan((1,) * rows, (shape.length,) * rows, rows, padded=True)
-            for slot in range(slots):
+        graph_pool, stream = torch.cuda.graph_pool_handle(), self._streams[COMPUTE]
+        for row_count in reversed(self._buckets):
+            graph_plan = Plan((1,) * row_count, (shape.length,) * row_count, row_count, padded=True)
+            for slot_index in range(slots):
                 with torch.cuda.stream(stream):
-                    self._forward(slot, plan)  # compiles kernels, which a capture must not
+                    self._forward(
+                        slot_index, graph_plan
+                    )  # compiles kernels, which a capture must not
                 torch.cuda.synchronize()
-                graph = torch.cuda.CUDAGraph()
+                cuda_graph = torch.cuda.CUDAGraph()
                 with torch.cuda.graph(
-                    graph, pool=pool, stream=stream, capture_error_mode="thread_local"
+                    cuda_graph, pool=graph_pool, stream=stream, capture_error_mode="thread_local"
                 ):
-                    self._events[slot][COMPUTE].start.record()
-                    self._forward(slot, plan)
-                captured[rows, slot] = graph
+                    self._events[slot_index][COMPUTE].start.record()
+                    self._forward(slot_index, graph_plan)
+                captured[row_count, slot_index] = cuda_graph
         return captured
 
     def _issue(self, stream: int, waits_for: int | None, slot: int, batch: Batch) -> None:
-        queue, events = self._streams[stream], self._events[slot]
+        cuda_stream, slot_events = self._streams[stream], self._events[slot]
         if waits_for is not None:
-            queue.wait_event(events[waits_for].end)
-        with torch.cuda.stream(queue):
+            cuda_stream.wait_event(slot_events[waits_for].end)
+        with torch.cuda.stream(cuda_stream):
             if stream == COMPUTE:
                 self._compute(slot, batch)
             else:
-                events[stream].start.record()
+                slot_events[stream].start.record()
                 self._copy(stream, slot, batch)
-            events[stream].end.record()
+            slot_events[stream].end.record()
 
     def _copy(self, stream: int, slot: int, batch: Batch) -> None:
         if stream == H2D:
-            words = self._slots[slot].used_words(batch.tokens)
-            self._forward.inputs[slot][:words].copy_(self._inputs[slot][:words], non_blocking=True)
+            used_words = self._slots[slot].used_words(batch.tokens)
+            self._forward.inputs[slot][:used_words].copy_(
+                self._inputs[slot][:used_words], non_blocking=True
+            )
             self._anchors[slot] = self._gpu_clock.newest
         else:
             sampled = batch.sampled.size
@@ -168,9 +172,9 @@ class CudaDevice(StreamedDevice):
 
     def _compute(self, slot: int, batch: Batch) -> None:
         """Launch the forward pass, whose start is an event of its own: a graph holds it."""
-        rows = batch.rows.size
-        if self._captured and batch.tokens == rows == batch.sampled.size:
-            bucket = self._buckets[bisect.bisect_left(self._buckets, rows)]
+        row_count = batch.rows.size
+        if self._captured and batch.tokens == row_count == batch.sampled.size:
+            bucket = self._buckets[bisect.bisect_left(self._buckets, row_count)]
             self._captured[bucket, slot].replay()
         else:
             self._eager_steps += 1
@@ -183,22 +187,22 @@ class CudaDevice(StreamedDevice):
         events = self._events[slot]
         events[D2H].end.synchronize()
         anchor = self._anchors[slot]
-        spans = [
-            (self.clock.at(anchor.at(start)), self.clock.at(anchor.at(end)))
-            for start, end in events
+        stream_spans = [
+            (self.clock.at(anchor.at(start_event)), self.clock.at(anchor.at(end_event)))
+            for start_event, end_event in events
         ]
         self._gpu_clock.keep()
-        return spans
+        return stream_spans
 
     def notes(self) -> tuple[str, ...]:
         """Return what waited for the device, and how many steps had no graph."""
-        notes = list(self._check.report())
+        device_notes = list(self._check.report())
         if self._eager_steps:
-            notes.append(
+            device_notes.append(
                 f"steps without a CUDA graph, as all with prompts are: {self._eager_steps}; "
                 "gaps between their kernels count as active"
             )
-        return tuple(notes)
+        return tuple(device_notes)
 
     def _stop(self) -> None:
         self._check.stop()
@@ -219,5 +223,5 @@ def buckets(rows: int) -> list[int]:
 
     1, 2, 4, multiples of 8 to 64 and of 32 beyond, and `rows`.
     """
-    sizes = {1, 2, 4, *range(8, 64, 8), *range(64, rows + 1, 32), rows}
-    return sorted(size for size in sizes if size <= rows)
+    bucket_sizes = {1, 2, 4, *range(8, 64, 8), *range(64, rows + 1, 32), rows}
+    return sorted(bucket_size for bucket_size in bucket_sizes if bucket_size <= rows)

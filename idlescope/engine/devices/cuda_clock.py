@@ -37,15 +37,15 @@ class CudaClock:
             self.newest = self._anchor()
 
     def _anchor(self) -> Anchor:
-        tries = []
+        attempts = []
         for _ in range(TRIES):
-            event = torch.cuda.Event(enable_timing=True)
+            timing_event = torch.cuda.Event(enable_timing=True)
             before = time.perf_counter_ns()
-            event.record(self._stream)
-            event.synchronize()
-            after = time.perf_counter_ns()
-            tries.append((after - before, Anchor(event, (before + after) // 2)))
-        _, anchor = min(tries, key=lambda attempt: attempt[0])
+            timing_event.record(self._stream)
+            timing_event.synchronize()
+            after_ns = time.perf_counter_ns()
+            attempts.append((after_ns - before, Anchor(timing_event, (before + after_ns) // 2)))
+        _, anchor = min(attempts, key=lambda attempt: attempt[0])
         return anchor
 
 
@@ -75,8 +75,8 @@ class StreamTimer:
 
     def end(self) -> Between:
         """Note that it has all been issued."""
-        last = torch.cuda.Event(enable_timing=True)
-        last.record(self._stream)
-        between = Between(self.clock.newest, self._first, last)
+        end_event = torch.cuda.Event(enable_timing=True)
+        end_event.record(self._stream)
+        between = Between(self.clock.newest, self._first, end_event)
         self._first = torch.cuda.Event(enable_timing=True)
         return between

@@ -47,9 +47,9 @@ class Stream:
 
     def run(self, earliest: int, duration: int) -> tuple[int, int]:
         """Queue an operation; return its start and end."""
-        start = max(self.free, earliest)
-        self.free = start + duration
-        return start, self.free
+        start_ns = max(self.free, earliest)
+        self.free = start_ns + duration
+        return start_ns, self.free
 
 
 class ModelledDevice:
@@ -114,21 +114,21 @@ class ModelledDevice:
 
     def _copy_in(self, moved: int) -> DeviceOperation:
         """Issue the copy of a step's inputs, so many bytes."""
-        call = self._call(self._host.copy_in_call_ns)
-        _, call_end = call
+        copy_call = self._call(self._host.copy_in_call_ns)
+        _, call_end = copy_call
         earliest = call_end + self._host.copy_in_start_ns
         duration = self._host.copy_in_ns + transfer_ns(moved)
-        span = self._streams[H2D].run(earliest, duration)
-        return copy_operation(H2D, call, span, moved)
+        copy_span = self._streams[H2D].run(earliest, duration)
+        return copy_operation(H2D, copy_call, copy_span, moved)
 
     def _copy_out(self, moved: int, tokens_there: int) -> DeviceOperation:
         """Issue the copy of a step's tokens, so many bytes, which waits for them."""
-        call = self._call(self._host.copy_out_call_ns)
-        _, call_end = call
+        copy_call = self._call(self._host.copy_out_call_ns)
+        _, call_end = copy_call
         earliest = max(call_end + ARRIVAL_NS, tokens_there)
         duration = COPY_FIXED_NS + transfer_ns(moved)
         span = self._streams[D2H].run(earliest, duration)
-        return copy_operation(D2H, call, span, moved)
+        return copy_operation(D2H, copy_call, span, moved)
 
     def _forward(self, batch: Batch, inputs_there: int) -> DeviceOperation:
         """Issue a step's compute, which starts at the earliest when its inputs are there."""
@@ -139,9 +139,11 @@ class ModelledDevice:
         sampled = batch.sampled.size
         duration = self._device_ns
         if duration is None:
-            work = StepWork(batch.tokens, sampled, batch.context, batch.pairs)
-            duration = step_ns(self.model, self.gpu, work)
-        start, end = compute.run(max(launched, inputs_there, after_previous), duration)
+            step_work = StepWork(batch.tokens, sampled, batch.context, batch.pairs)
+            duration = step_ns(self.model, self.gpu, step_work)
+        forward_start, forward_end = compute.run(
+            max(launched, inputs_there, after_previous), duration
+        )
         self._busy += duration
         return DeviceOperation(
             stream=COMPUTE,
@@ -150,17 +152,17 @@ class ModelledDevice:
             call="cudaGraphLaunch",
             call_start=call_start,
             call_end=call_end,
-            start=start,
-            end=end,
+            start=forward_start,
+            end=forward_end,
             bytes=self.model.step_bytes(batch.context),
             flops=self.model.step_flops(batch.tokens, sampled, batch.pairs),
         )
 
     def _call(self, duration: int) -> tuple[int, int]:
         """Let the host make an API call; return its start and end."""
-        start = self.clock.now()
+        call_start = self.clock.now()
         self.clock.spend(duration)
-        return start, self.clock.now()
+        return call_start, self.clock.now()
 
     def finish(self, ticket: ModelledTicket) -> None:
         """Let every step up to this one take effect, then wake the host."""
@@ -213,5 +215,7 @@ def copy_operation(
     stream: int, call: tuple[int, int], span: tuple[int, int], moved: int
 ) -> DeviceOperation:
     """Return the copy of a stream, its call and itself from start to end."""
-    kind, name = OperationKind.MEMCPY, COPY_NAMES[stream]
-    return DeviceOperation(stream, kind, name, "cudaMemcpyAsync", *call, *span, moved, 0.0)
+    operation_kind, copy_name = OperationKind.MEMCPY, COPY_NAMES[stream]
+    return DeviceOperation(
+        stream, operation_kind, copy_name, "cudaMemcpyAsync", *call, *span, moved, 0.0
+    )

@@ -78,9 +78,9 @@ class Memory:
         """Return the state before each row's first query token, read through the block table."""
         row_count = first_token.size
         position = slot.positions[first_token] - 1
-        block, offset = position // self._block_size, position % self._block_size
+        block_index, offset = position // self._block_size, position % self._block_size
         rows = slot.rows[:row_count]
-        cache_place = slot.table[rows, block] * self._block_size + offset
+        cache_place = slot.table[rows, block_index] * self._block_size + offset
         cached = self._states[cache_place]
 
         request_ids = slot.request[:row_count].astype(np.uint64)
@@ -96,16 +96,16 @@ class Memory:
         """
         token_count = chunks.tokens.size
         token_index = np.arange(token_count)
-        row = np.repeat(np.arange(chunks.first.size), chunks.counts)
+        chunk_row = np.repeat(np.arange(chunks.first.size), chunks.counts)
 
         inverse_powers = self._inverse_power[:token_count]
         running_sum = np.cumsum(chunks.tokens * inverse_powers)
         sum_before = running_sum[chunks.first - 1]
         of_earlier_chunks = np.where(chunks.first > 0, sum_before, np.uint64(0))
-        within_chunk_sum = running_sum - of_earlier_chunks[row]
+        within_chunk_sum = running_sum - of_earlier_chunks[chunk_row]
 
-        position_in_chunk = token_index - chunks.first[row]
-        from_before = chunks.states[row] * self._power[position_in_chunk + 1]
+        position_in_chunk = token_index - chunks.first[chunk_row]
+        from_before = chunks.states[chunk_row] * self._power[position_in_chunk + 1]
         return self._power[token_index] * within_chunk_sum + from_before
 
 

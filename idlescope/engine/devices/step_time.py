@@ -63,7 +63,7 @@ def step_ns(model: Model, gpu: GPU, work: StepWork) -> int:
 def _without_attention_ns(model: Model, gpu: GPU, tokens: int, sampled: int) -> float:
     """Return the time of everything but attention, which alone depends on the context."""
     kernels = Kernels(gpu, model.value_bytes)
-    layer = _layer_ns(model, kernels, tokens)
+    layer_ns = _layer_ns(model, kernels, tokens)
     embedding_and_norm = 2 * kernels.elementwise_ns(2 * tokens * model.hidden)
     projection = kernels.matmul_ns(sampled, model.hidden, model.vocab)
     sampling_waves = math.ceil(sampled / SAMPLING_ROWS)
@@ -71,9 +71,9 @@ def _without_attention_ns(model: Model, gpu: GPU, tokens: int, sampled: int) -> 
     sampling = max(ELEMENTWISE_FLOOR_NS, sampling)
 
     nodes_per_layer = MATMULS_PER_LAYER + ELEMENTWISE_PER_LAYER
-    nodes = model.layers * nodes_per_layer + OTHER_NODES
-    gaps = nodes * NODE_GAP_NS
-    return model.layers * layer + projection + (embedding_and_norm + sampling) + gaps
+    graph_nodes = model.layers * nodes_per_layer + OTHER_NODES
+    node_gaps_ns = graph_nodes * NODE_GAP_NS
+    return model.layers * layer_ns + projection + (embedding_and_norm + sampling) + node_gaps_ns
 
 
 def _layer_ns(model: Model, kernels: Kernels, tokens: int) -> float:
@@ -106,8 +106,8 @@ class Kernels:
             return 0.0
         values = inputs * outputs + tokens * (inputs + outputs)
         reading = self.value_bytes * values / (self.gpu.bytes_per_s * MATMUL_BANDWIDTH)
-        rate = self.gpu.flops_per_s * MATMUL_FLOPS * tokens / (tokens + MATMUL_FEW_TOKENS)
-        computing = 2.0 * tokens * inputs * outputs / rate
+        flops_per_s = self.gpu.flops_per_s * MATMUL_FLOPS * tokens / (tokens + MATMUL_FEW_TOKENS)
+        computing = 2.0 * tokens * inputs * outputs / flops_per_s
         return 1e9 * math.hypot(reading, computing)
 
     def elementwise_ns(self, values: int) -> float:

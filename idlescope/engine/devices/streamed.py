@@ -65,22 +65,22 @@ class StreamedDevice:
 
     def submit(self, slot: Slot, batch: Batch) -> StreamedTicket:
         """Issue a step: each stream waits for the event that the stream before it records."""
-        index = self._slots.index(slot)
-        calls: list[Span] = []
+        slot_index = self._slots.index(slot)
+        call_spans: list[Span] = []
         for stream, waits_for in ORDER:
-            start = self.clock.now()
-            self._issue(stream, waits_for, index, batch)
-            calls.append((start, self.clock.now()))
-        return StreamedTicket(self, slot, index, batch, calls)
+            call_start = self.clock.now()
+            self._issue(stream, waits_for, slot_index, batch)
+            call_spans.append((call_start, self.clock.now()))
+        return StreamedTicket(self, slot, slot_index, batch, call_spans)
 
     def finish(self, ticket: StreamedTicket) -> Int32:
         """Wait for a step's copy out; return its tokens and note what it ran."""
         batch, slot = ticket.batch, ticket.slot
         sampled = batch.sampled.size
         # an operation cannot begin before the call that issues it, whatever the clocks say
-        spans = [
-            (max(start, call_start), end)
-            for (start, end), (call_start, _) in zip(
+        stream_spans = [
+            (max(span_start, call_start), span_end)
+            for (span_start, span_end), (call_start, _) in zip(
                 self._wait(ticket.index), ticket.calls, strict=True
             )
         ]
@@ -93,12 +93,12 @@ class StreamedDevice:
             Amount(WORD_BYTES * sampled, 0.0),
         )
         ticket.operations = tuple(
-            DeviceOperation(stream, *names, *call, *span, *amount)
-            for stream, (names, call, span, amount) in enumerate(
-                zip(self.names, ticket.calls, spans, amounts, strict=True)
+            DeviceOperation(stream, *operation_names, *launch_call, *stream_span, *amount)
+            for stream, (operation_names, launch_call, stream_span, amount) in enumerate(
+                zip(self.names, ticket.calls, stream_spans, amounts, strict=True)
             )
         )
-        compute_start, compute_end = spans[COMPUTE]
+        compute_start, compute_end = stream_spans[COMPUTE]
         self._busy += compute_end - compute_start
         return slot.output[:sampled].copy()
 

@@ -73,8 +73,8 @@ class SyncCheck(TorchDispatchMode):
     def report(self) -> tuple[str, ...]:
         """Return a sentence for each line that waited."""
         return tuple(
-            f"hidden synchronisation: {what}, {count} times"
-            for what, count in self.found.most_common()
+            f"hidden synchronisation: {sync_kind}, {sync_count} times"
+            for sync_kind, sync_count in self.found.most_common()
         )
 
     def __torch_dispatch__(
@@ -85,12 +85,12 @@ class SyncCheck(TorchDispatchMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         """Look at an operation before it runs."""
-        name, kwargs = func._schema.name, kwargs or {}
-        if name in READS and self.on_device(args[0]):
-            read = name.removeprefix("aten::").strip("_")
-            self._find(f"{read} at {caller()}")
-        elif (name == COPY and self._copy_waits(args, kwargs)) or (
-            name == CONVERT and self._conversion_waits(args[0], kwargs)
+        operator_name, kwargs = func._schema.name, kwargs or {}
+        if operator_name in READS and self.on_device(args[0]):
+            read_name = operator_name.removeprefix("aten::").strip("_")
+            self._find(f"{read_name} at {caller()}")
+        elif (operator_name == COPY and self._copy_waits(args, kwargs)) or (
+            operator_name == CONVERT and self._conversion_waits(args[0], kwargs)
         ):
             self._find(f"a copy that waits at {caller()}")
         return func(*args, **kwargs)
@@ -119,18 +119,18 @@ class SyncCheck(TorchDispatchMode):
         self.found[what] += 1
 
     def _torch_warns(self, message: Warning | str, *_: Any, **__: Any) -> None:
-        line = caller()
-        if not any(found.endswith(line) for found in self.found):
+        caller_line = caller()
+        if not any(found_sync.endswith(caller_line) for found_sync in self.found):
             sentence = str(message).partition(" (")[0]
-            self.found[f"{sentence} at {line}"] += 1
+            self.found[f"{sentence} at {caller_line}"] += 1
 
 
 def caller() -> str:
     """Return file and line of the innermost frame that is neither torch's nor this module's."""
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        file = frame.f_code.co_filename
-        if "/torch/" not in file and file not in (__file__, warnings.__file__):
-            return f"{file}:{frame.f_lineno}"
-        frame = frame.f_back
+    stack_frame: FrameType | None = sys._getframe(1)
+    while stack_frame is not None:
+        file_name = stack_frame.f_code.co_filename
+        if "/torch/" not in file_name and file_name not in (__file__, warnings.__file__):
+            return f"{file_name}:{stack_frame.f_lineno}"
+        stack_frame = stack_frame.f_back
     return "an unknown line"

@@ -54,9 +54,9 @@ class Setup:
 
 def shared_slots(memory: mmap.mmap, shape: Shape, slots: int) -> list[Slot]:
     """Return views of the slots in shared memory: inputs and output of each, in a row."""
-    words = SlotLayout.of(shape).words
-    buffers = np.frombuffer(memory, np.int32).reshape(slots, words + shape.rows)
-    return [Slot(shape, buffer[:words], buffer[words:]) for buffer in buffers]
+    slot_words = SlotLayout.of(shape).words
+    buffers = np.frombuffer(memory, np.int32).reshape(slots, slot_words + shape.rows)
+    return [Slot(shape, buffer[:slot_words], buffer[slot_words:]) for buffer in buffers]
 
 
 def shared_bytes(shape: Shape, slots: int) -> int:
@@ -87,30 +87,30 @@ class Worker:
             self._start_stream()
 
     def _start_stream(self) -> None:
-        queue: SimpleQueue[Operation] = SimpleQueue()
-        self.queues.append(queue)
-        threading.Thread(target=self._run, args=(queue,), daemon=True).start()
+        operation_queue: SimpleQueue[Operation] = SimpleQueue()
+        self.queues.append(operation_queue)
+        threading.Thread(target=self._run, args=(operation_queue,), daemon=True).start()
 
     def obey(self, command: bytes) -> None:
         """Queue an operation on its stream.
 
         The event that it waits for is the one that was recorded last.
         """
-        stream, slot, waits_for, words = COMMAND.unpack(command)
-        dependency = self.events.get((slot, waits_for))
-        ended = self.events[slot, stream] = threading.Event()
+        stream, slot_index, waits_for, word_count = COMMAND.unpack(command)
+        dependency = self.events.get((slot_index, waits_for))
+        end_event = self.events[slot_index, stream] = threading.Event()
         operation = (self.copy_in, self.compute, self.copy_out)[stream]
 
         def run() -> None:
             if dependency is not None:
                 dependency.wait()
-            start = time.perf_counter_ns()
-            operation(slot, words)
+            start_ns = time.perf_counter_ns()
+            operation(slot_index, word_count)
             end = time.perf_counter_ns()
-            self.times[slot, stream] = start, end
-            ended.set()
+            self.times[slot_index, stream] = start_ns, end
+            end_event.set()
             if stream == D2H:
-                step_times = self.times[slot].ravel().tolist()
+                step_times = self.times[slot_index].ravel().tolist()
                 self.link.send_bytes(TIMES.pack(*step_times))
 
         self.queues[stream].put(run)
@@ -124,9 +124,9 @@ class Worker:
         from idlescope.engine.network.attention import Plan
 
         inputs = self.device_slots[slot]
-        rows, _, sampled, _ = inputs.header.tolist()
-        queries = np.diff(inputs.query_end[:rows], prepend=0).tolist()
-        contexts = inputs.context[:rows].tolist()
+        row_count, _, sampled, _ = inputs.header.tolist()
+        queries = np.diff(inputs.query_end[:row_count], prepend=0).tolist()
+        contexts = inputs.context[:row_count].tolist()
         self.forward(slot, Plan(tuple(queries), tuple(contexts), sampled))
 
     def copy_out(self, slot: int, words: int) -> None:
@@ -149,11 +149,15 @@ def serve(link: Connection, memory: int, make: type[Worker]) -> None:
 
     Raises EOFError or OSError once the parent is gone.
     """
-    setup: Setup = link.recv()
-    if setup.cores:
-        os.sched_setaffinity(0, setup.cores)
+    worker_setup: Setup = link.recv()
+    if worker_setup.cores:
+        os.sched_setaffinity(0, worker_setup.cores)
     try:
-        worker = make(setup, mmap.mmap(memory, shared_bytes(setup.shape, setup.slots)), link)
+        worker = make(
+            worker_setup,
+            mmap.mmap(memory, shared_bytes(worker_setup.shape, worker_setup.slots)),
+            link,
+        )
     except IdlescopeError as error:
         link.send(error)
         return

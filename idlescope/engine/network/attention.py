@@ -32,7 +32,7 @@ class Plan(NamedTuple):
     @property
     def singles(self) -> int:
         """Return how many rows at the front have one query."""
-        chunks = (row for row, queries in enumerate(self.queries) if queries > 1)
+        chunks = (chunk_row for chunk_row, queries in enumerate(self.queries) if queries > 1)
         return next(chunks, len(self.queries))
 
 
@@ -67,27 +67,27 @@ class PagedAttention:
 
     def prepare_singles(self) -> None:
         """Work out what the layers share for the rows with one query."""
-        width = self._blocks_for(self.plan.contexts[: self.singles])
-        self.blocks = self.table[: self.singles, :width]
-        key = torch.arange(width * self.block_size, device=self.table.device)
-        seen = key < self.context[: self.singles, None]
-        self.seen = seen[:, None, None]  # (singles, 1, 1, keys)
+        block_width = self._blocks_for(self.plan.contexts[: self.singles])
+        self.blocks = self.table[: self.singles, :block_width]
+        key_position = torch.arange(block_width * self.block_size, device=self.table.device)
+        seen_keys = key_position < self.context[: self.singles, None]
+        self.seen = seen_keys[:, None, None]  # (singles, 1, 1, keys)
 
     def prepare_chunks(self) -> None:
         """Work out what the layers share for the rows behind them."""
         device = self.table.device
-        start = self.singles
-        for row in range(self.singles, len(self.plan.queries)):
-            queries = self.plan.queries[row]
-            cached = self.plan.contexts[row]
-            blocks = self.table[row : row + 1, : self._blocks_for((cached,))]
+        chunk_start = self.singles
+        for chunk_row in range(self.singles, len(self.plan.queries)):
+            queries = self.plan.queries[chunk_row]
+            cached = self.plan.contexts[chunk_row]
+            blocks = self.table[chunk_row : chunk_row + 1, : self._blocks_for((cached,))]
             key_count = blocks.numel() * self.block_size
-            key = torch.arange(key_count, device=device)
-            query = torch.arange(cached - queries, cached, device=device)
-            seen = key <= query[:, None]
-            end = start + queries
-            self.chunks.append(Chunk(slice(start, end), blocks, seen))
-            start = end
+            key_position = torch.arange(key_count, device=device)
+            query_position = torch.arange(cached - queries, cached, device=device)
+            seen_keys = key_position <= query_position[:, None]
+            chunk_end = chunk_start + queries
+            self.chunks.append(Chunk(slice(chunk_start, chunk_end), blocks, seen_keys))
+            chunk_start = chunk_end
 
     def __call__(self, query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         """Return (T, heads, D) of queries (T, heads, D) over one layer's cache.
@@ -96,34 +96,34 @@ class PagedAttention:
         """
         if self.singles == query.shape[0]:
             return self.attend_singles(query, keys, values)
-        parts = []
+        attended_parts = []
         if self.singles:
-            parts.append(self.attend_singles(query[: self.singles], keys, values))
-        parts.append(self.attend_chunks(query, keys, values))
-        return torch.cat(parts)
+            attended_parts.append(self.attend_singles(query[: self.singles], keys, values))
+        attended_parts.append(self.attend_chunks(query, keys, values))
+        return torch.cat(attended_parts)
 
     def attend_singles(self, query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         """Attend with one query per row: heads that share a key-value head stand as its queries."""
         row_keys = gather(keys, self.blocks)
         row_values = gather(values, self.blocks)
-        rows, kv_heads = row_keys.shape[:2]
-        grouped = query.view(rows, kv_heads, -1, query.shape[-1])
-        seen = self.seen.expand(-1, 1, grouped.shape[2], -1)
-        attended = F.scaled_dot_product_attention(grouped, row_keys, row_values, seen)
+        row_count, kv_heads = row_keys.shape[:2]
+        grouped = query.view(row_count, kv_heads, -1, query.shape[-1])
+        seen_keys = self.seen.expand(-1, 1, grouped.shape[2], -1)
+        attended = F.scaled_dot_product_attention(grouped, row_keys, row_values, seen_keys)
         return attended.view_as(query)
 
     def attend_chunks(self, query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         """Attend with the queries behind those of the single rows."""
-        parts = []
-        for chunk in self.chunks:
-            row_keys = gather(keys, chunk.blocks)
-            row_values = gather(values, chunk.blocks)
-            chunk_query = query[chunk.queries].transpose(0, 1)[None]
+        attended_parts = []
+        for prompt_chunk in self.chunks:
+            row_keys = gather(keys, prompt_chunk.blocks)
+            row_values = gather(values, prompt_chunk.blocks)
+            chunk_query = query[prompt_chunk.queries].transpose(0, 1)[None]
             attended = F.scaled_dot_product_attention(
-                chunk_query, row_keys, row_values, chunk.seen, enable_gqa=True
+                chunk_query, row_keys, row_values, prompt_chunk.seen, enable_gqa=True
             )
-            parts.append(attended[0].transpose(0, 1))
-        return torch.cat(parts)
+            attended_parts.append(attended[0].transpose(0, 1))
+        return torch.cat(attended_parts)
 
     def _blocks_for(self, contexts: tuple[int, ...]) -> int:
         """Return the blocks of the longest context."""
@@ -132,7 +132,7 @@ class PagedAttention:
 
 def gather(cache: Tensor, blocks: Tensor) -> Tensor:
     """Return (b, K, n * block, D) of a cache (blocks, block, K, D) and block ids (b, n)."""
-    rows, count = blocks.shape
+    row_count, block_count = blocks.shape
     gathered = cache.index_select(0, blocks.reshape(-1))
-    by_row = gathered.view(rows, count * cache.shape[1], *cache.shape[2:])
+    by_row = gathered.view(row_count, block_count * cache.shape[1], *cache.shape[2:])
     return by_row.transpose(1, 2)

@@ -28,14 +28,14 @@ def shapes(model: Model) -> Shapes:
     A matrix is (outputs, inputs), applied as `x @ w.T`. A tied model has no `lm_head.weight`: it is
     the embedding.
     """
-    named: Shapes = {"model.embed_tokens.weight": (model.vocab, model.hidden)}
-    for index in range(model.layers):
-        for name, shape in _layer_shapes(model).items():
-            named[f"model.layers.{index}.{name}.weight"] = shape
-    named["model.norm.weight"] = (model.hidden,)
+    shape_by_name: Shapes = {"model.embed_tokens.weight": (model.vocab, model.hidden)}
+    for layer_index in range(model.layers):
+        for weight_name, weight_shape in _layer_shapes(model).items():
+            shape_by_name[f"model.layers.{layer_index}.{weight_name}.weight"] = weight_shape
+    shape_by_name["model.norm.weight"] = (model.hidden,)
     if not model.tied:
-        named["lm_head.weight"] = (model.vocab, model.hidden)
-    return named
+        shape_by_name["lm_head.weight"] = (model.vocab, model.hidden)
+    return shape_by_name
 
 
 def _layer_shapes(model: Model) -> Shapes:
@@ -70,15 +70,15 @@ def load(folder: Path, model: Model, dtype: torch.dtype) -> dict[str, Tensor]:
     """
     expected = shapes(model)
     weights: dict[str, Tensor] = {}
-    for file in _files(folder):
-        weights.update(_read(file, expected, dtype))
-    missing = [name for name in expected if name not in weights]
+    for weights_file in _files(folder):
+        weights.update(_read(weights_file, expected, dtype))
+    missing = [weight_name for weight_name in expected if weight_name not in weights]
     if missing:
         others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise ConfigError(
             f"{folder} lacks the weight {missing[0]}{others}: is config.json that of these weights?"
         )
-    return {name: weights[name] for name in expected}
+    return {weight_name: weights[weight_name] for weight_name in expected}
 
 
 def random_weights(
@@ -91,12 +91,12 @@ def random_weights(
     """
     generator = torch.Generator(device).manual_seed(seed)
     weights = {}
-    for name, shape in shapes(model).items():
-        if len(shape) == 1:
-            weights[name] = torch.ones(shape, dtype=dtype, device=device)
+    for weight_name, weight_shape in shapes(model).items():
+        if len(weight_shape) == 1:
+            weights[weight_name] = torch.ones(weight_shape, dtype=dtype, device=device)
         else:
-            weight = torch.empty(shape, dtype=dtype, device=device)
-            weights[name] = weight.normal_(0.0, RANDOM_STD, generator=generator)
+            weight = torch.empty(weight_shape, dtype=dtype, device=device)
+            weights[weight_name] = weight.normal_(0.0, RANDOM_STD, generator=generator)
     return weights
 
 
@@ -104,21 +104,25 @@ def _files(folder: Path) -> list[Path]:
     """Return the files that hold the weights: one, or the shards that the index names."""
     if os.path.isfile(folder / WEIGHTS):
         return [folder / WEIGHTS]
-    index = folder / INDEX
-    if not os.path.isfile(index):
+    index_path = folder / INDEX
+    if not os.path.isfile(index_path):
         raise ConfigError(_no_weights(folder))
-    shards = read_json(index).get("weight_map")
+    shards = read_json(index_path).get("weight_map")
     if not isinstance(shards, dict) or not all(map(_is_file_name, shards.values())):
-        raise ConfigError(f"{index} does not map weights to files of its folder: download it again")
-    files = [folder / name for name in sorted(set(shards.values()))]
-    for file in files:
-        if not os.path.isfile(file):
-            raise ConfigError(f"{file} is missing, which {INDEX} names: download it")
-    return files
+        raise ConfigError(
+            f"{index_path} does not map weights to files of its folder: download it again"
+        )
+    shard_paths = [folder / shard_name for shard_name in sorted(set(shards.values()))]
+    for shard_path in shard_paths:
+        if not os.path.isfile(shard_path):
+            raise ConfigError(f"{shard_path} is missing, which {INDEX} names: download it")
+    return shard_paths
 
 
 def _no_weights(folder: Path) -> str:
-    pickles = sorted(path.name for path in folder.glob("*") if path.suffix in PICKLES)
+    pickles = sorted(
+        pickle_path.name for pickle_path in folder.glob("*") if pickle_path.suffix in PICKLES
+    )
     if pickles:
         return (
             f"{folder} has its weights only as {pickles[0]}, which may run code when read: "
@@ -144,12 +148,12 @@ def _read(file: Path, expected: Shapes, dtype: torch.dtype) -> dict[str, Tensor]
     weights = {}
     try:
         with safe_open(file, framework="pt", device="cpu") as stored:
-            for name in stored.keys():  # noqa: SIM118  # it is no dict
-                if name not in expected:
+            for weight_name in stored.keys():  # noqa: SIM118  # it is no dict
+                if weight_name not in expected:
                     continue
-                part = stored.get_slice(name)
-                _check(file, name, part, expected[name])
-                weights[name] = stored.get_tensor(name).to(dtype)
+                weight_part = stored.get_slice(weight_name)
+                _check(file, weight_name, weight_part, expected[weight_name])
+                weights[weight_name] = stored.get_tensor(weight_name).to(dtype)
     except SafetensorError as error:
         raise ConfigError(f"{file} is damaged ({error}): download it again") from error
     except OSError as error:
@@ -159,15 +163,15 @@ def _read(file: Path, expected: Shapes, dtype: torch.dtype) -> dict[str, Tensor]
 
 def _check(file: Path, name: str, stored: Any, expected: tuple[int, ...]) -> None:
     """Raise ConfigError where a stored weight has another shape, or is quantized."""
-    shape = tuple(stored.get_shape())
-    if shape != expected:
+    stored_shape = tuple(stored.get_shape())
+    if stored_shape != expected:
         raise ConfigError(
-            f"{name} in {file} has the shape {shape} and {expected} is expected: "
+            f"{name} in {file} has the shape {stored_shape} and {expected} is expected: "
             "is config.json that of these weights?"
         )
-    dtype = stored.get_dtype()
-    if dtype not in STORED:
+    stored_dtype = stored.get_dtype()
+    if stored_dtype not in STORED:
         raise ConfigError(
-            f"{name} in {file} is stored as {dtype}, not {', '.join(STORED)}: "
+            f"{name} in {file} is stored as {stored_dtype}, not {', '.join(STORED)}: "
             "choose a checkpoint that is not quantized"
         )

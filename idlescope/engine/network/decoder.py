@@ -37,15 +37,16 @@ class Decoder:
         if not model.tied:
             self.head = laid_out(weights.pop("lm_head.weight"))
         self.layers = [
-            Layer(model, weights, f"model.layers.{index}.") for index in range(model.layers)
+            Layer(model, weights, f"model.layers.{layer_index}.")
+            for layer_index in range(model.layers)
         ]
         self.keys = [self._empty_cache(shape) for _ in self.layers]
         self.values = [self._empty_cache(shape) for _ in self.layers]
         self.cos, self.sin = rotary_tables(model, shape.length, self.embedding.device)
 
     def _empty_cache(self, shape: Shape) -> Tensor:
-        sizes = (shape.blocks + 1, shape.block_size, self.model.kv_heads, self.model.head_dim)
-        return torch.zeros(sizes, dtype=self.embedding.dtype, device=self.embedding.device)
+        cache_sizes = (shape.blocks + 1, shape.block_size, self.model.kv_heads, self.model.head_dim)
+        return torch.zeros(cache_sizes, dtype=self.embedding.dtype, device=self.embedding.device)
 
     def __call__(self, token: Tensor, position: Tensor, place: Tensor, attend: Attend) -> Tensor:
         """Return the last layer's normed output, (T, H).
@@ -54,23 +55,23 @@ class Decoder:
         """
         add_norm, rotate_and_cache, gate, project, _ = self.kernels
         eps = self.model.norm_eps
-        count = token.numel()
+        token_count = token.numel()
         residual = F.embedding(token, self.embedding)
         cos = F.embedding(position, self.cos)[:, None]
         sin = F.embedding(position, self.sin)[:, None]
         place = place.long()
-        x = torch.zeros_like(residual)
+        hidden = torch.zeros_like(residual)
         for layer, keys, values in zip(self.layers, self.keys, self.values, strict=True):
-            x = add_norm(x, residual, layer.input_norm, eps)
-            qkv = F.linear(x, layer.qkv)
-            qkv = qkv.view(count, -1, self.model.head_dim)
+            hidden = add_norm(hidden, residual, layer.input_norm, eps)
+            qkv = F.linear(hidden, layer.qkv)
+            qkv = qkv.view(token_count, -1, self.model.head_dim)
             query = rotate_and_cache(qkv, cos, sin, place, keys, values, layer.head_norm, eps)
             attended = attend(query, keys, values)
-            x = project(attended.reshape(count, -1), layer.output)
-            x = add_norm(x, residual, layer.post_norm, eps)
-            gated = gate(F.linear(x, layer.gate_up))
-            x = project(gated, layer.down)
-        return add_norm(x, residual, self.norm, eps)
+            hidden = project(attended.reshape(token_count, -1), layer.output)
+            hidden = add_norm(hidden, residual, layer.post_norm, eps)
+            gated = gate(F.linear(hidden, layer.gate_up))
+            hidden = project(gated, layer.down)
+        return add_norm(hidden, residual, self.norm, eps)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Return the scores of the next token, (T, vocabulary), of the output above."""
@@ -82,7 +83,7 @@ class Layer:
 
     def __init__(self, model: Model, weights: dict[str, Tensor], prefix: str) -> None:
         def take(*names: str) -> Tensor:
-            matrices = [weights.pop(f"{prefix}{name}.weight") for name in names]
+            matrices = [weights.pop(f"{prefix}{weight_name}.weight") for weight_name in names]
             return laid_out(matrices[0] if len(matrices) == 1 else torch.cat(matrices))
 
         self.input_norm = take("input_layernorm")

@@ -69,23 +69,27 @@ class Forward:
         packed = self.inputs[slot]
         previous_tokens = self.outputs[slot - 1]
         output = self.outputs[slot]
-        step = self._unpacked(packed, plan)
+        step_inputs = self._unpacked(packed, plan)
         if plan.padded:
-            step = self._without_padding(step, packed)
-        table = packed[self._layout.table].view(self.shape.rows, -1)
-        row_table = table.index_select(0, step.rows)
+            step_inputs = self._without_padding(step_inputs, packed)
+        block_table = packed[self._layout.table].view(self.shape.rows, -1)
+        row_table = block_table.index_select(0, step_inputs.rows)
         attend = self.attention(
-            plan, row_table, step.context, step.query_end, self.shape.block_size
+            plan, row_table, step_inputs.context, step_inputs.query_end, self.shape.block_size
         )
         # A token that the host did not know is 0, and the one carried over is added to it.
-        carried = previous_tokens.index_select(0, step.carry_over + 1)
-        hidden = self.decoder(step.token + carried, step.position, step.place, attend)
-        request, position = step.request, step.context
+        carried = previous_tokens.index_select(0, step_inputs.carry_over + 1)
+        hidden = self.decoder(
+            step_inputs.token + carried, step_inputs.position, step_inputs.place, attend
+        )
+        request, position = step_inputs.request, step_inputs.context
         if not plan.decode:
-            hidden = hidden.index_select(0, step.sample_at)
+            hidden = hidden.index_select(0, step_inputs.sample_at)
             if not self.sampling.greedy:
-                row = torch.searchsorted(step.query_end, step.sample_at, right=True)
-                request, position = request[row], position[row]
+                sample_row = torch.searchsorted(
+                    step_inputs.query_end, step_inputs.sample_at, right=True
+                )
+                request, position = request[sample_row], position[sample_row]
         logits = self.decoder.logits(hidden)
         find_largest = self.decoder.kernels.largest
         tokens = sample(logits, request, position, self.sampling, find_largest)
@@ -96,17 +100,17 @@ class Forward:
         row_count = len(plan.queries)
         token_count = sum(plan.queries)
         columns = packed[layout.tokens].view(-1, len(TOKEN_FIELDS))[:token_count]
-        token, position, carry_over, place = columns.unbind(1)
+        token_column, position, carry_over, cache_place = columns.unbind(1)
         return StepInputs(
             rows=packed[layout.rows][:row_count],
             context=packed[layout.context][:row_count],
             request=packed[layout.request][:row_count],
             query_end=packed[layout.query_end][:row_count],
             sample_at=packed[layout.sample_at][: plan.sampled],
-            token=token,
+            token=token_column,
             position=position,
             carry_over=carry_over,
-            place=place,
+            place=cache_place,
         )
 
     def _without_padding(self, step: StepInputs, packed: Tensor) -> StepInputs:
@@ -116,12 +120,12 @@ class Forward:
         """
         row_number = torch.arange(step.rows.numel(), device=self.device, dtype=torch.int32)
         row_count = packed[self._layout.header][0]
-        real = row_number < row_count
+        real_row = row_number < row_count
         spare_place = self.shape.blocks * self.shape.block_size
         return step._replace(
-            rows=step.rows * real,
-            position=step.position * real,
-            context=torch.where(real, step.context, 1),
-            carry_over=torch.where(real, step.carry_over, -1),
-            place=torch.where(real, step.place, spare_place),
+            rows=step.rows * real_row,
+            position=step.position * real_row,
+            context=torch.where(real_row, step.context, 1),
+            carry_over=torch.where(real_row, step.carry_over, -1),
+            place=torch.where(real_row, step.place, spare_place),
         )

@@ -46,12 +46,12 @@ class Network:
         from idlescope.engine.network.sampling import Sampling
         from idlescope.engine.network.torch_kernels import PLAIN
 
-        dtype = getattr(torch, self.dtype)
+        torch_dtype = getattr(torch, self.dtype)
         if self.model.folder is None:
-            weights = random_weights(self.model, self.seed, dtype, device)
+            weights = random_weights(self.model, self.seed, torch_dtype, device)
         else:
-            stored = load(self.model.folder, self.model, dtype)
-            weights = {name: weight.to(device) for name, weight in stored.items()}
+            stored = load(self.model.folder, self.model, torch_dtype)
+            weights = {weight_name: weight.to(device) for weight_name, weight in stored.items()}
         decoder = Decoder(self.model, weights, shape, kernels or PLAIN)
         sampling = Sampling(self.temperature, self.top_k, self.top_p, self.seed)
         return Forward(decoder, shape, slots, sampling, attention or PagedAttention)

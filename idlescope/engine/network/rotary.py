@@ -21,24 +21,24 @@ def rotary_tables(model: Model, length: int, device: torch.device) -> tuple[Tens
     """
     position = torch.arange(length, dtype=torch.float32)
     angle = position[:, None] * _frequencies(model)
-    cos = angle.cos()
-    sin = angle.sin()
-    cos_table = torch.cat((cos, cos), 1)
-    sin_table = torch.cat((-sin, sin), 1)
+    cosine = angle.cos()
+    sine = angle.sin()
+    cos_table = torch.cat((cosine, cosine), 1)
+    sin_table = torch.cat((-sine, sine), 1)
     return cos_table.to(device), sin_table.to(device)
 
 
 def _frequencies(model: Model) -> Tensor:
     """Return the angle per position of each pair, (D/2,) in float32."""
-    dim = model.head_dim
-    even = torch.arange(0, dim, 2, dtype=torch.int64)
-    frequency = 1.0 / model.rope_theta ** (even.float() / dim)
+    head_dim = model.head_dim
+    even_columns = torch.arange(0, head_dim, 2, dtype=torch.int64)
+    frequency = 1.0 / model.rope_theta ** (even_columns.float() / head_dim)
     scaling = model.rope_scaling
     if scaling is None:
         return frequency
     # Pairs that turn often over the length that the model was trained on stay as they are; slow
     # ones are slowed down by the factor; those between are blended.
-    turns = scaling.original_positions * frequency / (2 * math.pi)
-    span = scaling.high_freq_factor - scaling.low_freq_factor
-    kept_share = ((turns - scaling.low_freq_factor) / span).clamp(0.0, 1.0)
+    turns_in_context = scaling.original_positions * frequency / (2 * math.pi)
+    factor_span = scaling.high_freq_factor - scaling.low_freq_factor
+    kept_share = ((turns_in_context - scaling.low_freq_factor) / factor_span).clamp(0.0, 1.0)
     return frequency * (kept_share + (1 - kept_share) / scaling.factor)

@@ -60,16 +60,16 @@ def sample(
     # top-p is still in.
     cumulative = probability.cumsum(-1)
     in_top_p = cumulative - probability < sampling.top_p
-    kept = probability * in_top_p
+    kept_probability = probability * in_top_p
 
     # The token whose part of the kept probability the uniform number falls into.
-    cumulative = kept.cumsum(-1)
+    cumulative = kept_probability.cumsum(-1)
     number = uniform(sampling.seed, request, position)[:, None]
-    drawn = number * cumulative[:, -1:]
-    chosen = torch.searchsorted(cumulative, drawn, right=True).clamp_(max=count - 1)
+    drawn_mass = number * cumulative[:, -1:]
+    chosen = torch.searchsorted(cumulative, drawn_mass, right=True).clamp_(max=count - 1)
 
     # Rounding may lead just past the last token kept.
-    kept_count = (kept > 0).sum(-1, keepdim=True)
+    kept_count = (kept_probability > 0).sum(-1, keepdim=True)
     last_kept = kept_count - 1
     chosen = torch.minimum(chosen, last_kept)
     return tokens.gather(-1, chosen)[:, 0]
@@ -79,13 +79,13 @@ def uniform(seed: int, request: Tensor, position: Tensor) -> Tensor:
     """Return a number in [0, 1) for each request and position, (s,), in float64."""
     low_seed = torch.full_like(request, 0, dtype=torch.int64) + (seed & LOW_32_BITS)
     high_seed = seed >> 32
-    state = _mix(low_seed)
-    state = _mix(state + high_seed + request)
-    high = _mix(state + position)
-    low = _mix(high ^ state)
+    mixed_seed = _mix(low_seed)
+    mixed_seed = _mix(mixed_seed + high_seed + request)
+    high_bits = _mix(mixed_seed + position)
+    low_bits = _mix(high_bits ^ mixed_seed)
     # 32 bits of one hash and 21 of another: the 53 bits of a float64's mantissa.
-    bits = high * 2**21 + (low >> 11)
-    return bits.double() * 2.0**-53
+    uniform_bits = high_bits * 2**21 + (low_bits >> 11)
+    return uniform_bits.double() * 2.0**-53
 
 
 def _mix(value: Tensor) -> Tensor:

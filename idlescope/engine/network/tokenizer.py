@@ -30,16 +30,16 @@ def tokenizer(folder: Path) -> Tokenizer | None:
 
     Raises ConfigError for a `tokenizer.json` that the library cannot read.
     """
-    file = folder / "tokenizer.json"
+    tokenizer_path = folder / "tokenizer.json"
     try:
         import tokenizers
     except ImportError:
         return None
-    if not os.path.isfile(file):
+    if not os.path.isfile(tokenizer_path):
         return None
     try:
-        return Tokenizer(tokenizers.Tokenizer.from_file(str(file)))
+        return Tokenizer(tokenizers.Tokenizer.from_file(str(tokenizer_path)))
     except Exception as error:  # the library raises Exception itself
         raise ConfigError(
-            f"{file} is damaged ({error}): download it again, or remove it"
+            f"{tokenizer_path} is damaged ({error}): download it again, or remove it"
         ) from error

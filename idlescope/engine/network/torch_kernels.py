@@ -51,19 +51,19 @@ def rotate_and_cache(
     each token goes, `keys` and `values` are one layer's, (blocks, block, K, D). `norm`,
     (heads + K, D), is the weight of Qwen3's norm of each head.
     """
-    kv_heads, dim = keys.shape[-2:]
+    kv_heads, head_dim = keys.shape[-2:]
     rotating = qkv[:, :-kv_heads]
     if norm is not None:
-        normed = F.rms_norm(rotating, (dim,), None, eps)
+        normed = F.rms_norm(rotating, (head_dim,), None, eps)
         rotating = normed * norm
-    other_half = rotating.roll(dim // 2, -1)
+    other_half = rotating.roll(head_dim // 2, -1)
     rotated = rotating * cos + other_half * sin
     rotated = rotated.to(qkv.dtype)
 
     new_keys = rotated[:, -kv_heads:]
     new_values = qkv[:, -kv_heads:]
-    flat_keys = keys.view(-1, kv_heads, dim)
-    flat_values = values.view(-1, kv_heads, dim)
+    flat_keys = keys.view(-1, kv_heads, head_dim)
+    flat_values = values.view(-1, kv_heads, head_dim)
     flat_keys.index_copy_(0, place, new_keys)
     flat_values.index_copy_(0, place, new_values)
     query = rotated[:, :-kv_heads]
@@ -75,8 +75,8 @@ def gate(gate_up: Tensor) -> Tensor:
 
     Shazeer, GLU Variants Improve Transformer (2020).
     """
-    gated, up = gate_up.chunk(2, -1)
-    return F.silu(gated) * up
+    gate_half, up_half = gate_up.chunk(2, -1)
+    return F.silu(gate_half) * up_half
 
 
 PLAIN = Kernels(add_norm, rotate_and_cache, gate, F.linear, largest)

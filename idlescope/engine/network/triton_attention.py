@@ -55,19 +55,19 @@ class CudaAttention(PagedAttention):
         self.key_start = F.pad(key_end, (1, 0))
 
         # Where each key of the chunks' rows is in the cache, one row after the other.
-        key = torch.arange(sum(contexts), device=self.table.device, dtype=torch.int32)
-        row = torch.searchsorted(self.key_start[1:], key, right=True, out_int32=True)
-        offset = key - self.key_start[row]
+        key_index = torch.arange(sum(contexts), device=self.table.device, dtype=torch.int32)
+        key_row = torch.searchsorted(self.key_start[1:], key_index, right=True, out_int32=True)
+        offset = key_index - self.key_start[key_row]
         block_index = offset // self.block_size
-        block = self.table[chunk_rows][row, block_index]
+        block_number = self.table[chunk_rows][key_row, block_index]
         offset_in_block = offset % self.block_size
-        self.key_place = block * self.block_size + offset_in_block
+        self.key_place = block_number * self.block_size + offset_in_block
 
     def attend_singles(self, query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         """Attend with one query per row."""
         if self.arrived is None:  # each layer leaves zeros behind
-            count = self.singles * keys.shape[-2]
-            self.arrived = torch.zeros(count, dtype=torch.int32, device=query.device)
+            group_count = self.singles * keys.shape[-2]
+            self.arrived = torch.zeros(group_count, dtype=torch.int32, device=query.device)
         return decode(query, keys, values, self.blocks, self.lengths, self.arrived)
 
     def attend_chunks(self, query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
@@ -98,8 +98,8 @@ class CudaAttention(PagedAttention):
 
     def _chunk_rows(self, cache: Tensor) -> Tensor:
         """Return what the chunks' rows have cached, row after row, (keys, K, D)."""
-        flat = cache.view(-1, *cache.shape[-2:])
-        return flat.index_select(0, self.key_place)
+        flat_cache = cache.view(-1, *cache.shape[-2:])
+        return flat_cache.index_select(0, self.key_place)
 
 
 def decode(
@@ -111,20 +111,22 @@ def decode(
     (blocks, block, K, D); heads / K query heads share one of the latter. `arrived`, (b * K,), is
     zeros, before and after.
     """
-    rows, heads, dim = query.shape
-    page, kv_heads = keys.shape[1:3]
-    groups = rows * kv_heads
+    row_count, head_count, head_dim = query.shape
+    page_size, kv_heads = keys.shape[1:3]
+    groups = row_count * kv_heads
     splits = triton.next_power_of_2(PROGRAMS // groups)
     splits = max(1, min(MOST_SPLITS, splits))
-    least = SHORT if groups >= MULTIPROCESSORS else KEY_BLOCK
-    heads_per_group = triton.next_power_of_2(heads // kv_heads)
+    least_keys = SHORT if groups >= MULTIPROCESSORS else KEY_BLOCK
+    heads_per_group = triton.next_power_of_2(head_count // kv_heads)
 
     # What each split found, for the last of them to join.
-    top = torch.empty(rows, heads, splits, dtype=torch.float32, device=query.device)
+    top = torch.empty(row_count, head_count, splits, dtype=torch.float32, device=query.device)
     total = torch.empty_like(top)
-    part = torch.empty(rows, heads, splits, dim, dtype=torch.float32, device=query.device)
-    out = torch.empty_like(query)
-    _decode[rows, kv_heads, splits](
+    partials = torch.empty(
+        row_count, head_count, splits, head_dim, dtype=torch.float32, device=query.device
+    )
+    attended = torch.empty_like(query)
+    _decode[row_count, kv_heads, splits](
         query,
         keys,
         values,
@@ -132,24 +134,24 @@ def decode(
         lengths,
         top,
         total,
-        part,
+        partials,
         arrived,
-        out,
-        LOG2_E / dim**0.5,
+        attended,
+        LOG2_E / head_dim**0.5,
         table.stride(0),
-        HEADS=heads,
+        HEADS=head_count,
         KV_HEADS=kv_heads,
-        DIM=dim,
-        PAGE=page,
+        DIM=head_dim,
+        PAGE=page_size,
         KEYS=KEY_BLOCK,
         SPLITS=splits,
-        LEAST=least,
+        LEAST=least_keys,
         ROWS=max(16, heads_per_group),
         PRECISION="ieee" if query.dtype == torch.float32 else "tf32",
         num_warps=4,
         num_stages=STAGES,
     )
-    return out
+    return attended
 
 
 @triton.jit

@@ -26,12 +26,12 @@ GATE_BLOCK = 1024  # columns that a program gates
 def add_norm(x: Tensor, residual: Tensor, weight: Tensor, eps: float) -> Tensor:
     """Do in one kernel what `torch_kernels.add_norm` does, of x in parts too."""
     tokens, width = residual.shape
-    out = torch.empty_like(residual)
+    normed = torch.empty_like(residual)
     _add_norm[tokens,](
         x,
         residual,
         weight,
-        out,
+        normed,
         eps,
         tokens * width,
         WIDTH=width,
@@ -39,7 +39,7 @@ def add_norm(x: Tensor, residual: Tensor, weight: Tensor, eps: float) -> Tensor:
         BLOCK=triton.next_power_of_2(width),
         num_warps=8,
     )
-    return out
+    return normed
 
 
 def rotate_and_cache(
@@ -53,37 +53,37 @@ def rotate_and_cache(
     eps: float,
 ) -> Tensor:
     """Do in one kernel what `torch_kernels.rotate_and_cache` does."""
-    kv_heads, dim = keys.shape[-2:]
+    kv_heads, head_dim = keys.shape[-2:]
     tokens, all_heads = qkv.shape[:2]
-    heads = all_heads - 2 * kv_heads
-    out = torch.empty(tokens, heads, dim, dtype=qkv.dtype, device=qkv.device)
+    query_heads = all_heads - 2 * kv_heads
+    rotated = torch.empty(tokens, query_heads, head_dim, dtype=qkv.dtype, device=qkv.device)
     _rotate[tokens, all_heads](
         qkv,
         cos,
         sin,
         place,
         qkv if norm is None else norm,
-        out,
+        rotated,
         keys,
         values,
         eps,
-        HEADS=heads,
+        HEADS=query_heads,
         KV_HEADS=kv_heads,
-        DIM=dim,
+        DIM=head_dim,
         NORMED=norm is not None,
         num_warps=1,
     )
-    return out
+    return rotated
 
 
 def gate(gate_up: Tensor) -> Tensor:
     """Do in one kernel what `torch_kernels.gate` does."""
     tokens = gate_up.shape[0]
     width = gate_up.shape[1] // 2
-    out = torch.empty(tokens, width, dtype=gate_up.dtype, device=gate_up.device)
+    gated = torch.empty(tokens, width, dtype=gate_up.dtype, device=gate_up.device)
     blocks = triton.cdiv(width, GATE_BLOCK)
-    _gate[tokens, blocks](gate_up, out, WIDTH=width, BLOCK=GATE_BLOCK, num_warps=4)
-    return out
+    _gate[tokens, blocks](gate_up, gated, WIDTH=width, BLOCK=GATE_BLOCK, num_warps=4)
+    return gated
 
 
 def project(x: Tensor, weight: Tensor) -> Tensor:
@@ -93,12 +93,12 @@ def project(x: Tensor, weight: Tensor) -> Tensor:
     too, and then adds the parts in a kernel of its own.
     """
     tokens = x.shape[0]
-    out, width = weight.shape
-    count = parts(tokens, out, width)
-    if count == 1:
+    out_width, width = weight.shape
+    part_count = parts(tokens, out_width, width)
+    if part_count == 1:
         return F.linear(x, weight)
-    x_parts = x.view(tokens, count, -1).transpose(0, 1)
-    weight_parts = weight.view(out, count, -1).permute(1, 2, 0)
+    x_parts = x.view(tokens, part_count, -1).transpose(0, 1)
+    weight_parts = weight.view(out_width, part_count, -1).permute(1, 2, 0)
     return torch.bmm(x_parts, weight_parts)
 
 
@@ -107,18 +107,18 @@ def parts(tokens: int, out: int, width: int) -> int:
     if tokens > FEW_TOKENS:
         return 1
     programs = out // TILE  # of one part
-    count = 1
-    while 2 * count * programs <= MULTIPROCESSORS and width % (16 * count) == 0:
-        count *= 2
-    return count
+    part_count = 1
+    while 2 * part_count * programs <= MULTIPROCESSORS and width % (16 * part_count) == 0:
+        part_count *= 2
+    return part_count
 
 
 def largest(logits: Tensor) -> Tensor:
     """Do in one kernel what `sampling.largest` does."""
-    rows, width = logits.shape
-    out = torch.empty(rows, dtype=torch.int32, device=logits.device)
-    _largest[rows,](logits, out, WIDTH=width, BLOCK=8192, num_warps=16)
-    return out
+    row_count, width = logits.shape
+    largest_column = torch.empty(row_count, dtype=torch.int32, device=logits.device)
+    _largest[row_count,](logits, largest_column, WIDTH=width, BLOCK=8192, num_warps=16)
+    return largest_column
 
 
 KERNELS = Kernels(add_norm, rotate_and_cache, gate, project, largest)
