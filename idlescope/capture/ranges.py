@@ -131,7 +131,8 @@ def nvtx_problem() -> str | None:
         nvtx_version = "(of unknown version)"
     return (
         f"{injected_tool} is attached and nvtx {nvtx_version} does not see it, "
-        "so no range is named: take a newer nsys, or for nsys up to 2023.4 pip install 'nvtx==0.2.11'"
+        "so no range is named: take a newer nsys, "
+        "or for nsys up to 2023.4 pip install 'nvtx==0.2.11'"
     )
 
 
