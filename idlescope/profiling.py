@@ -108,16 +108,18 @@ class Profile(ContextDecorator):
     def _analyse(self, path: Path) -> None:
         """Analyse the trace that was written, write the report and say the verdicts."""
         try:
-            trace = open_trace(path)
-            self.analysis = analyze(trace)
+            opened_trace = open_trace(path)
+            self.analysis = analyze(opened_trace)
             command = f"idlescope analyze {path}"
-            self.report = trace_report.write_analysis(trace, self.analysis, self.folder, command)[0]
+            self.report = trace_report.write_analysis(
+                opened_trace, self.analysis, self.folder, command
+            )[0]
         except IdlescopeError as error:
             _say(str(error))
             return
         verdicts = [device.verdict.text for device in self.analysis.results]
         if not verdicts:
-            verdicts = [f"no device was seen: {no_device(trace)}"]
+            verdicts = [f"no device was seen: {no_device(opened_trace)}"]
         _say(f"{' '.join(verdicts)} ({self.report})")
 
     def _end_step(self) -> None:

@@ -85,17 +85,17 @@ class Damage:
 
     def merge(self, other: Damage) -> None:
         """Add what another part of the same file had."""
-        for what, note in other.notes.items():
-            self.repaired(what, note.first_place, note.times)
-        for kind, count in other.lost.items():
-            self.lost[kind] = self.lost.get(kind, 0) + count
+        for damage_kind, damage_note in other.notes.items():
+            self.repaired(damage_kind, damage_note.first_place, damage_note.times)
+        for record_kind, lost_count in other.lost.items():
+            self.lost[record_kind] = self.lost.get(record_kind, 0) + lost_count
         self.truncated |= other.truncated
 
     def warnings(self) -> list[str]:
         """Return one sentence for each thing that was done."""
         return [
-            f"{what}: {note.times:,}, the first at {note.first_place}"
-            for what, note in self.notes.items()
+            f"{damage_kind}: {damage_note.times:,}, the first at {damage_note.first_place}"
+            for damage_kind, damage_note in self.notes.items()
         ]
 
     def to_meta(self) -> dict[str, Any]:
@@ -103,14 +103,14 @@ class Damage:
 
         There are none for a sound file.
         """
-        meta: dict[str, Any] = {}
+        meta_entries: dict[str, Any] = {}
         if self.notes:
-            meta["warnings"] = self.warnings()
+            meta_entries["warnings"] = self.warnings()
         if self.lost:
-            meta["lost"] = dict(self.lost)
+            meta_entries["lost"] = dict(self.lost)
         if self.truncated:
-            meta["truncated"] = True
-        return meta
+            meta_entries["truncated"] = True
+        return meta_entries
 
 
 def uncertain(meta: Metadata) -> tuple[str, ...]:
@@ -118,13 +118,13 @@ def uncertain(meta: Metadata) -> tuple[str, ...]:
 
     `meta` is `Trace.meta`. There are none for a sound trace.
     """
-    lost = meta.lost
-    any_figure = meta.truncated or lost.get("unknown") or lost.get("operations")
+    lost_records = meta.lost
+    any_figure = meta.truncated or lost_records.get("unknown") or lost_records.get("operations")
     figures: tuple[str, ...] = ()
     if any_figure:
         figures += OPERATION_FIGURES
-    if any_figure or lost.get("calls"):
+    if any_figure or lost_records.get("calls"):
         figures += CALL_FIGURES
-    if any_figure or lost.get("calls") or lost.get("ranges"):
+    if any_figure or lost_records.get("calls") or lost_records.get("ranges"):
         figures += HOST_FIGURES
     return figures

@@ -98,15 +98,17 @@ def format_of(path: Path) -> Format | None:
     Raises TraceError where nothing is there, or nothing that can be read, such as a file of another
     tool.
     """
-    head = b"" if path.is_dir() else _head(path)
-    if head:
-        other_tools.refuse(path, head)
-    return next((known for known in FORMATS if known.recognises(path, head)), None)
+    file_head = b"" if path.is_dir() else _head(path)
+    if file_head:
+        other_tools.refuse(path, file_head)
+    return next(
+        (trace_format for trace_format in FORMATS if trace_format.recognises(path, file_head)), None
+    )
 
 
 def how_to_record(name: str) -> str:
     """Return with which tool and options device operations come into traces of a format."""
-    advice = (known.how_to_record for known in FORMATS if known.name == name)
+    advice = (trace_format.how_to_record for trace_format in FORMATS if trace_format.name == name)
     return next(advice, KINETO_ADVICE)
 
 
@@ -118,10 +120,10 @@ def _head(path: Path) -> bytes:
     if not path.is_file():
         raise TraceError(f"{path} is not a file: {wanted}")
     try:
-        with path.open("rb") as file:
-            head = file.read(HEAD)
+        with path.open("rb") as trace_file:
+            file_head = trace_file.read(HEAD)
     except OSError as error:
         raise TraceError(f"{path} cannot be read: {error.strerror or error}") from error
-    if not head:
+    if not file_head:
         raise TraceError(f"{path} is empty: was the profiler stopped before the trace was written?")
-    return head
+    return file_head

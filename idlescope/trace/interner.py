@@ -24,8 +24,10 @@ class Interner(Generic[Key]):
     def codes(self, values: Iterable[Key]) -> NDArray[np.int32]:
         """Return the codes of many values as an int32 array of the same length."""
         # bound to a local name: this loop runs once for each record of a trace
-        known = self._codes
-        return np.array([known.setdefault(value, len(known)) for value in values], np.int32)
+        known_codes = self._codes
+        return np.array(
+            [known_codes.setdefault(value, len(known_codes)) for value in values], np.int32
+        )
 
     def __len__(self) -> int:
         return len(self._codes)

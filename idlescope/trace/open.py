@@ -39,9 +39,9 @@ def open_trace(
     if mode is not None and not run_folder.recordings(path):
         raise ConfigError(f"{path} is not a folder of `idlescope run`: leave --mode out")
     path = run_folder.recording(path, mode)
-    found = format_of(path)
-    if found is not None:
-        return found.read(path, progress, frames)
+    format_found = format_of(path)
+    if format_found is not None:
+        return format_found.read(path, progress, frames)
     return _open_ranks(path, ranks_folder.files(path), progress, frames)
 
 
@@ -49,22 +49,22 @@ def _open_ranks(
     folder: Path, paths: Sequence[Path], progress: Progress | None, frames: bool
 ) -> Trace:
     """Return the traces of a folder as one; a file that is none of them is left out, and said."""
-    ranks: list[Rank] = []
+    open_ranks: list[Rank] = []
     errors: dict[Path, TraceError] = {}
-    for path in paths:
-        earlier_events = sum(rank.trace.meta.events for rank in ranks)
+    for rank_path in paths:
+        earlier_events = sum(earlier_rank.trace.meta.events for earlier_rank in open_ranks)
         counted = None if progress is None else partial(_count, progress, earlier_events)
         try:
-            ranks.append(Rank(path, open_trace(path, counted, frames=frames)))
+            open_ranks.append(Rank(rank_path, open_trace(rank_path, counted, frames=frames)))
         except TraceError as error:  # such as a configuration that ends in .json, too
-            errors[path] = error
-    if not ranks:
+            errors[rank_path] = error
+    if not open_ranks:
         raise next(iter(errors.values()))
     left_out = [
-        f"{path.name} was left out: {str(error).removeprefix(f'{path} ')}"
-        for path, error in errors.items()
+        f"{rank_path.name} was left out: {str(error).removeprefix(f'{rank_path} ')}"
+        for rank_path, error in errors.items()
     ]
-    return ranks_folder.merge(folder, ranks, left_out)
+    return ranks_folder.merge(folder, open_ranks, left_out)
 
 
 def _count(progress: Progress, earlier_events: int, events: int) -> None:

@@ -60,16 +60,18 @@ def refuse(path: Path, head: bytes) -> None:
     `head` are the file's first bytes.
     """
     sample = Sample(path, head, _unpacked(path, head))
-    for tool in OTHER_TOOLS:
-        if tool.recognises(sample):
-            raise TraceError(f"{path} is {tool.title}, which is not read yet: {tool.instead}")
+    for other_tool in OTHER_TOOLS:
+        if other_tool.recognises(sample):
+            raise TraceError(
+                f"{path} is {other_tool.title}, which is not read yet: {other_tool.instead}"
+            )
 
 
 def _unpacked(path: Path, head: bytes) -> bytes:
     if not head.startswith(GZIP_MAGIC):
         return head
-    with path.open("rb") as file:
-        packed = file.read(PACKED_BYTES)
+    with path.open("rb") as packed_file:
+        packed = packed_file.read(PACKED_BYTES)
     unpacking = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)  # 16: with the header of gzip
     try:
         return unpacking.decompress(packed, UNPACKED_BYTES)
@@ -80,12 +82,12 @@ def _unpacked(path: Path, head: bytes) -> bytes:
 def _tables(path: Path) -> frozenset[str]:
     """Return the names of the tables and views of an SQLite file; none where it is damaged."""
     try:
-        uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
-        with closing(sqlite3.connect(uri, uri=True)) as database:
-            rows = database.execute("SELECT name FROM sqlite_master").fetchall()
+        database_uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
+        with closing(sqlite3.connect(database_uri, uri=True)) as database:
+            table_rows = database.execute("SELECT name FROM sqlite_master").fetchall()
     except sqlite3.Error:
         return frozenset()
-    return frozenset(str(name) for (name,) in rows)
+    return frozenset(str(table_name) for (table_name,) in table_rows)
 
 
 def _is_rpd(sample: Sample) -> bool:
@@ -102,7 +104,7 @@ def _is_rocpd(sample: Sample) -> bool:
     # rocprofiler-sdk puts a UUID behind the names of its tables, which views have without it
     if not sample.head.startswith(SQLITE_MAGIC):
         return False
-    return any(table.startswith("rocpd_info_") for table in _tables(sample.path))
+    return any(table_name.startswith("rocpd_info_") for table_name in _tables(sample.path))
 
 
 def _is_rpd_json(sample: Sample) -> bool:
@@ -112,8 +114,8 @@ def _is_rpd_json(sample: Sample) -> bool:
 
 def _is_xplane(sample: Sample) -> bool:
     # tsl/profiler/protobuf/xplane.proto: XSpace.planes is field 1, XPlane.name field 2
-    names = rb"\x12[\x00-\x7f](/host:|/device:|Task Environment)"
-    return sample.text.startswith(b"\n") and sample.is_binary and sample.has(names)
+    plane_names = rb"\x12[\x00-\x7f](/host:|/device:|Task Environment)"
+    return sample.text.startswith(b"\n") and sample.is_binary and sample.has(plane_names)
 
 
 def _is_perfetto(sample: Sample) -> bool:

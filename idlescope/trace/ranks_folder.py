@@ -32,25 +32,25 @@ def files(folder: Path) -> list[Path]:
 
     Exports beside their report, or beside each other, are the same trace again: one is taken.
     """
-    found: list[Path] = []
+    files_found: list[Path] = []
     forms_of: dict[tuple[str, str], list[int]] = {}
-    for path in sorted(folder.iterdir()):
-        form = _form(path)
-        if form is not None:
-            found.append(path)
-            forms_of.setdefault(_trace(path, form), []).append(form)
-    if not found:
-        suffixes = [suffix for known in formats.FORMATS for suffix in known.suffixes]
+    for file_path in sorted(folder.iterdir()):
+        form_index = _form(file_path)
+        if form_index is not None:
+            files_found.append(file_path)
+            forms_of.setdefault(_trace(file_path, form_index), []).append(form_index)
+    if not files_found:
+        suffixes = [suffix for trace_format in formats.FORMATS for suffix in trace_format.suffixes]
         raise TraceError(
             f"{folder} holds no traces: give a recording (a folder with meta.json), an Nsight "
             f"Systems Parquet export, or a folder of files that end in {', '.join(suffixes)}"
         )
-    return [path for path in found if _is_best_form(path, forms_of)]
+    return [file_path for file_path in files_found if _is_best_form(file_path, forms_of)]
 
 
 def _is_best_form(path: Path, forms_of: dict[tuple[str, str], list[int]]) -> bool:
-    form = _form(path)
-    return form is not None and form == min(forms_of[_trace(path, form)])
+    form_index = _form(path)
+    return form_index is not None and form_index == min(forms_of[_trace(path, form_index)])
 
 
 def _trace(path: Path, form: int) -> tuple[str, str]:
@@ -62,11 +62,11 @@ def _form(path: Path) -> int | None:
     """Return which of FORMATS a path has, from the name of a file and the content of a folder."""
     if path.name == unprofiled.FILE:
         return None
-    for form, known in enumerate(formats.FORMATS):
-        if path.is_dir() and not known.suffixes and known.recognises(path, b""):
-            return form
-        if path.is_file() and path.name.endswith(known.suffixes):
-            return form
+    for form_index, trace_format in enumerate(formats.FORMATS):
+        if path.is_dir() and not trace_format.suffixes and trace_format.recognises(path, b""):
+            return form_index
+        if path.is_file() and path.name.endswith(trace_format.suffixes):
+            return form_index
     return None
 
 
@@ -85,19 +85,19 @@ def merge(folder: Path, ranks: Sequence[Rank], left_out: Sequence[str] = ()) -> 
     true.
     """
     if len(ranks) == 1:
-        trace = ranks[0].trace
-        meta = trace.meta
+        first_trace = ranks[0].trace
+        first_meta = first_trace.meta
     else:
-        trace, meta = _merge_tables(ranks), _merged_meta(ranks)
-    warnings = (*left_out, *meta.warnings)
-    return replace(trace, meta=meta.replace(path=str(folder), warnings=warnings))
+        first_trace, first_meta = _merge_tables(ranks), _merged_meta(ranks)
+    warnings = (*left_out, *first_meta.warnings)
+    return replace(first_trace, meta=first_meta.replace(path=str(folder), warnings=warnings))
 
 
 def _merge_tables(ranks: Sequence[Rank]) -> Trace:
     merged = _MergedTables()
     shifts = _shifts(ranks) or [0] * len(ranks)
-    for rank, shift in zip(ranks, shifts, strict=True):
-        merged.add(rank, shift)
+    for rank, rank_shift in zip(ranks, shifts, strict=True):
+        merged.add(rank, rank_shift)
     return merged.trace()
 
 
@@ -117,37 +117,37 @@ class _MergedTables:
 
     def add(self, rank: Rank, shift: int) -> None:
         """Add one rank's trace, its times `shift` ns later."""
-        trace = rank.trace
+        rank_trace = rank.trace
         new_codes = {
-            "name": self.names.codes(trace.names),
-            "stream": self.streams.codes(trace.streams),
-            "thread": np.arange(len(trace.threads), dtype=np.int32) + len(self.threads),
-            "device": np.arange(len(trace.devices), dtype=np.int32) + len(self.devices),
+            "name": self.names.codes(rank_trace.names),
+            "stream": self.streams.codes(rank_trace.streams),
+            "thread": np.arange(len(rank_trace.threads), dtype=np.int32) + len(self.threads),
+            "device": np.arange(len(rank_trace.devices), dtype=np.int32) + len(self.devices),
         }
 
         def changed(table: TableT) -> TableT:
             return table.recoded(new_codes).shifted(shift)
 
-        self.operations.append(changed(trace.operations))
-        self.calls.append(changed(trace.calls))
-        self.ranges.append(changed(trace.ranges))
-        self.counters.append(changed(trace.counters))
-        self._add_processes(trace, _label(rank))
+        self.operations.append(changed(rank_trace.operations))
+        self.calls.append(changed(rank_trace.calls))
+        self.ranges.append(changed(rank_trace.ranges))
+        self.counters.append(changed(rank_trace.counters))
+        self._add_processes(rank_trace, _label(rank))
 
     def _add_processes(self, trace: Trace, label: str) -> None:
         device_processes = {device.process for device in trace.devices}
         for device in trace.devices:
-            name = label
+            process_name = label
             if len(device_processes) > 1:
-                name = f"{label}: {device.process_name}"
+                process_name = f"{label}: {device.process_name}"
             process = device.process + self.processes
-            self.devices.append(replace(device, process=process, process_name=name))
+            self.devices.append(replace(device, process=process, process_name=process_name))
         for thread in trace.threads:
             process = thread.process + self.processes
             self.threads.append(replace(thread, process=process))
-        codes = [device.process for device in trace.devices]
-        codes += [thread.process for thread in trace.threads]
-        self.processes += 1 + max(codes, default=0)
+        process_codes = [device.process for device in trace.devices]
+        process_codes += [thread.process for thread in trace.threads]
+        self.processes += 1 + max(process_codes, default=0)
 
     def trace(self) -> Trace:
         """Return the Trace of all that was added, without metadata."""
@@ -165,18 +165,25 @@ class _MergedTables:
 
 def _merged_meta(ranks: Sequence[Rank]) -> Metadata:
     """Return what is true of all ranks: what one of them lost is lost."""
-    metas = [rank.trace.meta for rank in ranks]
-    lost = {kind: sum(meta.lost.get(kind, 0) for meta in metas) for kind in KINDS}
+    rank_metas = [rank.trace.meta for rank in ranks]
+    lost_records = {
+        record_kind: sum(meta.lost.get(record_kind, 0) for meta in rank_metas)
+        for record_kind in KINDS
+    }
     return Metadata(
-        format=", ".join(dict.fromkeys(meta.format for meta in metas)),
-        events=sum(meta.events for meta in metas),
+        format=", ".join(dict.fromkeys(meta.format for meta in rank_metas)),
+        events=sum(meta.events for meta in rank_metas),
         warnings=tuple(
             f"{rank.path.name}: {warning}" for rank in ranks for warning in rank.trace.meta.warnings
         ),
-        lost={kind: count for kind, count in lost.items() if count},
-        truncated=any(meta.truncated for meta in metas),
-        dropped=tuple(message for meta in metas for message in meta.dropped),
-        profiler_errors=tuple(message for meta in metas for message in meta.profiler_errors),
+        lost={
+            record_kind: lost_count
+            for record_kind, lost_count in lost_records.items()
+            if lost_count
+        },
+        truncated=any(meta.truncated for meta in rank_metas),
+        dropped=tuple(message for meta in rank_metas for message in meta.dropped),
+        profiler_errors=tuple(message for meta in rank_metas for message in meta.profiler_errors),
         clocks_apart=_shifts(ranks) is None,
     )
 
@@ -186,13 +193,13 @@ def _shifts(ranks: Iterable[Rank]) -> list[int] | None:
 
     None where a trace does not say what its times are relative to.
     """
-    bases: list[int] = []
+    epoch_bases: list[int] = []
     for rank in ranks:
-        base = rank.trace.meta.epoch_ns
-        if base is None:
+        epoch_base = rank.trace.meta.epoch_ns
+        if epoch_base is None:
             return None
-        bases.append(base)
-    return [base - bases[0] for base in bases]
+        epoch_bases.append(epoch_base)
+    return [epoch_base - epoch_bases[0] for epoch_base in epoch_bases]
 
 
 def _label(rank: Rank) -> str:

@@ -18,8 +18,10 @@ def recordings(path: Path) -> dict[str, Path]:
     folder = path.parent if path.name == SUMMARY else path
     if not (folder / SUMMARY).is_file():
         return {}
-    found = sorted(folder.glob(f"*{_SUFFIX}/meta.json"), reverse=True)
-    return {meta.parent.name.removesuffix(_SUFFIX): meta.parent for meta in found}
+    meta_files = sorted(folder.glob(f"*{_SUFFIX}/meta.json"), reverse=True)
+    return {
+        meta_file.parent.name.removesuffix(_SUFFIX): meta_file.parent for meta_file in meta_files
+    }
 
 
 def recording(path: Path, mode: str | None = None) -> Path:
@@ -27,14 +29,14 @@ def recording(path: Path, mode: str | None = None) -> Path:
 
     Raises ConfigError where the folder has several and none is chosen, or not the chosen one.
     """
-    modes = recordings(path)
-    if not modes:
+    mode_folders = recordings(path)
+    if not mode_folders:
         return path
-    if mode is None and len(modes) == 1:
-        return next(iter(modes.values()))
-    if mode in modes:
-        return modes[mode]
-    there = f"{path} holds {' and '.join(modes)}"
+    if mode is None and len(mode_folders) == 1:
+        return next(iter(mode_folders.values()))
+    if mode in mode_folders:
+        return mode_folders[mode]
+    modes_there = f"{path} holds {' and '.join(mode_folders)}"
     if mode is not None:
-        raise ConfigError(f"{there}, no {mode}")
-    raise ConfigError(f"{there}: choose one with --mode {' or --mode '.join(modes)}")
+        raise ConfigError(f"{modes_there}, no {mode}")
+    raise ConfigError(f"{modes_there}: choose one with --mode {' or --mode '.join(mode_folders)}")

@@ -29,13 +29,13 @@ class Table:
 
     def __post_init__(self) -> None:
         columns = [
-            np.ascontiguousarray(getattr(self, name), dtype=dtype)
-            for name, dtype in self.DTYPES.items()
+            np.ascontiguousarray(getattr(self, column_name), dtype=column_dtype)
+            for column_name, column_dtype in self.DTYPES.items()
         ]
         if len({len(column) for column in columns}) > 1:
             raise ValueError(f"{type(self).__name__}: columns differ in length")
-        for name, column in zip(self.DTYPES, columns, strict=True):
-            object.__setattr__(self, name, column)
+        for column_name, column in zip(self.DTYPES, columns, strict=True):
+            object.__setattr__(self, column_name, column)
 
     def __len__(self) -> int:
         return len(getattr(self, fields(self)[0].name))
@@ -68,8 +68,8 @@ class Table:
         if not tables:
             return cls.empty()
         columns = {}
-        for name in cls.DTYPES:
-            columns[name] = np.concatenate([getattr(table, name) for table in tables])
+        for column_name in cls.DTYPES:
+            columns[column_name] = np.concatenate([getattr(table, column_name) for table in tables])
         return cls(**columns)
 
     def recoded(self: TableT, codes: Mapping[str, Int32]) -> TableT:
@@ -77,13 +77,28 @@ class Table:
 
         `codes[column][old]` is the new code.
         """
-        used = [name for name in self.DTYPES if name in codes] if len(self) else []
-        return self.replace(**{name: codes[name][getattr(self, name)] for name in used})
+        coded_columns = (
+            [column_name for column_name in self.DTYPES if column_name in codes]
+            if len(self)
+            else []
+        )
+        return self.replace(
+            **{
+                column_name: codes[column_name][getattr(self, column_name)]
+                for column_name in coded_columns
+            }
+        )
 
     def shifted(self: TableT, ns: int) -> TableT:
         """Return the table with so many nanoseconds added to all of its times."""
-        times = [name for name in ("start", "end", "time") if name in self.DTYPES] if ns else []
-        return self.replace(**{name: getattr(self, name) + ns for name in times})
+        time_columns = (
+            [column_name for column_name in ("start", "end", "time") if column_name in self.DTYPES]
+            if ns
+            else []
+        )
+        return self.replace(
+            **{column_name: getattr(self, column_name) + ns for column_name in time_columns}
+        )
 
     def to_frame(self) -> pd.DataFrame:
         """Return the columns as a pandas DataFrame, names still as indices."""

@@ -65,13 +65,13 @@ def beside(path: Path) -> UnprofiledStep | None:
     """
     in_folder = path.is_dir()
     folder = path if in_folder else path.parent
-    for entry in reversed(_entries(folder)):
-        if not entry.makes_sense:
+    for capture_entry in reversed(_entries(folder)):
+        if not capture_entry.makes_sense:
             continue
-        if in_folder and any((folder / name).exists() for name in entry.traces):
-            return entry.step
-        if not in_folder and path.name in entry.traces:
-            return entry.step
+        if in_folder and any((folder / trace_name).exists() for trace_name in capture_entry.traces):
+            return capture_entry.step
+        if not in_folder and path.name in capture_entry.traces:
+            return capture_entry.step
     return None
 
 
@@ -81,15 +81,17 @@ def write_beside(traces: list[Path], step: UnprofiledStep, counters: dict[str, f
     Entries of earlier captures stay. Raises OSError where the folder cannot be written to.
     """
     folder = traces[0].parent
-    names = sorted(path.name for path in traces)
-    entry = CaptureEntry(
-        names, step.step_ms, step.low_ms, step.high_ms, step.method, dict(counters)
+    trace_names = sorted(path.name for path in traces)
+    new_entry = CaptureEntry(
+        trace_names, step.step_ms, step.low_ms, step.high_ms, step.method, dict(counters)
     )
-    earlier = [old for old in _entries(folder) if not set(old.traces) & set(names)]
-    document = msgspec.json.encode(Document(SCHEMA, [*earlier, entry]))
-    file = folder / FILE
-    file.write_bytes(msgspec.json.format(document, indent=1) + b"\n")
-    return file
+    earlier = [
+        old_entry for old_entry in _entries(folder) if not set(old_entry.traces) & set(trace_names)
+    ]
+    document = msgspec.json.encode(Document(SCHEMA, [*earlier, new_entry]))
+    entries_file = folder / FILE
+    entries_file.write_bytes(msgspec.json.format(document, indent=1) + b"\n")
+    return entries_file
 
 
 def _entries(folder: Path) -> list[CaptureEntry]:

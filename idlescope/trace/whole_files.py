@@ -23,22 +23,22 @@ def whole(source: Path, target: Path, force: bool) -> Iterator[Path]:
     cannot be written; OutputExistsError where it is there, unless forced to replace it.
     """
     _refuse(source, target, force)
-    draft = target.with_name(f".{os.getpid()}-{target.name}")
+    draft_path = target.with_name(f".{os.getpid()}-{target.name}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        yield draft
-        if target.is_dir() != draft.is_dir() and target.exists():
-            kind = "a folder" if target.is_dir() else "a file"
+        yield draft_path
+        if target.is_dir() != draft_path.is_dir() and target.exists():
+            existing_kind = "a folder" if target.is_dir() else "a file"
             raise OutputExistsError(
-                f"{target} is {kind}, which the result is not: give another name"
+                f"{target} is {existing_kind}, which the result is not: give another name"
             )
-        _rename(draft, target)
+        _rename(draft_path, target)
     except OSError as error:
         raise ConfigError(
             f"{target} cannot be written: {error.strerror or error}; give another place"
         ) from error
     finally:
-        _remove(draft)
+        _remove(draft_path)
 
 
 @contextmanager
@@ -60,14 +60,14 @@ def new_database(path: Path) -> Iterator[sqlite3.Connection]:
 
 def _refuse(source: Path, target: Path, force: bool) -> None:
     """Raise ConfigError or OutputExistsError where the target may not be written to."""
-    read, written = source.resolve(), target.resolve()
-    both_exist = read.exists() and written.exists()
-    if read == written or (both_exist and read.samefile(written)):
+    source_path, target_path = source.resolve(), target.resolve()
+    both_exist = source_path.exists() and target_path.exists()
+    if source_path == target_path or (both_exist and source_path.samefile(target_path)):
         raise ConfigError(
             f"{target} is the trace itself, which is never changed: "
             "give another name for the result"
         )
-    if read in written.parents or written in read.parents:
+    if source_path in target_path.parents or target_path in source_path.parents:
         raise ConfigError(
             f"{target} and {source} lie within each other: "
             "give a place for the result beside the trace"

@@ -71,43 +71,47 @@ def recognise(
     have: they tell the engine where no annotation does, and name phases of the engine in any case.
     `more` are engines by name, which come before the built-in ones.
     """
-    spans = sorted(set(used))
+    used_spans = sorted(set(used))
     candidates = _candidates(more or {})
-    matches = [_match(engine, engine.rules, names, spans) for engine in candidates]
+    matches = [_match(engine, engine.rules, names, used_spans) for engine in candidates]
     telling = [match for match in matches if match.is_telling(names)]
     if telling:
-        best = max(telling, key=lambda match: match.rules)
-        of_frames = _match(best.engine, best.engine.frames, names, frames)
-        return _meaning(best, of_frames, len(names))
+        best_match = max(telling, key=lambda match: match.rules)
+        of_frames = _match(best_match.engine, best_match.engine.frames, names, frames)
+        return _meaning(best_match, of_frames, len(names))
     by_frames = [_match(engine, engine.frames, names, frames) for engine in candidates]
-    best = max(by_frames, key=lambda match: match.rules)
-    if not best.rules:
+    best_match = max(by_frames, key=lambda match: match.rules)
+    if not best_match.rules:
         return SpanNames("", np.full(len(names), -1, np.int32), ())
-    no_spans = best._replace(rule_of={})
-    return replace(_meaning(no_spans, best, len(names)), by_frames=True)
+    no_spans = best_match._replace(rule_of={})
+    return replace(_meaning(no_spans, best_match, len(names)), by_frames=True)
 
 
 def _meaning(spans: _Match, frames: _Match, name_count: int) -> SpanNames:
     """Return what the names mean that an engine's rules for spans and for frames match."""
     engine = spans.engine
-    labels = tuple(dict.fromkeys(label for _, label in (*engine.rules, *engine.frames)))
-    phase = np.full(name_count, -1, np.int32)
-    for rules, match in ((engine.frames, frames), (engine.rules, spans)):
-        for name, rule in match.rule_of.items():
-            _, label = rules[rule]
-            phase[name] = labels.index(label)
-    return SpanNames(engine.name, phase, labels, engine.step_markers, engine.step_begins_late)
+    labels = tuple(dict.fromkeys(rule_label for _, rule_label in (*engine.rules, *engine.frames)))
+    phase_of_name = np.full(name_count, -1, np.int32)
+    for engine_rules, engine_match in ((engine.frames, frames), (engine.rules, spans)):
+        for name_code, rule_index in engine_match.rule_of.items():
+            _, rule_label = engine_rules[rule_index]
+            phase_of_name[name_code] = labels.index(rule_label)
+    return SpanNames(
+        engine.name, phase_of_name, labels, engine.step_markers, engine.step_begins_late
+    )
 
 
 def _candidates(more: Mapping[str, Rules]) -> list[Engine]:
     """Return the user's engines, then the built-in ones whose rules the user did not replace."""
-    known = {engine.name: engine for engine in ENGINES}
+    known_engines = {engine.name: engine for engine in ENGINES}
     # rules that the user gives are meant: one match is enough
-    first = [
-        replace(known.get(name, Engine(name, ())), rules=rules, common=None)
-        for name, rules in more.items()
+    first_candidates = [
+        replace(
+            known_engines.get(engine_name, Engine(engine_name, ())), rules=engine_rules, common=None
+        )
+        for engine_name, engine_rules in more.items()
     ]
-    return [*first, *(engine for engine in ENGINES if engine.name not in more)]
+    return [*first_candidates, *(engine for engine in ENGINES if engine.name not in more)]
 
 
 def _match(engine: Engine, rules: Rules, names: Sequence[str], used: Iterable[int]) -> _Match:
@@ -117,8 +121,12 @@ def _match(engine: Engine, rules: Rules, names: Sequence[str], used: Iterable[in
         return _Match(engine, rule_of)
     any_rule = re.compile("|".join(f"(?:{rule})" for rule, _ in rules))
     each_rule = [re.compile(rule) for rule, _ in rules]
-    for name in used:
-        if any_rule.search(names[name]):
-            matching = (index for index, rule in enumerate(each_rule) if rule.search(names[name]))
-            rule_of[name] = next(matching)
+    for name_code in used:
+        if any_rule.search(names[name_code]):
+            matching = (
+                rule_index
+                for rule_index, rule in enumerate(each_rule)
+                if rule.search(names[name_code])
+            )
+            rule_of[name_code] = next(matching)
     return _Match(engine, rule_of)

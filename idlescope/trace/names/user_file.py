@@ -24,9 +24,9 @@ def load(path: Path) -> dict[str, Rules]:
     except (OSError, msgspec.DecodeError) as error:
         raise ConfigError(f"--phases {path} cannot be read: {error}; give {_FORM}") from error
     engines = {
-        name: _rules(f"--phases {path}, engine {name!r}", entry)
-        for name, entry in entries.items()
-        if not name.startswith("_")
+        engine_name: _rules(f"--phases {path}, engine {engine_name!r}", rules_entry)
+        for engine_name, rules_entry in entries.items()
+        if not engine_name.startswith("_")
     }
     if not engines:
         raise ConfigError(f"--phases {path} names no engine: give {_FORM}")
@@ -35,15 +35,15 @@ def load(path: Path) -> dict[str, Rules]:
 
 def _rules(where: str, entry: msgspec.Raw) -> Rules:
     try:
-        rules = msgspec.json.decode(entry, type=Rules)
+        engine_rules = msgspec.json.decode(entry, type=Rules)
     except msgspec.DecodeError as error:
         raise ConfigError(
             f'{where}: {bytes(entry).decode(errors="replace")} is not [["regular expression", '
             f'"phase"], …] ({error})'
         ) from error
-    for pattern, _ in rules:
+    for pattern, _ in engine_rules:
         try:
             re.compile(pattern)
         except re.error as error:
             raise ConfigError(f"{where}: {pattern!r} is no regular expression ({error})") from error
-    return rules
+    return engine_rules

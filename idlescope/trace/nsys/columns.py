@@ -46,9 +46,9 @@ class Export:
 
         See `usable`.
         """
-        rows = self.integers(table, {"start": NULL, "end": NULL, **columns})
-        all_rows = np.ones(len(rows["start"]), np.bool_)
-        return rows, self.usable(rows, all_rows, table, kind, columns)
+        timed_rows = self.integers(table, {"start": NULL, "end": NULL, **columns})
+        all_rows = np.ones(len(timed_rows["start"]), np.bool_)
+        return timed_rows, self.usable(timed_rows, all_rows, table, kind, columns)
 
     def usable(
         self, rows: dict[str, Int64], among: Bool, table: str, kind: str, columns: dict[str, int]
@@ -61,23 +61,23 @@ class Export:
         self.events += int(among.sum())
         if self.progress is not None:
             self.progress(self.events)
-        start, end = rows["start"], rows["end"]
+        start_column, end_column = rows["start"], rows["end"]
         # zeros are CUPTI's word for a time that it did not get: they would stretch a window to the
         # session's start
         reasons = {
-            "without a start or an end": (start == NULL) | (end == NULL),
-            "with zeros for their times": (start == 0) & (end == 0),
-            "that end before they start": end < start,
+            "without a start or an end": (start_column == NULL) | (end_column == NULL),
+            "with zeros for their times": (start_column == 0) & (end_column == 0),
+            "that end before they start": end_column < start_column,
         }
-        for column, null in columns.items():
-            if null == NULL:
+        for column, null_value in columns.items():
+            if null_value == NULL:
                 reasons[f"without {column}"] = rows[column] == NULL
-        sound = among.copy()
+        sound_rows = among.copy()
         for reason, rejected in reasons.items():
-            self._drop(f"{kind} {reason} were left out", sound & rejected, table, kind)
-            sound &= ~rejected
-        found = np.flatnonzero(sound)
-        self.last = max(self.last, int(end[found].max(initial=NULL)))
+            self._drop(f"{kind} {reason} were left out", sound_rows & rejected, table, kind)
+            sound_rows &= ~rejected
+        found = np.flatnonzero(sound_rows)
+        self.last = max(self.last, int(end_column[found].max(initial=NULL)))
         return found
 
     def _drop(self, what: str, rows: Bool, table: str, kind: str) -> None:
@@ -94,14 +94,14 @@ class Export:
 
         `otherwise` names ids without a string; where it is empty, their index is -1.
         """
-        found, index = distinct(ids)
-        texts = self.tables.strings(found.tolist())
-        codes = np.full(len(found), -1, np.int32)
-        for place, string_id in enumerate(found.tolist()):
-            label = text_of(texts[string_id]) if string_id in texts else otherwise
-            if label:
-                codes[place] = self.names.code(label)
-        return codes[index]
+        string_ids, id_index = distinct(ids)
+        text_of_id = self.tables.strings(string_ids.tolist())
+        name_codes = np.full(len(string_ids), -1, np.int32)
+        for string_index, string_id in enumerate(string_ids.tolist()):
+            name_text = text_of(text_of_id[string_id]) if string_id in text_of_id else otherwise
+            if name_text:
+                name_codes[string_index] = self.names.code(name_text)
+        return name_codes[id_index]
 
     def labelled(self, label: Callable[..., str], *columns: Int64) -> Int32:
         """Return, as indices of names, the label of the values that each row has in columns."""
@@ -110,11 +110,11 @@ class Export:
         for column in columns[1:]:
             # number the pairs of an earlier combination and a value of this column
             values, value_index = distinct(column)
-            pairs, index = distinct(index * len(values) + value_index)
-            earlier, last = np.divmod(pairs, len(values))
+            pair_codes, index = distinct(index * len(values) + value_index)
+            earlier, last_index = np.divmod(pair_codes, len(values))
             combinations = [
-                (*combinations[place], int(values[value]))
-                for place, value in zip(earlier.tolist(), last.tolist(), strict=True)
+                (*combinations[pair_index], int(values[value]))
+                for pair_index, value in zip(earlier.tolist(), last_index.tolist(), strict=True)
             ]
         return self.names.codes(label(*combination) for combination in combinations)[index]
 
@@ -135,16 +135,16 @@ def coded(interner: Interner[int], values: Int64) -> Int32:
 
 def distinct(values: Int64) -> tuple[Int64, NDArray[np.intp]]:
     """Return the distinct values of a column in order, and each row's index among them."""
-    low, high = (int(values.min()), int(values.max())) if values.size else (0, 0)
-    if high - low > 4 * values.size + 1000:
-        found, rows = np.unique(values, return_inverse=True)
-        return found, rows
+    lowest, highest = (int(values.min()), int(values.max())) if values.size else (0, 0)
+    if highest - lowest > 4 * values.size + 1000:
+        distinct_values, value_index = np.unique(values, return_inverse=True)
+        return distinct_values, value_index
     # ids of an export lie close together: a table of all that lies between takes a fraction of the
     # time of sorting
-    offset = values - low
-    is_used = np.zeros(high - low + 1, np.bool_)
+    offset = values - lowest
+    is_used = np.zeros(highest - lowest + 1, np.bool_)
     is_used[offset] = True
-    return np.flatnonzero(is_used) + low, (np.cumsum(is_used) - 1)[offset]
+    return np.flatnonzero(is_used) + lowest, (np.cumsum(is_used) - 1)[offset]
 
 
 def repeated(columns: Sequence[Int64]) -> Bool:
@@ -153,13 +153,13 @@ def repeated(columns: Sequence[Int64]) -> Bool:
     The first column should tell most rows apart: only rows that share a value of it are compared.
     """
     first_column = columns[0]
-    order = np.argsort(first_column, kind="stable")
+    row_order = np.argsort(first_column, kind="stable")
     repeats = np.zeros(first_column.size, np.bool_)
-    alike = first_column[order[1:]] == first_column[order[:-1]]
-    if not alike.any():
+    same_as_before = first_column[row_order[1:]] == first_column[row_order[:-1]]
+    if not same_as_before.any():
         return repeats
-    is_suspect = np.append(False, alike) | np.append(alike, False)
-    suspects = np.sort(order[is_suspect])
+    is_suspect = np.append(False, same_as_before) | np.append(same_as_before, False)
+    suspects = np.sort(row_order[is_suspect])
 
     # of rows that are equal in all columns, the first one comes first
     suspect_columns = [column[suspects] for column in columns]

@@ -56,8 +56,11 @@ MEMORY = {
 
 def read(export: Export, only_process: int) -> Operations:
     """Return all operations; `only_process` is the globalPid of those that come without one."""
-    parts = [_operations(export, table, kind, only_process) for table, kind in TABLES.items()]
-    return Operations.joined(parts)
+    table_parts = [
+        _operations(export, table_name, operation_kind, only_process)
+        for table_name, operation_kind in TABLES.items()
+    ]
+    return Operations.joined(table_parts)
 
 
 def _operations(export: Export, table: str, kind: Kind, only_process: int) -> Operations:
@@ -69,20 +72,20 @@ def _operations(export: Export, table: str, kind: Kind, only_process: int) -> Op
         **NAME_COLUMNS[kind],
     }
     all_rows, usable = export.timed(table, wanted, "operations")
-    name = _names(export, table, kind, all_rows)[usable]
-    rows = {column: values[usable] for column, values in all_rows.items()}
-    count = len(usable)
+    name_codes = _names(export, table, kind, all_rows)[usable]
+    usable_rows = {column: values[usable] for column, values in all_rows.items()}
+    row_count = len(usable)
     return Operations(
-        start=rows["start"],
-        end=rows["end"],
-        kind=np.full(count, kind, np.uint8),
-        device=_devices(export, rows["globalPid"], rows["deviceId"]),
-        stream=coded(export.streams, rows["streamId"]),
-        name=name,
-        correlation=rows["correlationId"],
-        step=np.full(count, -1, np.int32),
-        bytes=rows.get("bytes", np.zeros(count, np.int64)),
-        flops=np.zeros(count),
+        start=usable_rows["start"],
+        end=usable_rows["end"],
+        kind=np.full(row_count, kind, np.uint8),
+        device=_devices(export, usable_rows["globalPid"], usable_rows["deviceId"]),
+        stream=coded(export.streams, usable_rows["streamId"]),
+        name=name_codes,
+        correlation=usable_rows["correlationId"],
+        step=np.full(row_count, -1, np.int32),
+        bytes=usable_rows.get("bytes", np.zeros(row_count, np.int64)),
+        flops=np.zeros(row_count),
     )
 
 
@@ -90,10 +93,10 @@ def _devices(export: Export, global_pids: Int64, device_numbers: Int64) -> Int32
     """Return each row's device, as an index of the pairs of a process and its device number."""
     processes, process_index = distinct(global_pids)
     numbers, number_index = distinct(device_numbers)
-    pairs, pair_index = distinct(process_index * len(numbers) + number_index)
+    device_pairs, pair_index = distinct(process_index * len(numbers) + number_index)
     devices = []
-    for pair in pairs.tolist():
-        process, number = divmod(pair, len(numbers))
+    for device_pair in device_pairs.tolist():
+        process, number = divmod(device_pair, len(numbers))
         devices.append((int(processes[process]), int(numbers[number])))
     return export.devices.codes(devices)[pair_index]
 
@@ -125,29 +128,33 @@ def _copy_names(export: Export, rows: dict[str, Int64], memory: dict[int, str]) 
     copies = COPIES | _enumeration(export.tables, "ENUM_CUDA_MEMCPY_OPER", "name")
 
     def copy_name(copy: int, source: int, target: int) -> str:
-        words = ["Memcpy"]
+        name_words = ["Memcpy"]
         if direction := copies.get(copy, "").removeprefix(COPY_PREFIX):
-            words.append(direction.replace("TO", "to").replace("_", " "))
+            name_words.append(direction.replace("TO", "to").replace("_", " "))
         if source in memory or target in memory:
-            words.append(f"({memory.get(source, '?')} -> {memory.get(target, '?')})")
-        return " ".join(words)
+            name_words.append(f"({memory.get(source, '?')} -> {memory.get(target, '?')})")
+        return " ".join(name_words)
 
     return export.labelled(copy_name, rows["copyKind"], rows["srcKind"], rows["dstKind"])
 
 
 def _kernel_names(export: Export, table: str, ids: Int64) -> Int32:
     """Return each kernel's most telling name; the other columns are read where one has none."""
-    name = export.named(ids)
+    kernel_names = export.named(ids)
     for column in KERNEL_NAMES[1:]:
-        unnamed = name < 0
+        unnamed = kernel_names < 0
         if not unnamed.any():
-            return name
+            return kernel_names
         other_ids = export.integers(table, {column: NO_STRING})[column]
-        name[unnamed] = export.named(other_ids[unnamed])
-    name[name < 0] = export.names.code("kernel")
-    return name
+        kernel_names[unnamed] = export.named(other_ids[unnamed])
+    kernel_names[kernel_names < 0] = export.names.code("kernel")
+    return kernel_names
 
 
 def _enumeration(tables: Tables, table: str, column: str) -> dict[int, str]:
-    rows = tables.rows(table, ["id", column])
-    return {code: str(text) for code, text in rows if isinstance(code, int) and text}
+    enumeration_rows = tables.rows(table, ["id", column])
+    return {
+        entry_code: str(entry_text)
+        for entry_code, entry_text in enumeration_rows
+        if isinstance(entry_code, int) and entry_text
+    }

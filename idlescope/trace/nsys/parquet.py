@@ -30,18 +30,21 @@ class ParquetTables:
 
     def columns(self, table: str) -> frozenset[str]:  # noqa: D102
         if table not in self._columns:
-            names = self._read(table, None).column_names if self._path(table).is_file() else []
-            self._columns[table] = frozenset(names)
+            column_names = (
+                self._read(table, None).column_names if self._path(table).is_file() else []
+            )
+            self._columns[table] = frozenset(column_names)
         return self._columns[table]
 
     def rows(self, table: str, columns: Sequence[str]) -> list[tuple[Any, ...]]:  # noqa: D102
         present = [column for column in columns if column in self.columns(table)]
         if not present:
             return []
-        data = self._read(table, present)
-        empty = [None] * data.num_rows
+        table_data = self._read(table, present)
+        empty_column = [None] * table_data.num_rows
         values = (
-            data.column(column).to_pylist() if column in present else empty for column in columns
+            table_data.column(column).to_pylist() if column in present else empty_column
+            for column in columns
         )
         return list(zip(*values, strict=True))
 
@@ -51,12 +54,17 @@ class ParquetTables:
         if not self.columns(table):
             return {column: np.empty(0, np.int64) for column in columns}
         present = [column for column in columns if column in self.columns(table)]
-        data = self._read(table, present)
-        found = {column: np.full(data.num_rows, null) for column, null in columns.items()}
+        table_data = self._read(table, present)
+        integer_columns = {
+            column: np.full(table_data.num_rows, null_value)
+            for column, null_value in columns.items()
+        }
         for column in present:
-            name = f"{table}.{column}"
-            found[column] = _integer_column(data.column(column), columns[column], name, damage)
-        return found
+            column_name = f"{table}.{column}"
+            integer_columns[column] = _integer_column(
+                table_data.column(column), columns[column], column_name, damage
+            )
+        return integer_columns
 
     def texts(  # noqa: D102
         self, table: str, column: str, key: Callable[[str], Key]
@@ -67,17 +75,17 @@ class ParquetTables:
             return np.empty(0, np.int32), ()
         if column not in self.columns(table):
             return np.full(self._read(table, []).num_rows, -1, np.int32), ()
-        texts = self._read(table, [column]).column(column)
-        encoded = texts.cast(pa.string()).combine_chunks().dictionary_encode()
+        text_column = self._read(table, [column]).column(column)
+        encoded = text_column.cast(pa.string()).combine_chunks().dictionary_encode()
         text_of_row = encoded.indices.fill_null(-1).to_numpy()
 
         # texts that differ may have one key
-        known: Interner[Key] = Interner()
-        keys = map(key, encoded.dictionary.to_pylist())
-        code_of_text = known.codes(keys)
+        known_keys: Interner[Key] = Interner()
+        text_keys = map(key, encoded.dictionary.to_pylist())
+        code_of_text = known_keys.codes(text_keys)
         # the last stands for NULL, whose index is -1
         code_of_text = np.append(code_of_text, np.int32(-1))
-        return code_of_text[text_of_row], known.values()
+        return code_of_text[text_of_row], known_keys.values()
 
     def strings(self, ids: Sequence[int]) -> dict[int, str]:  # noqa: D102
         import pyarrow as pa
@@ -85,17 +93,24 @@ class ParquetTables:
 
         if not {"id", "value"} <= self.columns("StringIds"):
             return {}
-        data = self._read("StringIds", ["id", "value"])
-        string_ids = data.column("id").cast(pa.int64())
-        found = data.filter(compute.is_in(string_ids, pa.array(ids, pa.int64())))
-        pairs = zip(found.column("id").to_pylist(), found.column("value").to_pylist(), strict=True)
-        return dict(pairs)
+        string_table = self._read("StringIds", ["id", "value"])
+        string_ids = string_table.column("id").cast(pa.int64())
+        wanted_strings = string_table.filter(compute.is_in(string_ids, pa.array(ids, pa.int64())))
+        ids_and_texts = zip(
+            wanted_strings.column("id").to_pylist(),
+            wanted_strings.column("value").to_pylist(),
+            strict=True,
+        )
+        return dict(ids_and_texts)
 
     def sizes(self) -> dict[str, int]:  # noqa: D102
         from pyarrow import parquet
 
-        files = sorted(self.folder.glob("*.parquet"))
-        return {file.stem: parquet.read_metadata(file).num_rows for file in files}
+        parquet_files = sorted(self.folder.glob("*.parquet"))
+        return {
+            parquet_file.stem: parquet.read_metadata(parquet_file).num_rows
+            for parquet_file in parquet_files
+        }
 
     def _path(self, table: str) -> Path:
         return self.folder / f"{table}.parquet"
@@ -106,8 +121,12 @@ class ParquetTables:
         from pyarrow import parquet
 
         try:
-            with parquet.ParquetFile(self._path(table)) as file:
-                return file.schema_arrow.empty_table() if columns is None else file.read(columns)
+            with parquet.ParquetFile(self._path(table)) as parquet_file:
+                return (
+                    parquet_file.schema_arrow.empty_table()
+                    if columns is None
+                    else parquet_file.read(columns)
+                )
         except (OSError, pa.ArrowException) as error:
             reason = str(error).splitlines()[0][:120]
             raise TraceError(

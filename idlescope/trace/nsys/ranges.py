@@ -39,8 +39,11 @@ class RangeText(NamedTuple):
 
 def read(export: Export, frames: bool) -> Ranges:
     """Return all ranges; without `frames`, those that are not operators."""
-    parts = [_nvtx(export, frames), *(_overhead(export, table) for table in OVERHEAD)]
-    return Ranges.joined(parts)
+    range_parts = [
+        _nvtx(export, frames),
+        *(_overhead(export, table_name) for table_name in OVERHEAD),
+    ]
+    return Ranges.joined(range_parts)
 
 
 def _nvtx(export: Export, frames: bool) -> Ranges:
@@ -52,28 +55,32 @@ def _nvtx(export: Export, frames: bool) -> Ranges:
         "textId": NO_STRING,
         "domainId": 0,
     }
-    rows = export.integers(NVTX, wanted)
-    rows["text"], texts = _texts(export, rows["textId"])
-    rows["domain"], domains = _domains(rows, texts)
-    is_range = np.isin(rows["eventType"], RANGE_TYPES)
-    _close(export, rows, is_range)
-    used = export.usable(rows, is_range, NVTX, "ranges", wanted)
-    is_operator = np.array([text.is_operator for text in texts], np.bool_)[rows["text"]]
+    range_rows = export.integers(NVTX, wanted)
+    range_rows["text"], range_texts = _texts(export, range_rows["textId"])
+    range_rows["domain"], domains = _domains(range_rows, range_texts)
+    is_range = np.isin(range_rows["eventType"], RANGE_TYPES)
+    _close(export, range_rows, is_range)
+    usable_rows = export.usable(range_rows, is_range, NVTX, "ranges", wanted)
+    is_operator = np.array([text.is_operator for text in range_texts], np.bool_)[range_rows["text"]]
     if not frames:
-        used = used[~is_operator[used]]
-    rows = {column: values[used] for column, values in rows.items()}
+        usable_rows = usable_rows[~is_operator[usable_rows]]
+    range_rows = {column: values[usable_rows] for column, values in range_rows.items()}
 
     def range_name(domain: int, text: int) -> str:
-        return f"{domains[domain]}:{texts[text].text}" if domains[domain] else texts[text].text
+        return (
+            f"{domains[domain]}:{range_texts[text].text}"
+            if domains[domain]
+            else range_texts[text].text
+        )
 
-    is_ours = np.array([domain == OUR_DOMAIN for domain in domains])[rows["domain"]]
+    is_ours = np.array([domain == OUR_DOMAIN for domain in domains])[range_rows["domain"]]
     return Ranges(
-        start=rows["start"],
-        end=rows["end"],
-        thread=export.threaded(rows["globalTid"]),
-        name=export.labelled(range_name, rows["domain"], rows["text"]),
-        kind=np.where(is_operator[used], RangeKind.OPERATOR, RangeKind.ANNOTATION),
-        step=_steps(export, used, is_ours),
+        start=range_rows["start"],
+        end=range_rows["end"],
+        thread=export.threaded(range_rows["globalTid"]),
+        name=export.labelled(range_name, range_rows["domain"], range_rows["text"]),
+        kind=np.where(is_operator[usable_rows], RangeKind.OPERATOR, RangeKind.ANNOTATION),
+        step=_steps(export, usable_rows, is_ours),
     )
 
 
@@ -82,18 +89,18 @@ def _texts(export: Export, text_ids: Int64) -> tuple[Int64, list[RangeText]]:
 
     These are those written out in the rows, those of StringIds, and one for rows without.
     """
-    code, written = export.tables.texts(NVTX, "text", _range_text)
-    found, index = distinct(text_ids)
-    registered = export.tables.strings(found.tolist())
-    texts = list(written)
-    for string_id in found.tolist():
-        texts.append(_range_text(registered.get(string_id, "unnamed range")))
-    return np.where(code >= 0, code, len(written) + index), texts
+    text_codes, written = export.tables.texts(NVTX, "text", _range_text)
+    distinct_ids, id_index = distinct(text_ids)
+    registered = export.tables.strings(distinct_ids.tolist())
+    range_texts = list(written)
+    for string_id in distinct_ids.tolist():
+        range_texts.append(_range_text(registered.get(string_id, "unnamed range")))
+    return np.where(text_codes >= 0, text_codes, len(written) + id_index), range_texts
 
 
 def _range_text(text: str) -> RangeText:
-    ids = OPERATOR.search(text)
-    return RangeText(text[: ids.start()], True) if ids else RangeText(text, False)
+    operator_ids = OPERATOR.search(text)
+    return RangeText(text[: operator_ids.start()], True) if operator_ids else RangeText(text, False)
 
 
 def _domains(rows: dict[str, Int64], texts: list[RangeText]) -> tuple[Int64, list[str]]:
@@ -101,47 +108,49 @@ def _domains(rows: dict[str, Int64], texts: list[RangeText]) -> tuple[Int64, lis
 
     The default domain and those without a name are called "". Domain ids are a process's own.
     """
-    index, names = np.zeros(len(rows["start"]), np.int64), [""]
+    domain_index, domain_names = np.zeros(len(rows["start"]), np.int64), [""]
     process, domain_id = rows["globalTid"] & PROCESS_BITS, rows["domainId"]
     created = np.flatnonzero(rows["eventType"] == DOMAIN_CREATE)
-    for row in created.tolist():
-        if domain_id[row] != DEFAULT_DOMAIN:
-            is_in_domain = (process == process[row]) & (domain_id == domain_id[row])
-            index[is_in_domain] = len(names)
-            names.append(texts[rows["text"][row]].text)
-    return index, names
+    for domain_row in created.tolist():
+        if domain_id[domain_row] != DEFAULT_DOMAIN:
+            is_in_domain = (process == process[domain_row]) & (domain_id == domain_id[domain_row])
+            domain_index[is_in_domain] = len(domain_names)
+            domain_names.append(texts[rows["text"][domain_row]].text)
+    return domain_index, domain_names
 
 
 def _close(export: Export, rows: dict[str, Int64], is_range: Bool) -> None:
     """End ranges that were still open when the recording ended at the last time of any row."""
-    start, end = rows["start"], rows["end"]
-    still_open = is_range & (start != NULL) & (end == NULL)
+    start_column, end_column = rows["start"], rows["end"]
+    still_open = is_range & (start_column != NULL) & (end_column == NULL)
     export.repair("ranges that were never closed end with the recording", still_open, NVTX)
-    last = max(export.last, int(start.max(initial=NULL)), int(end.max(initial=NULL)))
-    rows["end"] = np.where(still_open, last, end)
+    last_time = max(
+        export.last, int(start_column.max(initial=NULL)), int(end_column.max(initial=NULL))
+    )
+    rows["end"] = np.where(still_open, last_time, end_column)
 
 
 def _steps(export: Export, rows: NDArray[np.intp], is_ours: Bool) -> Int32:
     """Return the step that each of our own engine's ranges states in its payload, else -1."""
-    step = np.full(len(rows), -1, np.int64)
+    step_numbers = np.full(len(rows), -1, np.int64)
     if is_ours.any():
         for payload in export.integers(NVTX, dict.fromkeys(PAYLOADS, NULL)).values():
             values = payload[rows]
             is_step = (values >= 0) & (values < 2**31)
-            step = np.where(is_ours & (step < 0) & is_step, values, step)
-    return step.astype(np.int32)
+            step_numbers = np.where(is_ours & (step_numbers < 0) & is_step, values, step_numbers)
+    return step_numbers.astype(np.int32)
 
 
 def _overhead(export: Export, table: str) -> Ranges:
     wanted = {"globalTid": NULL, "nameId": NO_STRING}
     all_rows, usable = export.timed(table, wanted, "ranges")
-    rows = {column: values[usable] for column, values in all_rows.items()}
-    count = len(usable)
+    usable_rows = {column: values[usable] for column, values in all_rows.items()}
+    row_count = len(usable)
     return Ranges(
-        start=rows["start"],
-        end=rows["end"],
-        thread=export.threaded(rows["globalTid"]),
-        name=export.named(rows["nameId"], otherwise="profiler overhead"),
-        kind=np.full(count, RangeKind.OVERHEAD),
-        step=np.full(count, -1),
+        start=usable_rows["start"],
+        end=usable_rows["end"],
+        thread=export.threaded(usable_rows["globalTid"]),
+        name=export.named(usable_rows["nameId"], otherwise="profiler overhead"),
+        kind=np.full(row_count, RangeKind.OVERHEAD),
+        step=np.full(row_count, -1),
     )

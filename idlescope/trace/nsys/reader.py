@@ -31,7 +31,9 @@ API_VERSION = re.compile(r"_v\d+$")
 
 def is_parquet_export(folder: Path) -> bool:
     """Return whether a folder holds the tables of `nsys export --type parquetdir`."""
-    return any((folder / f"{table}.parquet").is_file() for table in (*EVENTS, "StringIds"))
+    return any(
+        (folder / f"{table_name}.parquet").is_file() for table_name in (*EVENTS, "StringIds")
+    )
 
 
 def read(path: Path, progress: Callable[[int], None] | None = None, frames: bool = True) -> Trace:
@@ -45,14 +47,14 @@ def read(path: Path, progress: Callable[[int], None] | None = None, frames: bool
     events.
     """
     with open_tables(path) as tables:
-        if not any(tables.columns(table) for table in (*EVENTS, "StringIds")):
+        if not any(tables.columns(table_name) for table_name in (*EVENTS, "StringIds")):
             raise TraceError(
                 f"{path} has none of the tables of Nsight Systems: make an export with "
                 "`nsys export --type sqlite REPORT.nsys-rep`"
             )
         export = Export(tables, progress)
-        calls = _calls(export)
-        callers = {tid & PROCESS_BITS for tid in export.threads.values()}
+        call_table = _calls(export)
+        callers = {global_tid & PROCESS_BITS for global_tid in export.threads.values()}
         # the exports of one process may do without globalPid
         operations = nsys_operations.read(export, callers.pop() if len(callers) == 1 else 0)
         ranges = nsys_ranges.read(export, frames)
@@ -64,7 +66,7 @@ def read(path: Path, progress: Callable[[int], None] | None = None, frames: bool
         labels = _process_labels(export)
         return Trace(
             operations=operations,
-            calls=calls,
+            calls=call_table,
             ranges=ranges,
             counters=Counters.empty(),
             names=export.names.values(),
@@ -77,21 +79,21 @@ def read(path: Path, progress: Callable[[int], None] | None = None, frames: bool
 
 def _calls(export: Export) -> Calls:
     wanted = {"globalTid": NULL, "correlationId": 0, "nameId": NO_STRING}
-    rows, usable = export.timed(CALLS, wanted, "calls")
+    call_rows, usable = export.timed(CALLS, wanted, "calls")
     telling = ("start", "end", "correlationId", "globalTid", "nameId")
-    is_repeat = repeated([rows[column][usable] for column in telling])
+    is_repeat = repeated([call_rows[column][usable] for column in telling])
     if is_repeat.any():  # some versions wrote each call twice
-        place = f"{CALLS} row {int(usable[is_repeat.argmax()]) + 1}"
-        count = int(is_repeat.sum())
-        export.damage.repaired("calls written twice were counted once", place, count)
+        repeat_place = f"{CALLS} row {int(usable[is_repeat.argmax()]) + 1}"
+        repeat_count = int(is_repeat.sum())
+        export.damage.repaired("calls written twice were counted once", repeat_place, repeat_count)
         usable = usable[~is_repeat]
-    rows = {column: values[usable] for column, values in rows.items()}
+    call_rows = {column: values[usable] for column, values in call_rows.items()}
     return Calls(
-        start=rows["start"],
-        end=rows["end"],
-        thread=export.threaded(rows["globalTid"]),
-        name=export.named(rows["nameId"], _call_name, "unknown call"),
-        correlation=rows["correlationId"],
+        start=call_rows["start"],
+        end=call_rows["end"],
+        thread=export.threaded(call_rows["globalTid"]),
+        name=export.named(call_rows["nameId"], _call_name, "unknown call"),
+        correlation=call_rows["correlationId"],
     )
 
 
@@ -107,47 +109,57 @@ def _process_labels(export: Export) -> dict[int, str]:
     of_devices = [process for process, _ in export.devices.values()]
     of_threads = [global_tid & PROCESS_BITS for global_tid in export.threads.values()]
     processes = dict.fromkeys((*of_devices, *of_threads))
-    pids = [pid_of(process) for process in processes]
+    process_ids = [pid_of(process) for process in processes]
     labels = {}
-    for process, pid in zip(processes, pids, strict=True):
-        is_unique = pids.count(pid) == 1
-        labels[process] = str(pid) if is_unique else f"{pid}@{unsigned(process) >> 48}"
+    for process, process_id in zip(processes, process_ids, strict=True):
+        is_unique = process_ids.count(process_id) == 1
+        labels[process] = (
+            str(process_id) if is_unique else f"{process_id}@{unsigned(process) >> 48}"
+        )
     return labels
 
 
 def _codes(labels: Iterable[int]) -> dict[int, int]:
-    return {process: code for code, process in enumerate(labels)}
+    return {process: process_code for process_code, process in enumerate(labels)}
 
 
 def _devices(export: Export, labels: dict[int, str]) -> tuple[Device, ...]:
-    codes, known = _codes(labels), export.devices.values()
+    process_codes, known_devices = _codes(labels), export.devices.values()
     devices = []
-    for (process, number), gpu in zip(known, gpus(export.tables, known), strict=True):
-        device = Device(codes[process], number, gpu.name, labels[process], gpu.identity)
+    for (process, number), device_gpu in zip(
+        known_devices, gpus(export.tables, known_devices), strict=True
+    ):
+        device = Device(
+            process_codes[process], number, device_gpu.name, labels[process], device_gpu.identity
+        )
         devices.append(device)
     return tuple(devices)
 
 
 def _threads(export: Export, labels: dict[int, str]) -> tuple[Thread, ...]:
-    codes, names = _codes(labels), _thread_names(export)
+    process_codes, thread_names = _codes(labels), _thread_names(export)
     threads = []
     for global_tid in export.threads.values():
-        label = names.get(global_tid) or f"{pid_of(global_tid)}:{global_tid & 0xFFFFFF}"
-        threads.append(Thread(codes[global_tid & PROCESS_BITS], label))
+        thread_label = (
+            thread_names.get(global_tid) or f"{pid_of(global_tid)}:{global_tid & 0xFFFFFF}"
+        )
+        threads.append(Thread(process_codes[global_tid & PROCESS_BITS], thread_label))
     return tuple(threads)
 
 
 def _thread_names(export: Export) -> dict[int, str]:
     """Return the names that threads were given, by globalTid."""
-    rows = export.tables.rows("ThreadNames", ["globalTid", "nameId"])
-    by_unsigned = {unsigned(tid): name_id for tid, name_id in rows if isinstance(tid, int)}
+    name_rows = export.tables.rows("ThreadNames", ["globalTid", "nameId"])
+    by_unsigned = {unsigned(tid): name_id for tid, name_id in name_rows if isinstance(tid, int)}
     name_ids = {}
     for global_tid in export.threads.values():
         name_id = by_unsigned.get(unsigned(global_tid))
         if isinstance(name_id, int):
             name_ids[global_tid] = name_id
-    texts = export.tables.strings(sorted(set(name_ids.values())))
-    return {tid: texts[name_id] for tid, name_id in name_ids.items() if name_id in texts}
+    thread_texts = export.tables.strings(sorted(set(name_ids.values())))
+    return {
+        tid: thread_texts[name_id] for tid, name_id in name_ids.items() if name_id in thread_texts
+    }
 
 
 def _metadata(
@@ -155,13 +167,13 @@ def _metadata(
 ) -> Metadata:
     """Return what the export says of itself: its schema, its zero of time, what was lost."""
     tables, damage = export.tables, export.damage
-    extra = {
+    extra_entries = {
         "graph_level": bool((operations.kind == OperationKind.GRAPH).any()),
-        "global_pids": {label: process for process, label in labels.items()},
+        "global_pids": {process_label: process for process, process_label in labels.items()},
         "processes": _programs(tables, labels),
     }
     if version := _schema_version(tables):
-        extra["export_schema"] = version
+        extra_entries["export_schema"] = version
     return Metadata(
         format="nsys",
         path=str(path),
@@ -172,40 +184,46 @@ def _metadata(
         dropped=_messages(tables, LOSS),
         profiler_errors=_messages(tables, NO_DEVICE_RECORDS),
         session_start_ns=_session_start_ns(tables),
-        extra=extra,
+        extra=extra_entries,
     )
 
 
 def _programs(tables: Tables, labels: dict[int, str]) -> dict[str, str]:
     """Return the names of the programs, by the labels of their processes."""
-    names = {}
-    for process, name in tables.rows("PROCESSES", ["globalPid", "name"]):
-        if isinstance(process, int) and name:
-            names[unsigned(process)] = str(name)
+    program_names = {}
+    for process, program_name in tables.rows("PROCESSES", ["globalPid", "name"]):
+        if isinstance(process, int) and program_name:
+            program_names[unsigned(process)] = str(program_name)
     programs = {}
-    for process, label in labels.items():
-        if unsigned(process) in names:
-            programs[label] = names[unsigned(process)]
+    for process, process_label in labels.items():
+        if unsigned(process) in program_names:
+            programs[process_label] = program_names[unsigned(process)]
     return programs
 
 
 def _schema_version(tables: Tables) -> str:
-    for table in SCHEMA_TABLES:
-        for name, value in tables.rows(table, ["name", "value"]):
-            if name == "EXPORT_SCHEMA_VERSION":
-                return str(value)
+    for table_name in SCHEMA_TABLES:
+        for entry_name, entry_value in tables.rows(table_name, ["name", "value"]):
+            if entry_name == "EXPORT_SCHEMA_VERSION":
+                return str(entry_value)
     return ""
 
 
 def _session_start_ns(tables: Tables) -> int | None:
     """Return the time that the export's 0 stands for, ns since 1970."""
-    for (epoch,) in tables.rows("TARGET_INFO_SESSION_START_TIME", ["utcEpochNs"]):
-        if isinstance(epoch, int):
-            return epoch
+    for (utc_epoch_ns,) in tables.rows("TARGET_INFO_SESSION_START_TIME", ["utcEpochNs"]):
+        if isinstance(utc_epoch_ns, int):
+            return utc_epoch_ns
     return None
 
 
 def _messages(tables: Tables, pattern: re.Pattern[str]) -> tuple[str, ...]:
     """Return what the profiler itself said of one kind of trouble, each message once."""
-    messages = [str(text) for (text,) in tables.rows("DIAGNOSTIC_EVENT", ["text"]) if text]
-    return tuple(text for text in dict.fromkeys(messages) if pattern.search(text))
+    messages = [
+        str(message_text)
+        for (message_text,) in tables.rows("DIAGNOSTIC_EVENT", ["text"])
+        if message_text
+    ]
+    return tuple(
+        message_text for message_text in dict.fromkeys(messages) if pattern.search(message_text)
+    )

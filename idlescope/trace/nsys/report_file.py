@@ -52,20 +52,20 @@ def open_report(
     `progress` and `frames` are as in `nsys.reader.read`. Raises TraceError where `nsys` is not on
     PATH or cannot export the report; the message holds the command to run.
     """
-    tool = shutil.which("nsys")
-    if tool is None:
+    tool_path = shutil.which("nsys")
+    if tool_path is None:
         raise TraceError(
             f"{path} is a report that only nsys can read, and nsys is not on PATH: "
             f"run `{export_command(path)}` where it is, and give the .sqlite file"
         )
     with tempfile.TemporaryDirectory(prefix="idlescope-") as folder:
         export = Path(folder) / "report.sqlite"
-        _run(_export(tool, path, export, overwrite=True), path, export)
+        _run(_export(tool_path, path, export, overwrite=True), path, export)
         try:
-            trace = reader.read(export, progress, frames)
+            exported_trace = reader.read(export, progress, frames)
         except TraceError as error:
             raise TraceError(str(error).replace(str(export), str(path))) from error
-    return replace(trace, meta=trace.meta.replace(path=str(path)))
+    return replace(exported_trace, meta=exported_trace.meta.replace(path=str(path)))
 
 
 def _export(tool: str, report: Path, export: Path, overwrite: bool) -> list[str]:
@@ -84,15 +84,15 @@ def _run(command: list[str], report: Path, export: Path) -> None:
     """Run nsys. Raises TraceError, with its last words, where it makes no export."""
     try:
         # the command is nsys from the user's own PATH
-        done = subprocess.run(  # noqa: S603
+        finished_run = subprocess.run(  # noqa: S603
             command, capture_output=True, text=True, errors="replace", check=False
         )
     except OSError as error:
         raise _failure(report, str(error)) from error
-    if done.returncode != 0 or not export.is_file():
-        output = f"{done.stdout}\n{done.stderr}".splitlines()
-        lines = [line.strip() for line in output if line.strip()]
-        raise _failure(report, lines[-1] if lines else "it said nothing")
+    if finished_run.returncode != 0 or not export.is_file():
+        output = f"{finished_run.stdout}\n{finished_run.stderr}".splitlines()
+        output_lines = [output_line.strip() for output_line in output if output_line.strip()]
+        raise _failure(report, output_lines[-1] if output_lines else "it said nothing")
 
 
 def _failure(report: Path, last_words: str) -> TraceError:

@@ -67,14 +67,14 @@ class _Copy:
 
     def run(self) -> None:
         """Copy all that may be copied, and count the rest."""
-        for table, columns in known.NUMBERS.items():
-            self._copy_numbers(table, columns)
-        for table, columns in known.FACTS.items():
-            self._copy_facts(table, columns)
-        for table in known.ENUMERATIONS:
-            self._write(table, ENUMERATION, self.tables.rows(table, list(ENUMERATION)))
-        for table in SCHEMA_TABLES:
-            self._copy_schema(table)
+        for table_name, columns in known.NUMBERS.items():
+            self._copy_numbers(table_name, columns)
+        for table_name, columns in known.FACTS.items():
+            self._copy_facts(table_name, columns)
+        for table_name in known.ENUMERATIONS:
+            self._write(table_name, ENUMERATION, self.tables.rows(table_name, list(ENUMERATION)))
+        for table_name in SCHEMA_TABLES:
+            self._copy_schema(table_name)
         self._copy_losses()
         self._copy_thread_names()
         self._copy_processes()
@@ -89,93 +89,101 @@ class _Copy:
             return
         columns = self.tables.integers(table, dict.fromkeys(present, NULL), Damage())
         row_count = len(columns[present[0]])
-        texts: dict[str, list[str | None]] = {}
+        text_columns: dict[str, list[str | None]] = {}
         text_column = known.TEXTS.get(table, "")
         if text_column in self.tables.columns(table):
-            texts[text_column] = self._text_column(table, text_column)
+            text_columns[text_column] = self._text_column(table, text_column)
         for column in present:
             if column in known.STRINGS:
                 self.string_ids.update(np.unique(columns[column]).tolist())
             elif column in known.GLOBAL_IDS:
                 self.global_ids.update(np.unique(columns[column]).tolist())
         if row_count:
-            self.sink.numbers(table, columns, texts)
+            self.sink.numbers(table, columns, text_columns)
         self.copied_rows += row_count
         if self.progress is not None:
             self.progress(self.copied_rows)
 
     def _text_column(self, table: str, column: str) -> list[str | None]:
-        codes, names = self.tables.texts(table, column, self._cleaned_name)
+        text_codes, cleaned_names = self.tables.texts(table, column, self._cleaned_name)
         # the last stands for NULL, whose code is -1
-        choices: list[str | None] = [*names, None]
-        return [choices[code] for code in codes.tolist()]
+        choices: list[str | None] = [*cleaned_names, None]
+        return [choices[text_code] for text_code in text_codes.tolist()]
 
     def _cleaned_name(self, text: str) -> str:
-        name = self.texts.name(text)
+        cleaned_name = self.texts.name(text)
         # as readers count names: without the ids of single operators
-        self.names.add(OPERATOR.split(name, maxsplit=1)[0])
-        return name
+        self.names.add(OPERATOR.split(cleaned_name, maxsplit=1)[0])
+        return cleaned_name
 
     def _copy_facts(self, table: str, wanted: tuple[str, ...]) -> None:
         present = [column for column in wanted if column in self.tables.columns(table)]
-        types = {column: str if column in known.FACT_TEXTS else int for column in present}
-        self._write(table, types, self.tables.rows(table, present))
+        column_types = {column: str if column in known.FACT_TEXTS else int for column in present}
+        self._write(table, column_types, self.tables.rows(table, present))
 
     def _copy_schema(self, table: str) -> None:
         """Copy which version of the schema the export has."""
-        facts = self.tables.rows(table, ["name", "value"])
-        kept = []
-        for name, value in facts:
-            if name in known.EXPORT_FACTS:
-                kept.append((name, self.texts.text(str(value))))
-        removed = len(facts) - len(kept)
+        schema_facts = self.tables.rows(table, ["name", "value"])
+        kept_facts = []
+        for fact_name, fact_value in schema_facts:
+            if fact_name in known.EXPORT_FACTS:
+                kept_facts.append((fact_name, self.texts.text(str(fact_value))))
+        removed = len(schema_facts) - len(kept_facts)
         self.result.remove("users, hosts, files and times of the export", removed)
-        self._write(table, {"name": str, "value": str}, kept)
+        self._write(table, {"name": str, "value": str}, kept_facts)
 
     def _copy_losses(self) -> None:
         """Copy that records were lost, in words of our own."""
         messages = self.tables.rows("DIAGNOSTIC_EVENT", list(DIAGNOSTIC))
         losses = []
-        for *columns, text in messages:
-            if isinstance(text, str) and LOSS.search(text):
-                losses.append((*columns, loss(text)))
+        for *columns, message_text in messages:
+            if isinstance(message_text, str) and LOSS.search(message_text):
+                losses.append((*columns, loss(message_text)))
         self.result.remove("messages of the profiler", len(messages) - len(losses))
         self._write("DIAGNOSTIC_EVENT", DIAGNOSTIC, losses)
 
     def _copy_thread_names(self) -> None:
         """Copy the names of the threads that have records."""
         threads = {unsigned(global_id) for global_id in self.global_ids - {NULL}}
-        rows = self.tables.rows("ThreadNames", list(THREAD_NAME))
-        kept = []
-        for name_id, priority, thread in rows:
+        name_rows = self.tables.rows("ThreadNames", list(THREAD_NAME))
+        kept_names = []
+        for name_id, priority, thread in name_rows:
             if isinstance(thread, int) and unsigned(thread) in threads:
-                kept.append((name_id, priority, _signed(thread)))
+                kept_names.append((name_id, priority, _signed(thread)))
                 if isinstance(name_id, int):
                     self.string_ids.add(name_id)
-        self.result.remove("names of threads without records", len(rows) - len(kept))
-        self._write("ThreadNames", THREAD_NAME, kept)
+        self.result.remove("names of threads without records", len(name_rows) - len(kept_names))
+        self._write("ThreadNames", THREAD_NAME, kept_names)
 
     def _copy_processes(self) -> None:
         """Write the ids of the processes that have records, without their names."""
         processes = {unsigned(global_id & PROCESS_BITS) for global_id in self.global_ids - {NULL}}
-        named = self.tables.rows("PROCESSES", ["globalPid", "name"])
-        self.result.remove("names of processes", len(named))
-        rows = [(_signed(process), pid_of(process)) for process in sorted(processes)]
-        self._write("PROCESSES", {"globalPid": int, "pid": int}, rows)
+        named_processes = self.tables.rows("PROCESSES", ["globalPid", "name"])
+        self.result.remove("names of processes", len(named_processes))
+        process_rows = [(_signed(process), pid_of(process)) for process in sorted(processes)]
+        self._write("PROCESSES", {"globalPid": int, "pid": int}, process_rows)
 
     def _copy_strings(self) -> int:
         """Copy the strings that copied rows refer to, and return how many there are."""
-        found = self.tables.strings(sorted(self.string_ids))
-        rows = [(string_id, self._cleaned_name(text)) for string_id, text in found.items()]
-        self._write("StringIds", {"id": int, "value": str}, rows)
-        return len(rows)
+        strings_found = self.tables.strings(sorted(self.string_ids))
+        string_rows = [
+            (string_id, self._cleaned_name(string_text))
+            for string_id, string_text in strings_found.items()
+        ]
+        self._write("StringIds", {"id": int, "value": str}, string_rows)
+        return len(string_rows)
 
     def _write(self, table: str, columns: Mapping[str, type], rows: Rows) -> None:
         """Write the rows, with what is not of its column's type left out."""
         cleaned = []
-        for row in rows:
-            cells = zip(columns.items(), row, strict=True)
-            cleaned.append(tuple(self._cell(column, kind, cell) for (column, kind), cell in cells))
+        for table_row in rows:
+            typed_cells = zip(columns.items(), table_row, strict=True)
+            cleaned.append(
+                tuple(
+                    self._cell(column, cell_type, cell_value)
+                    for (column, cell_type), cell_value in typed_cells
+                )
+            )
         if cleaned:
             self.sink.rows(table, columns, cleaned)
 
@@ -190,17 +198,17 @@ class _Copy:
         """Count the rows of the tables of which nothing is copied."""
         copied = {*known.NUMBERS, *known.FACTS, *known.ENUMERATIONS, *SCHEMA_TABLES}
         copied |= {"DIAGNOSTIC_EVENT", "ThreadNames", "PROCESSES"}
-        sizes = self.tables.sizes()
-        unused_strings = sizes.pop("StringIds", copied_strings) - copied_strings
+        table_sizes = self.tables.sizes()
+        unused_strings = table_sizes.pop("StringIds", copied_strings) - copied_strings
         self.result.remove("texts that nothing copied refers to", unused_strings)
-        for table, row_count in sizes.items():
-            if table in copied or table.startswith("ENUM_"):
+        for table_name, row_count in table_sizes.items():
+            if table_name in copied or table_name.startswith("ENUM_"):
                 continue
-            if table in known.REMOVED:
-                what = f"{known.REMOVED[table]} ({table})"
+            if table_name in known.REMOVED:
+                removed_kind = f"{known.REMOVED[table_name]} ({table_name})"
             else:
-                what = "rows of tables that idlescope does not know"
-            self.result.remove(what, row_count)
+                removed_kind = "rows of tables that idlescope does not know"
+            self.result.remove(removed_kind, row_count)
 
 
 def _signed(global_id: int) -> int:

@@ -32,8 +32,8 @@ class SqliteSink:
         self._database = database
 
     def numbers(self, table: str, columns: Mapping[str, Int64], texts: Texts) -> None:  # noqa: D102
-        types = dict.fromkeys(columns, int) | dict.fromkeys(texts, str)
-        self._fill(table, types, _rows_of(list(columns.values()), list(texts.values())))
+        column_types = dict.fromkeys(columns, int) | dict.fromkeys(texts, str)
+        self._fill(table, column_types, _rows_of(list(columns.values()), list(texts.values())))
 
     def rows(self, table: str, columns: Mapping[str, type], rows: Rows) -> None:  # noqa: D102
         self._fill(table, columns, rows)
@@ -42,11 +42,11 @@ class SqliteSink:
         self, table: str, columns: Mapping[str, type], rows: Iterable[tuple[Any, ...]]
     ) -> None:
         declarations = []
-        for column, kind in columns.items():
-            declarations.append(f'"{column}" {"TEXT" if kind is str else "INTEGER"}')
+        for column, column_type in columns.items():
+            declarations.append(f'"{column}" {"TEXT" if column_type is str else "INTEGER"}')
         self._database.execute(f'CREATE TABLE "{table}" ({", ".join(declarations)})')
-        marks = ", ".join("?" * len(columns))
-        insert = f'INSERT INTO "{table}" VALUES ({marks})'  # noqa: S608 - names of our own
+        placeholders = ", ".join("?" * len(columns))
+        insert = f'INSERT INTO "{table}" VALUES ({placeholders})'  # noqa: S608 - names of our own
         self._database.executemany(insert, rows)
 
 
@@ -57,15 +57,15 @@ def _rows_of(
 
     A Python integer takes four times the space of one in a column.
     """
-    for first in range(0, len(columns[0]), ROWS_AT_ONCE):
-        stretch = slice(first, first + ROWS_AT_ONCE)
+    for first_row in range(0, len(columns[0]), ROWS_AT_ONCE):
+        stretch = slice(first_row, first_row + ROWS_AT_ONCE)
         values: list[list[Any]] = [_values(column[stretch]) for column in columns]
-        values += [text[stretch] for text in texts]
+        values += [text_column[stretch] for text_column in texts]
         yield from zip(*values, strict=True)
 
 
 def _values(column: Int64) -> list[int | None]:
-    return [None if value == NULL else value for value in column.tolist()]
+    return [None if cell_value == NULL else cell_value for cell_value in column.tolist()]
 
 
 class ParquetSink:
@@ -80,21 +80,23 @@ class ParquetSink:
         arrays: dict[str, Any] = {}
         for column, values in columns.items():
             arrays[column] = pa.array(values, pa.int64(), mask=values == NULL)
-        for column, text in texts.items():
-            arrays[column] = pa.array(text, pa.string())
+        for column, text_column in texts.items():
+            arrays[column] = pa.array(text_column, pa.string())
         self._write(table, arrays)
 
     def rows(self, table: str, columns: Mapping[str, type], rows: Rows) -> None:  # noqa: D102
         import pyarrow as pa
 
         arrays: dict[str, Any] = {}
-        for (column, kind), values in zip(columns.items(), zip(*rows, strict=True), strict=True):
-            arrays[column] = pa.array(values, pa.string() if kind is str else pa.int64())
+        for (column, column_type), values in zip(
+            columns.items(), zip(*rows, strict=True), strict=True
+        ):
+            arrays[column] = pa.array(values, pa.string() if column_type is str else pa.int64())
         self._write(table, arrays)
 
     def _write(self, table: str, arrays: dict[str, Any]) -> None:
         import pyarrow as pa
         from pyarrow import parquet
 
-        file = self._folder / f"{table}.parquet"
-        parquet.write_table(pa.table(arrays), file, compression="zstd")
+        parquet_path = self._folder / f"{table}.parquet"
+        parquet.write_table(pa.table(arrays), parquet_path, compression="zstd")

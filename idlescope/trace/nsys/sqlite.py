@@ -33,9 +33,9 @@ EXPORT_AGAIN = "export the report again with `nsys export --type sqlite REPORT.n
 @contextmanager
 def open_sqlite(path: Path) -> Iterator[SqliteTables]:
     """Open an SQLite export. Raises TraceError where it cannot be read, or is being written."""
-    uri = f"{path.absolute().as_uri()}?{_access(path)}"
+    database_uri = f"{path.absolute().as_uri()}?{_access(path)}"
     with _sqlite_errors(path):
-        connection = sqlite3.connect(uri, uri=True, timeout=LOCK_TIMEOUT_S)
+        connection = sqlite3.connect(database_uri, uri=True, timeout=LOCK_TIMEOUT_S)
     with closing(connection):
         yield SqliteTables(path, connection)
 
@@ -47,17 +47,17 @@ def _access(path: Path) -> str:
     unless told that nobody else has it open (sqlite.org/wal.html, "Read-Only Databases").
     """
     try:
-        with path.open("rb") as file:
-            header = file.read(JOURNAL_BYTE + 1)
-        log = Path(f"{path}-wal")
-        has_unmerged_changes = log.exists() and log.stat().st_size > 0
+        with path.open("rb") as database_file:
+            header = database_file.read(JOURNAL_BYTE + 1)
+        write_ahead_log = Path(f"{path}-wal")
+        has_unmerged_changes = write_ahead_log.exists() and write_ahead_log.stat().st_size > 0
     except OSError as error:
         raise TraceError(f"{path} cannot be read: {error.strerror or error}") from error
     if len(header) <= JOURNAL_BYTE or header[JOURNAL_BYTE] != WRITE_AHEAD_LOG:
         return "mode=ro"
     if has_unmerged_changes:
         raise TraceError(
-            f"{path} has changes in {log.name} that are not part of it yet: "
+            f"{path} has changes in {write_ahead_log.name} that are not part of it yet: "
             f"close the program that has it open, or {EXPORT_AGAIN}"
         )
     return "mode=ro&immutable=1"
@@ -92,8 +92,10 @@ class SqliteTables:
 
     def columns(self, table: str) -> frozenset[str]:  # noqa: D102
         if table not in self._columns:
-            found = self._fetch("SELECT name FROM pragma_table_info(?)", (table,))
-            self._columns[table] = frozenset(_text(name) or "" for (name,) in found)
+            columns_found = self._fetch("SELECT name FROM pragma_table_info(?)", (table,))
+            self._columns[table] = frozenset(
+                _text(column_name) or "" for (column_name,) in columns_found
+            )
         return self._columns[table]
 
     def rows(self, table: str, columns: Sequence[str]) -> list[tuple[Any, ...]]:  # noqa: D102
@@ -101,64 +103,85 @@ class SqliteTables:
         if not present:
             return []
         quoted = [f'"{column}"' if column in present else "NULL" for column in columns]
-        found = self._fetch(_query(", ".join(quoted), table))
-        return [tuple(map(_python_value, row)) for row in found]
+        rows_found = self._fetch(_query(", ".join(quoted), table))
+        return [tuple(map(_python_value, row)) for row in rows_found]
 
     def integers(  # noqa: D102
         self, table: str, columns: Mapping[str, int], damage: Damage
     ) -> dict[str, Int64]:
         present = {
-            column: null for column, null in columns.items() if column in self.columns(table)
+            column: null_value
+            for column, null_value in columns.items()
+            if column in self.columns(table)
         }
         # Text of a whole chunk, made inside SQLite and parsed inside numpy, takes two thirds of the
         # time of a row at a time, and what is not an integer does not parse, whereas np.fromiter
         # would cut 1.5 to 1.
-        lists = [f'group_concat(ifnull("{column}", {null}))' for column, null in present.items()]
-        chunk_query = _query(", ".join(["count(*)", *lists]), table, CHUNK)
+        joined_columns = [
+            f'group_concat(ifnull("{column}", {null_value}))'
+            for column, null_value in present.items()
+        ]
+        chunk_query = _query(", ".join(["count(*)", *joined_columns]), table, CHUNK)
 
-        parts: dict[str, list[Int64]] = {column: [np.empty(0, np.int64)] for column in present}
-        size = 0
+        column_parts: dict[str, list[Int64]] = {
+            column: [np.empty(0, np.int64)] for column in present
+        }
+        row_total = 0
         for bounds in self._chunks(table):
-            ((count, *texts),) = self._fetch(chunk_query, bounds)
-            for (column, null), text in zip(present.items(), texts, strict=True):
-                values = _parsed(text, count)
+            ((chunk_rows, *joined_texts),) = self._fetch(chunk_query, bounds)
+            for (column, null_value), joined_text in zip(
+                present.items(), joined_texts, strict=True
+            ):
+                values = _parsed(joined_text, chunk_rows)
                 if values is None:
-                    raw = self._column(table, column, bounds)
-                    values = whole_numbers(raw, null, f"{table}.{column}", size, damage)
-                parts[column].append(values)
-            size += count
+                    raw_values = self._column(table, column, bounds)
+                    values = whole_numbers(
+                        raw_values, null_value, f"{table}.{column}", row_total, damage
+                    )
+                column_parts[column].append(values)
+            row_total += chunk_rows
         return {
-            column: np.concatenate(parts[column]) if column in parts else np.full(size, null)
-            for column, null in columns.items()
+            column: np.concatenate(column_parts[column])
+            if column in column_parts
+            else np.full(row_total, null_value)
+            for column, null_value in columns.items()
         }
 
     def texts(  # noqa: D102
         self, table: str, column: str, key: Callable[[str], Key]
     ) -> tuple[Int32, tuple[Key, ...]]:
-        known: Interner[Key] = Interner()
-        parts = [np.empty(0, np.int32)]
+        known_keys: Interner[Key] = Interner()
+        code_parts = [np.empty(0, np.int32)]
         for bounds in self._chunks(table):
-            texts = map(_text, self._column(table, column, bounds))
-            codes = [-1 if text is None else known.code(key(text)) for text in texts]
-            parts.append(np.array(codes, np.int32))
-        return np.concatenate(parts), known.values()
+            chunk_texts = map(_text, self._column(table, column, bounds))
+            text_codes = [
+                -1 if chunk_text is None else known_keys.code(key(chunk_text))
+                for chunk_text in chunk_texts
+            ]
+            code_parts.append(np.array(text_codes, np.int32))
+        return np.concatenate(code_parts), known_keys.values()
 
     def strings(self, ids: Sequence[int]) -> dict[int, str]:  # noqa: D102
-        found: dict[int, str] = {}
+        strings_found: dict[int, str] = {}
         if not {"id", "value"} <= self.columns("StringIds"):
-            return found
+            return strings_found
         wanted = [int(string_id) for string_id in ids]
-        for first in range(0, len(wanted), STRINGS_AT_ONCE):
-            stretch = wanted[first : first + STRINGS_AT_ONCE]
-            marks = ", ".join("?" * len(stretch))
-            query = _query("id, value", "StringIds", f"WHERE id IN ({marks})")
-            for string_id, value in self._fetch(query, stretch):
-                found[string_id] = _text(value) or ""
-        return found
+        for first_id in range(0, len(wanted), STRINGS_AT_ONCE):
+            stretch = wanted[first_id : first_id + STRINGS_AT_ONCE]
+            placeholders = ", ".join("?" * len(stretch))
+            strings_query = _query("id, value", "StringIds", f"WHERE id IN ({placeholders})")
+            for string_id, string_value in self._fetch(strings_query, stretch):
+                strings_found[string_id] = _text(string_value) or ""
+        return strings_found
 
     def sizes(self) -> dict[str, int]:  # noqa: D102
-        names = self._fetch("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")
-        return {table: self._size(table) for table in (_text(name) or "" for (name,) in names)}
+        table_names = self._fetch(
+            "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name"
+        )
+        return {
+            table_name: self._size(table_name)
+            for table_name in (_text(name) or "" for (name,) in table_names)
+        }
 
     def _size(self, table: str) -> int:
         quoted = table.replace('"', '""')
@@ -171,17 +194,17 @@ class SqliteTables:
         """Yield after which rowid stretches of a table begin, and the last rowid of each."""
         if not self.columns(table):
             return
-        rest = f"WHERE rowid > ? ORDER BY rowid LIMIT {ROWS_AT_ONCE}"
-        last_of_chunk = f"SELECT max(rowid) FROM ({_query('rowid', table, rest)})"  # noqa: S608
-        low = NULL
-        while (high := self._fetch(last_of_chunk, (low,))[0][0]) is not None:
-            yield low, high
-            low = high
+        chunk_clause = f"WHERE rowid > ? ORDER BY rowid LIMIT {ROWS_AT_ONCE}"
+        last_of_chunk = f"SELECT max(rowid) FROM ({_query('rowid', table, chunk_clause)})"  # noqa: S608
+        last_before = NULL
+        while (last_in_chunk := self._fetch(last_of_chunk, (last_before,))[0][0]) is not None:
+            yield last_before, last_in_chunk
+            last_before = last_in_chunk
 
     def _column(self, table: str, column: str, bounds: tuple[int, int]) -> list[Any]:
         """Return the values of a column in a stretch of rows; None for one that is not there."""
-        what = f'"{column}"' if column in self.columns(table) else "NULL"
-        return [value for (value,) in self._fetch(_query(what, table, CHUNK), bounds)]
+        selected = f'"{column}"' if column in self.columns(table) else "NULL"
+        return [value for (value,) in self._fetch(_query(selected, table, CHUNK), bounds)]
 
     def _fetch(self, query: str, parameters: Sequence[Any] = ()) -> list[Any]:
         with _sqlite_errors(self.path):

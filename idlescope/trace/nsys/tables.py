@@ -60,15 +60,15 @@ def whole_numbers(
     `column` is called `Table.column`; `rows_before` of the table's rows come before the values.
     """
     numbers = np.full(len(values), null, np.int64)
-    for row, value in enumerate(values):
-        if value is None:
+    for row_index, cell_value in enumerate(values):
+        if cell_value is None:
             continue
-        number = _whole_number(value)
+        number = _whole_number(cell_value)
         if number is None:
-            place = f"row {rows_before + row + 1}"
-            damage.repaired(f"{column} is not an integer and was taken as missing", place)
+            row_place = f"row {rows_before + row_index + 1}"
+            damage.repaired(f"{column} is not an integer and was taken as missing", row_place)
         else:
-            numbers[row] = number
+            numbers[row_index] = number
     return numbers
 
 

@@ -43,8 +43,8 @@ def write(trace: Trace, folder: Path) -> None:
     The folder is created where it is missing; files of an earlier recording in it are replaced.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for name in TABLES:
-        _write_table(getattr(trace, name), _file(folder, name))
+    for table_name in TABLES:
+        _write_table(getattr(trace, table_name), _file(folder, table_name))
     document = {
         "schema": SCHEMA,
         "names": trace.names,
@@ -65,7 +65,7 @@ def read(folder: Path) -> Trace:
     """
     try:
         document = _read_document(folder)
-        trace = Trace(
+        read_trace = Trace(
             operations=_read_table(folder, "operations", Operations),
             calls=_read_table(folder, "calls", Calls),
             ranges=_read_table(folder, "ranges", Ranges),
@@ -76,8 +76,8 @@ def read(folder: Path) -> Trace:
             threads=document.threads,
             meta=Metadata.from_json(document.meta | {"format": "recording", "path": str(folder)}),
         )
-        check(trace)
-        return trace
+        check(read_trace)
+        return read_trace
     except _UNREADABLE as error:
         raise TraceError(
             f"{folder} is not a whole recording ({type(error).__name__}: {error}): "
@@ -107,8 +107,8 @@ def _write_table(table: Table, path: Path) -> None:
     # times and ids grow by little from row to row: their differences take a tenth of the space
     encoding = {
         column: "DELTA_BINARY_PACKED"
-        for column, dtype in table.DTYPES.items()
-        if dtype in ("i4", "i8")
+        for column, column_dtype in table.DTYPES.items()
+        if column_dtype in ("i4", "i8")
     }
     parquet.write_table(
         columns,
@@ -122,12 +122,12 @@ def _write_table(table: Table, path: Path) -> None:
 def _read_table(folder: Path, name: str, kind: type[TableT]) -> TableT:
     from pyarrow import parquet
 
-    path = _file(folder, name)
-    if path.is_dir():  # pyarrow would read all files in it
-        raise ValueError(f"{path.name} is a folder")
-    table = parquet.read_table(path, columns=list(kind.DTYPES))
+    table_path = _file(folder, name)
+    if table_path.is_dir():  # pyarrow would read all files in it
+        raise ValueError(f"{table_path.name} is a folder")
+    arrow_table = parquet.read_table(table_path, columns=list(kind.DTYPES))
     columns = {
-        column: checked_column(table.column(column), f"{name}.{column}", dtype)
-        for column, dtype in kind.DTYPES.items()
+        column: checked_column(arrow_table.column(column), f"{name}.{column}", column_dtype)
+        for column, column_dtype in kind.DTYPES.items()
     }
     return kind(**columns)

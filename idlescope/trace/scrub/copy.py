@@ -36,8 +36,8 @@ def scrub(
         )
     _refuse_other_format(source_format, target)
     result = Scrubbed()
-    with whole(source, target, force) as draft:
-        source_format.scrub(source, draft, result, progress)
+    with whole(source, target, force) as draft_path:
+        source_format.scrub(source, draft_path, result, progress)
     return result
 
 
