@@ -1,0 +1,82 @@
+"""Idle time is a cost of each step, a few pauses, or a lack of requests."""
+
+import pytest
+
+import idlescope
+from tests.conftest import FIXTURES
+from tests.make.engine_loops import (
+    DECODE,
+    MS,
+    Loop,
+    sglang_overlapped,
+    vllm_bursts,
+    vllm_dummies,
+    vllm_starved,
+)
+from tests.make.kineto_files import write
+
+
+def analysed(tmp_path, events):
+    (device,) = idlescope.analyze(idlescope.open(write(tmp_path / "t.json", events))).results
+    return device
+
+
+def test_a_host_that_is_late_for_each_step_costs_each_step(tmp_path):
+    loop = Loop()
+    for _ in range(20):
+        loop.wait(loop.launch(DECODE))
+    spread = analysed(tmp_path, loop.events).spread
+    assert (spread.kind, spread.pauses, spread.no_demand_ns) == ("per step", 0, 0)
+    assert 8 <= spread.half_in_steps <= 11
+
+
+def test_two_stops_within_a_span_are_two_pauses(tmp_path):
+    device = analysed(tmp_path, sglang_overlapped(60, {20: 400 * MS, 40: 400 * MS}))
+    spread = device.spread
+    assert (spread.kind, spread.pauses, spread.half_in_steps) == ("pauses", 2, 1)
+    assert spread.pause_ns == pytest.approx(397 * MS, rel=0.01)
+    assert spread.longest_pct == pytest.approx(50, abs=0.1)  # of few gaps: the longest one
+    assert (spread.doing, spread.is_inside_span) == ("forward (scheduler.run_batch)", True)
+
+
+def test_gaps_between_bursts_in_which_the_host_does_nothing_are_no_demand(tmp_path):
+    spread = analysed(tmp_path, vllm_bursts(5, 10, 200 * MS)).spread
+    assert (spread.kind, spread.pauses, spread.no_demand_gaps) == ("no demand", 0, 4)
+
+
+def test_without_spans_nothing_tells_a_pause_from_a_lack_of_requests(tmp_path):
+    loop = Loop()
+    for step in range(30):
+        loop.pause(200 * MS if step == 15 else 0)
+        loop.wait(loop.launch())
+    spread = analysed(tmp_path, loop.events).spread
+    assert (spread.kind, spread.doing) == ("pauses", "nothing that was recorded")
+
+
+def test_iterations_that_scheduled_nothing_are_no_demand(tmp_path):
+    device = analysed(tmp_path, vllm_starved(rounds=4, worked=5, empty=30))
+    assert (len(device.steps), len(device.empty)) == (20, 120)
+    assert device.spread.kind == "no demand"
+
+
+def test_gaps_that_dummy_batches_end_are_no_demand(tmp_path):
+    device = analysed(tmp_path, vllm_dummies(worked=5, dummies=15))
+    assert device.spread.kind == "no demand"
+
+
+@pytest.mark.parametrize("name", ["vllm_8b_sync", "vllm_1b_async", "sglang_8b_sync", "loop_eager"])
+def test_real_loops_cost_each_step(name):
+    (device,) = idlescope.analyze(idlescope.open(FIXTURES / f"{name}.json.gz")).results
+    assert device.spread.kind == "per step"
+    assert device.spread.pauses == device.spread.no_demand_ns == 0
+
+
+def test_lengths_of_gaps_add_up_to_idle_by_cause(tmp_path):
+    analysis = idlescope.analyze(idlescope.open(FIXTURES / "vllm_8b_sync.json.gz"))
+    (device,) = analysis.to_json()["devices"]
+    lengths = device["gap_lengths"]
+    assert sum(some["gaps"] for some in lengths) == device["gaps"]
+    for cause, ns in device["cause_ns"].items():
+        assert sum(some["cause_ns"][cause] for some in lengths) == ns
+    assert [some["from_ns"] for some in lengths[1:]] == [some["to_ns"] for some in lengths[:-1]]
+    assert lengths[-1]["to_ns"] is None
