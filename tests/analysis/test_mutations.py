@@ -16,7 +16,7 @@ import pytest
 import idlescope
 from idlescope.analysis.idle.occupancy import occupancy
 from idlescope.analysis.intervals import percent
-from idlescope.analysis.verdict.verdict import CANNOT_TELL
+from idlescope.analysis.verdict.findings import CANNOT_TELL
 from idlescope.trace.model import OperationKind, Trace
 from tests.conftest import FIXTURES
 
@@ -160,8 +160,8 @@ def test_times_of_another_scale(name, factor):
         table = getattr(trace, part)
         start, end = (factor * (times - first) for times in (table.start, table.end))
         scaled[part] = table.replace(start=start, end=end)
-    # Which gaps are short, and which overlaps are none, is told in true nanoseconds: the kind of the
-    # verdict may change, the share of idle time may not.
+    # Which gaps are short, and which overlaps are none, is told in true nanoseconds: the kind of
+    # the verdict may change, the share of idle time may not.
     result = analysed(replace(trace, **scaled))
     assert result.idle_pct == pytest.approx(truth(name).idle_pct)
     assert result.doubts.bounds.low_pct <= result.idle_pct <= result.doubts.bounds.high_pct

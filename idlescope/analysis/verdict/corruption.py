@@ -17,7 +17,7 @@ from idlescope.analysis.idle.causes import Gaps
 from idlescope.analysis.idle.occupancy import Occupancy
 from idlescope.analysis.verdict.returned_early import waits_for_operations
 from idlescope.analysis.view import DeviceView
-from idlescope.trace.model import Operations
+from idlescope.trace.model import OperationKind, Operations
 from idlescope.trace.names.calls import GRAPH_LAUNCH, matching
 from idlescope.trace.table import Bool, Int64
 
@@ -27,6 +27,9 @@ MOST = 0.5  # share of the waits from which on it is the clocks
 CLOCK_NS = 50_000  # less than this is within what two clocks are aligned to
 LAUNCH_NS = 200_000  # a launch on an idle device takes 4 to 12 µs in the real traces
 MANY_LAUNCHES = 10
+IDLE_NS = 50_000  # a gap that is longer is none between kernels that follow one another
+OUTLYING = 100  # times as long as any other copy of its name
+FEWEST_ALIKE = 5
 FEWEST = 3  # records that make a habit
 
 
@@ -48,7 +51,7 @@ class Corruption:
             return ""
         how = "overlap later ones of their own stream"
         if self.overlapping < self.rows.size:
-            how += " or end after a call that waited for them had returned"
+            how += ", end after a call that waited for them had returned, or outlast all like them"
         return (
             f"{self.rows.size:,} operations {how}, the longest of {self.longest_ns / 1e6:,.1f} ms: "
             "their durations are corrupt."
@@ -96,7 +99,8 @@ def find(view: DeviceView, gaps: Gaps) -> Corruption:
     if not clock_ns and not overlapping.size:
         clock_ns, records = _device_ahead(view, gaps)
         slow_to_begin = clock_ns > 0
-    rows = np.union1d(overlapping, unfinished)
+    outlying = _outlying_copies(operations)
+    rows = np.unique(np.concatenate((overlapping, unfinished, outlying)))
     lengths = operations.end[rows] - operations.start[rows]
     return Corruption(
         rows=rows,
@@ -124,6 +128,9 @@ def _overlapping(operations: Operations) -> Int64:
         start, end = operations.start[rows], operations.end[rows]
         lasting = end > start
         rows, start, end = rows[lasting], start[lasting], end[lasting]
+        reach = np.maximum.accumulate(end)
+        if not (reach[:-1] - start[1:] > OVERLAP_NS).any():
+            continue
         too_long = np.minimum(end[:-1], end[1:]) - start[1:] > OVERLAP_NS
         # One that covers several short ones overlaps each of them by little, and all by much.
         second = np.searchsorted(start, start + OVERLAP_NS, "right")
@@ -134,6 +141,27 @@ def _overlapping(operations: Operations) -> Int64:
     return np.sort(np.concatenate(found))
 
 
+def _outlying_copies(operations: Operations) -> Int64:
+    """Return the copies and memsets that lasted far longer than any other of their name.
+
+    Kernels can: one that communicates waits for the other devices.
+    """
+    moving = np.flatnonzero(
+        (operations.kind == OperationKind.MEMCPY) | (operations.kind == OperationKind.MEMSET)
+    )
+    lengths = (operations.end - operations.start)[moving]
+    found = []
+    long = np.unique(operations.name[moving[lengths > OVERLAP_NS]])
+    for name in long.tolist():
+        alike = np.flatnonzero(operations.name[moving] == name)
+        if alike.size <= FEWEST_ALIKE:
+            continue
+        second, longest = alike[np.argsort(lengths[alike])[-2:]]
+        if lengths[longest] > OUTLYING * lengths[second]:
+            found.append(moving[longest])
+    return np.array(found, np.int64)
+
+
 def _device_ahead(view: DeviceView, gaps: Gaps) -> tuple[int, int]:
     """Return how late all operations begin that were launched while the device was idle.
 
@@ -141,13 +169,14 @@ def _device_ahead(view: DeviceView, gaps: Gaps) -> tuple[int, int]:
     far longer, it is the clocks; or, of a graph, its first operations are missing, so that graphs
     do not count. The second is how many there are.
     """
-    idle_launch = np.flatnonzero((gaps.call >= 0) & (gaps.host > 0))
+    telling = (gaps.host > 0) | (gaps.length > IDLE_NS)
+    idle_launch = np.flatnonzero((gaps.call >= 0) & telling)
     calls = view.trace.calls
     by_graph = matching(GRAPH_LAUNCH, view.trace.names)[calls.name[gaps.call[idle_launch]]]
     idle_launch = idle_launch[~by_graph]
     if idle_launch.size < MANY_LAUNCHES:
         return 0, 0
-    late_ns = gaps.end[idle_launch] - calls.end[gaps.call[idle_launch]]
+    late_ns = gaps.end[idle_launch] - calls.start[gaps.call[idle_launch]]
     quickest_ns = int(late_ns.min())
     return (quickest_ns, idle_launch.size) if quickest_ns > LAUNCH_NS else (0, 0)
 

@@ -45,6 +45,8 @@ def _whole_device(view: DeviceView) -> Waited:
     trace, calls = view.trace, view.trace.calls
     of_device = matching(_WHOLE_DEVICE, trace.names)[calls.name]
     waits = np.flatnonzero(of_device & trace.calls_of(view.process))
+    if not waits.size:
+        return Waited(waits, waits)
     linked = np.flatnonzero(view.launches >= 0)
     by_launch = linked[np.argsort(calls.start[view.launches[linked]], kind="stable")]
     issued = calls.start[view.launches[by_launch]]
@@ -64,6 +66,8 @@ def _copies(view: DeviceView) -> Waited:
     copies = np.flatnonzero(
         to_host & (operations.kind == OperationKind.MEMCPY) & (view.launches >= 0)
     )
+    if not copies.size:
+        return Waited(copies, copies)
     order = np.lexsort((calls.start, calls.thread))
     place = np.empty(order.size, np.int64)
     place[order] = np.arange(order.size)

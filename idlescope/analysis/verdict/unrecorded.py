@@ -23,7 +23,8 @@ from idlescope.trace.table import Bool, Int64
 GRAPH_LATENCY_NS = 200_000
 SAME_GRAPH = 0.7  # of the operations of a larger replay: fewer are of another graph
 FEWEST_REPLAYS = 3
-SCATTERED = 0.5  # sizes per replay: an engine has few graphs, each of which it replays often
+SCATTERED = 0.25  # sizes per replay: an engine has few graphs, each of which it replays often
+FEWEST_SIZES = 4
 
 
 class Unrecorded(NamedTuple):
@@ -138,7 +139,7 @@ def _lacking(size: Int64) -> Int64:
     apart = np.flatnonzero(distinct[:-1] < SAME_GRAPH * distinct[1:])
     last_of_kind = np.append(apart, distinct.size - 1)
     kind = np.searchsorted(last_of_kind, np.arange(distinct.size))
-    replays_of_kind = np.bincount(kind[index])
-    scattered = np.bincount(kind) > SCATTERED * np.maximum(replays_of_kind, FEWEST_REPLAYS)
+    sizes = np.bincount(kind)
+    scattered = (sizes >= FEWEST_SIZES) & (sizes > SCATTERED * np.bincount(kind[index]))
     lacking = distinct[last_of_kind[kind]][index] - size
     return np.asarray(np.where(scattered[kind[index]], size, lacking), np.int64)

@@ -115,7 +115,7 @@ def test_a_copy_that_ends_after_its_wait_returned_is_corrupt(tmp_path):
     copies[7]["dur"] *= 300
     device = measured(tmp_path, events)
     assert device.coverage.corrupt_operations == 1
-    assert "end after a call that waited for them had returned" in device.verdict.text
+    assert "end after a call that waited for them had returned, or" in device.verdict.text
 
 
 def test_launches_on_an_idle_device_that_all_begin_late_are_clocks_that_disagree(tmp_path):
