@@ -7,10 +7,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from idlescope.analysis.intervals import BEFORE_EVERYTHING
+from idlescope.analysis.steps.waited_for import BLOCKED_NS, WAKE_UP_NS
 from idlescope.analysis.view import DeviceView
 from idlescope.trace.model import OperationKind
 from idlescope.trace.names.calls import matching
-from idlescope.trace.table import Int64
+from idlescope.trace.table import Bool, Int64
 
 _WHOLE_DEVICE = re.compile(r"^(cuda|hip)DeviceSynchronize|^(cu|hip)CtxSynchronize")
 _STREAM_OR_EVENT = re.compile(r"^(cuda|hip|cu)(Stream|Event)Synchronize")
@@ -32,7 +34,8 @@ def waits_for_operations(view: DeviceView) -> Waited:
     A synchronisation of the whole device waits for all that was launched before it, of which the
     last to end tells. One of a stream that directly follows a copy to the host waits for that copy,
     as does one of an event that is recorded between them; without that, an event may be one of
-    another stream.
+    another stream. None does that may have been for an older copy, as in an asynchronous
+    loop: it hardly lasted, or another copy to the host had just ended when it returned.
     """
     whole, copies = _whole_device(view), _copies(view)
     return Waited(
@@ -81,4 +84,15 @@ def _copies(view: DeviceView) -> Waited:
     waits &= records | ~matching(_EVENT, trace.names)[calls.name[waiting]]
     same_thread = calls.thread[waiting] == calls.thread[call]
     certain = waits & same_thread & (calls.start[waiting] >= calls.start[call])
-    return Waited(copies[certain], calls.end[waiting[certain]])
+    certain &= calls.end[waiting] - calls.start[waiting] >= BLOCKED_NS
+    returned = calls.end[waiting]
+    certain &= ~_older_just_ended(operations.end[copies], returned)
+    return Waited(copies[certain], returned[certain])
+
+
+def _older_just_ended(copy_end: Int64, returned: Int64) -> Bool:
+    """Return for each copy and its wait whether another copy had ended just before the wait did."""
+    ends = np.sort(copy_end)
+    last = np.searchsorted(ends, returned, "right") - 1
+    ended = np.append(ends, BEFORE_EVERYTHING)[last]  # -1, the appended one: none had
+    return (ended != copy_end) & (returned - WAKE_UP_NS <= ended)
