@@ -14,6 +14,7 @@ from idlescope.analysis import roofline
 from idlescope.analysis.idle import causes, concentration, host_time, stacks
 from idlescope.analysis.idle import occupancy as idle
 from idlescope.analysis.idle.concentration import Spread
+from idlescope.analysis.idle.host_labels import NO_DEMAND
 from idlescope.analysis.idle.shared_gpu import shared_by
 from idlescope.analysis.measured import MeasuredDevice
 from idlescope.analysis.no_device import no_device
@@ -220,7 +221,7 @@ def _measure(
     covered = coverage.measure(view_inside, launches, gaps, steps, doubted)
     host_ns = host_time.divide(view, gaps)
     seen = batching.classify(view, steps, of_engine.step, gaps)
-    no_demand_ns = host_ns.get(host_time.NO_DEMAND, 0)
+    no_demand_ns = host_ns.get(NO_DEMAND, 0)
     spread = concentration.concentration(view, gaps, steps, empty, division.step, no_demand_ns)
     longest = stacks.longest(view, of_engine.step, gaps)
     device = MeasuredDevice(

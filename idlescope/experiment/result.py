@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 from msgspec import UNSET
 
-from idlescope.analysis.idle.host_time import NO_DEMAND
+from idlescope.analysis.idle.host_labels import NO_DEMAND
 from idlescope.analysis.intervals import percent
 from idlescope.analysis.latency import latencies
 from idlescope.analysis.prediction.outcome import Outcome

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from idlescope.analysis.analyze import analyze
-from idlescope.analysis.idle.host_time import COLLECTION, NO_DEMAND, PROFILER, UNTRACED
+from idlescope.analysis.idle.host_labels import NO_DEMAND, UNTRACED
+from idlescope.analysis.idle.host_time import COLLECTION, PROFILER
 from idlescope.trace.model import (
     Calls,
     Counters,
@@ -29,7 +30,7 @@ NAMES = (
     "aten::add",
     "frame",
 )
-PHASES = {3: "prepare", 4: "postprocess (cb:update_batch)"}
+PHASES = {4: "postprocess (cb:update_batch)"}
 END = 80
 
 times = st.tuples(st.integers(0, END), st.integers(0, 15)).map(lambda p: (p[0], p[0] + p[1]))
@@ -128,7 +129,7 @@ def reference(trace: Trace, device: int):
     return result, gaps, cause, host
 
 
-def doing(trace: Trace, thread: int, t: int) -> str:
+def doing(trace: Trace, thread: int, t: int) -> str:  # noqa: PLR0911
     now = [r for r in rows(trace.ranges) if r["start"] <= t < r["end"]]
     blocked = [
         c
@@ -149,16 +150,40 @@ def doing(trace: Trace, thread: int, t: int) -> str:
     def innermost(candidates):
         return min(candidates, key=lambda r: (-r["start"], r["end"]))
 
-    # one engine's names count: idlescope's "prepare" where it is there, else those of wrapped transformers
-    annotated = {r["name"] for r in rows(trace.ranges) if r["kind"] == RangeKind.ANNOTATION}
-    known = {3} if 3 in annotated else {4}
+    # one common word such as "prepare" makes no engine, so only those of wrapped transformers count
+    known = {4}
     phases = [r for r in mine if r["kind"] == RangeKind.ANNOTATION and r["name"] in known]
     others = [r for r in mine if r["kind"] <= RangeKind.FRAME and r not in phases]
     if phases:
-        return PHASES[innermost(phases)["name"]]
+        phase = innermost(phases)
+        within = innermost(phases + others)
+        if within["name"] == phase["name"]:
+            return PHASES[phase["name"]]
+        return f"{PHASES[phase['name']].split(' ')[0]} › {NAMES[within['name']]}"
     if others:
         return "range: " + NAMES[innermost(others)["name"]]
-    return NO_DEMAND if any(r["kind"] == RangeKind.NO_DEMAND for r in mine) else UNTRACED
+    if any(r["kind"] == RangeKind.NO_DEMAND for r in mine):
+        return NO_DEMAND
+    return between(trace, thread, t, known) or UNTRACED
+
+
+def between(trace: Trace, thread: int, t: int, known: set[int]) -> str:
+    """What precedes and follows an instant in no span: the one known phase, or a wait after it."""
+    spans = [
+        r
+        for r in rows(trace.ranges)
+        if r["thread"] == thread and r["kind"] == RangeKind.ANNOTATION and r["name"] in known
+    ]
+    spans = [r for r in spans if r["start"] < r["end"]]
+    before = [r["end"] for r in spans if r["end"] <= t]
+    if not before or not any(r["start"] > t for r in spans):
+        return ""
+    waited = any(
+        c["thread"] == thread and c["name"] == 2 and max(before) <= c["start"] < c["end"] <= t
+        for c in rows(trace.calls)
+    )
+    phase = PHASES[min(known)].split(" ")[0]
+    return f"between {'cudaStreamSynchronize' if waited else phase} and {phase}"
 
 
 def ambiguous(trace: Trace) -> bool:

@@ -16,6 +16,7 @@ import numpy as np
 from idlescope.analysis.grouping import Groups, by_key
 from idlescope.analysis.idle import host_time
 from idlescope.analysis.idle.causes import CAUSES, Gaps
+from idlescope.analysis.idle.host_labels import CALL_PREFIX, NO_DEMAND, is_untraced
 from idlescope.analysis.intervals import percent
 from idlescope.analysis.steps.measure import Steps
 from idlescope.analysis.view import DeviceView
@@ -100,7 +101,7 @@ def concentration(
     candidates = np.flatnonzero(_is_pause(gaps, steps) & ~starved)
     labels = _doing(view, gaps, candidates)
     asked_nothing = np.array([_no_request(view, label) for label in labels], np.bool_)
-    waiting = np.array([label == host_time.NO_DEMAND for label in labels], np.bool_)
+    waiting = np.array([label == NO_DEMAND for label in labels], np.bool_)
     starved[candidates[asked_nothing]] = True
     pauses = candidates[~asked_nothing & ~waiting]
     pause_labels = [label for row, label in zip(candidates, labels, strict=True) if row in pauses]
@@ -116,7 +117,7 @@ def concentration(
         pauses_ns=pauses_ns,
         longest_pause_ns=int(gaps.length[pauses].max(initial=0)),
         doing=doing,
-        is_inside_span=bool(doing) and not doing.startswith((host_time.CALL_PREFIX, "launch: ")),
+        is_inside_span=bool(doing) and not doing.startswith((CALL_PREFIX, "launch: ")),
         no_demand_gaps=int(starved.sum()),
         no_demand_ns=starved_ns,
     )
@@ -201,7 +202,7 @@ def _no_request(view: DeviceView, label: str) -> bool:
 
     A known engine that works is within its spans for most of the time.
     """
-    return label == host_time.UNTRACED and bool(view.names.engine)
+    return is_untraced(label) and bool(view.names.engine)
 
 
 def _most(labels: list[str], length: Int64) -> str:
@@ -210,7 +211,7 @@ def _most(labels: list[str], length: Int64) -> str:
     for label, ns in zip(labels, length.tolist(), strict=True):
         total[label] = total.get(label, 0) + ns
     most = max(total, key=lambda label: total[label], default="")
-    return NOTHING_RECORDED if most == host_time.UNTRACED else most
+    return NOTHING_RECORDED if is_untraced(most) else most
 
 
 def _longest_pct(gaps: Gaps) -> float:

@@ -2,38 +2,31 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from idlescope.analysis import intervals
 from idlescope.analysis.grouping import Groups
+from idlescope.analysis.idle import elsewhere, neighbours, thread_spans
 from idlescope.analysis.idle.causes import Gaps
+from idlescope.analysis.idle.host_labels import (
+    CALL_PREFIX,
+    NO_DEMAND,
+    UNTRACED,
+    HostLabels,
+    phase_of,
+)
+from idlescope.analysis.idle.thread_spans import Layer
 from idlescope.analysis.intervals import Intervals
 from idlescope.analysis.view import DeviceView
 from idlescope.trace.model import RangeKind
-from idlescope.trace.names.engines import IDLE, PROFILER_STEP, STEP
-from idlescope.trace.names.span_names import SpanNames
 from idlescope.trace.table import Bool, Int64
 
 PROFILER = "profiler overhead"
 COLLECTION = "garbage collection"
-NO_DEMAND = "no demand"
-UNTRACED = "untraced"
-CALL_PREFIX = "call: "
-RANGE_PREFIX = "range: "
-_NUMBER = re.compile(r"\d+")
-
-
-class Layer(NamedTuple):
-    """Spans of one kind of host time, with the label that each is charged to."""
-
-    start: Int64
-    end: Int64
-    label: Int64  # index into `labels`
-    labels: tuple[str, ...]
 
 
 class _Charged(NamedTuple):
@@ -48,8 +41,10 @@ def divide(view: DeviceView, gaps: Gaps) -> dict[str, int]:
 
     The values add up to `gaps.host.sum()`. Each instant is charged once, to the first that fits:
     profiler overhead, a waiting call (`call: NAME`), garbage collection, the innermost named phase
-    of the engine (with its span's name where that says more), the innermost other range, operator
-    or Python frame (`range: NAME`), no demand, untraced.
+    of the engine (with its span's name where that says more) and what ran within it
+    (`PHASE › NAME`), the innermost range, operator or Python frame of no phase (`range: NAME`), no
+    demand, a phase of the scheduler that the thread waits for, what precedes and follows
+    (`step: between X and Y`, `between PHASE and PHASE`), untraced.
     """
     one_group = Groups(np.zeros(len(gaps), np.int64), 1)
     by_label = divide_by(view, gaps, one_group)
@@ -62,20 +57,70 @@ def divide_by(view: DeviceView, gaps: Gaps, groups: Groups) -> dict[str, Int64]:
     totals: dict[str, Int64] = {}
     gaps_of_host = np.flatnonzero(gaps.host > 0)
     threads = view.trace.calls.thread[gaps.call[gaps_of_host]]
+    if not threads.size:
+        return totals
+    names = thread_spans.host_labels(view)
     for thread in np.unique(threads):
         rows = gaps_of_host[threads == thread]
         start = gaps.start[rows]
         remaining = Intervals(start, start + gaps.host[rows])
-        for layer in _layers(view, int(thread)):
+        charging = _Charging(view, int(thread), gaps, groups, names, totals)
+        charging.divide(remaining)
+    return totals
+
+
+@dataclass(frozen=True)
+class _Charging:
+    """Charges the time of one thread to labels; `totals` is added to."""
+
+    view: DeviceView
+    thread: int
+    gaps: Gaps
+    groups: Groups
+    names: HostLabels
+    totals: dict[str, Int64]
+
+    def divide(self, remaining: Intervals) -> None:
+        """Charge all of some disjoint times in gaps, each instant once."""
+        view, thread = self.view, self.thread
+        remaining = self.through(_first_layers(view, thread), remaining)
+        if not remaining.start.size:
+            return
+        inside = thread_spans.inside(view, thread, remaining, self.names)
+        for label, times in inside.by_label:
+            self.add(label, times)
+        for label, times in inside.steps:
+            self.neighbours(label, times)
+        for label, times in inside.waits:
+            self.add(label, self.through(elsewhere.layers(view, thread), times))
+
+        remaining = self.through(_no_demand(view, thread), inside.rest)
+        remaining = self.through(elsewhere.layers(view, thread), remaining)
+        for label, times in neighbours.between_phases(view, thread, remaining):
+            self.add(label or UNTRACED, times)
+
+    def neighbours(self, label: str, times: Intervals) -> None:
+        """Charge a step's own time to what precedes and follows it, where that is much."""
+        for pair, pieces in neighbours.within_steps(
+            self.view, self.thread, times, self.names, int(self.gaps.host.sum())
+        ):
+            self.add(f"{phase_of(label)}: {pair}" if pair else label, pieces)
+
+    def through(self, layers: Iterable[Layer], remaining: Intervals) -> Intervals:
+        """Charge times to layers in turn; return what they leave over."""
+        for layer in layers:
             if not remaining.start.size:
                 break
-            by_label, remaining = _charge(layer, remaining, gaps, groups)
+            by_label, remaining = _charge(layer, remaining, self.gaps, self.groups)
             for label in np.flatnonzero(by_label.any(1)):
-                _add(totals, layer.labels[label], by_label[label])
-        if remaining.start.size:
-            untraced = Groups(_group_of(remaining, gaps, groups), groups.count)
-            _add(totals, UNTRACED, untraced.total(remaining.length))
-    return totals
+                _add(self.totals, layer.labels[label], by_label[label])
+        return remaining
+
+    def add(self, label: str, times: Intervals) -> None:
+        """Charge times to a label."""
+        if times.start.size:
+            groups = Groups(_group_of(times, self.gaps, self.groups), self.groups.count)
+            _add(self.totals, label, groups.total(times.length))
 
 
 def _add(totals: dict[str, Int64], label: str, ns: Int64) -> None:
@@ -109,33 +154,20 @@ def _charge(layer: Layer, remaining: Intervals, gaps: Gaps, groups: Groups) -> _
     return _Charged(by_label, rest)
 
 
-def _layers(view: DeviceView, thread: int) -> Iterator[Layer]:
-    """Yield what a thread was doing, most telling first."""
-    ranges, names = view.trace.ranges, view.names
-    of_thread = ranges.thread == thread
-    annotations = of_thread & (ranges.kind == RangeKind.ANNOTATION)
-    is_idle = names.named(IDLE)
-    no_demand = annotations & is_idle[ranges.name]
-
+def _first_layers(view: DeviceView, thread: int) -> Iterator[Layer]:
+    """Yield what says more than any span that it lies in."""
+    ranges = view.trace.ranges
     yield _labelled(view, _profiler_overhead(view, thread), PROFILER)
     yield _waiting_calls(view, thread)
-    collections = of_thread & (ranges.kind == RangeKind.GARBAGE_COLLECTION)
-    yield _labelled(view, collections, COLLECTION)
+    collections = ranges.kind == RangeKind.GARBAGE_COLLECTION
+    yield _labelled(view, collections & (ranges.thread == thread), COLLECTION)
 
-    # A span around a whole step says less than what is within it.
-    has_phase = names.phase >= 0
-    whole_step = names.named(STEP)
-    within_step = has_phase & ~whole_step & ~is_idle
-    phases = annotations & within_step[ranges.name]
-    yield _by_name(view, phases, _phase_labels(view, has_phase))
 
-    others = of_thread & (ranges.kind <= RangeKind.FRAME)
-    others &= ~phases
-    others &= ~no_demand
-    yield _by_name(view, others, _phase_labels(view, whole_step))
-
-    no_request = of_thread & (ranges.kind == RangeKind.NO_DEMAND)
-    yield _labelled(view, no_demand | no_request, NO_DEMAND)
+def _no_demand(view: DeviceView, thread: int) -> Iterator[Layer]:
+    """Yield when our own recordings say that there was no request."""
+    ranges = view.trace.ranges
+    no_request = (ranges.thread == thread) & (ranges.kind == RangeKind.NO_DEMAND)
+    yield _labelled(view, no_request, NO_DEMAND)
 
 
 def _profiler_overhead(view: DeviceView, thread: int) -> Bool:
@@ -165,41 +197,3 @@ def _labelled(view: DeviceView, rows: Bool, label: str) -> Layer:
     ranges = view.trace.ranges
     only_label = np.zeros(np.count_nonzero(rows), np.int64)
     return Layer(ranges.start[rows], ranges.end[rows], only_label, (label,))
-
-
-def _by_name(view: DeviceView, rows: Bool, labels: tuple[str, ...]) -> Layer:
-    """Return a layer of some ranges; `labels` has one for each name of the trace."""
-    ranges = view.trace.ranges
-    name = ranges.name[rows].astype(np.int64)
-    return Layer(ranges.start[rows], ranges.end[rows], name, labels)
-
-
-def _phase_labels(view: DeviceView, by_phase: Bool) -> tuple[str, ...]:
-    """Return for each name what time in a range of it is charged to: by phase, or by its name."""
-    return tuple(
-        phase_label(view.names, index, name) if by_phase[index] else range_label(name)
-        for index, name in enumerate(view.trace.names)
-    )
-
-
-def phase_label(names: SpanNames, index: int, name: str) -> str:
-    """Return what time in a span is charged to: its phase, with its name where that says more.
-
-    `index` is that of the name in the trace. A name without a phase is charged as `range_label`
-    says.
-    """
-    code = int(names.phase[index])
-    if code < 0:
-        return range_label(name)
-    phase = names.labels[code]
-    if name.removeprefix("idlescope:") == phase:
-        return phase
-    # Names of whole steps hold the batch's sizes, which would make a label of each step.
-    if phase in (STEP, "forward"):
-        name = _NUMBER.sub("N", name)
-    return f"{phase} ({name})"
-
-
-def range_label(name: str) -> str:
-    """Return what time in a range without a phase is charged to."""
-    return RANGE_PREFIX + ("ProfilerStep#" if PROFILER_STEP.match(name) else name)

@@ -6,6 +6,7 @@ prediction. The verdict is "cannot tell" where the coverage does not carry one.
 
 from __future__ import annotations
 
+from idlescope.analysis.idle.host_labels import largest_part, phase_of
 from idlescope.analysis.intervals import percent
 from idlescope.analysis.steps.batching import ASYNCHRONOUS, SERIALISED, SYNCHRONOUS
 from idlescope.analysis.verdict import demand
@@ -17,6 +18,7 @@ from idlescope.analysis.verdict.findings import (
     VerdictKind,
 )
 from idlescope.analysis.verdict.refusal import refusal
+from idlescope.trace.names.engines import RANK_WAIT
 
 COPY_BOUND_PCT = 25.0  # of the window in which only copies run
 HIDDEN_PCT = 5.0  # of the window in which copies hide that nothing is computed, worth a word
@@ -190,6 +192,8 @@ def _wait_explains(findings: Findings) -> bool:
 
 def _host_is_slower(findings: Findings) -> bool:
     """Return whether the host works for its steps for longer than the device."""
+    if _waits_for_ranks(findings):
+        return False
     return int(findings.steps.host.sum()) > int(findings.steps.device.sum())
 
 
@@ -197,8 +201,17 @@ def _largest(findings: Findings, host_idle_ns: int) -> str:
     """Return what the host did for most of its part of the idle time, in brackets."""
     if not findings.host_ns:
         return ""
-    largest, largest_ns = next(iter(findings.host_ns.items()))
-    return f" ({percent(largest_ns, host_idle_ns):.0f} % of the host's part is {largest})"
+    largest, largest_ns = largest_part(findings.host_ns)
+    waits = ": it waits for other ranks" if _waits_for_ranks(findings) else ""
+    return f" ({percent(largest_ns, host_idle_ns):.0f} % of the host's part is {largest}{waits})"
+
+
+def _waits_for_ranks(findings: Findings) -> bool:
+    """Return whether most of the host's part of the idle time is waiting for other ranks."""
+    if not findings.host_ns:
+        return False
+    largest, _ = largest_part(findings.host_ns)
+    return phase_of(largest) == RANK_WAIT
 
 
 def _per_step(findings: Findings) -> str:

@@ -89,9 +89,11 @@ def test_what_a_step_holds_is_more_telling_than_the_span_around_it(tmp_path):
     ]  # fmt: skip
     (device,) = idlescope.analyze(open_trace(write(tmp_path / "t.json", events))).results
     assert device.host_ns == {
-        "step (execute_context_N(N_N)_generation_N(N))": 3900,
         "prepare (gpu_model_runner: preprocess)": 2000,
-        "range: aten::to": 1000,
+        "step: between aten::to and cudaLaunchKernel": 2000,
+        "step: between gpu_model_runner: preprocess and aten::to": 1000,
+        "step › aten::to": 1000,
+        "step: between cudaLaunchKernel and gpu_model_runner: preprocess": 900,
     }
 
 
