@@ -87,8 +87,7 @@ class _Charging:
         if not remaining.start.size:
             return
         inside = thread_spans.inside(view, thread, remaining, self.names)
-        for label, times in inside.by_label:
-            self.add(label, times)
+        self.add_all(inside.by_label)
         for label, times in inside.steps:
             self.neighbours(label, times)
         for label, times in inside.waits:
@@ -115,6 +114,14 @@ class _Charging:
             for label in np.flatnonzero(by_label.any(1)):
                 _add(self.totals, layer.labels[label], by_label[label])
         return remaining
+
+    def add_all(self, layer: Layer) -> None:
+        """Charge disjoint times, each to its label."""
+        group = _group_of(Intervals(layer.start, layer.end), self.gaps, self.groups)
+        by_label = np.zeros((len(layer.labels), self.groups.count), np.int64)
+        np.add.at(by_label, (layer.label, group), layer.end - layer.start)
+        for label in np.flatnonzero(by_label.any(1)):
+            _add(self.totals, layer.labels[label], by_label[label])
 
     def add(self, label: str, times: Intervals) -> None:
         """Charge times to a label."""

@@ -30,7 +30,7 @@ class Layer(NamedTuple):
 class Inside(NamedTuple):
     """How some times of a thread divide by the spans that were open."""
 
-    by_label: Labelled
+    by_label: Layer  # disjoint times, and what each is charged to
     steps: Labelled  # when nothing within a step's span was open, by the step's label
     waits: Labelled  # waits for other processes or threads
     rest: Intervals  # nothing was open
@@ -65,7 +65,8 @@ def inside(view: DeviceView, thread: int, times: Intervals, labels: HostLabels) 
     ranges = view.trace.ranges
     rows = np.flatnonzero((ranges.thread == thread) & (ranges.kind <= RangeKind.FRAME))
     if not rows.size:
-        return Inside([], [], [], times)
+        none = np.empty(0, np.int64)
+        return Inside(Layer(none, none, none, ()), [], [], times)
     phased = _by_phase(times, _phases(view, rows, labels))
     pieces = _by_innermost(view, rows, phased)
     covered = intervals.join(_in_order(pieces.times), 1)
@@ -75,22 +76,32 @@ def inside(view: DeviceView, thread: int, times: Intervals, labels: HostLabels) 
 
 def _named(view: DeviceView, pieces: _Pieces, labels: HostLabels, rest: Intervals) -> Inside:
     """Sort pieces of time by what they are called."""
-    found = Inside([], [], [], rest)
     name_count = len(view.trace.names)
     key = (pieces.phase + 1) * name_count + pieces.name
-    by_key = np.argsort(key, kind="stable")
-    key = key[by_key]
-    first = np.flatnonzero(np.append(True, key[1:] != key[:-1])) if key.size else key
-    for rows in np.split(by_key, first[1:]) if key.size else ():
-        phase, name = int(pieces.phase[rows[0]]), int(pieces.name[rows[0]])
-        label = labels.within(phase, name)
+    keys, label = np.unique(key, return_inverse=True)
+    phases, names = keys // name_count - 1, keys % name_count
+    texts = tuple(map(labels.within, phases.tolist(), names.tolist()))
+
+    is_wait = np.isin(phases, list(labels.waits))
+    is_step = (phases >= 0) & (phases == names) & view.names.named(STEP)[phases] & ~is_wait
+    charged = ~(is_wait | is_step)[label]
+    start, end = pieces.times
+    by_label = Layer(start[charged], end[charged], label[charged], texts)
+    steps, waits = (
+        _by_text(pieces, label, [text * taken for text, taken in zip(texts, chosen, strict=True)])
+        for chosen in (is_step.tolist(), is_wait.tolist())
+    )
+    return Inside(by_label, steps, waits, rest)
+
+
+def _by_text(pieces: _Pieces, label: Int64, texts: list[str]) -> Labelled:
+    """Return the pieces of each text of their labels, those that touch joined; "" is left out."""
+    found: Labelled = []
+    for text in dict.fromkeys(text for text in texts if text):
+        is_text = np.array([other == text for other in texts], np.bool_)
+        rows = is_text[label]
         own = Intervals(pieces.times.start[rows], pieces.times.end[rows])
-        if phase in labels.waits:
-            found.waits.append((label, intervals.join(_in_order(own), 1)))
-        elif phase >= 0 and labels.phase(phase) == STEP and name == phase:
-            found.steps.append((label, _in_order(own)))
-        else:
-            found.by_label.append((label, own))
+        found.append((text, intervals.join(_in_order(own), 1)))
     return found
 
 
