@@ -124,21 +124,27 @@ def _overlapping(operations: Operations) -> Int64:
     """Return the operations that overlap a later one of their stream for too long."""
     found = [np.empty(0, np.int64)]
     for stream in np.unique(operations.stream):
-        rows = np.flatnonzero(operations.stream == stream)
-        start, end = operations.start[rows], operations.end[rows]
-        lasting = end > start
-        rows, start, end = rows[lasting], start[lasting], end[lasting]
-        reach = np.maximum.accumulate(end)
-        if not (reach[:-1] - start[1:] > OVERLAP_NS).any():
-            continue
-        too_long = np.minimum(end[:-1], end[1:]) - start[1:] > OVERLAP_NS
-        # One that covers several short ones overlaps each of them by little, and all by much.
-        second = np.searchsorted(start, start + OVERLAP_NS, "right")
-        within = np.minimum(second, rows.size - 1)
-        covers_more = (second > np.arange(rows.size) + 1) & (end - start[within] > OVERLAP_NS)
-        covers_more[: too_long.size] |= too_long
-        found.append(rows[covers_more])
+        of_stream = operations.stream == stream
+        rows = np.flatnonzero(of_stream & (operations.end > operations.start))
+        too_long = _too_long(operations.start[rows], operations.end[rows])
+        found.append(rows[too_long])
     return np.sort(np.concatenate(found))
+
+
+def _too_long(start: Int64, end: Int64) -> Bool:
+    """Return which operations of one stream, sorted by start, overlap a later one for too long."""
+    too_long = np.zeros(start.size, np.bool_)
+    reach = np.maximum.accumulate(end)
+    if not (reach[:-1] - start[1:] > OVERLAP_NS).any():
+        return too_long
+    shared = np.minimum(end[:-1], end[1:]) - start[1:]
+    too_long[:-1] = shared > OVERLAP_NS
+    # One that covers several short ones overlaps each of them by little, and all by much.
+    row = np.arange(start.size)
+    after = np.searchsorted(start, start + OVERLAP_NS, "right")
+    next_start = start[np.minimum(after, start.size - 1)]
+    covers_some = after > row + 1
+    return too_long | (covers_some & (end - next_start > OVERLAP_NS))
 
 
 def _outlying_copies(operations: Operations) -> Int64:

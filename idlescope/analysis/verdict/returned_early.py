@@ -51,16 +51,23 @@ def _whole_device(view: DeviceView) -> Waited:
     if not waits.size:
         return Waited(waits, waits)
     linked = np.flatnonzero(view.launches >= 0)
-    by_launch = linked[np.argsort(calls.start[view.launches[linked]], kind="stable")]
-    issued = calls.start[view.launches[by_launch]]
-    before = np.searchsorted(issued, calls.start[waits])
-    waits, before = waits[before > 0], before[before > 0]
-    # Of what was launched up to each, the last to end.
-    ends = view.operations.end[by_launch]
+    launched = calls.start[view.launches[linked]]
+    by_launch = np.argsort(launched, kind="stable")
+    operations = linked[by_launch]
+    before = np.searchsorted(launched[by_launch], calls.start[waits])
+    any_before = before > 0
+    last = _last_to_end(view.operations.end[operations])
+    waited_for = operations[last[before[any_before] - 1]]
+    return Waited(waited_for, calls.end[waits[any_before]])
+
+
+def _last_to_end(ends: Int64) -> Int64:
+    """Return for each entry which of those up to it ends last."""
     reach = np.maximum.accumulate(ends)
-    grows = np.concatenate(([True], reach[1:] > reach[:-1]))[: ends.size]
-    last = np.maximum.accumulate(np.where(grows, np.arange(ends.size), 0))
-    return Waited(by_launch[last[before - 1]], calls.end[waits])
+    grows = np.ones(ends.size, np.bool_)
+    grows[1:] = reach[1:] > reach[:-1]
+    row = np.where(grows, np.arange(ends.size), 0)
+    return np.asarray(np.maximum.accumulate(row), np.int64)
 
 
 def _copies(view: DeviceView) -> Waited:
