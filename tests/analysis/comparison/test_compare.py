@@ -106,9 +106,10 @@ class TestSides:
         with pytest.raises(TraceError, match=r"not a whole analysis\.json"):
             compare(path, SYNC)
         whole = analyze(idlescope.open(SYNC)).to_json()
+        launch_ns = whole["devices"][0]["cause_ns"]["launch"]
         for wrong in ("NaN", "1e999", "-5", "1" * 400):
             path.write_text(
-                json.dumps(whole, indent=1).replace(f'"launch": {8536398}', f'"launch": {wrong}')
+                json.dumps(whole, indent=1).replace(f'"launch": {launch_ns}', f'"launch": {wrong}')
             )
             with pytest.raises(TraceError, match=r"not a whole analysis\.json"):
                 compare(path, SYNC)
