@@ -132,12 +132,17 @@ def _clipped(steps: Steps) -> tuple[bool, bool]:
     """
     if len(steps) < ENOUGH_STEPS:
         return False, False
-    first = steps.operations[0] < CLIPPED * _usual_operations(steps, int(steps.kind[0]))
-    last = steps.operations[-1] < CLIPPED * _usual_operations(steps, int(steps.kind[-1]))
+    first = steps.operations[0] < CLIPPED * _usual_of_kind(steps, int(steps.kind[0]))
+    last = steps.operations[-1] < CLIPPED * _usual_of_kind(steps, int(steps.kind[-1]))
     return bool(first), bool(last)
 
 
-def _usual_operations(steps: Steps, kind: int) -> float:
+def _usual_of_kind(steps: Steps, kind: int) -> float:
     """Return how many operations a step of a kind usually has; 0 where there are no others."""
     others = steps.operations[1:-1][steps.kind[1:-1] == kind]
     return float(np.median(others)) if others.size else 0.0
+
+
+def _usual_operations(steps: Steps) -> float:
+    """Return how many operations a step usually has; 0 where there are too few steps to tell."""
+    return float(np.median(steps.operations[1:-1])) if len(steps) >= ENOUGH_STEPS else 0.0
