@@ -82,7 +82,9 @@ class Profile(ContextDecorator):
     def step(self) -> None:
         """Note that an iteration of the loop has ended, and the next begins."""
         if self._window is None:
-            raise ConfigError("step() is for the inside of `with idlescope.profile(…) as p:`")
+            raise ConfigError(
+                "step() is for the inside of `with idlescope.profile(…) as p:`"
+            )
         self._end_step()
         self._steps_done += 1
         self._window.before(self._steps_done)

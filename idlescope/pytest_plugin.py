@@ -80,7 +80,8 @@ def _limits_of_markers(item: pytest.Item) -> dict[str, Any]:
     for marker in reversed(list(item.iter_markers(MARKER))):  # the closest last
         if marker.args:
             pytest.fail(
-                f"@pytest.mark.{MARKER} takes limits by name, as in max_idle='5%'", pytrace=False
+                f"@pytest.mark.{MARKER} takes limits by name, as in max_idle='5%'",
+                pytrace=False,
             )
         limits |= marker.kwargs
     return limits

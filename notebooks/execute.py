@@ -28,7 +28,9 @@ def execute(path: Path) -> None:
         timeout=LIMIT_S,
         kernel_name="python3",
         coalesce_streams=True,
-        extra_arguments=["--log-level=ERROR"],  # without what every kernel says of its sockets
+        extra_arguments=[
+            "--log-level=ERROR"
+        ],  # without what every kernel says of its sockets
         resources={"metadata": {"path": path.parent}},
     )
     client.execute()

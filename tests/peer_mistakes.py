@@ -1,6 +1,7 @@
 """Traces of known idle time on which other tools err, for tests/analysis/test_peer_mistakes.py and the accuracy table.
 
-What is idle, and in what window, is known by construction: a sum of the gaps that were put in, never a measurement.
+What is idle, and in what window, is known by construction: a sum of the gaps that were put in,
+never a measurement.
 """
 
 from __future__ import annotations
@@ -88,7 +89,9 @@ def launched(operations: Iterable[tuple[Any, ...]]) -> tuple[list[Op], dict[int,
 
 def row(count: int, busy: int, gap: int, start: int = 0) -> list[tuple[int, int]]:
     """Return spans one after another, a gap between any two."""
-    return [(start + i * (busy + gap), start + i * (busy + gap) + busy) for i in range(count)]
+    return [
+        (start + i * (busy + gap), start + i * (busy + gap) + busy) for i in range(count)
+    ]
 
 
 def short_gaps() -> Case:
@@ -147,7 +150,9 @@ def copy_beside_compute() -> Case:
     """Copies on another stream reach into the gaps between the kernels."""
     spans = ((0, 80_000, "kernel", 7), (70_000, 95_000, "memcpy", 13))
     periods = range(0, 100 * 100_000, 100_000)
-    ops, launches = launched((t + a, t + b, *rest) for t in periods for a, b, *rest in spans)
+    ops, launches = launched(
+        (t + a, t + b, *rest) for t in periods for a, b, *rest in spans
+    )
     return Case("copies beside compute", ops, 99 * 5_000, launches)
 
 

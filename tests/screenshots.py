@@ -24,7 +24,9 @@ STEPS_NS = 120_000_000  # of the trace in Perfetto
 
 def take(chromium, folder: Path) -> list[Path]:
     """Write every picture into a folder; return the paths."""
-    paths = [folder / f"{name}.png" for name in ("terminal", "report", "timeline", "perfetto")]
+    paths = [
+        folder / f"{name}.png" for name in ("terminal", "report", "timeline", "perfetto")
+    ]
     folder.mkdir(parents=True, exist_ok=True)
     _terminal(chromium, paths[0])
     page = chromium.new_page(viewport={"width": 1100, "height": 760})
@@ -35,7 +37,9 @@ def take(chromium, folder: Path) -> list[Path]:
     page.click("#go-longest")
     for _ in range(3):
         page.click("#go-out")
-    page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    page.evaluate(
+        "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+    )
     page.locator(".interactive").screenshot(path=paths[2])
     page.close()
     (result,) = idlescope.analyze(files.read(EXAMPLE / "async.recording")).results
@@ -77,9 +81,7 @@ def _terminal(chromium, path: Path) -> None:
 
 def _select(loaded: perfetto_ui.Loaded, time_ns: int) -> None:
     """Select a forward pass, so that the arrows to and from it are drawn."""
-    query = (
-        f"select id from slice where name = 'forward' and ts < {time_ns} order by ts desc limit 1"  # noqa: S608
-    )
+    query = f"select id from slice where name = 'forward' and ts < {time_ns} order by ts desc limit 1"  # noqa: S608
     ((row,),) = loaded.rows(query, id="n")
     loaded.page.evaluate(f"window.app.trace.selection.selectSqlEvent('slice', {row})")
     loaded.page.wait_for_timeout(4000)
@@ -88,6 +90,7 @@ def _select(loaded: perfetto_ui.Loaded, time_ns: int) -> None:
 if __name__ == "__main__":
     with browser() as made:
         for picture in take(
-            made, Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "reports" / "screenshots"
+            made,
+            Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "reports" / "screenshots",
         ):
             print(picture)

@@ -58,7 +58,9 @@ def test_imports_point_down(name):
         if there == here:
             continue
         below = FLOORS[there] < FLOORS[here]
-        assert below or (here, there) in BESIDE, f"{name} imports {target}, which is not below it"
+        assert below or (here, there) in BESIDE, (
+            f"{name} imports {target}, which is not below it"
+        )
 
 
 def test_there_is_no_circle_of_files():
@@ -67,7 +69,9 @@ def test_there_is_no_circle_of_files():
 
     def visit(name: str) -> None:
         if name in path:
-            raise AssertionError("circle: " + " -> ".join([*path[path.index(name) :], name]))
+            raise AssertionError(
+                "circle: " + " -> ".join([*path[path.index(name) :], name])
+            )
         if name in done:
             return
         path.append(name)

@@ -22,7 +22,9 @@ FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 NEEDS_TORCH = "3_build_async_batching.ipynb"
 MOST_BYTES = 250_000
-OF_A_MACHINE = re.compile(r"/(home|root|tmp|Users|work|usr|opt|mnt|var)/|[A-Z]:\\\\|site-packages")
+OF_A_MACHINE = re.compile(
+    r"/(home|root|tmp|Users|work|usr|opt|mnt|var)/|[A-Z]:\\\\|site-packages"
+)
 
 
 def read(path):
@@ -45,7 +47,10 @@ def execute(path):
 def kinds(notebook):
     """What each cell puts out: texts by their stream, results by their formats."""
     return [
-        [(o.output_type, o.get("name"), sorted(o.get("data", {}))) for o in cell.get("outputs", [])]
+        [
+            (o.output_type, o.get("name"), sorted(o.get("data", {})))
+            for o in cell.get("outputs", [])
+        ]
         for cell in notebook.cells
     ]
 
@@ -83,7 +88,9 @@ class TestCommitted:
             assert not OF_A_MACHINE.search("\n".join(texts))
 
     def test_links_lead_somewhere(self, path):
-        text = "\n".join(cell.source for cell in read(path).cells if cell.cell_type == "markdown")
+        text = "\n".join(
+            cell.source for cell in read(path).cells if cell.cell_type == "markdown"
+        )
         for target in re.findall(r"\]\(([^)#]+)\)", text):
             assert (FOLDER / target).exists(), target
 
@@ -98,7 +105,9 @@ class TestCommitted:
 def test_it_runs_and_puts_out_what_is_committed(path, tmp_path):
     """In a process of its own: a kernel's sockets and event loops are nothing that other tests should meet."""
     if path.name == NEEDS_TORCH:
-        pytest.importorskip("torch", reason="its last section runs a network on the CPU device")
+        pytest.importorskip(
+            "torch", reason="its last section runs a network on the CPU device"
+        )
     copy = tmp_path / "notebooks" / path.name
     copy.parent.mkdir()
     shutil.copy(path, copy)
@@ -108,7 +117,9 @@ def test_it_runs_and_puts_out_what_is_committed(path, tmp_path):
     done = execute(copy)
     assert done.returncode == 0, done.stderr
     assert kinds(read(copy)) == kinds(read(path))
-    assert sorted(copy.parent.iterdir()) == before  # a notebook leaves nothing beside itself
+    assert (
+        sorted(copy.parent.iterdir()) == before
+    )  # a notebook leaves nothing beside itself
 
 
 def test_a_cell_that_raises_is_an_error_and_leaves_the_file_as_it_was(tmp_path):
@@ -116,7 +127,9 @@ def test_a_cell_that_raises_is_an_error_and_leaves_the_file_as_it_was(tmp_path):
     v4 = nbformat.v4
     path = tmp_path / "wrong.ipynb"
     nbformat.write(
-        v4.new_notebook(cells=[v4.new_code_cell("assert 1 + 1 == 3, 'so it is not'", id="one")]),
+        v4.new_notebook(
+            cells=[v4.new_code_cell("assert 1 + 1 == 3, 'so it is not'", id="one")]
+        ),
         path,
     )
     before = path.read_bytes()

@@ -32,10 +32,15 @@ class TestProfile:
         assert "No device was seen" in p.report.read_text()
         assert "schedule" in p.report.read_text()
         assert (
-            json.loads((tmp_path / "out" / "analysis.json").read_text())["phases"][0]["steps"] == 5
+            json.loads((tmp_path / "out" / "analysis.json").read_text())["phases"][0][
+                "steps"
+            ]
+            == 5
         )
         said = [
-            line for line in capfd.readouterr().err.splitlines() if line.startswith("idlescope: ")
+            line
+            for line in capfd.readouterr().err.splitlines()
+            if line.startswith("idlescope: ")
         ]
         assert len(said) == 1
         assert "no device was seen" in said[0]
@@ -48,7 +53,10 @@ class TestProfile:
         assert p.analysis.host_phases[0].starts.size == 3
 
     def test_an_exception_still_gives_a_trace(self, tmp_path):
-        with pytest.raises(ZeroDivisionError), idlescope.profile(tmp_path / "out", steps=50) as p:  # noqa: PT012
+        with (
+            pytest.raises(ZeroDivisionError),
+            idlescope.profile(tmp_path / "out", steps=50) as p,
+        ):  # noqa: PT012
             loop(p, 8)
             1 / 0  # noqa: B018
         assert p.analysis.host_phases[0].starts.size == 5
@@ -81,7 +89,10 @@ class TestProfile:
             p.step()
         assert p.trace is None
         assert not list(tmp_path.iterdir())
-        assert "the loop made 1 steps, and the first 3 are to warm up" in capfd.readouterr().err
+        assert (
+            "the loop made 1 steps, and the first 3 are to warm up"
+            in capfd.readouterr().err
+        )
 
     def test_what_makes_no_sense(self, tmp_path):
         for options in ({"steps": 0}, {"steps": 3, "warmup": -1}):

@@ -74,7 +74,9 @@ def test_some(idle_check):
     idle_check({str(EAGER)!r}, max_regression="2%", against=[{str(SYNC)!r}])
 """)
     result.assert_outcomes(passed=1, failed=1)
-    result.stdout.fnmatch_lines(["*takes 50.11 % longer per step than its base, 2 % were allowed*"])
+    result.stdout.fnmatch_lines(
+        ["*takes 50.11 % longer per step than its base, 2 % were allowed*"]
+    )
 
 
 def test_a_trace_or_an_analysis_can_be_given(run):
@@ -139,4 +141,6 @@ def test_it():
     )
     result.assert_outcomes(passed=1)
     result = run("", "--markers")
-    result.stdout.fnmatch_lines(["@pytest.mark.idlescope(max_idle, max_idle_ms_per_step, *"])
+    result.stdout.fnmatch_lines(
+        ["@pytest.mark.idlescope(max_idle, max_idle_ms_per_step, *"]
+    )

@@ -48,11 +48,16 @@ def test_transformers_bubble_is_charged_to_its_preparation(shared_traces):
     assert (device.steps.found, len(device.steps)) == ("transformers spans", 24)
     assert device.verdict.kind == "synchronous"
     assert next(iter(device.host_ns)) == "prepare (cb:prepare_batch_tensors)"
-    assert "76 % of the host's part is prepare (cb:prepare_batch_tensors)" in device.verdict.text
+    assert (
+        "76 % of the host's part is prepare (cb:prepare_batch_tensors)"
+        in device.verdict.text
+    )
     assert not device.steps.early.any()
 
 
-def test_transformers_asynchronous_steps_are_launched_before_their_predecessors_end(shared_traces):
+def test_transformers_asynchronous_steps_are_launched_before_their_predecessors_end(
+    shared_traces,
+):
     (device,) = idlescope.analyze(
         idlescope.open(shared_traces / "transformers_async_h200.json.gz")
     ).results
@@ -60,12 +65,18 @@ def test_transformers_asynchronous_steps_are_launched_before_their_predecessors_
     assert device.steps.early[1:].all()
 
 
-@pytest.mark.parametrize(("mode", "kind"), [("sync", "synchronous"), ("async", "asynchronous")])
+@pytest.mark.parametrize(
+    ("mode", "kind"), [("sync", "synchronous"), ("async", "asynchronous")]
+)
 def test_our_own_engine_on_a_gpu(mode, kind):
     analysis = idlescope.analyze(idlescope.open(FIXTURES / f"idlescope_{mode}.json.gz"))
     (device,), (host,) = analysis.results, analysis.host_phases
     assert analysis.engine == "idlescope"
-    assert (device.steps.found, len(device.steps), host.starts.size) == ("idlescope spans", 5, 5)
+    assert (device.steps.found, len(device.steps), host.starts.size) == (
+        "idlescope spans",
+        5,
+        5,
+    )
     assert host.spans == dict.fromkeys(ENGINE_PHASES, 5)
     assert device.verdict.kind == kind
     assert device.steps.early[1:].all() == (mode == "async")

@@ -30,7 +30,8 @@ def published():
 
 
 def test_the_published_run_is_reproduced(published):
-    # Hugging Face, 8B, batch 32, 8K tokens on an H200: 300.6 s at 76.0 % and 234.5 s at 99.4 % active; bound 228 s
+    # Hugging Face, 8B, batch 32, 8K tokens on an H200: 300.6 s at 76.0 % and 234.5 s at 99.4 %
+    # active; bound 228 s
     sync, asynchronous = published["modes"]["sync"], published["modes"]["async"]
     assert sync["total_s"] == pytest.approx(300.6, rel=0.005)
     assert sync["active_pct"] == pytest.approx(76.0, abs=0.2)
@@ -56,7 +57,9 @@ def test_a_deterministic_run_writes_the_same_files_twice(tmp_path):
     )
     assert len(files) >= 20
     for file in files:
-        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes(), file
+        assert (tmp_path / "a" / file).read_bytes() == (
+            tmp_path / "b" / file
+        ).read_bytes(), file
 
 
 def test_a_measured_host_is_charged_to_its_phases():
@@ -104,7 +107,9 @@ def test_both_modes_do_the_same_work():
             device_ms=1,
         )
     )
-    sync, asynchronous = (sorted(m.finished, key=lambda r: r.id) for m in result.modes.values())
+    sync, asynchronous = (
+        sorted(m.finished, key=lambda r: r.id) for m in result.modes.values()
+    )
     assert [r.output for r in sync] == [r.output for r in asynchronous]
     assert {m.tokens for m in result.modes.values()} == {20 * 50}
 
@@ -133,7 +138,9 @@ def test_ctrl_c_keeps_what_was_recorded(tmp_path):
     assert len(result.modes["sync"].result.steps) == 20
     assert result.summary()["verdict"].startswith("Stopped early")
     run_report.write_run(result, tmp_path)
-    assert json.loads((tmp_path / "summary.json").read_text())["modes"]["sync"]["interrupted"]
+    assert json.loads((tmp_path / "summary.json").read_text())["modes"]["sync"][
+        "interrupted"
+    ]
 
 
 def test_ctrl_c_before_anything_was_recorded_is_an_interrupt():
@@ -142,7 +149,9 @@ def test_ctrl_c_before_anything_was_recorded_is_an_interrupt():
 
     with pytest.raises(KeyboardInterrupt):
         run(
-            RunConfig(model="tiny", tokens=500, prompt_tokens=1, device="modelled", mode="async"),
+            RunConfig(
+                model="tiny", tokens=500, prompt_tokens=1, device="modelled", mode="async"
+            ),
             stop,
         )
 
@@ -201,16 +210,26 @@ def test_the_cpu_is_a_measured_device(tmp_path):
     pytest.importorskip("torch")
     result = run(
         RunConfig(
-            model="tiny", device="cpu", tokens=30, batch_size=4, requests=6, kv_blocks=80, warmup=2
+            model="tiny",
+            device="cpu",
+            tokens=30,
+            batch_size=4,
+            requests=6,
+            kv_blocks=80,
+            warmup=2,
         )
     )
     summary = result.summary()
     assert summary["device"]["kind"] == "cpu"
     assert summary["device"]["measured"]
     assert summary["environment"]["torch"]
-    assert summary["modes"]["sync"]["tokens"] == summary["modes"]["async"]["tokens"] == 6 * 30
+    assert (
+        summary["modes"]["sync"]["tokens"] == summary["modes"]["async"]["tokens"] == 6 * 30
+    )
     for mode in result.modes.values():
-        assert {"schedule", "prepare", "submit", "retrieve", "update"} <= set(mode.trace.names)
+        assert {"schedule", "prepare", "submit", "retrieve", "update"} <= set(
+            mode.trace.names
+        )
         assert mode.summary(None).roofline_pct is None
         assert mode.trace.operations.start.min() >= 0  # warm-up is not in it
     run_report.write_run(result, tmp_path)
@@ -221,18 +240,26 @@ def test_the_cpu_is_a_measured_device(tmp_path):
 
 def test_what_warms_up_is_as_long_as_the_first_batch():
     config = RunConfig(
-        model="tiny", tokens="uniform:2,40", prompt_tokens="uniform:3,90", batch_size=4, requests=20
+        model="tiny",
+        tokens="uniform:2,40",
+        prompt_tokens="uniform:3,90",
+        batch_size=4,
+        requests=20,
     )
     first, asked = warm_up_demand(config), config.demand
     assert first.prompt_tokens.tolist() == asked.prompt_tokens[:4].tolist()
-    assert first.output_tokens.tolist() == [min(n, 8) for n in asked.output_tokens[:4].tolist()]
+    assert first.output_tokens.tolist() == [
+        min(n, 8) for n in asked.output_tokens[:4].tolist()
+    ]
     assert not first.arrival_ns.any()
 
 
 def test_a_torch_that_is_too_old_for_cuda_is_one_sentence(monkeypatch):
     pytest.importorskip("torch")
     monkeypatch.setitem(sys.modules, "idlescope.engine.devices.cuda", None)
-    with pytest.raises(ConfigError, match=r"--device cuda needs torch 2\.11 or later and triton: "):
+    with pytest.raises(
+        ConfigError, match=r"--device cuda needs torch 2\.11 or later and triton: "
+    ):
         CudaChoice().make(RunConfig(model="tiny"))
 
 
@@ -263,8 +290,12 @@ def test_the_command_line_of_a_run_repeats_it():
 
 
 def test_the_command_line_of_a_run_names_switches_and_distributions():
-    config = RunConfig(model="1b", tokens="lognormal:50,1", graphs=False, arrival="poisson:2")
-    expected = "idlescope run --model 1b --tokens lognormal:50,1 --arrival poisson:2 --no-graphs"
+    config = RunConfig(
+        model="1b", tokens="lognormal:50,1", graphs=False, arrival="poisson:2"
+    )
+    expected = (
+        "idlescope run --model 1b --tokens lognormal:50,1 --arrival poisson:2 --no-graphs"
+    )
     assert run_report.command(config) == expected
     assert run_report.run_name(config) == "1b-h200-b32-tlognormal-50-1"
     assert run_report.run_name(RunConfig(workload="data/chat.jsonl")) == "8b-h200-b32-chat"
@@ -320,7 +351,9 @@ class TestArrivals:
             assert [len(r.output) for r in done] == demand.output_tokens.tolist()
             assert [r.arrival_ns for r in done] == demand.arrival_ns.tolist()
             assert all(r.arrival_ns < r.first_token_ns <= r.finished_ns for r in done)
-        sync, asynchronous = (sorted(m.finished, key=lambda r: r.id) for m in served.modes.values())
+        sync, asynchronous = (
+            sorted(m.finished, key=lambda r: r.id) for m in served.modes.values()
+        )
         assert [r.output for r in sync] == [r.output for r in asynchronous]
 
     def test_waiting_for_requests_is_no_demand_and_nothing_is_predicted(self, served):

@@ -25,7 +25,17 @@ main()
         ("The device is idle", ("analyze", str(FIXTURES / "transformers_sync.json.gz"))),
         (
             "report.html",
-            ("run", "--model", "tiny", "--tokens", "5", "--device", "modelled", "--out", "made"),
+            (
+                "run",
+                "--model",
+                "tiny",
+                "--tokens",
+                "5",
+                "--device",
+                "modelled",
+                "--out",
+                "made",
+            ),
         ),
         (
             "tiny on modelled:h200",

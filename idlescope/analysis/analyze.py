@@ -46,8 +46,12 @@ from idlescope.trace.names.span_names import SpanNames
 from idlescope.trace.unprofiled import UnprofiledStep
 
 LONGEST_STEP_MS = 1e9
-IN_STEP = 0.1  # ranks of one job have as many steps, but for those at the ends of the recording
-NOT_JUDGED = Verdict(VerdictKind.CANNOT_TELL, "")  # while a device's figures are put together
+IN_STEP = (
+    0.1  # ranks of one job have as many steps, but for those at the ends of the recording
+)
+NOT_JUDGED = Verdict(
+    VerdictKind.CANNOT_TELL, ""
+)  # while a device's figures are put together
 
 
 def analyze(
@@ -194,7 +198,9 @@ def _chosen(trace: Trace, devices: Sequence[int] | None, process: str | None) ->
             f"device {trace.devices[index].index} of process {trace.devices[index].process_name}"
             for index in used
         ]
-        raise ConfigError(f"no device of the trace is the one asked for: it has {', '.join(there)}")
+        raise ConfigError(
+            f"no device of the trace is the one asked for: it has {', '.join(there)}"
+        )
     return chosen
 
 
@@ -222,7 +228,9 @@ def _measure(
     host_ns = host_time.divide(view, gaps)
     seen = batching.classify(view, steps, of_engine.step, gaps)
     no_demand_ns = host_ns.get(NO_DEMAND, 0)
-    spread = concentration.concentration(view, gaps, steps, empty, division.step, no_demand_ns)
+    spread = concentration.concentration(
+        view, gaps, steps, empty, division.step, no_demand_ns
+    )
     longest = stacks.longest(view, of_engine.step, gaps)
     device = MeasuredDevice(
         view=view,
@@ -291,7 +299,9 @@ def judged(device: MeasuredDevice) -> MeasuredDevice:
 
 def _streams(view: DeviceView, window: Window) -> list[dict[str, Any]]:
     """Return the figures of each stream of a device."""
-    return [_stream(view, window, int(stream)) for stream in np.unique(view.operations.stream)]
+    return [
+        _stream(view, window, int(stream)) for stream in np.unique(view.operations.stream)
+    ]
 
 
 def _stream(view: DeviceView, window: Window, stream: int) -> dict[str, Any]:

@@ -29,7 +29,9 @@ def devices(results: Sequence[MeasuredDevice]) -> pd.DataFrame:
     """Return one row per device: scalar figures, `<cause>_ns` by cause, coverage and verdict."""
     import pandas as pd
 
-    entries = [msgspec.to_builtins(device_entry(result, None, None, None)) for result in results]
+    entries = [
+        msgspec.to_builtins(device_entry(result, None, None, None)) for result in results
+    ]
     frame = pd.DataFrame([_scalars(entry) for entry in entries])
     for cause in CAUSES:
         frame[f"{cause}_ns"] = [entry["cause_ns"][cause] for entry in entries]
@@ -39,14 +41,18 @@ def devices(results: Sequence[MeasuredDevice]) -> pd.DataFrame:
 
 
 def _scalars(entry: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in entry.items() if isinstance(value, (int, float, str))}
+    return {
+        key: value for key, value in entry.items() if isinstance(value, (int, float, str))
+    }
 
 
 def steps(results: Sequence[MeasuredDevice]) -> pd.DataFrame:
     """Return one row per step and device, with the columns of `StepEntry`."""
     import pandas as pd
 
-    rows = [msgspec.to_builtins(step) for result in results for step in step_entries(result)]
+    rows = [
+        msgspec.to_builtins(step) for result in results for step in step_entries(result)
+    ]
     return pd.DataFrame(rows, columns=list(StepEntry.__struct_fields__))
 
 
@@ -70,7 +76,9 @@ def _gaps_of(result: MeasuredDevice) -> pd.DataFrame:
     operation_name = np.append(result.operations.name, -1)
     call_name, call_thread = np.append(calls.name, -1), np.append(calls.thread, -1)
     names = np.array([*result.view.trace.names, ""], object)
-    threads = np.array([*(thread.label for thread in result.view.trace.threads), ""], object)
+    threads = np.array(
+        [*(thread.label for thread in result.view.trace.threads), ""], object
+    )
     columns: dict[str, Any] = {
         "process": result.device.process_name,
         "device": result.device.index,
@@ -108,7 +116,15 @@ def host(results: Sequence[MeasuredDevice]) -> pd.DataFrame:
 
 def html(title: str, results: Sequence[MeasuredDevice], warnings: Sequence[str]) -> str:
     """Return the verdict and the main figures of each device as a small table."""
-    headings = ("device", "operations", "window", "active", "idle", "idle per step", "verdict")
+    headings = (
+        "device",
+        "operations",
+        "window",
+        "active",
+        "idle",
+        "idle per step",
+        "verdict",
+    )
     head = "".join(f"<th>{heading}</th>" for heading in headings)
     body = "".join(f"<tr>{_html_cells(result)}</tr>" for result in results)
     table = f"<table><tr>{head}</tr>{body}</table>"

@@ -26,7 +26,9 @@ def link(trace: Trace, operations: Operations) -> Int64:
     _, codes = np.unique(ids, return_inverse=True)
     codes_per_process = int(codes.max(initial=0)) + 1
     operation_code, call_code = np.split(codes, [len(operations)])
-    operation_key = process_of_device[operations.device] * codes_per_process + operation_code
+    operation_key = (
+        process_of_device[operations.device] * codes_per_process + operation_code
+    )
     call_key = process_of_thread[calls.thread] * codes_per_process + call_code
 
     # The calls that launch anything, by key; of equal keys the first to start comes first, of those

@@ -44,8 +44,12 @@ class MeasuredDevice:
     streams: list[dict[str, Any]]
     shared: SharedGpu | None  # where other processes use the GPU, too
     doubts: Doubts
-    of_rest: Verdict | None  # that without work begun before the recording; None: of the window
-    unprofiled: UnprofiledStep | None  # the time of its steps without a profiler; None: not known
+    of_rest: (
+        Verdict | None
+    )  # that without work begun before the recording; None: of the window
+    unprofiled: (
+        UnprofiledStep | None
+    )  # the time of its steps without a profiler; None: not known
 
     def __repr__(self) -> str:
         name = f"{self.device.index} {self.device.name}".strip()

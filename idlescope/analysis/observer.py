@@ -20,7 +20,11 @@ from idlescope.trace.unprofiled import UnprofiledStep
 # asynchronous and never idle: 6.54 ms recorded, 6.16 ms not; synchronous ones hardly differ).
 DEVICE_LONGER = 0.03
 ESTIMATE_OFF = 0.3  # the estimated share of the profiler may be off by so much
-DEAR_OPTIONS = {"with_stack": "stacks", "record_shapes": "shapes", "profile_memory": "memory"}
+DEAR_OPTIONS = {
+    "with_stack": "stacks",
+    "record_shapes": "shapes",
+    "profile_memory": "memory",
+}
 LONG_GRAPH_LAUNCH_NS = 200_000  # without a profiler it takes less than 100 µs
 
 
@@ -106,7 +110,11 @@ def _recorded_step_ns(device: MeasuredDevice) -> float | None:
 
 def _estimated(prediction: Prediction | None) -> UnprofiledStep | None:
     """Return the step time without the profiler as a prediction estimates it."""
-    if prediction is None or prediction.unprofiled is None or prediction.unprofiled_is_known:
+    if (
+        prediction is None
+        or prediction.unprofiled is None
+        or prediction.unprofiled_is_known
+    ):
         return None
     recorded_ns, step_ns = prediction.recorded.step_ns, prediction.unprofiled.step_ns
     share_ns = max(recorded_ns - step_ns, 0.0)

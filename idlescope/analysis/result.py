@@ -26,9 +26,13 @@ if TYPE_CHECKING:
 class DeviceResult(MeasuredDevice):
     """What one device did, what it would do asynchronously, and how well it was used."""
 
-    prediction: Prediction | None  # of asynchronous batching, from the steps; None: cannot be told
+    prediction: (
+        Prediction | None
+    )  # of asynchronous batching, from the steps; None: cannot be told
     roofline: Roofline | None  # None where the GPU or the work of its steps is not known
-    observer: Observer | None  # idle without the profiler; None: no profiler, or nothing tells
+    observer: (
+        Observer | None
+    )  # idle without the profiler; None: no profiler, or nothing tells
 
     def to_json(self) -> dict[str, Any]:
         """Return the device's entry of `analyze --json` (`document.DeviceEntry`)."""
@@ -71,10 +75,14 @@ class Analysis:
             source=self.source,
             engine=self.engine or None,
             devices=[
-                document.device_entry(result, result.prediction, result.roofline, result.observer)
+                document.device_entry(
+                    result, result.prediction, result.roofline, result.observer
+                )
                 for result in self.results
             ],
-            steps=[step for result in self.results for step in document.step_entries(result)],
+            steps=[
+                step for result in self.results for step in document.step_entries(result)
+            ],
             phases=[document.host_entry(phases) for phases in self.host_phases],
             warnings=list(self.warnings),
         )

@@ -104,7 +104,9 @@ def _achieved(device: MeasuredDevice, needs: _Needs, peak: GPU) -> Roofline | No
         steps=int(known.sum()),
         bytes_per_step=float(moved_bytes.mean()),
         flops_per_step=float(flops.mean()),
-        bandwidth_pct=100.0 * float(moved_bytes.sum()) / (peak.bytes_per_s * total_ns / 1e9),
+        bandwidth_pct=100.0
+        * float(moved_bytes.sum())
+        / (peak.bytes_per_s * total_ns / 1e9),
         compute_pct=100.0 * float(flops.sum()) / (peak.flops_per_s * total_ns / 1e9),
         roofline_pct=100.0 * needed_ns / total_ns,
         active_roofline_pct=100.0 * needed_ns / active_ns,
@@ -143,7 +145,9 @@ def _basis(model: Architecture, work: Work) -> str:
     smallest, largest = int(batch.min()), int(batch.max())
     sizes = f"{smallest:,}" if smallest == largest else f"{smallest:,} to {largest:,}"
     if (context < 0).any():
-        cached = "at the least: the context is not known, so that only weights count as read"
+        cached = (
+            "at the least: the context is not known, so that only weights count as read"
+        )
     else:
         per_request = context.sum() / max(int(batch.sum()), 1)
         cached = f"{per_request:,.0f} tokens of context per request"

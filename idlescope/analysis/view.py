@@ -22,9 +22,7 @@ class DeviceView:
     device: Device
     operations: Operations  # of this device, sorted by start, then by end
     launches: Int64  # row of trace.calls that launched each operation; -1: not captured
-    waits: (
-        Bool  # for each row of trace.calls: waits for a device, and this device's process made it
-    )
+    waits: Bool  # for each row of trace.calls: waits for a device, and this device's process made it
     blocking_copies: (
         Int64  # rows of trace.calls: copies of unpinned memory that the process waited for
     )
@@ -36,7 +34,9 @@ class DeviceView:
         return self.device.process
 
 
-def device_views(trace: Trace, names: SpanNames, devices: Sequence[int]) -> list[DeviceView]:
+def device_views(
+    trace: Trace, names: SpanNames, devices: Sequence[int]
+) -> list[DeviceView]:
     """Return a view for each of some devices, given as indices into `trace.devices`."""
     linked = launches.link(trace, trace.operations)
     waiting = waits.waiting(trace, linked)

@@ -46,7 +46,9 @@ class Announcer(StepClock):
             ]
         self._open_phase: int | None = None
         self._open_record: Any = None  # of torch.profiler
-        self._open_steps: dict[int, Any] = {}  # handles of NVTX ranges, by the step's number
+        self._open_steps: dict[
+            int, Any
+        ] = {}  # handles of NVTX ranges, by the step's number
         self._open_slots: dict[int, Any] = {}
 
     def begin(self, phase: int, step: int) -> None:

@@ -80,7 +80,9 @@ def command(
 
 def command_line(run: Sequence[str], report: Path) -> str:
     """Return the same command as a line for a shell on another machine."""
-    variables = " ".join(f"{variable}={setting}" for variable, setting in ENVIRONMENT.items())
+    variables = " ".join(
+        f"{variable}={setting}" for variable, setting in ENVIRONMENT.items()
+    )
     return f"{variables} {shlex.join(command(run, report))}"
 
 

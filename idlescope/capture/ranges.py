@@ -32,7 +32,9 @@ class Range(ContextDecorator):
     colour; `step`, the number of the step that it is host work for, is the payload.
     """
 
-    def __init__(self, name: str, phase: str | None = None, step: int | None = None) -> None:
+    def __init__(
+        self, name: str, phase: str | None = None, step: int | None = None
+    ) -> None:
         self._name = name
         self._phase = phase
         self._step = step
@@ -82,7 +84,9 @@ def begin_recorded(name: str) -> Any:
 
     It is ended by `end_recorded`, in the same thread.
     """
-    profiler = sys.modules.get("torch.autograd.profiler")  # what is not imported does not record
+    profiler = sys.modules.get(
+        "torch.autograd.profiler"
+    )  # what is not imported does not record
     if profiler is None or not profiler._is_profiler_enabled:
         return None
     # What record_function does, at a third of its cost (6.6 us): its own entrance is made for

@@ -75,7 +75,9 @@ class StepClock:
     `phase` is told. Times are integer nanoseconds, as `now` returns them.
     """
 
-    def __init__(self, now: Callable[[], int], phases: Sequence[str] = ENGINE_PHASES) -> None:
+    def __init__(
+        self, now: Callable[[], int], phases: Sequence[str] = ENGINE_PHASES
+    ) -> None:
         self._now = now
         self._range_names = (*phases, *OTHER_RANGES)
         phase_kinds = (RangeKind.ANNOTATION,) * len(phases)
@@ -152,7 +154,10 @@ class StepClock:
             if first_token_ns is None or finished_ns is None:
                 continue
             finish = AT_LIMIT if request.finish is Finish.LENGTH else BY_STOP
-            for event_ns, event_name in ((first_token_ns, FIRST_TOKEN), (finished_ns, finish)):
+            for event_ns, event_name in (
+                (first_token_ns, FIRST_TOKEN),
+                (finished_ns, finish),
+            ):
                 self._requests.extend((event_ns, self._names.code(event_name), request.id))
 
     @contextmanager

@@ -28,9 +28,13 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output went away, as `head` does
         sys.exit(141)
-    except OSError as error:  # what no command foresaw: a full disk, a folder that may not be read
+    except (
+        OSError
+    ) as error:  # what no command foresaw: a full disk, a folder that may not be read
         what_failed = (
-            f"{error.filename}: {error.strerror}" if error.filename is not None else str(error)
+            f"{error.filename}: {error.strerror}"
+            if error.filename is not None
+            else str(error)
         )
         print(f"idlescope: {visible(what_failed)}", file=sys.stderr)
         sys.exit(2)

@@ -50,7 +50,9 @@ ModelName = Annotated[
 ]
 BatchSize = Annotated[
     Optional[int],
-    typer.Option(help="Requests that decode in a step, where span names do not say.", min=1),
+    typer.Option(
+        help="Requests that decode in a step, where span names do not say.", min=1
+    ),
 ]
 Context = Annotated[
     Optional[int],

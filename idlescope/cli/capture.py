@@ -13,7 +13,9 @@ from idlescope.cli.options import AsJson, Force, Out, Output
 URL = Annotated[str, typer.Argument(metavar="URL", help="Of the server: http://HOST:PORT.")]
 Traces = Annotated[
     Path,
-    typer.Option(help="The folder that the server writes its traces to, as seen from here."),
+    typer.Option(
+        help="The folder that the server writes its traces to, as seen from here."
+    ),
 ]
 EngineName = Annotated[str, typer.Option(help="vllm or sglang.")]
 Seconds = Annotated[
@@ -44,7 +46,9 @@ Ranks = Annotated[
 ]
 Timeout = Annotated[
     float,
-    typer.Option(help="Seconds to wait for each answer of the server, and for its trace files."),
+    typer.Option(
+        help="Seconds to wait for each answer of the server, and for its trace files."
+    ),
 ]
 
 

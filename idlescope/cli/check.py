@@ -97,4 +97,6 @@ def check(
         max_regression=max_regression,
     )
     selection = Selection(mode, window, tuple(device or ()), process, phases)
-    check_command(trace, limits, against or (), selection, Announced(junit, github, as_json))
+    check_command(
+        trace, limits, against or (), selection, Announced(junit, github, as_json)
+    )

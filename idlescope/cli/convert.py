@@ -12,7 +12,9 @@ from idlescope.cli.options import Force
 Source = Annotated[Path, typer.Argument(help="A trace that `analyze` reads.")]
 Target = Annotated[
     Path,
-    typer.Argument(help="FILE.json[.gz] for Perfetto, FILE.sqlite for Nsight, FOLDER for Parquet."),
+    typer.Argument(
+        help="FILE.json[.gz] for Perfetto, FILE.sqlite for Nsight, FOLDER for Parquet."
+    ),
 ]
 
 

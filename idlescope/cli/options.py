@@ -9,8 +9,12 @@ import typer
 from rich.console import Console
 
 # ruff: noqa: UP045 - typer reads these at run time, on Python 3.10, too
-Out = Annotated[Optional[Path], typer.Option(help="Folder to write to.", show_default=False)]
-Force = Annotated[bool, typer.Option("--force", help="Replace an earlier result in the folder.")]
+Out = Annotated[
+    Optional[Path], typer.Option(help="Folder to write to.", show_default=False)
+]
+Force = Annotated[
+    bool, typer.Option("--force", help="Replace an earlier result in the folder.")
+]
 AsJson = Annotated[
     bool,
     typer.Option("--json", help="Print the result as JSON, and nothing else."),

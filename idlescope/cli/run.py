@@ -9,7 +9,9 @@ from idlescope.cli.run_options import of_config, values, with_options
 
 
 @with_options(of_config())
-def run(out: Out = None, force: Force = False, as_json: AsJson = False, **options: Any) -> None:
+def run(
+    out: Out = None, force: Force = False, as_json: AsJson = False, **options: Any
+) -> None:
     """Run continuous batching, synchronous and asynchronous, and show where the GPU's time went.
 
     Writes a report, figures, Perfetto traces and recordings to reports/NAME or --out.

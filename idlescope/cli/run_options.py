@@ -32,7 +32,8 @@ def with_options(
         # both, for versions of typer differ in which they read
         command.__signature__ = shown_signature  # type: ignore[attr-defined]
         command.__annotations__ = {
-            option_parameter.name: option_parameter.annotation for option_parameter in parameters
+            option_parameter.name: option_parameter.annotation
+            for option_parameter in parameters
         }
         return command
 
@@ -50,7 +51,9 @@ def of_config(
     """
     type_hints = get_type_hints(config)
     return [
-        _parameter(described, type_hints[described.name], (defaults or {}).get(described.name))
+        _parameter(
+            described, type_hints[described.name], (defaults or {}).get(described.name)
+        )
         for described in options_of(config)
         if only(described)
     ]

@@ -15,7 +15,9 @@ Models = Annotated[
     list[str],
     typer.Option(help="As of `run`. Every option that takes LIST takes it.", metavar=LIST),
 ]
-BatchSizes = Annotated[list[str], typer.Option(help="Requests that run at once.", metavar=LIST)]
+BatchSizes = Annotated[
+    list[str], typer.Option(help="Requests that run at once.", metavar=LIST)
+]
 HostTimes = Annotated[
     Optional[list[str]],
     typer.Option(
@@ -41,11 +43,15 @@ Jobs = Annotated[
 ]
 Resume = Annotated[
     bool,
-    typer.Option("--resume", help="Go on in --out: keep the cells that ran to their end there."),
+    typer.Option(
+        "--resume", help="Go on in --out: keep the cells that ran to their end there."
+    ),
 ]
 
 
-@with_options(of_config(defaults={"tokens": 500}, only=lambda described: described.option.swept))
+@with_options(
+    of_config(defaults={"tokens": 500}, only=lambda described: described.option.swept)
+)
 def sweep(
     model: Models = ["8b"],
     batch_size: BatchSizes = ["1,8,32,128"],

@@ -16,7 +16,9 @@ PathToView = Annotated[
 ]
 InPerfetto = Annotated[
     bool,
-    typer.Option("--perfetto", help="Open the trace in the Perfetto UI, at its longest gap."),
+    typer.Option(
+        "--perfetto", help="Open the trace in the Perfetto UI, at its longest gap."
+    ),
 ]
 Mode = Annotated[
     Optional[str],

@@ -61,7 +61,9 @@ def cuda(signs: Signs) -> Answer:
 def _seen_by_nvidia_smi(signs: Signs) -> str:
     if not signs.nvidia_smi_lines:
         return ""
-    devices = [device_line.partition(",")[2].strip() for device_line in signs.nvidia_smi_lines]
+    devices = [
+        device_line.partition(",")[2].strip() for device_line in signs.nvidia_smi_lines
+    ]
     return f"; nvidia-smi lists {counted(devices)}"
 
 
@@ -112,5 +114,6 @@ def _privileged(signs: Signs) -> bool:
 def counted(names: Sequence[str]) -> str:
     """Return names with how often each comes, in order: "2 × NVIDIA L4"."""
     return "; ".join(
-        f"{names.count(device_name)} × {device_name}" for device_name in dict.fromkeys(names)
+        f"{names.count(device_name)} × {device_name}"
+        for device_name in dict.fromkeys(names)
     )

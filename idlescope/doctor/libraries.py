@@ -30,9 +30,13 @@ def torch(signs: Signs) -> Answer:
     version = signs.torch_version
     if version is None:
         statement = "not installed; modelled runs and analyze work without"
-        return missing(statement, "pip install 'idlescope[torch]' for --device cpu and cuda")
+        return missing(
+            statement, "pip install 'idlescope[torch]' for --device cpu and cuda"
+        )
     if numbers(version) < TORCH_LEAST:
-        return problem(f"{version} is too old", f"pip install 'torch>={dotted(TORCH_LEAST)}'")
+        return problem(
+            f"{version} is too old", f"pip install 'torch>={dotted(TORCH_LEAST)}'"
+        )
     if signs.torch_cuda is not None:
         return _torch_build(version, signs.torch_cuda)
     if signs.torch_probe is None:
@@ -50,8 +54,12 @@ def _torch_build(version: str, torch_cuda: TorchCuda) -> Answer:
         return problem(statement, "--device cuda was never run on AMD GPUs")
     if torch_cuda.build is None:
         statement = f"{version}, built for CPUs only, beside a driver"
-        return problem(statement, "install a CUDA build: https://pytorch.org/get-started/locally")
-    statement = f"{version}, built for CUDA {torch_cuda.build}; idlescope's CUDA device was run on"
+        return problem(
+            statement, "install a CUDA build: https://pytorch.org/get-started/locally"
+        )
+    statement = (
+        f"{version}, built for CUDA {torch_cuda.build}; idlescope's CUDA device was run on"
+    )
     if numbers(version)[:2] == TORCH_RUN:
         return ok(f"{statement} this version")
     tried_version = dotted(TORCH_RUN)
@@ -86,7 +94,9 @@ def nvtx(signs: Signs) -> Answer:
         statement = f"{statement}; this version emits nothing under any tool"
         return problem(statement, "pip install 'nvtx!=0.2.12'")
     if environment.get("NVTX_DISABLE"):
-        return problem(f"{statement}; NVTX_DISABLE turns its ranges off", "unset NVTX_DISABLE")
+        return problem(
+            f"{statement}; NVTX_DISABLE turns its ranges off", "unset NVTX_DISABLE"
+        )
     if _unseen(version, signs.nsys_version):
         statement = (
             f"{statement}; nsys up to {dotted(NVTX_UNSEEN_BY)} records none of its ranges, "

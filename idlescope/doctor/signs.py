@@ -10,7 +10,9 @@ from typing import NamedTuple
 
 from idlescope.doctor.machine import DRIVER, Machine, Output
 
-COMMAND_S = 5.0  # for `nvidia-smi` and `nsys --version`: up to 2 s where the driver is asleep
+COMMAND_S = (
+    5.0  # for `nvidia-smi` and `nsys --version`: up to 2 s where the driver is asleep
+)
 TORCH_S = 60.0  # to import torch from a cold disk and wake several GPUs
 
 # Run in a process of its own: a torch that is broken, or a driver that hangs, must not take the

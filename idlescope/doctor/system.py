@@ -49,7 +49,9 @@ def cores(signs: Signs) -> Answer:
         "one core, or a system that does not pin processes: "
         "host and worker of --device cpu share cores"
     )
-    advice = "give the process two cores or more (taskset, docker run --cpuset-cpus) on Linux"
+    advice = (
+        "give the process two cores or more (taskset, docker run --cpuset-cpus) on Linux"
+    )
     return problem(statement, advice)
 
 

@@ -25,7 +25,8 @@ PhaseCosts = Mapping[int, Cost]  # of phases; what is not in it costs nothing
 def spread(host_ns: int) -> dict[int, int]:
     """Return the cost of each phase of a step that costs the host so much in all, calls apart."""
     phase_cost = {
-        phase_name: round(host_ns * phase_share) for phase_name, phase_share in HOST_SHARES.items()
+        phase_name: round(host_ns * phase_share)
+        for phase_name, phase_share in HOST_SHARES.items()
     }
     phase_cost[PREPARE] += host_ns - sum(phase_cost.values())
     return phase_cost
@@ -38,7 +39,9 @@ def phase_costs(work: HostWork) -> PhaseCosts:
 
 def fixed_costs(host_ns: int) -> PhaseCosts:
     """Return the costs of phases of a step that costs the host so much in all, calls apart."""
-    return {phase_name: Cost(phase_cost) for phase_name, phase_cost in spread(host_ns).items()}
+    return {
+        phase_name: Cost(phase_cost) for phase_name, phase_cost in spread(host_ns).items()
+    }
 
 
 class Clock(Protocol):

@@ -76,7 +76,9 @@ def described(error: Exception) -> str:
     if isinstance(error, IdlescopeError):
         return str(error)
     failing_frame = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__}: {error} ({failing_frame.filename}:{failing_frame.lineno})"
+    return (
+        f"{type(error).__name__}: {error} ({failing_frame.filename}:{failing_frame.lineno})"
+    )
 
 
 class Engine:
@@ -134,7 +136,9 @@ class Engine:
                     self.recorder.overhead(run_start, self.clock.now())
         except Exception as error:
             self._abandon()
-            raise EngineError(f"step {self._current_step} failed: {described(error)}") from error
+            raise EngineError(
+                f"step {self._current_step} failed: {described(error)}"
+            ) from error
         except KeyboardInterrupt:
             self._abandon()
             raise
@@ -187,7 +191,9 @@ class Engine:
         running_count = self.scheduler.running.size
         waiting_count = len(self.scheduler.waiting)
         free_blocks = self.scheduler.allocator.free
-        self.recorder.counters(update_end, running_count, waiting_count, free_blocks, token_count)
+        self.recorder.counters(
+            update_end, running_count, waiting_count, free_blocks, token_count
+        )
         self.recorder.overhead(update_end, self.clock.now())
 
     def _begin(self, phase: int, step: int) -> int:
@@ -197,7 +203,9 @@ class Engine:
         self.recorder.begin(phase, step)
         return phase_start
 
-    def _mark(self, phase: int, batch: Batch, start: int, next_phase: int | None = None) -> int:
+    def _mark(
+        self, phase: int, batch: Batch, start: int, next_phase: int | None = None
+    ) -> int:
         """End a phase, and begin the one after it on the same step; return the time."""
         phase_end = self.clock.end_phase(phase, start, batch.rows.size)
         self.recorder.phase(phase, batch.step, start, phase_end)

@@ -24,9 +24,13 @@ class Request:
     id: int
     prompt: Int32
     max_tokens: int
-    stop_ids: tuple[int, ...] = ()  # EOS and stop ids: the token that matches is the last one
+    stop_ids: tuple[
+        int, ...
+    ] = ()  # EOS and stop ids: the token that matches is the last one
     arrival_ns: int = 0
-    output: list[int] = field(default_factory=list)  # filled when the request leaves its row
+    output: list[int] = field(
+        default_factory=list
+    )  # filled when the request leaves its row
     finish: Finish | None = None
     preemptions: int = 0
     first_token_ns: int | None = None
@@ -34,7 +38,9 @@ class Request:
 
     def __post_init__(self) -> None:
         if not len(self.prompt):
-            raise ConfigError(f"request {self.id} has an empty prompt: give at least one token")
+            raise ConfigError(
+                f"request {self.id} has an empty prompt: give at least one token"
+            )
         if self.max_tokens < 1:
             raise ConfigError(
                 f"request {self.id} asks for {self.max_tokens} tokens: ask for at least one"

@@ -59,7 +59,9 @@ class Rows:
 
         # Who has the row
         self.request: list[Request | None] = [None] * row_count
-        self.request_id = np.zeros(row_count, np.int32)  # also seeds the request's random numbers
+        self.request_id = np.zeros(
+            row_count, np.int32
+        )  # also seeds the request's random numbers
         self.stop_ids = np.full((row_count, stop_width), -1, np.int32)
         self.active = np.zeros(row_count, np.bool_)
         self.life = zeros(row_count)  # counts the requests that have left the row

@@ -138,7 +138,9 @@ class Scheduler:
             chunks = self._admit(budget - total_tokens)
             counts = np.concatenate((counts, chunks))
             total_tokens += int(chunks.sum())
-        return self._form(step, self.running, counts, total_tokens) if total_tokens else None
+        return (
+            self._form(step, self.running, counts, total_tokens) if total_tokens else None
+        )
 
     def _form(self, step: int, rows: Int64, counts: Int64, total: int) -> Batch:
         """Make the batch of the rows with a count; move their state on as if its tokens were there.
@@ -166,7 +168,9 @@ class Scheduler:
             within_chunk = counts * (counts + 1) // 2
             pairs = int((before_chunk + within_chunk).sum())
         row_life = row_state.life[yielding]
-        return Batch(step, rows, counts, start_position, sampled, row_life, total, context, pairs)
+        return Batch(
+            step, rows, counts, start_position, sampled, row_life, total, context, pairs
+        )
 
     def _grow(self, rows: Int64, need: Int64) -> None:
         """Append `need` fresh blocks to each row's table."""
@@ -175,7 +179,9 @@ class Scheduler:
         # the row, and the column of its table, that each new block goes to
         table_row = np.repeat(rows, need)
         first_new = np.cumsum(need) - need
-        column = np.arange(block_ids.size) + np.repeat(row_state.blocks[rows] - first_new, need)
+        column = np.arange(block_ids.size) + np.repeat(
+            row_state.blocks[rows] - first_new, need
+        )
         row_state.table[table_row, column] = block_ids
         row_state.blocks[rows] += need
         row_state.table_version[rows] += 1

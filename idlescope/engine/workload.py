@@ -13,7 +13,9 @@ from idlescope.trace.table import Float64, Int64
 MOST_TOKENS = 10**9  # of a length: beyond any model's positions, and safe in arithmetic
 MOST_SIGMA = 10
 MOST_RATE = 1e9  # requests per second: one per nanosecond, the unit of arrivals
-MOST_SECONDS = 1e3  # between two arrivals: a million of them are still within int64 nanoseconds
+MOST_SECONDS = (
+    1e3  # between two arrivals: a million of them are still within int64 nanoseconds
+)
 # Streams of random numbers of one seed, beside the prompts' own: a change of one leaves the others.
 PROMPT_STREAM, OUTPUT_STREAM, ARRIVAL_STREAM = 1, 2, 3
 
@@ -39,7 +41,9 @@ class Lengths:
     def draw(self, random: np.random.Generator, count: int) -> Float64:
         """Return so many lengths, whole numbers, not clipped."""
         if self.sigma is None:
-            return random.integers(self.low, self.high, count, endpoint=True).astype(np.float64)
+            return random.integers(self.low, self.high, count, endpoint=True).astype(
+                np.float64
+            )
         return np.rint(random.lognormal(np.log(self.low), self.sigma, count))
 
 
@@ -58,7 +62,9 @@ def lengths(option: str, text: int | str) -> Lengths:
     if parsed.low < 1:
         raise ConfigError(f"{option} is {text}: give at least 1")
     if not parsed.low <= parsed.high <= MOST_TOKENS:
-        raise ConfigError(f"{option} is {text}: give LOW first, and at most {MOST_TOKENS} tokens")
+        raise ConfigError(
+            f"{option} is {text}: give LOW first, and at most {MOST_TOKENS} tokens"
+        )
     if parsed.sigma is not None and not 0 <= parsed.sigma <= MOST_SIGMA:
         raise ConfigError(
             f"{option} is {text}: give a SIGMA from 0 to {MOST_SIGMA}, the standard deviation of "
@@ -158,10 +164,14 @@ class Workload:
         """Return whether requests arrive while the run goes on."""
         return bool(self.arrival_ns.any())
 
-    def requests(self, vocab: int, seed: int, stop_ids: tuple[int, ...] = ()) -> list[Request]:
+    def requests(
+        self, vocab: int, seed: int, stop_ids: tuple[int, ...] = ()
+    ) -> list[Request]:
         """Return the requests, not yet begun, with seeded random prompts."""
         prompt_end = np.cumsum(self.prompt_tokens)
-        tokens = np.random.default_rng(seed).integers(0, vocab, int(prompt_end[-1]), np.int32)
+        tokens = np.random.default_rng(seed).integers(
+            0, vocab, int(prompt_end[-1]), np.int32
+        )
         prompts = np.split(tokens, prompt_end[:-1])
         max_tokens = self.output_tokens.tolist()
         arrival_ns = self.arrival_ns.tolist()
@@ -178,7 +188,12 @@ class Workload:
 
 
 def generate(
-    count: int, prompt: Lengths, output: Lengths, arrival: Arrivals, positions: int, seed: int
+    count: int,
+    prompt: Lengths,
+    output: Lengths,
+    arrival: Arrivals,
+    positions: int,
+    seed: int,
 ) -> Workload:
     """Draw a workload of so many requests.
 
@@ -192,4 +207,6 @@ def generate(
     output_tokens = np.clip(drawn_output, 1, positions - prompt.least).astype(np.int64)
     drawn_prompt = prompt.draw(random[PROMPT_STREAM], count)
     prompt_tokens = np.clip(drawn_prompt, 1, positions - output_tokens).astype(np.int64)
-    return Workload(prompt_tokens, output_tokens, arrival.draw(random[ARRIVAL_STREAM], count))
+    return Workload(
+        prompt_tokens, output_tokens, arrival.draw(random[ARRIVAL_STREAM], count)
+    )

@@ -27,7 +27,9 @@ PROMPT_NAMES = ("prompt_tokens", "prompt_len", "input_tokens", "input_len", "inp
 OUTPUT_NAMES = ("output_tokens", "output_len", "output_length")
 MOST_ARRIVAL_S = 9e9  # within int64 nanoseconds
 ASKING = ("human", "user")  # who asks in a conversation
-CHARACTERS_PER_TOKEN = 4  # of English text (OpenAI, "What are tokens and how to count them?")
+CHARACTERS_PER_TOKEN = (
+    4  # of English text (OpenAI, "What are tokens and how to count them?")
+)
 
 TokenIds = Callable[[str], list[int]]  # returns the token ids of a text
 Length = Annotated[int, msgspec.Meta(ge=1)] | UnsetType
@@ -68,7 +70,9 @@ class Record(msgspec.Struct):
     def first_of(self, names: tuple[str, ...]) -> int | None:
         """Return the value of the first of these fields that is there."""
         values = (getattr(self, field_name) for field_name in names)
-        return next((field_value for field_value in values if field_value is not UNSET), None)
+        return next(
+            (field_value for field_value in values if field_value is not UNSET), None
+        )
 
     def arrival(self) -> float | None:
         """Return when the request arrives, in seconds; None where the file does not say it."""
@@ -111,7 +115,9 @@ class Reading:
         new_entry = Entry(prompt_tokens, output_tokens, record.arrival())
         self.entries.append(new_entry)
         if (self.entries[0].arrival_s is None) != (new_entry.arrival_s is None):
-            raise ConfigError(f"{where}: either every request says when it arrives or none does")
+            raise ConfigError(
+                f"{where}: either every request says when it arrives or none does"
+            )
 
     def _tokens(self, where: str, record: Record) -> tuple[int, int] | None:
         """Return prompt and output tokens of a record; None for a conversation without them."""
@@ -207,7 +213,11 @@ def first_exchange(turns: list[Turn]) -> tuple[str, str] | None:
     """Return the first question of a conversation and its answer; None without, or if empty."""
     for first_turn, answer in pairwise(turns):
         if first_turn.speaker in ASKING:
-            return (first_turn.value, answer.value) if first_turn.value and answer.value else None
+            return (
+                (first_turn.value, answer.value)
+                if first_turn.value and answer.value
+                else None
+            )
     return None
 
 
@@ -229,7 +239,9 @@ def _record(where: str, data: bytes | msgspec.Raw) -> Record:
     except msgspec.ValidationError as error:
         at_fault = re.search(r"`\$\.(\w+)", str(error))
         if at_fault is None:
-            raise ConfigError(f"{where} is no JSON object with lengths or a conversation") from None
+            raise ConfigError(
+                f"{where} is no JSON object with lengths or a conversation"
+            ) from None
         field_name = at_fault[1]
         raise ConfigError(f'{where}: "{field_name}" is no {EXPECTED[field_name]}') from None
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
@@ -240,7 +252,9 @@ def _length(where: str, record: Record, names: tuple[str, ...]) -> int:
     length = record.first_of(names)
     if length is None:
         others = ", ".join(names[1:])
-        raise ConfigError(f'{where} has no "{names[0]}" (or {others}) and no "conversations"')
+        raise ConfigError(
+            f'{where} has no "{names[0]}" (or {others}) and no "conversations"'
+        )
     return length
 
 

@@ -123,7 +123,9 @@ def _findings(group: Sequence[Row]) -> list[str]:
     findings = []
     for mode_swept in Mode:
         idle_by_size = {
-            row["batch_size"]: row["idle_pct"] for row in rows_done if row["mode"] == mode_swept
+            row["batch_size"]: row["idle_pct"]
+            for row in rows_done
+            if row["mode"] == mode_swept
         }
         if idle_by_size:
             findings.append(f"{mode_swept.adjective}: {_stops_idling(idle_by_size)}.")
@@ -132,7 +134,9 @@ def _findings(group: Sequence[Row]) -> list[str]:
     }
     if speedups:
         findings.append(f"{_gain(speedups)}.")
-    missing = {row["batch_size"]: row["reason"] for row in group if row["state"] != CellState.DONE}
+    missing = {
+        row["batch_size"]: row["reason"] for row in group if row["state"] != CellState.DONE
+    }
     if missing:
         missing_sizes = ", ".join(map(str, missing))
         reasons = "; ".join(dict.fromkeys(missing.values()))
@@ -166,7 +170,9 @@ def _gain(speedups: dict[int, float]) -> str:
     best_size = max(speedups, key=lambda size: speedups[size])
     if speedups[best_size] < WORTH_SAYING:
         return "Asynchronous batching gains nothing"
-    figures = _figures_at(speedups, "{:.2f} times", batch_sizes[0], best_size, batch_sizes[-1])
+    figures = _figures_at(
+        speedups, "{:.2f} times", batch_sizes[0], best_size, batch_sizes[-1]
+    )
     return f"Asynchronous batching is faster: {figures}"
 
 

@@ -57,7 +57,11 @@ def grid(
     )
     return [
         RunConfig(
-            model=model_name, device=device, host_ms=host_ms, batch_size=batch_size, **options
+            model=model_name,
+            device=device,
+            host_ms=host_ms,
+            batch_size=batch_size,
+            **options,
         )
         for device, model_name, host_ms, batch_size in combinations
     ]
@@ -84,7 +88,9 @@ def place(config: RunConfig, folder: Path) -> Path:
     host_kind = "measured" if choice.measured else config.host_profile
     if config.host_ms is not None:
         host_kind = f"{config.host_ms:g}ms"
-    file_name = f"{architecture.key}-{device}-host-{host_kind}-b{config.batch_size}-{digest}.json"
+    file_name = (
+        f"{architecture.key}-{device}-host-{host_kind}-b{config.batch_size}-{digest}.json"
+    )
     return folder / file_name
 
 
@@ -92,7 +98,9 @@ def keep(cell: Cell, path: Path) -> None:
     """Write a cell, whole or not at all."""
     draft_path = path.with_name(f".{os.getpid()}-{path.name}")
     document = {"schema": SCHEMA, **asdict(cell)}
-    draft_path.write_text(json.dumps(document, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    draft_path.write_text(
+        json.dumps(document, indent=1, allow_nan=False) + "\n", encoding="utf-8"
+    )
     draft_path.replace(path)
 
 

@@ -249,7 +249,9 @@ class RunConfig:
 
         Raises ConfigError.
         """
-        demand = self._generated() if self.workload is None else self._read(Path(self.workload))
+        demand = (
+            self._generated() if self.workload is None else self._read(Path(self.workload))
+        )
         if self.kv_blocks is None:
             return demand
         tokens_held = self.kv_blocks * self.block_size
@@ -282,7 +284,9 @@ class RunConfig:
         from idlescope.engine.workload import arrivals
 
         architecture = self.architecture
-        text_tokenizer = None if architecture.folder is None else tokenizer(architecture.folder)
+        text_tokenizer = (
+            None if architecture.folder is None else tokenizer(architecture.folder)
+        )
         return workload_file.read(
             path,
             self.requests,

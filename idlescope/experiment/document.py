@@ -88,7 +88,9 @@ class Summary(Struct, forbid_unknown_fields=True):
     device: RunDevice
     environment: dict[str, str]
     modes: dict[str, ModeSummary]
-    speedup: float | None  # synchronous over asynchronous time; null unless both modes ended
+    speedup: (
+        float | None
+    )  # synchronous over asynchronous time; null unless both modes ended
     # the asynchronous run as the synchronous one predicts it; null where requests arrive later
     predicted: OutcomeDocument | None
     verdict: str
@@ -134,7 +136,9 @@ class SweepRow(Struct, forbid_unknown_fields=True):
     roofline_pct: float | None = None
     steps: int | None = None
     tokens: int | None = None
-    tokens_per_step: float | None = None  # below the batch size where not all requests have room
+    tokens_per_step: float | None = (
+        None  # below the batch size where not all requests have room
+    )
     preemptions: int | None = None
     speedup: float | None = None  # of the cell: synchronous over asynchronous time
     predicted_s: float | None = None  # of the cell: the asynchronous time

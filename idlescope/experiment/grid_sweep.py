@@ -63,5 +63,7 @@ def sweep(
     with tempfile.TemporaryDirectory(prefix="idlescope-") as scratch:
         cells_folder = Path(scratch if folder is None else folder)
         cells_folder.mkdir(parents=True, exist_ok=True)
-        measured_cells = {cell.config: cell for cell in run_cells(configs, cells_folder, jobs)}
+        measured_cells = {
+            cell.config: cell for cell in run_cells(configs, cells_folder, jobs)
+        }
     return Sweep(tuple(measured_cells[config] for config in configs))

@@ -15,7 +15,9 @@ from idlescope.experiment.profiled import Profiled, compare, step_starts
 from idlescope.trace.open import open_trace
 
 
-def record(config: RunConfig, mode: str, folder: Path) -> tuple[Profiled | None, str | None]:
+def record(
+    config: RunConfig, mode: str, folder: Path
+) -> tuple[Profiled | None, str | None]:
     """Run one mode again under nsys, which writes MODE.nsys-rep to a folder.
 
     Return it analysed, or what is amiss.
@@ -28,7 +30,9 @@ def record(config: RunConfig, mode: str, folder: Path) -> tuple[Profiled | None,
         )
         return None, f"nsys is not on PATH; on a machine that has it: {shown_command}"
     with tempfile.TemporaryDirectory(prefix="idlescope-") as scratch:
-        exit_code, output_lines = _run_under_nsys(nsys.this_command([*run_words, scratch], report))
+        exit_code, output_lines = _run_under_nsys(
+            nsys.this_command([*run_words, scratch], report)
+        )
         recording = Path(scratch) / f"{mode}.recording"
         if exit_code or not recording.exists():
             last_line = output_lines[-1] if output_lines else "it said nothing"

@@ -85,7 +85,9 @@ def options_of(config: type) -> Iterator[Described]:
     config_fields: tuple[Field[Any], ...] = fields(config)
     for config_field in config_fields:
         if _KEY in config_field.metadata:
-            yield Described(config_field.name, config_field.default, config_field.metadata[_KEY])
+            yield Described(
+                config_field.name, config_field.default, config_field.metadata[_KEY]
+            )
 
 
 def check(config: Any) -> None:

@@ -39,8 +39,12 @@ class Profiled:
     step_ns: dict[
         str, float | None
     ]  # median from step to step, before, inside and after the window
-    idle_pct: dict[str, float | None]  # of the window, by the step clock and by the profiler
-    phase_ns: dict[str, dict[str, int]]  # in the window, by the step clock and by the profiler
+    idle_pct: dict[
+        str, float | None
+    ]  # of the window, by the step clock and by the profiler
+    phase_ns: dict[
+        str, dict[str, int]
+    ]  # in the window, by the step clock and by the profiler
 
     @property
     def observer_pct(self) -> float | None:
@@ -118,7 +122,10 @@ def _clock_idle_pct(recording: Trace, first: int, last: int) -> float:
     """Return how idle the device was during some steps, per cent."""
     operations = recording.operations
     profiled_rows = np.flatnonzero((operations.step >= first) & (operations.step < last))
-    window = int(operations.start[profiled_rows].min()), int(operations.end[profiled_rows].max())
+    window = (
+        int(operations.start[profiled_rows].min()),
+        int(operations.end[profiled_rows].max()),
+    )
     occupancy = occupancy_of(operations, window)
     return percent(occupancy.idle_ns, occupancy.window_ns)
 
@@ -149,7 +156,9 @@ def step_times(starts: Int64, first: int, last: int) -> dict[str, float | None]:
     from_step_to_step, step_count = np.diff(starts), last - first
     profiler_starts = first - WARMUP_STEPS - 1
     steps_by_part = {
-        "before": from_step_to_step[max(1, profiler_starts - step_count) : max(profiler_starts, 0)],
+        "before": from_step_to_step[
+            max(1, profiler_starts - step_count) : max(profiler_starts, 0)
+        ],
         "inside": from_step_to_step[first : last - 1],
         "after": from_step_to_step[last + 1 : last + 1 + step_count],
     }

@@ -47,17 +47,26 @@ def beside(trace: Trace, window: StepWindow | None) -> Profiled | None:
 
     None where there is none, or nothing in it.
     """
-    if window is None or window.opened is None or window.closed is None or not window.path.exists():
+    if (
+        window is None
+        or window.opened is None
+        or window.closed is None
+        or not window.path.exists()
+    ):
         return None
     # where the run was stopped, fewer steps have ended than were begun
     ended_steps = int(trace.operations.step.max(initial=-1)) + 1
     last_step = min(window.closed, ended_steps)
     return (
-        compare(trace, window.opened, last_step, window.path) if last_step > window.opened else None
+        compare(trace, window.opened, last_step, window.path)
+        if last_step > window.opened
+        else None
     )
 
 
-def profile_modes(config: RunConfig, modes: dict[str, ModeRun], folder: Path | None) -> list[str]:
+def profile_modes(
+    config: RunConfig, modes: dict[str, ModeRun], folder: Path | None
+) -> list[str]:
     """Add to each mode what a profiler recorded of it; return what the user should know of that."""
     all_notes: list[str] = []
     if config.profile is None or folder is None:
@@ -72,7 +81,9 @@ def profile_modes(config: RunConfig, modes: dict[str, ModeRun], folder: Path | N
     return all_notes
 
 
-def _under_nsys(config: RunConfig, mode: ModeRun, folder: Path) -> tuple[ModeRun, list[str]]:
+def _under_nsys(
+    config: RunConfig, mode: ModeRun, folder: Path
+) -> tuple[ModeRun, list[str]]:
     """Run a mode again under nsys.
 
     Return it with what that recorded, and what the user should know of it.
@@ -95,8 +106,14 @@ def _notes_of_torch(asked: ProfiledSteps, mode: ModeRun) -> list[str]:
             f"nothing was profiled: the run ended after {step_count} steps, "
             f"before step {asked.first}; give --profile torch:FIRST-LAST"
         ]
-    first_step, last_step, problem = mode.profiled.first, mode.profiled.last, mode.profiled.problem
-    torch_notes = [] if problem is None else [f"the profiler's trace cannot be analysed: {problem}"]
+    first_step, last_step, problem = (
+        mode.profiled.first,
+        mode.profiled.last,
+        mode.profiled.problem,
+    )
+    torch_notes = (
+        [] if problem is None else [f"the profiler's trace cannot be analysed: {problem}"]
+    )
     torch_notes.append(
         f"torch.profiler recorded the steps {first_step} to {last_step - 1}, "
         "and the figures of the whole run hold what that cost"

@@ -184,7 +184,9 @@ class Run:
             return f"Asynchronous batching changes little ({change}) {on_device}: {little_gained}."
         further_note = ""
         if self._host_bound():
-            further_note = f"; the host still needs longer for a step than the {device_noun}"
+            further_note = (
+                f"; the host still needs longer for a step than the {device_noun}"
+            )
         faster = f"{self.speedup:.3f} times faster"
         return f"Asynchronous batching is {faster} ({change}) {on_device}{further_note}."
 
@@ -222,7 +224,10 @@ class Run:
             config=asdict(self.config),
             device=self.device,
             environment=environment(self.device.measured, self.config.engine),
-            modes={str(mode_name): run.summary(self.gpu) for mode_name, run in self.modes.items()},
+            modes={
+                str(mode_name): run.summary(self.gpu)
+                for mode_name, run in self.modes.items()
+            },
             speedup=self.speedup,
             predicted=None if predicted is None else predicted.document(),
             verdict=self.verdict(),
@@ -236,7 +241,9 @@ class Run:
 
     def __repr__(self) -> str:
         mode_texts = ", ".join(map(repr, self.modes.values()))
-        return f"<Run of {self.config.architecture.name} on {self.device.name}: {mode_texts}>"
+        return (
+            f"<Run of {self.config.architecture.name} on {self.device.name}: {mode_texts}>"
+        )
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows: the verdict, and a row per mode."""

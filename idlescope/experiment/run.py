@@ -13,7 +13,9 @@ from idlescope.experiment.progress import Progress
 from idlescope.experiment.result import Run
 
 
-def run(config: RunConfig, progress: Progress | None = None, folder: Path | None = None) -> Run:
+def run(
+    config: RunConfig, progress: Progress | None = None, folder: Path | None = None
+) -> Run:
     """Run a configuration; `progress` is called after every step, outside of what is timed.
 
     A profiler's traces are written to `folder`, which must be there. Ctrl-C stops the mode that is

@@ -112,7 +112,10 @@ def _warm_up(config: RunConfig, device: Device, slots: list[Slot]) -> None:
 
 
 def _serve(
-    engine: Engine, device: Device, recorder: Announcer, watch: Callable[[Engine], None] | None
+    engine: Engine,
+    device: Device,
+    recorder: Announcer,
+    watch: Callable[[Engine], None] | None,
 ) -> tuple[bool, int]:
     """Serve all requests; return whether Ctrl-C ended that, and how long it took, ns."""
     interrupted = False

@@ -52,10 +52,14 @@ def check(config: RunConfig, choice: DeviceChoice) -> None:
             "use --device cpu or cuda"
         )
     if config.mode == Mode.ASYNC and not choice.overlaps:
-        raise ConfigError("asynchronous batching of transformers needs CUDA: use --mode sync")
+        raise ConfigError(
+            "asynchronous batching of transformers needs CUDA: use --mode sync"
+        )
     for option_name in WITHOUT:
         if getattr(config, option_name) != getattr(RunConfig, option_name):
-            raise ConfigError(f"{flag(option_name)} is not for --engine transformers: leave it out")
+            raise ConfigError(
+                f"{flag(option_name)} is not for --engine transformers: leave it out"
+            )
     if config.demand.open:
         raise ConfigError(
             f"--engine transformers has all requests at the start, and in {config.workload} some "
@@ -106,13 +110,17 @@ def run_mode(
         _warm_up(config, network, batching_settings)
     system_clock = SystemClock()
     recorder = StepClock(system_clock.now, PHASES)
-    engine_hook = Hook(choice.model(config), recorder, system_clock, on_cuda, mode is Mode.ASYNC)
+    engine_hook = Hook(
+        choice.model(config), recorder, system_clock, on_cuda, mode is Mode.ASYNC
+    )
     window = window_of(config, mode, folder)
     if window is not None:
         engine_hook.before_step = window.before
     watch_engine = None if progress is None else lambda: progress(mode, engine_hook)
     try:
-        served = serve(network, requests_of(config), batching_settings, engine_hook, watch_engine)
+        served = serve(
+            network, requests_of(config), batching_settings, engine_hook, watch_engine
+        )
     finally:
         if window is not None:
             window.close(engine_hook.launched)
@@ -122,7 +130,11 @@ def run_mode(
         mode=mode.value,
         model=config.architecture.name,
         gpu=choice.gpu.key if choice.gpu else "",
-        extra={"source": "idlescope run", "device": device_name, "engine": served.described},
+        extra={
+            "source": "idlescope run",
+            "device": device_name,
+            "engine": served.described,
+        },
     )
     recorded_trace = recorder.trace(device_name, metadata)
     if served.interrupted and not len(recorded_trace.operations):

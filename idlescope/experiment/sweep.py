@@ -31,14 +31,15 @@ from idlescope.experiment.run import run
 # Steps that nobody looks at: Python specialises its code as it runs, so that the first steps would
 # cost the host more.
 WARM_UP = RunConfig(model="tiny", device="modelled:h200", batch_size=8, tokens=300)
-KILLED = (
-    "its process or one beside it was ended from outside, perhaps for want of memory: run it again"
-)
+KILLED = "its process or one beside it was ended from outside, perhaps for want of memory: run it again"
 Progress = Callable[[RunConfig, str, Running], None]
 
 
 def sweep(
-    configs: Sequence[RunConfig], folder: Path, jobs: int = 1, progress: Progress | None = None
+    configs: Sequence[RunConfig],
+    folder: Path,
+    jobs: int = 1,
+    progress: Progress | None = None,
 ) -> Iterator[Cell]:
     """Run cells and yield each when it has ended and is kept in `folder`, which is there.
 
@@ -89,7 +90,9 @@ def measure(config: RunConfig, progress: Progress | None = None) -> Cell:
 def _side_by_side(configs: Sequence[RunConfig], jobs: int) -> Iterator[Cell]:
     """Run cells in so many processes; yield them as they end."""
     not_ours = set(multiprocessing.active_children())
-    worker_pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _begin_worker)
+    worker_pool = ProcessPoolExecutor(
+        jobs, multiprocessing.get_context("spawn"), _begin_worker
+    )
     try:
         config_of = {worker_pool.submit(measure, config): config for config in configs}
         for future in as_completed(config_of):

@@ -50,7 +50,10 @@ FORMATS = (
 
 
 def convert(
-    source: Path, target: Path, force: bool = False, progress: Callable[[int], None] | None = None
+    source: Path,
+    target: Path,
+    force: bool = False,
+    progress: Callable[[int], None] | None = None,
 ) -> list[str]:
     """Read a trace and write it in the format that the target's name asks for.
 
@@ -73,4 +76,6 @@ def _format_of(target: Path) -> WrittenFormat:
         for suffix in written.suffixes:
             if file_name.endswith(suffix) if suffix else not target.suffix:
                 return written
-    raise ConfigError(f"{target.name} names no format that idlescope writes: give {CHOICES}")
+    raise ConfigError(
+        f"{target.name} names no format that idlescope writes: give {CHOICES}"
+    )

@@ -87,7 +87,9 @@ def gpu(key: str) -> GPU:
     try:
         return GPUS[key.lower()]
     except KeyError:
-        raise ConfigError(f"no GPU is known as {key!r}: choose one of {', '.join(GPUS)}") from None
+        raise ConfigError(
+            f"no GPU is known as {key!r}: choose one of {', '.join(GPUS)}"
+        ) from None
 
 
 def ideal_ns(

@@ -42,9 +42,13 @@ class Model:
     norm_eps: float  # of every RMSNorm
     rope_theta: float
     rope_scaling: RopeScaling | None
-    qk_norm: bool  # an RMSNorm over each head of queries and keys, before the rotation: Qwen3
+    qk_norm: (
+        bool  # an RMSNorm over each head of queries and keys, before the rotation: Qwen3
+    )
     dtype: str = "bfloat16"  # of the published weights
-    value_bytes: int = 2  # of a weight, activation or cached value as it is run, whatever `dtype`
+    value_bytes: int = (
+        2  # of a weight, activation or cached value as it is run, whatever `dtype`
+    )
     folder: Path | None = None  # of the checkpoint that this was read from
 
     @property
@@ -55,7 +59,9 @@ class Model:
     @property
     def layer_params(self) -> int:
         """Return the weights of one layer's matrices: attention and the gated feed-forward."""
-        qkv_params = self.hidden * (self.attention_width + 2 * self.kv_heads * self.head_dim)
+        qkv_params = self.hidden * (
+            self.attention_width + 2 * self.kv_heads * self.head_dim
+        )
         output = self.attention_width * self.hidden
         gate_up_down = 3 * self.hidden * self.intermediate
         return qkv_params + output + gate_up_down

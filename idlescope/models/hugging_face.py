@@ -19,7 +19,9 @@ from idlescope.errors import ConfigError
 from idlescope.models.architecture import Model, RopeScaling
 
 ARCHITECTURES = {"llama": "LlamaForCausalLM", "qwen3": "Qwen3ForCausalLM"}
-ROPE_THETA = 10_000.0  # transformers' default for both where config.json gives none: Llama 2's
+ROPE_THETA = (
+    10_000.0  # transformers' default for both where config.json gives none: Llama 2's
+)
 DTYPES = ("bfloat16", "float16", "float32")
 INT32_MAX = 2**31 - 1  # sizes beyond are nonsense, and tokens are int32
 NAME_CHARS = 80  # a folder's name becomes a part of the names of reports
@@ -156,7 +158,9 @@ class Section:
 
     def unsupported(self, problem: str) -> ConfigError:
         """Return the error for a model that the decoder would not compute exactly."""
-        return self.error(problem, "idlescope does not run such models, choose another checkpoint")
+        return self.error(
+            problem, "idlescope does not run such models, choose another checkpoint"
+        )
 
 
 @cache
@@ -176,7 +180,9 @@ def read(folder: Path) -> Model:
     _refuse_variants(section, config)
     kv_heads, head_dim = _heads(section, config, is_qwen3)
     rope_theta, rope_scaling = _rope(section, config)
-    folder_name = re.sub(r"[^A-Za-z0-9._-]+", "-", folder.name).strip("-.")[:NAME_CHARS] or "model"
+    folder_name = (
+        re.sub(r"[^A-Za-z0-9._-]+", "-", folder.name).strip("-.")[:NAME_CHARS] or "model"
+    )
     return Model(
         key=folder_name,
         name=folder_name,
@@ -209,7 +215,9 @@ def read_json(file: Path) -> dict[str, Any]:
     except OSError as error:
         raise ConfigError(f"{file} cannot be read: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{file} is not valid JSON ({error}): download it again") from error
+        raise ConfigError(
+            f"{file} is not valid JSON ({error}): download it again"
+        ) from error
     if not isinstance(content, dict):
         raise ConfigError(f"{file} holds no JSON object: download it again")
     return content
@@ -232,7 +240,9 @@ def _model_type(section: Section) -> str:
         raise section.unsupported(f"model_type is {model_type!r}, not {known_types}")
     expected = [ARCHITECTURES[model_type]]
     if family.architectures not in (None, expected):
-        raise section.unsupported(f"architectures is {family.architectures!r}, not {expected}")
+        raise section.unsupported(
+            f"architectures is {family.architectures!r}, not {expected}"
+        )
     return model_type
 
 
@@ -274,18 +284,24 @@ def _heads(section: Section, config: Config, qwen3: bool) -> tuple[int, int]:
 
 def _rope(section: Section, config: Config) -> tuple[float, RopeScaling | None]:
     """Return theta and the scaling of rotary embeddings."""
-    section_name = "rope_parameters" if section.values.get("rope_parameters") else "rope_scaling"
+    section_name = (
+        "rope_parameters" if section.values.get("rope_parameters") else "rope_scaling"
+    )
     rope_settings = getattr(config, section_name) or Rope()
     for prefix, fields in (("", config), (f"{section_name}.", rope_settings)):
         if fields.partial_rotary_factor != 1.0:
             raise section.unsupported(f"{prefix}partial_rotary_factor is not 1")
 
-    rope_theta = config.rope_theta if rope_settings.rope_theta is None else rope_settings.rope_theta
+    rope_theta = (
+        config.rope_theta if rope_settings.rope_theta is None else rope_settings.rope_theta
+    )
     rope_kind = rope_settings.rope_type or rope_settings.type or "default"
     if rope_kind == "default":
         return rope_theta, None
     if rope_kind != "llama3":
-        raise section.unsupported(f"the rope type is {rope_kind!r}, not 'default' or 'llama3'")
+        raise section.unsupported(
+            f"the rope type is {rope_kind!r}, not 'default' or 'llama3'"
+        )
 
     llama3 = section.inner(section_name).read(Llama3Rope)
     if llama3.low_freq_factor >= llama3.high_freq_factor:

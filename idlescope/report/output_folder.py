@@ -29,7 +29,9 @@ def claim(folder: Path, force: bool, source: Path | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         reason = error.strerror or error
-        raise OutputExistsError(f"{folder} cannot be made: {reason}; give another --out") from error
+        raise OutputExistsError(
+            f"{folder} cannot be made: {reason}; give another --out"
+        ) from error
 
 
 @contextmanager
@@ -53,7 +55,9 @@ def _holds(folder: Path, source: Path) -> bool:
             return True
     if not folder.is_dir() or not source.is_file():
         return False
-    return any(held_path.is_file() and held_path.samefile(source) for held_path in folder.iterdir())
+    return any(
+        held_path.is_file() and held_path.samefile(source) for held_path in folder.iterdir()
+    )
 
 
 def free_name(base: Path) -> Path:

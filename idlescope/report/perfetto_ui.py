@@ -28,7 +28,9 @@ def shown(view: tuple[int, int], result: DeviceResult) -> str:
     stream that computed most and its idle time; the groups of tracks of the host and of the device
     are open. Behind the name of a track or a group, Perfetto writes its number.
     """
-    busiest = max(result.streams, key=lambda stream: (stream["compute_ns"], stream["active_ns"]))
+    busiest = max(
+        result.streams, key=lambda stream: (stream["compute_ns"], stream["active_ns"])
+    )
     stream = re.escape(stream_label(busiest["stream"]))
     device = re.escape(result.device.name or f"device {result.device.index}")
     commands = {

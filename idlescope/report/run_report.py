@@ -57,7 +57,9 @@ def write_run(run: Run, folder: Path) -> list[Path]:
     (folder / SUMMARY).write_text(to_text(summary), encoding="utf-8")
     written = [*traces, folder / "figures", folder / SUMMARY]
     profiles = [
-        mode_run.profiled.path for mode_run in run.modes.values() if mode_run.profiled is not None
+        mode_run.profiled.path
+        for mode_run in run.modes.values()
+        if mode_run.profiled is not None
     ]
     listed = [listed_path for listed_path in (*written, *profiles) if listed_path.is_file()]
     content = Page(
@@ -68,7 +70,9 @@ def write_run(run: Run, folder: Path) -> list[Path]:
         columns=[line.title for line in work_lines],
         rows=_rows(summary),
         figures={
-            listed_path.stem: listed_path for listed_path in figures if listed_path.suffix == ".svg"
+            listed_path.stem: listed_path
+            for listed_path in figures
+            if listed_path.suffix == ".svg"
         },
         lines=work_lines,
         warnings=run.notes,
@@ -125,7 +129,8 @@ def _headline(run: Run, summary: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _rows(summary: dict[str, Any]) -> TableRows:
     profiled = [
-        (f"profiled: {row_label.strip()}", cells) for row_label, cells in profiled_rows(summary)
+        (f"profiled: {row_label.strip()}", cells)
+        for row_label, cells in profiled_rows(summary)
     ]
     return mode_rows(summary) + profiled
 
@@ -155,7 +160,9 @@ def _prediction(summary: dict[str, Any]) -> list[str]:
     total_seconds, low_seconds, high_seconds = (
         predicted[figure_key] for figure_key in ("total_s", "low_s", "high_s")
     )
-    interval = "" if low_seconds is None else f" ({low_seconds:,.2f} to {high_seconds:,.2f} s)"
+    interval = (
+        "" if low_seconds is None else f" ({low_seconds:,.2f} to {high_seconds:,.2f} s)"
+    )
     sentence = (
         "From the synchronous run alone, asynchronous batching was predicted to take "
         f"{total_seconds:,.2f} s{interval}"
@@ -177,12 +184,16 @@ def _open_with(modes: Sequence[str], profiles: Sequence[Path]) -> list[tuple[str
         )
         for first_mode in modes
     ]
-    nsys_reports = [report_path for report_path in profiles if report_path.suffix == ".nsys-rep"]
+    nsys_reports = [
+        report_path for report_path in profiles if report_path.suffix == ".nsys-rep"
+    ]
     for report_path in nsys_reports:
         commands.append(("in Nsight Systems", shlex.join(["nsys-ui", report_path.name])))
     if modes and not nsys_reports:
         first_mode = modes[0]
         convert = f"idlescope convert {first_mode}.recording {first_mode}.sqlite"
         stats_command = f"nsys stats {first_mode}.sqlite"
-        commands.append(("with the tools of Nsight Systems", f"{convert} && {stats_command}"))
+        commands.append(
+            ("with the tools of Nsight Systems", f"{convert} && {stats_command}")
+        )
     return commands

@@ -17,5 +17,9 @@ def write(summary: dict[str, Any], folder: Path) -> list[Path]:
     if sweep_table:
         csv_path, parquet_path = folder / "table.csv", folder / "table.parquet"
         write_rows(sweep_table, csv_path, parquet_path)
-        written += [csv_path, parquet_path, *save(heatmap.draw(sweep_table), folder / "figures")]
+        written += [
+            csv_path,
+            parquet_path,
+            *save(heatmap.draw(sweep_table), folder / "figures"),
+        ]
     return written

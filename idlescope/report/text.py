@@ -47,7 +47,9 @@ def milliseconds(ns: float) -> str:
 
 def share(part: int, whole: int) -> str:
     """Return a part in per cent of a whole; a dash for no part."""
-    from idlescope.analysis.intervals import percent  # with numpy, which commands start without
+    from idlescope.analysis.intervals import (
+        percent,
+    )  # with numpy, which commands start without
 
     return f"{percent(part, whole):.1f} %" if part else NOTHING
 

@@ -23,17 +23,23 @@ REPORT = "report.html"
 ANALYSIS = "analysis.json"
 
 
-def write_analysis(trace: Trace, analysis: Analysis, folder: Path, command: str) -> list[Path]:
+def write_analysis(
+    trace: Trace, analysis: Analysis, folder: Path, command: str
+) -> list[Path]:
     """Write a trace's report, figures and analysis; return the paths, the report first."""
     work_lines = of_analysis(analysis)
     source = Path(analysis.source["path"])
-    figures = save(draw_all(work_lines, source.name), folder / "figures") if work_lines else []
+    figures = (
+        save(draw_all(work_lines, source.name), folder / "figures") if work_lines else []
+    )
     (folder / ANALYSIS).write_text(to_text(analysis.to_json()), encoding="utf-8")
     unseen = no_device(trace)
     is_modelled = trace.meta.measured is False
     content = Page(
         title=source.name,
-        verdict=_worst(analysis).verdict.text if work_lines else f"No device was seen: {unseen}",
+        verdict=_worst(analysis).verdict.text
+        if work_lines
+        else f"No device was seen: {unseen}",
         measured="modelled, not measured" if is_modelled else "as recorded in the trace",
         headline=_headline(analysis),
         columns=[line.label for line in work_lines] or phase_columns(analysis),
@@ -41,7 +47,9 @@ def write_analysis(trace: Trace, analysis: Analysis, folder: Path, command: str)
         figures={path.stem: path for path in figures if path.suffix == ".svg"},
         lines=work_lines,
         # that no device was seen is the verdict already
-        warnings=[warning for warning in analysis.warnings if work_lines or warning != unseen],
+        warnings=[
+            warning for warning in analysis.warnings if work_lines or warning != unseen
+        ],
         command=command,
         environment=environment(),
         predictions=_predictions(analysis),

@@ -119,7 +119,9 @@ def uncertain(meta: Metadata) -> tuple[str, ...]:
     `meta` is `Trace.meta`. There are none for a sound trace.
     """
     lost_records = meta.lost
-    any_figure = meta.truncated or lost_records.get("unknown") or lost_records.get("operations")
+    any_figure = (
+        meta.truncated or lost_records.get("unknown") or lost_records.get("operations")
+    )
     figures: tuple[str, ...] = ()
     if any_figure:
         figures += OPERATION_FIGURES

@@ -40,7 +40,9 @@ class Format:
     # source, target, what was removed (filled in), progress; raises TraceError
     scrub: Callable[[Path, Path, Scrubbed, Progress | None], None]
     how_to_record: str  # with which tool and options device operations are recorded
-    suffixes: tuple[str, ...] = ()  # of its files in a folder of ranks; none: it is a folder
+    suffixes: tuple[
+        str, ...
+    ] = ()  # of its files in a folder of ranks; none: it is a folder
 
 
 # The first that recognises a path reads it: Kineto takes whatever is left, and says what is wrong
@@ -102,13 +104,20 @@ def format_of(path: Path) -> Format | None:
     if file_head:
         other_tools.refuse(path, file_head)
     return next(
-        (trace_format for trace_format in FORMATS if trace_format.recognises(path, file_head)), None
+        (
+            trace_format
+            for trace_format in FORMATS
+            if trace_format.recognises(path, file_head)
+        ),
+        None,
     )
 
 
 def how_to_record(name: str) -> str:
     """Return with which tool and options device operations come into traces of a format."""
-    advice = (trace_format.how_to_record for trace_format in FORMATS if trace_format.name == name)
+    advice = (
+        trace_format.how_to_record for trace_format in FORMATS if trace_format.name == name
+    )
     return next(advice, KINETO_ADVICE)
 
 
@@ -125,5 +134,7 @@ def _head(path: Path) -> bytes:
     except OSError as error:
         raise TraceError(f"{path} cannot be read: {error.strerror or error}") from error
     if not file_head:
-        raise TraceError(f"{path} is empty: was the profiler stopped before the trace was written?")
+        raise TraceError(
+            f"{path} is empty: was the profiler stopped before the trace was written?"
+        )
     return file_head

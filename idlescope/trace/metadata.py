@@ -28,13 +28,21 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     lost: dict[str, int] = {}  # kind (KINDS_LOST) -> records
     truncated: bool = False  # an unknown number of records is missing at the end
     dropped: tuple[str, ...] = ()
-    profiler_errors: tuple[str, ...] = ()  # its messages that it could not record the device
+    profiler_errors: tuple[
+        str, ...
+    ] = ()  # its messages that it could not record the device
 
     # ranks and clocks; times are ns since 1970
     base_time_ns: int | None = msgspec.field(default=None, name="baseTimeNanoseconds")
-    session_start_ns: int | None = msgspec.field(default=None, name="session_start_epoch_ns")
-    clocks_apart: bool = False  # ranks of one folder whose clocks cannot be brought together
-    distributed: dict[str, Any] = msgspec.field(default_factory=dict, name="distributedInfo")
+    session_start_ns: int | None = msgspec.field(
+        default=None, name="session_start_epoch_ns"
+    )
+    clocks_apart: bool = (
+        False  # ranks of one folder whose clocks cannot be brought together
+    )
+    distributed: dict[str, Any] = msgspec.field(
+        default_factory=dict, name="distributedInfo"
+    )
 
     # what was run, where idlescope ran it
     measured: bool | None = None  # False: modelled; None: not said

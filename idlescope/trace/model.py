@@ -156,7 +156,8 @@ class Trace:
     def _repr_html_(self) -> str:
         """Return how much of what the trace holds, as a small table for notebooks."""
         cells = "".join(
-            f"<tr><td>{what}</td><td>{count:,}</td></tr>" for what, count in self._sizes().items()
+            f"<tr><td>{what}</td><td>{count:,}</td></tr>"
+            for what, count in self._sizes().items()
         )
         return f"<p><b>{escape(self.meta.path or 'memory')}</b></p><table>{cells}</table>"
 

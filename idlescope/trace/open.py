@@ -55,7 +55,9 @@ def _open_ranks(
         earlier_events = sum(earlier_rank.trace.meta.events for earlier_rank in open_ranks)
         counted = None if progress is None else partial(_count, progress, earlier_events)
         try:
-            open_ranks.append(Rank(rank_path, open_trace(rank_path, counted, frames=frames)))
+            open_ranks.append(
+                Rank(rank_path, open_trace(rank_path, counted, frames=frames))
+            )
         except TraceError as error:  # such as a configuration that ends in .json, too
             errors[rank_path] = error
     if not open_ranks:

@@ -109,7 +109,9 @@ def _is_rocpd(sample: Sample) -> bool:
 
 def _is_rpd_json(sample: Sample) -> bool:
     # rpd2tracing.py writes an empty first event, and every number as text
-    return sample.has(rb'^\s*(\{\s*"traceEvents"\s*:\s*)?\[\s*\{\s*\}\s*,\s*\{\s*"name"\s*:')
+    return sample.has(
+        rb'^\s*(\{\s*"traceEvents"\s*:\s*)?\[\s*\{\s*\}\s*,\s*\{\s*"name"\s*:'
+    )
 
 
 def _is_xplane(sample: Sample) -> bool:
@@ -154,7 +156,9 @@ def _is_json_lines(sample: Sample) -> bool:
 OTHER_TOOLS: tuple[OtherTool, ...] = (
     OtherTool("a rocprofv3 result (rocpd, SQLite)", _is_rocpd, BY_TORCH),
     OtherTool("an RPD trace (rocmProfileData, SQLite)", _is_rpd, BY_TORCH),
-    OtherTool("a packed SQLite file", _is_packed_rpd, "unpack it with `gunzip`, and give that"),
+    OtherTool(
+        "a packed SQLite file", _is_packed_rpd, "unpack it with `gunzip`, and give that"
+    ),
     OtherTool(
         "a rocprofv3 result (JSON)",
         lambda sample: sample.has(rb'\A\s*\{\s*"rocprofiler-sdk-tool"\s*:'),

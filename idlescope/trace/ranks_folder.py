@@ -40,7 +40,9 @@ def files(folder: Path) -> list[Path]:
             files_found.append(file_path)
             forms_of.setdefault(_trace(file_path, form_index), []).append(form_index)
     if not files_found:
-        suffixes = [suffix for trace_format in formats.FORMATS for suffix in trace_format.suffixes]
+        suffixes = [
+            suffix for trace_format in formats.FORMATS for suffix in trace_format.suffixes
+        ]
         raise TraceError(
             f"{folder} holds no traces: give a recording (a folder with meta.json), an Nsight "
             f"Systems Parquet export, or a folder of files that end in {', '.join(suffixes)}"
@@ -63,7 +65,11 @@ def _form(path: Path) -> int | None:
     if path.name == unprofiled.FILE:
         return None
     for form_index, trace_format in enumerate(formats.FORMATS):
-        if path.is_dir() and not trace_format.suffixes and trace_format.recognises(path, b""):
+        if (
+            path.is_dir()
+            and not trace_format.suffixes
+            and trace_format.recognises(path, b"")
+        ):
             return form_index
         if path.is_file() and path.name.endswith(trace_format.suffixes):
             return form_index
@@ -90,7 +96,9 @@ def merge(folder: Path, ranks: Sequence[Rank], left_out: Sequence[str] = ()) -> 
     else:
         first_trace, first_meta = _merge_tables(ranks), _merged_meta(ranks)
     warnings = (*left_out, *first_meta.warnings)
-    return replace(first_trace, meta=first_meta.replace(path=str(folder), warnings=warnings))
+    return replace(
+        first_trace, meta=first_meta.replace(path=str(folder), warnings=warnings)
+    )
 
 
 def _merge_tables(ranks: Sequence[Rank]) -> Trace:
@@ -121,8 +129,10 @@ class _MergedTables:
         new_codes = {
             "name": self.names.codes(rank_trace.names),
             "stream": self.streams.codes(rank_trace.streams),
-            "thread": np.arange(len(rank_trace.threads), dtype=np.int32) + len(self.threads),
-            "device": np.arange(len(rank_trace.devices), dtype=np.int32) + len(self.devices),
+            "thread": np.arange(len(rank_trace.threads), dtype=np.int32)
+            + len(self.threads),
+            "device": np.arange(len(rank_trace.devices), dtype=np.int32)
+            + len(self.devices),
         }
 
         def changed(table: TableT) -> TableT:
@@ -174,7 +184,9 @@ def _merged_meta(ranks: Sequence[Rank]) -> Metadata:
         format=", ".join(dict.fromkeys(meta.format for meta in rank_metas)),
         events=sum(meta.events for meta in rank_metas),
         warnings=tuple(
-            f"{rank.path.name}: {warning}" for rank in ranks for warning in rank.trace.meta.warnings
+            f"{rank.path.name}: {warning}"
+            for rank in ranks
+            for warning in rank.trace.meta.warnings
         ),
         lost={
             record_kind: lost_count
@@ -183,7 +195,9 @@ def _merged_meta(ranks: Sequence[Rank]) -> Metadata:
         },
         truncated=any(meta.truncated for meta in rank_metas),
         dropped=tuple(message for meta in rank_metas for message in meta.dropped),
-        profiler_errors=tuple(message for meta in rank_metas for message in meta.profiler_errors),
+        profiler_errors=tuple(
+            message for meta in rank_metas for message in meta.profiler_errors
+        ),
         clocks_apart=_shifts(ranks) is None,
     )
 

@@ -20,7 +20,8 @@ def recordings(path: Path) -> dict[str, Path]:
         return {}
     meta_files = sorted(folder.glob(f"*{_SUFFIX}/meta.json"), reverse=True)
     return {
-        meta_file.parent.name.removesuffix(_SUFFIX): meta_file.parent for meta_file in meta_files
+        meta_file.parent.name.removesuffix(_SUFFIX): meta_file.parent
+        for meta_file in meta_files
     }
 
 
@@ -39,4 +40,6 @@ def recording(path: Path, mode: str | None = None) -> Path:
     modes_there = f"{path} holds {' and '.join(mode_folders)}"
     if mode is not None:
         raise ConfigError(f"{modes_there}, no {mode}")
-    raise ConfigError(f"{modes_there}: choose one with --mode {' or --mode '.join(mode_folders)}")
+    raise ConfigError(
+        f"{modes_there}: choose one with --mode {' or --mode '.join(mode_folders)}"
+    )

@@ -44,7 +44,10 @@ class Table:
     def of(cls: type[TableT], **columns: ArrayLike) -> TableT:
         """Return a table of columns that are converted to its types."""
         return cls(
-            **{name: np.asarray(column, cls.DTYPES[name]) for name, column in columns.items()}
+            **{
+                name: np.asarray(column, cls.DTYPES[name])
+                for name, column in columns.items()
+            }
         )
 
     @classmethod
@@ -58,7 +61,9 @@ class Table:
 
     def replace(self: TableT, **columns: ArrayLike) -> TableT:
         """Return the table with some of its columns replaced."""
-        return type(self)(**{name: columns.get(name, getattr(self, name)) for name in self.DTYPES})
+        return type(self)(
+            **{name: columns.get(name, getattr(self, name)) for name in self.DTYPES}
+        )
 
     @classmethod
     def joined(cls: type[TableT], tables: Sequence[TableT]) -> TableT:
@@ -69,7 +74,9 @@ class Table:
             return cls.empty()
         columns = {}
         for column_name in cls.DTYPES:
-            columns[column_name] = np.concatenate([getattr(table, column_name) for table in tables])
+            columns[column_name] = np.concatenate(
+                [getattr(table, column_name) for table in tables]
+            )
         return cls(**columns)
 
     def recoded(self: TableT, codes: Mapping[str, Int32]) -> TableT:
@@ -92,7 +99,11 @@ class Table:
     def shifted(self: TableT, ns: int) -> TableT:
         """Return the table with so many nanoseconds added to all of its times."""
         time_columns = (
-            [column_name for column_name in ("start", "end", "time") if column_name in self.DTYPES]
+            [
+                column_name
+                for column_name in ("start", "end", "time")
+                if column_name in self.DTYPES
+            ]
             if ns
             else []
         )

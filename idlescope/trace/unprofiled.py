@@ -68,14 +68,18 @@ def beside(path: Path) -> UnprofiledStep | None:
     for capture_entry in reversed(_entries(folder)):
         if not capture_entry.makes_sense:
             continue
-        if in_folder and any((folder / trace_name).exists() for trace_name in capture_entry.traces):
+        if in_folder and any(
+            (folder / trace_name).exists() for trace_name in capture_entry.traces
+        ):
             return capture_entry.step
         if not in_folder and path.name in capture_entry.traces:
             return capture_entry.step
     return None
 
 
-def write_beside(traces: list[Path], step: UnprofiledStep, counters: dict[str, float]) -> Path:
+def write_beside(
+    traces: list[Path], step: UnprofiledStep, counters: dict[str, float]
+) -> Path:
     """Note a step's time beside the traces of a capture, all in one folder; return the file.
 
     Entries of earlier captures stay. Raises OSError where the folder cannot be written to.
@@ -86,7 +90,9 @@ def write_beside(traces: list[Path], step: UnprofiledStep, counters: dict[str, f
         trace_names, step.step_ms, step.low_ms, step.high_ms, step.method, dict(counters)
     )
     earlier = [
-        old_entry for old_entry in _entries(folder) if not set(old_entry.traces) & set(trace_names)
+        old_entry
+        for old_entry in _entries(folder)
+        if not set(old_entry.traces) & set(trace_names)
     ]
     document = msgspec.json.encode(Document(SCHEMA, [*earlier, new_entry]))
     entries_file = folder / FILE

@@ -85,7 +85,9 @@ def _refuse(source: Path, target: Path, force: bool) -> None:
 
 
 def _holds_trace(folder: Path) -> bool:
-    return all(path.name == "meta.json" or path.suffix == ".parquet" for path in folder.iterdir())
+    return all(
+        path.name == "meta.json" or path.suffix == ".parquet" for path in folder.iterdir()
+    )
 
 
 def _rename(draft: Path, target: Path) -> None:

@@ -33,14 +33,19 @@ NAMES = (
 PHASES = {4: "postprocess (cb:update_batch)"}
 END = 80
 
-times = st.tuples(st.integers(0, END), st.integers(0, 15)).map(lambda p: (p[0], p[0] + p[1]))
+times = st.tuples(st.integers(0, END), st.integers(0, 15)).map(
+    lambda p: (p[0], p[0] + p[1])
+)
 operations = st.lists(st.tuples(times, st.integers(0, 3), st.integers(0, 1), st.integers(0, 2), st.integers(0, 6)),
                       min_size=1, max_size=10)  # fmt: skip
 calls = st.lists(
-    st.tuples(times, st.integers(0, 2), st.sampled_from([1, 2]), st.integers(0, 6)), max_size=10
+    st.tuples(times, st.integers(0, 2), st.sampled_from([1, 2]), st.integers(0, 6)),
+    max_size=10,
 )
 ranges = st.lists(
-    st.tuples(times, st.integers(0, 2), st.integers(3, 6), st.sampled_from(list(RangeKind))),
+    st.tuples(
+        times, st.integers(0, 2), st.integers(3, 6), st.sampled_from(list(RangeKind))
+    ),
     max_size=10,
 )
 
@@ -139,7 +144,9 @@ def doing(trace: Trace, thread: int, t: int) -> str:  # noqa: PLR0911
     mine = [r for r in now if r["thread"] == thread]
     process = trace.threads[thread].process
     calling = {trace.threads[c["thread"]].process for c in rows(trace.calls)}
-    owners = {trace.threads[r["thread"]].process for r in now if r["kind"] == RangeKind.OVERHEAD}
+    owners = {
+        trace.threads[r["thread"]].process for r in now if r["kind"] == RangeKind.OVERHEAD
+    }
     if any(p == process or p not in calling for p in owners):
         return PROFILER
     if blocked:
@@ -172,14 +179,18 @@ def between(trace: Trace, thread: int, t: int, known: set[int]) -> str:
     spans = [
         r
         for r in rows(trace.ranges)
-        if r["thread"] == thread and r["kind"] == RangeKind.ANNOTATION and r["name"] in known
+        if r["thread"] == thread
+        and r["kind"] == RangeKind.ANNOTATION
+        and r["name"] in known
     ]
     spans = [r for r in spans if r["start"] < r["end"]]
     before = [r["end"] for r in spans if r["end"] <= t]
     if not before or not any(r["start"] > t for r in spans):
         return ""
     waited = any(
-        c["thread"] == thread and c["name"] == 2 and max(before) <= c["start"] < c["end"] <= t
+        c["thread"] == thread
+        and c["name"] == 2
+        and max(before) <= c["start"] < c["end"] <= t
         for c in rows(trace.calls)
     )
     phase = PHASES[min(known)].split(" ")[0]
@@ -200,7 +211,9 @@ def test_every_figure_equals_the_reference(trace):
         document = got.to_json()
         assert {k: document[k] for k in figures} == figures
         assert document["idle_ns"] == sum(b - a for a, b in gaps)
-        assert list(zip(got.gaps.start.tolist(), got.gaps.end.tolist(), strict=True)) == gaps
+        assert (
+            list(zip(got.gaps.start.tolist(), got.gaps.end.tolist(), strict=True)) == gaps
+        )
         assert document["cause_ns"] == cause
         assert sum(cause.values()) == document["idle_ns"]
         assert sum(got.host_ns.values()) == cause["host"]
@@ -226,7 +239,9 @@ def test_steps_equal_the_reference(trace):
         assert s.number.tolist() == numbers
         for i, number in enumerate(numbers):
             worked = [o for o in ops if o["step"] == number]
-            assert s.device[i] == len({t for o in worked for t in range(o["start"], o["end"])})
+            assert s.device[i] == len(
+                {t for o in worked for t in range(o["start"], o["end"])}
+            )
             held = [r for r in mine if r["step"] == number]
             assert (s.start[i], s.end[i]) == (
                 min(r["start"] for r in held),

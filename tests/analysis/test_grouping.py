@@ -44,14 +44,18 @@ def test_covered_time_is_the_union_within_each_group(drawn):
     groups, start, end = drawn
     unions = [
         intervals.union(some_start, some_end).measure
-        for some_start, some_end in zip(members(groups, start), members(groups, end), strict=True)
+        for some_start, some_end in zip(
+            members(groups, start), members(groups, end), strict=True
+        )
     ]
     assert groups.covered(start, end).tolist() == unions
 
 
 def test_totals_are_exact_where_floats_are_not():
     large = 2**53 + 1
-    assert Groups(np.zeros(2, np.int64), 1).total(np.array([large, 2])).tolist() == [large + 2]
+    assert Groups(np.zeros(2, np.int64), 1).total(np.array([large, 2])).tolist() == [
+        large + 2
+    ]
 
 
 def test_without_groups_there_is_nothing():

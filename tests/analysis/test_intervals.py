@@ -11,7 +11,9 @@ from idlescope.analysis.intervals import Intervals
 
 END = 60
 spans = st.lists(
-    st.tuples(st.integers(0, END), st.integers(0, 20)).map(lambda p: (p[0], min(p[0] + p[1], END))),
+    st.tuples(st.integers(0, END), st.integers(0, 20)).map(
+        lambda p: (p[0], min(p[0] + p[1], END))
+    ),
     max_size=12,
 )
 
@@ -22,7 +24,9 @@ def columns(pairs):
 
 
 def paint(start, end):
-    return {t for a, b in zip(start.tolist(), end.tolist(), strict=True) for t in range(a, b)}
+    return {
+        t for a, b in zip(start.tolist(), end.tolist(), strict=True) for t in range(a, b)
+    }
 
 
 def is_disjoint(x: Intervals) -> bool:

@@ -88,7 +88,11 @@ def test_one_duration_a_thousand_times_as_long(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_another_clock_on_the_gpu(name, ms):
     trace = recorded(name)
-    held(name, replace(trace, operations=trace.operations.shifted(int(ms * MS))), same_times=False)
+    held(
+        name,
+        replace(trace, operations=trace.operations.shifted(int(ms * MS))),
+        same_times=False,
+    )
 
 
 @pytest.mark.parametrize("share", [0.01, 0.1])
@@ -107,7 +111,9 @@ def test_calls_dropped(name, share):
     held(name, replace(trace, calls=trace.calls.take(keep)))
 
 
-@pytest.mark.parametrize("kind", [OperationKind.KERNEL, OperationKind.MEMCPY, OperationKind.MEMSET])
+@pytest.mark.parametrize(
+    "kind", [OperationKind.KERNEL, OperationKind.MEMCPY, OperationKind.MEMSET]
+)
 @pytest.mark.parametrize("name", NAMES)
 def test_a_kind_of_operation_dropped_whole(name, kind):
     trace = recorded(name)

@@ -51,7 +51,10 @@ def test_on_amd_nobody_speaks_of_cupti(tmp_path):
     ("error", "advice"),
     [
         ("CUPTI_ERROR_MULTIPLE_SUBSCRIBERS_NOT_SUPPORTED (39)", "another tool holds CUPTI"),
-        ("CUPTI_ERROR_INSUFFICIENT_PRIVILEGES (35)", "NVreg_RestrictProfilingToAdminUsers=0"),
+        (
+            "CUPTI_ERROR_INSUFFICIENT_PRIVILEGES (35)",
+            "NVreg_RestrictProfilingToAdminUsers=0",
+        ),
         ("CUPTI_ERROR_NOT_INITIALIZED (15)", "CUPTI did not start"),
         ("CUPTI_ERROR_UNKNOWN (999)", "CUPTI_ERROR_UNKNOWN"),
     ],

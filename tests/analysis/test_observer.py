@@ -29,10 +29,14 @@ def analysed(name, step_ms=None):
 
 @pytest.mark.parametrize(("name", "step_ms", "asynchronous_ms", "idle_pct"), SYNCHRONOUS)
 class TestSynchronousServers:
-    def test_the_asynchronous_step_is_predicted(self, name, step_ms, asynchronous_ms, idle_pct):
+    def test_the_asynchronous_step_is_predicted(
+        self, name, step_ms, asynchronous_ms, idle_pct
+    ):
         prediction = analysed(name, step_ms).prediction
         assert prediction.base.step_ns / 1e6 == pytest.approx(step_ms, rel=0.005)
-        assert prediction.predicted.step_ns / 1e6 == pytest.approx(asynchronous_ms, rel=0.05)
+        assert prediction.predicted.step_ns / 1e6 == pytest.approx(
+            asynchronous_ms, rel=0.05
+        )
 
     def test_idle_without_the_profiler_holds_what_was_measured(
         self, name, step_ms, asynchronous_ms, idle_pct
@@ -73,9 +77,13 @@ def test_what_capture_noted_beside_a_trace_counts(tmp_path):
 
 def test_a_step_clock_needs_no_correction():
     """Recordings of our own are not made by a profiler."""
-    run = idlescope.run(idlescope.RunConfig(model="1b", tokens=20, batch_size=4, host_ms=1.0))
+    run = idlescope.run(
+        idlescope.RunConfig(model="1b", tokens=20, batch_size=4, host_ms=1.0)
+    )
     assert all(
-        device.observer is None for mode in run.modes.values() for device in mode.analysis.results
+        device.observer is None
+        for mode in run.modes.values()
+        for device in mode.analysis.results
     )
 
 

@@ -1,7 +1,8 @@
 """Where other tools err, idlescope has the truth: one test a mistake, the other tool's rule written out beside it.
 
-The rules are those of HolisticTraceAnalysis (PyPI traceinsight 0.6.1), TraceLens, nsys-ai 0.3.0, nsys's own recipes and
-the table of torch.profiler. None of them is imported: what is shown is the idea, not the program.
+The rules are those of HolisticTraceAnalysis (PyPI traceinsight 0.6.1), TraceLens, nsys-ai 0.3.0,
+nsys's own recipes and the table of torch.profiler. None of them is imported: what is shown is the
+idea, not the program.
 """
 
 from __future__ import annotations
@@ -97,7 +98,8 @@ def test_a_stream_that_waits_is_not_an_idle_device(tmp_path):
     streams = {o.stream for o in case.operations}
     # traceinsight, nsys-ai: every stream's gaps count in full, whatever runs on the others
     theirs = sum(
-        sum(gaps((o.start, o.end) for o in case.operations if o.stream == s)) for s in streams
+        sum(gaps((o.start, o.end) for o in case.operations if o.stream == s))
+        for s in streams
     )
     assert theirs > 13 * case.idle_ns
     assert figures(case.write(tmp_path))["idle_ns"] == case.idle_ns == 49 * 20_000
@@ -117,7 +119,9 @@ def test_device_time_summed_over_streams_exceeds_the_window(tmp_path, make):
 
 def test_a_kernel_without_a_launch_still_ran(tmp_path):
     case = peer_mistakes.unlinked()
-    theirs = idle_pct([o for o in case.operations if o.correlation in case.launches])  # TraceLens
+    theirs = idle_pct(
+        [o for o in case.operations if o.correlation in case.launches]
+    )  # TraceLens
     assert theirs > 50
     got = figures(case.write(tmp_path))
     assert got["idle_pct"] == pytest.approx(case.idle_pct, abs=1e-3)
@@ -145,7 +149,9 @@ def test_no_threshold_hides_a_decode_bubble(tmp_path):
     ]
     ops, launches = peer_mistakes.launched(spans)
     case = peer_mistakes.Case("bubbles of 400 ms", ops, 19 * 400_000_000, launches)
-    theirs = [g for g in gaps((o.start, o.end) for o in ops) if g > 500_000_000]  # nsys: gpu_gaps
+    theirs = [
+        g for g in gaps((o.start, o.end) for o in ops) if g > 500_000_000
+    ]  # nsys: gpu_gaps
     assert theirs == []
     got = figures(case.write(tmp_path))
     assert (got["idle_ns"], got["cause_ns"]["host"]) == (
@@ -186,7 +192,9 @@ def test_the_users_file_stays_as_it_was(tmp_path):
     before = path.read_bytes()
     copy = shutil.copy(path, tmp_path / "theirs.sqlite")
     with sqlite3.connect(copy) as theirs:  # nsys-ai: an index, for speed
-        theirs.execute("CREATE INDEX correlation ON CUPTI_ACTIVITY_KIND_RUNTIME (correlationId)")
+        theirs.execute(
+            "CREATE INDEX correlation ON CUPTI_ACTIVITY_KIND_RUNTIME (correlationId)"
+        )
     theirs.close()
     assert copy.read_bytes() != before
     path.chmod(0o444)
@@ -220,10 +228,14 @@ def test_an_odd_event_does_no_harm(tmp_path, odd):
     ("category", "name", "side"),
     [("cuda_sync", "Event Sync", (0, 7)), ("cpu_op", "triton_kernel", (50, 100))],
 )
-def test_a_row_that_names_a_stream_need_not_be_work_of_the_device(tmp_path, category, name, side):
+def test_a_row_that_names_a_stream_need_not_be_work_of_the_device(
+    tmp_path, category, name, side
+):
     case = peer_mistakes.decode_bubbles()
     bubble = (BASE + 2_000_000, BASE + 2_900_000)
-    row = kineto_files.span(*bubble, name, category) | dict(zip(("pid", "tid"), side, strict=True))
+    row = kineto_files.span(*bubble, name, category) | dict(
+        zip(("pid", "tid"), side, strict=True)
+    )
     row["args"] = {"stream": 0, "correlation": 1}
     events = [*case.events(), row]
     theirs = sum(

@@ -18,7 +18,9 @@ from tests.make.kineto_files import call, document, operation, span
 MS = 1_000_000
 
 
-def trace(tmp_path, names=("",), step_ns=28 * MS, kernel_ns=27 * MS, steps=4, device="NVIDIA H200"):
+def trace(
+    tmp_path, names=("",), step_ns=28 * MS, kernel_ns=27 * MS, steps=4, device="NVIDIA H200"
+):
     """A loop with one kernel a step, and a span of the engine around each step if it has a name."""
     events = []
     for i in range(steps):
@@ -39,9 +41,12 @@ def trace(tmp_path, names=("",), step_ns=28 * MS, kernel_ns=27 * MS, steps=4, de
 
 
 def test_the_published_run_is_at_a_quarter_of_the_roofline(tmp_path):
-    # 8B, batch 32, 4,350 tokens of context each: 15.0 GB of weights and 131,072 B a token; 4.8 TB/s; 27.9 of 28.0 ms
+    # 8B, batch 32, 4,350 tokens of context each: 15.0 GB of weights and 131,072 B a token; 4.8
+    # TB/s; 27.9 of 28.0 ms
     made = trace(tmp_path, step_ns=28 * MS, kernel_ns=27_900_000)
-    (device,) = idlescope.analyze(made, model=model("8b"), batch_size=32, context=4350).results
+    (device,) = idlescope.analyze(
+        made, model=model("8b"), batch_size=32, context=4350
+    ).results
     r = device.roofline
     moved = 2 * (32 * 218_103_808 + 4096 * 128_256) + 131_072 * 32 * 4350
     assert r.bytes_per_step == moved
@@ -50,12 +55,18 @@ def test_the_published_run_is_at_a_quarter_of_the_roofline(tmp_path):
     assert "at 25 % of the roofline of one NVIDIA H200 SXM" in r.text()
     assert "Llama-3.1-8B, batch 32, 4,350 tokens of context per request" in r.text()
     entry = device.to_json()["roofline"]
-    assert (entry["gpu"], entry["steps"], entry["roofline_pct"]) == ("h200", 4, r.roofline_pct)
+    assert (entry["gpu"], entry["steps"], entry["roofline_pct"]) == (
+        "h200",
+        4,
+        r.roofline_pct,
+    )
 
 
 def test_span_names_say_more_than_what_is_given_for_the_steps_they_name(tmp_path):
     made = trace(tmp_path, names=["execute_context_0(0)_generation_8(8)"])
-    (device,) = idlescope.analyze(made, model=model("1b"), batch_size=99, context=100).results
+    (device,) = idlescope.analyze(
+        made, model=model("1b"), batch_size=99, context=100
+    ).results
     assert device.steps.found == "vllm spans"
     assert device.roofline.bytes_per_step == model("1b").step_bytes(800)
     assert device.roofline.flops_per_step == model("1b").step_flops(8, 8, 800)
@@ -82,7 +93,9 @@ def test_what_is_not_known_has_no_roofline(tmp_path):
         idlescope.analyze(old, model=model("1b"), batch_size=8).results[0].roofline is None
     )  # no peaks
     named = (
-        idlescope.analyze(old, model=model("1b"), batch_size=8, gpu=gpu("l40s")).results[0].roofline
+        idlescope.analyze(old, model=model("1b"), batch_size=8, gpu=gpu("l40s"))
+        .results[0]
+        .roofline
     )
     assert named.gpu.key == "l40s"
 
@@ -90,7 +103,12 @@ def test_what_is_not_known_has_no_roofline(tmp_path):
 def test_a_recording_says_itself_what_it_had_to_do():
     made = run(
         RunConfig(
-            model="8b", tokens=100, batch_size=32, host_ms=2, device="modelled:h100", mode="sync"
+            model="8b",
+            tokens=100,
+            batch_size=32,
+            host_ms=2,
+            device="modelled:h100",
+            mode="sync",
         )
     )
     (device,) = made.modes["sync"].analysis.results
@@ -127,7 +145,8 @@ def test_real_names_of_real_engines(shared_traces):
         model=model("qwen3-8b"),
         gpu=gpu("h200"),
     )
-    # SGLang's own span tells of the batch; ROCm's, which names the lengths too, stands in the same step
+    # SGLang's own span tells of the batch; ROCm's, which names the lengths too, stands in the same
+    # step
     assert sglang.results[0].roofline.bytes_per_step >= model("qwen3-8b").step_bytes(0)
 
 

@@ -3,14 +3,15 @@
     pip install -e '.[bench]'            # traceinsight (HolisticTraceAnalysis)
     python tests/benchmarks/accuracy.py [--peer-python PYTHON]
 
-truth         the sum of the gaps that were put into the trace (tests/peer_mistakes.py)
-count         a brute-force count of the nanoseconds in which nothing runs, from the same operations
-idlescope     idle_pct of `idlescope analyze --json`
-traceinsight  idle_time_pctg of traceinsight's temporal breakdown
-summed        1 − Σ device time / window: how people read the "Self CUDA" total of torch.profiler's table
-linked only   idle of the kernels that have a launch call, the rule of TraceLens
+truth         the sum of the gaps that were put into the trace (tests/peer_mistakes.py) count
+a brute-force count of the nanoseconds in which nothing runs, from the same operations idlescope
+idle_pct of `idlescope analyze --json` traceinsight  idle_time_pctg of traceinsight's temporal
+breakdown summed        1 − Σ device time / window: how people read the "Self CUDA" total of
+torch.profiler's table linked only   idle of the kernels that have a launch call, the rule of
+TraceLens
 
-Every figure is a share of the window from the first operation's start to the last one's end, in per cent.
+Every figure is a share of the window from the first operation's start to the last one's end, in per
+cent.
 """
 
 from __future__ import annotations

@@ -3,17 +3,19 @@
     pip install -e '.[bench]'            # psutil and traceinsight (HolisticTraceAnalysis)
     python tests/benchmarks/analyze.py [--parts big,growth,nsys,small] [--rounds 3]
 
-Every run is a process of its own, from start to exit; the sides alternate, and medians are printed. Peak memory is that
-of the process tree, in a round of its own, since watching takes time from what is watched: every 5 ms, the resident set
-of the process or, where it has children, the proportional set sizes of all (pages that they share count once); and at
-least what the kernel itself reports as the largest process's peak.
+Every run is a process of its own, from start to exit; the sides alternate, and medians are printed.
+Peak memory is that of the process tree, in a round of its own, since watching takes time from what
+is watched: every 5 ms, the resident set of the process or, where it has children, the proportional
+set sizes of all (pages that they share count once); and at least what the kernel itself reports as
+the largest process's peak.
 
-big     331 MB, 1.18 million events: idlescope against traceinsight (load, temporal breakdown, idle time breakdown)
-growth  41 MB to 1.3 GB: CPU time a megabyte; and memory with --no-frames, as host events grow and the GPU's do not
-nsys    a million kernels and a million API rows in SQLite, beside one SQL query in the shape of NVIDIA's gap rule
-small   a trace of 34 kB: the whole command
+big     331 MB, 1.18 million events: idlescope against traceinsight (load, temporal breakdown, idle
+time breakdown) growth  41 MB to 1.3 GB: CPU time a megabyte; and memory with --no-frames, as host
+events grow and the GPU's do not nsys    a million kernels and a million API rows in SQLite, beside
+one SQL query in the shape of NVIDIA's gap rule small   a trace of 34 kB: the whole command
 
-Traces are made once, under --work, by repeating a real one from --shared where it is, else by kineto_trace.py.
+Traces are made once, under --work, by repeating a real one from --shared where it is, else by
+kineto_trace.py.
 """
 
 from __future__ import annotations
@@ -44,7 +46,8 @@ idle = analysis.get_temporal_breakdown(visualize=False)["idle_time_pctg"][0]
 analysis.get_idle_time_breakdown(visualize=False)
 print(idle)
 """
-# The shape of the gap rule of nsys's expert system: each kernel against the one that started before it on its device.
+# The shape of the gap rule of nsys's expert system: each kernel against the one that started before
+# it on its device.
 GAP_RULE = """
 import sqlite3, sys
 query = '''
@@ -109,9 +112,14 @@ def medians(runs: Sequence[Run]) -> Run:
 
 def alternate(rounds: int, *commands: Sequence[str | os.PathLike[str]]) -> list[Run]:
     """Return the medians of each command, run by turns; their memory is that of one more turn."""
-    turns = [[measured(command, watched=False) for command in commands] for _ in range(rounds)]
+    turns = [
+        [measured(command, watched=False) for command in commands] for _ in range(rounds)
+    ]
     memory = [measured(command).megabytes for command in commands]
-    return [medians(runs)._replace(megabytes=mb) for *runs, mb in zip(*turns, memory, strict=True)]
+    return [
+        medians(runs)._replace(megabytes=mb)
+        for *runs, mb in zip(*turns, memory, strict=True)
+    ]
 
 
 def line(label: str, run: Run, note: str = "") -> None:
@@ -166,7 +174,9 @@ class Files:
         """Return a trace of 4,000 kernels with so many Python frames a kernel."""
         path = self.work / f"frames_{frames}.json"
         return (
-            path if path.exists() else kineto_trace.make(path, steps=40, kernels=100, frames=frames)
+            path
+            if path.exists()
+            else kineto_trace.make(path, steps=40, kernels=100, frames=frames)
         )
 
     def database(self, kernels: int) -> Path:
@@ -181,7 +191,11 @@ class Files:
     def small(self) -> Path:
         """Return the smallest real trace."""
         path = self.traces / "sglang_qwen3_8b_decode_mi300x.json.gz"
-        return path if path.exists() else ROOT / "tests" / "fixtures" / "transformers_sync.json.gz"
+        return (
+            path
+            if path.exists()
+            else ROOT / "tests" / "fixtures" / "transformers_sync.json.gz"
+        )
 
 
 def big(files: Files, options: argparse.Namespace) -> None:
@@ -206,7 +220,9 @@ def growth(files: Files, options: argparse.Namespace) -> None:
         paths, alternate(options.rounds, *((*IDLESCOPE, p) for p in paths)), strict=True
     ):
         megabytes = path.stat().st_size / 1e6
-        rates.append(1e3 * (run.cpu - start) / megabytes)  # other programs disturb CPU time less
+        rates.append(
+            1e3 * (run.cpu - start) / megabytes
+        )  # other programs disturb CPU time less
         line(
             f"{megabytes:.0f} MB",
             run,
@@ -219,7 +235,9 @@ def growth(files: Files, options: argparse.Namespace) -> None:
     paths = [files.framed(frames) for frames in counts]
     runs = alternate(options.rounds, *((*IDLESCOPE, "--no-frames", p) for p in paths))
     for frames, path, run in zip(counts, paths, runs, strict=True):
-        line(f"{frames} frames a kernel", run, f"{path.stat().st_size / 1e6:.0f} MB of JSON")
+        line(
+            f"{frames} frames a kernel", run, f"{path.stat().st_size / 1e6:.0f} MB of JSON"
+        )
     more, files_grew = (
         runs[-1].megabytes / runs[0].megabytes,
         paths[-1].stat().st_size / paths[0].stat().st_size,
@@ -262,7 +280,10 @@ def main() -> None:
     parser.add_argument("--parts", default=",".join(PARTS))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument(
-        "--shared", type=Path, default=ROOT.parent / "shared", help="where the real traces are"
+        "--shared",
+        type=Path,
+        default=ROOT.parent / "shared",
+        help="where the real traces are",
     )
     parser.add_argument(
         "--work", type=Path, default=Path(tempfile.gettempdir()) / "idlescope-bench"

@@ -2,10 +2,11 @@
 
     python tests/benchmarks/compare.py [--trials 200] [--planted 1.03]
 
-Recordings are made (`tests/make/noisy_recordings.py`) as noisy as runs of the engine on a busy 2-core machine: steps vary by
-15 %, neighbouring ones alike, one in a hundred has an update three times as long. The planted regression is one phase,
-`prepare`, 17 % of the time a step, that takes 3 % longer. In the last lines the recordings are runs of the engine on
-this machine (a modelled GPU; the host really works and is really timed): shares there depend on what else runs.
+Recordings are made (`tests/make/noisy_recordings.py`) as noisy as runs of the engine on a busy
+2-core machine: steps vary by 15 %, neighbouring ones alike, one in a hundred has an update three
+times as long. The planted regression is one phase, `prepare`, 17 % of the time a step, that takes 3
+% longer. In the last lines the recordings are runs of the engine on this machine (a modelled GPU;
+the host really works and is really timed): shares there depend on what else runs.
 """
 
 from __future__ import annotations
@@ -49,7 +50,9 @@ def shares(
         make(trial, 0, {})
         for trial in track(range(trials + 1), "recording", transient=True, disable=QUIET)
     ]
-    quiet = [compare(*pair).verdict.kind == "no difference" for pair in itertools.pairwise(same)]
+    quiet = [
+        compare(*pair).verdict.kind == "no difference" for pair in itertools.pairwise(same)
+    ]
     found = []
     for trial in track(range(trials), "planting", transient=True, disable=QUIET):
         c = compare(same[trial], make(trial, 1, {"prepare": planted}))
@@ -58,7 +61,9 @@ def shares(
 
 
 def run_once() -> Breakdown:
-    config = idlescope.RunConfig(model="8b", device="modelled:h200", tokens=400, mode="sync")
+    config = idlescope.RunConfig(
+        model="8b", device="modelled:h200", tokens=400, mode="sync"
+    )
     return read(idlescope.run(config).modes["sync"].analysis)
 
 
@@ -81,13 +86,18 @@ def main() -> None:
         quiet, found = shares(make, options.trials, options.planted, hidden)
         print(f"{label:48}  {quiet:11.1f} %  {found:5.1f} %", flush=True)
     run_once()  # the first warms up
-    runs = [run_once() for _ in track(range(RUNS + 1), "running", transient=True, disable=QUIET)]
-    quiet = [compare(*pair).verdict.kind == "no difference" for pair in itertools.pairwise(runs)]
+    runs = [
+        run_once() for _ in track(range(RUNS + 1), "running", transient=True, disable=QUIET)
+    ]
+    quiet = [
+        compare(*pair).verdict.kind == "no difference" for pair in itertools.pairwise(runs)
+    ]
     print(
         f"{f'{RUNS} runs of the engine here, 1 a side':48}  {100 * sum(quiet) / len(quiet):11.1f} %"
     )
     quiet = [
-        compare(runs[i : i + 10 : 2], runs[i + 1 : i + 10 : 2]).verdict.kind == "no difference"
+        compare(runs[i : i + 10 : 2], runs[i + 1 : i + 10 : 2]).verdict.kind
+        == "no difference"
         for i in range(0, RUNS - 9, 5)
     ]
     print(f"{'the same, 5 a side by turns':48}  {100 * sum(quiet) / len(quiet):11.1f} %")

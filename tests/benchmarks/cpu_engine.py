@@ -85,14 +85,19 @@ def peer(rounds: int = 3) -> None:
     from tests.make.checkpoints import write
 
     torch.set_num_threads(1)
-    for name, shape, batch, prompt, new in (("tiny", {}, 32, 32, 128), ("0.5B", HALF_B, 8, 32, 24)):
+    for name, shape, batch, prompt, new in (
+        ("tiny", {}, 32, 32, 128),
+        ("0.5B", HALF_B, 8, 32, 24),
+    ):
         with tempfile.TemporaryDirectory() as folder:
             path = write(Path(folder), **shape)
             pairs = [
                 (ours(path, batch, prompt, new), theirs(path, batch, prompt, new))
                 for _ in range(rounds)
             ]
-        our_rate, their_rate = (statistics.median(side) for side in zip(*pairs, strict=True))
+        our_rate, their_rate = (
+            statistics.median(side) for side in zip(*pairs, strict=True)
+        )
         print(
             f"{name}, batch {batch}: idlescope {our_rate:,.0f}, transformers {their_rate:,.0f} "
             f"tokens/s: {our_rate / their_rate:.2f}x"
@@ -132,7 +137,9 @@ def theirs(path: Path, batch: int, prompt: int, new: int) -> float:
     from transformers.generation.configuration_utils import ContinuousBatchingConfig
 
     network = (
-        AutoModelForCausalLM.from_pretrained(path, dtype="float32").eval().requires_grad_(False)
+        AutoModelForCausalLM.from_pretrained(path, dtype="float32")
+        .eval()
+        .requires_grad_(False)
     )
     network.set_attn_implementation("sdpa")
     settings = ContinuousBatchingConfig(
@@ -180,7 +187,9 @@ def long(steps: int = 100_000) -> None:
 
     random = np.random.default_rng(0)
     device = CpuDevice(Network(model("tiny"), "float32"))
-    shape = Shape(16, 64, 64, 16 * 5, 4)  # fewer blocks than all rows could fill: preemptions
+    shape = Shape(
+        16, 64, 64, 16 * 5, 4
+    )  # fewer blocks than all rows could fill: preemptions
     slots = device.open(shape, 2)
     engine = Engine(device, slots, [], Silent(), ignore)
     scheduler = engine.scheduler
@@ -206,7 +215,9 @@ def long(steps: int = 100_000) -> None:
                 scheduler.finished.clear()
                 alive = [request for request in alive if request.finish is None]
             if len(sizes) < engine.steps // (steps // 20):
-                host_mb, worker_mb = (side.memory_info().rss / 1e6 for side in (host, worker))
+                host_mb, worker_mb = (
+                    side.memory_info().rss / 1e6 for side in (host, worker)
+                )
                 sizes.append((host_mb, worker_mb))
                 print(
                     f"{engine.steps:>7} steps: host {host_mb:.1f} MB, worker {worker_mb:.1f} MB",

@@ -50,7 +50,9 @@ def ours_us(batch: int) -> float:
         max_batch_tokens=max(8192, batch),
         stop_at_eos=True,
     )
-    device = ModelledDevice(gpu("h200"), config.architecture)  # its host is this machine, timed
+    device = ModelledDevice(
+        gpu("h200"), config.architecture
+    )  # its host is this machine, timed
     trace = run_mode(config, "sync", device, gpu("h200"), config.shape(batch * 40)).trace
     steps = int(trace.ranges.step.max()) + 1
     cost_ns = np.zeros(steps, np.int64)
@@ -111,7 +113,9 @@ def theirs_us(model, batch: int) -> float:
     processor.scheduler.schedule_batch = schedule_batch
     for name in times:
         timed(name)
-    prompts = np.random.default_rng(0).integers(3, TOY["vocab_size"], (batch, PROMPT)).tolist()
+    prompts = (
+        np.random.default_rng(0).integers(3, TOY["vocab_size"], (batch, PROMPT)).tolist()
+    )
     manager.add_requests(prompts, max_new_tokens=TOKENS)
     manager.start()
     finished = 0
@@ -141,7 +145,9 @@ def main() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     model = (
-        LlamaForCausalLM(LlamaConfig(**TOY, tie_word_embeddings=False)).eval().requires_grad_(False)
+        LlamaForCausalLM(LlamaConfig(**TOY, tie_word_embeddings=False))
+        .eval()
+        .requires_grad_(False)
     )
     model.set_attn_implementation("sdpa")
     batches = [int(batch) for batch in options.batches.split(",")]
@@ -149,7 +155,9 @@ def main() -> None:
     print(f"{'batch':>6} {'idlescope':>12} {'transformers':>14} {'ratio':>8}")
     for batch in batches:
         pairs = [(ours_us(batch), theirs_us(model, batch)) for _ in range(options.rounds)]
-        ours[batch], theirs[batch] = (statistics.median(side) for side in zip(*pairs, strict=True))
+        ours[batch], theirs[batch] = (
+            statistics.median(side) for side in zip(*pairs, strict=True)
+        )
         ratio = theirs[batch] / ours[batch]
         print(f"{batch:>6} {ours[batch]:>9.1f} us {theirs[batch]:>11.1f} us {ratio:>7.1f}x")
     low, high = batches[0], batches[-1]

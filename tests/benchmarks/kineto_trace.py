@@ -2,9 +2,10 @@
 
     python tests/benchmarks/kineto_trace.py OUT.json --steps 50 --kernels 900
 
-The layout is the profiler's own. A kernel's host side is nested frames around nested operators around its launch call,
-and an arrow from the call to the kernel; the defaults are the proportions of a real vLLM prefill trace on a B200. The
-host needs longer for a kernel than the GPU, so that the GPU waits; every figure is known: see `idle_ns`.
+The layout is the profiler's own. A kernel's host side is nested frames around nested operators
+around its launch call, and an arrow from the call to the kernel; the defaults are the proportions
+of a real vLLM prefill trace on a B200. The host needs longer for a kernel than the GPU, so that the
+GPU waits; every figure is known: see `idle_ns`.
 """
 
 from __future__ import annotations
@@ -86,7 +87,11 @@ def events(steps: int, kernels: int, operators: int, frames: int) -> Iterator[st
             for depth in range(operators):
                 args = f'"External id": {number}, "Record function id": 0, "Concrete Inputs": ["", ""], "Ev Idx": {depth}'
                 yield span(
-                    "cpu_op", f"aten::op_{depth}", inner + 40 * depth, end - frames - depth, args
+                    "cpu_op",
+                    f"aten::op_{depth}",
+                    inner + 40 * depth,
+                    end - frames - depth,
+                    args,
                 )
             call = now + HOST // 2
             args = f'"External id": {number}, "cbid": 211, "correlation": {number}'
@@ -97,7 +102,9 @@ def events(steps: int, kernels: int, operators: int, frames: int) -> Iterator[st
                 '"block": [128, 1, 1], "est. achieved occupancy %": 0'
             )
             start = call + LAUNCH
-            yield span("kernel", f"kernel_{number % 40}", start, start + KERNEL, args, 0, STREAM)
+            yield span(
+                "kernel", f"kernel_{number % 40}", start, start + KERNEL, args, 0, STREAM
+            )
             yield arrow("s", number, call, PID, TID)
             yield arrow("f", number, start, 0, STREAM)
             now += HOST
@@ -119,7 +126,12 @@ def main() -> None:
     """Write the trace that the options ask for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("path", type=Path)
-    for name, default in (("steps", 50), ("kernels", 900), ("operators", 5), ("frames", 16)):
+    for name, default in (
+        ("steps", 50),
+        ("kernels", 900),
+        ("operators", 5),
+        ("frames", 16),
+    ):
         parser.add_argument(f"--{name}", type=int, default=default)
     options = vars(parser.parse_args())
     make(**options)

@@ -2,8 +2,9 @@
 
     python tests/benchmarks/nsys_database.py OUT.sqlite [KERNELS]
 
-Tables and columns are those of nsys 2026. Kernels of four streams follow each other on one GPU that waits a known time
-before each of them (see `idle_ns`); a step of a hundred kernels is an NVTX range around its launches.
+Tables and columns are those of nsys 2026. Kernels of four streams follow each other on one GPU that
+waits a known time before each of them (see `idle_ns`); a step of a hundred kernels is an NVTX range
+around its launches.
 """
 
 from __future__ import annotations
@@ -68,15 +69,15 @@ def make(path: Path, kernels: int = 1_000_000) -> Path:
     ]
     first = 100 + steps
     for k in range(NAMES):
-        full = (
-            f"void at::native::elementwise_kernel_{k}<(int)128, (int)4, float>(int, float, float *)"
-        )
+        full = f"void at::native::elementwise_kernel_{k}<(int)128, (int)4, float>(int, float, float *)"
         strings += [(first + 2 * k, full), (first + 2 * k + 1, f"elementwise_kernel_{k}")]
     with closing(sqlite3.connect(path)) as database, database:
         database.execute("PRAGMA synchronous = OFF")
         database.executescript(SCHEMA)
         database.executemany("INSERT INTO StringIds VALUES (?, ?)", strings)
-        database.execute("INSERT INTO META_DATA_EXPORT VALUES ('EXPORT_SCHEMA_VERSION', '3.25.0')")
+        database.execute(
+            "INSERT INTO META_DATA_EXPORT VALUES ('EXPORT_SCHEMA_VERSION', '3.25.0')"
+        )
         database.execute("INSERT INTO PROCESSES VALUES (?, 4000, 'python3')", (PROCESS,))
         database.execute("INSERT INTO ThreadNames VALUES (2, 20, ?)", (THREAD,))
         starts = range(BASE, BASE + kernels * PERIOD, PERIOD)

@@ -3,9 +3,10 @@
     python tests/benchmarks/predict.py                    # all of it; the CPU part needs idlescope[torch]
     python tests/benchmarks/predict.py replay scenarios   # parts of it
 
-replay     100,000 random steps through a pipeline, batches formed anew included, and the costs taken from a recording
-scenarios  the error of 400 random scenarios of tests/make/scenarios.py against the engine on the modelled device
-cpu        the error of three configurations on the CPU device, measured: median of 5 pairs of runs each
+replay     100,000 random steps through a pipeline, batches formed anew included, and the costs
+taken from a recording scenarios  the error of 400 random scenarios of tests/make/scenarios.py
+against the engine on the modelled device cpu        the error of three configurations on the CPU
+device, measured: median of 5 pairs of runs each
 """
 
 from __future__ import annotations
@@ -74,7 +75,9 @@ def replays() -> None:
         anew = rebatch(costs, of, 2)
         replay(anew.costs, 2, anew.needs)
 
-    print(f"the same, {start.size:,} requests put into batches anew: {timed(formed_anew):.3f} s")
+    print(
+        f"the same, {start.size:,} requests put into batches anew: {timed(formed_anew):.3f} s"
+    )
     config = RunConfig(model="tiny", tokens=10_000, prompt_tokens=1, batch_size=4, host_ms=1, device_ms=1,
                        device="modelled", mode="sync")  # fmt: skip
     sync = run(config).modes["sync"]
@@ -88,7 +91,8 @@ def scenarios() -> None:
         drawn = scenario(seed)
         sync, later = drawn.run("sync"), drawn.run("async")
         errors.append(
-            Replays(sync.trace, sync.result).predict(WhatIf()).total_ns / later.total_ns - 1.0
+            Replays(sync.trace, sync.result).predict(WhatIf()).total_ns / later.total_ns
+            - 1.0
         )
     size = np.abs(errors)
     quantiles = ", ".join(f"{name} {np.quantile(size, q):.3%}" for name, q in
@@ -109,10 +113,14 @@ def cpu() -> None:
             sync, later = modes["sync"], modes["async"]
             made = Replays(sync.trace, sync.result)
             slower.append(
-                float(np.mean(later.result.steps.device) / np.mean(sync.result.steps.device))
+                float(
+                    np.mean(later.result.steps.device) / np.mean(sync.result.steps.device)
+                )
             )
             for kept, factor in ((errors, 1.0), (told, slower[-1])):
-                kept.append(made.predict(WhatIf(device=factor)).total_ns / later.total_ns - 1.0)
+                kept.append(
+                    made.predict(WhatIf(device=factor)).total_ns / later.total_ns - 1.0
+                )
         each = ", ".join(f"{error:+.1%}" for error in errors)
         print(f"cpu, {name}: {statistics.median(errors):+.1%} ({each}); beside the host, a step of the device takes "
               f"{statistics.median(slower):.2f} times as long: told so, {statistics.median(told):+.1%} "

@@ -2,8 +2,9 @@
 
     python tests/benchmarks/ranges.py [ranges] [clock]
 
-ranges  nanoseconds of `idlescope.range`, and of announcing a phase, against a bare nvtx range and `record_function`
-clock   throughput of `tiny` on the CPU device with the step clock and with nothing recorded, in pairs by turns
+ranges  nanoseconds of `idlescope.range`, and of announcing a phase, against a bare nvtx range and
+`record_function` clock   throughput of `tiny` on the CPU device with the step clock and with
+nothing recorded, in pairs by turns
 """
 
 from __future__ import annotations
@@ -46,7 +47,11 @@ def each_ns(call, number=200_000):
 
 
 def ranges():
-    clock, announcer, at = StepClock(time.perf_counter_ns), Announcer(time.perf_counter_ns, 2), 0
+    clock, announcer, at = (
+        StepClock(time.perf_counter_ns),
+        Announcer(time.perf_counter_ns, 2),
+        0,
+    )
     reused = nvtx.annotate("prepare", domain="bare")
 
     def ours():
@@ -103,7 +108,8 @@ def clock():
         for turn in range(PAIRS):
             pair = [("clock", lambda: Announcer(device.clock.now, 2)), ("bare", Nothing)]
             found = {
-                name: tokens_per_s(make()) for name, make in (pair if turn % 2 else pair[::-1])
+                name: tokens_per_s(make())
+                for name, make in (pair if turn % 2 else pair[::-1])
             }
             costs.append(100 * (1 - found["clock"] / found["bare"]))
     finally:

@@ -2,8 +2,9 @@
 
     python tests/benchmarks/servers.py [FOLDER]
 
-FOLDER holds whole traces named as the fixtures are, with `_h200` before the suffix; the fixtures, ten
-steps of each, unless given. True figures are the servers' own load tests (tests/fixtures/README.md).
+FOLDER holds whole traces named as the fixtures are, with `_h200` before the suffix; the fixtures,
+ten steps of each, unless given. True figures are the servers' own load tests
+(tests/fixtures/README.md).
 """
 
 from __future__ import annotations

@@ -2,9 +2,10 @@
 
     python tests/benchmarks/sweep.py [--tokens 500]
 
-command      `idlescope sweep` as a user starts it, the host's time measured: start-up, tables and heat maps included
-alone        the cells of the same grid with a fixed host cost, one after the other in this process
-side by side the same in as many processes as there are cores, start-up of the processes included
+command      `idlescope sweep` as a user starts it, the host's time measured: start-up, tables and
+heat maps included alone        the cells of the same grid with a fixed host cost, one after the
+other in this process side by side the same in as many processes as there are cores, start-up of the
+processes included
 """
 
 from __future__ import annotations
@@ -53,7 +54,9 @@ def cells(tokens: int, jobs: int) -> float:
     configs = grid(MODELS, ["modelled"], [3.0], BATCHES, tokens=tokens)
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
-        assert all(cell.state == CellState.DONE for cell in sweep(configs, Path(folder), jobs))
+        assert all(
+            cell.state == CellState.DONE for cell in sweep(configs, Path(folder), jobs)
+        )
         return time.perf_counter() - start
 
 

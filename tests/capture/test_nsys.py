@@ -15,7 +15,12 @@ torch = pytest.importorskip("torch")
 
 class TestNsys:
     CONFIG = idlescope.RunConfig(
-        model="tiny", device="cpu", mode="sync", tokens=40, batch_size=2, profile="nsys:10-19"
+        model="tiny",
+        device="cpu",
+        mode="sync",
+        tokens=40,
+        batch_size=2,
+        profile="nsys:10-19",
     )
 
     def test_without_nsys_the_command_is_said(self, tmp_path, monkeypatch):
@@ -38,7 +43,10 @@ class TestNsys:
         ("script", "said"),
         [
             ("exit 3", "the run under nsys failed: it said nothing"),
-            ("echo 'no permission' >&2; exit 1", "the run under nsys failed: no permission"),
+            (
+                "echo 'no permission' >&2; exit 1",
+                "the run under nsys failed: no permission",
+            ),
             (
                 'while [ "$1" != -m ]; do last=$1; shift; done; exec "$last" "$@"',
                 "nsys recorded nothing",

@@ -22,7 +22,9 @@ def nsys():
     tool = shutil.which("nsys")
     if tool is None:
         pytest.skip("nsys is not on PATH")
-    said = subprocess.run([tool, "--version"], capture_output=True, text=True, check=True).stdout
+    said = subprocess.run(
+        [tool, "--version"], capture_output=True, text=True, check=True
+    ).stdout
     release = numbers(said.split("version")[-1].strip())[:2]
     if release <= NVTX_UNSEEN_BY and numbers(version("nvtx")) >= NVTX_SILENT:
         pytest.skip(
@@ -46,7 +48,10 @@ def test_nsys_agrees_with_the_step_clock(nsys, tmp_path, mode):
     profiled = run.modes[mode].profiled
     assert profiled is not None, run.notes
     (host,) = profiled.analysis.host_phases
-    assert (profiled.analysis.source["format"], profiled.analysis.engine) == ("nsys", "idlescope")
+    assert (profiled.analysis.source["format"], profiled.analysis.engine) == (
+        "nsys",
+        "idlescope",
+    )
     assert (host.starts.size, host.spans) == (20, dict.fromkeys(ENGINE_PHASES, 20))
     assert host.step_ns == pytest.approx(profiled.step_ns["inside"], rel=0.01)
     assert host.total_ns["prepare"] == pytest.approx(

@@ -47,7 +47,11 @@ def told(probe, path, *command):
         "PYTHONPATH": str(ROOT),
     }
     done = subprocess.run(
-        [sys.executable, *command], env=environment, capture_output=True, text=True, check=False
+        [sys.executable, *command],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return [line.split("\t") for line in path.read_text().splitlines()]
@@ -75,7 +79,10 @@ def test_nvtx_is_told_what_the_step_clock_records(probe, tmp_path, mode):
             phase.append(message)
             depth += 1
             assert depth == 1, "phases do not nest in each other"
-            assert (categories[category], int(colour, 16)) == (message, ranges.COLOURS[message])
+            assert (categories[category], int(colour, 16)) == (
+                message,
+                ranges.COLOURS[message],
+            )
         elif call == "pop":
             depth -= 1
             phase.pop()
@@ -106,7 +113,9 @@ def test_nvtx_is_told_what_the_step_clock_records(probe, tmp_path, mode):
         elif call == "end":
             del open_ranges[handle]
     assert not open_ranges
-    assert slots == {i: "slot " + "AB"[i % 2 if mode == "async" else 0] for i in range(steps)}
+    assert slots == {
+        i: "slot " + "AB"[i % 2 if mode == "async" else 0] for i in range(steps)
+    }
 
     marks = collections.defaultdict(list)
     for call, _, message, category, _, payload, *_ in lines:
@@ -135,7 +144,11 @@ def test_a_user_s_range_and_mark(probe, tmp_path):
         "except ValueError:\n"
         "    pass\n"
     )
-    lines = [line for line in told(probe, tmp_path / "calls.tsv", program) if line[0] != "category"]
+    lines = [
+        line
+        for line in told(probe, tmp_path / "calls.tsv", program)
+        if line[0] != "category"
+    ]
     assert [(line[0], line[2], line[5]) for line in lines] == [
         ("push", "tokenize", "7"),
         ("push", "inner", "-"),
@@ -174,7 +187,9 @@ def durations(trace, phase):
     """Return how long each range of a phase that worked on a step took, by start."""
     ranges = trace.ranges
     rows = ranges.name == trace.name_index(phase)
-    if (ranges.step[rows] >= 0).any():  # the step clock's: a schedule may have found nothing
+    if (
+        ranges.step[rows] >= 0
+    ).any():  # the step clock's: a schedule may have found nothing
         rows &= ranges.step >= 0
     return (ranges.end - ranges.start)[rows]
 
@@ -218,7 +233,9 @@ def test_torch_profiler_sees_the_phases(tmp_path, mode):
     times, spans = phase_times(trace, 0, known, int(starts[10]), int(starts[30]))
     assert times == clock
     assert spans == host.spans
-    assert host.step_ns == pytest.approx(np.median(np.diff(starts[10:30])), rel=0.02)  # of 100 ms
+    assert host.step_ns == pytest.approx(
+        np.median(np.diff(starts[10:30])), rel=0.02
+    )  # of 100 ms
     summary = run.summary()["modes"][mode]["profiled"]
     assert (list(summary["steps"]), summary["steps_found"], summary["trace"]) == (
         [10, 30],

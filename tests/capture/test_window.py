@@ -97,7 +97,12 @@ def test_a_run_that_is_stopped_in_its_window_keeps_what_there_is(tmp_path, steps
             raise KeyboardInterrupt
 
     config = idlescope.RunConfig(
-        model="tiny", device="cpu", mode="async", tokens=40, batch_size=2, profile="torch:12-20"
+        model="tiny",
+        device="cpu",
+        mode="async",
+        tokens=40,
+        batch_size=2,
+        profile="torch:12-20",
     )
     run = idlescope.run(config, stop, folder=tmp_path)
     assert run.interrupted
@@ -109,6 +114,8 @@ def test_a_run_that_is_stopped_in_its_window_keeps_what_there_is(tmp_path, steps
 
 def test_a_modelled_device_has_nothing_to_profile(tmp_path):
     with pytest.raises(ConfigError, match="measured device"):
-        idlescope.run(idlescope.RunConfig(device="modelled", profile="torch"), folder=tmp_path)
+        idlescope.run(
+            idlescope.RunConfig(device="modelled", profile="torch"), folder=tmp_path
+        )
     with pytest.raises(ConfigError, match="folder"):
         idlescope.run(idlescope.RunConfig(device="cpu", model="tiny", profile="torch"))

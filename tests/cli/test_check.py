@@ -21,7 +21,9 @@ from tests.conftest import FIXTURES
 from tests.make.kineto_files import call, operation, span, write
 from tests.make.noisy_recordings import recording
 
-SYNC, ITEM, EAGER = (FIXTURES / f"loop_{name}.json.gz" for name in ("sync", "item", "eager"))
+SYNC, ITEM, EAGER = (
+    FIXTURES / f"loop_{name}.json.gz" for name in ("sync", "item", "eager")
+)
 
 
 def idlescope(*arguments):
@@ -62,7 +64,13 @@ def folder(tmp_path_factory):
 class TestExitCodes:
     def test_limits_that_hold_are_0(self):
         result = idlescope(
-            SYNC, "--max-idle", "30%", "--max-idle-ms-per-step", "2", "--min-coverage", "95 %"
+            SYNC,
+            "--max-idle",
+            "30%",
+            "--max-idle-ms-per-step",
+            "2",
+            "--min-coverage",
+            "95 %",
         )
         assert result.returncode == 0, result.stderr
         assert result.stdout.splitlines() == [
@@ -87,7 +95,9 @@ class TestExitCodes:
         assert (result.returncode, result.stderr) == (1, "")
         assert result.stdout == f"broken device 0 NVIDIA H100 80GB HBM3: {says}\n"
 
-    @pytest.mark.parametrize("limit", ["--max-idle", "--min-coverage", "--max-idle-ms-per-step"])
+    @pytest.mark.parametrize(
+        "limit", ["--max-idle", "--min-coverage", "--max-idle-ms-per-step"]
+    )
     def test_what_cannot_be_told_never_passes(self, unlaunched, limit):
         result = idlescope(unlaunched, limit, "100" if limit != "--min-coverage" else "0")
         assert result.returncode == 1
@@ -100,7 +110,10 @@ class TestExitCodes:
         assert "a regression cannot be told, the base cannot be trusted" in result.stdout
 
     def test_a_trace_without_a_device_is_2(self, tmp_path):
-        spans = [span(0, 1000, "cb:schedule_batch"), span(1000, 2000, "cb:prepare_batch_tensors")]
+        spans = [
+            span(0, 1000, "cb:schedule_batch"),
+            span(1000, 2000, "cb:prepare_batch_tensors"),
+        ]
         host = write(tmp_path / "host.json", [call(0, 1000, 1), *spans])
         refused(idlescope(host, "--max-idle", "5%"), "holds no device operations")
         refused(
@@ -118,13 +131,19 @@ class TestExitCodes:
             ([SYNC, "--max-idle", "much"], ("--max-idle much: give per cent, as in 5%",)),
             ([SYNC, "--max-idle", "-1"], ("give per cent",)),
             ([SYNC, "--max-idle-ms-per-step", "3%"], ("give a number of milliseconds",)),
-            ([SYNC, "--max-regression", "2%"], ("--max-regression and --against together",)),
+            (
+                [SYNC, "--max-regression", "2%"],
+                ("--max-regression and --against together",),
+            ),
             (
                 [SYNC, "--against", SYNC, "--max-idle", "3"],
                 ("--max-regression and --against together",),
             ),
             (["nowhere.json", "--max-idle", "3"], ("nowhere.json does not exist",)),
-            ([SYNC, "--max-idle", "3", "--window", "steps:900-901"], ("--window steps:900-901",)),
+            (
+                [SYNC, "--max-idle", "3", "--window", "steps:900-901"],
+                ("--window steps:900-901",),
+            ),
         ],
     )
     def test_bad_input_is_2(self, arguments, parts):
@@ -134,17 +153,27 @@ class TestExitCodes:
 class TestRegression:
     @pytest.fixture
     def paths(self, tmp_path):
-        for name, seed, factors in (("base", 1, {}), ("same", 2, {}), ("worse", 3, {"prepare": 2})):
+        for name, seed, factors in (
+            ("base", 1, {}),
+            ("same", 2, {}),
+            ("worse", 3, {"prepare": 2}),
+        ):
             stored.write(recording(seed, 400, factors=factors), tmp_path / name)
         return tmp_path
 
     def test_a_longer_step_breaks_it(self, paths):
-        result = idlescope(paths / "worse", "--max-regression", "2%", "--against", paths / "base")
+        result = idlescope(
+            paths / "worse", "--max-regression", "2%", "--against", paths / "base"
+        )
         assert result.returncode == 1
-        assert "% longer per step than its base, 2 % were allowed; noise is" in result.stdout
+        assert (
+            "% longer per step than its base, 2 % were allowed; noise is" in result.stdout
+        )
 
     def test_a_shorter_one_does_not(self, paths):
-        result = idlescope(paths / "base", "--max-regression", "2%", "--against", paths / "worse")
+        result = idlescope(
+            paths / "base", "--max-regression", "2%", "--against", paths / "worse"
+        )
         assert result.returncode == 0
         assert "% less per step than its base, 2 % are allowed" in result.stdout
 
@@ -163,7 +192,11 @@ class TestRegression:
         assert "one of them is modelled and the other measured" in result.stdout
 
     def test_several_bases_tell_how_runs_differ(self, paths):
-        bases = [word for name in ("base", "same", "base") for word in ("--against", paths / name)]
+        bases = [
+            word
+            for name in ("base", "same", "base")
+            for word in ("--against", paths / name)
+        ]
         result = idlescope(paths / "worse", "--max-regression", "2%", *bases)
         assert result.returncode == 1
 
@@ -191,9 +224,16 @@ class TestReports:
         for _ in range(2):
             assert idlescope(SYNC, *limits).returncode == 1
         root = ElementTree.fromstring(path.read_text())  # noqa: S314 - our own
-        assert (root.tag, root.get("tests"), root.get("failures")) == ("testsuites", "2", "1")
+        assert (root.tag, root.get("tests"), root.get("failures")) == (
+            "testsuites",
+            "2",
+            "1",
+        )
         cases = root.findall("./testsuite/testcase")
-        assert [case.get("name").split()[0] for case in cases] == ["max_idle", "min_coverage"]
+        assert [case.get("name").split()[0] for case in cases] == [
+            "max_idle",
+            "min_coverage",
+        ]
         assert cases[0].find("failure").get("message").endswith("more than the 5 % allowed")
         assert cases[1].find("failure") is None
         path.write_text("<notes/>")

@@ -38,7 +38,9 @@ SMALL = [
 def idlescope(*arguments, cwd=None):
     """Run a command and return what it printed and its exit code, as of a process."""
     command, code, before = ["idlescope", *map(str, arguments)], 0, Path.cwd()
-    streams = [io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2)]
+    streams = [
+        io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2)
+    ]
     with (
         patch.dict(os.environ, COLUMNS="100", NO_COLOR="1"), patch.object(sys, "argv", command),
         redirect_stdout(streams[0]), redirect_stderr(streams[1]),
@@ -168,9 +170,14 @@ class TestRun:
         assert set(summary["predicted"]) >= {"total_s", "low_s", "high_s"}
 
     def test_auto_says_what_it_took(self, tmp_path):
-        result = idlescope("run", "--model", "tiny", "--tokens", "3", "--out", tmp_path / "o")
+        result = idlescope(
+            "run", "--model", "tiny", "--tokens", "3", "--out", tmp_path / "o"
+        )
         assert (
-            result.stdout.count("using a modelled NVIDIA H200 SXM; its times are not measured") == 1
+            result.stdout.count(
+                "using a modelled NVIDIA H200 SXM; its times are not measured"
+            )
+            == 1
         )
 
     @pytest.mark.parametrize(
@@ -185,7 +192,10 @@ class TestRun:
                 ["--device", "cpu", "--model", "tiny", "--device-ms", "2"],
                 "--device-ms is for a modelled GPU",
             ),
-            (["--device", "cpu", "--sync-check", "warn"], "--sync-check watches a CUDA device"),
+            (
+                ["--device", "cpu", "--sync-check", "warn"],
+                "--sync-check watches a CUDA device",
+            ),
             (["--device", "modelled:x"], "no GPU is known as 'x'"),
             (["--model", "x"], "no model is known as 'x'"),
             (["--tokens", "0"], "--tokens is 0"),
@@ -199,7 +209,10 @@ class TestRun:
                 "--tokens is 'few': give a number, uniform:LOW,HIGH or lognormal:MEDIAN,SIGMA",
             ),
             (["--arrival", "poisson"], "--arrival is 'poisson'"),
-            (["--workload", "none.jsonl"], "none.jsonl cannot be read: No such file or directory"),
+            (
+                ["--workload", "none.jsonl"],
+                "none.jsonl cannot be read: No such file or directory",
+            ),
             (["--sync-check", "x"], "no sync check is called 'x'"),
         ],
     )
@@ -211,15 +224,19 @@ class TestRun:
         assert not list(tmp_path.iterdir())
 
     def test_a_bad_workload_file_makes_no_folder(self, tmp_path):
-        (tmp_path / "w.jsonl").write_text('{"prompt_len": 5, "output_len": 5}\n{"prompt_len": 5}\n')
+        (tmp_path / "w.jsonl").write_text(
+            '{"prompt_len": 5, "output_len": 5}\n{"prompt_len": 5}\n'
+        )
         refused(
-            idlescope(*SMALL[:3], "--workload", "w.jsonl", cwd=tmp_path), "w.jsonl, line 2 has no"
+            idlescope(*SMALL[:3], "--workload", "w.jsonl", cwd=tmp_path),
+            "w.jsonl, line 2 has no",
         )
         assert os.listdir(tmp_path) == ["w.jsonl"]
 
     def test_a_workload_file_that_arrives_is_served(self, tmp_path):
         lines = [
-            {"prompt_tokens": 20, "output_tokens": n, "arrival_s": n / 10} for n in range(1, 9)
+            {"prompt_tokens": 20, "output_tokens": n, "arrival_s": n / 10}
+            for n in range(1, 9)
         ]
         (tmp_path / "w.jsonl").write_text("\n".join(map(json.dumps, lines)))
         options = ["--workload", "w.jsonl", "--requests", "6", "--no-graphs", "--json"]
@@ -241,7 +258,9 @@ class TestRun:
             "--arrival",
             "burst:4,0.1",
         ]
-        result = idlescope(*SMALL[:3], *options, "--requests", "12", "--out", tmp_path / "o")
+        result = idlescope(
+            *SMALL[:3], *options, "--requests", "12", "--out", tmp_path / "o"
+        )
         assert result.returncode == 0, result.stderr
         assert "TTFT p50/p90/p99" in result.stdout
         assert "time per output token p50/p90/p99" in " ".join(
@@ -260,7 +279,9 @@ class TestRun:
             return live(console, modes, tokens)
 
         monkeypatch.setattr(command, "live", watched)
-        config = RunConfig(model="tiny", tokens="uniform:1,40", requests=30, device="modelled")
+        config = RunConfig(
+            model="tiny", tokens="uniform:1,40", requests=30, device="modelled"
+        )
         command.run_command(config, Output(tmp_path / "o", force=False, as_json=False))
         summary = json.loads((tmp_path / "o" / "summary.json").read_text())
         assert [mode["tokens"] for mode in summary["modes"].values()] == totals * 2
@@ -325,7 +346,11 @@ class TestAnalyze:
             15_000,
             10_000,
         )
-        assert (device["copy_only_ns"], device["idle_ns"], device["gaps"]) == (5_000, 45_000, 2)
+        assert (device["copy_only_ns"], device["idle_ns"], device["gaps"]) == (
+            5_000,
+            45_000,
+            2,
+        )
         assert (device["idle_pct"], device["compute_idle_pct"]) == (75.0, 83.3333)
         assert device["verdict"]["kind"] == "cannot tell"
         assert set(device["cause_ns"]) == set(CAUSES)
@@ -340,16 +365,23 @@ class TestAnalyze:
         assert (
             page.count("https://") == page.count('"https://ui.perfetto.dev"') == 1
         )  # opened by a button only
-        assert json.loads((tmp_path / "o" / "analysis.json").read_text())["devices"][0]["gaps"] == 2
+        assert (
+            json.loads((tmp_path / "o" / "analysis.json").read_text())["devices"][0]["gaps"]
+            == 2
+        )
         refused(idlescope("analyze", trace, "--out", tmp_path / "o"), "already holds files")
 
     def test_a_run_can_be_analysed_again(self, tmp_path):
         idlescope(*SMALL, "--out", tmp_path / "o")
         devices = [
-            json.loads(idlescope("analyze", tmp_path / "o" / name, "--json").stdout)["devices"][0]
+            json.loads(idlescope("analyze", tmp_path / "o" / name, "--json").stdout)[
+                "devices"
+            ][0]
             for name in ("async.recording", "async.trace.json.gz")
         ]
-        summary = json.loads((tmp_path / "o" / "summary.json").read_text())["modes"]["async"]
+        summary = json.loads((tmp_path / "o" / "summary.json").read_text())["modes"][
+            "async"
+        ]
         for device in devices:
             assert device["cause_ns"] == summary["cause_ns"]
             assert device["idle_ns"] == summary["idle_ns"]
@@ -394,8 +426,14 @@ class TestAnalyzeOptions:
         assert "spans of transformers" in text
         assert "6 (by transformers spans)" in text
         where = "cudaStreamSynchronize in cb:retrieve_device_outputs"
-        assert f"batching is synchronous, the host waits for each step's tokens in {where}" in text
-        assert "Asynchronous batching (transformers: use_async_batching=True) would make it" in text
+        assert (
+            f"batching is synchronous, the host waits for each step's tokens in {where}"
+            in text
+        )
+        assert (
+            "Asynchronous batching (transformers: use_async_batching=True) would make it"
+            in text
+        )
         assert "prepare (cb:prepare_batch_tensors)" in text
         assert "Longest gaps, 0 NVIDIA H200" in text
         assert "cb:compute_batch › cudaGraphLaunch" in text
@@ -409,17 +447,23 @@ class TestAnalyzeOptions:
         text = " ".join(result.stdout.split())
         assert "window steps:1-3" in text
         assert "shorter than 10 µs, not listed" in text
-        document = json.loads(idlescope("analyze", steps, "--window", "steps:1-3", "--json").stdout)
+        document = json.loads(
+            idlescope("analyze", steps, "--window", "steps:1-3", "--json").stdout
+        )
         assert document["devices"][0]["window"]["kind"] == "steps:1-3"
         assert [s["step"] for s in document["steps"]] == [1, 2, 3]
 
     def test_steps_and_streams_are_listed(self):
         result = idlescope("analyze", FIXTURES / "loop_async.json.gz", "--steps")
         assert result.returncode == 0, result.stderr
-        lines = [" ".join(line.replace("│", " ").split()) for line in result.stdout.splitlines()]
+        lines = [
+            " ".join(line.replace("│", " ").split()) for line in result.stdout.splitlines()
+        ]
         assert "Steps of 0 NVIDIA H100 80GB HBM3, by ProfilerStep#" in lines
         assert [
-            line.split()[0] for line in lines if line.endswith((" yes", " –")) and line[0].isdigit()
+            line.split()[0]
+            for line in lines
+            if line.endswith((" yes", " –")) and line[0].isdigit()
         ] == [str(n) for n in range(6, 18)]
         assert "Streams of 0 NVIDIA H100 80GB HBM3" in lines
         assert len([line for line in lines if line.startswith(("25 ", "29 ", "33 "))]) == 3
@@ -440,7 +484,9 @@ class TestAnalyzeOptions:
             idlescope("analyze", steps, "--json", "--phases", tmp_path / "p.json").stdout
         )
         assert document["engine"] == "transformers"  # its own rules match more of the names
-        (tmp_path / "p.json").write_text('{"transformers": [["cb:prepare_next_batch", "step"]]}')
+        (tmp_path / "p.json").write_text(
+            '{"transformers": [["cb:prepare_next_batch", "step"]]}'
+        )
         document = json.loads(
             idlescope("analyze", steps, "--json", "--phases", tmp_path / "p.json").stdout
         )
@@ -506,7 +552,9 @@ class TestConvertAndScrub:
             assert result.returncode == 0, result.stderr
             assert target in result.stdout
         first, last = (
-            json.loads(idlescope("analyze", path, "--json", cwd=tmp_path).stdout)["devices"][0]
+            json.loads(idlescope("analyze", path, "--json", cwd=tmp_path).stdout)[
+                "devices"
+            ][0]
             for path in (trace, "c.json.gz")
         )
         assert first["cause_ns"] == last["cause_ns"]
@@ -539,7 +587,9 @@ class TestTerminals:
 
     def test_the_trace_is_not_overwritten_with_its_report(self, trace):
         before = trace.read_bytes()
-        refused(idlescope("analyze", trace, "--out", trace.parent, "--force"), "never changed")
+        refused(
+            idlescope("analyze", trace, "--out", trace.parent, "--force"), "never changed"
+        )
         assert (trace.read_bytes(), os.listdir(trace.parent)) == (before, [trace.name])
 
     def test_what_the_system_refuses_is_one_sentence(self, trace, tmp_path):
@@ -595,11 +645,15 @@ def test_predict_prints_a_table_and_a_sentence_and_the_same_as_json():
 
 def test_predict_works_on_recordings_and_their_perfetto_traces_alike(tmp_path):
     assert (
-        idlescope(*SMALL, "--host-ms", "1", "--device-ms", "2", "--out", tmp_path / "r").returncode
+        idlescope(
+            *SMALL, "--host-ms", "1", "--device-ms", "2", "--out", tmp_path / "r"
+        ).returncode
         == 0
     )
     by_recording, by_trace = (
-        json.loads(idlescope("predict", tmp_path / "r" / name, "--json").stdout)["devices"][0]
+        json.loads(idlescope("predict", tmp_path / "r" / name, "--json").stdout)["devices"][
+            0
+        ]
         for name in ("sync.recording", "sync.trace.json.gz")
     )
     assert by_recording["predicted"] == by_trace["predicted"]
@@ -616,8 +670,12 @@ def test_predict_refuses_in_a_sentence(trace):
         idlescope("predict", FIXTURES / "loop_sync.json.gz", "--without", "tea"),
         "is called 'tea': it has ",
     )
-    refused(idlescope("predict", FIXTURES / "loop_sync.json.gz", "--depth", "0"), "--depth is 0")
-    refused(idlescope("predict", FIXTURES / "cpu_engine.json.gz"), "holds no device operations")
+    refused(
+        idlescope("predict", FIXTURES / "loop_sync.json.gz", "--depth", "0"), "--depth is 0"
+    )
+    refused(
+        idlescope("predict", FIXTURES / "cpu_engine.json.gz"), "holds no device operations"
+    )
 
 
 def test_analyze_says_what_asynchronous_batching_would_give_and_how_far_the_roofline_is():
@@ -627,12 +685,15 @@ def test_analyze_says_what_asynchronous_batching_would_give_and_how_far_the_roof
     assert "Asynchronous: 13.93 ms per step instead of 17.61" in shown.stdout
     assert "at 27 % of the roofline of one" in " ".join(shown.stdout.split())
     device = json.loads(
-        idlescope("analyze", FIXTURES / "transformers_sync.json.gz", *options, "--json").stdout
+        idlescope(
+            "analyze", FIXTURES / "transformers_sync.json.gz", *options, "--json"
+        ).stdout
     )["devices"][0]
     assert device["predicted"]["step_ms"] == pytest.approx(13.93, abs=0.01)
     assert device["roofline"]["gpu"] == "h200"
     refused(
-        idlescope("analyze", FIXTURES / "loop_sync.json.gz", "--context", "5"), "give --model, too"
+        idlescope("analyze", FIXTURES / "loop_sync.json.gz", "--context", "5"),
+        "give --model, too",
     )
     refused(
         idlescope("analyze", FIXTURES / "loop_sync.json.gz", "--gpu", "mi300"),

@@ -16,7 +16,9 @@ from tests.conftest import FIXTURES
 from tests.make.kineto_files import call, operation, span, write
 from tests.make.noisy_recordings import recording
 
-SYNC, ITEM, EAGER = (FIXTURES / f"loop_{name}.json.gz" for name in ("sync", "item", "eager"))
+SYNC, ITEM, EAGER = (
+    FIXTURES / f"loop_{name}.json.gz" for name in ("sync", "item", "eager")
+)
 
 
 @pytest.fixture(scope="module")
@@ -88,20 +90,27 @@ def test_sides_of_several_recordings_stand_beside_vs(recordings):
 def test_further_sides_are_each_compared_with_the_first(run_folder):
     result = idlescope("compare", SYNC, ITEM, EAGER, "--json")
     found = json.loads(result.stdout)["comparisons"]
-    assert [(c["base"]["letter"], c["other"]["letter"]) for c in found] == [("A", "B"), ("A", "C")]
+    assert [(c["base"]["letter"], c["other"]["letter"]) for c in found] == [
+        ("A", "B"),
+        ("A", "C"),
+    ]
 
 
-def test_a_run_folder_alone_compares_its_modes_and_two_compare_mode_by_mode(run_folder, tmp_path):
+def test_a_run_folder_alone_compares_its_modes_and_two_compare_mode_by_mode(
+    run_folder, tmp_path
+):
     alone = idlescope("compare", run_folder)
     assert "A is synchronous, B asynchronous." in alone.stdout
     assert alone.stdout.count("modelled, not measured") == 2
     other = shutil.copytree(run_folder, tmp_path / "other")
-    both = json.loads(idlescope("compare", run_folder, other, "--json").stdout)["comparisons"]
-    assert [c["mode"] for c in both] == ["sync", "async"]
-    assert {c["verdict"]["kind"] for c in both} == {"no difference"}
-    one = json.loads(idlescope("compare", run_folder, other, "--mode", "async", "--json").stdout)[
+    both = json.loads(idlescope("compare", run_folder, other, "--json").stdout)[
         "comparisons"
     ]
+    assert [c["mode"] for c in both] == ["sync", "async"]
+    assert {c["verdict"]["kind"] for c in both} == {"no difference"}
+    one = json.loads(
+        idlescope("compare", run_folder, other, "--mode", "async", "--json").stdout
+    )["comparisons"]
     assert [c["base"]["paths"] for c in one] == [[str(run_folder / "async.recording")]]
 
 
@@ -143,7 +152,9 @@ def test_markdown_is_a_table_whose_names_format_nothing(tmp_path):
             events.append(operation(at + middle + 2000, at + 90_000, correlation=step + 1))
         return write(tmp_path / name, events)
 
-    result = idlescope("compare", trace("a.json", 30_000), trace("b.json", 60_000), "--markdown")
+    result = idlescope(
+        "compare", trace("a.json", 30_000), trace("b.json", 60_000), "--markdown"
+    )
     assert result.returncode == 0, result.stderr
     assert r"a\|b \*&#64;user\* &lt;img src=x&gt;" in result.stdout
     table = [line for line in result.stdout.splitlines() if line.startswith("|")]
@@ -192,7 +203,9 @@ def test_sides_are_split_at_vs_and_a_file_of_that_name_can_be_given():
 
 def test_shares_of_nothing_are_not_shown(run_folder):
     """Nothing changed: no share of the change, and no division by zero."""
-    result = idlescope("compare", run_folder / "sync.recording", run_folder / "sync.recording")
+    result = idlescope(
+        "compare", run_folder / "sync.recording", run_folder / "sync.recording"
+    )
     assert result.returncode == 0, result.stderr
     assert "No difference in time per step" in result.stdout
     assert "nan" not in result.stdout

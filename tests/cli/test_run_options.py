@@ -23,7 +23,12 @@ class Wider(RunConfig):
     """A configuration with one option more."""
 
     toy_size: int | None = option(
-        None, group=Group.MEASUREMENT, lowest=2, highest=9, quantity="toys", help="Of the toy."
+        None,
+        group=Group.MEASUREMENT,
+        lowest=2,
+        highest=9,
+        quantity="toys",
+        help="Of the toy.",
     )
 
 
@@ -53,7 +58,9 @@ def test_help_keeps_every_option(command):
     shown = CliRunner().invoke(app, [command, "--help"], env=WIDE).output
     for described in options_of(RunConfig):
         if command == "run" or described.option.swept:
-            assert f"{flag(described.name)} " in shown or f"{flag(described.name)}\n" in shown
+            assert (
+                f"{flag(described.name)} " in shown or f"{flag(described.name)}\n" in shown
+            )
             first_words = " ".join(described.option.help.split()[:3])
             assert command == "sweep" or first_words in " ".join(shown.split())
 

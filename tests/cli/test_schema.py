@@ -45,12 +45,16 @@ def test_summaries_are_what_their_schema_says(run):
 
 
 def test_sweeps_are_what_their_schema_says(tmp_path):
-    result = idlescope("sweep", *RUN, "--batch-size", "1,2", "--json", "--out", tmp_path / "sweep")
+    result = idlescope(
+        "sweep", *RUN, "--batch-size", "1,2", "--json", "--out", tmp_path / "sweep"
+    )
     check("sweep", result.stdout.encode())
 
 
 def test_predictions_are_what_their_schema_says(run):
-    check("prediction", idlescope("predict", run, "--mode", "sync", "--json").stdout.encode())
+    check(
+        "prediction", idlescope("predict", run, "--mode", "sync", "--json").stdout.encode()
+    )
 
 
 @pytest.mark.parametrize("name", ["loop_sync", "loop_item"])

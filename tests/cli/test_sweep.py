@@ -58,7 +58,9 @@ def test_json_is_sweep_json_and_nothing_else(tmp_path):
         *FIXED, "--batch-size", "2", "--json", "--mode", "async", "--out", tmp_path / "o"
     )
     assert result.returncode == 0, result.stderr
-    assert json.loads(result.stdout) == json.loads((tmp_path / "o" / "sweep.json").read_text())
+    assert json.loads(result.stdout) == json.loads(
+        (tmp_path / "o" / "sweep.json").read_text()
+    )
     assert [r["mode"] for r in json.loads(result.stdout)["rows"]] == ["async"]
 
 
@@ -83,8 +85,9 @@ def test_the_cpu_is_swept_one_cell_after_the_other(tmp_path):
         ("tiny", "done", True), ("tiny", "done", True), ("70b", "refused", None), ("70b", "refused", None),
     ]  # fmt: skip
     assert all(r["steps"] and r["host_ms_per_step"] > 0 for r in rows[:4])
-    assert "70b on cpu, host time measured. Not run: batch 1, 4 (Llama-3.1-70B with" in " ".join(
-        result.stdout.split()
+    assert (
+        "70b on cpu, host time measured. Not run: batch 1, 4 (Llama-3.1-70B with"
+        in " ".join(result.stdout.split())
     )
 
 
@@ -117,7 +120,10 @@ def test_a_grid_of_which_nothing_can_be_run_is_a_failure_that_is_explained(tmp_p
         (["--jobs", "0"], "--jobs is 0: give 1 or more"),
         (["--mode", "x"], "no mode is called 'x'"),
         (["--resume"], "name it with --out"),
-        (["--resume", "--force", "--out", "o"], "--resume keeps what --force would replace"),
+        (
+            ["--resume", "--force", "--out", "o"],
+            "--resume keeps what --force would replace",
+        ),
     ],
 )
 def test_bad_options_are_one_sentence_and_leave_nothing(options, reason, tmp_path):
@@ -143,7 +149,9 @@ def test_a_sweep_is_neither_replaced_nor_gone_on_with_unasked(tmp_path):
     larger = idlescope(*FIXED, "--batch-size", "1,2", "--out", tmp_path, "--resume")
     assert larger.returncode == 0, larger.stderr
     assert "1 of 2 cells are in" in larger.stdout
-    assert [r["batch_size"] for r in json.loads((tmp_path / "sweep.json").read_text())["rows"]] == [
+    assert [
+        r["batch_size"] for r in json.loads((tmp_path / "sweep.json").read_text())["rows"]
+    ] == [
         1,
         1,
         2,
@@ -170,20 +178,23 @@ class TestStopped:
         process.send_signal(signal.SIGINT)
         stdout, stderr = process.communicate(timeout=60)
         assert (process.returncode, stderr) == (130, "")
-        cells = {p: p.stat().st_mtime_ns for p in (tmp_path / "o" / "cells").glob("[!.]*.json")}
+        cells = {
+            p: p.stat().st_mtime_ns for p in (tmp_path / "o" / "cells").glob("[!.]*.json")
+        }
         assert 0 < len(cells) < 20
         assert (
             f"stopped: {len(cells)} of 20 cells are kept; the same command with --resume goes on"
             in stdout
         )
-        assert json.loads((tmp_path / "o" / "sweep.json").read_text())["cells"]["done"] == len(
-            cells
-        )
+        assert json.loads((tmp_path / "o" / "sweep.json").read_text())["cells"][
+            "done"
+        ] == len(cells)
 
         again = idlescope(*LONG, "--out", tmp_path / "o", "--resume")
         assert again.returncode == 0, again.stderr
-        assert f"{len(cells)} of 20 cells are in {tmp_path / 'o'} already" in again.stdout.replace(
-            "\n", ""
+        assert (
+            f"{len(cells)} of 20 cells are in {tmp_path / 'o'} already"
+            in again.stdout.replace("\n", "")
         )
         assert {p: p.stat().st_mtime_ns for p in cells} == cells
         whole = idlescope(*LONG, "--out", tmp_path / "whole")
@@ -199,10 +210,14 @@ class TestStopped:
                 tmp_path / "whole" / name
             ).read_bytes(), name
 
-    @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="finds the workers in /proc")
+    @pytest.mark.skipif(
+        not Path("/proc/self/task").is_dir(), reason="finds the workers in /proc"
+    )
     def test_a_killed_sweep_leaves_no_worker_behind_and_can_be_resumed(self, tmp_path):
         process = self.start(tmp_path / "o")
-        workers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        workers = (
+            Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        )
         assert workers
         process.kill()
         process.communicate(timeout=60)
@@ -212,10 +227,14 @@ class TestStopped:
             time.sleep(0.05)
         again = idlescope(*LONG, "--out", tmp_path / "o", "--resume")
         assert again.returncode == 0, again.stderr
-        assert json.loads((tmp_path / "o" / "sweep.json").read_text())["cells"]["done"] == 20
+        assert (
+            json.loads((tmp_path / "o" / "sweep.json").read_text())["cells"]["done"] == 20
+        )
 
     def alive(self, pid):
         try:
-            return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+            return (
+                Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+            )
         except OSError:
             return False

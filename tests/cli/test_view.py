@@ -45,7 +45,9 @@ def browser(tmp_path):
 def viewing(*arguments, browser=""):
     """Start the command; return it with the lines that it printed up to the one about Nsight."""
     environment = {
-        k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
+        k: v
+        for k, v in os.environ.items()
+        if k not in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
     }
     environment |= {"COLUMNS": "100", "NO_COLOR": "1", "PYTHONUNBUFFERED": "1"}
     environment |= {"BROWSER": str(browser)} if browser else {}
@@ -106,7 +108,9 @@ def test_a_report_is_served_opened_and_ended_by_ctrl_c(run, browser):
 def test_where_there_is_no_browser_it_says_what_to_do(run, option):
     process, lines = viewing(run / "report.html", "--port", "0", *option)
     assert ended(process, signal.SIGINT)[0] == 0
-    said = [line for line in lines if re.search(r"ssh -L (\d+):127\.0\.0\.1:\1 \S+`\.$", line)]
+    said = [
+        line for line in lines if re.search(r"ssh -L (\d+):127\.0\.0\.1:\1 \S+`\.$", line)
+    ]
     assert len(said) == (not option)
 
 
@@ -131,7 +135,8 @@ def test_perfetto_is_given_the_trace_once_at_the_worst_gap(run, browser, tmp_pat
     asked = {key: value for key, (value,) in parse_qs(route).items()}
     assert int(asked["visStart"]) < int(asked["visEnd"])
     commands = {
-        command["id"]: command["args"][0] for command in json.loads(asked["startupCommands"])
+        command["id"]: command["args"][0]
+        for command in json.loads(asked["startupCommands"])
     }
     assert re.search(commands["dev.perfetto.ExpandTracksByRegex"], "host 1")
     pinned = re.compile(commands["dev.perfetto.PinTracksByRegex"])
@@ -171,7 +176,9 @@ def test_what_cannot_be_shown_is_one_sentence(run, tmp_path):
     refused(idlescope("view", TRACE, "--mode", "sync"), "--mode")
     refused(idlescope("view", run, "--perfetto", "--mode", "fast"), "no fast")
     refused(idlescope("view", run, "--perfetto", "--port", "8000"), "9001")
-    lone = shutil.copytree(run, tmp_path / "lone", ignore=shutil.ignore_patterns("summary.json"))
+    lone = shutil.copytree(
+        run, tmp_path / "lone", ignore=shutil.ignore_patterns("summary.json")
+    )
     refused(idlescope("view", lone, "--perfetto"), "give the trace itself")
     with closing(socket.socket()) as taken:
         taken.bind(("127.0.0.1", 0))

@@ -41,10 +41,25 @@ class Fake(Machine):
     environment = {}  # noqa: RUF012
 
     def __init__(
-        self, files=(), commands=(), versions=(), environment=(), free=10**11, folders=FOLDERS
+        self,
+        files=(),
+        commands=(),
+        versions=(),
+        environment=(),
+        free=10**11,
+        folders=FOLDERS,
     ):
-        self.files, self.commands, self.versions = dict(files), dict(commands), dict(versions)
-        self.environment, self.free, self.folders, self.ran = dict(environment), free, folders, []
+        self.files, self.commands, self.versions = (
+            dict(files),
+            dict(commands),
+            dict(versions),
+        )
+        self.environment, self.free, self.folders, self.ran = (
+            dict(environment),
+            free,
+            folders,
+            [],
+        )
 
     def read(self, path):
         return self.files.get(path)
@@ -84,7 +99,12 @@ class Fake(Machine):
 
 def gpu_machine(files=DRIVER, torch=None, versions=(), nsys="2025.3.2", **more):
     commands = {sys.executable: torch or torch_says(), NSYS: nsys_is(nsys)}
-    installed = {"torch": "2.11.0+cu130", "triton": "3.6.0", "nvtx": "0.2.17", **dict(versions)}
+    installed = {
+        "torch": "2.11.0+cu130",
+        "triton": "3.6.0",
+        "nvtx": "0.2.17",
+        **dict(versions),
+    }
     return Fake(files, commands, installed, **more)
 
 
@@ -144,7 +164,9 @@ def test_a_torch_that_hangs_or_cannot_be_imported_takes_nothing_along(answer):
 
 
 def test_hidden_devices_are_named():
-    machine = gpu_machine(torch=torch_says(devices=()), environment={"CUDA_VISIBLE_DEVICES": ""})
+    machine = gpu_machine(
+        torch=torch_says(devices=()), environment={"CUDA_VISIBLE_DEVICES": ""}
+    )
     assert "CUDA_VISIBLE_DEVICES" in found(machine)["cuda"].advice
 
 
@@ -152,12 +174,17 @@ def test_nvidia_smi_tells_where_the_kernel_does_not():
     told = found(
         Fake(
             commands={
-                SMI: Output(0, "580.65.06, NVIDIA L4, 23034 MiB\n580.65.06, NVIDIA L4, 23034 MiB\n")
+                SMI: Output(
+                    0, "580.65.06, NVIDIA L4, 23034 MiB\n580.65.06, NVIDIA L4, 23034 MiB\n"
+                )
             }
         )
     )
     assert told["driver"].says == "NVIDIA 580.65.06"
-    assert (told["cuda"].state, "2 × NVIDIA L4, 23034 MiB" in told["cuda"].says) == (UNKNOWN, True)
+    assert (told["cuda"].state, "2 × NVIDIA L4, 23034 MiB" in told["cuda"].says) == (
+        UNKNOWN,
+        True,
+    )
 
 
 def test_a_hanging_nvidia_smi_is_a_problem_and_is_asked_once():
@@ -174,7 +201,11 @@ def test_nvtx_0_2_12_is_silent():
 
 @pytest.mark.parametrize(
     ("nvtx", "nsys", "state"),
-    [("0.2.17", "2023.4.1", PROBLEM), ("0.2.11", "2023.4.1", OK), ("0.2.17", "2024.5.1", OK)],
+    [
+        ("0.2.17", "2023.4.1", PROBLEM),
+        ("0.2.11", "2023.4.1", OK),
+        ("0.2.17", "2024.5.1", OK),
+    ],
 )
 def test_nvtx_that_an_older_nsys_does_not_see(nvtx, nsys, state):
     assert found(gpu_machine(versions={"nvtx": nvtx}, nsys=nsys))["nvtx"].state == state
@@ -202,7 +233,9 @@ def test_an_nsys_whose_exports_are_not_read():
 )
 def test_counters_are_for_administrators(capabilities, state):
     told = found(
-        gpu_machine({**RESTRICTED, "/proc/self/status": f"Name:\tx\nCapEff:\t{capabilities}\n"})
+        gpu_machine(
+            {**RESTRICTED, "/proc/self/status": f"Name:\tx\nCapEff:\t{capabilities}\n"}
+        )
     )
     permissions = told["profiler permissions"]
     assert permissions.state == state
@@ -220,13 +253,19 @@ def test_permissions_that_the_driver_does_not_tell():
 
 def test_a_full_disk():
     told = found(Fake(free=10**8))
-    assert (told["disk: reports"].state, told["disk: temporary"].state) == (PROBLEM, PROBLEM)
+    assert (told["disk: reports"].state, told["disk: temporary"].state) == (
+        PROBLEM,
+        PROBLEM,
+    )
     assert told["disk: reports"].says == "0.1 GB free for /home/me/reports"
 
 
 def test_folders_that_cannot_be_written():
     told = found(Fake(folders={"/": False, "/tmp": False}))  # noqa: S108
-    assert (told["disk: reports"].state, told["disk: temporary"].state) == (PROBLEM, PROBLEM)
+    assert (told["disk: reports"].state, told["disk: temporary"].state) == (
+        PROBLEM,
+        PROBLEM,
+    )
 
 
 def test_a_check_that_fails_is_a_finding():
@@ -253,11 +292,13 @@ def test_names_of_the_machine_do_not_act_on_the_terminal():
 @pytest.mark.parametrize("options", [(), ("--json",)])
 def test_this_machine(options, tmp_path):
     command = [sys.executable, "-m", "idlescope", "doctor", *options]
-    result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    result = subprocess.run(
+        command, capture_output=True, text=True, cwd=tmp_path, check=False
+    )
     assert (result.returncode, result.stderr) == (0, "")
     assert "Python" in result.stdout
     if options:
-        assert [finding["name"] for finding in json.loads(result.stdout)["findings"]] == list(
-            CHECKS
-        )
+        assert [
+            finding["name"] for finding in json.loads(result.stdout)["findings"]
+        ] == list(CHECKS)
     assert list(tmp_path.iterdir()) == []

@@ -34,7 +34,10 @@ class Watched(StepClock):
 
     def phase(self, phase, step, start, end):
         super().phase(phase, step, start, end)
-        allocator, size = self.engine.scheduler.allocator, self.engine.scheduler.shape.block_size
+        allocator, size = (
+            self.engine.scheduler.allocator,
+            self.engine.scheduler.shape.block_size,
+        )
         for flying in self.engine.in_flight:
             slot = flying.ticket.slot
             assert allocator.owned(np.unique(slot.tokens[: slot.header[1], 3] // size))
@@ -83,14 +86,19 @@ def workloads(draw):
     longest = max(len(prompt) + tokens for _, prompt, tokens, _, _ in requests)
     least = -(-longest // block_size)
     shape = Shape(
-        rows, rows + draw(st.integers(0, 40)), longest, least + draw(st.integers(0, 30)), block_size
+        rows,
+        rows + draw(st.integers(0, 40)),
+        longest,
+        least + draw(st.integers(0, 30)),
+        block_size,
     )
     return shape, requests
 
 
 def build(requests):
     return [
-        Request(i, np.array(p, np.int32), n, stops, arrival) for i, p, n, stops, arrival in requests
+        Request(i, np.array(p, np.int32), n, stops, arrival)
+        for i, p, n, stops, arrival in requests
     ]
 
 
@@ -104,7 +112,9 @@ def test_both_modes_emit_the_oracles_tokens_and_free_every_block(workload, host_
         engine.run()
         for request in requests:
             assert request.output == oracle(request)
-            expected = Finish.STOP if request.output[-1] in request.stop_ids else Finish.LENGTH
+            expected = (
+                Finish.STOP if request.output[-1] in request.stop_ids else Finish.LENGTH
+            )
             assert request.finish == expected
         assert engine.scheduler.allocator.free == shape.blocks
         assert engine.tokens == sum(len(r.output) for r in requests)
@@ -183,7 +193,8 @@ def test_cancelling_in_flight_keeps_the_others_right_and_frees_everything(depth)
     for i in (0, 2, 3):
         assert requests[i].output == oracle(requests[i])
     assert (
-        requests[1].output == oracle(Request(1, requests[1].prompt, 30))[: len(requests[1].output)]
+        requests[1].output
+        == oracle(Request(1, requests[1].prompt, 30))[: len(requests[1].output)]
     )
     assert engine.scheduler.allocator.free == shape.blocks
 
@@ -248,7 +259,9 @@ class TestBrokenOnPurpose:
 
     def test_blocks_freed_while_a_step_in_flight_writes_them(self):
         stop = oracle(Request(0, np.arange(8, dtype=np.int32), 4))[3]
-        requests = [Request(i, np.arange(8, dtype=np.int32) + 3 * i, 40, (stop,)) for i in range(3)]
+        requests = [
+            Request(i, np.arange(8, dtype=np.int32) + 3 * i, 40, (stop,)) for i in range(3)
+        ]
         engine, _ = engine_for(2, self.shape, requests)
         scheduler = engine.scheduler
 

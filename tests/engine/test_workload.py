@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from idlescope.engine.workload import Arrivals, Lengths, Workload, arrivals, generate, lengths
+from idlescope.engine.workload import (
+    Arrivals,
+    Lengths,
+    Workload,
+    arrivals,
+    generate,
+    lengths,
+)
 from idlescope.errors import ConfigError
 
 POSITIONS = 16384
@@ -49,7 +56,14 @@ class TestLengths:
 
     @given(
         prompt=st.sampled_from(
-            ["1", "40", "uniform:1,400", "uniform:20,99", "lognormal:30,3", "lognormal:1,0.1"]
+            [
+                "1",
+                "40",
+                "uniform:1,400",
+                "uniform:20,99",
+                "lognormal:30,3",
+                "lognormal:1,0.1",
+            ]
         ),
         output=st.sampled_from(["1", "60", "uniform:1,400", "lognormal:30,3"]),
     )
@@ -101,9 +115,9 @@ class TestArrivals:
             500_000_000,
             10**9,
         ]
-        assert drawn(arrival="burst", count=17).arrival_ns.tolist() == [0] * 8 + [10**9] * 8 + [
-            2 * 10**9
-        ]
+        assert drawn(arrival="burst", count=17).arrival_ns.tolist() == [0] * 8 + [
+            10**9
+        ] * 8 + [2 * 10**9]
 
     def test_poisson_gaps_are_exponential(self):
         times = drawn(arrival="poisson:20", count=20_000).arrival_ns
@@ -153,5 +167,6 @@ class TestRequests:
             *zip(workload.output_tokens.tolist(), workload.arrival_ns.tolist(), strict=True)
         ]
         assert all(
-            (a.prompt == b.prompt).all() and a is not b for a, b in zip(first, second, strict=True)
+            (a.prompt == b.prompt).all() and a is not b
+            for a, b in zip(first, second, strict=True)
         )

@@ -16,7 +16,10 @@ CLOSED = Arrivals()
 
 
 def conversation(*turns):
-    return {"id": "x", "conversations": [{"from": who, "value": text} for who, text in turns]}
+    return {
+        "id": "x",
+        "conversations": [{"from": who, "value": text} for who, text in turns],
+    }
 
 
 class TestFile:
@@ -49,20 +52,25 @@ class TestFile:
         assert workload.notes == ()
 
     def test_arrivals_count_from_the_earliest(self, file):
-        path = file(*({"prompt_len": 1, "output_len": 1, "arrival_s": s} for s in (10.5, 10, 12)))
+        path = file(
+            *({"prompt_len": 1, "output_len": 1, "arrival_s": s} for s in (10.5, 10, 12))
+        )
         assert read(path, None, CLOSED, POSITIONS, 0).arrival_ns.tolist() == [
             500_000_000,
             0,
             2_000_000_000,
         ]
-        path = file(*({"prompt_len": 1, "output_len": 1, "timestamp": ms} for ms in (0, 27, 3000)))
+        path = file(
+            *({"prompt_len": 1, "output_len": 1, "timestamp": ms} for ms in (0, 27, 3000))
+        )
         assert read(path, None, CLOSED, POSITIONS, 0).arrival_ns.tolist() == [
             0,
             27_000_000,
             3_000_000_000,
         ]
         with pytest.raises(
-            ConfigError, match=r"w\.jsonl says when its requests arrive: leave --arrival out"
+            ConfigError,
+            match=r"w\.jsonl says when its requests arrive: leave --arrival out",
         ):
             read(path, None, arrivals("poisson:1", 8), POSITIONS, 0)
 
@@ -75,7 +83,8 @@ class TestFile:
 
     def test_the_first_so_many_are_taken_and_none_is_repeated(self, file):
         path = file(
-            *({"prompt_len": n, "output_len": 1} for n in (1, 2, 3)), {"bad": "but never reached"}
+            *({"prompt_len": n, "output_len": 1} for n in (1, 2, 3)),
+            {"bad": "but never reached"},
         )
         assert read(path, 2, CLOSED, POSITIONS, 0).prompt_tokens.tolist() == [1, 2]
         assert read(path, 3, CLOSED, POSITIONS, 0).prompt_tokens.tolist() == [1, 2, 3]
@@ -104,8 +113,14 @@ class TestFile:
         estimated, left_out = workload.notes
         assert "4 characters a token" in estimated
         assert left_out.endswith("left out: 3")
-        counted = read(path, 1, CLOSED, POSITIONS, 0, token_ids=lambda text: [ord(c) for c in text])
-        assert (counted.prompt_tokens.tolist(), counted.output_tokens.tolist(), counted.notes) == (
+        counted = read(
+            path, 1, CLOSED, POSITIONS, 0, token_ids=lambda text: [ord(c) for c in text]
+        )
+        assert (
+            counted.prompt_tokens.tolist(),
+            counted.output_tokens.tolist(),
+            counted.notes,
+        ) == (
             [8],
             [3],
             (),
@@ -114,14 +129,23 @@ class TestFile:
     @pytest.mark.parametrize(
         ("item", "reason"),
         [
-            ({"prompt_tokens": 5}, 'line 3 has no "output_tokens" (or output_len, output_length)'),
+            (
+                {"prompt_tokens": 5},
+                'line 3 has no "output_tokens" (or output_len, output_length)',
+            ),
             ({"text": "hello"}, 'line 3 has no "prompt_tokens"'),
             (
                 {"prompt_tokens": 0, "output_tokens": 5},
                 'line 3: "prompt_tokens" is no whole number of at least 1',
             ),
-            ({"prompt_len": True, "output_len": 5}, 'line 3: "prompt_len" is no whole number'),
-            ({"prompt_len": 1.5, "output_len": 5}, 'line 3: "prompt_len" is no whole number'),
+            (
+                {"prompt_len": True, "output_len": 5},
+                'line 3: "prompt_len" is no whole number',
+            ),
+            (
+                {"prompt_len": 1.5, "output_len": 5},
+                'line 3: "prompt_len" is no whole number',
+            ),
             ({"prompt_len": 10**40, "output_len": 5}, "line 3: "),
             ({"prompt_len": 16384, "output_len": 1}, "exceed the model's 16384 positions"),
             (
@@ -137,7 +161,10 @@ class TestFile:
                 "line 3: either every request says when it arrives",
             ),
             ({"conversations": "hello"}, 'line 3: "conversations" is no list of'),
-            ({"conversations": [{"from": "human"}]}, 'line 3: "conversations" is no list of'),
+            (
+                {"conversations": [{"from": "human"}]},
+                'line 3: "conversations" is no list of',
+            ),
             ([1], "line 3 is no JSON object"),
         ],
     )
@@ -154,7 +181,10 @@ class TestFile:
             (b"", "holds no requests"),
             (b"[]", "holds no requests"),
             (b'{"prompt_len": 1,\n', "line 1 is not JSON"),
-            (b'\n{"conversations": [{"from": "\xff", "value": ""}]}\n', "line 2 is not JSON"),
+            (
+                b'\n{"conversations": [{"from": "\xff", "value": ""}]}\n',
+                "line 2 is not JSON",
+            ),
             (b"[" * 100_000, "is not JSON"),
             (b' [{"prompt_len": 1, "output_len": 1}, 7]', "entry 2 is no JSON object"),
         ],

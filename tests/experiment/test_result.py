@@ -10,11 +10,15 @@ from idlescope import RunConfig, run
 
 @pytest.fixture(scope="module")
 def result():
-    return run(RunConfig(model="tiny", device="modelled", tokens=5, host_ms=1.0, device_ms=2.0))
+    return run(
+        RunConfig(model="tiny", device="modelled", tokens=5, host_ms=1.0, device_ms=2.0)
+    )
 
 
 def test_it_is_short_in_a_terminal(result):
-    assert repr(result).startswith("<Run of a toy Llama on modelled NVIDIA H200 SXM: <sync: ")
+    assert repr(result).startswith(
+        "<Run of a toy Llama on modelled NVIDIA H200 SXM: <sync: "
+    )
     assert len(repr(result)) < 200
     assert repr(result.modes["async"]).startswith("<async: ")
 

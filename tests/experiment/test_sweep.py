@@ -72,7 +72,10 @@ class TestGrid:
             ({"devices": ["gpu"]}, "no device is called 'gpu'"),
             ({"hosts": [-1.0]}, "--host-ms is -1.0"),
             ({"batches": [0]}, "--batch-size is 0"),
-            ({"batches": [10_000]}, "--max-batch-tokens 8192 is less than --batch-size 10000"),
+            (
+                {"batches": [10_000]},
+                "--max-batch-tokens 8192 is less than --batch-size 10000",
+            ),
             ({"tokens": 20_000}, "exceed the 16384 positions"),
         ],
     )
@@ -92,21 +95,29 @@ class TestRunning:
         configs = grid(batches=[1, 2, 4], **FIXED)
         for name in ("alone", "beside"):
             (tmp_path / name).mkdir()
-        alone, beside = ran(configs, tmp_path / "alone"), ran(configs, tmp_path / "beside", jobs=2)
+        alone, beside = (
+            ran(configs, tmp_path / "alone"),
+            ran(configs, tmp_path / "beside", jobs=2),
+        )
         assert alone == beside
         assert set(alone) == set(configs)
         assert alone[configs[1]].summary == run(configs[1]).summary()
         files = [
-            {p.name: p.read_bytes() for p in (tmp_path / n).iterdir()} for n in ("alone", "beside")
+            {p.name: p.read_bytes() for p in (tmp_path / n).iterdir()}
+            for n in ("alone", "beside")
         ]
         assert files[0] == files[1]
         assert len(files[0]) == 3
 
     def test_where_time_is_measured_no_process_runs_beside_it(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(sweep, "_side_by_side", lambda *_: pytest.fail("ran side by side"))
+        monkeypatch.setattr(
+            sweep, "_side_by_side", lambda *_: pytest.fail("ran side by side")
+        )
         timed = {**FIXED, "hosts": [None], "host_profile": "measured-here"}
         configs = grid(batches=[1, 2], **timed)
-        assert {cell.state for cell in ran(configs, tmp_path, jobs=8).values()} == {CellState.DONE}
+        assert {cell.state for cell in ran(configs, tmp_path, jobs=8).values()} == {
+            CellState.DONE
+        }
 
     def test_what_does_not_fit_is_refused_and_the_rest_is_run(self, tmp_path):
         cells = ran(grid(batches=[1], **{**FIXED, "models": ["70b", "tiny"]}), tmp_path)
@@ -135,7 +146,9 @@ class TestRunning:
             CellState.DONE,
         ]
         config, failed = list(cells.items())[1]
-        assert failed.reason.startswith("RuntimeError: CUDA error: an illegal memory access (")
+        assert failed.reason.startswith(
+            "RuntimeError: CUDA error: an illegal memory access ("
+        )
         assert json.loads(place(config, tmp_path).read_text())["reason"] == failed.reason
 
     def test_a_worker_that_is_killed_fails_its_cells_and_hangs_nothing(self, tmp_path):
@@ -152,7 +165,9 @@ class TestRunning:
 
     def test_an_end_of_the_iteration_ends_the_workers(self, tmp_path):
         before = set(multiprocessing.active_children())
-        cells = sweep.sweep(grid(batches=range(1, 30), **{**FIXED, "tokens": 200}), tmp_path, 2)
+        cells = sweep.sweep(
+            grid(batches=range(1, 30), **{**FIXED, "tokens": 200}), tmp_path, 2
+        )
         first = next(cells)
         workers = set(multiprocessing.active_children()) - before
         cells.close()
@@ -231,7 +246,9 @@ class TestAnswers:
         ]  # fmt: skip
 
     def test_a_host_that_is_modelled_is_named(self):
-        table = [row(1, host_ms=None, device_name="modelled NVIDIA H200 SXM, host h200-server")]
+        table = [
+            row(1, host_ms=None, device_name="modelled NVIDIA H200 SXM, host h200-server")
+        ]
         (answer,) = answers.answers(table)
         assert answer.startswith("1b on modelled:h200, host h200-server. ")
 
@@ -247,14 +264,18 @@ class TestAnswers:
 
     def test_what_was_not_run_is_said_with_the_reason(self):
         lacking = {"state": CellState.REFUSED, "reason": "too large", "idle_pct": None}
-        (answer,) = answers.answers([row(1, idle=5.0), row(8, **lacking), row(32, **lacking)])
+        (answer,) = answers.answers(
+            [row(1, idle=5.0), row(8, **lacking), row(32, **lacking)]
+        )
         assert "up to batch 1 " in answer
         assert answer.endswith("Not run: batch 8, 32 (too large).")
 
 
 @pytest.fixture(scope="module")
 def cells():
-    return [measure(c) for c in grid(batches=[1, 4], **{**FIXED, "models": ["tiny", "70b"]})]
+    return [
+        measure(c) for c in grid(batches=[1, 4], **{**FIXED, "models": ["tiny", "70b"]})
+    ]
 
 
 class TestTables:
@@ -263,7 +284,12 @@ class TestTables:
         assert len(table) == 2 * len(cells)
         assert all(list(r) == list(answers.COLUMNS) for r in table)
         first, of = table[3], cells[1].summary
-        assert (first["batch_size"], first["mode"], first["host_ms"], first["measured"]) == (
+        assert (
+            first["batch_size"],
+            first["mode"],
+            first["host_ms"],
+            first["measured"],
+        ) == (
             4,
             "async",
             2.0,
@@ -297,7 +323,9 @@ class TestTables:
             pd.read_parquet(tmp_path / "table.parquet"),
         ):
             assert list(frame.columns) == list(answers.COLUMNS)
-            assert frame["idle_pct"].tolist()[:4] == [r["idle_pct"] for r in summary["rows"][:4]]
+            assert frame["idle_pct"].tolist()[:4] == [
+                r["idle_pct"] for r in summary["rows"][:4]
+            ]
             assert frame["idle_pct"].isna().tolist() == [False] * 4 + [True] * 4
 
     def test_heat_maps_show_every_figure_and_mark_what_was_not_run(self, cells):

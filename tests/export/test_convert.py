@@ -73,7 +73,10 @@ def test_there_and_back_again(kineto, tmp_path):
     for name in ("1.recording", "2.json.gz", "3.sqlite", "4.json", "5.parquet"):
         convert(path, tmp_path / name)
         path = tmp_path / name
-        assert analysis(path)["devices"][0]["host_ns"] == analysis(kineto)["devices"][0]["host_ns"]
+        assert (
+            analysis(path)["devices"][0]["host_ns"]
+            == analysis(kineto)["devices"][0]["host_ns"]
+        )
         assert figures(path) == figures(kineto)
 
 
@@ -106,7 +109,12 @@ def test_figures_and_causes_of_any_trace_survive_nsight(tmp_path, made):
 def test_our_own_run_says_what_an_export_cannot_hold(tmp_path):
     ran = run(
         RunConfig(
-            model="tiny", device="modelled", tokens=5, prompt_tokens=9, batch_size=2, host_ms=1.0
+            model="tiny",
+            device="modelled",
+            tokens=5,
+            prompt_tokens=9,
+            batch_size=2,
+            host_ms=1.0,
         )
     )
     files.write(ran.modes["async"].trace, tmp_path / "r")
@@ -131,7 +139,10 @@ def test_an_export_has_the_tables_of_nsight_systems(tmp_path):
         ],
         [(1, 2, 2, 1, 5), (3, 4, 0, 1, 6)],
         [(0, 9, 0, 0, range_, -1), (5, 15, 0, 0, range_, -1), (6, 7, 0, 1, operator, -1)],
-        meta={"lost": {"calls": 1}, "warnings": ["calls were left out: 1, the first at byte 3"]},
+        meta={
+            "lost": {"calls": 1},
+            "warnings": ["calls were left out: 1, the first at byte 3"],
+        },
     )
     nsys_writer.write(made, tmp_path / "t.sqlite")
     with closing(sqlite3.connect(tmp_path / "t.sqlite")) as database:
@@ -196,7 +207,10 @@ class TestManners:
             with pytest.raises(ConfigError, match="the trace itself"):
                 convert(kineto, target, force=True)
         convert(kineto, tmp_path / "r")
-        for source, target in ((tmp_path / "r", tmp_path / "r" / "a.json"), (kineto, tmp_path)):
+        for source, target in (
+            (tmp_path / "r", tmp_path / "r" / "a.json"),
+            (kineto, tmp_path),
+        ):
             with pytest.raises(ConfigError, match="within each other"):
                 convert(source, target, force=True)
         assert kineto.read_bytes() == before

@@ -2,7 +2,8 @@
 
     python tests/gpu/batching_loops.py OUT     # on a machine with a CUDA GPU; needs torch alone, about a minute
 
-Each loop runs the same CUDA graph (about 4 ms) and the same host work (about 1.5 ms) a step, and differs in one thing:
+Each loop runs the same CUDA graph (about 4 ms) and the same host work (about 1.5 ms) a step, and
+differs in one thing:
 
 sync       the host waits for each step's token before it prepares the next
 async      three streams, two slots: step N+1 is launched before the token of step N is waited for
@@ -11,8 +12,9 @@ pageable   the same, with the token copied to memory that is not pinned, `non_bl
 eager      no graph: hundreds of small kernels launched one by one
 copies     the weights are copied to the device anew in each step
 
-The traces, OUT/<loop>.json.gz, are torch.profiler's, of 12 steps after warm-up. `tests/analysis/test_batching.py` says
-what the analysis makes of those committed as tests/fixtures/loop_*.json.gz.
+The traces, OUT/<loop>.json.gz, are torch.profiler's, of 12 steps after warm-up.
+`tests/analysis/test_batching.py` says what the analysis makes of those committed as
+tests/fixtures/loop_*.json.gz.
 """
 
 from __future__ import annotations
@@ -51,7 +53,9 @@ class Slot:
         self.host_out = torch.zeros(32, pin_memory=pinned)
         self.copied, self.computed, self.done = (torch.cuda.Event() for _ in range(3))
         self.weight, self.small = weight, small
-        self.state = torch.randn(32 if small else SIZE, SIZE, device="cuda", dtype=torch.bfloat16)
+        self.state = torch.randn(
+            32 if small else SIZE, SIZE, device="cuda", dtype=torch.bfloat16
+        )
 
     def compute(self) -> None:
         x = self.state
@@ -82,7 +86,9 @@ def run(kind: str, out: Path) -> None:
             torch.cuda.synchronize()
             graph = torch.cuda.CUDAGraph()
             if kind != "eager":
-                with torch.cuda.graph(graph, stream=compute, capture_error_mode="thread_local"):
+                with torch.cuda.graph(
+                    graph, stream=compute, capture_error_mode="thread_local"
+                ):
                     slot.compute()
             graphs.append(graph)
 

@@ -95,7 +95,8 @@ def modelled_ns(peaks: GPU, point: Point) -> int:
 def loss(peaks: GPU, points: list[Point]) -> float:
     ratios = (modelled_ns(peaks, point) / point.measured_ns for point in points)
     return sum(
-        point.weight * math.log(ratio) ** 2 for point, ratio in zip(points, ratios, strict=True)
+        point.weight * math.log(ratio) ** 2
+        for point, ratio in zip(points, ratios, strict=True)
     )
 
 
@@ -106,10 +107,14 @@ def compare(title: str, peaks: GPU, points: list[Point]) -> None:
     for point in points:
         error = modelled_ns(peaks, point) / point.measured_ns - 1
         measured_ms = point.measured_ns / 1e6
-        print(f"  {point.model:11} {point.what:22} {measured_ms:8.3f} ms {100 * error:+6.1f} %")
+        print(
+            f"  {point.model:11} {point.what:22} {measured_ms:8.3f} ms {100 * error:+6.1f} %"
+        )
         if point.weight == DECODE_WEIGHT:
             errors.append(abs(error))
-    print(f"  decode: median {100 * np.median(errors):.1f} %, largest {100 * max(errors):.1f} %")
+    print(
+        f"  decode: median {100 * np.median(errors):.1f} %, largest {100 * max(errors):.1f} %"
+    )
 
 
 def fit(peaks: GPU, points: list[Point]) -> None:

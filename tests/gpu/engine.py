@@ -56,13 +56,20 @@ def say(key: str, value: object) -> None:
 
 
 def run(
-    device: CudaDevice, shape: Shape, depth: int, requests: list[Request], warm: int = 0, spoil=None
+    device: CudaDevice,
+    shape: Shape,
+    depth: int,
+    requests: list[Request],
+    warm: int = 0,
+    spoil=None,
 ):
     """Return the engine, its recording and the seconds that the run took."""
     slots = device.open(shape, depth)
     try:
         if warm:
-            prompts = [Request(i, np.arange(16, dtype=np.int32), warm) for i in range(shape.rows)]
+            prompts = [
+                Request(i, np.arange(16, dtype=np.int32), warm) for i in range(shape.rows)
+            ]
             Engine(device, slots, prompts, StepClock(device.clock.now)).run()
         recorder = StepClock(device.clock.now)
         engine = Engine(device, slots, requests, recorder)
@@ -98,7 +105,9 @@ def right() -> None:
     for family in ("llama", "qwen3"):
         with tempfile.TemporaryDirectory() as folder:
             path = write(Path(folder), family, seed=1, initializer_range=0.3)
-            reference = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32).cuda()
+            reference = AutoModelForCausalLM.from_pretrained(
+                path, dtype=torch.float32
+            ).cuda()
             expected = []
             for request in mixed_requests(count, tokens, 512):
                 ids = torch.tensor(request.prompt[None].astype(np.int64)).cuda()
@@ -115,17 +124,26 @@ def right() -> None:
                     for mode, depth in DEPTHS.items():
                         for graphs in (True, False):
                             requests = mixed_requests(count, tokens, 512)
-                            engine, _, _ = run(CudaDevice(network, graphs), shape, depth, requests)
-                            same = [r.output == e for r, e in zip(requests, expected, strict=True)]
+                            engine, _, _ = run(
+                                CudaDevice(network, graphs), shape, depth, requests
+                            )
+                            same = [
+                                r.output == e
+                                for r, e in zip(requests, expected, strict=True)
+                            ]
                             one = np.mean([a == b for r, e in zip(requests, expected, strict=True)
                                            for a, b in zip(r.output, e, strict=True)])  # fmt: skip
-                            key = (
-                                f"{family} {dtype} {name} {mode} {'graphs' if graphs else 'eager'}"
-                            )
+                            key = f"{family} {dtype} {name} {mode} {'graphs' if graphs else 'eager'}"
                             preempted = sum(r.preemptions for r in requests)
                             say(key, {"requests equal": f"{sum(same)}/{count}", "tokens equal": float(one),
                                       "preemptions": preempted, "steps": engine.steps})  # fmt: skip
-            spoiled(Network(model(str(path)), "float32"), shapes["roomy"], expected, tokens, count)
+            spoiled(
+                Network(model(str(path)), "float32"),
+                shapes["roomy"],
+                expected,
+                tokens,
+                count,
+            )
 
 
 def spoiled(
@@ -171,7 +189,12 @@ def guard() -> None:
     shape = Shape(8, 512, 124, 64, 16)
     network = Network(model("tiny"), "bfloat16")
     for depth in DEPTHS.values():
-        run(CudaDevice(network, sync_check="error"), shape, depth, mixed_requests(16, 24, 512))
+        run(
+            CudaDevice(network, sync_check="error"),
+            shape,
+            depth,
+            mixed_requests(16, 24, 512),
+        )
     say("sync-check error, clean loop", "no complaint")
     there = torch.ones(4, device="cuda")
 
@@ -206,7 +229,9 @@ def speed(
     for turn in range(rounds):
         for mode, depth in DEPTHS.items():
             rng = np.random.default_rng(0)
-            requests = [Request(i, rng.integers(0, 1000, 256, np.int32), new) for i in range(rows)]
+            requests = [
+                Request(i, rng.integers(0, 1000, 256, np.int32), new) for i in range(rows)
+            ]
             started = time.perf_counter()
             device = CudaDevice(network)
             engine, recorder, seconds = run(device, shape, depth, requests, warm=8)
@@ -265,7 +290,11 @@ def decoding(slot, rows, context) -> None:
     slot.query_end[:], slot.context[:] = np.arange(1, rows + 1), context
     scattered = np.random.default_rng(0).permutation(slot.shape.blocks).reshape(rows, -1)
     slot.table[:] = scattered[:, : slot.table.shape[1]]
-    slot.tokens[:rows, 0], slot.tokens[:rows, 1], slot.tokens[:rows, 2] = np.arange(rows), last, -1
+    slot.tokens[:rows, 0], slot.tokens[:rows, 1], slot.tokens[:rows, 2] = (
+        np.arange(rows),
+        last,
+        -1,
+    )
     slot.tokens[:rows, 3] = slot.table[:, last // block] * block + last % block
 
 

@@ -26,7 +26,13 @@ import idlescope
 from idlescope.engine.devices.modelled import COPY_FIXED_NS, EVENT_WAIT_NS
 from idlescope.engine.devices.step_time import StepWork, step_ns
 from idlescope.hardware.gpus import gpu
-from idlescope.hardware.latencies import HOST_PROFILES, SERVER_HOST, Cost, HostProfile, HostWork
+from idlescope.hardware.latencies import (
+    HOST_PROFILES,
+    SERVER_HOST,
+    Cost,
+    HostProfile,
+    HostWork,
+)
 from idlescope.models.presets import model
 from tests.make.h200_runs import REPORTS, MeasuredRun, of_sweep, published
 
@@ -61,7 +67,9 @@ def measured_costs() -> dict[str, float]:
     for stream in range(3):
         of_stream = operations.take(operations.stream == stream)
         of_stream = of_stream.take(np.argsort(of_stream.step))
-        rows = np.array([call_of[int(correlation)] for correlation in of_stream.correlation])
+        rows = np.array(
+            [call_of[int(correlation)] for correlation in of_stream.correlation]
+        )
         streams.append((of_stream, calls.take(rows)))
     (copy_in, copy_in_call), (forward, graph_call), (copy_out, copy_out_call) = streams
 
@@ -73,8 +81,12 @@ def measured_costs() -> dict[str, float]:
         return float(np.mean(values[steady]))
 
     waits = calls.take(calls.name == trace.name_index("event.synchronize"))
-    schedule, prepare, submit, update = map(phase, ("schedule", "prepare", "submit", "update"))
-    calls_ns = [mean(call.end - call.start) for call in (copy_in_call, graph_call, copy_out_call)]
+    schedule, prepare, submit, update = map(
+        phase, ("schedule", "prepare", "submit", "update")
+    )
+    calls_ns = [
+        mean(call.end - call.start) for call in (copy_in_call, graph_call, copy_out_call)
+    ]
     between_steps = mean(schedule.start[1:] - update.end[:-1])
     after_wait = mean(update.start - waits.end)
     return {
@@ -143,7 +155,9 @@ def replay(run: MeasuredRun, host: HostProfile) -> Replay:
 def chunk_work(tokens: int, prompt_tokens: int) -> StepWork:
     """A step that computes whole prompts of so many tokens together."""
     prompts = tokens // prompt_tokens
-    return StepWork(tokens, prompts, tokens, prompts * prompt_tokens * (prompt_tokens + 1) // 2)
+    return StepWork(
+        tokens, prompts, tokens, prompts * prompt_tokens * (prompt_tokens + 1) // 2
+    )
 
 
 def fit(costs: dict[str, float], runs: list[MeasuredRun]) -> tuple[float, float]:
@@ -153,7 +167,8 @@ def fit(costs: dict[str, float], runs: list[MeasuredRun]) -> tuple[float, float]
         for per_row_ns in np.arange(0, 3000, 100):
             host = profile_of(costs, pace, per_row_ns)
             loss = sum(
-                abs(replay(run, host).idle_ms_per_step - run.idle_ms_per_step) for run in runs
+                abs(replay(run, host).idle_ms_per_step - run.idle_ms_per_step)
+                for run in runs
             )
             best = min(best, (loss, float(pace), float(per_row_ns)))
     return best[1:]

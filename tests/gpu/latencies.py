@@ -1,6 +1,7 @@
 """Measure the host and copy latencies that the modelled device uses, on one CUDA GPU; prints one JSON object.
 
-Run on a GPU machine: `python tests/gpu/latencies.py`. Medians of repeated calls; microseconds unless a name says else.
+Run on a GPU machine: `python tests/gpu/latencies.py`. Medians of repeated calls; microseconds
+unless a name says else.
 """
 
 import json

@@ -2,12 +2,13 @@
 
     python tests/gpu/observer.py OUT [MODEL]      # OUT/observer.json; a C compiler for the NVTX probe, if there is one
 
-bare          nothing is recorded: the time from step to step is read off the host's clock, as in all rows
-step clock    what `idlescope run` always does, phases announced to nobody
-NVTX          the same with a tool attached that writes each call down (tests/capture/nvtx_probe.c)
-light, full   torch.profiler: all threads, then stacks and shapes, too
+bare          nothing is recorded: the time from step to step is read off the host's clock, as in
+all rows step clock    what `idlescope run` always does, phases announced to nobody NVTX
+the same with a tool attached that writes each call down (tests/capture/nvtx_probe.c) light, full
+torch.profiler: all threads, then stacks and shapes, too
 
-Idle by plain CUDA events: a pair of our own around the compute of every step, apart from the engine's, over wall time.
+Idle by plain CUDA events: a pair of our own around the compute of every step, apart from the
+engine's, over wall time.
 """
 
 from __future__ import annotations
@@ -59,7 +60,10 @@ class Full(TorchProfiler):
 
     def __init__(self):
         super().__init__()
-        activities = [torch.profiler.ProfilerActivity.CPU, torch.profiler.ProfilerActivity.CUDA]
+        activities = [
+            torch.profiler.ProfilerActivity.CPU,
+            torch.profiler.ProfilerActivity.CUDA,
+        ]
         self._profile = torch.profiler.profile(
             activities=activities, record_shapes=True, with_stack=True
         )
@@ -143,7 +147,9 @@ def main(key):
         slots = device.open(shape, depth)
         try:
             for kind in ("warm-up", *kinds):
-                found = measure(device, slots, mode, "step clock" if kind == "warm-up" else kind)
+                found = measure(
+                    device, slots, mode, "step clock" if kind == "warm-up" else kind
+                )
                 if kind != "warm-up":
                     rows.append({"mode": mode, "under": kind, **found})
                     print(rows[-1], flush=True)
@@ -164,14 +170,18 @@ if __name__ == "__main__":
         with tempfile.TemporaryDirectory() as folder:
             library = f"{folder}/libprobe.so"
             source = Path(__file__).resolve().parents[1] / "capture" / "nvtx_probe.c"
-            subprocess.run([compiler, "-shared", "-fPIC", "-O2", "-o", library, source], check=True)
+            subprocess.run(
+                [compiler, "-shared", "-fPIC", "-O2", "-o", library, source], check=True
+            )
             environment = {
                 **os.environ,
                 "NVTX_INJECTION64_PATH": library,
                 "NVTX_PROBE_OUT": f"{folder}/calls",
             }
             torch.cuda.empty_cache()
-            subprocess.run([sys.executable, __file__, OUT, key], env=environment, check=False)
+            subprocess.run(
+                [sys.executable, __file__, OUT, key], env=environment, check=False
+            )
         if (OUT / "observer-nvtx.json").exists():
             rows += json.loads((OUT / "observer-nvtx.json").read_text())
     (OUT / "observer.json").write_text(

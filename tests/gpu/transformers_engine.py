@@ -8,7 +8,8 @@ right   a tiny checkpoint: its float32 tokens must equal those of our engine on 
 speed   8B, random bfloat16 weights, batch 32, 256 prompt and 512 new tokens, both modes: idle as the step clock has it,
         beside what plain CUDA events say that are recorded in the same run
 
-Needs torch, triton and transformers. Writes OUT/transformers.json and, of the latter, OUT/8b, a report.
+Needs torch, triton and transformers. Writes OUT/transformers.json and, of the latter, OUT/8b, a
+report.
 """
 
 from __future__ import annotations
@@ -51,12 +52,18 @@ def right() -> None:
                 "batch_size": 8, "requests": 20, "max_batch_tokens": 256}  # fmt: skip
         expected = outputs(run(RunConfig(**work, device="cpu", mode="sync")), "sync")
         for dtype in ("float32", "bfloat16"):
-            result = run(RunConfig(**work, dtype=dtype, device="cuda", engine="transformers"))
+            result = run(
+                RunConfig(**work, dtype=dtype, device="cuda", engine="transformers")
+            )
             say(f"{dtype} notes", result.notes)
             if dtype == "bfloat16":
                 expected = outputs(result, "sync")
             for mode, got in result.modes.items():
-                own, o, steps = outputs(result, mode), got.trace.operations, got.result.steps
+                own, o, steps = (
+                    outputs(result, mode),
+                    got.trace.operations,
+                    got.result.steps,
+                )
                 waits = got.trace.calls.take(np.flatnonzero(got.result.waits))
                 name = f"{dtype} {mode}"
                 say(

@@ -49,7 +49,9 @@ def test_a_gpu_is_known_by_every_name_it_has(key):
 
 
 def test_an_unknown_key_is_refused_with_the_known_ones():
-    with pytest.raises(ConfigError, match=r"no GPU is known as 'v100': choose one of h200, h100"):
+    with pytest.raises(
+        ConfigError, match=r"no GPU is known as 'v100': choose one of h200, h100"
+    ):
         gpu("v100")
 
 

@@ -35,7 +35,9 @@ class Loop:
         start = max(self.free, self.now + 10 * US)
         for launch, launch_name in enumerate(names):
             self.correlation += 1
-            self.events.append(call(self.now, self.now + 5 * US, self.correlation, launch_name))
+            self.events.append(
+                call(self.now, self.now + 5 * US, self.correlation, launch_name)
+            )
             self.now += 5 * US
             for kernel in range(KERNELS if graph else 1):
                 end = start + kernel_ns
@@ -60,7 +62,9 @@ DECODE = "execute_context_0(0)_generation_8(8)"
 NOTHING = "execute_context_0(0)_generation_0(0)"
 
 
-def sglang_overlapped(steps: int, paused: dict[int, int] | None = None) -> list[dict[str, Any]]:
+def sglang_overlapped(
+    steps: int, paused: dict[int, int] | None = None
+) -> list[dict[str, Any]]:
     """An asynchronous SGLang: each step's tokens are waited for after the next is launched.
 
     `paused` has for some steps how long the host stays in `run_batch` before it launches.
@@ -75,7 +79,9 @@ def sglang_overlapped(steps: int, paused: dict[int, int] | None = None) -> list[
         begin = loop.now
         if step:
             loop.wait(ends[step - 1])
-        loop.events.append(span(begin, loop.now + 50 * US, "scheduler.process_batch_result"))
+        loop.events.append(
+            span(begin, loop.now + 50 * US, "scheduler.process_batch_result")
+        )
         loop.now += 50 * US
     return loop.events
 

@@ -1,8 +1,8 @@
 """Make recordings of a batching loop whose costs vary as those of a real one do, with a truth that is known.
 
-A step's host phases and device time are lognormal about their means; neighbouring steps are correlated (AR(1)), some
-steps are several times slower, the device's time grows with the contexts, and each recording is as a whole a little
-faster or slower than the next.
+A step's host phases and device time are lognormal about their means; neighbouring steps are
+correlated (AR(1)), some steps are several times slower, the device's time grows with the contexts,
+and each recording is as a whole a little faster or slower than the next.
 """
 
 from __future__ import annotations
@@ -22,14 +22,26 @@ from idlescope.trace.model import (
     Trace,
 )
 
-PHASES_NS = {"schedule": 300_000, "prepare": 2_500_000, "submit": 200_000, "update": 1_200_000}
+PHASES_NS = {
+    "schedule": 300_000,
+    "prepare": 2_500_000,
+    "submit": 200_000,
+    "update": 1_200_000,
+}
 DEVICE_NS = 9_000_000
 GROWTH = 0.3  # of the device's time from the first step to the last
 SPREAD, CORRELATION = 0.05, 0.6  # from step to step
 MEMORY = 24  # steps after which nothing is left of one
 SLOW_SHARE, SLOW = 0.01, 3.0  # of steps whose update is so many times slower
 LATENCY_NS, WAKE_UP_NS, LAUNCH_NS = 8_000, 20_000, 5_000
-NAMES = (*PHASES_NS, "retrieve", "forward", "cudaGraphLaunch", "event.synchronize", "tokens")
+NAMES = (
+    *PHASES_NS,
+    "retrieve",
+    "forward",
+    "cudaGraphLaunch",
+    "event.synchronize",
+    "tokens",
+)
 BATCH = 32
 
 
@@ -45,18 +57,22 @@ def recording(
     cost["update"] *= np.where(random.random(steps) < SLOW_SHARE, SLOW, 1.0)
     growth = 1 + GROWTH * np.linspace(0, 1, steps)
     device = (
-        _noisy(random, DEVICE_NS, steps, spread, between / 5) * growth * factors.get("device", 1.0)
+        _noisy(random, DEVICE_NS, steps, spread, between / 5)
+        * growth
+        * factors.get("device", 1.0)
     )
     return (
-        _asynchronous(cost, device, tokens) if asynchronous else _synchronous(cost, device, tokens)
+        _asynchronous(cost, device, tokens)
+        if asynchronous
+        else _synchronous(cost, device, tokens)
     )
 
 
 def _noisy(random, mean, steps, spread, between):
     shocks = random.normal(0, 1, steps + MEMORY)
-    level = np.convolve(shocks, CORRELATION ** np.arange(MEMORY), "valid")[:steps] * np.sqrt(
-        1 - CORRELATION**2
-    )
+    level = np.convolve(shocks, CORRELATION ** np.arange(MEMORY), "valid")[
+        :steps
+    ] * np.sqrt(1 - CORRELATION**2)
     return mean * np.exp(spread * level + between * random.normal())
 
 
@@ -87,7 +103,8 @@ def _asynchronous(cost, device, tokens):
     cost = {name: np.rint(c).astype(np.int64).tolist() for name, c in cost.items()}
     device = np.rint(device).astype(np.int64).tolist()
     spans = {
-        name: (np.zeros(n, np.int64), np.zeros(n, np.int64)) for name in (*PHASES_NS, "retrieve")
+        name: (np.zeros(n, np.int64), np.zeros(n, np.int64))
+        for name in (*PHASES_NS, "retrieve")
     }
     start, end = np.zeros(n, np.int64), np.zeros(n, np.int64)
     now = free = 0

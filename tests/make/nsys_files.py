@@ -16,7 +16,9 @@ GRAPHS, CALLS, OVERHEAD = (
 NVTX = "NVTX_EVENTS"
 
 # The columns that tools read, in their order; those between bars came after 2022.
-_OPERATION = "start end deviceId contextId | greenContextId | streamId correlationId globalPid"
+_OPERATION = (
+    "start end deviceId contextId | greenContextId | streamId correlationId globalPid"
+)
 COLUMNS = {
     "StringIds": "id value",
     KERNELS: f"{_OPERATION} demangledName shortName mangledName gridX blockX | graphNodeId graphId",
@@ -76,7 +78,9 @@ class Export:
 
     def string(self, text: str) -> int:
         if text not in self.ids:
-            self.ids[text] = 10 * len(self.ids)  # the first is 0, which is an id like any other
+            self.ids[text] = 10 * len(
+                self.ids
+            )  # the first is 0, which is an id like any other
             self.add("StringIds", id=self.ids[text], value=text)
         return self.ids[text]
 
@@ -109,7 +113,14 @@ class Export:
              ways: tuple[int | None, ...] = (1, 1, 2), **row: Any) -> None:  # fmt: skip
         ways_of = dict(zip(("copyKind", "srcKind", "dstKind"), ways, strict=True))
         self._operation(
-            COPIES, start, end, correlation, pid, device, stream, {"bytes": 4096} | ways_of | row
+            COPIES,
+            start,
+            end,
+            correlation,
+            pid,
+            device,
+            stream,
+            {"bytes": 4096} | ways_of | row,
         )
 
     def memset(self, start: int, end: int, correlation: int = 0, pid: int = 100, device: int = 0, stream: int = 7,
@@ -139,7 +150,9 @@ class Export:
 
     def range(self, start: int, end: Any, text: str, registered: bool = False, domain: int = 0, pid: int = 100,
               tid: int = 101, event: int = 59, **row: Any) -> None:  # fmt: skip
-        named = {"textId": self.string(text)} if registered and not self.old else {"text": text}
+        named = (
+            {"textId": self.string(text)} if registered and not self.old else {"text": text}
+        )
         self.add(NVTX, **{
             "start": start, "end": end, "eventType": event, "globalTid": process(pid) | tid, "domainId": domain,
             **named, **row,
@@ -151,7 +164,10 @@ class Export:
     def _columns(self, table: str) -> list[str]:
         groups = COLUMNS[table].split("|")
         return [
-            c for i, group in enumerate(groups) for c in group.split() if not (self.old and i % 2)
+            c
+            for i, group in enumerate(groups)
+            for c in group.split()
+            if not (self.old and i % 2)
         ]
 
     def sqlite(self, path: Path) -> Path:
@@ -176,7 +192,9 @@ class Export:
             columns = self._columns(table)
             types = {c: pa.string() if _is_text(table, c) else pa.uint64() if c in UNSIGNED else pa.int64()
                      for c in columns}  # fmt: skip
-            data = pa.table({c: pa.array([row.get(c) for row in rows], types[c]) for c in columns})
+            data = pa.table(
+                {c: pa.array([row.get(c) for row in rows], types[c]) for c in columns}
+            )
             parquet.write_table(data, folder / f"{table}.parquet")
         return folder
 

@@ -11,7 +11,8 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 LOADED = "() => window.app && window.app.trace && !window.app.isLoadingTrace"
-# the engine gives rows only in types that it is told: bigint for a whole number, null for what may be missing
+# the engine gives rows only in types that it is told: bigint for a whole number, null for what may
+# be missing
 QUERY = """
 async ([sql, columns]) => {
   const result = await window.app.trace.engine.query(sql);
@@ -75,7 +76,9 @@ def opened(browser, address: str, name: str) -> AbstractContextManager[Loaded]:
 @contextmanager
 def opened_at(browser, address: str) -> Iterator[Loaded]:
     """Open an address of the UI and wait until the trace is there."""
-    context = browser.new_context(service_workers="block", viewport={"width": 1400, "height": 900})
+    context = browser.new_context(
+        service_workers="block", viewport={"width": 1400, "height": 900}
+    )
     page = context.new_page()
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))

@@ -32,7 +32,11 @@ def findings(document: dict[str, Any]) -> list[str]:
     """Return what would be lost of a document that was loaded with `load`."""
     events = [e for e in document["traceEvents"] if e["ph"] != "M"]
     slices = [e for e in events if e["ph"] == "X"]
-    return [*(f for e in events for f in _event(e)), *_nesting(slices), *_arrows(events, slices)]
+    return [
+        *(f for e in events for f in _event(e)),
+        *_nesting(slices),
+        *_arrows(events, slices),
+    ]
 
 
 def _event(e: dict[str, Any]) -> Iterator[str]:
@@ -57,7 +61,9 @@ def _nesting(slices: list[dict[str, Any]]) -> Iterator[str]:
     tracks: dict[Any, list[tuple[int, int, str]]] = defaultdict(list)
     for e in slices:
         # the tid 0 is the process's main thread, whose tid is the pid
-        tracks[e["pid"], e["tid"] or e["pid"]].append((_ns(e["ts"]), -_ns(e["dur"]), _what(e)))
+        tracks[e["pid"], e["tid"] or e["pid"]].append(
+            (_ns(e["ts"]), -_ns(e["dur"]), _what(e))
+        )
     for track, rows in tracks.items():
         around: list[int] = []
         for start, negative, what in sorted(rows):
@@ -82,7 +88,9 @@ def _arrows(events: list[dict[str, Any]], slices: list[dict[str, Any]]) -> Itera
         if e["ph"] in "stf":
             ends_on[e["pid"], e["tid"]].append(e)
     on = {
-        id(e): began for track, ends in ends_on.items() for e, began in _held(ends, tracks[track])
+        id(e): began
+        for track, ends in ends_on.items()
+        for e, began in _held(ends, tracks[track])
     }
     for number, ends in arrows.items():
         phases, times = "".join(e["ph"] for e in ends), [e["ts"] for e in ends]
@@ -112,7 +120,9 @@ def _held(
             opened = [o for o in opened if o[1] > spans[at][0]]
             opened.append(spans[at])
             at += 1
-        inner = next((o for o in reversed(opened) if o[1] > time or o == (time, time)), None)
+        inner = next(
+            (o for o in reversed(opened) if o[1] > time or o == (time, time)), None
+        )
         if inner is not None:
             yield e, inner[0]
 

@@ -1,7 +1,8 @@
 """Random runs whose costs are drawn for every step: what a prediction is held against.
 
-The modelled device draws the cost of each step's host work and compute from a seed, by the number of the step, so that
-the synchronous and the asynchronous run of one scenario meet the same costs in the same order.
+The modelled device draws the cost of each step's host work and compute from a seed, by the number
+of the step, so that the synchronous and the asynchronous run of one scenario meet the same costs in
+the same order.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ class DrawnClock(VirtualClock):
 class DrawnDevice(modelled.ModelledDevice):
     """A modelled GPU whose decode steps take what its roofline says times what was drawn for them.
 
-    A prompt in a step comes on top, undisturbed: the two modes compute it in different steps, with different draws.
+    A prompt in a step comes on top, undisturbed: the two modes compute it in different steps, with
+    different draws.
     """
 
     def __init__(self, model, host_ns: np.ndarray, factor: np.ndarray) -> None:
@@ -53,7 +55,9 @@ class DrawnDevice(modelled.ModelledDevice):
     def submit(self, slot, batch):
         sampled = batch.sampled.size
         whole = modelled.step_ns(
-            self.model, self.gpu, StepWork(batch.tokens, sampled, batch.context, batch.pairs)
+            self.model,
+            self.gpu,
+            StepWork(batch.tokens, sampled, batch.context, batch.pairs),
         )
         decode = modelled.step_ns(
             self.model, self.gpu, StepWork(sampled, sampled, batch.context, batch.context)
@@ -92,8 +96,8 @@ def scenario(seed: int) -> Scenario:
         requests=batch * one_of(1, 1, 2, 3, 8), max_batch_tokens=one_of(512, 2048, 8192),
         stop_at_eos=one_of(True, False), seed=seed,
     )  # fmt: skip
-    # 0.2 to 12 ms of host work a step; the toy's vocabulary is small enough for requests to stop by themselves, and its
-    # steps are made as long as those of a model of use
+    # 0.2 to 12 ms of host work a step; the toy's vocabulary is small enough for requests to stop by
+    # themselves, and its steps are made as long as those of a model of use
     median = float(np.exp(random.uniform(np.log(0.2e6), np.log(12e6))))
     factor = 40.0 if model == "tiny" else 1.0
     return Scenario(config, heavy(random, median).astype(np.int64), heavy(random, factor))
@@ -103,4 +107,6 @@ def heavy(random: np.random.Generator, median: float) -> np.ndarray:
     """Draw one cost a step: log-normal about a median, and one in a hundred of them up to ten times as much."""
     values = median * random.lognormal(0.0, random.uniform(0.02, 0.3), DRAWN)
     late = random.random(DRAWN) < 0.01
-    return np.where(late, values * np.minimum(1.0 + random.pareto(1.5, DRAWN), 10.0), values)
+    return np.where(
+        late, values * np.minimum(1.0 + random.pareto(1.5, DRAWN), 10.0), values
+    )

@@ -119,7 +119,15 @@ def kineto_events():
         operator,
         call(2_000, 3_000, 1),
         operation(5_000, 10_000, correlation=1),
-        {"ph": "s", "cat": "ac2g", "name": "ac2g", "id": 1, "pid": 50, "tid": 100, "ts": 2.0},
+        {
+            "ph": "s",
+            "cat": "ac2g",
+            "name": "ac2g",
+            "id": 1,
+            "pid": 50,
+            "tid": 100,
+            "ts": 2.0,
+        },
         {
             "ph": "f",
             "bp": "e",
@@ -144,7 +152,10 @@ def kineto_metadata():
         "baseTimeNanoseconds": 1_790_857_026_000_000_000,
         "trace_id": "zoltan",
         "cuda_driver_version": "13.0",
-        "WARNING": [f"{HOME}/libkineto.cpp:3] CUPTI dropped 2 records", "started by zoltan"],
+        "WARNING": [
+            f"{HOME}/libkineto.cpp:3] CUPTI dropped 2 records",
+            "started by zoltan",
+        ],
         "distributedInfo": {
             "backend": "nccl",
             "rank": 3,
@@ -228,7 +239,9 @@ def parquet_export(sqlite, folder):
         ).fetchall():
             cursor = database.execute(f'SELECT * FROM "{table}"')  # noqa: S608
             names = [d[0] for d in cursor.description]
-            columns = dict(zip(names, map(list, zip(*cursor.fetchall(), strict=True)), strict=True))
+            columns = dict(
+                zip(names, map(list, zip(*cursor.fetchall(), strict=True)), strict=True)
+            )
             columns.pop("gridX", None)  # of mixed type, which Parquet has not
             arrays = {
                 c: pa.array(v, pa.uint64() if c.startswith("global") else None)

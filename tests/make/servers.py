@@ -110,7 +110,9 @@ class Counting:
         self.step_ms, self.running, self.start = step_ms, running, time.monotonic()
 
     def steps(self):
-        return int((time.monotonic() - self.start) * 1e3 / self.step_ms) if self.running else 0
+        return (
+            int((time.monotonic() - self.start) * 1e3 / self.step_ms) if self.running else 0
+        )
 
     def vllm(self):
         steps, labels = self.steps(), '{engine="0",model_name="m{}"}'

@@ -39,7 +39,9 @@ def table(kind, rows):
     )
 
 
-def trace(operations=(), calls=(), ranges=(), counters=(), processes=("100", "200"), meta=None):
+def trace(
+    operations=(), calls=(), ranges=(), counters=(), processes=("100", "200"), meta=None
+):
     """A Trace with a device, and two threads, of each process; streams "7", "8" and "compute"."""
     return Trace(
         operations=table(Operations, list(operations)),
@@ -47,10 +49,14 @@ def trace(operations=(), calls=(), ranges=(), counters=(), processes=("100", "20
         ranges=table(Ranges, list(ranges)),
         counters=table(Counters, list(counters)),
         names=NAMES,
-        devices=tuple(Device(p, 0, f"GPU of {name}", name) for p, name in enumerate(processes)),
+        devices=tuple(
+            Device(p, 0, f"GPU of {name}", name) for p, name in enumerate(processes)
+        ),
         streams=("7", "8", "compute"),
         threads=tuple(
-            Thread(p, f"thread {i} of {name}") for p, name in enumerate(processes) for i in range(2)
+            Thread(p, f"thread {i} of {name}")
+            for p, name in enumerate(processes)
+            for i in range(2)
         ),
         meta=Metadata.from_json(meta or {}),
     )
@@ -70,7 +76,10 @@ def any_trace(draw):
 
     def spans(*others):
         rows = draw(st.lists(st.tuples(SPAN, *others), max_size=12, unique=True))
-        return [(shift + start, shift + start + length, *rest) for (start, length), *rest in rows]
+        return [
+            (shift + start, shift + start + length, *rest)
+            for (start, length), *rest in rows
+        ]
 
     operations = spans(
         st.sampled_from(list(OperationKind)),
@@ -104,7 +113,8 @@ def records(trace, process_of):
 
     def rows(table, **resolve):
         return sorted(
-            zip(*(column(table, name, resolve) for name in table.DTYPES), strict=True), key=repr
+            zip(*(column(table, name, resolve) for name in table.DTYPES), strict=True),
+            key=repr,
         )
 
     name = trace.names.__getitem__
@@ -124,14 +134,18 @@ def numbers(analysis):
     """Every figure of an analysis and the kind of each verdict, whatever processes, devices and ranges are called."""
     document = analysis.to_json()
     kinds = [device["verdict"]["kind"] for device in document["devices"]]
-    return sorted(kinds), sorted(repr(_nameless(document[part])) for part in ("devices", "steps"))
+    return sorted(kinds), sorted(
+        repr(_nameless(document[part])) for part in ("devices", "steps")
+    )
 
 
 def _nameless(value):
     if isinstance(value, dict):
         named = value.get("host_ns")
         plain = {k: _nameless(v) for k, v in value.items()}
-        return plain | ({"host_ns": sorted(named.values())} if isinstance(named, dict) else {})
+        return plain | (
+            {"host_ns": sorted(named.values())} if isinstance(named, dict) else {}
+        )
     if isinstance(value, list):
         return sorted((_nameless(v) for v in value), key=repr)
     return "" if isinstance(value, str) else value

@@ -47,7 +47,9 @@ def folder(tmp_path):
 
 def configure(folder, **changes):
     folder.mkdir(exist_ok=True)
-    config = {name: value for name, value in {**CONFIG, **changes}.items() if value is not ABSENT}
+    config = {
+        name: value for name, value in {**CONFIG, **changes}.items() if value is not ABSENT
+    }
     (folder / "config.json").write_text(json.dumps(config))
     return str(folder)
 
@@ -63,12 +65,24 @@ class TestConfigJson:
         ],
     )
     def test_what_transformers_writes_is_read(self, folder, family, rope, scaling, tied):
-        write(folder, family, tied=tied, rope_parameters=rope, eos_token_id=[5, 6], head_dim=32)
+        write(
+            folder,
+            family,
+            tied=tied,
+            rope_parameters=rope,
+            eos_token_id=[5, 6],
+            head_dim=32,
+        )
         m = model(str(folder))
         assert (m.key, m.name, m.folder) == ("a-model", "a-model", folder)
         assert (m.hidden, m.layers, m.heads, m.kv_heads, m.head_dim) == (64, 2, 4, 2, 32)
         assert (m.intermediate, m.vocab, m.max_position) == (128, 512, 2048)
-        assert (m.tied, m.eos, m.norm_eps, m.qk_norm) == (tied, (5, 6), 1e-6, family == "qwen3")
+        assert (m.tied, m.eos, m.norm_eps, m.qk_norm) == (
+            tied,
+            (5, 6),
+            1e-6,
+            family == "qwen3",
+        )
         assert (m.rope_scaling, m.rope_theta) == (scaling, 500_000.0 if rope else 10_000.0)
         assert (m.dtype, m.value_bytes) == ("float32", 2)
 
@@ -81,7 +95,13 @@ class TestConfigJson:
             "architectures",
         )
         m = model(configure(folder, **dict.fromkeys(left_out, ABSENT)))
-        assert (m.kv_heads, m.head_dim, m.tied, m.eos, m.dtype) == (4, 16, False, (), "float32")
+        assert (m.kv_heads, m.head_dim, m.tied, m.eos, m.dtype) == (
+            4,
+            16,
+            False,
+            (),
+            "float32",
+        )
         assert (m.rope_theta, m.rope_scaling) == (10_000.0, None)
 
     def test_both_forms_of_rope_parameters_mean_the_same(self, tmp_path):
@@ -98,7 +118,9 @@ class TestConfigJson:
         assert {(m.rope_theta, m.rope_scaling) for m in forms} == {
             (500_000.0, RopeScaling(8.0, 1.0, 4.0, 8192))
         }
-        plain = model(configure(tmp_path / "plain", rope_theta=1_000_000, rope_scaling=None))
+        plain = model(
+            configure(tmp_path / "plain", rope_theta=1_000_000, rope_scaling=None)
+        )
         assert (plain.rope_theta, plain.rope_scaling) == (1_000_000.0, None)
 
     @pytest.mark.parametrize(
@@ -110,7 +132,9 @@ class TestConfigJson:
             ({"eos_token_id": None}, (2,)),
         ],
     )
-    def test_generation_config_says_first_what_ends_a_text(self, folder, generation, expected):
+    def test_generation_config_says_first_what_ends_a_text(
+        self, folder, generation, expected
+    ):
         where = configure(folder)
         (folder / "generation_config.json").write_text(json.dumps(generation))
         assert model(where).eos == expected
@@ -161,7 +185,10 @@ class TestRefusals:
                 {**QWEN3, "layer_types": ["full_attention", "sliding_attention"]},
                 "layer_types has others than 'full_at",
             ),
-            ({"hidden_act": "gelu"}, "hidden_act is 'gelu', not 'silu': idlescope does not run"),
+            (
+                {"hidden_act": "gelu"},
+                "hidden_act is 'gelu', not 'silu': idlescope does not run",
+            ),
             (
                 {"quantization_config": {"quant_method": "fp8"}},
                 "quantization_config says that the weights are quant",
@@ -178,7 +205,10 @@ class TestRefusals:
                 {"rope_parameters": {"partial_rotary_factor": 0.5}},
                 "rope_parameters.partial_rotary_factor is not 1: idle",
             ),
-            ({"rope_scaling": [8.0]}, r"rope_scaling is \[8.0\], not an object: is the file"),
+            (
+                {"rope_scaling": [8.0]},
+                r"rope_scaling is \[8.0\], not an object: is the file",
+            ),
             (
                 {"rope_scaling": {"rope_type": "llama3"}},
                 "rope_scaling.factor is missing: is the file",
@@ -203,12 +233,18 @@ class TestRefusals:
                 "hidden_size is 64.0, not a whole number from 1 to 2147483647: is the file",
             ),
             ({"vocab_size": 0}, "vocab_size is 0, not a whole number"),
-            ({"num_hidden_layers": 10**400}, "num_hidden_layers is 1000*, not a whole number"),
+            (
+                {"num_hidden_layers": 10**400},
+                "num_hidden_layers is 1000*, not a whole number",
+            ),
             (
                 {"num_key_value_heads": 3},
                 "num_key_value_heads 3 does not divide num_attention_heads 4: is the file",
             ),
-            ({"head_dim": 15}, "head_dim 15 is odd, and rotary embeddings turn pairs: is the file"),
+            (
+                {"head_dim": 15},
+                "head_dim 15 is odd, and rotary embeddings turn pairs: is the file",
+            ),
             ({"num_attention_heads": 6}, "head_dim is missing"),
             ({**QWEN3, "head_dim": ABSENT}, "head_dim is missing"),
             (
@@ -221,7 +257,9 @@ class TestRefusals:
             ),
         ],
     )
-    def test_one_sentence_says_what_is_wrong_where_and_what_to_do(self, folder, changes, sentence):
+    def test_one_sentence_says_what_is_wrong_where_and_what_to_do(
+        self, folder, changes, sentence
+    ):
         with pytest.raises(ConfigError, match=sentence) as caught:
             model(configure(folder, **changes))
         assert str(caught.value).startswith(f"{folder / 'config.json'}: ")
@@ -250,7 +288,10 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("content", "sentence"),
         [
-            (b'{"hidden_size": ', r"config.json is not valid JSON \(.+\): download it again"),
+            (
+                b'{"hidden_size": ',
+                r"config.json is not valid JSON \(.+\): download it again",
+            ),
             (b"\xff\xfe\xfa", "config.json is not valid JSON"),
             (b"[" * 100_000, "config.json is not valid JSON"),
             (b"[]", "config.json holds no JSON object: download it again"),

@@ -34,7 +34,9 @@ def test_those_of_a_family_share_what_their_config_json_say():
         None,
         False,
     )
-    assert {(m.dtype, m.value_bytes, m.folder) for m in MODELS.values()} == {("bfloat16", 2, None)}
+    assert {(m.dtype, m.value_bytes, m.folder) for m in MODELS.values()} == {
+        ("bfloat16", 2, None)
+    }
 
 
 def test_a_name_comes_before_a_folder_of_that_name(tmp_path, monkeypatch):

@@ -64,7 +64,8 @@ def traces(tmp_path_factory):
     for name in NAMES[2:-1]:
         made[name] = idlescope.open(next(FIXTURES.glob(f"{name}.[js]*")))
     overlapping = [
-        (7 * i, 7 * i + 20, OperationKind.KERNEL, 0, i % 2, 0, 0, -1, 0, 0.0) for i in range(1000)
+        (7 * i, 7 * i + 20, OperationKind.KERNEL, 0, i % 2, 0, 0, -1, 0, 0.0)
+        for i in range(1000)
     ]
     made["overlapping"] = trace(
         overlapping, counters=[(i, 0, i / 3) for i in range(50)], processes=("1",)
@@ -83,9 +84,15 @@ def address(traces):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_engine_holds_every_slice_arrow_and_counter(chromium, address, traces, name):
-    events = json.loads(gzip.decompress((traces / f"{name}.json.gz").read_bytes()))["traceEvents"]
+    events = json.loads(gzip.decompress((traces / f"{name}.json.gz").read_bytes()))[
+        "traceEvents"
+    ]
     called = {e["pid"]: e["args"]["name"] for e in events if e["name"] == "process_name"}
-    labels = {(e["pid"], e["tid"]): e["args"]["name"] for e in events if e["name"] == "thread_name"}
+    labels = {
+        (e["pid"], e["tid"]): e["args"]["name"]
+        for e in events
+        if e["name"] == "thread_name"
+    }
     slices = Counter(
         (called[e["pid"]], labels[e["pid"], e["tid"]]) for e in events if e["ph"] in "Xi"
     )
@@ -93,7 +100,9 @@ def test_the_engine_holds_every_slice_arrow_and_counter(chromium, address, trace
     for e in events:
         if e["ph"] == "C":
             ((series, value),) = e["args"].items()
-            counters.setdefault((called[e["pid"]], f"{e['name']} {series}"), []).append(value)
+            counters.setdefault((called[e["pid"]], f"{e['name']} {series}"), []).append(
+                value
+            )
     read = idlescope.open(traces / f"{name}.json.gz")
     caused = Counter()
     for result in idlescope.analyze(read).results if len(read.operations) else ():
@@ -115,17 +124,23 @@ def test_the_engine_holds_every_slice_arrow_and_counter(chromium, address, trace
         assert loaded.errors == []
 
 
-def test_an_address_lands_on_the_worst_gap_with_its_tracks_pinned(chromium, address, traces):
+def test_an_address_lands_on_the_worst_gap_with_its_tracks_pinned(
+    chromium, address, traces
+):
     file = traces / "sync.json.gz"
     read = idlescope.open(file)
     (result,) = idlescope.analyze(read).results
     (low, high), gap = excerpt.view(read, result), excerpt.worst_gap(result)
     assert low < gap[0] < gap[1] < high
     with serve.once(file, address, where.PORT) as serving:
-        asked = where.address(serving.url(file.name), where.shown((low, high), result), ui=address)
+        asked = where.address(
+            serving.url(file.name), where.shown((low, high), result), ui=address
+        )
         with perfetto_ui.opened_at(chromium, asked) as loaded:
             assert serving.wait(1)
-            loaded.page.wait_for_function("() => app.trace.workspace.pinnedTracks.length > 2")
+            loaded.page.wait_for_function(
+                "() => app.trace.workspace.pinnedTracks.length > 2"
+            )
             pinned = loaded.page.evaluate(
                 "() => [...new Set(app.trace.workspace.pinnedTracks.map(t => t.name))]"
             )
@@ -133,8 +148,14 @@ def test_an_address_lands_on_the_worst_gap_with_its_tracks_pinned(chromium, addr
             assert loaded.page.evaluate(f"() => {{ {visible} }}") == pytest.approx(
                 [low, high], abs=2
             )
-            assert [name.split(" ")[0] for name in sorted(pinned)] == ["compute", "gaps", "idle"]
-            groups = "app.trace.workspace.children.map(t => [t.name.split(' ')[0], t.collapsed])"
+            assert [name.split(" ")[0] for name in sorted(pinned)] == [
+                "compute",
+                "gaps",
+                "idle",
+            ]
+            groups = (
+                "app.trace.workspace.children.map(t => [t.name.split(' ')[0], t.collapsed])"
+            )
             assert sorted(loaded.page.evaluate(f"() => {groups}")) == [
                 ["host", False],
                 ["modelled", False],

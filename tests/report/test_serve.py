@@ -52,14 +52,24 @@ def free_port():
 
 def test_a_trace_is_served_once_and_to_one_origin(file):
     with serve.once(file, ORIGIN, free_port()) as serving:
-        assert serving.url(file.name) == f"http://127.0.0.1:{serving.port}/a%20trace.json.gz"
+        assert (
+            serving.url(file.name) == f"http://127.0.0.1:{serving.port}/a%20trace.json.gz"
+        )
         path = "/a%20trace.json.gz"
         for method, expected in (("OPTIONS", 204), ("HEAD", 200)):
             status, headers, body = ask(serving.port, path, method, Origin=ORIGIN)
-            assert (status, body, headers["Access-Control-Allow-Origin"]) == (expected, b"", ORIGIN)
+            assert (status, body, headers["Access-Control-Allow-Origin"]) == (
+                expected,
+                b"",
+                ORIGIN,
+            )
         assert not serving.wait(0)
         status, headers, body = ask(serving.port, path, Origin=ORIGIN)
-        assert (status, body, headers["Access-Control-Allow-Origin"]) == (200, TRACE, ORIGIN)
+        assert (status, body, headers["Access-Control-Allow-Origin"]) == (
+            200,
+            TRACE,
+            ORIGIN,
+        )
         assert serving.wait(5)
     with pytest.raises(ConnectionRefusedError):
         ask(serving.port, path, Origin=ORIGIN)
@@ -126,7 +136,12 @@ def test_a_report_is_served_without_what_lies_around_it(report):
             "//etc/passwd",
         ):
             status, _, body = ask(serving.port, path)
-            assert (path, status, b"secret" in body, b"a.svg" in body) == (path, 404, False, False)
+            assert (path, status, b"secret" in body, b"a.svg" in body) == (
+                path,
+                404,
+                False,
+                False,
+            )
         assert ask(serving.port, "/report.html", Host="evil.example")[0] == 403
         assert ask(serving.port, "/report.html", Host=f"localhost:{serving.port}")[0] == 200
         assert ask(serving.port, "/report.html", "POST")[0] == 501
@@ -134,7 +149,9 @@ def test_a_report_is_served_without_what_lies_around_it(report):
 
 def test_waiting_ends_as_soon_as_the_file_was_fetched(file):
     with serve.once(file, ORIGIN, free_port()) as serving:
-        threading.Timer(0.2, ask, (serving.port, "/a%20trace.json.gz"), {"Origin": ORIGIN}).start()
+        threading.Timer(
+            0.2, ask, (serving.port, "/a%20trace.json.gz"), {"Origin": ORIGIN}
+        ).start()
         began = time.monotonic()
         assert serving.wait(20)
         assert time.monotonic() - began < 10

@@ -63,7 +63,9 @@ def test_the_terminal_shows_names_as_they_stand():
 
 def test_figures_and_page_are_well_formed(tmp_path):
     made = hostile()
-    trace_report.write_analysis(made, idlescope.analyze(made), tmp_path, f"idlescope analyze {BAD}")
+    trace_report.write_analysis(
+        made, idlescope.analyze(made), tmp_path, f"idlescope analyze {BAD}"
+    )
     for svg in (tmp_path / "figures").glob("*.svg"):
         ET.parse(svg)  # noqa: S314 - our own file
     page = (tmp_path / "report.html").read_text("utf-8")

@@ -99,7 +99,8 @@ def test_every_format_says_how_device_operations_are_recorded():
 
 
 @pytest.mark.parametrize(
-    ("content", "reason"), [(None, "does not exist"), (b"", "is empty: was the profiler stopped")]
+    ("content", "reason"),
+    [(None, "does not exist"), (b"", "is empty: was the profiler stopped")],
 )
 def test_nothing_is_no_trace(tmp_path, content, reason):
     if content is not None:

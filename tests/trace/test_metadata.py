@@ -38,7 +38,13 @@ def test_files_keep_the_names_that_they_had():
 
 
 def test_what_is_not_of_its_type_is_left_out():
-    entries = {"mode": ["sync"], "rows": "many", "gpu": None, "warnings": "?", "lost": {"x": 1}}
+    entries = {
+        "mode": ["sync"],
+        "rows": "many",
+        "gpu": None,
+        "warnings": "?",
+        "lost": {"x": 1},
+    }
     assert Metadata.from_json(entries) == Metadata()
 
 

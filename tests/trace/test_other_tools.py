@@ -75,7 +75,11 @@ FILES = {
     "rocpd.db": (database(*ROCPD_TABLES), "rocprofv3 result (rocpd", "torch.profiler"),
     "a.rpd": (database(*RPD_TABLES), "RPD trace", "torch.profiler"),
     "a.rpd.gz": (gzip.compress(database(*RPD_TABLES)), "packed SQLite", "gunzip"),
-    "results.json": (b'{"rocprofiler-sdk-tool": [{}]}', "rocprofv3 result (JSON", "torch.profiler"),
+    "results.json": (
+        b'{"rocprofiler-sdk-tool": [{}]}',
+        "rocprofv3 result (JSON",
+        "torch.profiler",
+    ),
     "rpd.json": (RPD_JSON.encode(), "made of an RPD trace", "torch.profiler"),
     "host.xplane.pb": (PLANE, "XLA profile", "nsys profile"),
     "jax.json.gz": (gzip.compress(json.dumps(JAX).encode()), "JAX", "nsys profile"),
@@ -112,7 +116,9 @@ def test_among_ranks_it_is_left_out(tmp_path):
     write(tmp_path / "rank0.json", KERNEL)
     (tmp_path / "requests.json").write_text(REQUESTS)
     (warning,) = open_trace(tmp_path).meta.warnings
-    assert warning.startswith("requests.json was left out: is a request trace of NVIDIA Dynamo")
+    assert warning.startswith(
+        "requests.json was left out: is a request trace of NVIDIA Dynamo"
+    )
 
 
 @pytest.mark.parametrize(
@@ -124,7 +130,13 @@ def test_among_ranks_it_is_left_out(tmp_path):
         json.dumps(document(KERNEL)["traceEvents"]),
         json.dumps(document([*KERNEL, process("/home/me/device")])),
     ],
-    ids=["blank line", "byte-order mark", "indented", "bare array", "a process called a path"],
+    ids=[
+        "blank line",
+        "byte-order mark",
+        "indented",
+        "bare array",
+        "a process called a path",
+    ],
 )
 def test_a_trace_of_torch_is_none_of_them(tmp_path, text):
     (tmp_path / "t.json").write_text(text)

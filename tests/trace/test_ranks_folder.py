@@ -32,14 +32,19 @@ def figures(path):
 
 def rank(path, number, base, events=RANK):
     path.write_text(
-        json.dumps(document(events, distributedInfo={"rank": number}, baseTimeNanoseconds=base))
+        json.dumps(
+            document(events, distributedInfo={"rank": number}, baseTimeNanoseconds=base)
+        )
     )
 
 
 def test_each_file_is_a_rank_with_its_own_ids(tmp_path):
     rank(tmp_path / "a.json", 0, 10**18)
     rank(tmp_path / "b.json", 1, 10**18 + 5_000)
-    assert figures(tmp_path) == [("rank 0", 0, 400, 200, 100.0), ("rank 1", 0, 400, 200, 100.0)]
+    assert figures(tmp_path) == [
+        ("rank 0", 0, 400, 200, 100.0),
+        ("rank 1", 0, 400, 200, 100.0),
+    ]
     trace = open_trace(tmp_path)
     assert trace.meta.events == 10
     assert trace.operations.start.tolist() == [200, 700, 5200, 5700]  # on one clock
@@ -151,7 +156,11 @@ class TestMergedFile:
         ]
 
     def test_ids_that_do_not_collide_are_one_space(self, tmp_path):
-        events = [*RANK, {**call(350, 360, 9), "pid": 60}, operation(400, 450, correlation=9)]
+        events = [
+            *RANK,
+            {**call(350, 360, 9), "pid": 60},
+            operation(400, 450, correlation=9),
+        ]
         (got,) = figures(write(tmp_path / "t.json", events))
         assert got == ("50, 60", 0, 350, 50 + 50, 100.0)
 

@@ -35,7 +35,9 @@ def test_of_two_modes_one_is_chosen(tmp_path):
     folder = run_folder(tmp_path, "sync", "async")
     (device,) = open_trace(folder, mode="sync").devices
     assert device.process_name == "sync"
-    with pytest.raises(ConfigError, match=r"sync and async: choose one with --mode sync or --mode"):
+    with pytest.raises(
+        ConfigError, match=r"sync and async: choose one with --mode sync or --mode"
+    ):
         open_trace(folder)
     with pytest.raises(ConfigError, match="no both"):
         open_trace(folder, mode="both")

@@ -111,7 +111,9 @@ def _breakdown(path: Path, document: _Document) -> Breakdown:
         host_ns = sum(step.host_ns for step in steps)
         host_work[HOST_WORK] = np.array([float(host_ns)])
     first = devices[0]
-    doubts = [device.verdict.text for device in devices if device.verdict.kind == CANNOT_TELL]
+    doubts = [
+        device.verdict.text for device in devices if device.verdict.kind == CANNOT_TELL
+    ]
     return Breakdown(
         path=str(path),
         device_name=first.name,

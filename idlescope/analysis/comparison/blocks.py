@@ -114,7 +114,9 @@ def _add(totals: dict[str, Float64], more: Mapping[str, Float64]) -> None:
 
 
 def _doubts(devices: Sequence[DeviceResult]) -> tuple[str, ...]:
-    texts = [device.verdict.text for device in devices if device.verdict.kind == CANNOT_TELL]
+    texts = [
+        device.verdict.text for device in devices if device.verdict.kind == CANNOT_TELL
+    ]
     return tuple(dict.fromkeys(texts))
 
 

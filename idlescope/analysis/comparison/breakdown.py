@@ -33,7 +33,9 @@ class Breakdown:
     device_name: str
     model: str  # "" where it is not known
     modelled: bool
-    batching: str  # "synchronous", "asynchronous", "serialised" or what else the analysis says
+    batching: (
+        str  # "synchronous", "asynchronous", "serialised" or what else the analysis says
+    )
     doubts: tuple[str, ...]  # why nothing can be concluded from it
     warnings: tuple[str, ...]  # of its analysis
     parts: Mapping[str, Float64]  # ns

@@ -7,8 +7,12 @@ from collections.abc import Iterator
 from idlescope.analysis.comparison.change import Side
 from idlescope.analysis.comparison.unit import Unit
 
-TOKENS_DIFFER = 0.02  # tokens per step: where they differ by more, steps are not the same work
-STEPS_DIFFER = 0.1  # steps: where they differ by more, the runs do not cover the same contexts
+TOKENS_DIFFER = (
+    0.02  # tokens per step: where they differ by more, steps are not the same work
+)
+STEPS_DIFFER = (
+    0.1  # steps: where they differ by more, the runs do not cover the same contexts
+)
 
 
 def cautions(base: Side, other: Side, unit: Unit) -> tuple[str, ...]:

@@ -118,7 +118,9 @@ class Change:
     name: str
     base: float
     other: float
-    margin: float | None  # half the 95 % interval of the change, which holds for all at once
+    margin: (
+        float | None
+    )  # half the 95 % interval of the change, which holds for all at once
     different: bool = False  # certainly more than noise, and large enough to matter
 
     @property
@@ -191,7 +193,10 @@ class Comparison(Changes):
 
     def document(self, mode: str = "") -> ComparisonDocument:
         """Return one entry of `compare --json`; `mode` is that of both sides, if they have one."""
-        parts = [PartDocument(**part.figures(), share_pct=self.share(part)) for part in self.parts]
+        parts = [
+            PartDocument(**part.figures(), share_pct=self.share(part))
+            for part in self.parts
+        ]
         in_unit = "% of the window" if self.unit == Unit.WINDOW else f"ns per {self.unit}"
         return ComparisonDocument(
             mode=mode or None,

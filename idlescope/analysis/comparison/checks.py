@@ -80,7 +80,9 @@ def examine(
             "together"
         )
     if isinstance(trace, Breakdown):
-        raise ConfigError("a Breakdown cannot be checked: give the Analysis that it was made of")
+        raise ConfigError(
+            "a Breakdown cannot be checked: give the Analysis that it was made of"
+        )
     task = _Task(limits, against, options)
     if isinstance(trace, Analysis):
         refuse_choice(trace.source["path"], options)
@@ -142,7 +144,9 @@ def _check_device(device: MeasuredDevice, prefix: str, limits: Limits) -> list[C
     steps = len(device.steps)
     checks = []
 
-    def at_most(limit: str, value: float, unit: str, figure: str, missing: str | None) -> None:
+    def at_most(
+        limit: str, value: float, unit: str, figure: str, missing: str | None
+    ) -> None:
         allowed = getattr(limits, limit)
         if allowed is None:
             return
@@ -174,7 +178,9 @@ def _check_device(device: MeasuredDevice, prefix: str, limits: Limits) -> list[C
     return checks
 
 
-def _coverage(device: MeasuredDevice, subject: str, least: float, unknown: str | None) -> Check:
+def _coverage(
+    device: MeasuredDevice, subject: str, least: float, unknown: str | None
+) -> Check:
     covered = covered_pct(device.coverage, device.operations_inside)
     holds = unknown is None and covered >= least
     says = f"{subject}: coverage is {covered:.4g} %, {least:g} % are asked for"
@@ -188,7 +194,9 @@ def _regression(comparison: Comparison, subject: str, allowed: float) -> Check:
     limit = "max_regression"
     unknown = _why_no_regression(comparison)
     if unknown is not None:
-        return Check(limit, subject, False, f"{subject}: a regression cannot be told, {unknown}")
+        return Check(
+            limit, subject, False, f"{subject}: a regression cannot be told, {unknown}"
+        )
     headline = comparison.headline
     longer_pct = headline.percent or 0.0
     within = longer_pct <= allowed

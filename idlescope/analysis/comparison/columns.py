@@ -18,7 +18,9 @@ from idlescope.analysis.comparison.unit import Unit
 from idlescope.analysis.idle.causes import CAUSES
 from idlescope.trace.table import Float64, Int64
 
-SMALL = 0.001  # of the window: smaller divisions of `host` and kinds of host work are summed up
+SMALL = (
+    0.001  # of the window: smaller divisions of `host` and kinds of host work are summed up
+)
 HOST_PARTS = 12  # divisions of `host` that are told apart, the largest
 ACTIVE, IDLE, HOST_IDLE = "device active", "idle", f"{IDLE_PREFIX}host"
 OTHER_HOST = f"{HOST_PREFIX}everything else"
@@ -92,7 +94,9 @@ class Layout:
                 other_host = other_host + ns
         columns = [zero] * TOTALS
         for name in self.parts:
-            columns.append(other_host if name == OTHER_HOST else recording.parts.get(name, zero))
+            columns.append(
+                other_host if name == OTHER_HOST else recording.parts.get(name, zero)
+            )
         columns += [recording.host_work[name] for name in self.host_work]
         table = np.column_stack(columns)
         for total, parts in enumerate(self.sums):

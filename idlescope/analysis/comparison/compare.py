@@ -95,7 +95,9 @@ def of_sides(base: Side, other: Side, per: str | None = None) -> Comparison:
     )
 
 
-def _values(side: Side, columns: Layout) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+def _values(
+    side: Side, columns: Layout
+) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
     return np.array([columns.values(recording) for recording in side.recordings])
 
 
@@ -111,7 +113,9 @@ def _names(columns: Layout) -> list[str]:
     ]
 
 
-def _arranged(base: Side, other: Side, columns: Layout, changes: Sequence[Change]) -> Changes:
+def _arranged(
+    base: Side, other: Side, columns: Layout, changes: Sequence[Change]
+) -> Changes:
     """Return the changes as headline, parts and further figures."""
     time, active, idle, host_idle, *rest, per_token = changes
     part_count = len(columns.parts)

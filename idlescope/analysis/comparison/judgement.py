@@ -56,7 +56,9 @@ def _within_noise(changes: Changes, least: float) -> ComparisonVerdict:
         shows = unit.amount(least)
     else:
         shows = f"{100 * least / changes.headline.base:.2f} %"
-    text = f"No difference shows in {_subject(changes)}; one of more than {shows} would have."
+    text = (
+        f"No difference shows in {_subject(changes)}; one of more than {shows} would have."
+    )
     moved = [
         f"{figure.name} {_signed(figure, unit)}"
         for figure in (*changes.parts, *changes.figures)

@@ -29,7 +29,11 @@ class Limits:
         for name in limits:
             if name not in known:
                 raise ConfigError(f"{name} is no limit: give {', '.join(known)}")
-        given = {name: _number(name, value) for name, value in limits.items() if value is not None}
+        given = {
+            name: _number(name, value)
+            for name, value in limits.items()
+            if value is not None
+        }
         return cls(**given)
 
     def given(self) -> bool:

@@ -88,7 +88,9 @@ def _within_runs(base: Side, other: Side, columns: Layout, blocks: int) -> Float
     What changes in the course of both sides, such as the length of contexts, is no noise.
     """
     before, after = (
-        np.mean([columns.deviations(recording, blocks) for recording in side.recordings], axis=0)
+        np.mean(
+            [columns.deviations(recording, blocks) for recording in side.recordings], axis=0
+        )
         for side in (base, other)
     )
     recordings = (*base.recordings, *other.recordings)

@@ -39,7 +39,9 @@ class Gaps:
     queued: Int64
     unattributed: Int64
     call: Int64  # row of trace.calls that launched what ended the gap; -1: not captured
-    operation: Int64  # row of the device's operations that ended the gap; -1: none in the trace
+    operation: (
+        Int64  # row of the device's operations that ended the gap; -1: none in the trace
+    )
 
     def __len__(self) -> int:
         return len(self.start)

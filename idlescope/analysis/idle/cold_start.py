@@ -51,7 +51,9 @@ def cold_start(view: DeviceView, gaps: Gaps) -> ColdStart | None:
     slow = intervals.union(calls.start[rows], calls.end[rows])
     idle_ns = intervals.overlaps(idle, slow).intervals.measure
     after = np.count_nonzero(view.operations.start >= end)
-    if percent(idle_ns, idle.measure) < MATTERS_PCT or after < MOST_AFTER * len(view.operations):
+    if percent(idle_ns, idle.measure) < MATTERS_PCT or after < MOST_AFTER * len(
+        view.operations
+    ):
         return None
     longest = rows[(calls.end[rows] - calls.start[rows]).argmax()]
     return ColdStart(

@@ -104,7 +104,9 @@ def concentration(
     waiting = np.array([label == NO_DEMAND for label in labels], np.bool_)
     starved[candidates[asked_nothing]] = True
     pauses = candidates[~asked_nothing & ~waiting]
-    pause_labels = [label for row, label in zip(candidates, labels, strict=True) if row in pauses]
+    pause_labels = [
+        label for row, label in zip(candidates, labels, strict=True) if row in pauses
+    ]
 
     starved_ns = int(gaps.length[starved].sum()) + no_demand_ns
     pauses_ns = int(gaps.length[pauses].sum())

@@ -35,7 +35,9 @@ def layers(view: DeviceView, thread: int) -> Iterator[Layer]:
         return
     said = (names.phase >= 0) & ~names.named(STEP) & ~names.named(IDLE)
     rows = np.flatnonzero(is_span & threads[ranges.thread] & said[ranges.name])
-    labels = tuple(phase_label(names, index, name) for index, name in enumerate(view.trace.names))
+    labels = tuple(
+        phase_label(names, index, name) for index, name in enumerate(view.trace.names)
+    )
     name = ranges.name[rows].astype(np.int64)
     yield Layer(ranges.start[rows], ranges.end[rows], name, labels)
 

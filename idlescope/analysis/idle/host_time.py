@@ -196,7 +196,9 @@ def _waiting_calls(view: DeviceView, thread: int) -> Layer:
     calls = view.trace.calls
     rows = view.waits & (calls.thread == thread)
     labels = tuple(CALL_PREFIX + name for name in view.trace.names)
-    return Layer(calls.start[rows], calls.end[rows], calls.name[rows].astype(np.int64), labels)
+    return Layer(
+        calls.start[rows], calls.end[rows], calls.name[rows].astype(np.int64), labels
+    )
 
 
 def _labelled(view: DeviceView, rows: Bool, label: str) -> Layer:

@@ -37,7 +37,10 @@ def within_steps(
     ranges, calls = view.trace.ranges, view.trace.calls
     of_thread = (ranges.thread == thread) & (ranges.kind <= RangeKind.FRAME)
     is_step = view.names.named(STEP)[ranges.name] & (ranges.kind != RangeKind.OPERATOR)
-    rows, own_calls = np.flatnonzero(of_thread & ~is_step), np.flatnonzero(calls.thread == thread)
+    rows, own_calls = (
+        np.flatnonzero(of_thread & ~is_step),
+        np.flatnonzero(calls.thread == thread),
+    )
     start = np.concatenate((ranges.start[rows], calls.start[own_calls]))
     end = np.concatenate((ranges.end[rows], calls.end[own_calls]))
     name = np.concatenate((ranges.name[rows], calls.name[own_calls]))

@@ -52,7 +52,9 @@ def shared_by(trace: Trace, device: Device) -> SharedGpu | None:
         return None
     used = set(np.unique(trace.operations.device).tolist())
     rows = [
-        row for row, other in enumerate(trace.devices) if row in used and _may_be(device, other)
+        row
+        for row, other in enumerate(trace.devices)
+        if row in used and _may_be(device, other)
     ]
     processes = {trace.devices[row].process for row in rows}
     if len(processes) < 2 or device.process not in processes:
@@ -79,7 +81,9 @@ def _may_be(device: Device, other: Device) -> bool:
     """
     if device.identity or other.identity:
         return device.identity == other.identity
-    ranks = device.process_name.startswith("rank ") or other.process_name.startswith("rank ")
+    ranks = device.process_name.startswith("rank ") or other.process_name.startswith(
+        "rank "
+    )
     same = device.process == other.process
     return device.index == other.index and device.name == other.name and (same or not ranks)
 

@@ -27,7 +27,9 @@ class LongGap:
     step: int  # of the operation that ended it; -1: not known
     cause_ns: dict[str, int]
     thread: str  # the launching one; empty where no launch is known
-    stack: tuple[str, ...]  # ranges, frames and calls, outermost first, where most time in it went
+    stack: tuple[
+        str, ...
+    ]  # ranges, frames and calls, outermost first, where most time in it went
     ended_by: str  # the operation; empty where none follows
 
     @property
@@ -44,7 +46,9 @@ class _Spans(NamedTuple):
     name: Int64  # index into trace.names
 
 
-def longest(view: DeviceView, step: Int64, gaps: Gaps, most: int = LONGEST) -> list[LongGap]:
+def longest(
+    view: DeviceView, step: Int64, gaps: Gaps, most: int = LONGEST
+) -> list[LongGap]:
     """Return the `most` longest gaps, longest first; `step` is that of each operation, -1: none."""
     by_length = np.lexsort((gaps.start, -gaps.length))
     return [_explained(view, step, gaps, gap) for gap in by_length[:most].tolist()]

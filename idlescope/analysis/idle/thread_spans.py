@@ -74,7 +74,9 @@ def inside(view: DeviceView, thread: int, times: Intervals, labels: HostLabels) 
     return _named(view, pieces, labels, rest)
 
 
-def _named(view: DeviceView, pieces: _Pieces, labels: HostLabels, rest: Intervals) -> Inside:
+def _named(
+    view: DeviceView, pieces: _Pieces, labels: HostLabels, rest: Intervals
+) -> Inside:
     """Sort pieces of time by what they are called."""
     name_count = len(view.trace.names)
     key = (pieces.phase + 1) * name_count + pieces.name
@@ -88,7 +90,9 @@ def _named(view: DeviceView, pieces: _Pieces, labels: HostLabels, rest: Interval
     start, end = pieces.times
     by_label = Layer(start[charged], end[charged], label[charged], texts)
     steps, waits = (
-        _by_text(pieces, label, [text * taken for text, taken in zip(texts, chosen, strict=True)])
+        _by_text(
+            pieces, label, [text * taken for text, taken in zip(texts, chosen, strict=True)]
+        )
         for chosen in (is_step.tolist(), is_wait.tolist())
     )
     return Inside(by_label, steps, waits, rest)
@@ -109,7 +113,9 @@ def _phases(view: DeviceView, rows: Int64, labels: HostLabels) -> _Owned:
     """Return when which phase was innermost; a step's span only where no other phase is open."""
     ranges, names = view.trace.ranges, view.names
     name = ranges.name[rows]
-    telling = (ranges.kind[rows] == RangeKind.ANNOTATION) | (ranges.kind[rows] == RangeKind.FRAME)
+    telling = (ranges.kind[rows] == RangeKind.ANNOTATION) | (
+        ranges.kind[rows] == RangeKind.FRAME
+    )
     is_phase = telling & (names.phase[name] >= 0)
     is_step = is_phase & names.named(STEP)[name]
     is_phase &= ~is_step
@@ -188,7 +194,9 @@ def _by_innermost(view: DeviceView, rows: Int64, phased: _Owned) -> _Pieces:
         shared = intervals.overlaps(phased.times, pieces)
         owners = name[owner[shared.right]].astype(np.int64)
         columns.append((shared.start, shared.end, phased.name[shared.left], owners))
-    start, end, phase, innermost = (np.concatenate(column) for column in zip(*columns, strict=True))
+    start, end, phase, innermost = (
+        np.concatenate(column) for column in zip(*columns, strict=True)
+    )
     return _Pieces(Intervals(start, end), phase, innermost)
 
 

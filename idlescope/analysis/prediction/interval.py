@@ -20,7 +20,9 @@ MEASURED_ERROR = 0.023
 MODELLED_ERROR = 0.003
 
 
-def margin_ns(step_end: Int64, prompts: Bool, total_ns: int, *, modelled: bool) -> int | None:
+def margin_ns(
+    step_end: Int64, prompts: Bool, total_ns: int, *, modelled: bool
+) -> int | None:
     """Return half the width of the 95 % interval about a predicted total, in ns.
 
     `step_end` is when each step's compute ends, `prompts` which steps work on prompts. Returns None

@@ -15,9 +15,13 @@ class Outcome:
     """The time that steps take. The interval holds the true total with 95 % confidence."""
 
     total_ns: int  # of all steps
-    margin_ns: int | None  # half the interval's width; None where the steps are too few to tell
+    margin_ns: (
+        int | None
+    )  # half the interval's width; None where the steps are too few to tell
     step_ns: float  # from the end of one step to that of the next on the device
-    compute_idle_pct: float  # share of the time without a kernel, filling and draining left out
+    compute_idle_pct: (
+        float  # share of the time without a kernel, filling and draining left out
+    )
     steps: int
     tokens: int | None  # of all steps; None where the trace does not say
 

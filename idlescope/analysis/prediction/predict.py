@@ -17,7 +17,9 @@ def predict(analysis: Analysis, **what: Any) -> tuple[Prediction, ...]:
     Raises TraceError where a device's trace cannot tell, ConfigError for what cannot be asked.
     """
     asked = WhatIf(**what)
-    return tuple(predict_device(analysis.trace, result, asked) for result in analysis.results)
+    return tuple(
+        predict_device(analysis.trace, result, asked) for result in analysis.results
+    )
 
 
 def asynchronous(result: DeviceResult) -> Outcome | None:

@@ -43,9 +43,13 @@ class Prediction:
     predicted: Outcome
     bound: Outcome  # the same with a host that costs nothing
     levers: tuple[Lever, ...]  # each on top of what was asked for
-    unprofiled: Outcome | None  # as recorded, without the profiler; None: no profiler, or not told
+    unprofiled: (
+        Outcome | None
+    )  # as recorded, without the profiler; None: no profiler, or not told
     exposed_ns: float  # idle of the window, per step
-    host_bound: tuple[int, ...]  # numbers of the steps whose host work exceeds their device time
+    host_bound: tuple[
+        int, ...
+    ]  # numbers of the steps whose host work exceeds their device time
 
     def __repr__(self) -> str:
         return f"<Prediction of device {self.result.device.index}: {self.text()}>"
@@ -113,7 +117,9 @@ class Prediction:
     def document(self) -> PredictionDocument:
         """Return the device's entry of `predict --json`."""
         device = self.result.device
-        levers = [LeverDocument(lever.name, **lever.predicted.figures()) for lever in self.levers]
+        levers = [
+            LeverDocument(lever.name, **lever.predicted.figures()) for lever in self.levers
+        ]
         return PredictionDocument(
             process=device.process_name,
             device=device.index,
@@ -162,7 +168,9 @@ def _change_text(prediction: Prediction) -> str:
 def _exposed_text(prediction: Prediction) -> str:
     """Return what idle an asynchronous trace still exposes, and where its host is the slower."""
     count, slow = prediction.recorded.steps, prediction.host_bound
-    where = f"in {len(slow)} of {count} steps the host works longer than the device computes"
+    where = (
+        f"in {len(slow)} of {count} steps the host works longer than the device computes"
+    )
     if not slow:
         where = "in no step does the host work longer than the device computes"
     elif len(slow) < count:

@@ -30,8 +30,12 @@ POST = (
     "Hugging Face, Unlocking asynchronicity in continuous batching, 2026-05-14; "
     "host: synchronous idle"
 )
-VARLEN = "256 + 8,192 tokens, CUDA events, 2026-11-23 (README, Measured); host: synchronous idle"
-PAGED = "256 + 512 tokens, idlescope run --engine transformers, reports/h200/transformers.json"
+VARLEN = (
+    "256 + 8,192 tokens, CUDA events, 2026-11-23 (README, Measured); host: synchronous idle"
+)
+PAGED = (
+    "256 + 512 tokens, idlescope run --engine transformers, reports/h200/transformers.json"
+)
 OURS = "256 + 8,192 tokens, reports/h200/published/summary.json"
 
 # The post: 300.6 s at 76.0 % active and 234.5 s at 99.4 %, 8,192 steps each. Varlen: 481.67 s at

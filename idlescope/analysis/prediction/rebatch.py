@@ -28,7 +28,9 @@ class Order(NamedTuple):
 
     starts: Int64  # first step of each request
     steps: int
-    needs: Int64  # for each step: the one whose tokens must be there first (a drain); -1: none
+    needs: (
+        Int64  # for each step: the one whose tokens must be there first (a drain); -1: none
+    )
 
 
 class Rebatched(NamedTuple):
@@ -110,7 +112,9 @@ def rebatch(costs: StepCosts, requests: Requests, depth: int) -> Rebatched:
     return Rebatched(StepCosts(**columns), needs, prompts)
 
 
-def _source_steps(requests: Requests, new_order: Order, depth: int, recorded_steps: int) -> Int64:
+def _source_steps(
+    requests: Requests, new_order: Order, depth: int, recorded_steps: int
+) -> Int64:
     """Return for each new step the recorded one whose requests were as far, on average."""
     delay = new_order.starts - requests.admitted
     surplus = np.where(requests.stopped, depth - 1, 0)

@@ -27,8 +27,12 @@ WHOLE_PCT = 80.0  # of the steps must have a compute operation with a known laun
 class StepTimes:
     """When steps were launched and computed: one row per step, in ns."""
 
-    first_launch: Int64  # end of the first compute launch; AFTER_EVERYTHING where none is known
-    last_launch: Int64  # end of the last compute launch; BEFORE_EVERYTHING where none is known
+    first_launch: (
+        Int64  # end of the first compute launch; AFTER_EVERYTHING where none is known
+    )
+    last_launch: (
+        Int64  # end of the last compute launch; BEFORE_EVERYTHING where none is known
+    )
     compute_start: Int64
     compute_end: Int64
 

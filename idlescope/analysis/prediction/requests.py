@@ -7,7 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from idlescope.trace.model import Trace
-from idlescope.trace.names.own_engine import AT_LIMIT, BY_STOP, FIRST_TOKEN, RUNNING, WAITING
+from idlescope.trace.names.own_engine import (
+    AT_LIMIT,
+    BY_STOP,
+    FIRST_TOKEN,
+    RUNNING,
+    WAITING,
+)
 from idlescope.trace.table import Bool, Int64
 
 
@@ -46,7 +52,9 @@ def arriving(trace: Trace) -> bool:
     _, waiting = _counter(trace, WAITING)
     if waiting.size != running.size:
         return False
-    ended = np.sort(np.concatenate((_counter(trace, AT_LIMIT)[0], _counter(trace, BY_STOP)[0])))
+    ended = np.sort(
+        np.concatenate((_counter(trace, AT_LIMIT)[0], _counter(trace, BY_STOP)[0]))
+    )
     known = running + waiting + np.searchsorted(ended, times, "right")
     return bool((np.diff(known) > 0).any())
 

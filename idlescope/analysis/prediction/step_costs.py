@@ -23,9 +23,13 @@ class StepCosts:
     issue: Int64  # host work from there to the end of the last compute launch; 0 with one graph
     rest: Int64  # host work after that which needs no token of the step: copies out, events
     after: Int64  # host work once the step's tokens are there
-    latency: Int64  # end of first launch to start of compute on a free device; may be negative
+    latency: (
+        Int64  # end of first launch to start of compute on a free device; may be negative
+    )
     copies: Int64  # copies within `latency` that compute waits for; two steps' run in turn
-    compute: Int64  # on the device: kernels, and gaps between them that are not the host's doing
+    compute: (
+        Int64  # on the device: kernels, and gaps between them that are not the host's doing
+    )
     finish: Int64  # end of the last compute launch to the end of compute, at least
     tail: Int64  # end of compute until the tokens are on the host and it has woken up
     kernels: Int64  # when compute operations ran: `compute` without its gaps

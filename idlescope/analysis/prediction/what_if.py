@@ -21,7 +21,9 @@ class WhatIf:
     depth: int = 2  # steps in flight: 1 is synchronous, 2 asynchronous batching
     host: float = 1.0  # factor of host work
     device: float = 1.0  # factor of the device's compute time
-    graphs: bool = False  # steps that launch kernels one by one launch one CUDA graph instead
+    graphs: bool = (
+        False  # steps that launch kernels one by one launch one CUDA graph instead
+    )
     pinned: bool = False  # copies of unpinned memory cost the host nothing
     without: str | None = None  # a phase, span or range of the host that costs nothing
 

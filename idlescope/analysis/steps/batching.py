@@ -84,7 +84,9 @@ class Batching:
     early: int  # steps launched before their predecessor ended
     followers: int  # steps that could be: those with operations whose predecessor has some
     culprit: Culprit | None = None  # what serialises the steps
-    token_wait: Culprit | None = None  # the call in which a synchronous loop waits for its tokens
+    token_wait: Culprit | None = (
+        None  # the call in which a synchronous loop waits for its tokens
+    )
     driver: str = ""  # the rank that this was taken from, where its own waits tell nothing
 
     @property
@@ -163,13 +165,17 @@ def _wait_inside(view: DeviceView, calls: Int64, gaps: Gaps, steps: int) -> Culp
     issued = np.zeros(len(gaps), np.int64)
     known = gaps.call >= 0
     issued[known] = view.trace.calls.start[gaps.call[known]]
-    gap = np.searchsorted(np.maximum.accumulate(issued), np.sort(view.trace.calls.end[calls]))
+    gap = np.searchsorted(
+        np.maximum.accumulate(issued), np.sort(view.trace.calls.end[calls])
+    )
     delayed = np.unique(gap[gap < len(gaps)])
     inside = culprit.inside
     if delayed.size:
         rows = gaps.call[delayed]
         middle = (gaps.start[delayed] + gaps.end[delayed]) // 2
-        inside = _most_often_open(view.trace, view.trace.calls.thread[rows], middle) or inside
+        inside = (
+            _most_often_open(view.trace, view.trace.calls.thread[rows], middle) or inside
+        )
     waited_ns = int(gaps.host[delayed].sum())
     return replace(culprit, inside=inside, waited_ns=waited_ns, inside_step=True)
 
@@ -229,7 +235,9 @@ def _waits_for_each(view: DeviceView, steps: Steps, follows: Bool) -> bool:
     return bool(waited.sum() > MOST * before.size)
 
 
-def _wait_before_launch(view: DeviceView, steps: Steps, begun_early: Bool) -> Culprit | None:
+def _wait_before_launch(
+    view: DeviceView, steps: Steps, begun_early: Bool
+) -> Culprit | None:
     """Find the blocking call that delays a step's launch.
 
     The host had already begun the step, then waited for the previous one to end.

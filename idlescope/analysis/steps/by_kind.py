@@ -47,6 +47,7 @@ def by_kind(steps: Steps, empty: Steps) -> list[KindFigures]:
 
 def _figures(kind: StepKind, steps: Steps, rows: Bool) -> KindFigures:
     host, device, idle = (
-        round(float(np.mean(column[rows]))) for column in (steps.host, steps.device, steps.idle)
+        round(float(np.mean(column[rows])))
+        for column in (steps.host, steps.device, steps.idle)
     )
     return KindFigures(kind, int(rows.sum()), device + idle, host, device, idle)

@@ -247,7 +247,9 @@ def _from_wait_to_wait(view: DeviceView, steps: Ranges) -> Ranges:
     calls = view.trace.calls
     wait_ends = np.sort(calls.end[view.waits & (calls.thread == steps.thread[0])])
     wait = np.searchsorted(wait_ends, steps.start[1:], "right") - 1
-    last_wait = np.append(wait_ends, BEFORE_EVERYTHING)[wait]  # -1, the appended one: none before
+    last_wait = np.append(wait_ends, BEFORE_EVERYTHING)[
+        wait
+    ]  # -1, the appended one: none before
     starts = steps.start.copy()
     starts[1:] = np.where(last_wait > steps.start[:-1], last_wait, steps.start[1:])
     return steps.replace(start=starts, end=np.append(starts[1:], steps.end[-1]))
@@ -277,7 +279,9 @@ def _once_each(stated: list[int], spans: Ranges) -> Int64:
     numbers: list[int] = []
     ends: dict[int, int] = {}  # number -> where its span ends
     offset, next_number = 0, 0
-    for number, start, end in zip(stated, spans.start.tolist(), spans.end.tolist(), strict=True):
+    for number, start, end in zip(
+        stated, spans.start.tolist(), spans.end.tolist(), strict=True
+    ):
         counted = number + offset
         if counted in ends and start >= ends[counted]:
             offset = next_number - number
@@ -327,7 +331,11 @@ def _kinds_by_launch(view: DeviceView, steps: HostSteps) -> Int64:
     What a server launches kernel by kernel, beside steps that are graphs, are prefills.
     """
     linked = view.launches[view.launches >= 0]
-    if (steps.kind != StepKind.UNKNOWN.code).any() or not linked.size or not len(steps.ranges):
+    if (
+        (steps.kind != StepKind.UNKNOWN.code).any()
+        or not linked.size
+        or not len(steps.ranges)
+    ):
         return steps.kind
     eager = eager_forwards(view, most_common(view.trace.calls.thread[linked])).start
     if not eager.size:

@@ -53,7 +53,11 @@ def _of_process(trace: Trace, process: int, names: SpanNames) -> HostPhases:
 
 
 def phase_times(
-    trace: Trace, process: int, names: SpanNames, low: int | None = None, high: int | None = None
+    trace: Trace,
+    process: int,
+    names: SpanNames,
+    low: int | None = None,
+    high: int | None = None,
 ) -> tuple[dict[str, int], dict[str, int]]:
     """Return the nanoseconds that each phase of a process covers, and how many spans it has.
 

@@ -116,7 +116,9 @@ def _launched(view: DeviceView, steps: Groups, known: Bool) -> Int64:
     counting = np.flatnonzero(compute | ~with_kernels[steps.row])
     counting = counting[np.lexsort((issued[counting], steps.row[counting]))]
     return _first_that_matters(
-        Groups(steps.row[counting], steps.count), operations.take(counting), issued[counting]
+        Groups(steps.row[counting], steps.count),
+        operations.take(counting),
+        issued[counting],
     )
 
 

@@ -33,11 +33,11 @@ class StepWaits:
     """What the waits of the launching thread were for. One entry per step, or rows of calls."""
 
     own: Bool  # a wait after the step's launch lasted until its end
-    older: (
-        Bool  # a wait after its launch returned while it ran, and no part of it had been asked for
-    )
+    older: Bool  # a wait after its launch returned while it ran, and no part of it had been asked for
     own_calls: Int64  # rows of Trace.calls: the waits that lasted until a step ended
-    inside_calls: Int64  # rows of Trace.calls: waits for a part of a step that went on running
+    inside_calls: (
+        Int64  # rows of Trace.calls: waits for a part of a step that went on running
+    )
 
     @property
     def told(self) -> int:
@@ -53,7 +53,11 @@ class StepWaits:
 def launching_thread(view: DeviceView) -> int:
     """Return the thread that launched most of the device's operations; -1 where none is known."""
     launching_calls = view.launches[view.launches >= 0]
-    return most_common(view.trace.calls.thread[launching_calls]) if launching_calls.size else -1
+    return (
+        most_common(view.trace.calls.thread[launching_calls])
+        if launching_calls.size
+        else -1
+    )
 
 
 def step_waits(view: DeviceView, steps: Steps, step_of_operation: Int64) -> StepWaits:
@@ -84,7 +88,9 @@ def step_waits(view: DeviceView, steps: Steps, step_of_operation: Int64) -> Step
     # One that returned early was for a part of the step where nothing older had just ended.
     blocked = returned - calls.start[waits] >= BLOCKED_NS
     for_part = (
-        ~lasted & blocked & ~_older_just_ended(view, steps, step_of_operation, step, returned)
+        ~lasted
+        & blocked
+        & ~_older_just_ended(view, steps, step_of_operation, step, returned)
     )
 
     by_step = Groups(step, len(steps))

@@ -15,7 +15,9 @@ from idlescope.trace.model import Operations
 from idlescope.trace.table import Bool
 
 FIRST_LAST = "first-last"  # what --window is unless given
-FORMS = "first-last, range:NAME, steps:A-B or time:A-B (as in time:1.5s-2s, time:200ms-350ms)"
+FORMS = (
+    "first-last, range:NAME, steps:A-B or time:A-B (as in time:1.5s-2s, time:200ms-350ms)"
+)
 LONGEST_NS = 1 << 61
 _UNITS_NS = {"": 10**6, "ns": 1, "us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9}
 _NUMBER, _UNIT = r"(\d+(?:\.\d+)?)", r"(ns|us|µs|ms|s|)"
@@ -80,7 +82,9 @@ def parse(text: str) -> WindowSpec:
         high = _ns(high_number, high_unit or low_unit)
         if low < high < LONGEST_NS:
             return WindowSpec(WindowKind.TIME, text, low=low, high=high)
-    raise ConfigError(f"--window {text} is no window: give {FORMS}, the first not after the last")
+    raise ConfigError(
+        f"--window {text} is no window: give {FORMS}, the first not after the last"
+    )
 
 
 def length_ns(text: str) -> int:

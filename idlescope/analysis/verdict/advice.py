@@ -68,4 +68,6 @@ def _clipped(result: MeasuredDevice) -> Iterator[str]:
     if coverage.last_step_clipped:
         ends.append("last")
     if ends:
-        yield (f"the {' and the '.join(ends)} step is cut off: it has few of the usual operations")
+        yield (
+            f"the {' and the '.join(ends)} step is cut off: it has few of the usual operations"
+        )

@@ -40,9 +40,13 @@ class Corruption:
     rows: Int64  # of the device's operations, ascending: durations that are too long
     longest_ns: int  # the longest of them, as recorded
     overlapping: int  # of them, those that overlap a later one of their stream
-    clock_ns: int  # how far the device's clock is ahead of the host's, at least; < 0: behind
+    clock_ns: (
+        int  # how far the device's clock is ahead of the host's, at least; < 0: behind
+    )
     clock_records: int  # how many records show that
-    slow_to_begin: bool = False  # what they show is launches on an idle device that begin late
+    slow_to_begin: bool = (
+        False  # what they show is launches on an idle device that begin late
+    )
 
     @property
     def text(self) -> str:
@@ -67,13 +71,9 @@ class Corruption:
             shows = f"{self.clock_records:,} operations begin before their launch does"
             where = "behind"
         else:
-            shows = (
-                f"{self.clock_records:,} calls return before work that they waited for has ended"
-            )
+            shows = f"{self.clock_records:,} calls return before work that they waited for has ended"
             if self.slow_to_begin:
-                shows = (
-                    f"each of {self.clock_records:,} launches on an idle device is slow to begin"
-                )
+                shows = f"each of {self.clock_records:,} launches on an idle device is slow to begin"
             where = "ahead of"
         return (
             f"The clocks disagree: {shows}, so the device's is at least {ms:,.3f} ms {where} the "
@@ -91,7 +91,9 @@ def find(view: DeviceView, gaps: Gaps) -> Corruption:
     clock_ns, records = _device_behind(view)
     slow_to_begin = False
     unfinished = np.empty(0, np.int64)
-    if np.count_nonzero(late) >= max(FEWEST, MOST * late.size) or (late.all() and late.size):
+    if np.count_nonzero(late) >= max(FEWEST, MOST * late.size) or (
+        late.all() and late.size
+    ):
         if not overlapping.size and not clock_ns:
             clock_ns, records = int(np.median(late_ns[late])), int(late.sum())
     elif late.any():
@@ -153,7 +155,8 @@ def _outlying_copies(operations: Operations) -> Int64:
     Kernels can: one that communicates waits for the other devices.
     """
     moving = np.flatnonzero(
-        (operations.kind == OperationKind.MEMCPY) | (operations.kind == OperationKind.MEMSET)
+        (operations.kind == OperationKind.MEMCPY)
+        | (operations.kind == OperationKind.MEMSET)
     )
     lengths = (operations.end - operations.start)[moving]
     found = []

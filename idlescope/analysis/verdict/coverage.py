@@ -21,7 +21,9 @@ from idlescope.trace.names.migrations import migrations
 # Work that can be on the device when an asynchronous loop's recording begins, in steps.
 IN_FLIGHT_STEPS = 1.25
 ENOUGH_STEPS = 4  # to tell what a usual one is
-CLIPPED = 0.5  # a first or last step with less than this share of the usual operations is cut off
+CLIPPED = (
+    0.5  # a first or last step with less than this share of the usual operations is cut off
+)
 
 
 @dataclass(frozen=True)
@@ -29,15 +31,21 @@ class Coverage:
     """What is missing from one device's records."""
 
     linked_pct: float  # operations with a known launch call
-    launched_before_recording: int  # operations without one, before any with one in their stream
+    launched_before_recording: (
+        int  # operations without one, before any with one in their stream
+    )
     in_flight_at_start: int  # the same, where they are no more than a step's work
     operations_before_launch: int  # started before their launch call did: corrupted records
     zero_duration_operations: int
-    graph_mode: str  # "none", "node-level" (each kernel) or "graph-level" (one record per launch)
+    graph_mode: (
+        str  # "none", "node-level" (each kernel) or "graph-level" (one record per launch)
+    )
     graph_launches: int
     graph_launches_without_operations: int
     launches_without_operations: int  # calls that launch something of which no record came
-    launches_in_capture: int  # of those, made while a CUDA graph was captured: they do not run
+    launches_in_capture: (
+        int  # of those, made while a CUDA graph was captured: they do not run
+    )
     launches: int  # calls that launch anything
     launches_lost: int  # of those without a record, of a kind that was recorded later
     blocked_in_gaps_ns: int  # the host waited while nothing ran, wake-up not counted
@@ -48,7 +56,9 @@ class Coverage:
     uncertain: tuple[str, ...]  # figures that records lost from a damaged file could change
     truncated: bool  # the file ends early
     corrupt_operations: int  # that cannot have lasted as long as recorded
-    clock_ns: int  # how far the device's clock is ahead of the host's, at least; < 0: behind
+    clock_ns: (
+        int  # how far the device's clock is ahead of the host's, at least; < 0: behind
+    )
     idle_low_ns: int  # idle, if all ran that was launched and not recorded
     idle_high_ns: int  # idle, if what cannot have lasted so long had not run
 

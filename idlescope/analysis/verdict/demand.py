@@ -99,7 +99,9 @@ def _pause_advice(findings: Findings) -> str:
         )
     if doing == NOTHING_RECORDED or findings.spread.is_inside_span:
         inside = "" if doing == NOTHING_RECORDED else f" in {doing} with"
-        nothing = "did nothing that was recorded" if not inside else f"was{inside} nothing in it"
+        nothing = (
+            "did nothing that was recorded" if not inside else f"was{inside} nothing in it"
+        )
         return (
             f"The host {nothing}: likely garbage collection or descheduling; record with Python "
             "frames, freeze the collector (gc.freeze()), or give the process cores of its own."

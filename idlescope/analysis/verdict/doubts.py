@@ -27,7 +27,11 @@ class Doubts:
 
 
 def doubts(
-    view: DeviceView, launches: LaunchCalls, window: Window, occupancy: Occupancy, gaps: Gaps
+    view: DeviceView,
+    launches: LaunchCalls,
+    window: Window,
+    occupancy: Occupancy,
+    gaps: Gaps,
 ) -> Doubts:
     """Return what is in doubt of a window; `view` and `launches` are those of the window."""
     corrupt = corruption.find(view, gaps)
@@ -46,4 +50,6 @@ def within(view: DeviceView, window: Window) -> DeviceView:
     if window.kind == WindowKind.FIRST_LAST:
         return view
     inside = window.touches(view.operations)
-    return replace(view, operations=view.operations.take(inside), launches=view.launches[inside])
+    return replace(
+        view, operations=view.operations.take(inside), launches=view.launches[inside]
+    )

@@ -38,7 +38,9 @@ def launch_calls(view: DeviceView) -> LaunchCalls:
     """Return which calls of the device's process launch, and what became of it."""
     trace, calls = view.trace, view.trace.calls
     own_call = trace.calls_of(view.process)
-    launching = matching(LAUNCH, trace.names)[calls.name] & own_call & (calls.correlation != 0)
+    launching = (
+        matching(LAUNCH, trace.names)[calls.name] & own_call & (calls.correlation != 0)
+    )
     # Correlation ids are unique within a process only.
     own_operation = trace.operations_of(view.process)
     recorded = trace.operations.correlation[own_operation]

@@ -83,10 +83,14 @@ def _own_time(view: DeviceView, launches: LaunchCalls) -> Bool:
     last_unrecorded = unrecorded[np.searchsorted(unrecorded, free_start) - 1]
     wait_ends = np.append(BEFORE_EVERYTHING, np.sort(calls.end[view.waits]))
     last_wait = wait_ends[np.searchsorted(wait_ends, free_start, "right") - 1]
-    nothing_launched = (last_unrecorded < last_wait) | (last_unrecorded == BEFORE_EVERYTHING)
+    nothing_launched = (last_unrecorded < last_wait) | (
+        last_unrecorded == BEFORE_EVERYTHING
+    )
 
     unlinked = view.operations.end[view.launches < 0]
-    freeing[frees] = nothing_launched & (free_start >= unlinked.max(initial=BEFORE_EVERYTHING))
+    freeing[frees] = nothing_launched & (
+        free_start >= unlinked.max(initial=BEFORE_EVERYTHING)
+    )
     return freeing
 
 

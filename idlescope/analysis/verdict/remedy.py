@@ -32,7 +32,11 @@ def with_remedy(device: MeasuredDevice, prediction: Prediction | None) -> Verdic
     verdict = device.verdict
     paused = device.spread.kind == Spread.PAUSES and device.idle_pct >= BUSY_IDLE_PCT
     shared = verdict.kind == VerdictKind.BUSY and device.shared is not None
-    if verdict.kind in _COMPLETE or (paused and verdict.kind != VerdictKind.COPY_BOUND) or shared:
+    if (
+        verdict.kind in _COMPLETE
+        or (paused and verdict.kind != VerdictKind.COPY_BOUND)
+        or shared
+    ):
         return verdict
     return replace(verdict, text=f"{verdict.text} {_remedy(device, prediction)}")
 
@@ -57,7 +61,9 @@ def _asynchronous(device: MeasuredDevice, prediction: Prediction | None) -> str:
     switch = SWITCH.get(device.view.names.engine, "")
     what = f"Asynchronous batching ({switch})" if switch else "Asynchronous batching"
     if prediction is None:
-        return f"{what} would hide the host's work behind the device's; how much is not told."
+        return (
+            f"{what} would hide the host's work behind the device's; how much is not told."
+        )
     if prediction.predicted.less_than(prediction.base) < WORTH:
         return f"{what} would save nothing: {_saved_with_free_host(prediction)}."
     return f"{what} would make it {_change(prediction)}."

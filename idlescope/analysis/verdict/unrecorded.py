@@ -23,7 +23,9 @@ from idlescope.trace.table import Bool, Int64
 GRAPH_LATENCY_NS = 200_000
 SAME_GRAPH = 0.7  # of the operations of a larger replay: fewer are of another graph
 FEWEST_REPLAYS = 3
-SCATTERED = 0.25  # sizes per replay: an engine has few graphs, each of which it replays often
+SCATTERED = (
+    0.25  # sizes per replay: an engine has few graphs, each of which it replays often
+)
 FEWEST_SIZES = 4
 
 

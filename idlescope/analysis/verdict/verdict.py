@@ -21,7 +21,9 @@ from idlescope.analysis.verdict.refusal import refusal
 from idlescope.trace.names.engines import RANK_WAIT
 
 COPY_BOUND_PCT = 25.0  # of the window in which only copies run
-HIDDEN_PCT = 5.0  # of the window in which copies hide that nothing is computed, worth a word
+HIDDEN_PCT = (
+    5.0  # of the window in which copies hide that nothing is computed, worth a word
+)
 READINGS = {
     "host": (VerdictKind.HOST_BOUND, "it ran dry before the host had issued the next work"),
     "launch": (VerdictKind.LAUNCH_BOUND, "it waited for launches to arrive"),
@@ -91,7 +93,9 @@ def _shared(findings: Findings) -> Verdict | None:
     if shared.idle_pct >= BUSY_IDLE_PCT:
         return None
     count = len(set(shared.processes))
-    share = "share this GPU" if shared.known else "share this GPU, as far as the trace tells"
+    share = (
+        "share this GPU" if shared.known else "share this GPU, as far as the trace tells"
+    )
     never = "never idle" if shared.idle_pct < 0.5 else "busy"
     text = (
         f"{count} processes {share}: this one leaves it idle for {findings.idle_pct:.2f} % of "
@@ -175,7 +179,11 @@ def _reading(findings: Findings) -> tuple[VerdictKind, str]:
     because = f"{percent(totals[cause], idle_ns):.0f} % of that because {because}"
     if cause == "host":
         because += _largest(findings, totals["host"])
-    if batching.kind == ASYNCHRONOUS and batching.host_is_slower and _host_is_slower(findings):
+    if (
+        batching.kind == ASYNCHRONOUS
+        and batching.host_is_slower
+        and _host_is_slower(findings)
+    ):
         kind = VerdictKind.HOST_LIMITED
     elif batching.kind in (SYNCHRONOUS, ASYNCHRONOUS, SERIALISED):
         kind = VerdictKind(batching.kind)
@@ -233,7 +241,9 @@ def _batching(findings: Findings) -> str:
     if batching.kind == SYNCHRONOUS:
         waits = ""
         if batching.token_wait is not None:
-            waits = f", the host waits for each step's tokens in {batching.token_wait.where}"
+            waits = (
+                f", the host waits for each step's tokens in {batching.token_wait.where}"
+            )
         return f"; batching is synchronous{driver}{waits}"
     return ""
 

@@ -49,7 +49,9 @@ def capture(recording: Recording, say: Say) -> Captured:
     if not before:
         notes.append(f"{_unknown(recording)}: {NO_COUNTERS[engine]}")
     elif step is None:
-        notes.append(f"{_unknown(recording)}: its counters say that it served too little meanwhile")
+        notes.append(
+            f"{_unknown(recording)}: its counters say that it served too little meanwhile"
+        )
     else:
         notes.append(_noted(new, step, [before, after]))
     return Captured(new.devices, step, notes)

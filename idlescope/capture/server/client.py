@@ -52,7 +52,9 @@ class Answer(NamedTuple):
 class Client:
     """Posts to a server's endpoints and gets its pages; the key is sent only where it is wanted."""
 
-    def __init__(self, recording: Recording, environment: Mapping[str, str] = os.environ) -> None:
+    def __init__(
+        self, recording: Recording, environment: Mapping[str, str] = os.environ
+    ) -> None:
         self.recording = recording
         self.sends_key = False  # the server asked for it
         self._key = _key_of(environment)
@@ -116,12 +118,16 @@ class Client:
         address = self.recording.address
         connection_class = HTTPSConnection if address.scheme == "https" else HTTPConnection
         connect_s = min(CONNECT_S, timeout)
-        connection = connection_class(address.hostname or "", address.port, timeout=connect_s)
+        connection = connection_class(
+            address.hostname or "", address.port, timeout=connect_s
+        )
         try:
             connection.connect()
         except OSError as error:
             connection.close()
-            why = "no answer" if isinstance(error, TimeoutError) else error.strerror or error
+            why = (
+                "no answer" if isinstance(error, TimeoutError) else error.strerror or error
+            )
             raise NotStartedError(
                 f"{self.recording.url} cannot be reached: {why}; is the server running there?"
             ) from error
@@ -138,7 +144,9 @@ class Client:
                 message = f"{message[: MESSAGE - 1]}…"
             if answer.status in UNAUTHORISED:
                 message = f"{message}; set {KEY_VARIABLE} to the server's key"
-            error = NotStartedError(f"{url} was refused with status {answer.status}: {message}")
+            error = NotStartedError(
+                f"{url} was refused with status {answer.status}: {message}"
+            )
         error.status = answer.status
         return error
 

@@ -14,7 +14,13 @@ from idlescope.capture.server import counters, step_time
 from idlescope.capture.server.client import Client, NotStartedError
 from idlescope.capture.server.counters import Reading
 from idlescope.capture.server.recording import Recording, ServerEngine
-from idlescope.capture.server.traces import POLL_S, FolderState, Say, changed_since, folder_state
+from idlescope.capture.server.traces import (
+    POLL_S,
+    FolderState,
+    Say,
+    changed_since,
+    folder_state,
+)
 from idlescope.errors import ServerError
 
 OPTIONS_SINCE = (0, 33)  # the version from which on vLLM takes options with the request
@@ -127,7 +133,11 @@ def _check_steps(session: Session) -> None:
 
 def _without_options(recording: Recording) -> str:
     asked = [name for name in ("stacks", "shapes") if getattr(recording, name)]
-    wish = f"--{' and --'.join(asked)} had no effect" if asked else "it may have recorded stacks"
+    wish = (
+        f"--{' and --'.join(asked)} had no effect"
+        if asked
+        else "it may have recorded stacks"
+    )
     return (
         f"this vLLM takes no options with the request, so {wish}: start it with "
         "torch_profiler_with_stack and torch_profiler_record_shapes in its --profiler-config, "
@@ -178,7 +188,11 @@ def _stop(session: Session, say: Say) -> None:
         session.client.post("stop_profile")
     except ServerError as error:
         # It may have ended by itself in the meantime, and then refuses.
-        if session.ends_by_itself and isinstance(error, NotStartedError) and _wrote(session):
+        if (
+            session.ends_by_itself
+            and isinstance(error, NotStartedError)
+            and _wrote(session)
+        ):
             return
         by_hand = session.recording.by_hand(session.client.sends_key)
         raise ServerError(

@@ -31,7 +31,9 @@ class Recording:
     url: str  # the profiler's endpoints are below it
     engine: ServerEngine | str
     traces: Path  # where the server writes, as seen from here
-    seconds: float | None = None  # to record; with `steps`, the longest time to wait for them
+    seconds: float | None = (
+        None  # to record; with `steps`, the longest time to wait for them
+    )
     steps: int | None = None
     stacks: bool = False
     shapes: bool = False
@@ -68,7 +70,9 @@ class Recording:
         """The parts of the URL. Raises ConfigError where it is no plain address of a server."""
         try:
             parts = urlsplit(self.url)
-            is_address = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+            is_address = (
+                parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+            )
         except ValueError:
             is_address = False
         printable = self.url.isascii() and self.url.isprintable() and " " not in self.url

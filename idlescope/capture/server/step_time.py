@@ -17,7 +17,9 @@ BASELINE_S = 2.0  # that the counters are watched for, before and after a record
 READINGS = 5  # in that time: four intervals, whose spread is given beside the mean
 LEAST_COUNT = 3  # of steps, or of tokens: an interval with fewer tells nothing
 
-VLLM_ITERATIONS = "vllm:iteration_tokens_total_count"  # of a histogram: one observation per step
+VLLM_ITERATIONS = (
+    "vllm:iteration_tokens_total_count"  # of a histogram: one observation per step
+)
 VLLM_RUNNING = "vllm:num_requests_running"
 SGLANG_THROUGHPUT = "sglang:gen_throughput"  # tokens per second
 SGLANG_RUNNING = "sglang:num_running_reqs"
@@ -105,7 +107,9 @@ def steps_done(first: Reading, last: Reading) -> float | None:
 def _by_iterations(readings: Sequence[Reading]) -> float | None:
     """Return the time from step to step of an engine that had requests all the time."""
     first, last = readings[0], readings[-1]
-    running = [count for reading in readings for count in reading.series(VLLM_RUNNING).values()]
+    running = [
+        count for reading in readings for count in reading.series(VLLM_RUNNING).values()
+    ]
     steps = _growth_by_engine(first, last, VLLM_ITERATIONS)
     if not steps or min(steps) < LEAST_COUNT or not all(running):
         return None

@@ -57,7 +57,9 @@ def folder_state(folder: Path) -> FolderState:
                 and file_path.is_file()
             ):
                 file_status = file_path.stat()
-                file_states[file_path] = FileState(file_status.st_size, file_status.st_mtime_ns)
+                file_states[file_path] = FileState(
+                    file_status.st_size, file_status.st_mtime_ns
+                )
     except FileNotFoundError:  # renamed while we looked, or the folder went away
         if folder.is_dir():
             return file_states
@@ -108,7 +110,9 @@ def wait_for_traces(recording: Recording, before: FolderState, say: Say) -> NewT
 
 def _sorted_out(changed: FolderState) -> NewTraces:
     changed_paths = sorted(changed)
-    devices = [trace_path for trace_path in changed_paths if FRONT_END not in trace_path.name]
+    devices = [
+        trace_path for trace_path in changed_paths if FRONT_END not in trace_path.name
+    ]
     left_out = [trace_path for trace_path in changed_paths if FRONT_END in trace_path.name]
     return NewTraces(devices, left_out)
 
@@ -126,7 +130,9 @@ def _late(recording: Recording, new: NewTraces) -> NewTraces:
             f"{len(new.devices)} of {needed} traces appeared {within}: "
             "is --ranks right? They are left there"
         )
-    unfinished = next((trace_path for trace_path in new.devices if not is_whole(trace_path)), None)
+    unfinished = next(
+        (trace_path for trace_path in new.devices if not is_whole(trace_path)), None
+    )
     if unfinished is not None:
         raise ServerError(
             f"{unfinished} was not written to its end within {recording.timeout:g} s: "

@@ -54,7 +54,12 @@ class Hook:
     """
 
     def __init__(
-        self, model: Model, recorder: StepClock, clock: SystemClock, cuda: bool, pipelined: bool
+        self,
+        model: Model,
+        recorder: StepClock,
+        clock: SystemClock,
+        cuda: bool,
+        pipelined: bool,
     ) -> None:
         self.clock = clock
         self.before_step: Callable[[int], None] | None = None
@@ -107,7 +112,9 @@ class Hook:
             runner = processor.model_runner
             self._timer = StreamTimer(slots.compute_stream)
             replace(slots, "get_graph", self._timing_from_graph(slots.get_graph))
-            replace(runner, "_capture_graph", self._counting_captures(runner._capture_graph))
+            replace(
+                runner, "_capture_graph", self._counting_captures(runner._capture_graph)
+            )
         try:
             for phase_index, method in enumerate(METHODS):
                 owner = getattr(processor, method.owner) if method.owner else processor
@@ -123,7 +130,9 @@ class Hook:
         """Return the compute time of all steps taken in so far."""
         return self._busy_ns
 
-    def _wrap(self, phase: int, method: Method, call: Callable[..., Any]) -> Callable[..., Any]:
+    def _wrap(
+        self, phase: int, method: Method, call: Callable[..., Any]
+    ) -> Callable[..., Any]:
         """Return a method that does what `call` does, as a range that is recorded."""
         clock_now = self.clock.now
         recorder = self._recorder
@@ -143,7 +152,9 @@ class Hook:
             phase_end = clock_now()
             had_work = result is not False
             counts_for_step = method.outer and had_work
-            recorder.phase(phase, wrapped_step if counts_for_step else -1, phase_start, phase_end)
+            recorder.phase(
+                phase, wrapped_step if counts_for_step else -1, phase_start, phase_end
+            )
             if blocks:
                 recorder.wait(wrapped_step, phase_start, phase_end)
             if after_method is not None:

@@ -42,7 +42,9 @@ def switches_attention() -> bool:
     transformers_library()
     from transformers.generation.configuration_utils import ContinuousBatchingConfig
 
-    return any(field.name == "auto_switch_to_flash" for field in fields(ContinuousBatchingConfig))
+    return any(
+        field.name == "auto_switch_to_flash" for field in fields(ContinuousBatchingConfig)
+    )
 
 
 @contextmanager

@@ -70,7 +70,10 @@ def configured(model: Model) -> Any:
     """Return transformers' configuration of a model of a preset."""
     from transformers import LlamaConfig, Qwen3Config
 
-    rope_parameters: dict[str, Any] = {"rope_type": "default", "rope_theta": model.rope_theta}
+    rope_parameters: dict[str, Any] = {
+        "rope_type": "default",
+        "rope_theta": model.rope_theta,
+    }
     scaling = model.rope_scaling
     if scaling is not None:
         rope_parameters |= {

@@ -20,7 +20,9 @@ from idlescope.errors import ConfigError, EngineError
 POLL_S = 0.1  # how often the caller of `serve` is told how far it is
 STOP_S = 60.0  # to wait for the loop's thread to end
 BLOCK_TOKENS = 256  # of a KV block, transformers' default
-MARGIN = 0.2  # of KV blocks to leave: its scheduler holds prompts back where under 15 % are free
+MARGIN = (
+    0.2  # of KV blocks to leave: its scheduler holds prompts back where under 15 % are free
+)
 
 Outputs = dict[str, Any]  # transformers' result of each request, by the request's id
 
@@ -32,7 +34,9 @@ class Settings(NamedTuple):
     rows: int  # requests that run at once
     max_batch_tokens: int
     graphs: bool  # CUDA graphs as it sees fit; False: none
-    blocks: int | None  # of the KV cache; None: as many as it thinks fit in the GPU's memory
+    blocks: (
+        int | None
+    )  # of the KV cache; None: as many as it thinks fit in the GPU's memory
 
 
 class Served(NamedTuple):
@@ -90,7 +94,10 @@ def _manager(network: Any, requests: Sequence[Request], settings: Settings) -> A
     try:
         manager = network.init_continuous_batching(
             generation_config=GenerationConfig(
-                max_new_tokens=longest_output, do_sample=False, eos_token_id=-1, pad_token_id=0
+                max_new_tokens=longest_output,
+                do_sample=False,
+                eos_token_id=-1,
+                pad_token_id=0,
             ),
             continuous_batching_config=batching_config(**options),
             workload_hints=WorkloadHints(longest_prompt, longest_output, len(requests)),
@@ -108,7 +115,9 @@ def _queue(manager: Any, requests: Sequence[Request]) -> None:
     for request in requests:
         stop_ids = list(request.stop_ids) or -1
         prompt = request.prompt.tolist()
-        manager.add_request(prompt, str(request.id), request.max_tokens, eos_token_id=stop_ids)
+        manager.add_request(
+            prompt, str(request.id), request.max_tokens, eos_token_id=stop_ids
+        )
 
 
 def _run(
@@ -137,7 +146,9 @@ def _run(
     return interrupted
 
 
-def _collect(manager: Any, count: int, outputs: Outputs, watch: Callable[[], None] | None) -> None:
+def _collect(
+    manager: Any, count: int, outputs: Outputs, watch: Callable[[], None] | None
+) -> None:
     """Start the loop, and take its results until all are there or it has ended."""
     manager.start()
     while len(outputs) < count:
@@ -150,7 +161,9 @@ def _collect(manager: Any, count: int, outputs: Outputs, watch: Callable[[], Non
             watch()
 
 
-def _check_complete(outputs: Outputs, expected: int, error: object, hook: Hook | None) -> None:
+def _check_complete(
+    outputs: Outputs, expected: int, error: object, hook: Hook | None
+) -> None:
     """Raise EngineError where the loop failed, a request did, or one has no result."""
     failures = [error, *(output.error for output in outputs.values())]
     problem = next((failure for failure in failures if failure), None)

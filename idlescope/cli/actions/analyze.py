@@ -89,7 +89,9 @@ def analyze_command(
     written: list[Path] = []
     if output.folder is not None:
         command_words = command or ["idlescope", "analyze", str(path), *selection.words()]
-        written = _write_report(console, path, opened_trace, analysis, output, command_words)
+        written = _write_report(
+            console, path, opened_trace, analysis, output, command_words
+        )
     if output.as_json:
         from idlescope.report.text import to_text
 
@@ -149,7 +151,9 @@ def _write_report(
         return trace_report.write_analysis(trace, analysis, output.folder, shown_command)
 
 
-def _show(console: Console, analysis: Analysis, list_steps: bool, written: Sequence[Path]) -> None:
+def _show(
+    console: Console, analysis: Analysis, list_steps: bool, written: Sequence[Path]
+) -> None:
     """Print an analysis, with every step of it where asked for, and what was written."""
     from idlescope.report.tables import devices
     from idlescope.report.tables.host_phases import phase_table
@@ -159,7 +163,9 @@ def _show(console: Console, analysis: Analysis, list_steps: bool, written: Seque
     span_note = f", spans of {analysis.engine}" if analysis.engine else ""
     events = f"{source['events']:,} events"
     console.print(plain(f"{source['path']}: {source['format']}, {events}{span_note}"))
-    tables = devices.analysis_tables(analysis) if analysis.results else [phase_table(analysis)]
+    tables = (
+        devices.analysis_tables(analysis) if analysis.results else [phase_table(analysis)]
+    )
     for device_table in tables:
         console.print(device_table)
     for device in analysis.results:

@@ -38,8 +38,12 @@ def capture_command(recording: Recording, output: Output) -> None:
     for capture_note in captured.notes:
         print(f"idlescope: {visible(capture_note)}", file=sys.stderr)
     traces = captured.traces
-    trace_path, only_paths = (traces[0], None) if len(traces) == 1 else (recording.traces, traces)
-    analyze_command(trace_path, Selection(), output, only=only_paths, command=_words(recording))
+    trace_path, only_paths = (
+        (traces[0], None) if len(traces) == 1 else (recording.traces, traces)
+    )
+    analyze_command(
+        trace_path, Selection(), output, only=only_paths, command=_words(recording)
+    )
 
 
 def _words(recording: Recording) -> list[str]:
@@ -49,7 +53,10 @@ def _words(recording: Recording) -> list[str]:
     command_words += ["--engine", engine, "--traces", str(recording.traces)]
     if recording.seconds is not None or recording.steps is None:
         command_words += ["--seconds", f"{recording.longest_s:g}"]
-    for option, option_count in (("--steps", recording.steps), ("--ranks", recording.ranks)):
+    for option, option_count in (
+        ("--steps", recording.steps),
+        ("--ranks", recording.ranks),
+    ):
         if option_count is not None:
             command_words += [option, str(option_count)]
     flags_set = {"--stacks": recording.stacks, "--shapes": recording.shapes}

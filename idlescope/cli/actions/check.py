@@ -49,7 +49,9 @@ def check_command(
     with console.status("reading") as status:
         progress = counting(status, "reading", "events")
         options = selection.options()
-        checks = examine(trace, limits, against, mode=selection.mode, progress=progress, **options)
+        checks = examine(
+            trace, limits, against, mode=selection.mode, progress=progress, **options
+        )
     if announced.junit is not None:
         report.write_junit(checks, announced.junit)
     if announced.as_json:

@@ -49,7 +49,11 @@ class Selection:
 
 
 def compare_command(
-    words: Sequence[str], selection: Selection, per: str | None, output: Output, as_markdown: bool
+    words: Sequence[str],
+    selection: Selection,
+    per: str | None,
+    output: Output,
+    as_markdown: bool,
 ) -> None:
     """Read every recording once, compare, print; write the folder where one is given."""
     console = Console(stderr=output.as_json or as_markdown)
@@ -108,11 +112,15 @@ def split(words: Sequence[str]) -> list[list[Path]]:
         )
     most_sides = len(string.ascii_uppercase)
     if len(path_sides) > most_sides:
-        raise ConfigError(f"{len(path_sides)} sides are too many: give at most {most_sides}")
+        raise ConfigError(
+            f"{len(path_sides)} sides are too many: give at most {most_sides}"
+        )
     return path_sides
 
 
-def by_mode(sides: Sequence[Sequence[Path]], mode: str | None) -> dict[str, list[list[Path]]]:
+def by_mode(
+    sides: Sequence[Sequence[Path]], mode: str | None
+) -> dict[str, list[list[Path]]]:
     """Return the sides' recordings for each mode to be compared.
 
     The mode is "" where no folder of `idlescope run` has several. One such folder alone stands for
@@ -167,7 +175,9 @@ def _compare(
                 recordings_read += 1
                 activity = f"reading {recordings_read} of {recordings}"
                 status.update(activity)
-                samples.append(read(side_path, counting(status, activity, "events"), **options))
+                samples.append(
+                    read(side_path, counting(status, activity, "events"), **options)
+                )
             read_sides.append(Side(next(letters), tuple(samples)))
         status.update("comparing")
         base_side, *others = read_sides

@@ -15,7 +15,9 @@ def convert_command(source: Path, target: Path, force: bool) -> None:
     """Convert, and say what could not be carried over."""
     console = Console()
     with console.status("reading") as status:
-        conversion_notes = convert(source, target, force, counting(status, "reading", "events"))
+        conversion_notes = convert(
+            source, target, force, counting(status, "reading", "events")
+        )
     console.print(plain(target), soft_wrap=True)
     for conversion_note in conversion_notes:
         console.print(plain(conversion_note, "yellow"), soft_wrap=True)

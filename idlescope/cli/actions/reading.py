@@ -15,5 +15,7 @@ def chosen(path: Path, mode: str | None) -> Path:
     mode is given for anything else.
     """
     if mode is not None and not run_folder.recordings(path):
-        raise ConfigError(f"{path} is no folder of `idlescope run`, which --mode chooses of")
+        raise ConfigError(
+            f"{path} is no folder of `idlescope run`, which --mode chooses of"
+        )
     return run_folder.recording(path, mode)

@@ -10,7 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 from idlescope.cli.options import Output
 from idlescope.cli.status import REFRESH_S
@@ -54,7 +60,10 @@ def run_command(config: RunConfig, output: Output) -> None:
 
 
 def _show(
-    console: Console, summary: dict[str, Any], warnings: Sequence[str], written: Sequence[Path]
+    console: Console,
+    summary: dict[str, Any],
+    warnings: Sequence[str],
+    written: Sequence[Path],
 ) -> None:
     """Print the figures of a run, what they say, and what was written."""
     console.print(runs.run_table(summary))
@@ -83,8 +92,12 @@ def live(console: Console, modes: Sequence[str], tokens: int) -> Iterator[Report
         TextColumn("{task.fields[live]}"),
     )
     hidden = not console.is_terminal
-    with Progress(*columns, console=console, transient=True, disable=hidden) as progress_bars:
-        mode_tasks = {mode: progress_bars.add_task(mode, total=tokens, live="") for mode in modes}
+    with Progress(
+        *columns, console=console, transient=True, disable=hidden
+    ) as progress_bars:
+        mode_tasks = {
+            mode: progress_bars.add_task(mode, total=tokens, live="") for mode in modes
+        }
         due = 0.0
 
         def report(mode: str, engine: Running) -> None:

@@ -72,7 +72,9 @@ def sweep_command(
                 plain(f"{len(kept_cells)} of {len(configs)} cells are in {folder} already")
             )
         report.mark(report.document(configs, list(kept_cells.values())), folder)
-        interrupted = run_missing(console, configs, kept_cells, cells_folder, jobs or cores())
+        interrupted = run_missing(
+            console, configs, kept_cells, cells_folder, jobs or cores()
+        )
     with console.status("writing the tables"):
         in_order = [kept_cells[config] for config in configs if config in kept_cells]
         summary = report.document(configs, in_order)
@@ -135,19 +137,25 @@ def _folder(output: Output, resume: bool) -> Path:
 
 def _listed(option: str, texts: Sequence[str]) -> list[str]:
     """Return what was given in comma lists. Raises ConfigError where that is nothing."""
-    list_entries = [entry.strip() for text in texts for entry in text.split(",") if entry.strip()]
+    list_entries = [
+        entry.strip() for text in texts for entry in text.split(",") if entry.strip()
+    ]
     if not list_entries:
         raise ConfigError(f"{option} names nothing: give one or more, with commas between")
     return list_entries
 
 
-def _numbers(option: str, texts: Sequence[str], kind: Callable[[str], Number]) -> list[Number]:
+def _numbers(
+    option: str, texts: Sequence[str], kind: Callable[[str], Number]
+) -> list[Number]:
     """Return a list of numbers. Raises ConfigError where one is none."""
     try:
         return [kind(text) for text in _listed(option, texts)]
     except ValueError:
         given_text = ",".join(texts)
-        raise ConfigError(f"{option} is {given_text}: give numbers with commas between") from None
+        raise ConfigError(
+            f"{option} is {given_text}: give numbers with commas between"
+        ) from None
 
 
 def cores() -> int:

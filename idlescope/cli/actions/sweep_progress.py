@@ -7,7 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 from idlescope.cli.status import REFRESH_S
 from idlescope.experiment.cells import Cell
@@ -28,7 +34,9 @@ def run_missing(
     """Run the cells that are missing in `cells` and add them; return whether Ctrl-C stopped it."""
     missing = [config for config in configs if config not in cells]
     with _bar(console) as progress_bar:
-        sweep_task = progress_bar.add_task("", total=len(configs), completed=len(cells), live="")
+        sweep_task = progress_bar.add_task(
+            "", total=len(configs), completed=len(cells), live=""
+        )
         due = 0.0
 
         def live(config: RunConfig, mode: str, engine: Running) -> None:
@@ -60,7 +68,9 @@ def _bar(console: Console) -> Progress:
         TimeRemainingColumn(),
         TextColumn("{task.fields[live]}", markup=False),
     )
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    return Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    )
 
 
 def _label(config: RunConfig) -> str:
@@ -73,6 +83,7 @@ def _outcome(cell: Cell) -> str:
         return f"{cell.state}: {cell.reason}"
     mode_figures = cell.summary["modes"].items()
     idle_texts = (
-        f"{mode_name} {100 - figures['active_pct']:.2f} %" for mode_name, figures in mode_figures
+        f"{mode_name} {100 - figures['active_pct']:.2f} %"
+        for mode_name, figures in mode_figures
     )
     return f"idle {', '.join(idle_texts)}"

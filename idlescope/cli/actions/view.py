@@ -33,7 +33,9 @@ def view_command(
     console = Console()
     reported = _report(path)
     if mode is not None and not run_folder.recordings(path):
-        raise ConfigError(f"{path} is no folder of `idlescope run`, which --mode chooses of")
+        raise ConfigError(
+            f"{path} is no folder of `idlescope run`, which --mode chooses of"
+        )
     if in_perfetto:
         if port:
             port_note = f"Perfetto takes a trace from port {perfetto_ui.PORT} alone"
@@ -72,7 +74,9 @@ def _trace(path: Path, mode: str | None) -> Path:
     if recordings:
         return run_folder.recording(reported, mode or next(iter(recordings)))
     try:
-        source = json.loads((reported / ANALYSIS).read_text(encoding="utf-8"))["source"]["path"]
+        source = json.loads((reported / ANALYSIS).read_text(encoding="utf-8"))["source"][
+            "path"
+        ]
     except (OSError, ValueError, KeyError, TypeError):
         source = ""
     if not source or not Path(source).exists():
@@ -87,7 +91,9 @@ def _read(console: Console, path: Path) -> Trace:
         return open_trace(path, counting(status, "reading", "events"))
 
 
-def _serve(console: Console, path: Path, reported: Path, port: int, open_browser: bool) -> None:
+def _serve(
+    console: Console, path: Path, reported: Path, port: int, open_browser: bool
+) -> None:
     with serve.files(reported, port) as serving:
         page_url = serving.url(REPORT)
         _say(console, f"{page_url} (Ctrl-C ends it)")
@@ -114,11 +120,16 @@ def _perfetto(console: Console, path: Path, mode: str | None, open_browser: bool
         shown_part = ""
         if results:
             idlest_result = max(results, key=lambda result: result.idle_pct)
-            shown_part = perfetto_ui.shown(excerpt.view(opened_trace, idlest_result), idlest_result)
+            shown_part = perfetto_ui.shown(
+                excerpt.view(opened_trace, idlest_result), idlest_result
+            )
         with serve.once(trace_file, perfetto_ui.ORIGIN, perfetto_ui.PORT) as serving:
             page_url = perfetto_ui.address(serving.url(trace_file.name), shown_part)
             _say(console, page_url)
-            _say(console, "The page reads the trace from this machine, once; it is not uploaded.")
+            _say(
+                console,
+                "The page reads the trace from this machine, once; it is not uploaded.",
+            )
             _offer(console, page_url, serving.port, open_browser)
             _say(console, f"in Nsight: {_nsight(path)}")
             if not serving.wait(FETCHED_S):

@@ -110,7 +110,9 @@ class CpuDevice(StreamedDevice):
         )
 
     def _issue(self, stream: int, waits_for: int | None, slot: int, batch: Batch) -> None:
-        used_words = (self._slots[slot].used_words(batch.tokens), 0, batch.sampled.size)[stream]
+        used_words = (self._slots[slot].used_words(batch.tokens), 0, batch.sampled.size)[
+            stream
+        ]
         awaited_event = NO_EVENT if waits_for is None else waits_for
         assert self._link is not None
         try:
@@ -125,7 +127,9 @@ class CpuDevice(StreamedDevice):
         except (EOFError, OSError):
             raise self._death() from None
         if message.startswith(FAILURE):
-            raise EngineError(f"the CPU worker failed: {message.removeprefix(FAILURE).decode()}")
+            raise EngineError(
+                f"the CPU worker failed: {message.removeprefix(FAILURE).decode()}"
+            )
         event_times = [self.clock.at(event_ns) for event_ns in TIMES.unpack(message)]
         return list(zip(event_times[::2], event_times[1::2], strict=True))
 
@@ -143,7 +147,9 @@ class CpuDevice(StreamedDevice):
         )
         memory_hint = ""
         if exit_code == -signal.SIGKILL:
-            memory_hint = "; memory may have run out: give fewer --kv-blocks or a smaller model"
+            memory_hint = (
+                "; memory may have run out: give fewer --kv-blocks or a smaller model"
+            )
         return EngineError(f"the CPU worker died ({how_ended}){memory_hint}")
 
     def _stop(self) -> None:

@@ -130,7 +130,9 @@ class CudaDevice(StreamedDevice):
         captured: Graphs = {}
         graph_pool, stream = torch.cuda.graph_pool_handle(), self._streams[COMPUTE]
         for row_count in reversed(self._buckets):
-            graph_plan = Plan((1,) * row_count, (shape.length,) * row_count, row_count, padded=True)
+            graph_plan = Plan(
+                (1,) * row_count, (shape.length,) * row_count, row_count, padded=True
+            )
             for slot_index in range(slots):
                 with torch.cuda.stream(stream):
                     self._forward(
@@ -139,7 +141,10 @@ class CudaDevice(StreamedDevice):
                 torch.cuda.synchronize()
                 cuda_graph = torch.cuda.CUDAGraph()
                 with torch.cuda.graph(
-                    cuda_graph, pool=graph_pool, stream=stream, capture_error_mode="thread_local"
+                    cuda_graph,
+                    pool=graph_pool,
+                    stream=stream,
+                    capture_error_mode="thread_local",
                 ):
                     self._events[slot_index][COMPUTE].start.record()
                     self._forward(slot_index, graph_plan)

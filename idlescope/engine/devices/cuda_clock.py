@@ -44,7 +44,9 @@ class CudaClock:
             timing_event.record(self._stream)
             timing_event.synchronize()
             after_ns = time.perf_counter_ns()
-            attempts.append((after_ns - before, Anchor(timing_event, (before + after_ns) // 2)))
+            attempts.append(
+                (after_ns - before, Anchor(timing_event, (before + after_ns) // 2))
+            )
         _, anchor = min(attempts, key=lambda attempt: attempt[0])
         return anchor
 

@@ -18,7 +18,12 @@ from idlescope.engine.running_rows import Shape
 from idlescope.engine.scheduler import Batch
 from idlescope.engine.slots import WORD_BYTES, Slot
 from idlescope.hardware.gpus import GPU, modelled_name
-from idlescope.hardware.latencies import HOST_PROFILES, SUCCESSION_NS, THIS_HOST, HostProfile
+from idlescope.hardware.latencies import (
+    HOST_PROFILES,
+    SUCCESSION_NS,
+    THIS_HOST,
+    HostProfile,
+)
 from idlescope.models.architecture import Model
 from idlescope.trace.model import OperationKind
 from idlescope.trace.table import Int32

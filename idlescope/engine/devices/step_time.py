@@ -20,10 +20,14 @@ from idlescope.models.architecture import Model
 
 # Shares of the GPU's peak bandwidth or peak arithmetic
 MATMUL_BANDWIDTH = 0.885  # where weights are all that counts (fitted)
-MATMUL_FLOPS = 0.70  # a step of 8,192 prompt tokens; an 8192-cubed product alone reaches 0.79
+MATMUL_FLOPS = (
+    0.70  # a step of 8,192 prompt tokens; an 8192-cubed product alone reaches 0.79
+)
 MATMUL_FEW_TOKENS = 18.0  # tokens at which a product reaches half of that (fitted)
 ATTENTION_BANDWIDTH = 0.912  # slope of split-KV decode attention over context (fitted)
-ATTENTION_FLOPS = 0.35  # FlashAttention-2 prefill on an H100 (Shah et al., FlashAttention-3, 2024)
+ATTENTION_FLOPS = (
+    0.35  # FlashAttention-2 prefill on an H100 (Shah et al., FlashAttention-3, 2024)
+)
 ELEMENTWISE_BANDWIDTH = 0.89  # a device-to-device copy moves 4.28 of 4.8 TB/s
 
 # per layer (fitted); one kernel alone takes 13.7, 21.3 and 37.6 us at 257, 512 and 1,024 tokens
@@ -34,7 +38,9 @@ NODE_GAP_NS = 420  # between two nodes of a CUDA graph
 SAMPLING_NS_PER_VALUE = 0.115
 SAMPLING_ROWS = 132  # at once
 
-ELEMENTWISE_PER_LAYER = 4  # two norms with their residual add, RoPE with the cache's writes, SiLU
+ELEMENTWISE_PER_LAYER = (
+    4  # two norms with their residual add, RoPE with the cache's writes, SiLU
+)
 MATMULS_PER_LAYER = 4  # QKV, output, gate-up, down
 OTHER_NODES = 4  # embedding, last norm, output projection, sampling
 
@@ -73,7 +79,12 @@ def _without_attention_ns(model: Model, gpu: GPU, tokens: int, sampled: int) -> 
     nodes_per_layer = MATMULS_PER_LAYER + ELEMENTWISE_PER_LAYER
     graph_nodes = model.layers * nodes_per_layer + OTHER_NODES
     node_gaps_ns = graph_nodes * NODE_GAP_NS
-    return model.layers * layer_ns + projection + (embedding_and_norm + sampling) + node_gaps_ns
+    return (
+        model.layers * layer_ns
+        + projection
+        + (embedding_and_norm + sampling)
+        + node_gaps_ns
+    )
 
 
 def _layer_ns(model: Model, kernels: Kernels, tokens: int) -> float:
@@ -106,7 +117,9 @@ class Kernels:
             return 0.0
         values = inputs * outputs + tokens * (inputs + outputs)
         reading = self.value_bytes * values / (self.gpu.bytes_per_s * MATMUL_BANDWIDTH)
-        flops_per_s = self.gpu.flops_per_s * MATMUL_FLOPS * tokens / (tokens + MATMUL_FEW_TOKENS)
+        flops_per_s = (
+            self.gpu.flops_per_s * MATMUL_FLOPS * tokens / (tokens + MATMUL_FEW_TOKENS)
+        )
         computing = 2.0 * tokens * inputs * outputs / flops_per_s
         return 1e9 * math.hypot(reading, computing)
 

@@ -136,7 +136,12 @@ class StreamedTicket:
     operations: tuple[DeviceOperation, ...] = ()
 
     def __init__(
-        self, device: StreamedDevice, slot: Slot, index: int, batch: Batch, calls: list[Span]
+        self,
+        device: StreamedDevice,
+        slot: Slot,
+        index: int,
+        batch: Batch,
+        calls: list[Span],
     ) -> None:
         self._device = device
         self.slot = slot

@@ -75,7 +75,9 @@ class Worker:
         self.forward = setup.network.load(setup.shape, setup.slots)
         buffers = zip(self.forward.inputs, self.forward.outputs, strict=True)
         self.device_slots = [
-            Slot(setup.shape, inputs.numpy(), output.numpy()[1:])  # output[0] is a static zero
+            Slot(
+                setup.shape, inputs.numpy(), output.numpy()[1:]
+            )  # output[0] is a static zero
             for inputs, output in buffers
         ]
 

@@ -32,7 +32,9 @@ class Plan(NamedTuple):
     @property
     def singles(self) -> int:
         """Return how many rows at the front have one query."""
-        chunks = (chunk_row for chunk_row, queries in enumerate(self.queries) if queries > 1)
+        chunks = (
+            chunk_row for chunk_row, queries in enumerate(self.queries) if queries > 1
+        )
         return next(chunks, len(self.queries))
 
 

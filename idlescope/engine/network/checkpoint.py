@@ -15,7 +15,12 @@ from idlescope.models.hugging_face import read_json
 
 INDEX, WEIGHTS = "model.safetensors.index.json", "model.safetensors"
 PICKLES = (".bin", ".pth", ".pt")
-STORED = ("BF16", "F16", "F32", "F64")  # safetensors' names; weights in others are quantized
+STORED = (
+    "BF16",
+    "F16",
+    "F32",
+    "F64",
+)  # safetensors' names; weights in others are quantized
 RANDOM_STD = 0.02  # initializer_range in the config.json of Llama and Qwen3
 
 
@@ -121,7 +126,9 @@ def _files(folder: Path) -> list[Path]:
 
 def _no_weights(folder: Path) -> str:
     pickles = sorted(
-        pickle_path.name for pickle_path in folder.glob("*") if pickle_path.suffix in PICKLES
+        pickle_path.name
+        for pickle_path in folder.glob("*")
+        if pickle_path.suffix in PICKLES
     )
     if pickles:
         return (

@@ -27,7 +27,11 @@ class Decoder:
     """
 
     def __init__(
-        self, model: Model, weights: dict[str, Tensor], shape: Shape, kernels: Kernels = PLAIN
+        self,
+        model: Model,
+        weights: dict[str, Tensor],
+        shape: Shape,
+        kernels: Kernels = PLAIN,
     ) -> None:
         self.model = model
         self.kernels = kernels
@@ -45,10 +49,19 @@ class Decoder:
         self.cos, self.sin = rotary_tables(model, shape.length, self.embedding.device)
 
     def _empty_cache(self, shape: Shape) -> Tensor:
-        cache_sizes = (shape.blocks + 1, shape.block_size, self.model.kv_heads, self.model.head_dim)
-        return torch.zeros(cache_sizes, dtype=self.embedding.dtype, device=self.embedding.device)
+        cache_sizes = (
+            shape.blocks + 1,
+            shape.block_size,
+            self.model.kv_heads,
+            self.model.head_dim,
+        )
+        return torch.zeros(
+            cache_sizes, dtype=self.embedding.dtype, device=self.embedding.device
+        )
 
-    def __call__(self, token: Tensor, position: Tensor, place: Tensor, attend: Attend) -> Tensor:
+    def __call__(
+        self, token: Tensor, position: Tensor, place: Tensor, attend: Attend
+    ) -> Tensor:
         """Return the last layer's normed output, (T, H).
 
         Token ids, their positions and their places in the cache are each (T,).
@@ -65,7 +78,9 @@ class Decoder:
             hidden = add_norm(hidden, residual, layer.input_norm, eps)
             qkv = F.linear(hidden, layer.qkv)
             qkv = qkv.view(token_count, -1, self.model.head_dim)
-            query = rotate_and_cache(qkv, cos, sin, place, keys, values, layer.head_norm, eps)
+            query = rotate_and_cache(
+                qkv, cos, sin, place, keys, values, layer.head_norm, eps
+            )
             attended = attend(query, keys, values)
             hidden = project(attended.reshape(token_count, -1), layer.output)
             hidden = add_norm(hidden, residual, layer.post_norm, eps)
@@ -83,7 +98,9 @@ class Layer:
 
     def __init__(self, model: Model, weights: dict[str, Tensor], prefix: str) -> None:
         def take(*names: str) -> Tensor:
-            matrices = [weights.pop(f"{prefix}{weight_name}.weight") for weight_name in names]
+            matrices = [
+                weights.pop(f"{prefix}{weight_name}.weight") for weight_name in names
+            ]
             return laid_out(matrices[0] if len(matrices) == 1 else torch.cat(matrices))
 
         self.input_norm = take("input_layernorm")
@@ -92,7 +109,9 @@ class Layer:
         self.output = take("self_attn.o_proj")
         self.gate_up = take("mlp.gate_proj", "mlp.up_proj")
         self.down = take("mlp.down_proj")
-        self.head_norm: Tensor | None = None  # (heads + K, D): Qwen3's norm of queries and keys
+        self.head_norm: Tensor | None = (
+            None  # (heads + K, D): Qwen3's norm of queries and keys
+        )
         if model.qk_norm:
             query_norm = take("self_attn.q_norm").expand(model.heads, -1)
             key_norm = take("self_attn.k_norm").expand(model.kv_heads, -1)

@@ -75,7 +75,11 @@ class Forward:
         block_table = packed[self._layout.table].view(self.shape.rows, -1)
         row_table = block_table.index_select(0, step_inputs.rows)
         attend = self.attention(
-            plan, row_table, step_inputs.context, step_inputs.query_end, self.shape.block_size
+            plan,
+            row_table,
+            step_inputs.context,
+            step_inputs.query_end,
+            self.shape.block_size,
         )
         # A token that the host did not know is 0, and the one carried over is added to it.
         carried = previous_tokens.index_select(0, step_inputs.carry_over + 1)

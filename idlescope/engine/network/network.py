@@ -51,7 +51,9 @@ class Network:
             weights = random_weights(self.model, self.seed, torch_dtype, device)
         else:
             stored = load(self.model.folder, self.model, torch_dtype)
-            weights = {weight_name: weight.to(device) for weight_name, weight in stored.items()}
+            weights = {
+                weight_name: weight.to(device) for weight_name, weight in stored.items()
+            }
         decoder = Decoder(self.model, weights, shape, kernels or PLAIN)
         sampling = Sampling(self.temperature, self.top_k, self.top_p, self.seed)
         return Forward(decoder, shape, slots, sampling, attention or PagedAttention)

@@ -40,5 +40,7 @@ def _frequencies(model: Model) -> Tensor:
     # ones are slowed down by the factor; those between are blended.
     turns_in_context = scaling.original_positions * frequency / (2 * math.pi)
     factor_span = scaling.high_freq_factor - scaling.low_freq_factor
-    kept_share = ((turns_in_context - scaling.low_freq_factor) / factor_span).clamp(0.0, 1.0)
+    kept_share = ((turns_in_context - scaling.low_freq_factor) / factor_span).clamp(
+        0.0, 1.0
+    )
     return frequency * (kept_share + (1 - kept_share) / scaling.factor)

@@ -29,9 +29,13 @@ PROGRAMS = 512  # to aim for, about four per multiprocessor
 # 1024 programs: 1 to 2 % longer, 256: 5 % at 4,352 tokens of context.
 MOST_SPLITS = 16  # of a row's keys
 SHORT = 512  # keys that one program is given alone, where rows enough keep the GPU busy
-FLASH_PAGE = 256  # FlashAttention-2 reads paged caches only in multiples of this many tokens
+FLASH_PAGE = (
+    256  # FlashAttention-2 reads paged caches only in multiples of this many tokens
+)
 
-VARLEN_PARAMETERS = inspect.signature(varlen_attn).parameters  # they differ by torch's version
+VARLEN_PARAMETERS = inspect.signature(
+    varlen_attn
+).parameters  # they differ by torch's version
 
 
 class CudaAttention(PagedAttention):
@@ -56,7 +60,9 @@ class CudaAttention(PagedAttention):
 
         # Where each key of the chunks' rows is in the cache, one row after the other.
         key_index = torch.arange(sum(contexts), device=self.table.device, dtype=torch.int32)
-        key_row = torch.searchsorted(self.key_start[1:], key_index, right=True, out_int32=True)
+        key_row = torch.searchsorted(
+            self.key_start[1:], key_index, right=True, out_int32=True
+        )
         offset = key_index - self.key_start[key_row]
         block_index = offset // self.block_size
         block_number = self.table[chunk_rows][key_row, block_index]
@@ -76,7 +82,9 @@ class CudaAttention(PagedAttention):
             if not self.chunks:
                 super().prepare_chunks()
             return super().attend_chunks(query, keys, values)
-        options: dict[str, Any] = {"window_size": (-1, 0)}  # causal, from the end of each context
+        options: dict[str, Any] = {
+            "window_size": (-1, 0)
+        }  # causal, from the end of each context
         if "enable_gqa" in VARLEN_PARAMETERS:
             options["enable_gqa"] = True
         if "block_table" in VARLEN_PARAMETERS and self.block_size % FLASH_PAGE == 0:
@@ -103,7 +111,12 @@ class CudaAttention(PagedAttention):
 
 
 def decode(
-    query: Tensor, keys: Tensor, values: Tensor, table: Tensor, lengths: Tensor, arrived: Tensor
+    query: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    table: Tensor,
+    lengths: Tensor,
+    arrived: Tensor,
 ) -> Tensor:
     """Return (b, heads, D): one query per row, over cached tokens.
 
@@ -120,7 +133,9 @@ def decode(
     heads_per_group = triton.next_power_of_2(head_count // kv_heads)
 
     # What each split found, for the last of them to join.
-    top = torch.empty(row_count, head_count, splits, dtype=torch.float32, device=query.device)
+    top = torch.empty(
+        row_count, head_count, splits, dtype=torch.float32, device=query.device
+    )
     total = torch.empty_like(top)
     partials = torch.empty(
         row_count, head_count, splits, head_dim, dtype=torch.float32, device=query.device
@@ -231,14 +246,18 @@ def _decode(  # type: ignore[no-untyped-def]
         total = total * shrink + block_total
         value_rows = values + place[:, None]
         value_block = tl.load(value_rows + dim[None, :], mask=seen[:, None], other=0.0)
-        weighted = tl.dot(weight.to(value_block.dtype), value_block, input_precision=PRECISION)
+        weighted = tl.dot(
+            weight.to(value_block.dtype), value_block, input_precision=PRECISION
+        )
         part = part * shrink[:, None] + weighted
         top = new_top
 
     if splits == 1:
         joined = part / total[:, None]
         out_rows = out + head[:, None] * DIM
-        tl.store(out_rows + dim[None, :], joined.to(out.dtype.element_ty), mask=real[:, None])
+        tl.store(
+            out_rows + dim[None, :], joined.to(out.dtype.element_ty), mask=real[:, None]
+        )
     else:
         entry = head * SPLITS + split
         tl.store(tops + entry, top, mask=real)

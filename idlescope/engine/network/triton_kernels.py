@@ -18,7 +18,9 @@ from idlescope.engine.network.torch_kernels import Kernels
 from idlescope.engine.network.triton_attention import MULTIPROCESSORS
 
 # What is fastest on an H200, 2026-11-24, at a step of 8B at batch 32.
-FEW_TOKENS = 128  # up to so many, narrow products are summed in parts; not at all: 3 % longer
+FEW_TOKENS = (
+    128  # up to so many, narrow products are summed in parts; not at all: 3 % longer
+)
 TILE = 64  # columns that a program of a product has as a rule
 GATE_BLOCK = 1024  # columns that a program gates
 

@@ -44,7 +44,9 @@ class DeviceChoice(ABC):
     # options that it does not have, and why; those that it has are not in it
     without: ClassVar[Mapping[str, str]]
 
-    gpu: GPU | None = None  # whose peaks a roofline is drawn with; None where they are not known
+    gpu: GPU | None = (
+        None  # whose peaks a roofline is drawn with; None where they are not known
+    )
     note: str | None = None  # what to say where the user did not choose it
 
     @property
@@ -114,4 +116,6 @@ def no_fixed_compute(kind: DeviceKind) -> str:
 
 def no_host_profile(kind: DeviceKind) -> str:
     """Return why a device has no `--host-profile`."""
-    return f"--host-profile is for a modelled GPU: what the host takes on {kind} is measured"
+    return (
+        f"--host-profile is for a modelled GPU: what the host takes on {kind} is measured"
+    )

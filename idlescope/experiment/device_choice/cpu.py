@@ -20,7 +20,9 @@ from idlescope.experiment.device_choice.base import (
 )
 from idlescope.experiment.device_choice.torch_here import require_torch
 
-USABLE_MEMORY = 0.5  # share for weights and KV cache of a machine that does other things, too
+USABLE_MEMORY = (
+    0.5  # share for weights and KV cache of a machine that does other things, too
+)
 
 
 class CpuChoice(DeviceChoice):

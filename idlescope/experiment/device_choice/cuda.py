@@ -25,7 +25,9 @@ from idlescope.experiment.device_choice.torch_here import (
 )
 from idlescope.hardware.gpus import called
 
-USABLE_MEMORY = 0.9  # share for weights and KV cache: vLLM's default of gpu_memory_utilization
+USABLE_MEMORY = (
+    0.9  # share for weights and KV cache: vLLM's default of gpu_memory_utilization
+)
 
 
 class CudaChoice(DeviceChoice):
@@ -45,7 +47,9 @@ class CudaChoice(DeviceChoice):
         """Return the current device. Raises ConfigError without torch, or where torch sees none."""
         require_torch(cls.kind)
         if not cuda_available():
-            raise ConfigError("torch sees no CUDA device: use --device cpu or --device modelled")
+            raise ConfigError(
+                "torch sees no CUDA device: use --device cpu or --device modelled"
+            )
         return cls(called(cuda_name()), note)
 
     def memory(self) -> Memory:

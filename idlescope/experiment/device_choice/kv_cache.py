@@ -25,8 +25,12 @@ def shape(config: RunConfig, choice: DeviceChoice) -> tuple[Shape, str | None]:
         blocks = min(most_blocks, free_blocks(config, choice))
         return replace(cache_shape, blocks=blocks), None
     if choice.measured:
-        raise ConfigError(f"{problem}: take a smaller model or fewer tokens, or --device modelled")
-    return replace(cache_shape, blocks=most_blocks), f"{problem}: modelled as if it all fitted"
+        raise ConfigError(
+            f"{problem}: take a smaller model or fewer tokens, or --device modelled"
+        )
+    return replace(
+        cache_shape, blocks=most_blocks
+    ), f"{problem}: modelled as if it all fitted"
 
 
 def misfit(config: RunConfig, choice: DeviceChoice) -> str | None:

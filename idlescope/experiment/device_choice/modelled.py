@@ -20,7 +20,9 @@ from idlescope.hardware.latencies import host_profile
 from idlescope.models.architecture import Model
 
 DEFAULT_GPU = "h200"
-USABLE_MEMORY = 0.9  # share for weights and KV cache: vLLM's default of gpu_memory_utilization
+USABLE_MEMORY = (
+    0.9  # share for weights and KV cache: vLLM's default of gpu_memory_utilization
+)
 
 
 class ModelledChoice(DeviceChoice):
@@ -45,7 +47,9 @@ class ModelledChoice(DeviceChoice):
     def instead_of_cuda(cls) -> ModelledChoice:
         """Return what `auto` stands for where there is no CUDA device."""
         gpu_name = GPUS[DEFAULT_GPU].name
-        gpu_note = f"no CUDA device: using a modelled {gpu_name}; its times are not measured"
+        gpu_note = (
+            f"no CUDA device: using a modelled {gpu_name}; its times are not measured"
+        )
         return cls(GPUS[DEFAULT_GPU], gpu_note)
 
     @property

@@ -80,9 +80,13 @@ class Tables:
             yield *operation_place, name_id, name_id, name_id
 
     def _copies(self) -> Rows:
-        for *operation_place, name_code, moved_bytes in self._operations(OperationKind.MEMCPY):
+        for *operation_place, name_code, moved_bytes in self._operations(
+            OperationKind.MEMCPY
+        ):
             copied_kind = COPY_NAME.search(self._trace.names[name_code])
-            direction, source, target = copied_kind.groups() if copied_kind else ("", "", "")
+            direction, source, target = (
+                copied_kind.groups() if copied_kind else ("", "", "")
+            )
             copy_kind = COPY_KINDS.get(direction, 0)
             yield (
                 *operation_place,
@@ -105,7 +109,9 @@ class Tables:
         operation_table = self._trace.operations
         operations = operation_table.take(operation_table.kind == kind)
         device_index = np.array([device.index for device in self._trace.devices], np.int64)
-        context = np.ones_like(device_index)  # a Trace knows no contexts: one for each process
+        context = np.ones_like(
+            device_index
+        )  # a Trace knows no contexts: one for each process
         return _rows(
             operations.start,
             operations.end,
@@ -120,10 +126,16 @@ class Tables:
 
     def _calls(self) -> Rows:
         call_table = self._trace.calls
-        is_driver_call = [bool(DRIVER_CALL.match(name_code)) for name_code in self._trace.names]
+        is_driver_call = [
+            bool(DRIVER_CALL.match(name_code)) for name_code in self._trace.names
+        ]
         thread_tid = self._thread_tid[call_table.thread]
         call_rows = _rows(
-            call_table.start, call_table.end, thread_tid, call_table.name, call_table.correlation
+            call_table.start,
+            call_table.end,
+            thread_tid,
+            call_table.name,
+            call_table.correlation,
         )
         for slice_start, slice_end, thread_id, name_code, correlation in call_rows:
             event_class = int(is_driver_call[name_code])
@@ -147,7 +159,9 @@ class Tables:
         """
         range_table = self._trace.ranges
         ranges = range_table.take(range_table.kind <= RangeKind.OPERATOR)
-        range_lane = lanes.by_group(ranges.start, ranges.end, ranges.thread.astype(np.int64))
+        range_lane = lanes.by_group(
+            ranges.start, ranges.end, ranges.thread.astype(np.int64)
+        )
         thread_tid = self._thread_tid[ranges.thread]
         range_rows = _rows(
             ranges.start, ranges.end, thread_tid, ranges.name, ranges.kind, range_lane
@@ -194,12 +208,16 @@ class Tables:
         metadata = self._trace.meta
         warning_texts = list(metadata.dropped)
         if metadata.lost or metadata.truncated:
-            warning_texts += [f"records were lost: {warning}" for warning in metadata.warnings]
+            warning_texts += [
+                f"records were lost: {warning}" for warning in metadata.warnings
+            ]
         for warning_text in warning_texts:
             yield 0, 0, 0, WARNING_SEVERITY, warning_text, None
 
     def _threads(self) -> Rows:
-        for thread, thread_id in zip(self._trace.threads, self._thread_tid.tolist(), strict=True):
+        for thread, thread_id in zip(
+            self._trace.threads, self._thread_tid.tolist(), strict=True
+        ):
             yield self._strings.code(thread.label), None, thread_id
 
     def _processes(self) -> Rows:

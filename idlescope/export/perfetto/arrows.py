@@ -104,7 +104,9 @@ class _DeviceSteps:
         self._submit = _phase_rows(trace, process, "submit")
         self._retrieve = _phase_rows(trace, process, "retrieve")
         self._update = _phase_rows(trace, process, "update")
-        self._streams = [_stream_rows(trace, device, stream_name) for stream_name in STREAMS]
+        self._streams = [
+            _stream_rows(trace, device, stream_name) for stream_name in STREAMS
+        ]
         self.computed: RowOfStep = self._streams[COMPUTE]
 
     def along(self, step: int) -> Iterator[Arrow]:

@@ -15,7 +15,13 @@ OWN = "idlescope"
 
 
 def complete(
-    category: str, name: str, pid: int, tid: int, start: int, length: int, arguments: str = ""
+    category: str,
+    name: str,
+    pid: int,
+    tid: int,
+    start: int,
+    length: int,
+    arguments: str = "",
 ) -> str:
     """Return a slice."""
     return (
@@ -59,7 +65,9 @@ def counter(
 
 def metadata(what: str, pid: int, tid: int, argument: str) -> str:
     """Return what a process or a track is called, or where it stands."""
-    return f'{{"ph":"M","name":"{what}","pid":{pid},"tid":{tid},"ts":0,"args":{{{argument}}}}}'
+    return (
+        f'{{"ph":"M","name":"{what}","pid":{pid},"tid":{tid},"ts":0,"args":{{{argument}}}}}'
+    )
 
 
 def track(pid: int, tid: int, label: str) -> Iterator[str]:

@@ -95,7 +95,9 @@ def _step_events(result: DeviceResult, place: Place) -> Iterator[str]:
     process_id, offset = place.pid, place.offset
     first_tid = place.first_tid + 1  # behind the gaps
     result_steps = result.steps
-    step_lane = lanes.assign(result_steps.start, np.maximum(result_steps.end, result_steps.start))
+    step_lane = lanes.assign(
+        result_steps.start, np.maximum(result_steps.end, result_steps.start)
+    )
     for lane_index in np.unique(step_lane).tolist():
         lane_label = f"{STEPS} ({lane_index + 1})" if lane_index else STEPS
         yield from track(process_id, first_tid + lane_index, lane_label)
@@ -106,8 +108,19 @@ def _step_events(result: DeviceResult, place: Place) -> Iterator[str]:
         result_steps.idle,
         result_steps.early,
     )
-    step_rows = _within_span(result_steps.start, result_steps.end, place.span, step_lane, *figures)
-    for slice_start, slice_end, lane_index, number, host_ns, device, idle_ns, early_ns in step_rows:
+    step_rows = _within_span(
+        result_steps.start, result_steps.end, place.span, step_lane, *figures
+    )
+    for (
+        slice_start,
+        slice_end,
+        lane_index,
+        number,
+        host_ns,
+        device,
+        idle_ns,
+        early_ns,
+    ) in step_rows:
         slice_arguments = arguments(
             f'"host_ns":{host_ns}',
             f'"device_ns":{device}',
@@ -126,7 +139,9 @@ def _step_events(result: DeviceResult, place: Place) -> Iterator[str]:
         )
 
 
-def _within_span(start: Int64, end: Int64, span: Span, *columns: NDArray[np.generic]) -> Rows:
+def _within_span(
+    start: Int64, end: Int64, span: Span, *columns: NDArray[np.generic]
+) -> Rows:
     """Yield the slices that lie in a stretch of time, in the order of time.
 
     Each is its start and end, with what is beyond the stretch cut off, and its other columns.
@@ -135,7 +150,9 @@ def _within_span(start: Int64, end: Int64, span: Span, *columns: NDArray[np.gene
     end = np.minimum(end, span.high)
     rows_with_time = np.flatnonzero(end > start)
     rows_with_time = rows_with_time[np.argsort(start[rows_with_time], kind="stable")]
-    return zip(*(column[rows_with_time].tolist() for column in (start, end, *columns)), strict=True)
+    return zip(
+        *(column[rows_with_time].tolist() for column in (start, end, *columns)), strict=True
+    )
 
 
 def _counter_events(
@@ -149,7 +166,9 @@ def _counter_events(
     shown_times = np.maximum(times[first_row:last_row], trace_span.low) - place.offset
     value_rows = zip(shown_times.tolist(), values[first_row:last_row].tolist(), strict=True)
     for sample_time, sample_value in value_rows:
-        yield counter(f'"{counter_name}"', place.pid, sample_time, sample_value, series, OWN)
+        yield counter(
+            f'"{counter_name}"', place.pid, sample_time, sample_value, series, OWN
+        )
 
 
 def _idle_percent(result: DeviceResult) -> tuple[Int64, Float64]:

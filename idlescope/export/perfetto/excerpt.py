@@ -62,7 +62,9 @@ def view(trace: Trace, result: DeviceResult) -> Span:
     return Span(view_start - offset, view_end - offset)
 
 
-def cut(trace: Trace, result: DeviceResult, around: tuple[int, int], max_events: int) -> Trace:
+def cut(
+    trace: Trace, result: DeviceResult, around: tuple[int, int], max_events: int
+) -> Trace:
     """Return the records of a device's process that lie nearest to a stretch of time.
 
     About `max_events` of them. Operations and calls are whole. Ranges end where these do: a range
@@ -88,12 +90,20 @@ def cut(trace: Trace, result: DeviceResult, around: tuple[int, int], max_events:
     counters = counters.take(counter_distance <= nearest_reach)
 
     # ranges end where the stretch does, or the operations and calls that reach beyond it
-    whole_tables = [kept_table for kept_table in (operations, process_calls) if len(kept_table)]
+    whole_tables = [
+        kept_table for kept_table in (operations, process_calls) if len(kept_table)
+    ]
     excerpt_start = min(
-        [around.low - nearest_reach, *(int(kept_table.start.min()) for kept_table in whole_tables)]
+        [
+            around.low - nearest_reach,
+            *(int(kept_table.start.min()) for kept_table in whole_tables),
+        ]
     )
     excerpt_end = max(
-        [around.high + nearest_reach, *(int(kept_table.end.max()) for kept_table in whole_tables)]
+        [
+            around.high + nearest_reach,
+            *(int(kept_table.end.max()) for kept_table in whole_tables),
+        ]
     )
     range_start = np.maximum(ranges.start, excerpt_start)
     range_end = np.minimum(ranges.end, excerpt_end)

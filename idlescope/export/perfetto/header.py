@@ -28,12 +28,16 @@ def header(layout: Layout) -> dict[str, Any]:
         for process, process_name in layout.process_names.items()
         if process_name
     }
-    if any(process_id != process_name for process_id, process_name in process_names.items()):
+    if any(
+        process_id != process_name for process_id, process_name in process_names.items()
+    ):
         own_entries["process_names"] = process_names
     document: dict[str, Any] = {
         "schemaVersion": 1,
         "displayTimeUnit": "ns",
-        "deviceProperties": [_device_properties(layout, device) for device in trace.devices],
+        "deviceProperties": [
+            _device_properties(layout, device) for device in trace.devices
+        ],
     }
     if "distributedInfo" in own_entries:
         document["distributedInfo"] = own_entries["distributedInfo"]

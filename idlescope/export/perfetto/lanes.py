@@ -27,7 +27,9 @@ def assign(start: Int64, end: Int64) -> Int64:
     sorted_start, sorted_end = start[start_order], end[start_order]
     if nests(sorted_start, sorted_end):
         return lane_of_slice
-    open_ends: list[list[int]] = [[]]  # of each lane, the ends of its open slices, innermost last
+    open_ends: list[list[int]] = [
+        []
+    ]  # of each lane, the ends of its open slices, innermost last
     innermost_ends = _FirstAtLeast()  # of each lane
     closing: list[tuple[int, int]] = []  # end and lane of every open slice, soonest first
     sorted_slices = zip(
@@ -75,18 +77,24 @@ class _FirstAtLeast:
         self.tree = [OPEN, OPEN]  # tree[1] is the root, tree[leaves + i] the value i
 
     def set(self, index: int, value: int) -> None:
-        while index >= self.leaves - 1:  # the last leaf stays OPEN, so that `find` always ends
+        while (
+            index >= self.leaves - 1
+        ):  # the last leaf stays OPEN, so that `find` always ends
             self._grow()
         tree_node = self.leaves + index
         self.tree[tree_node] = value
         while tree_node > 1:
             tree_node //= 2
-            self.tree[tree_node] = max(self.tree[2 * tree_node], self.tree[2 * tree_node + 1])
+            self.tree[tree_node] = max(
+                self.tree[2 * tree_node], self.tree[2 * tree_node + 1]
+            )
 
     def find(self, bound: int) -> int:
         tree_node = 1
         while tree_node < self.leaves:
-            tree_node = 2 * tree_node if self.tree[2 * tree_node] >= bound else 2 * tree_node + 1
+            tree_node = (
+                2 * tree_node if self.tree[2 * tree_node] >= bound else 2 * tree_node + 1
+            )
         return tree_node - self.leaves
 
     def _grow(self) -> None:
@@ -94,7 +102,9 @@ class _FirstAtLeast:
         self.leaves *= 2
         self.tree = [OPEN] * self.leaves + values
         for tree_node in range(self.leaves - 1, 0, -1):
-            self.tree[tree_node] = max(self.tree[2 * tree_node], self.tree[2 * tree_node + 1])
+            self.tree[tree_node] = max(
+                self.tree[2 * tree_node], self.tree[2 * tree_node + 1]
+            )
 
 
 def by_group(start: Int64, end: Int64, group: Int64) -> Int64:

@@ -67,19 +67,29 @@ def _host_metadata(layout: Layout) -> Iterator[str]:
         yield metadata("process_name", process_id, 0, _name(host_label))
     host_tracks = layout.host
     first_labels = {
-        laid_track.owner: laid_track.label for laid_track in host_tracks.tracks if laid_track.first
+        laid_track.owner: laid_track.label
+        for laid_track in host_tracks.tracks
+        if laid_track.first
     }
     for thread_index, thread in enumerate(layout.trace.threads):
-        process_id, track_id = int(layout.thread_pid[thread_index]), tracks.first_tid(thread_index)
+        process_id, track_id = (
+            int(layout.thread_pid[thread_index]),
+            tracks.first_tid(thread_index),
+        )
         yield metadata(
-            "thread_name", process_id, track_id, _name(first_labels.get(thread_index, thread.label))
+            "thread_name",
+            process_id,
+            track_id,
+            _name(first_labels.get(thread_index, thread.label)),
         )
     if not host_tracks.extra:
         return
     for track_order, laid_track in enumerate(host_tracks.tracks):
         process_id = int(layout.thread_pid[laid_track.owner])
         if not laid_track.first:
-            yield metadata("thread_name", process_id, laid_track.tid, _name(laid_track.label))
+            yield metadata(
+                "thread_name", process_id, laid_track.tid, _name(laid_track.label)
+            )
         yield metadata(
             "thread_sort_index", process_id, laid_track.tid, f'"sort_index":{track_order}'
         )
@@ -97,12 +107,16 @@ def _device_metadata(layout: Layout) -> Iterator[str]:
             layout.device_tracks[device_index].tracks
         ):
             yield metadata("thread_name", process_id, track_id, _name(stream))
-            yield metadata("thread_sort_index", process_id, track_id, f'"sort_index":{track_order}')
+            yield metadata(
+                "thread_sort_index", process_id, track_id, f'"sort_index":{track_order}'
+            )
 
 
 def _range_events(layout: Layout) -> Iterator[str]:
     ranges, span_names = layout.trace.ranges, layout.names
-    categories = [RANGE_CATEGORY[RangeKind(kind_code)] for kind_code in ranges.kind.tolist()]
+    categories = [
+        RANGE_CATEGORY[RangeKind(kind_code)] for kind_code in ranges.kind.tolist()
+    ]
     range_rows = _rows(
         ranges.start - layout.offset,
         _length(ranges),
@@ -113,11 +127,19 @@ def _range_events(layout: Layout) -> Iterator[str]:
         layout.host.tid[: len(ranges)],
     )
     for category, range_row in zip(categories, range_rows, strict=True):
-        slice_start, length, thread, name_code, step_number, process_id, track_id = range_row
+        slice_start, length, thread, name_code, step_number, process_id, track_id = (
+            range_row
+        )
         of_step = f'"step":{step_number}' if step_number >= 0 else ""
         entries = arguments(of_step, _home_track(thread, track_id))
         yield complete(
-            category, span_names[name_code], process_id, track_id, slice_start, length, entries
+            category,
+            span_names[name_code],
+            process_id,
+            track_id,
+            slice_start,
+            length,
+            entries,
         )
 
 
@@ -146,7 +168,13 @@ def _call_events(layout: Layout) -> Iterator[str]:
         shared_id = f'"correlation":{correlation}' if correlation else ""
         entries = arguments(shared_id, _home_track(thread, track_id))
         yield complete(
-            CALL_CATEGORY, span_names[name_code], process_id, track_id, slice_start, length, entries
+            CALL_CATEGORY,
+            span_names[name_code],
+            process_id,
+            track_id,
+            slice_start,
+            length,
+            entries,
         )
         for number in arrows_of_call.get(call_row, ()):
             yield arrow("s", LAUNCH, number, process_id, track_id, slice_start)
@@ -157,7 +185,9 @@ def _arrows_of_calls(layout: Layout) -> dict[int, list[int]]:
     launched = layout.launch_arrows
     with_arrow = launched.number > 0
     calls_and_numbers = zip(
-        launched.call[with_arrow].tolist(), launched.number[with_arrow].tolist(), strict=True
+        launched.call[with_arrow].tolist(),
+        launched.number[with_arrow].tolist(),
+        strict=True,
     )
     arrows_of_call: dict[int, list[int]] = {}
     for call_row, number in calls_and_numbers:
@@ -174,7 +204,8 @@ def _operation_events(layout: Layout, device_index: int) -> Iterator[str]:
     streams = [json.dumps(stream) for stream in trace.streams]
     process = f'"process":{layout.pids[device.process]}' if layout.several_processes else ""
     categories = [
-        OPERATION_CATEGORY[OperationKind(kind_code)] for kind_code in operations.kind.tolist()
+        OPERATION_CATEGORY[OperationKind(kind_code)]
+        for kind_code in operations.kind.tolist()
     ]
     operation_rows = _rows(
         operations.start - layout.offset,
@@ -209,7 +240,13 @@ def _operation_events(layout: Layout, device_index: int) -> Iterator[str]:
             process,
         )
         yield complete(
-            category, span_names[name_code], process_id, track_id, slice_start, length, entries
+            category,
+            span_names[name_code],
+            process_id,
+            track_id,
+            slice_start,
+            length,
+            entries,
         )
         if number:
             yield arrow("f", LAUNCH, number, process_id, track_id, slice_start)

@@ -28,7 +28,11 @@ def extent(trace: Trace) -> Span:
         (int(time_column.min()) for time_column in starts if time_column.size), default=0
     )
     latest_ns = max(
-        (int(time_column.max()) for time_column in (*starts, *table_ends) if time_column.size),
+        (
+            int(time_column.max())
+            for time_column in (*starts, *table_ends)
+            if time_column.size
+        ),
         default=0,
     )
     return Span(earliest_ns, latest_ns)

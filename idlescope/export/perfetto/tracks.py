@@ -59,7 +59,9 @@ class _Slices(NamedTuple):
     start: Int64
     end: Int64
     owner: Int64  # thread or stream
-    side: Int64  # index into the labels of the owner's sides, which have tracks of their own
+    side: (
+        Int64  # index into the labels of the owner's sides, which have tracks of their own
+    )
 
 
 def host(trace: Trace) -> Tracks:

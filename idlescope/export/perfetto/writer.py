@@ -71,7 +71,9 @@ def left_out(trace: Trace) -> list[str]:
     return [f"counters that are no numbers have no place in JSON: {not_finite:,} left out"]
 
 
-def _write(trace: Trace, results: Sequence[DeviceResult], out: IO[bytes], gzip_level: int) -> None:
+def _write(
+    trace: Trace, results: Sequence[DeviceResult], out: IO[bytes], gzip_level: int
+) -> None:
     layout = Layout(trace)
     with ExitStack() as open_files:
         if gzip_level:

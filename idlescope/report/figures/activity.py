@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 
 STEPS_SHOWN = 4.5
 STEPS_OF_UNKNOWN = 50  # a window without steps is shown as if it had so many
-PIXELS = 2000  # of the figure's width: shorter gaps between bars are not drawn, they only blur
+PIXELS = (
+    2000  # of the figure's width: shorter gaps between bars are not drawn, they only blur
+)
 STATE_LABELS = {
     "both busy": "both busy",
     "device only": "GPU busy",
@@ -64,7 +66,9 @@ def draw(lines: Sequence[WorkLine], subtitle: str) -> Figure:
 
 
 def _legend_entries() -> list[Patch]:
-    states = [patch(STATE[gpu_state], STATE_LABELS[gpu_state]) for gpu_state in activity.STATES]
+    states = [
+        patch(STATE[gpu_state], STATE_LABELS[gpu_state]) for gpu_state in activity.STATES
+    ]
     return [*states, patch(SKY, "GPU copy")]
 
 
@@ -107,7 +111,9 @@ def _name_rows(axis: Axes) -> None:
     axis.tick_params(axis="y", length=0)
 
 
-def _draw_bars(axis: Axes, busy: Intervals, row: int, color: str, scale: _TimeScale) -> None:
+def _draw_bars(
+    axis: Axes, busy: Intervals, row: int, color: str, scale: _TimeScale
+) -> None:
     clipped = intervals.clip(busy, scale.low, scale.high)
     drawn_bars = intervals.join(clipped, (scale.high - scale.low) // PIXELS)
     bar_start = (drawn_bars.start - scale.low) / scale.unit_ns

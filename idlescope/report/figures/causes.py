@@ -65,7 +65,13 @@ def _draw_bar(axis: Axes, row: int, line: WorkLine, named_from: float) -> None:
         if bar_width > named_from:
             middle = bar_left + bar_width / 2
             axis.text(
-                middle, row, cause_name, ha="center", va="center", color=ink(bar_color), fontsize=8
+                middle,
+                row,
+                cause_name,
+                ha="center",
+                va="center",
+                color=ink(bar_color),
+                fontsize=8,
             )
         bar_left += bar_width
     axis.text(bar_left, row, f"  {bar_left:.2f} % idle", va="center")

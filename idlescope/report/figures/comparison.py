@@ -35,7 +35,10 @@ def draw(comparison: Comparison) -> Figure:
         bar_axes.axvline(0, color="black", linewidth=0.8)
         bar_axes.axhline(0.5, color=GREY, linewidth=0.8)
         bar_axes.set_xlabel(_axis_label(comparison, time_unit.name))
-        base_title, other_title = _side_title(comparison.base), _side_title(comparison.other)
+        base_title, other_title = (
+            _side_title(comparison.base),
+            _side_title(comparison.other),
+        )
         bar_axes.set_title(f"{base_title} to {other_title}; grey: noise")
     return figure
 

@@ -34,11 +34,15 @@ UNITS = (("s", 1e9), ("ms", 1e6), ("µs", 1e3))  # of idle time: name, ns
 def draw(lines: Sequence[WorkLine], subtitle: str) -> Figure:
     """Draw gaps by length, on a scale of logarithms: how many above, how long in all below."""
     figure, (count_axis, idle_axis) = stacked(2, 4.4, sharex=True)
-    histograms = [activity.gap_histogram(work_line.result.gaps, EDGES_NS) for work_line in lines]
+    histograms = [
+        activity.gap_histogram(work_line.result.gaps, EDGES_NS) for work_line in lines
+    ]
     largest = max(float(idle_share.max()) for _, idle_share in histograms)
     unit_name, unit_ns = _unit(largest)
     styles = line_styles(lines)
-    for work_line, line_style, (counts, idle_share) in zip(lines, styles, histograms, strict=True):
+    for work_line, line_style, (counts, idle_share) in zip(
+        lines, styles, histograms, strict=True
+    ):
         count_axis.stairs(counts, EDGES_NS, label=drawn_title(work_line), **line_style)
         idle_axis.stairs(idle_share / unit_ns, EDGES_NS, **line_style)
     count_axis.set_yscale("symlog", linthresh=1)
@@ -62,7 +66,9 @@ def _scale_lengths(axis: Axes, counts: Int64 | int) -> None:
     axis.set_xscale("log")
     axis.set_xlabel("length of the gap")
     filled = np.flatnonzero(counts)
-    first_bin, last_bin = (filled[0], filled[-1] + 1) if filled.size else (0, len(EDGES_NS) - 1)
+    first_bin, last_bin = (
+        (filled[0], filled[-1] + 1) if filled.size else (0, len(EDGES_NS) - 1)
+    )
     axis.set_xlim(EDGES_NS[first_bin] / 2, EDGES_NS[last_bin] * 2)
     limits = axis.get_xlim()
     axis.set_xticks(list(TICKS), list(TICKS.values()))

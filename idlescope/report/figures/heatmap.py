@@ -65,16 +65,24 @@ def draw(table: Sequence[SweepRow]) -> dict[str, Figure]:
 def _idle_map(table: Sequence[SweepRow], modes: Sequence[str]) -> _HeatMap:
     known_idle_pct = (row["idle_pct"] for row in table if row["idle_pct"] is not None)
     colour_steps = max(1, ceil(max(known_idle_pct, default=0.0) / IDLE_STEP))
-    columns = [_Column(MODE_TITLES[mode_name], mode_name, "idle_pct") for mode_name in modes]
+    columns = [
+        _Column(MODE_TITLES[mode_name], mode_name, "idle_pct") for mode_name in modes
+    ]
     return _HeatMap(
-        "Idle, % of the window", columns, VERMILION, (0.0, IDLE_STEP * colour_steps), "{:.1f}"
+        "Idle, % of the window",
+        columns,
+        VERMILION,
+        (0.0, IDLE_STEP * colour_steps),
+        "{:.1f}",
     )
 
 
 def _gain_map(gains: Sequence[float], mode: str) -> _HeatMap:
     map_title = "Synchronous over asynchronous time"
     colour_range = (1.0, max(*gains, MIN_GAIN))
-    return _HeatMap(map_title, [_Column("", mode, "speedup")], BLUE, colour_range, "{:.2f}×")
+    return _HeatMap(
+        map_title, [_Column("", mode, "speedup")], BLUE, colour_range, "{:.2f}×"
+    )
 
 
 class _Grid:
@@ -117,7 +125,9 @@ def _draw_map(table: Sequence[SweepRow], heat_map: _HeatMap) -> Figure:
     figure_width = LABEL_INCHES + column_count * panel_width
     height = 0.9 + row_count * panel_height
     figure = canvas(figure_width, height)
-    panels = figure.subplots(row_count, column_count, squeeze=False, sharex=True, sharey=True)
+    panels = figure.subplots(
+        row_count, column_count, squeeze=False, sharex=True, sharey=True
+    )
     shades = _shades(heat_map)
     for device, device_axes in zip(sweep_grid.devices, panels, strict=True):
         for panel_axes, column in zip(device_axes, heat_map.columns, strict=True):

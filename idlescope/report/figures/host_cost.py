@@ -102,7 +102,9 @@ def _draw_own_points(axis: Axes, cost: HostCost) -> list[tuple[Marks, str]]:
     legend = []
     for own_point in cost.measured:
         point_marks = _draw_points(axis, [own_point], "o", OWN_SIZE)
-        legend.append((point_marks, _own_text(own_point, replayed=own_point.name == cost.replayed)))
+        legend.append(
+            (point_marks, _own_text(own_point, replayed=own_point.name == cost.replayed))
+        )
     return legend
 
 
@@ -127,7 +129,9 @@ def _draw_published(
         points = [point for point in published if point.name == engine]
         device_times = " and ".join(f"{point.device_ms:.1f}" for point in points)
         legend_text = f"{engine}: device {device_times} ms per step ({points[0].source})"
-        legend.append((_draw_points(axis, points, point_shape, PUBLISHED_SIZE), legend_text))
+        legend.append(
+            (_draw_points(axis, points, point_shape, PUBLISHED_SIZE), legend_text)
+        )
     return legend
 
 

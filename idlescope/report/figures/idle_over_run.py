@@ -26,7 +26,9 @@ def draw(lines: Sequence[WorkLine], subtitle: str) -> Figure:
         bin_edges, idle_percent = activity.idle_over_time(occupancy, BINS)
         bin_times = (bin_edges - bin_edges[0]) / unit_ns
         line_label = drawn_title(work_line)
-        curve_axes.stairs(idle_percent, bin_times, label=line_label, baseline=None, **line_style)
+        curve_axes.stairs(
+            idle_percent, bin_times, label=line_label, baseline=None, **line_style
+        )
     curve_axes.set_xlabel(f"{unit_name} from the first operation")
     curve_axes.set_ylabel("idle, %")
     curve_axes.set_xlim(0, longest / unit_ns or None)

@@ -32,7 +32,9 @@ def draw_all(lines: Sequence[WorkLine], subtitle: str) -> dict[str, Figure]:
     subtitle = drawn_text(shorten(subtitle, MAX_SUBTITLE_CHARACTERS))
     cost_of_host_time = host_cost({line.label: (line.trace, line.result) for line in lines})
     with styled():
-        figures = {name: draw_figure(lines, subtitle) for name, draw_figure in DRAWN.items()}
+        figures = {
+            name: draw_figure(lines, subtitle) for name, draw_figure in DRAWN.items()
+        }
         if cost_of_host_time is not None:
             figures["cost"] = host_cost_figure.draw(cost_of_host_time, subtitle)
     return figures

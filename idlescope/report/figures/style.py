@@ -106,7 +106,9 @@ def line_styles(lines: Sequence[WorkLine]) -> list[dict[str, Any]]:
     for line_index, work_line in enumerate(lines):
         round_of_colors, color_index = divmod(line_index, len(DEVICE_COLORS))
         line_color = MODE.get(work_line.label, DEVICE_COLORS[color_index])
-        line_dashes = MODE_DASHES.get(work_line.label, dashes[round_of_colors % len(dashes)])
+        line_dashes = MODE_DASHES.get(
+            work_line.label, dashes[round_of_colors % len(dashes)]
+        )
         styles.append({"color": line_color, "linestyle": line_dashes, "linewidth": 1.3})
     return styles
 
@@ -119,7 +121,13 @@ def line_legend(figure: Figure, axis: Axes) -> None:
     for stairs in axis.patches:
         line_color, line_dashes = stairs.get_edgecolor(), stairs.get_linestyle()
         legend_lines.append(
-            Line2D([], [], color=line_color, linestyle=line_dashes, label=str(stairs.get_label()))
+            Line2D(
+                [],
+                [],
+                color=line_color,
+                linestyle=line_dashes,
+                label=str(stairs.get_label()),
+            )
         )
     longest_label = max(len(str(legend_line.get_label())) for legend_line in legend_lines)
     columns = LEGEND_CHARACTERS // (LEGEND_LINE_CHARACTERS + longest_label)
@@ -133,7 +141,9 @@ def line_legend(figure: Figure, axis: Axes) -> None:
 
 def patch_legend(figure: Figure, handles: list[Patch]) -> None:
     """Name the colours of bars below the figure, in one row."""
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), handlelength=1.2)
+    figure.legend(
+        handles=handles, loc="outside lower center", ncols=len(handles), handlelength=1.2
+    )
 
 
 def patch(color: str, label: str) -> Patch:

@@ -18,7 +18,9 @@ class Page:
     title: str
     verdict: str
     measured: str  # says whether the figures are measured or modelled
-    headline: Sequence[tuple[str, str]]  # the two or three figures that matter: value, label
+    headline: Sequence[
+        tuple[str, str]
+    ]  # the two or three figures that matter: value, label
     columns: Sequence[str]  # of the main table
     rows: TableRows  # the main table
     figures: dict[str, Path]  # SVG files by name (CAPTIONS in pictures.py)

@@ -56,7 +56,9 @@ class Lane:
     step: Int64  # -1: not known
     texts: Sequence[str]
     colours: Sequence[str]
-    ended_by: Int64 | None = None  # of gaps: a name of the trace; one more than those: nothing
+    ended_by: Int64 | None = (
+        None  # of gaps: a name of the trace; one more than those: nothing
+    )
 
     def take(self, rows: Bool) -> Lane:
         """Return some of its intervals."""
@@ -123,7 +125,9 @@ def _launching_thread(line: WorkLine) -> int:
     if launch_calls.size:
         return int(np.bincount(line.trace.calls.thread[launch_calls]).argmax())
     of_process = line.trace.threads_of(line.result.device.process)
-    return int(np.argmax([*of_process, True]))  # one past the last thread where there is none
+    return int(
+        np.argmax([*of_process, True])
+    )  # one past the last thread where there is none
 
 
 def _shown_ranges(line: WorkLine, thread: int) -> Bool:
@@ -198,7 +202,9 @@ def _gap_lane(line: WorkLine) -> Lane:
     """Return the parts of each gap as time passes: first the host's, then what waits."""
     result = line.result
     gap_index, cause_code, gap_part = result.gaps.parts()
-    ending_operation = result.gaps.operation[gap_index]  # -1, the appended entry: nothing ended it
+    ending_operation = result.gaps.operation[
+        gap_index
+    ]  # -1, the appended entry: nothing ended it
 
     def of_operation(column: NDArray[np.integer], none: int) -> Int64:
         return np.append(column, none)[ending_operation]

@@ -103,7 +103,9 @@ def _document(packed: timeline.PackedTimeline) -> dict[str, Any]:
 
 def _script_json(document: dict[str, Any]) -> str:
     """Return JSON that may stand within a script element, whatever the texts in it are."""
-    json_text = json.dumps(document, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    json_text = json.dumps(
+        document, ensure_ascii=True, allow_nan=False, separators=(",", ":")
+    )
     return json_text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
@@ -112,4 +114,6 @@ def _perfetto_excerpt(page: Page) -> str:
     if not page.lines:
         return ""
     idlest_line = max(page.lines, key=lambda line: line.result.idle_pct)
-    return base64.b64encode(excerpt.packed(idlest_line.trace, idlest_line.result).data).decode()
+    return base64.b64encode(
+        excerpt.packed(idlest_line.trace, idlest_line.result).data
+    ).decode()

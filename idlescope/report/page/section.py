@@ -28,8 +28,12 @@ class Section:
     """One section of the page."""
 
     title: str
-    fragment: str  # Jinja; has the macros of templates/macros.html.j2 and the variables of `fill`
-    fill: Callable[[Material], FragmentData | None]  # None: the page is without this section
+    fragment: (
+        str  # Jinja; has the macros of templates/macros.html.j2 and the variables of `fill`
+    )
+    fill: Callable[
+        [Material], FragmentData | None
+    ]  # None: the page is without this section
 
 
 def fragment_beside(module_file: str) -> str:

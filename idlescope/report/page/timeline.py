@@ -68,12 +68,17 @@ def pack(lines: Sequence[WorkLine]) -> PackedTimeline:
                 "zero_ns": work_line.result.window.start - origin,
                 "end_ns": work_line.result.window.end - origin,
                 "idle_pct": work_line.result.idle_pct,
-                "left_out": line_drawn.intervals - sum(lane.start.size for lane in kept_lanes),
+                "left_out": line_drawn.intervals
+                - sum(lane.start.size for lane in kept_lanes),
                 "lanes": [lane_packer.pack(lane) for lane in kept_lanes],
                 "steps": _pack_steps(packer, work_line.result, origin),
             }
         )
-    document = {"names": name_codes.texts, "colours": name_codes.colours, "items": packed_lines}
+    document = {
+        "names": name_codes.texts,
+        "colours": name_codes.colours,
+        "items": packed_lines,
+    }
     return PackedTimeline(document, packer.text())
 
 
@@ -82,7 +87,9 @@ def _origins(line_lanes: Iterable[_LineLanes]) -> dict[int, int]:
     origins: dict[int, int] = {}
     for line_drawn in line_lanes:
         trace_key = id(line_drawn.line.trace)
-        origins[trace_key] = min(line_drawn.first_ns, origins.get(trace_key, line_drawn.first_ns))
+        origins[trace_key] = min(
+            line_drawn.first_ns, origins.get(trace_key, line_drawn.first_ns)
+        )
     return origins
 
 
@@ -95,7 +102,8 @@ def _around_longest_gap(drawn: _LineLanes, most: int) -> list[Lane]:
     first_row = min(max(before_gap, 0), starts.size - most)
     window_start, window_end = starts[first_row], starts[first_row + most - 1]
     return [
-        lane.take((lane.start >= window_start) & (lane.start < window_end)) for lane in drawn.lanes
+        lane.take((lane.start >= window_start) & (lane.start < window_end))
+        for lane in drawn.lanes
     ]
 
 
@@ -120,7 +128,8 @@ class _Names:
         """Return codes of these names for codes that are indices into `texts` and `colours`."""
         used_codes, code_row = np.unique(codes, return_inverse=True)
         recoded = [
-            self.code(texts[used_code], colours[used_code]) for used_code in used_codes.tolist()
+            self.code(texts[used_code], colours[used_code])
+            for used_code in used_codes.tolist()
         ]
         return np.array(recoded, np.int64)[code_row]
 
@@ -138,7 +147,9 @@ class _LanePacker(NamedTuple):
         add_plane, recode = self.packer.add, self.names.recode
         planes = {
             "start": add_plane(np.diff(lane.start, prepend=self.origin)),
-            "length": add_plane(np.maximum(lane.end - lane.start, 0)),  # negative in damaged traces
+            "length": add_plane(
+                np.maximum(lane.end - lane.start, 0)
+            ),  # negative in damaged traces
             "name": add_plane(recode(lane.name, lane.texts, lane.colours)),
             "step": add_plane(lane.step + 1),
         }

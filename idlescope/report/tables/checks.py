@@ -41,7 +41,9 @@ def write_junit(checks: Sequence[Check], path: Path) -> None:
         document.write(path, encoding="utf-8", xml_declaration=True)
     except OSError as error:
         reason = error.strerror or error
-        raise ConfigError(f"{path} cannot be written: {reason}; give another --junit") from error
+        raise ConfigError(
+            f"{path} cannot be written: {reason}; give another --junit"
+        ) from error
 
 
 def _junit(checks: Sequence[Check]) -> ElementTree[Element]:
@@ -57,9 +59,13 @@ def _junit(checks: Sequence[Check]) -> ElementTree[Element]:
     for limit_check in checks:
         case_name = visible(f"{limit_check.limit} {limit_check.subject}")
         case_text = visible(limit_check.says)
-        test_case = SubElement(test_suite, "testcase", classname=f"{SUITE}.check", name=case_name)
+        test_case = SubElement(
+            test_suite, "testcase", classname=f"{SUITE}.check", name=case_name
+        )
         if not limit_check.holds:
-            failure = SubElement(test_case, "failure", message=case_text, type=limit_check.limit)
+            failure = SubElement(
+                test_case, "failure", message=case_text, type=limit_check.limit
+            )
             failure.text = case_text
         elif limit_check.doubtful:
             SubElement(test_case, "system-out").text = case_text

@@ -53,10 +53,14 @@ def parts_shown(comparison: Comparison) -> list[Change]:
     ]
     shown_parts = large_parts[:MAX_PARTS]
     small_parts = [
-        part for part in comparison.parts if part not in shown_parts and (part.base or part.other)
+        part
+        for part in comparison.parts
+        if part not in shown_parts and (part.base or part.other)
     ]
     if small_parts:
-        rest_name = f"{len(small_parts)} smaller" if len(small_parts) > 1 else small_parts[0].name
+        rest_name = (
+            f"{len(small_parts)} smaller" if len(small_parts) > 1 else small_parts[0].name
+        )
         base_total = sum(part.base for part in small_parts)
         other_total = sum(part.other for part in small_parts)
         shown_parts.append(Change(rest_name, base_total, other_total, None))
@@ -85,7 +89,9 @@ def _part_cells(comparison: Comparison, part: Change) -> list[str]:
     """Return the cells of a part, with its share of the whole change."""
     share_of_change = comparison.share(part)
     return _cells(
-        comparison, part, NOTHING if share_of_change is None else f"{round(share_of_change)} %"
+        comparison,
+        part,
+        NOTHING if share_of_change is None else f"{round(share_of_change)} %",
     )
 
 
@@ -120,8 +126,12 @@ def table(comparison: Comparison) -> Table:
     for row_group in change_rows(comparison):
         for change, row_cells in row_group:
             change_mark, row_style = (MARK, "bold") if change.different else (" ", "")
-            change_name = plain(f"{change_mark} {shorten(change.name, NAME_WIDTH)}", row_style)
-            changes_table.add_row(change_name, *(plain(cell, row_style) for cell in row_cells))
+            change_name = plain(
+                f"{change_mark} {shorten(change.name, NAME_WIDTH)}", row_style
+            )
+            changes_table.add_row(
+                change_name, *(plain(cell, row_style) for cell in row_cells)
+            )
         changes_table.add_section()
     return changes_table
 

@@ -50,9 +50,13 @@ def _tables(title: str, columns: list[str], rows: Rows) -> list[Table]:
             if device_count > DEVICES_BESIDE
             else ""
         )
-        some_rows = [(row_label, cells[first_device:last_device]) for row_label, cells in rows]
+        some_rows = [
+            (row_label, cells[first_device:last_device]) for row_label, cells in rows
+        ]
         tables.append(
-            side_by_side(f"{title}{part_note}", columns[first_device:last_device], some_rows)
+            side_by_side(
+                f"{title}{part_note}", columns[first_device:last_device], some_rows
+            )
         )
     return tables
 
@@ -72,8 +76,12 @@ def device_rows(analysis: Analysis) -> Rows:
         ("gaps", [_doubt(device, "gaps") + f"{len(device.gaps):,}" for device in devices]),
     ]
     if any(device.min_gap_ns for device in devices):
-        short_gaps_label = f"  shorter than {milliseconds(devices[0].min_gap_ns)}, not listed"
-        table_rows.append((short_gaps_label, [_short_gaps_cell(device) for device in devices]))
+        short_gaps_label = (
+            f"  shorter than {milliseconds(devices[0].min_gap_ns)}, not listed"
+        )
+        table_rows.append(
+            (short_gaps_label, [_short_gaps_cell(device) for device in devices])
+        )
     if any(len(device.steps) for device in devices):
         table_rows += _step_rows(devices)
     linked = [f"{device.coverage.linked_pct:.1f} %" for device in devices]
@@ -142,7 +150,10 @@ def _step_rows(devices: Sequence[DeviceResult]) -> Rows:
     figures: list[tuple[str, Callable[[DeviceResult], str | None]]] = [
         ("steps", _steps_cell),
         ("host work per step, median", lambda device: _median(device, device.steps.host)),
-        ("device work per step, median", lambda device: _median(device, device.steps.device)),
+        (
+            "device work per step, median",
+            lambda device: _median(device, device.steps.device),
+        ),
         ("idle per step", _idle_cell),
     ]
     if any(device.prediction for device in devices):
@@ -239,7 +250,8 @@ def step_table(device: DeviceResult) -> Table:
     rows = []
     for row in range(len(steps)):
         times = [
-            milliseconds(int(column[row])) for column in (steps.host, steps.device, steps.idle)
+            milliseconds(int(column[row]))
+            for column in (steps.host, steps.device, steps.idle)
         ]
         early = "yes" if steps.early[row] else "no"
         cells = [
@@ -248,4 +260,6 @@ def step_table(device: DeviceResult) -> Table:
             early if row or steps.early[row] else NOTHING,
         ]
         rows.append((str(steps.number[row]), cells))
-    return side_by_side(f"Steps of {device_label(device)}, by {steps.found}", STEP_COLUMNS, rows)
+    return side_by_side(
+        f"Steps of {device_label(device)}, by {steps.found}", STEP_COLUMNS, rows
+    )

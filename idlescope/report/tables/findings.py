@@ -35,5 +35,8 @@ def table(findings: Sequence[Finding]) -> Table:
 
 def to_text(findings: Sequence[Finding]) -> str:
     """Return the findings as a JSON document."""
-    rows = [{key: visible(value) for key, value in asdict(finding).items()} for finding in findings]
+    rows = [
+        {key: visible(value) for key, value in asdict(finding).items()}
+        for finding in findings
+    ]
     return json_text({"schema": SCHEMA, "findings": rows})

@@ -33,7 +33,9 @@ def gap_cells(
         for cause, cause_ns in gap.cause_ns.items()
         if cause_ns
     ]
-    stack_text = " › ".join(shorten(frame_name) for frame_name in gap.stack[-max_stack_names:])
+    stack_text = " › ".join(
+        shorten(frame_name) for frame_name in gap.stack[-max_stack_names:]
+    )
     if len(gap.stack) > max_stack_names:
         stack_text = f"… › {stack_text}"
     return GapCells(

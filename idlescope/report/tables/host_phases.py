@@ -33,7 +33,9 @@ def phase_rows(analysis: Analysis) -> Rows:
             [_step_cell(host) for host in host_processes],
         ),
     ]
-    phases = dict.fromkeys(phase_name for host in host_processes for phase_name in host.total_ns)
+    phases = dict.fromkeys(
+        phase_name for host in host_processes for phase_name in host.total_ns
+    )
     return table_rows + [
         (phase_name, [_phase_cell(host, phase_name) for host in host_processes])
         for phase_name in phases

@@ -50,7 +50,9 @@ def table(prediction: Prediction) -> Table:
     """Return the cases of one device, one a row; without tokens where they are not known."""
     device = prediction.result
     steps_found = f"{prediction.recorded.steps:,} steps ({device.steps.found})"
-    cases_table = Table(title=plain(f"{device_label(device)}, {steps_found}"), title_justify="left")
+    cases_table = Table(
+        title=plain(f"{device_label(device)}, {steps_found}"), title_justify="left"
+    )
     cases_table.add_column("")
     tokens_known = prediction.recorded.tokens is not None
     shown_columns = [column for column in COLUMNS if tokens_known or column != TOKENS]

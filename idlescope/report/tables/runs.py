@@ -40,7 +40,9 @@ def run_table(summary: dict[str, Any]) -> Table:
     """Return the modes of a run side by side, from its summary (summary.json)."""
     device = summary["device"]
     device_kind = "measured" if device["measured"] else "modelled, not measured"
-    return side_by_side(f"{device['name']} · {device_kind}", _columns(summary), mode_rows(summary))
+    return side_by_side(
+        f"{device['name']} · {device_kind}", _columns(summary), mode_rows(summary)
+    )
 
 
 def mode_rows(summary: dict[str, Any]) -> Rows:
@@ -71,7 +73,9 @@ def _columns(summary: dict[str, Any]) -> list[str]:
     return [MODE_TITLES[mode_name] for mode_name in summary["modes"]]
 
 
-def _figure_row(modes: list[ModeSummary], label: str, key: str, form: str) -> tuple[str, list[str]]:
+def _figure_row(
+    modes: list[ModeSummary], label: str, key: str, form: str
+) -> tuple[str, list[str]]:
     return label, [_number(mode_summary[key], form) for mode_summary in modes]
 
 
@@ -103,7 +107,9 @@ def _predicted_row(modes: list[str], predicted: dict[str, Any]) -> tuple[str, li
     """Return the total time predicted from the synchronous run, beside what was measured."""
     total_s, high_s = predicted["total_s"], predicted["high_s"]
     total_text = f"{total_s:,.2f} s"
-    if high_s is not None:  # in per cent: seconds of a short run would be rounded to nothing
+    if (
+        high_s is not None
+    ):  # in per cent: seconds of a short run would be rounded to nothing
         total_text += f" ± {100 * (high_s / total_s - 1):.1f} %"
     return "  predicted from sync", [
         total_text if mode_name == "async" else NOTHING for mode_name in modes
@@ -129,7 +135,11 @@ def _largest_host_parts(modes: list[ModeSummary]) -> list[str]:
 def profiled_table(summary: dict[str, Any]) -> Table | None:
     """Return the profiled windows of a run side by side; None where no profiler was on."""
     table_rows = profiled_rows(summary)
-    return side_by_side("Profiled window", _columns(summary), table_rows) if table_rows else None
+    return (
+        side_by_side("Profiled window", _columns(summary), table_rows)
+        if table_rows
+        else None
+    )
 
 
 def profiled_rows(summary: dict[str, Any]) -> Rows:
@@ -148,15 +158,26 @@ def profiled_rows(summary: dict[str, Any]) -> Rows:
         return row(label, lambda window: _number(window["step_ms"][when], "{:.3f} ms"))
 
     def phase_row(phase: str) -> tuple[str, list[str]]:
-        return row(f"  {phase}, clock / profiler", lambda window: _phase_cell(window, phase))
+        return row(
+            f"  {phase}, clock / profiler", lambda window: _phase_cell(window, phase)
+        )
 
     first_clock = CLOCKS[0]
     phases = dict.fromkeys(
-        phase for window in windows if window for phase in window["phase_ms_per_step"][first_clock]
+        phase
+        for window in windows
+        if window
+        for phase in window["phase_ms_per_step"][first_clock]
     )
     return [
-        row("steps recorded", lambda window: f"{window['steps'][0]} to {window['steps'][1] - 1}"),
-        row("steps found in its trace", lambda window: _number(window["steps_found"], "{:,}")),
+        row(
+            "steps recorded",
+            lambda window: f"{window['steps'][0]} to {window['steps'][1] - 1}",
+        ),
+        row(
+            "steps found in its trace",
+            lambda window: _number(window["steps_found"], "{:,}"),
+        ),
         step_row("time per step before", "before"),
         step_row("time per step under the profiler", "inside"),
         step_row("time per step after", "after"),
@@ -170,7 +191,9 @@ def profiled_rows(summary: dict[str, Any]) -> Rows:
 
 
 def _idle_cell(window: ProfiledWindow) -> str:
-    return " / ".join(_number(window["idle_pct"][clock_name], "{:.3f} %") for clock_name in CLOCKS)
+    return " / ".join(
+        _number(window["idle_pct"][clock_name], "{:.3f} %") for clock_name in CLOCKS
+    )
 
 
 def _phase_cell(window: ProfiledWindow, phase: str) -> str:

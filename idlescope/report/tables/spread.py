@@ -12,7 +12,14 @@ from idlescope.report.tables.terminal import Rows, side_by_side
 from idlescope.report.text import milliseconds, share
 from idlescope.report.work_line import device_label
 
-KIND_COLUMNS = ("steps", "time per step", "host work", "device work", "idle exposed", "idle")
+KIND_COLUMNS = (
+    "steps",
+    "time per step",
+    "host work",
+    "device work",
+    "idle exposed",
+    "idle",
+)
 ONE_KIND = 1  # its figures are those of all steps
 
 

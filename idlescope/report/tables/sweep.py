@@ -28,7 +28,9 @@ def document(configs: Sequence[RunConfig], cells: Sequence[Cell]) -> dict[str, A
     """Return sweep.json (report/README.md): the grid, how far it is, the answers and the rows."""
     sweep_table = answers.rows(cells)
     axis_values = {
-        axis_name: list(dict.fromkeys(getattr(cell_config, axis_name) for cell_config in configs))
+        axis_name: list(
+            dict.fromkeys(getattr(cell_config, axis_name) for cell_config in configs)
+        )
         for axis_name in AXES
     }
     options = {
@@ -65,7 +67,10 @@ def write_rows(table: list[Row], csv_path: Path, parquet_path: Path) -> None:
 
     arrow_types = {str: pa.string(), float: pa.float64(), int: pa.int64(), bool: pa.bool_()}
     schema = pa.schema(
-        [(column_name, arrow_types[column_type]) for column_name, column_type in COLUMNS.items()]
+        [
+            (column_name, arrow_types[column_type])
+            for column_name, column_type in COLUMNS.items()
+        ]
     )
     columns = pa.Table.from_pylist(table, schema=schema)
     csv.write_csv(columns, csv_path)

@@ -30,5 +30,7 @@ def side_by_side(title: str, columns: Sequence[str], rows: Rows) -> Table:
     for column in columns:
         columns_table.add_column(plain(column, STYLES.get(column, "")), justify="right")
     for row_label, row_cells in rows:
-        columns_table.add_row(plain(row_label, STYLES.get(row_label, "")), *map(plain, row_cells))
+        columns_table.add_row(
+            plain(row_label, STYLES.get(row_label, "")), *map(plain, row_cells)
+        )
     return columns_table

@@ -37,7 +37,9 @@ def without_damaged_arguments(text: bytes) -> RepairedEvent | None:
     if _FIELDS.search(text_of_arguments):  # of another event, whose start is damaged
         return None
     wanted = _wanted(text_of_arguments)
-    if wanted is None or (before_arguments.event.cat in _LINKED and "correlation" not in wanted):
+    if wanted is None or (
+        before_arguments.event.cat in _LINKED and "correlation" not in wanted
+    ):
         return None
     rebuilt_text = b", ".join(
         b'"%s": %s' % (argument_name.encode(), value_text)

@@ -44,7 +44,9 @@ class Source:
                 else:
                     yield from self._plain(file)
         except OSError as error:
-            raise TraceError(f"{self.path} cannot be read: {error.strerror or error}") from error
+            raise TraceError(
+                f"{self.path} cannot be read: {error.strerror or error}"
+            ) from error
 
     def _plain(self, file: IO[bytes]) -> Iterator[bytes]:
         end = self.path.stat().st_size if self.end is None else self.end
@@ -68,9 +70,7 @@ class Source:
                     for text_piece in _until_it_breaks(before_piece, packed_rest):
                         bytes_written += len(text_piece)
                         yield text_piece
-                    self.damage = (
-                        f"its gzip data breaks after {bytes_written:,} bytes of text ({error})"
-                    )
+                    self.damage = f"its gzip data breaks after {bytes_written:,} bytes of text ({error})"
                     return
                 within_member = True
                 bytes_written += len(text_piece)

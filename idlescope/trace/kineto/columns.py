@@ -65,7 +65,9 @@ class Part:
     metadata: dict[str, Any]
     damage: Damage
     events: int
-    operation_blocks: list[tuple[int, int]]  # how many operations came from the block at which byte
+    operation_blocks: list[
+        tuple[int, int]
+    ]  # how many operations came from the block at which byte
 
     def join(self) -> None:
         """Make one table of the tables of each kind."""
@@ -208,7 +210,9 @@ class Builder:
         )
         self.tables[Calls].append(new_table)
 
-    def _add_operations(self, batch: Batch, rows: list[int], kinds: NDArray[np.uint8]) -> None:
+    def _add_operations(
+        self, batch: Batch, rows: list[int], kinds: NDArray[np.uint8]
+    ) -> None:
         timed = self._timed(batch, rows, kinds, "operations")
         events, args = timed.events, _args(timed.events)
         self.operation_blocks.append((len(events), batch.offset))
@@ -246,7 +250,9 @@ class Builder:
     def _add_counter(self, batch: Batch, event_row: int, event: Event, value: Any) -> None:
         time, readable = exact_ns([event.ts], partial(_raw_times, batch, [event_row], "ts"))
         if readable.all():
-            new_table = Counters.of(time=time, name=self._names([event]), value=[_float(value)])
+            new_table = Counters.of(
+                time=time, name=self._names([event]), value=[_float(value)]
+            )
             self.tables[Counters].append(new_table)
 
     def _names(self, events: list[Event]) -> Int32:
@@ -345,7 +351,8 @@ def _rows_of_steps(events: list[Event]) -> list[int]:
     return [
         event_row
         for event_row, event in enumerate(events)
-        if event.cat in categories.DETAIL and str(event.name).startswith(categories.STEP_NAME)
+        if event.cat in categories.DETAIL
+        and str(event.name).startswith(categories.STEP_NAME)
     ]
 
 

@@ -26,7 +26,9 @@ SHOWN = frozenset(
         "async_gpu",
     }
 )
-KEPT_CATEGORIES = SHOWN | categories.OPERATIONS.keys() | categories.CALLS | categories.RANGES.keys()
+KEPT_CATEGORIES = (
+    SHOWN | categories.OPERATIONS.keys() | categories.CALLS | categories.RANGES.keys()
+)
 METADATA_EVENTS = frozenset(
     {"thread_name", "thread_sort_index", "process_sort_index", "process_labels"}
 )
@@ -111,7 +113,9 @@ class EventCleaner:
         kept_arguments: dict[str, Any] = {}
         for argument_name, value in args.items():
             if argument_name in self._numbers:
-                kept_arguments[argument_name] = self._values(value, text=argument_name == "stream")
+                kept_arguments[argument_name] = self._values(
+                    value, text=argument_name == "stream"
+                )
             elif argument_name in TEXTS:
                 kept_arguments[argument_name] = self._values(value, text=True)
             elif argument_name in PIDS:

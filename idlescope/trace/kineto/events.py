@@ -44,7 +44,9 @@ class KinetoEvents:
     `damage`. Iterating raises TraceError where the file cannot be read, or is no Kineto trace.
     """
 
-    def __init__(self, path: Path, damage: Damage, start: int = 0, end: int | None = None) -> None:
+    def __init__(
+        self, path: Path, damage: Damage, start: int = 0, end: int | None = None
+    ) -> None:
         self.path = path
         self.metadata: dict[str, Any] = {}
         self._damage = TextDamage(path, damage)
@@ -55,7 +57,9 @@ class KinetoEvents:
         self._head = _BARE_HEAD if start else b""
         self._is_list = False  # the file is a bare list of events
         self._to_end = end is None  # of the file
-        self._closed = not self._to_end  # the list of events has ended, or does in another part
+        self._closed = (
+            not self._to_end
+        )  # the list of events has ended, or does in another part
         self._astray = False  # the buffer begins within what cannot be read
         # whether the comma behind the last event was read; None before the first
         self._comma_read: bool | None = None
@@ -109,7 +113,9 @@ class KinetoEvents:
     def _no_events(self) -> TraceError:
         """Return the error of a file that holds no list of events."""
         if self._source.damage:
-            return self._damage.unreadable(f"no events were found before {self._source.damage}")
+            return self._damage.unreadable(
+                f"no events were found before {self._source.damage}"
+            )
         try:
             document = json.loads(self._buffer)
         except (ValueError, RecursionError) as error:
@@ -168,13 +174,21 @@ class KinetoEvents:
         return cuts[-CUTS_TRIED:][::-1]
 
     def _batch(
-        self, text: bytes, events: list[Event], used: int, starts: Sequence[int] | None = None
+        self,
+        text: bytes,
+        events: list[Event],
+        used: int,
+        starts: Sequence[int] | None = None,
     ) -> Batch:
         batch = Batch(text, events, self._offset, starts)
         self._advance(used)
-        if not (self._closed and self._to_end):  # what follows is another event, not metadata
+        if not (
+            self._closed and self._to_end
+        ):  # what follows is another event, not metadata
             separator = _SEPARATOR.match(self._buffer)
-            self._comma_read = separator is not None and b"," in separator[0] if events else None
+            self._comma_read = (
+                separator is not None and b"," in separator[0] if events else None
+            )
             self._advance(separator.end() if separator else 0)
         return batch
 
@@ -194,18 +208,23 @@ class KinetoEvents:
         self._astray = salvage.astray
         if not salvage.used:
             return None
-        return self._batch(b",".join(salvage.texts), salvage.events, salvage.used, salvage.starts)
+        return self._batch(
+            b",".join(salvage.texts), salvage.events, salvage.used, salvage.starts
+        )
 
     def _finish(self) -> None:
         """Say how the list of events ended, and read the metadata around it."""
         if self._to_end and self._fill(HEAD_BYTES):
             self._damage.noted(
-                f"what follows {HEAD_BYTES >> 20} MB behind the events was not read", self._offset
+                f"what follows {HEAD_BYTES >> 20} MB behind the events was not read",
+                self._offset,
             )
         if self._source.damage:
             self._damage.cut(f"the file is incomplete, {self._source.damage}", self._offset)
         elif not self._closed:
-            self._damage.cut("the file ends before its list of events is closed", self._offset)
+            self._damage.cut(
+                "the file ends before its list of events is closed", self._offset
+            )
         self.metadata = self._document_around() or self._document_before() or {}
         self.metadata.pop("traceEvents", None)
 
@@ -225,7 +244,8 @@ class KinetoEvents:
             return document
         if holds_events(text_behind):
             self._damage.cut(
-                "more events stand behind the end of the list and were not read", self._offset
+                "more events stand behind the end of the list and were not read",
+                self._offset,
             )
         elif text_behind.strip():
             self._damage.noted(
@@ -237,7 +257,9 @@ class KinetoEvents:
         """Return the JSON object that stands before the events."""
         document = _decode_document(self._head + b"]}")
         if document is None:
-            self._damage.noted("metadata before the events cannot be read and was left out", 0)
+            self._damage.noted(
+                "metadata before the events cannot be read and was left out", 0
+            )
         return document
 
 

@@ -50,7 +50,9 @@ def origins(
         gpu_process = [pids.index(pid) for pid in stated_pids]
     elif callers.size > 1 and _collide(calls.correlation, caller):
         gpu_process = [
-            _launcher(operations.take(operations.device == gpu_track), calls, caller, callers)
+            _launcher(
+                operations.take(operations.device == gpu_track), calls, caller, callers
+            )
             for gpu_track in range(len(gpus))
         ]
     else:
@@ -60,11 +62,15 @@ def origins(
 
 
 def _several_processes(
-    gpus: tuple[Gpu, ...], gpu_process: list[int], pids: tuple[str, ...], thread_process: Int32
+    gpus: tuple[Gpu, ...],
+    gpu_process: list[int],
+    pids: tuple[str, ...],
+    thread_process: Int32,
 ) -> Origin:
     """Return the origin of a file of several processes, given the process of each GPU track."""
     device_keys = [
-        (process, gpu_track.device) for process, gpu_track in zip(gpu_process, gpus, strict=True)
+        (process, gpu_track.device)
+        for process, gpu_track in zip(gpu_process, gpus, strict=True)
     ]
     devices = tuple(dict.fromkeys(device_keys))
     return Origin(
@@ -81,7 +87,9 @@ def _one_process(gpus: tuple[Gpu, ...], pids: list[str], threads: int) -> Origin
     return Origin(
         devices=tuple((0, index) for index in indices),
         process_names=(", ".join(pids),),
-        device_of=np.array([indices.index(gpu_track.device) for gpu_track in gpus], np.int32),
+        device_of=np.array(
+            [indices.index(gpu_track.device) for gpu_track in gpus], np.int32
+        ),
         process_of=np.zeros(threads, np.int32),
     )
 
@@ -103,7 +111,9 @@ def _launcher(operations: Operations, calls: Calls, caller: Int32, callers: Int3
     with_correlation = operations.take(operations.correlation != 0)
     delays = np.stack(
         [
-            _delay(with_correlation, calls.take((caller == process) & (calls.correlation != 0)))
+            _delay(
+                with_correlation, calls.take((caller == process) & (calls.correlation != 0))
+            )
             for process in callers
         ]
     )
@@ -118,7 +128,9 @@ def _delay(operations: Operations, calls: Calls) -> Int64:
     calls = calls.take(np.argsort(calls.correlation, kind="stable"))
     call_row = np.searchsorted(calls.correlation, operations.correlation)
     has_call: Bool = call_row < len(calls)
-    has_call[has_call] = calls.correlation[call_row[has_call]] == operations.correlation[has_call]
+    has_call[has_call] = (
+        calls.correlation[call_row[has_call]] == operations.correlation[has_call]
+    )
     since_call = operations.start[has_call] - calls.start[call_row[has_call]]
     delay_ns[has_call] = np.where(since_call >= 0, since_call, _NEVER)
     return delay_ns

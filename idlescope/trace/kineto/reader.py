@@ -18,13 +18,23 @@ from idlescope.trace.kineto.columns import Gpu, Part, Track
 from idlescope.trace.kineto.parts import Reading, read_parts
 from idlescope.trace.kineto.processes import origins
 from idlescope.trace.metadata import Metadata
-from idlescope.trace.model import Calls, Counters, Operations, RangeKind, Ranges, Thread, Trace
+from idlescope.trace.model import (
+    Calls,
+    Counters,
+    Operations,
+    RangeKind,
+    Ranges,
+    Thread,
+    Trace,
+)
 from idlescope.trace.table import Int64, Table
 
 TableT = TypeVar("TableT", bound=Table)
 
 
-def read(path: Path, progress: Callable[[int], None] | None = None, frames: bool = True) -> Trace:
+def read(
+    path: Path, progress: Callable[[int], None] | None = None, frames: bool = True
+) -> Trace:
     """Return the Trace of a Kineto file, `.json` or `.json.gz`.
 
     Decimal microseconds become integer nanoseconds, exactly. `progress` is called with the number
@@ -94,13 +104,20 @@ def _joined(path: Path, parts: list[Part]) -> _Whole:
     events = sum(file_part.events for file_part in parts)
     if not events:
         reason = f" that can be read ({damage.warnings()[0]})" if damage.notes else ""
-        raise TraceError(f"{path} holds no events{reason}: was the profiler started and stepped?")
+        raise TraceError(
+            f"{path} holds no events{reason}: was the profiler started and stepped?"
+        )
 
     names: Interner[str] = Interner()
     streams: Interner[str] = Interner()
     threads: Interner[Track] = Interner()
     gpus: Interner[Gpu] = Interner()
-    tables: dict[type[Table], list[Table]] = {Operations: [], Calls: [], Ranges: [], Counters: []}
+    tables: dict[type[Table], list[Table]] = {
+        Operations: [],
+        Calls: [],
+        Ranges: [],
+        Counters: [],
+    }
     thread_names: dict[Track, str] = {}
     operation_blocks: list[tuple[int, int]] = []
     for file_part in parts:
@@ -139,7 +156,9 @@ def _taken(tables: dict[type[Table], list[Table]], kind: type[TableT]) -> TableT
 
 def _steps_as_annotations(ranges: Ranges, names: tuple[str, ...]) -> Ranges:
     """Return the ranges; those of torch.profiler's steps are annotations, also in old files."""
-    step_names = [code for code, name in enumerate(names) if name.startswith(categories.STEP_NAME)]
+    step_names = [
+        code for code, name in enumerate(names) if name.startswith(categories.STEP_NAME)
+    ]
     if not step_names:
         return ranges
     operators = np.flatnonzero(ranges.kind == RangeKind.OPERATOR)
@@ -187,7 +206,9 @@ def _meta(path: Path, whole: _Whole) -> dict[str, Any]:
     """Return the entries of `Trace.meta` that any file has."""
     around_events = whole.document
     meta: dict[str, Any] = {"format": "kineto", "path": str(path), "events": whole.events}
-    meta |= {key: around_events[key] for key in document.KEPT_ENTRIES if key in around_events}
+    meta |= {
+        key: around_events[key] for key in document.KEPT_ENTRIES if key in around_events
+    }
     meta |= whole.damage.to_meta()
     if dropped := document.dropped(around_events):
         meta["dropped"] = dropped

@@ -27,7 +27,9 @@ class Args(msgspec.Struct, gc=False):
     name: Any = None
     value: Any = None
     process: Any = None  # written by idlescope: the pid that launched an operation
-    track: Any = None  # written by idlescope: the tid of a slice that overlaps others of its thread
+    track: Any = (
+        None  # written by idlescope: the tid of a slice that overlaps others of its thread
+    )
 
 
 class Event(msgspec.Struct, gc=False):

@@ -44,8 +44,12 @@ _HUGE = re.compile(rb"(?<=[:\[,\s])-?\d+(?:\.\d+)?[eE]\+?\d{3,}(?=\s*[,}\]])")
 # Kineto writes "blocks per SM" and "warps per SM" in the user's locale (pytorch#191032). After the
 # comma of an object stands a key, never a number. In lists a comma may be either: they stay; and
 # an id with a comma is none.
-_DECIMAL_COMMA = re.compile(rb'"([^"\\]{1,80})"(\s*:\s*-?\d+),(\d+(?:[eE][-+]?\d+)?)(?=\s*[,}])')
-_IDS = frozenset({b"correlation", b"device", b"stream", b"pid", b"tid", b"id", b"bytes", b"step"})
+_DECIMAL_COMMA = re.compile(
+    rb'"([^"\\]{1,80})"(\s*:\s*-?\d+),(\d+(?:[eE][-+]?\d+)?)(?=\s*[,}])'
+)
+_IDS = frozenset(
+    {b"correlation", b"device", b"stream", b"pid", b"tid", b"id", b"bytes", b"step"}
+)
 _TRAILING_COMMA = re.compile(rb'(?<=[}\]"0-9le]),(?=\s*[}\]])')
 _DOUBLE_COMMA = re.compile(rb"(?<=\}),(?:\s*,)+(?=\s*\{)")
 _TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[{}]', re.DOTALL)
@@ -105,7 +109,9 @@ def _translate(table: bytes, bad: bytes) -> Step:
         first = pattern.search(text) if repaired_text != text else None
         if first is None:
             return Repaired(text, 0, 0)
-        return Repaired(repaired_text, len(text) - len(text.translate(None, bad)), first.start())
+        return Repaired(
+            repaired_text, len(text) - len(text.translate(None, bad)), first.start()
+        )
 
     return step
 

@@ -6,7 +6,12 @@ import re
 from dataclasses import dataclass, field
 
 from idlescope.trace.kineto.arguments import without_damaged_arguments
-from idlescope.trace.kineto.records import Event, RepairedEvent, decode_object, past_separators
+from idlescope.trace.kineto.records import (
+    Event,
+    RepairedEvent,
+    decode_object,
+    past_separators,
+)
 from idlescope.trace.kineto.repair import closes_list, object_end
 from idlescope.trace.kineto.text_damage import TextDamage
 
@@ -32,8 +37,12 @@ class Salvage:
     damage: TextDamage
     final: bool  # nothing follows this text
     wrong_at: int | None = None  # the first byte that does not decode, where that is known
-    astray: bool = False  # the text begins, and afterwards its rest does, within what is unreadable
-    comma_before: bool | None = None  # whether a comma stands before the text; None: at the start
+    astray: bool = (
+        False  # the text begins, and afterwards its rest does, within what is unreadable
+    )
+    comma_before: bool | None = (
+        None  # whether a comma stands before the text; None: at the start
+    )
 
     used: int = 0
     closed: bool = False  # the list of events ends in the text
@@ -110,7 +119,9 @@ class Salvage:
                 self.text[start_byte : following.start()].rstrip(_BEHIND_EVENT)
             )
             possible_ends = (
-                [max(before_next, end), min(before_next, end)] if possible_ends else [before_next]
+                [max(before_next, end), min(before_next, end)]
+                if possible_ends
+                else [before_next]
             )
         for possible_end in possible_ends:
             found_event = without_damaged_arguments(self.text[start_byte:possible_end])

@@ -50,7 +50,10 @@ _UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError)
 
 
 def scrub(
-    source: Path, target: Path, result: Scrubbed, progress: Callable[[int], None] | None = None
+    source: Path,
+    target: Path,
+    result: Scrubbed,
+    progress: Callable[[int], None] | None = None,
 ) -> None:
     """Write the file anew, gzipped where the target's name ends in .gz.
 
@@ -160,7 +163,9 @@ def _is_number(value: Any) -> bool:
 def _device(properties: Mapping[str, Any], texts: Texts) -> dict[str, Any]:
     """Return the numbers, name and stand-in for the identity of one device."""
     kept_entries = {
-        key: value for key, value in properties.items() if _is_number(value) and key.isidentifier()
+        key: value
+        for key, value in properties.items()
+        if _is_number(value) and key.isidentifier()
     }
     for key in ("id", "name"):
         if isinstance(properties.get(key), str):

@@ -48,7 +48,9 @@ class TextDamage:
             raise self.unreadable(
                 f"{self._lost_bytes >> 20} MB of its first {bytes_read >> 20} MB cannot be read"
             )
-        categories_lost = [name.decode("utf-8", "replace") for name in _CATEGORY.findall(text)]
+        categories_lost = [
+            name.decode("utf-8", "replace") for name in _CATEGORY.findall(text)
+        ]
         kinds = [categories.kind(category) for category in categories_lost]
         if not kinds or len(kinds) != len(_PHASE.findall(text)) or not _legible(text):
             kinds.append("unknown")  # what else stood there cannot be told

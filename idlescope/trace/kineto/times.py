@@ -93,7 +93,9 @@ def typical_ns(events: Sequence[Event], otherwise: int) -> int:
     times = [
         event.ts
         for event in events
-        if event.ph == "X" and isinstance(event.ts, (int, float)) and abs(event.ts) < INT64_US
+        if event.ph == "X"
+        and isinstance(event.ts, (int, float))
+        and abs(event.ts) < INT64_US
     ]
     return round(float(np.median(times)) * 1000) if times else otherwise
 

@@ -112,9 +112,15 @@ ENGINES: tuple[Engine, ...] = (
                 r"sglang/srt/managers/\S+\.py\(\d+\): (recv_requests|process_input_requests)$",
                 "ingest",
             ),
-            (r"sglang/srt/managers/scheduler\.py\(\d+\): get_next_batch_to_run$", "schedule"),
+            (
+                r"sglang/srt/managers/scheduler\.py\(\d+\): get_next_batch_to_run$",
+                "schedule",
+            ),
             (r"sglang/srt/managers/scheduler\.py\(\d+\): run_batch$", FORWARD),
-            (r"sglang/srt/managers/scheduler\.py\(\d+\): process_batch_result$", "postprocess"),
+            (
+                r"sglang/srt/managers/scheduler\.py\(\d+\): process_batch_result$",
+                "postprocess",
+            ),
         ),
     ),
     Engine(
@@ -146,7 +152,10 @@ ENGINES: tuple[Engine, ...] = (
                 STEP,
             ),
             (r"vllm/v1/core/sched/scheduler\.py\(\d+\): schedule$", "schedule"),
-            (r"vllm/v1/core/sched/scheduler\.py\(\d+\): update_from_output$", "postprocess"),
+            (
+                r"vllm/v1/core/sched/scheduler\.py\(\d+\): update_from_output$",
+                "postprocess",
+            ),
             (
                 r"vllm/v1/worker/(gpu_model_runner|gpu/model_runner)\.py\(\d+\): "
                 r"_?(prepare_inputs|update_states)$",

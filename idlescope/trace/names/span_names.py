@@ -90,7 +90,9 @@ def recognise(
 def _meaning(spans: _Match, frames: _Match, name_count: int) -> SpanNames:
     """Return what the names mean that an engine's rules for spans and for frames match."""
     engine = spans.engine
-    labels = tuple(dict.fromkeys(rule_label for _, rule_label in (*engine.rules, *engine.frames)))
+    labels = tuple(
+        dict.fromkeys(rule_label for _, rule_label in (*engine.rules, *engine.frames))
+    )
     phase_of_name = np.full(name_count, -1, np.int32)
     for engine_rules, engine_match in ((engine.frames, frames), (engine.rules, spans)):
         for name_code, rule_index in engine_match.rule_of.items():
@@ -107,14 +109,18 @@ def _candidates(more: Mapping[str, Rules]) -> list[Engine]:
     # rules that the user gives are meant: one match is enough
     first_candidates = [
         replace(
-            known_engines.get(engine_name, Engine(engine_name, ())), rules=engine_rules, common=None
+            known_engines.get(engine_name, Engine(engine_name, ())),
+            rules=engine_rules,
+            common=None,
         )
         for engine_name, engine_rules in more.items()
     ]
     return [*first_candidates, *(engine for engine in ENGINES if engine.name not in more)]
 
 
-def _match(engine: Engine, rules: Rules, names: Sequence[str], used: Iterable[int]) -> _Match:
+def _match(
+    engine: Engine, rules: Rules, names: Sequence[str], used: Iterable[int]
+) -> _Match:
     """Return which of the used names some rules of an engine match."""
     rule_of: dict[int, int] = {}
     if not rules:

@@ -22,7 +22,9 @@ def load(path: Path) -> dict[str, Rules]:
     try:
         entries = msgspec.json.decode(path.read_bytes(), type=dict[str, msgspec.Raw])
     except (OSError, msgspec.DecodeError) as error:
-        raise ConfigError(f"--phases {path} cannot be read: {error}; give {_FORM}") from error
+        raise ConfigError(
+            f"--phases {path} cannot be read: {error}; give {_FORM}"
+        ) from error
     engines = {
         engine_name: _rules(f"--phases {path}, engine {engine_name!r}", rules_entry)
         for engine_name, rules_entry in entries.items()
@@ -45,5 +47,7 @@ def _rules(where: str, entry: msgspec.Raw) -> Rules:
         try:
             re.compile(pattern)
         except re.error as error:
-            raise ConfigError(f"{where}: {pattern!r} is no regular expression ({error})") from error
+            raise ConfigError(
+                f"{where}: {pattern!r} is no regular expression ({error})"
+            ) from error
     return engine_rules

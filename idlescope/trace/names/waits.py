@@ -30,6 +30,8 @@ def waiting_frames(names: Sequence[str], used: Sequence[int]) -> dict[int, str]:
     found: dict[int, str] = {}
     for index in used:
         if _ANY.search(names[index]):
-            matching = (what for rule, what in WAITING_FRAMES if re.search(rule, names[index]))
+            matching = (
+                what for rule, what in WAITING_FRAMES if re.search(rule, names[index])
+            )
             found[index] = next(matching)
     return found

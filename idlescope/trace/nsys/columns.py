@@ -24,7 +24,9 @@ NO_STRING = -1  # for the NULLs of a column of StringIds
 class Export:
     """The tables of an export, and the codes that its rows were given so far."""
 
-    def __init__(self, tables: Tables, progress: Callable[[int], None] | None = None) -> None:
+    def __init__(
+        self, tables: Tables, progress: Callable[[int], None] | None = None
+    ) -> None:
         self.tables = tables
         self.progress = progress
         self.damage = Damage()
@@ -51,7 +53,12 @@ class Export:
         return timed_rows, self.usable(timed_rows, all_rows, table, kind, columns)
 
     def usable(
-        self, rows: dict[str, Int64], among: Bool, table: str, kind: str, columns: dict[str, int]
+        self,
+        rows: dict[str, Int64],
+        among: Bool,
+        table: str,
+        kind: str,
+        columns: dict[str, int],
     ) -> NDArray[np.intp]:
         """Return which of some rows have times, in order, and all that is needed.
 
@@ -89,7 +96,9 @@ class Export:
         if rows.any():
             self.damage.repaired(what, _first_place(table, rows), int(rows.sum()))
 
-    def named(self, ids: Int64, text_of: Callable[[str], str] = str, otherwise: str = "") -> Int32:
+    def named(
+        self, ids: Int64, text_of: Callable[[str], str] = str, otherwise: str = ""
+    ) -> Int32:
         """Return a column of StringIds as indices of names.
 
         `otherwise` names ids without a string; where it is empty, their index is -1.
@@ -98,7 +107,9 @@ class Export:
         text_of_id = self.tables.strings(string_ids.tolist())
         name_codes = np.full(len(string_ids), -1, np.int32)
         for string_index, string_id in enumerate(string_ids.tolist()):
-            name_text = text_of(text_of_id[string_id]) if string_id in text_of_id else otherwise
+            name_text = (
+                text_of(text_of_id[string_id]) if string_id in text_of_id else otherwise
+            )
             if name_text:
                 name_codes[string_index] = self.names.code(name_text)
         return name_codes[id_index]
@@ -114,7 +125,9 @@ class Export:
             earlier, last_index = np.divmod(pair_codes, len(values))
             combinations = [
                 (*combinations[pair_index], int(values[value]))
-                for pair_index, value in zip(earlier.tolist(), last_index.tolist(), strict=True)
+                for pair_index, value in zip(
+                    earlier.tolist(), last_index.tolist(), strict=True
+                )
             ]
         return self.names.codes(label(*combination) for combination in combinations)[index]
 

@@ -23,7 +23,9 @@ def gpus(tables: Tables, devices: Sequence[tuple[int, int]]) -> list[Gpu]:
     where that table is missing TARGET_INFO_GPU has a number for each GPU, right for processes that
     see all of them.
     """
-    known_gpus = tables.rows("TARGET_INFO_GPU", ["id", "cuDevice", "name", "uuid", "busLocation"])
+    known_gpus = tables.rows(
+        "TARGET_INFO_GPU", ["id", "cuDevice", "name", "uuid", "busLocation"]
+    )
     by_id = {
         gpu_id: _gpu(gpu_name, gpu_uuid, bus_location)
         for gpu_id, _, gpu_name, gpu_uuid, bus_location in known_gpus
@@ -36,7 +38,9 @@ def gpus(tables: Tables, devices: Sequence[tuple[int, int]]) -> list[Gpu]:
         mapped[pid, number] = gpu_id, gpu_uuid
     if not mapped:
         for gpu_id, number, gpu_name, gpu_uuid, bus_location in known_gpus:
-            by_number[gpu_id if number is None else number] = _gpu(gpu_name, gpu_uuid, bus_location)
+            by_number[gpu_id if number is None else number] = _gpu(
+                gpu_name, gpu_uuid, bus_location
+            )
 
     gpus_found = []
     for global_pid, number in devices:

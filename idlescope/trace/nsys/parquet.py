@@ -95,7 +95,9 @@ class ParquetTables:
             return {}
         string_table = self._read("StringIds", ["id", "value"])
         string_ids = string_table.column("id").cast(pa.int64())
-        wanted_strings = string_table.filter(compute.is_in(string_ids, pa.array(ids, pa.int64())))
+        wanted_strings = string_table.filter(
+            compute.is_in(string_ids, pa.array(ids, pa.int64()))
+        )
         ids_and_texts = zip(
             wanted_strings.column("id").to_pylist(),
             wanted_strings.column("value").to_pylist(),

@@ -61,7 +61,9 @@ def _nvtx(export: Export, frames: bool) -> Ranges:
     is_range = np.isin(range_rows["eventType"], RANGE_TYPES)
     _close(export, range_rows, is_range)
     usable_rows = export.usable(range_rows, is_range, NVTX, "ranges", wanted)
-    is_operator = np.array([text.is_operator for text in range_texts], np.bool_)[range_rows["text"]]
+    is_operator = np.array([text.is_operator for text in range_texts], np.bool_)[
+        range_rows["text"]
+    ]
     if not frames:
         usable_rows = usable_rows[~is_operator[usable_rows]]
     range_rows = {column: values[usable_rows] for column, values in range_rows.items()}
@@ -100,7 +102,11 @@ def _texts(export: Export, text_ids: Int64) -> tuple[Int64, list[RangeText]]:
 
 def _range_text(text: str) -> RangeText:
     operator_ids = OPERATOR.search(text)
-    return RangeText(text[: operator_ids.start()], True) if operator_ids else RangeText(text, False)
+    return (
+        RangeText(text[: operator_ids.start()], True)
+        if operator_ids
+        else RangeText(text, False)
+    )
 
 
 def _domains(rows: dict[str, Int64], texts: list[RangeText]) -> tuple[Int64, list[str]]:
@@ -113,7 +119,9 @@ def _domains(rows: dict[str, Int64], texts: list[RangeText]) -> tuple[Int64, lis
     created = np.flatnonzero(rows["eventType"] == DOMAIN_CREATE)
     for domain_row in created.tolist():
         if domain_id[domain_row] != DEFAULT_DOMAIN:
-            is_in_domain = (process == process[domain_row]) & (domain_id == domain_id[domain_row])
+            is_in_domain = (process == process[domain_row]) & (
+                domain_id == domain_id[domain_row]
+            )
             domain_index[is_in_domain] = len(domain_names)
             domain_names.append(texts[rows["text"][domain_row]].text)
     return domain_index, domain_names
@@ -137,7 +145,9 @@ def _steps(export: Export, rows: NDArray[np.intp], is_ours: Bool) -> Int32:
         for payload in export.integers(NVTX, dict.fromkeys(PAYLOADS, NULL)).values():
             values = payload[rows]
             is_step = (values >= 0) & (values < 2**31)
-            step_numbers = np.where(is_ours & (step_numbers < 0) & is_step, values, step_numbers)
+            step_numbers = np.where(
+                is_ours & (step_numbers < 0) & is_step, values, step_numbers
+            )
     return step_numbers.astype(np.int32)
 
 

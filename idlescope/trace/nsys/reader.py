@@ -13,10 +13,25 @@ from pathlib import Path
 from idlescope.errors import TraceError
 from idlescope.trace.damage import LOSS, NO_DEVICE_RECORDS
 from idlescope.trace.metadata import Metadata
-from idlescope.trace.model import Calls, Counters, Device, OperationKind, Operations, Thread, Trace
+from idlescope.trace.model import (
+    Calls,
+    Counters,
+    Device,
+    OperationKind,
+    Operations,
+    Thread,
+    Trace,
+)
 from idlescope.trace.nsys import operations as nsys_operations
 from idlescope.trace.nsys import ranges as nsys_ranges
-from idlescope.trace.nsys.columns import NO_STRING, PROCESS_BITS, Export, pid_of, repeated, unsigned
+from idlescope.trace.nsys.columns import (
+    NO_STRING,
+    PROCESS_BITS,
+    Export,
+    pid_of,
+    repeated,
+    unsigned,
+)
 from idlescope.trace.nsys.files import open_tables
 from idlescope.trace.nsys.gpus import gpus
 from idlescope.trace.nsys.tables import NULL, Tables
@@ -32,11 +47,14 @@ API_VERSION = re.compile(r"_v\d+$")
 def is_parquet_export(folder: Path) -> bool:
     """Return whether a folder holds the tables of `nsys export --type parquetdir`."""
     return any(
-        (folder / f"{table_name}.parquet").is_file() for table_name in (*EVENTS, "StringIds")
+        (folder / f"{table_name}.parquet").is_file()
+        for table_name in (*EVENTS, "StringIds")
     )
 
 
-def read(path: Path, progress: Callable[[int], None] | None = None, frames: bool = True) -> Trace:
+def read(
+    path: Path, progress: Callable[[int], None] | None = None, frames: bool = True
+) -> Trace:
     """Return the Trace of an export; nothing is written to its file or folder or beside it.
 
     `progress` is called with the number of rows read so far. Without `frames`, operators (PyTorch's
@@ -85,7 +103,9 @@ def _calls(export: Export) -> Calls:
     if is_repeat.any():  # some versions wrote each call twice
         repeat_place = f"{CALLS} row {int(usable[is_repeat.argmax()]) + 1}"
         repeat_count = int(is_repeat.sum())
-        export.damage.repaired("calls written twice were counted once", repeat_place, repeat_count)
+        export.damage.repaired(
+            "calls written twice were counted once", repeat_place, repeat_count
+        )
         usable = usable[~is_repeat]
     call_rows = {column: values[usable] for column, values in call_rows.items()}
     return Calls(
@@ -130,7 +150,11 @@ def _devices(export: Export, labels: dict[int, str]) -> tuple[Device, ...]:
         known_devices, gpus(export.tables, known_devices), strict=True
     ):
         device = Device(
-            process_codes[process], number, device_gpu.name, labels[process], device_gpu.identity
+            process_codes[process],
+            number,
+            device_gpu.name,
+            labels[process],
+            device_gpu.identity,
         )
         devices.append(device)
     return tuple(devices)
@@ -150,7 +174,9 @@ def _threads(export: Export, labels: dict[int, str]) -> tuple[Thread, ...]:
 def _thread_names(export: Export) -> dict[int, str]:
     """Return the names that threads were given, by globalTid."""
     name_rows = export.tables.rows("ThreadNames", ["globalTid", "nameId"])
-    by_unsigned = {unsigned(tid): name_id for tid, name_id in name_rows if isinstance(tid, int)}
+    by_unsigned = {
+        unsigned(tid): name_id for tid, name_id in name_rows if isinstance(tid, int)
+    }
     name_ids = {}
     for global_tid in export.threads.values():
         name_id = by_unsigned.get(unsigned(global_tid))
@@ -158,7 +184,9 @@ def _thread_names(export: Export) -> dict[int, str]:
             name_ids[global_tid] = name_id
     thread_texts = export.tables.strings(sorted(set(name_ids.values())))
     return {
-        tid: thread_texts[name_id] for tid, name_id in name_ids.items() if name_id in thread_texts
+        tid: thread_texts[name_id]
+        for tid, name_id in name_ids.items()
+        if name_id in thread_texts
     }
 
 
@@ -169,7 +197,9 @@ def _metadata(
     tables, damage = export.tables, export.damage
     extra_entries = {
         "graph_level": bool((operations.kind == OperationKind.GRAPH).any()),
-        "global_pids": {process_label: process for process, process_label in labels.items()},
+        "global_pids": {
+            process_label: process for process, process_label in labels.items()
+        },
         "processes": _programs(tables, labels),
     }
     if version := _schema_version(tables):
@@ -225,5 +255,7 @@ def _messages(tables: Tables, pattern: re.Pattern[str]) -> tuple[str, ...]:
         if message_text
     ]
     return tuple(
-        message_text for message_text in dict.fromkeys(messages) if pattern.search(message_text)
+        message_text
+        for message_text in dict.fromkeys(messages)
+        if pattern.search(message_text)
     )

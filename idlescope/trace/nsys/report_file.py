@@ -91,7 +91,9 @@ def _run(command: list[str], report: Path, export: Path) -> None:
         raise _failure(report, str(error)) from error
     if finished_run.returncode != 0 or not export.is_file():
         output = f"{finished_run.stdout}\n{finished_run.stderr}".splitlines()
-        output_lines = [output_line.strip() for output_line in output if output_line.strip()]
+        output_lines = [
+            output_line.strip() for output_line in output if output_line.strip()
+        ]
         raise _failure(report, output_lines[-1] if output_lines else "it said nothing")
 
 

@@ -28,13 +28,21 @@ from idlescope.trace.whole_files import new_database
 
 # columns of the tables that are copied row by row, with the types of their values
 ENUMERATION = {"id": int, "name": str, "label": str}
-DIAGNOSTIC = {"timestamp": int, "timestampType": int, "source": int, "severity": int, "text": str}
+DIAGNOSTIC = {
+    "timestamp": int,
+    "timestampType": int,
+    "source": int,
+    "severity": int,
+    "text": str,
+}
 THREAD_NAME = {"nameId": int, "priority": int, "globalTid": int}
 
 Progress = Callable[[int], None]
 
 
-def scrub(source: Path, target: Path, result: Scrubbed, progress: Progress | None = None) -> None:
+def scrub(
+    source: Path, target: Path, result: Scrubbed, progress: Progress | None = None
+) -> None:
     """Write the export anew: a folder of Parquet files where it is one, else an SQLite file.
 
     `result` counts what was removed; `progress` is called with the number of rows copied so far.
@@ -72,7 +80,9 @@ class _Copy:
         for table_name, columns in known.FACTS.items():
             self._copy_facts(table_name, columns)
         for table_name in known.ENUMERATIONS:
-            self._write(table_name, ENUMERATION, self.tables.rows(table_name, list(ENUMERATION)))
+            self._write(
+                table_name, ENUMERATION, self.tables.rows(table_name, list(ENUMERATION))
+            )
         for table_name in SCHEMA_TABLES:
             self._copy_schema(table_name)
         self._copy_losses()
@@ -118,7 +128,9 @@ class _Copy:
 
     def _copy_facts(self, table: str, wanted: tuple[str, ...]) -> None:
         present = [column for column in wanted if column in self.tables.columns(table)]
-        column_types = {column: str if column in known.FACT_TEXTS else int for column in present}
+        column_types = {
+            column: str if column in known.FACT_TEXTS else int for column in present
+        }
         self._write(table, column_types, self.tables.rows(table, present))
 
     def _copy_schema(self, table: str) -> None:
@@ -152,15 +164,21 @@ class _Copy:
                 kept_names.append((name_id, priority, _signed(thread)))
                 if isinstance(name_id, int):
                     self.string_ids.add(name_id)
-        self.result.remove("names of threads without records", len(name_rows) - len(kept_names))
+        self.result.remove(
+            "names of threads without records", len(name_rows) - len(kept_names)
+        )
         self._write("ThreadNames", THREAD_NAME, kept_names)
 
     def _copy_processes(self) -> None:
         """Write the ids of the processes that have records, without their names."""
-        processes = {unsigned(global_id & PROCESS_BITS) for global_id in self.global_ids - {NULL}}
+        processes = {
+            unsigned(global_id & PROCESS_BITS) for global_id in self.global_ids - {NULL}
+        }
         named_processes = self.tables.rows("PROCESSES", ["globalPid", "name"])
         self.result.remove("names of processes", len(named_processes))
-        process_rows = [(_signed(process), pid_of(process)) for process in sorted(processes)]
+        process_rows = [
+            (_signed(process), pid_of(process)) for process in sorted(processes)
+        ]
         self._write("PROCESSES", {"globalPid": int, "pid": int}, process_rows)
 
     def _copy_strings(self) -> int:

@@ -42,7 +42,9 @@ NUMBERS: dict[str, tuple[str, ...]] = {
         "start end eventType rangeId category color globalTid endGlobalTid textId domainId "
         "uint64Value int64Value uint32Value int32Value"
     ),
-    "TARGET_INFO_CUDA_STREAM": _columns("streamId hwId vmId processId contextId priority flag"),
+    "TARGET_INFO_CUDA_STREAM": _columns(
+        "streamId hwId vmId processId contextId priority flag"
+    ),
 }
 STRINGS = frozenset({"demangledName", "shortName", "mangledName", "nameId", "textId"})
 GLOBAL_IDS = frozenset({"globalTid", "endGlobalTid", "globalPid"})

@@ -33,7 +33,9 @@ class SqliteSink:
 
     def numbers(self, table: str, columns: Mapping[str, Int64], texts: Texts) -> None:  # noqa: D102
         column_types = dict.fromkeys(columns, int) | dict.fromkeys(texts, str)
-        self._fill(table, column_types, _rows_of(list(columns.values()), list(texts.values())))
+        self._fill(
+            table, column_types, _rows_of(list(columns.values()), list(texts.values()))
+        )
 
     def rows(self, table: str, columns: Mapping[str, type], rows: Rows) -> None:  # noqa: D102
         self._fill(table, columns, rows)
@@ -91,7 +93,9 @@ class ParquetSink:
         for (column, column_type), values in zip(
             columns.items(), zip(*rows, strict=True), strict=True
         ):
-            arrays[column] = pa.array(values, pa.string() if column_type is str else pa.int64())
+            arrays[column] = pa.array(
+                values, pa.string() if column_type is str else pa.int64()
+            )
         self._write(table, arrays)
 
     def _write(self, table: str, arrays: dict[str, Any]) -> None:

@@ -50,7 +50,9 @@ def _access(path: Path) -> str:
         with path.open("rb") as database_file:
             header = database_file.read(JOURNAL_BYTE + 1)
         write_ahead_log = Path(f"{path}-wal")
-        has_unmerged_changes = write_ahead_log.exists() and write_ahead_log.stat().st_size > 0
+        has_unmerged_changes = (
+            write_ahead_log.exists() and write_ahead_log.stat().st_size > 0
+        )
     except OSError as error:
         raise TraceError(f"{path} cannot be read: {error.strerror or error}") from error
     if len(header) <= JOURNAL_BYTE or header[JOURNAL_BYTE] != WRITE_AHEAD_LOG:
@@ -169,7 +171,9 @@ class SqliteTables:
         for first_id in range(0, len(wanted), STRINGS_AT_ONCE):
             stretch = wanted[first_id : first_id + STRINGS_AT_ONCE]
             placeholders = ", ".join("?" * len(stretch))
-            strings_query = _query("id, value", "StringIds", f"WHERE id IN ({placeholders})")
+            strings_query = _query(
+                "id, value", "StringIds", f"WHERE id IN ({placeholders})"
+            )
             for string_id, string_value in self._fetch(strings_query, stretch):
                 strings_found[string_id] = _text(string_value) or ""
         return strings_found
@@ -197,7 +201,9 @@ class SqliteTables:
         chunk_clause = f"WHERE rowid > ? ORDER BY rowid LIMIT {ROWS_AT_ONCE}"
         last_of_chunk = f"SELECT max(rowid) FROM ({_query('rowid', table, chunk_clause)})"  # noqa: S608
         last_before = NULL
-        while (last_in_chunk := self._fetch(last_of_chunk, (last_before,))[0][0]) is not None:
+        while (
+            last_in_chunk := self._fetch(last_of_chunk, (last_before,))[0][0]
+        ) is not None:
             yield last_before, last_in_chunk
             last_before = last_in_chunk
 

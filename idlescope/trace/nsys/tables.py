@@ -33,7 +33,9 @@ class Tables(Protocol):
     def rows(self, table: str, columns: Sequence[str]) -> list[tuple[Any, ...]]:
         """Return the rows of a small table as Python values."""
 
-    def integers(self, table: str, columns: Mapping[str, int], damage: Damage) -> dict[str, Int64]:
+    def integers(
+        self, table: str, columns: Mapping[str, int], damage: Damage
+    ) -> dict[str, Int64]:
         """Return columns of a table, each with the value that stands for its NULLs.
 
         Rows keep their order from call to call. What is not an integer counts as NULL and is told
@@ -66,7 +68,9 @@ def whole_numbers(
         number = _whole_number(cell_value)
         if number is None:
             row_place = f"row {rows_before + row_index + 1}"
-            damage.repaired(f"{column} is not an integer and was taken as missing", row_place)
+            damage.repaired(
+                f"{column} is not an integer and was taken as missing", row_place
+            )
         else:
             numbers[row_index] = number
     return numbers

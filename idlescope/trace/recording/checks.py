@@ -59,7 +59,9 @@ def check(trace: Trace) -> None:
 def _check_ends(table: Table, start: NDArray[Any], end: NDArray[Any]) -> None:
     ending_early = int((end < start).sum())
     if ending_early:
-        raise ValueError(f"{ending_early:,} {type(table).__name__.lower()} end before they start")
+        raise ValueError(
+            f"{ending_early:,} {type(table).__name__.lower()} end before they start"
+        )
 
 
 def _check_range(values: NDArray[Any], name: str, least: int, beyond: int) -> None:

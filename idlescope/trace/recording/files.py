@@ -23,7 +23,14 @@ TABLES: dict[str, type[Table]] = {
 }
 FILES = {"counters": "samples"}  # files that are not called as their table
 TableT = TypeVar("TableT", bound=Table)
-_UNREADABLE = (OSError, ValueError, KeyError, TypeError, RecursionError, msgspec.MsgspecError)
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    RecursionError,
+    msgspec.MsgspecError,
+)
 
 
 class RecordingDocument(msgspec.Struct, frozen=True):
@@ -74,7 +81,9 @@ def read(folder: Path) -> Trace:
             devices=document.devices,
             streams=document.streams,
             threads=document.threads,
-            meta=Metadata.from_json(document.meta | {"format": "recording", "path": str(folder)}),
+            meta=Metadata.from_json(
+                document.meta | {"format": "recording", "path": str(folder)}
+            ),
         )
         check(read_trace)
         return read_trace

@@ -19,7 +19,10 @@ from idlescope.trace.table import Int64
 
 
 def scrub(
-    source: Path, target: Path, result: Scrubbed, progress: Callable[[int], None] | None = None
+    source: Path,
+    target: Path,
+    result: Scrubbed,
+    progress: Callable[[int], None] | None = None,
 ) -> None:
     """Write the recording anew: tables as they are, texts cleaned, names that no row has left out.
 
@@ -36,7 +39,9 @@ def scrub(
         names=tuple(texts.name(trace.names[code]) for code in used_names),
         devices=tuple(_cleaned_device(device, texts) for device in trace.devices),
         streams=tuple(texts.text(stream) for stream in trace.streams),
-        threads=tuple(replace(thread, label=texts.text(thread.label)) for thread in trace.threads),
+        threads=tuple(
+            replace(thread, label=texts.text(thread.label)) for thread in trace.threads
+        ),
         meta=Metadata.from_json(cleaned(trace.meta.to_json(), texts, result)),
     )
     files.write(cleaned_trace, target)
@@ -59,7 +64,8 @@ def _renumbered(trace: Trace, used_names: Int64) -> dict[str, Any]:
     new_code = np.full(len(trace.names), -1, np.int32)
     new_code[used_names] = np.arange(used_names.size)
     return {
-        name: table.replace(name=new_code[table.name]) for name, table in _tables(trace).items()
+        name: table.replace(name=new_code[table.name])
+        for name, table in _tables(trace).items()
     }
 
 

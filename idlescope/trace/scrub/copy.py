@@ -16,7 +16,10 @@ KNOWN_SUFFIXES = frozenset({".json", ".gz", ".sqlite", ".nsys-rep", ".parquet"})
 
 
 def scrub(
-    source: Path, target: Path, force: bool = False, progress: Callable[[int], None] | None = None
+    source: Path,
+    target: Path,
+    force: bool = False,
+    progress: Callable[[int], None] | None = None,
 ) -> Scrubbed:
     """Write a copy of a trace, in its own format, that can be shared; the trace is only read.
 
@@ -48,7 +51,9 @@ def _refuse_other_format(source_format: Format, target: Path) -> None:
     own_suffixes = {Path(f"name{ending}").suffix for ending in endings}  # .gz of .json.gz
     if suffix not in KNOWN_SUFFIXES or suffix in own_suffixes:
         return
-    wanted = f"a name that ends in {' or '.join(endings)}" if endings else "the name of a folder"
+    wanted = (
+        f"a name that ends in {' or '.join(endings)}" if endings else "the name of a folder"
+    )
     raise ConfigError(
         f"{target} ends in {suffix}, but the copy has the trace's own format "
         f"({source_format.title}): give {wanted}"

@@ -10,7 +10,9 @@ class Scrubbed:
     """Counts of what was removed and of the names that stay, which only their author can judge."""
 
     removed: dict[str, int] = field(default_factory=dict)  # what, in the plural -> how many
-    names: int = 0  # distinct names of operations, calls, ranges and threads that are still there
+    names: int = (
+        0  # distinct names of operations, calls, ranges and threads that are still there
+    )
 
     def remove(self, what: str, count: int = 1) -> None:
         """Count what was left out or cut; `what` is a plural noun."""

@@ -44,7 +44,9 @@ KINDS_LOST = {
     "context switch": "context switch",
     "ftrace": "ftrace",
 }
-REPAIRED = "records were repaired or left out when the trace was read, before it was scrubbed"
+REPAIRED = (
+    "records were repaired or left out when the trace was read, before it was scrubbed"
+)
 OTHER_ENTRIES = "entries about the recording"
 # Entries that are made anew when a trace is read, so that leaving them out removes nothing.
 MADE_BY_READERS = frozenset({"path", "events"})

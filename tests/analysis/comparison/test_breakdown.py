@@ -23,11 +23,16 @@ from tests.make.noisy_recordings import BATCH, recording
 PREPARE = f"{HOST_PREFIX}prepare"
 
 
-SYNC, ASYNC = FIXTURES / "transformers_sync.json.gz", FIXTURES / "transformers_async.json.gz"
+SYNC, ASYNC = (
+    FIXTURES / "transformers_sync.json.gz",
+    FIXTURES / "transformers_async.json.gz",
+)
 
 
 def figures(comparison):
-    return {f.name: f for f in (comparison.headline, *comparison.parts, *comparison.figures)}
+    return {
+        f.name: f for f in (comparison.headline, *comparison.parts, *comparison.figures)
+    }
 
 
 class TestParts:
@@ -67,7 +72,8 @@ class TestParts:
 
     def test_parts_are_sorted_by_what_they_change(self):
         changes = [
-            abs(p.change) for p in compare(recording(1), recording(2, factors={"prepare": 2})).parts
+            abs(p.change)
+            for p in compare(recording(1), recording(2, factors={"prepare": 2})).parts
         ]
         assert changes == sorted(changes, reverse=True)
 
@@ -79,7 +85,9 @@ class TestParts:
         assert f"% of that is {PREPARE} (+1." in c.verdict.text
 
     def test_a_change_that_another_offsets_is_said(self):
-        c = compare(recording(1, 1000), recording(2, 1000, factors={"prepare": 2.5, "device": 0.8}))
+        c = compare(
+            recording(1, 1000), recording(2, 1000, factors={"prepare": 2.5, "device": 0.8})
+        )
         assert "Most grew idle: host: prepare" in c.verdict.text
         assert "against that, compute (-" in c.verdict.text
 
@@ -115,7 +123,9 @@ class TestParts:
 
 @pytest.mark.parametrize("engine", ["transformers", "idlescope"])
 def test_what_was_launched_before_the_recording_is_no_time_of_its_steps(engine):
-    sync, asynchronous = (FIXTURES / f"{engine}_{mode}.json.gz" for mode in ("sync", "async"))
+    sync, asynchronous = (
+        FIXTURES / f"{engine}_{mode}.json.gz" for mode in ("sync", "async")
+    )
     analysis = idlescope.analyze(idlescope.open(asynchronous))
     steps = analysis.results[0].steps
     each = (steps.done[-1] - steps.done[0]) / (len(steps) - 1)  # ns, counted on the device

@@ -15,11 +15,16 @@ from tests.conftest import FIXTURES
 from tests.make.kineto_files import call, operation, write
 from tests.make.noisy_recordings import BATCH, recording
 
-SYNC, ASYNC = FIXTURES / "transformers_sync.json.gz", FIXTURES / "transformers_async.json.gz"
+SYNC, ASYNC = (
+    FIXTURES / "transformers_sync.json.gz",
+    FIXTURES / "transformers_async.json.gz",
+)
 
 
 def figures(comparison):
-    return {f.name: f for f in (comparison.headline, *comparison.parts, *comparison.figures)}
+    return {
+        f.name: f for f in (comparison.headline, *comparison.parts, *comparison.figures)
+    }
 
 
 class TestUnits:
@@ -85,7 +90,10 @@ class TestSides:
         c = compare(folder / "summary.json", str(folder), mode="sync")
         assert c.verdict.kind == "no difference"
         assert c.headline.change == 0
-        assert compare(folder / "sync.recording", folder, mode="async").verdict.kind == "faster"
+        assert (
+            compare(folder / "sync.recording", folder, mode="async").verdict.kind
+            == "faster"
+        )
 
     def test_an_analysis_json_is_one_block_and_the_same_figures(self, tmp_path):
         base, other = (analyze(idlescope.open(path)) for path in (SYNC, ASYNC))
@@ -109,7 +117,9 @@ class TestSides:
         launch_ns = whole["devices"][0]["cause_ns"]["launch"]
         for wrong in ("NaN", "1e999", "-5", "1" * 400):
             path.write_text(
-                json.dumps(whole, indent=1).replace(f'"launch": {launch_ns}', f'"launch": {wrong}')
+                json.dumps(whole, indent=1).replace(
+                    f'"launch": {launch_ns}', f'"launch": {wrong}'
+                )
             )
             with pytest.raises(TraceError, match=r"not a whole analysis\.json"):
                 compare(path, SYNC)
@@ -160,7 +170,9 @@ class TestSides:
         assert analyze(damaged).results[0].verdict.kind == "cannot tell"
         c = compare(damaged, recording(2))
         assert c.verdict.kind == "cannot tell"
-        assert "Nothing can be concluded. A cannot be trusted: Only 50.0 %" in c.verdict.text
+        assert (
+            "Nothing can be concluded. A cannot be trusted: Only 50.0 %" in c.verdict.text
+        )
 
     def test_runs_of_other_lengths_and_batching_are_named(self):
         c = compare(recording(1, 100), recording(2, 400, asynchronous=True))

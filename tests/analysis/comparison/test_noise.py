@@ -27,20 +27,27 @@ PREPARE = f"{HOST_PREFIX}prepare"
 
 
 def figures(comparison):
-    return {f.name: f for f in (comparison.headline, *comparison.parts, *comparison.figures)}
+    return {
+        f.name: f for f in (comparison.headline, *comparison.parts, *comparison.figures)
+    }
 
 
 class TestNoise:
     """At least 95 % of trials on either side: no false alarm, and no regression missed."""
 
-    def test_equal_configurations_show_no_difference_and_a_phase_3_percent_longer_is_found(self):
-        same = [read(recording((trial, 0), STEPS, spread=SPREAD)) for trial in range(TRIALS + 1)]
+    def test_equal_configurations_show_no_difference_and_a_phase_3_percent_longer_is_found(
+        self,
+    ):
+        same = [
+            read(recording((trial, 0), STEPS, spread=SPREAD)) for trial in range(TRIALS + 1)
+        ]
         worse = [
             read(recording((trial, 1), STEPS, spread=SPREAD, factors=PLANTED))
             for trial in range(TRIALS)
         ]
         quiet = [
-            compare(*pair).verdict.kind == "no difference" for pair in itertools.pairwise(same)
+            compare(*pair).verdict.kind == "no difference"
+            for pair in itertools.pairwise(same)
         ]
         compared = [compare(*pair) for pair in zip(same[1:], worse, strict=True)]
         found = [
@@ -59,7 +66,8 @@ class TestNoise:
 
         same = [side(trial, 0) for trial in range(101)]
         quiet = [
-            compare(*pair).verdict.kind == "no difference" for pair in itertools.pairwise(same)
+            compare(*pair).verdict.kind == "no difference"
+            for pair in itertools.pairwise(same)
         ]
         found = [
             figures(compare(same[i], side(i, 1, {"prepare": 1.1})))[PREPARE].different
@@ -69,7 +77,9 @@ class TestNoise:
         assert np.mean(found) >= 0.95
 
     @pytest.mark.parametrize("steps", [8, 40])
-    def test_few_steps_that_resemble_their_neighbours_are_no_reason_for_an_alarm(self, steps):
+    def test_few_steps_that_resemble_their_neighbours_are_no_reason_for_an_alarm(
+        self, steps
+    ):
         alarms = [
             compare(*(recording((i, side), steps) for side in (0, 1))).verdict.kind
             not in ("no difference", "cannot tell")
@@ -97,7 +107,8 @@ class TestNoise:
 
     def test_intervals_are_equal_for_equal_input_and_narrower_for_longer_recordings(self):
         margins = [
-            compare(recording(1, n), recording(2, n)).headline.margin for n in (200, 200, 2000)
+            compare(recording(1, n), recording(2, n)).headline.margin
+            for n in (200, 200, 2000)
         ]
         assert margins[0] == margins[1]
         assert margins[2] < margins[0]
@@ -115,7 +126,9 @@ class TestNoise:
         same = np.ones((3, 2))
         assert noise.of_recordings(same, same, independent=1).tolist() == [0, 0]
 
-    def test_a_block_bootstrap_of_independent_blocks_covers_as_the_t_distribution_does(self):
+    def test_a_block_bootstrap_of_independent_blocks_covers_as_the_t_distribution_does(
+        self,
+    ):
         margin = noise.of_blocks(np.random.default_rng(3).normal(size=(16, 1)), 1e9)[0]
         spread = np.random.default_rng(3).normal(size=16).std(ddof=1) / 4
         assert margin / spread == pytest.approx(

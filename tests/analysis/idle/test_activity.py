@@ -36,7 +36,11 @@ def test_the_host_is_busy_where_a_launching_thread_works_and_does_not_wait(devic
 
 
 def test_where_no_launch_is_known_all_threads_count(tmp_path):
-    events = [operation(0, 10_000), operation(30_000, 40_000), span(5_000, 20_000, "x", tid=7)]
+    events = [
+        operation(0, 10_000),
+        operation(30_000, 40_000),
+        span(5_000, 20_000, "x", tid=7),
+    ]
     device = measured(tmp_path, events)
     assert host_busy(device.view.trace, device.gaps).measure == 15_000
 

@@ -12,7 +12,9 @@ def gap_launched_at(*launches):
     events = [call(0, 1_000, 1), operation(10_000, GAP_START, correlation=1)]
     for correlation, launch in enumerate(launches, 2):
         events.append(call(launch, launch + 1_000, correlation))
-        events.append(operation(GAP_END, 200_000, correlation=correlation, stream=correlation))
+        events.append(
+            operation(GAP_END, 200_000, correlation=correlation, stream=correlation)
+        )
     return events
 
 
@@ -28,9 +30,16 @@ def gap_launched_at(*launches):
         (170_000, 100_000, 0, 0),  # clocks that disagree: never more than the gap
     ],
 )
-def test_a_gap_is_divided_at_the_launch_of_what_ended_it(tmp_path, launch, host, late, queued):
+def test_a_gap_is_divided_at_the_launch_of_what_ended_it(
+    tmp_path, launch, host, late, queued
+):
     gaps = measured(tmp_path, gap_launched_at(launch)).gaps
-    assert gaps.totals() == {"host": host, "launch": late, "queued": queued, "unattributed": 0}
+    assert gaps.totals() == {
+        "host": host,
+        "launch": late,
+        "queued": queued,
+        "unattributed": 0,
+    }
 
 
 def test_of_several_operations_that_end_a_gap_the_first_launched_counts(tmp_path):

@@ -17,7 +17,9 @@ from tests.make.kineto_files import write
 
 
 def analysed(tmp_path, events):
-    (device,) = idlescope.analyze(idlescope.open(write(tmp_path / "t.json", events))).results
+    (device,) = idlescope.analyze(
+        idlescope.open(write(tmp_path / "t.json", events))
+    ).results
     return device
 
 
@@ -64,7 +66,9 @@ def test_gaps_that_dummy_batches_end_are_no_demand(tmp_path):
     assert device.spread.kind == "no demand"
 
 
-@pytest.mark.parametrize("name", ["vllm_8b_sync", "vllm_1b_async", "sglang_8b_sync", "loop_eager"])
+@pytest.mark.parametrize(
+    "name", ["vllm_8b_sync", "vllm_1b_async", "sglang_8b_sync", "loop_eager"]
+)
 def test_real_loops_cost_each_step(name):
     (device,) = idlescope.analyze(idlescope.open(FIXTURES / f"{name}.json.gz")).results
     assert device.spread.kind == "per step"
@@ -78,5 +82,7 @@ def test_lengths_of_gaps_add_up_to_idle_by_cause(tmp_path):
     assert sum(some["gaps"] for some in lengths) == device["gaps"]
     for cause, ns in device["cause_ns"].items():
         assert sum(some["cause_ns"][cause] for some in lengths) == ns
-    assert [some["from_ns"] for some in lengths[1:]] == [some["to_ns"] for some in lengths[:-1]]
+    assert [some["from_ns"] for some in lengths[1:]] == [
+        some["to_ns"] for some in lengths[:-1]
+    ]
     assert lengths[-1]["to_ns"] is None

@@ -171,8 +171,12 @@ def test_the_scheduler_of_another_process_is_charged(tmp_path):
 
 
 def test_two_schedulers_in_other_processes_are_not_told_apart(tmp_path):
-    spans = [span(50_000, 90_000, "schedule: allocate_slots") | {"pid": pid} for pid in (60, 61)]
-    device = host_gap(tmp_path, *spans, span(90_000, 160_000, "gpu_model_runner: preprocess"))
+    spans = [
+        span(50_000, 90_000, "schedule: allocate_slots") | {"pid": pid} for pid in (60, 61)
+    ]
+    device = host_gap(
+        tmp_path, *spans, span(90_000, 160_000, "gpu_model_runner: preprocess")
+    )
     assert device.host_ns == {
         "prepare (gpu_model_runner: preprocess)": 60_000,
         "untraced": 40_000,

@@ -17,7 +17,11 @@ def test_concurrent_operations_count_once_and_copies_apart(tmp_path):
     )
     found = device.occupancy
     assert (found.window_ns, found.active_ns, found.idle_ns) == (120_000, 80_000, 40_000)
-    assert (found.compute_ns, found.copy_only_ns, found.compute_idle_ns) == (40_000, 40_000, 80_000)
+    assert (found.compute_ns, found.copy_only_ns, found.compute_idle_ns) == (
+        40_000,
+        40_000,
+        80_000,
+    )
     assert is_compute(device.operations).tolist() == [True, False, True, False]
 
 

@@ -9,7 +9,9 @@ from tests.make.engine_loops import in_turns
 from tests.make.kineto_files import document
 
 
-def folder_of(tmp_path, uuids=("", ""), ranks=False, base=1_700_000_000_000_000_000, turns=True):
+def folder_of(
+    tmp_path, uuids=("", ""), ranks=False, base=1_700_000_000_000_000_000, turns=True
+):
     """Two processes' traces of steps in turns, or at the same time."""
     for process, uuid in enumerate(uuids):
         first = process == 0 or not turns
@@ -30,7 +32,9 @@ def test_a_gpu_that_two_processes_use_in_turns_is_never_idle(tmp_path):
         assert device.shared.idle_ns == 0
         assert not device.shared.known
         assert device.verdict.kind == "busy"
-        assert "2 processes share this GPU, as far as the trace tells" in device.verdict.text
+        assert (
+            "2 processes share this GPU, as far as the trace tells" in device.verdict.text
+        )
         assert device.prediction is None
     first, _ = analysis.to_json()["devices"]
     assert first["shared_gpu"]["processes"] == [
@@ -47,7 +51,8 @@ def test_the_same_identity_is_the_same_gpu_also_where_operations_overlap(tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("uuids", "ranks"), [(("GPU-1", "GPU-2"), False), (("", ""), True), (("", "GPU-1"), False)]
+    ("uuids", "ranks"),
+    [(("GPU-1", "GPU-2"), False), (("", ""), True), (("", "GPU-1"), False)],
 )
 def test_other_gpus_and_ranks_of_one_job_are_not_shared(tmp_path, uuids, ranks):
     analysis = folder_of(tmp_path, uuids, ranks)

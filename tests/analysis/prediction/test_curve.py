@@ -23,7 +23,9 @@ REPORTS = FIXTURES.parents[1] / "reports" / "h200"
 
 
 def works(**options):
-    made = run(RunConfig(**{"device": "modelled:h200", "tokens": 60, "host_ms": 2.0, **options}))
+    made = run(
+        RunConfig(**{"device": "modelled:h200", "tokens": 60, "host_ms": 2.0, **options})
+    )
     return {mode: (m.trace, m.result) for mode, m in made.modes.items()}
 
 
@@ -49,12 +51,15 @@ def test_curves_are_the_predictions_from_the_synchronous_run(both):
         )
         assert (
             curve.idle_pct[-1]
-            == made.predict(WhatIf(curve.depth, host=curve.host_ms[-1] / 2)).compute_idle_pct
+            == made.predict(
+                WhatIf(curve.depth, host=curve.host_ms[-1] / 2)
+            ).compute_idle_pct
         )
 
 
 @pytest.mark.parametrize(
-    "name", ["a run", "transformers_sync.json.gz", "loop_eager.json.gz", "loop_item.json.gz"]
+    "name",
+    ["a run", "transformers_sync.json.gz", "loop_eager.json.gz", "loop_item.json.gz"],
 )
 def test_more_host_work_never_idles_less_and_a_pipeline_never_more(both, name):
     sync, later = host_cost(both if name == "a run" else fixture(name)).curves
@@ -66,7 +71,10 @@ def test_more_host_work_never_idles_less_and_a_pipeline_never_more(both, name):
 
 def test_measured_points_are_the_runs_own_figures(both):
     sync, later = host_cost(both).measured
-    assert [(p.name, p.mode) for p in (sync, later)] == [("sync", "sync"), ("async", "async")]
+    assert [(p.name, p.mode) for p in (sync, later)] == [
+        ("sync", "sync"),
+        ("async", "async"),
+    ]
     for p, mode in ((sync, "sync"), (later, "async")):
         trace, result = both[mode]
         assert p.host_ms == pytest.approx(2.0)
@@ -78,16 +86,18 @@ def test_measured_points_are_the_runs_own_figures(both):
         of_first = operations.end[computing & (result.step == result.step.min())].max()
         after = Intervals(np.array([of_first]), np.array([operations.end[computing].max()]))
         idle = intervals.subtract(after, kernels)
-        assert p.idle_pct == pytest.approx(100 * idle.length.sum() / after.length.sum(), abs=0.2)
+        assert p.idle_pct == pytest.approx(
+            100 * idle.length.sum() / after.length.sum(), abs=0.2
+        )
 
 
 def test_a_trace_has_one_point_which_lies_on_its_curve():
     found = host_cost(fixture("transformers_sync.json.gz"))
     (p,) = found.measured
     assert found.published == ()
-    assert np.interp(p.host_ms, found.curves[0].host_ms, found.curves[0].idle_pct) == pytest.approx(
-        p.idle_pct, 0.01
-    )
+    assert np.interp(
+        p.host_ms, found.curves[0].host_ms, found.curves[0].idle_pct
+    ) == pytest.approx(p.idle_pct, 0.01)
 
 
 @pytest.mark.parametrize(
@@ -108,7 +118,9 @@ def test_published_points_are_those_of_their_sources():
     assert all(p.source for p in published.POINTS)
     parts = json.loads((REPORTS / "transformers.json").read_text())
     (peer,) = (
-        part for what, part in parts.items() if what.startswith("transformers under idlescope run")
+        part
+        for what, part in parts.items()
+        if what.startswith("transformers under idlescope run")
     )
     ours = json.loads((REPORTS / "published" / "summary.json").read_text())["modes"]
     for name, modes in (("transformers 5.17, paged", peer), ("idlescope, measured", ours)):
@@ -137,5 +149,7 @@ def test_nothing_is_drawn_where_steps_cannot_be_replayed_or_the_host_costs_nothi
     assert host_cost(works(mode="sync", arrival="poisson:20", model="1b")) is None
     steps = replace(result.steps, host=np.zeros_like(result.steps.host))
     assert host_cost({"sync": (trace, replace(result, steps=steps))}) is None
-    alone = host_cost({"sync": (trace, replace(result, steps=steps)), "async": both["async"]})
+    alone = host_cost(
+        {"sync": (trace, replace(result, steps=steps)), "async": both["async"]}
+    )
     assert (alone.replayed, [p.name for p in alone.measured]) == ("async", ["async"])

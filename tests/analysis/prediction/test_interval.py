@@ -20,7 +20,9 @@ PUBLISHED = FIXTURES.parents[1] / "reports" / "h200" / "published"
 
 
 def test_the_interval_is_that_of_the_steps_variation_and_the_replays_own_error():
-    config = RunConfig(model="1b", tokens=300, batch_size=8, prompt_tokens=1000, device="modelled")
+    config = RunConfig(
+        model="1b", tokens=300, batch_size=8, prompt_tokens=1000, device="modelled"
+    )
     drawn = scenario(3)
     factor = drawn.factor / np.median(drawn.factor)
     sync = replace(drawn, config=config, factor=factor).run("sync")

@@ -30,7 +30,9 @@ def test_a_phase_that_is_gone_takes_its_time_with_it():
     analysis = run(config).modes["sync"].analysis
     (as_is,) = idlescope.predict(analysis)
     (without,) = idlescope.predict(analysis, without="prepare")
-    calls_ns = 39_300  # of 10 ms a step the API calls take these; of the rest 95 % is `prepare`
+    calls_ns = (
+        39_300  # of 10 ms a step the API calls take these; of the rest 95 % is `prepare`
+    )
     assert as_is.predicted.step_ns - without.predicted.step_ns == pytest.approx(
         0.95 * (10 * MS - calls_ns), rel=0.001
     )
@@ -45,7 +47,11 @@ def loop(path, steps=8, copy_ms=1.0, host_ms=1.0, kernel_ms=4.0):
         now += round(host_ms * MS)
         copied = now + round(copy_ms * MS)
         copy = operation(
-            now + 10_000, copied - 5_000, "memcpy", n, name="Memcpy HtoD (Pageable -> Device)"
+            now + 10_000,
+            copied - 5_000,
+            "memcpy",
+            n,
+            name="Memcpy HtoD (Pageable -> Device)",
         )
         events += [call(now, copied, n, "cudaMemcpyAsync"), copy]
         now = copied + 20_000

@@ -39,7 +39,9 @@ def test_an_eager_loop_is_shown_what_graphs_are_worth_and_one_with_graphs_is_not
 
 def test_a_host_that_is_the_limit_is_said_to_be():
     later = run(
-        RunConfig(model="1b", tokens=50, batch_size=8, host_ms=5, device_ms=3, device="modelled")
+        RunConfig(
+            model="1b", tokens=50, batch_size=8, host_ms=5, device_ms=3, device="modelled"
+        )
     ).modes["async"]
     (one,) = idlescope.predict(later.analysis)
     assert (one.depth, len(one.host_bound)) == (2, 50)
@@ -65,14 +67,23 @@ def test_steps_with_more_host_work_than_compute_are_named():
 
 def test_a_run_predicts_in_its_analysis_what_it_predicts_in_its_summary():
     result = run(
-        RunConfig(model="1b", tokens=50, batch_size=8, host_ms=5, device_ms=3, device="modelled")
+        RunConfig(
+            model="1b", tokens=50, batch_size=8, host_ms=5, device_ms=3, device="modelled"
+        )
     )
     short = result.modes["sync"].analysis.to_json()["devices"][0]["predicted"]
     summary = result.summary()["predicted"]
     assert {key: short[key] for key in summary} == summary
-    assert (short["recorded_depth"], short["depth"], short["host_bound_steps"]) == (1, 2, 50)
+    assert (short["recorded_depth"], short["depth"], short["host_bound_steps"]) == (
+        1,
+        2,
+        50,
+    )
     assert (
-        result.modes["async"].analysis.to_json()["devices"][0]["predicted"]["recorded_depth"] == 2
+        result.modes["async"].analysis.to_json()["devices"][0]["predicted"][
+            "recorded_depth"
+        ]
+        == 2
     )
 
 

@@ -19,7 +19,9 @@ def equal(n, **columns):
 
 def test_a_row_is_given_on_once_its_last_token_is_known():
     # two rows: the first is used by requests of 3 and 4 steps, the second by one of 7 all the time
-    of = Requests(*(np.array(c) for c in ([0, 0, 3], [0, 0, 3], [2, 6, 6])), np.zeros(3, bool), 2)
+    of = Requests(
+        *(np.array(c) for c in ([0, 0, 3], [0, 0, 3], [2, 6, 6])), np.zeros(3, bool), 2
+    )
     assert order(of, 1).starts.tolist() == [0, 0, 3]
     assert (order(of, 2).starts.tolist(), order(of, 2).steps) == ([0, 0, 4], 8)
     assert (order(of, 3).starts.tolist(), order(of, 3).steps) == ([0, 0, 5], 9)
@@ -35,7 +37,9 @@ def test_a_row_is_given_on_once_its_last_token_is_known():
 
 def test_what_a_prompt_costs_goes_where_its_request_goes():
     # a prompt of 50 us in the steps 0 (two of them) and 3, as in the first case above
-    of = Requests(*(np.array(c) for c in ([0, 0, 3], [0, 0, 3], [2, 6, 6])), np.zeros(3, bool), 2)
+    of = Requests(
+        *(np.array(c) for c in ([0, 0, 3], [0, 0, 3], [2, 6, 6])), np.zeros(3, bool), 2
+    )
     steps = equal(7, compute=10_000)
     steps.compute[[0, 3]] += [100_000, 50_000]
     anew, needs, prompts = rebatch(steps, of, 2)

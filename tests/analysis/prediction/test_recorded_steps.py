@@ -14,10 +14,13 @@ MS = 1_000_000
 
 
 @pytest.mark.parametrize(
-    ("window", "reason"), [("steps:8-9", "only 2 steps are"), ("steps:8-8", "only 1 step is")]
+    ("window", "reason"),
+    [("steps:8-9", "only 2 steps are"), ("steps:8-8", "only 1 step is")],
 )
 def test_too_few_steps_are_refused_in_a_sentence(window, reason):
-    analysis = idlescope.analyze(idlescope.open(FIXTURES / "loop_sync.json.gz"), window=window)
+    analysis = idlescope.analyze(
+        idlescope.open(FIXTURES / "loop_sync.json.gz"), window=window
+    )
     with pytest.raises(
         TraceError, match=f"cannot tell what device 0 would do: {reason} in the trace"
     ):
@@ -29,15 +32,23 @@ def test_too_few_steps_are_refused_in_a_sentence(window, reason):
 def test_a_trace_without_steps_or_launches_is_refused(tmp_path):
     events = [operation(i * MS, i * MS + 500_000, correlation=i + 1) for i in range(20)]
     analysis = idlescope.analyze(idlescope.open(write(tmp_path / "a.json", events)))
-    with pytest.raises(TraceError, match=r"cannot tell what device 0 would do: .*known launch"):
+    with pytest.raises(
+        TraceError, match=r"cannot tell what device 0 would do: .*known launch"
+    ):
         idlescope.predict(analysis)
     launched = events + [call(i * MS - 300_000, i * MS - 200_000, i + 1) for i in range(20)]
     analysis = idlescope.analyze(idlescope.open(write(tmp_path / "b.json", launched)))
-    with pytest.raises(TraceError, match="cannot tell what device 0 would do: no steps are known"):
+    with pytest.raises(
+        TraceError, match="cannot tell what device 0 would do: no steps are known"
+    ):
         idlescope.predict(analysis)
 
 
 def test_a_trace_that_waits_for_what_it_does_not_show_is_refused(shared_traces):
-    analysis = idlescope.analyze(idlescope.open(shared_traces / "dlrm_graphlaunch_v100.json.gz"))
-    with pytest.raises(TraceError, match="they wait for something that the trace does not show"):
+    analysis = idlescope.analyze(
+        idlescope.open(shared_traces / "dlrm_graphlaunch_v100.json.gz")
+    )
+    with pytest.raises(
+        TraceError, match="they wait for something that the trace does not show"
+    ):
         idlescope.predict(analysis)

@@ -19,7 +19,13 @@ def equal(n, **columns):
 
 def test_a_pipeline_by_hand():
     steps = equal(
-        4, lead=10_000, after=5_000, latency=1_000, compute=40_000, kernels=40_000, tail=2_000
+        4,
+        lead=10_000,
+        after=5_000,
+        latency=1_000,
+        compute=40_000,
+        kernels=40_000,
+        tail=2_000,
     )
     # one by one: 10 + 1 + 40 + 2 + 5
     assert replay(steps, 1).finished.tolist() == [58_000, 116_000, 174_000, 232_000]

@@ -40,9 +40,9 @@ def test_random_scenarios_are_predicted_within_two_per_cent_each():
         drawn = scenario(seed)
         sync, later = drawn.run("sync"), drawn.run("async")
         made = Replays(sync.trace, sync.result)
-        assert made.predict(WhatIf(depth=1)).total_ns == pytest.approx(sync.total_ns, rel=1e-9), (
-            seed
-        )
+        assert made.predict(WhatIf(depth=1)).total_ns == pytest.approx(
+            sync.total_ns, rel=1e-9
+        ), seed
         error = made.predict(WhatIf()).total_ns / later.total_ns - 1.0
         if abs(error) > 0.02:
             wrong[seed] = error
@@ -78,7 +78,13 @@ def test_deeper_pipelines_are_predicted_as_the_engine_runs_them(monkeypatch, see
 
 def test_a_whole_batch_that_ends_at_once_is_replaced_only_when_its_tokens_are_known():
     config = RunConfig(
-        model="1b", tokens=20, batch_size=8, requests=80, host_ms=3, device_ms=3, device="modelled"
+        model="1b",
+        tokens=20,
+        batch_size=8,
+        requests=80,
+        host_ms=3,
+        device_ms=3,
+        device="modelled",
     )
     result = run(config)
     sync, later = result.modes["sync"], result.modes["async"]
@@ -136,9 +142,16 @@ def test_the_replay_of_an_asynchronous_trace_as_it_is_is_the_trace():
 
 
 def test_the_asynchronous_step_of_transformers_is_predicted_from_its_synchronous_one():
-    sync, later = replays("transformers_sync.json.gz"), replays("transformers_async.json.gz")
-    assert sync.predict(WhatIf(depth=1)).step_ns == pytest.approx(sync.recorded.step_ns, rel=0.001)
-    assert sync.predict(WhatIf()).step_ns == pytest.approx(later.recorded.step_ns, rel=0.005)
+    sync, later = (
+        replays("transformers_sync.json.gz"),
+        replays("transformers_async.json.gz"),
+    )
+    assert sync.predict(WhatIf(depth=1)).step_ns == pytest.approx(
+        sync.recorded.step_ns, rel=0.001
+    )
+    assert sync.predict(WhatIf()).step_ns == pytest.approx(
+        later.recorded.step_ns, rel=0.005
+    )
 
 
 def test_the_whole_traces_of_transformers_agree_too(shared_traces):
@@ -167,13 +180,21 @@ def test_the_whole_traces_of_transformers_agree_too(shared_traces):
     ],
 )
 def test_other_hosts_and_devices_are_predicted_as_the_engine_runs_on_them(change, options):
-    base = {"model": "1b", "tokens": 100, "batch_size": 8, "requests": 24, "device": "modelled"}
+    base = {
+        "model": "1b",
+        "tokens": 100,
+        "batch_size": 8,
+        "requests": 24,
+        "device": "modelled",
+    }
     sync = run(RunConfig(**base, host_ms=9.0, device_ms=3.0, mode="sync")).modes["sync"]
     mode = "sync" if change.get("depth") == 1 else "async"
     truth = run(RunConfig(**base, **options, mode=mode)).modes[mode]
     predicted = idlescope.predict(sync.analysis, **change)[0].predicted
     assert predicted.total_ns == pytest.approx(truth.total_ns, rel=0.01)
-    assert predicted.tokens_per_s == pytest.approx(truth.tokens / truth.total_ns * 1e9, rel=0.01)
+    assert predicted.tokens_per_s == pytest.approx(
+        truth.tokens / truth.total_ns * 1e9, rel=0.01
+    )
 
 
 def test_copies_overlap_compute_but_not_each_other():
@@ -196,7 +217,13 @@ def test_a_serialised_loop_is_predicted_without_the_wait(kind):
 
 def test_a_piece_of_a_run_counts_the_tokens_of_its_steps_alone():
     config = RunConfig(
-        model="1b", tokens=50, batch_size=8, host_ms=5, device_ms=3, device="modelled", mode="sync"
+        model="1b",
+        tokens=50,
+        batch_size=8,
+        host_ms=5,
+        device_ms=3,
+        device="modelled",
+        mode="sync",
     )
     trace = run(config).modes["sync"].trace
     (one,) = idlescope.predict(idlescope.analyze(trace, window="steps:10-19"))

@@ -26,7 +26,9 @@ def test_preempted_requests_are_replayed_in_the_steps_that_were_recorded():
     sync = result.modes["sync"]
     assert sum(r.preemptions for r in sync.finished) > 0
     assert Replays(sync.trace, sync.result).requests is None
-    assert result.predicted().total_ns == pytest.approx(result.modes["async"].total_ns, rel=0.03)
+    assert result.predicted().total_ns == pytest.approx(
+        result.modes["async"].total_ns, rel=0.03
+    )
 
 
 @pytest.mark.parametrize("arrival", ["poisson:20", "poisson:100", "burst:16,0.5"])

@@ -50,15 +50,26 @@ def test_what_serialises_is_named_with_its_count_and_cost():
 
 
 def test_transformers_before_and_after():
-    sync, later = analysed("transformers_sync.json.gz"), analysed("transformers_async.json.gz")
-    assert (sync.verdict.kind, sync.batching.early, len(sync.steps)) == ("synchronous", 0, 6)
+    sync, later = (
+        analysed("transformers_sync.json.gz"),
+        analysed("transformers_async.json.gz"),
+    )
+    assert (sync.verdict.kind, sync.batching.early, len(sync.steps)) == (
+        "synchronous",
+        0,
+        6,
+    )
     assert next(iter(sync.host_ns)) == "prepare (cb:prepare_batch_tensors)"
     assert (later.verdict.kind, later.batching.early, later.batching.followers) == (
         "asynchronous",
         5,
         5,
     )
-    assert later.coverage.in_flight_at_start == later.coverage.launched_before_recording == 1472
+    assert (
+        later.coverage.in_flight_at_start
+        == later.coverage.launched_before_recording
+        == 1472
+    )
 
 
 def loop(tmp_path, steps, kernel_ns, host_ns, ahead, wait_before_launch=False, spans=True):
@@ -160,18 +171,24 @@ class TestStepsWithoutSpans:
                 events.append(call(at + k * 1000, at + k * 1000 + 500, 10 * i + k + 1))
                 events.append(
                     operation(
-                        at + 5000 + k * 2000, at + 6500 + k * 2000, correlation=10 * i + k + 1
+                        at + 5000 + k * 2000,
+                        at + 6500 + k * 2000,
+                        correlation=10 * i + k + 1,
                     )
                 )
             events.append(call(at + 3500, at + 12_000, 0, "cudaStreamSynchronize"))
-        (device,) = idlescope.analyze(open_trace(write(tmp_path / "t.json", events))).results
+        (device,) = idlescope.analyze(
+            open_trace(write(tmp_path / "t.json", events))
+        ).results
         assert (device.steps.found, len(device.steps)) == ("waiting calls", 5)
         assert device.steps.operations.tolist() == [3] * 5
         assert device.batching.kind == "synchronous"
 
     def test_no_rhythm_no_steps(self, tmp_path):
         events = [call(0, 10, 1), operation(20, 30, correlation=1)]
-        (device,) = idlescope.analyze(open_trace(write(tmp_path / "t.json", events))).results
+        (device,) = idlescope.analyze(
+            open_trace(write(tmp_path / "t.json", events))
+        ).results
         assert (device.steps.found, len(device.steps)) == ("none", 0)
 
 

@@ -43,7 +43,10 @@ def test_each_launch_is_of_its_step(tmp_path, events, found):
 
 
 def test_the_profilers_own_numbers_are_taken(tmp_path):
-    spans = [span(step * STEP, (step + 1) * STEP, f"ProfilerStep#{step + 7}") for step in range(3)]
+    spans = [
+        span(step * STEP, (step + 1) * STEP, f"ProfilerStep#{step + 7}")
+        for step in range(3)
+    ]
     device = measured(tmp_path, loop(3) + spans)
     assert (device.steps.found, device.step.tolist()) == ("ProfilerStep#", [7, 8, 9])
 

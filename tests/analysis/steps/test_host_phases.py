@@ -15,7 +15,10 @@ def test_phases_of_a_process_cover_their_spans(tmp_path):
     (phases,) = host_phases(
         tmp_path,
         *(span(start, start + 10_000, SCHEDULE) for start in (0, 100_000, 220_000)),
-        *(span(start + 10_000, start + 60_000, RUN_BATCH) for start in (0, 100_000, 220_000)),
+        *(
+            span(start + 10_000, start + 60_000, RUN_BATCH)
+            for start in (0, 100_000, 220_000)
+        ),
         span(12_000, 30_000, RUN_BATCH),
     )
     assert (phases.found, phases.starts.tolist()) == ("sglang spans", [0, 100_000, 220_000])

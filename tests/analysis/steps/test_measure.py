@@ -16,7 +16,9 @@ def two_steps(tmp_path, *events):
 
 
 def test_a_step_without_operations_has_neither_launch_nor_end(tmp_path):
-    device = two_steps(tmp_path, call(10_000, 11_000, 1), operation(15_000, 20_000, correlation=1))
+    device = two_steps(
+        tmp_path, call(10_000, 11_000, 1), operation(15_000, 20_000, correlation=1)
+    )
     steps = device.steps
     assert steps.operations.tolist() == [1, 0]
     assert steps.launched.tolist() == [10_000, AFTER_EVERYTHING]
@@ -59,10 +61,13 @@ def test_idle_is_exposed_by_the_step_whose_operation_ends_the_gap(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "numbers"), [(0, 50, [0]), (0, 100_001, [0, 1]), (190_000, 300_000, [1])]
+    ("low", "high", "numbers"),
+    [(0, 50, [0]), (0, 100_001, [0, 1]), (190_000, 300_000, [1])],
 )
 def test_steps_within_a_window_are_those_that_worked_in_it(tmp_path, low, high, numbers):
-    device = two_steps(tmp_path, call(10_000, 11_000, 1), operation(15_000, 60_000, correlation=1))
+    device = two_steps(
+        tmp_path, call(10_000, 11_000, 1), operation(15_000, 60_000, correlation=1)
+    )
     assert device.steps.within(low, high).number.tolist() == numbers
 
 
@@ -76,7 +81,9 @@ def test_waiting_is_counted_once_per_range_and_thread(tmp_path):
         call(10_000, 190_000, 0, "cudaStreamSynchronize", tid=7),
     )
     trace = device.view.trace
-    steps = np.array([trace.names[name].startswith("ProfilerStep") for name in trace.ranges.name])
+    steps = np.array(
+        [trace.names[name].startswith("ProfilerStep") for name in trace.ranges.name]
+    )
     host: Ranges = trace.ranges.take(steps)
     found = blocked(trace, host, device.waits)
     assert found.length.tolist() == [40_000, 20_000]

@@ -49,7 +49,9 @@ def test_two_windows_are_as_synchronous_as_each_of_them(tmp_path):
                 operation(start + 3_000, start + 8_000, correlation=correlation),
                 call(start + 2_500, start + 8_500, 0, "cudaStreamSynchronize"),
             ]
-    (device,) = idlescope.analyze(idlescope.open(write(tmp_path / "t.json", events))).results
+    (device,) = idlescope.analyze(
+        idlescope.open(write(tmp_path / "t.json", events))
+    ).results
     assert len(device.steps) == 10
     assert "synchronous" in device.verdict.text
     assert "asynchronous" not in device.verdict.text

@@ -21,7 +21,9 @@ from tests.make.kineto_files import write
 
 
 def analysed(tmp_path, events):
-    (device,) = idlescope.analyze(idlescope.open(write(tmp_path / "t.json", events))).results
+    (device,) = idlescope.analyze(
+        idlescope.open(write(tmp_path / "t.json", events))
+    ).results
     return device
 
 
@@ -54,7 +56,12 @@ def test_names_say_how_many_prompts_and_decodes_a_step_has(name, prompts, decode
         ("DECODE bs=2 g_sq=2 g_sqsq=2 g_sqsk=30 g_sk=30", 2, 30, 29),
         ("DECODE bs=32 g_sq=32 g_sqsq=32 g_sqsk=64000 g_sk=64000", 32, 64000, 63984),
         # a prompt of 100 tokens: half of its square
-        ("EXTEND bs=1 toks=100 c_sq=100 c_sqsq=10000 c_sqsk=10000 c_sk=100", 100, 100, 5000),
+        (
+            "EXTEND bs=1 toks=100 c_sq=100 c_sqsq=10000 c_sqsk=10000 c_sk=100",
+            100,
+            100,
+            5000,
+        ),
         (
             "MIXED bs=2 c=1 g=1 c_sq=5 c_sk=8 c_sqsq=25 c_sqsk=40 "
             "g_sq=1 g_sk=12 g_sqsq=1 g_sqsk=12",

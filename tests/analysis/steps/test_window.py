@@ -34,7 +34,12 @@ def figures(trace, text):
     assert d["active_ns"] + d["idle_ns"] == d["window_ns"]
     assert sum(d["cause_ns"].values()) == d["idle_ns"]
     assert sum(d["host_ns"].values()) == d["cause_ns"]["host"]
-    return device, (d["window"]["start_ns"], d["window"]["end_ns"], d["active_ns"], d["gaps"])
+    return device, (
+        d["window"]["start_ns"],
+        d["window"]["end_ns"],
+        d["active_ns"],
+        d["gaps"],
+    )
 
 
 def test_first_to_last_is_the_window_unless_told(trace):
@@ -44,7 +49,12 @@ def test_first_to_last_is_the_window_unless_told(trace):
 def test_a_range_is_a_window_and_clips_what_it_cuts(trace):
     device, got = figures(trace, "range:interesting")
     assert got == (1500, 3300, 200 + 500 + 100, 2)
-    assert device.gaps.totals() == {"host": 800, "launch": 200, "queued": 0, "unattributed": 0}
+    assert device.gaps.totals() == {
+        "host": 800,
+        "launch": 200,
+        "queued": 0,
+        "unattributed": 0,
+    }
     assert device.steps.number.tolist() == [4, 5, 6]
 
 
@@ -102,7 +112,9 @@ def test_devices_and_processes_are_chosen(trace):
     assert [d.device.index for d in idlescope.analyze(trace).results] == [0, 1]
     assert [d.device.index for d in idlescope.analyze(trace, devices=[1]).results] == [1]
     assert len(idlescope.analyze(trace, process="50").results) == 2
-    with pytest.raises(ConfigError, match="it has device 0 of process 50, device 1 of process 50"):
+    with pytest.raises(
+        ConfigError, match="it has device 0 of process 50, device 1 of process 50"
+    ):
         idlescope.analyze(trace, devices=[7])
     with pytest.raises(ConfigError):
         idlescope.analyze(trace, process="elsewhere")
@@ -131,7 +143,9 @@ def test_what_is_no_length(text):
 def test_frames_say_the_same_as_the_json(trace):
     analysis = idlescope.analyze(trace)
     document = json.loads(json.dumps(analysis.to_json()))
-    assert analysis.devices["idle_ns"].tolist() == [d["idle_ns"] for d in document["devices"]]
+    assert analysis.devices["idle_ns"].tolist() == [
+        d["idle_ns"] for d in document["devices"]
+    ]
     assert analysis.steps.to_dict("records") == document["steps"]
     gaps = analysis.gaps
     assert gaps.groupby("device")["length_ns"].sum().to_dict() == {0: 2000}
@@ -157,7 +171,12 @@ def test_the_longest_gaps_name_the_stack_that_the_host_was_in(tmp_path):
     ]  # fmt: skip
     (device,) = idlescope.analyze(open_trace(write(tmp_path / "t.json", events))).results
     host, queued = device.longest
-    assert (host.length_ns, host.cause, host.step, host.ended_by) == (5000, "host", 1, "second")
+    assert (host.length_ns, host.cause, host.step, host.ended_by) == (
+        5000,
+        "host",
+        1,
+        "second",
+    )
     assert host.stack == (
         "ProfilerStep#1",
         "prepare_inputs",

@@ -73,7 +73,9 @@ def test_one_corrupt_duration_makes_idle_an_interval_that_holds_the_truth(tmp_pa
     assert bounds.low_pct <= truth <= bounds.high_pct < truth + 1
     assert device.coverage.corrupt_operations == 1
     assert "idle_ns" in device.coverage.uncertain
-    assert f"between {bounds.low_pct:.2f} and {bounds.high_pct:.2f} %" in device.verdict.text
+    assert (
+        f"between {bounds.low_pct:.2f} and {bounds.high_pct:.2f} %" in device.verdict.text
+    )
     assert "their durations are corrupt" in device.verdict.text
 
 

@@ -42,7 +42,12 @@ def test_a_sound_trace_has_a_verdict(tmp_path):
     device, warnings = analysed(tmp_path, steady())
     assert device.verdict.kind == "host-bound"
     c = device.coverage
-    assert (c.linked_pct, c.graph_mode, c.graph_launches, c.launches_without_operations) == (
+    assert (
+        c.linked_pct,
+        c.graph_mode,
+        c.graph_launches,
+        c.launches_without_operations,
+    ) == (
         100.0,
         "node-level",
         6,
@@ -56,7 +61,9 @@ def test_a_graph_capture_is_no_execution(tmp_path):
         call(0, 10, 0, "hipStreamBeginCapture"),
         call(90_000, 90_010, 0, "hipStreamEndCapture"),
     ]
-    events += [call(1000 + i * 100, 1050 + i * 100, 100 + i, "hipLaunchKernel") for i in range(50)]
+    events += [
+        call(1000 + i * 100, 1050 + i * 100, 100 + i, "hipLaunchKernel") for i in range(50)
+    ]
     events += [call(100_000, 100_010, 1), operation(100_100, 100_200, correlation=1)]
     events += [call(20, 30, 2), operation(100, 200, correlation=2)]
     device, _ = analysed(tmp_path, events)
@@ -79,7 +86,8 @@ def test_waiting_for_a_device_that_has_nothing_to_do_means_missing_records(tmp_p
     assert device.coverage.blocked_in_gaps_ns == 299 * MS
     assert device.verdict.kind == "cannot tell"
     assert (
-        "the host waits 299 ms for the device, in calls that fall into gaps" in device.verdict.text
+        "the host waits 299 ms for the device, in calls that fall into gaps"
+        in device.verdict.text
     )
 
 
@@ -95,7 +103,10 @@ def test_waking_up_late_is_no_missing_record(tmp_path):
 
 def test_waiting_for_another_device_is_no_missing_record(tmp_path):
     events = [*steady(), call(9, 10, 50), operation(0, 40 * MS, device=1, correlation=50)]
-    events += [call(12 * MS, 40 * MS, 0, "cudaStreamSynchronize"), call(41 * MS - 10, 41 * MS, 60)]
+    events += [
+        call(12 * MS, 40 * MS, 0, "cudaStreamSynchronize"),
+        call(41 * MS - 10, 41 * MS, 60),
+    ]
     device, _ = analysed(tmp_path, [*events, operation(41 * MS, 42 * MS, correlation=60)])
     assert device.device.index == 0
     assert device.coverage.blocked_in_gaps_ns == 0
@@ -139,7 +150,9 @@ def test_kernels_without_records_are_dropped_records(tmp_path):
 
 def test_graph_launches_without_operations_are_dropped_records(tmp_path):
     events = [
-        e for e in steady(10) if not (e["cat"] == "kernel" and e["args"]["correlation"] in (3, 4))
+        e
+        for e in steady(10)
+        if not (e["cat"] == "kernel" and e["args"]["correlation"] in (3, 4))
     ]
     device, _ = analysed(tmp_path, events)
     assert device.coverage.graph_launches_without_operations == 2
@@ -163,15 +176,21 @@ def test_half_of_the_launches_missing_says_so(tmp_path):
 def test_work_in_flight_when_the_recording_began_is_recognised(tmp_path):
     events = [{**e, "ts": e["ts"] + 3000} for e in steady(8)]
     device, warnings = analysed(tmp_path, [operation(2000, 2500), *events])
-    assert device.coverage.launched_before_recording == device.coverage.in_flight_at_start == 1
+    assert (
+        device.coverage.launched_before_recording == device.coverage.in_flight_at_start == 1
+    )
     assert device.verdict.kind == "host-bound"
     assert "1 operations were launched before the recording began" in warnings[0]
 
 
 def test_a_first_gap_of_the_profilers_own_is_pointed_out(tmp_path):
-    events = [{**e, "ts": e["ts"] + (60_000 if e["name"] != "first" else 0)} for e in steady(8)]
+    events = [
+        {**e, "ts": e["ts"] + (60_000 if e["name"] != "first" else 0)} for e in steady(8)
+    ]
     events += [call(0, 10, 90), operation(100, 200, correlation=90)]
-    device, warnings = analysed(tmp_path, [*events, span(0, 60 * MS + 100, "ProfilerStep#0")])
+    device, warnings = analysed(
+        tmp_path, [*events, span(0, 60 * MS + 100, "ProfilerStep#0")]
+    )
     assert device.longest[0].step == 0
     assert any(
         "probably the profiler starting up; leave it out with --window steps:1-7" in w
@@ -187,10 +206,15 @@ def test_a_step_that_is_cut_off_is_pointed_out(tmp_path):
         for k in range(10 if i < 5 else 3):
             events.append(call(at + k * 1000, at + k * 1000 + 100, 100 * i + k + 1))
             events.append(
-                operation(at + k * 1000 + 200, at + k * 1000 + 700, correlation=100 * i + k + 1)
+                operation(
+                    at + k * 1000 + 200, at + k * 1000 + 700, correlation=100 * i + k + 1
+                )
             )
     device, warnings = analysed(tmp_path, events)
-    assert (device.coverage.first_step_clipped, device.coverage.last_step_clipped) == (False, True)
+    assert (device.coverage.first_step_clipped, device.coverage.last_step_clipped) == (
+        False,
+        True,
+    )
     assert any("the last step is cut off" in w for w in warnings)
 
 
@@ -201,7 +225,10 @@ def test_early_and_empty_operations_are_counted(tmp_path):
         operation(12 * MS + 5, 12 * MS + 5, correlation=70),
     ]
     device, warnings = analysed(tmp_path, events)
-    assert (device.coverage.operations_before_launch, device.coverage.zero_duration_operations) == (
+    assert (
+        device.coverage.operations_before_launch,
+        device.coverage.zero_duration_operations,
+    ) == (
         1,
         1,
     )
@@ -209,9 +236,13 @@ def test_early_and_empty_operations_are_counted(tmp_path):
 
 
 def test_what_the_profiler_says_that_it_lost_is_believed(tmp_path):
-    device, _ = analysed(tmp_path, steady(), WARNING=["Dropped 12 GPU records", "Something else"])
+    device, _ = analysed(
+        tmp_path, steady(), WARNING=["Dropped 12 GPU records", "Something else"]
+    )
     assert device.coverage.dropped == ("Dropped 12 GPU records",)
-    assert device.verdict.text.startswith("The profiler lost records (Dropped 12 GPU records)")
+    assert device.verdict.text.startswith(
+        "The profiler lost records (Dropped 12 GPU records)"
+    )
 
 
 class TestRealTraps:

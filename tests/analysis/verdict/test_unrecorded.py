@@ -44,7 +44,9 @@ def replays(kernels, step_ns=8 * MS, count=20, late_ns=0):
 def test_replays_of_which_most_kernels_are_missing_tell_nothing(tmp_path):
     device = measured(tmp_path, replays(1, late_ns=7 * MS))
     assert device.verdict.kind == "cannot tell"
-    assert "graph replays seem to begin long after they were launched" in device.verdict.text
+    assert (
+        "graph replays seem to begin long after they were launched" in device.verdict.text
+    )
 
 
 def test_a_few_missing_kernels_of_replays_bound_idle(tmp_path):

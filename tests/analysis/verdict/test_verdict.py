@@ -20,7 +20,9 @@ HOST_LIMITED = "asynchronous, but the host is the slower side"
 
 
 def analysed(tmp_path, events):
-    (device,) = idlescope.analyze(idlescope.open(write(tmp_path / "t.json", events))).results
+    (device,) = idlescope.analyze(
+        idlescope.open(write(tmp_path / "t.json", events))
+    ).results
     return device
 
 
@@ -59,7 +61,9 @@ def test_recorded_loops_have_a_verdict_with_a_remedy(name, kind, says):
 
 def test_pauses_are_counted_and_named_and_cost_no_step(tmp_path):
     device = analysed(tmp_path, sglang_overlapped(60, {20: 400 * MS, 40: 400 * MS}))
-    assert "in 2 pauses of 396 ms in 60 steps; between them it is busy" in device.verdict.text
+    assert (
+        "in 2 pauses of 396 ms in 60 steps; between them it is busy" in device.verdict.text
+    )
     assert "likely garbage collection or descheduling" in device.verdict.text
     assert "ms per step" not in device.verdict.text
     assert device.prediction.text().startswith(
@@ -118,7 +122,9 @@ def test_a_wait_inside_the_step_that_explains_the_idle_time_is_the_verdict(tmp_p
         events.append(span(begin, begin + US, "scheduler.get_next_batch_to_run"))
     device = analysed(tmp_path, events)
     assert str(device.verdict.kind) == "serialised"
-    assert "serialised by cudaStreamSynchronize in grammar: accept+fill" in device.verdict.text
+    assert (
+        "serialised by cudaStreamSynchronize in grammar: accept+fill" in device.verdict.text
+    )
     assert "up to 2.00 ms per step" in device.verdict.text
 
 
@@ -132,7 +138,9 @@ def test_compute_idle_that_copies_hide_is_said(tmp_path):
             call(loop.now - 200 * US, loop.now - 195 * US, correlation, "cudaMemcpyAsync")
         )
         name = "Memcpy DtoH (Device -> Pinned)"
-        loop.events.append(operation(start, end, "memcpy", correlation, stream=21, name=name))
+        loop.events.append(
+            operation(start, end, "memcpy", correlation, stream=21, name=name)
+        )
     device = analysed(tmp_path, loop.events)
     assert "compute idle" in device.verdict.text
     assert "copies hide it" in device.verdict.text
@@ -143,4 +151,6 @@ def test_idle_per_step_is_one_figure_everywhere():
     per_step_ms = device.occupancy.idle_ns / len(device.steps) / 1e6
     assert f"{per_step_ms:.2f} ms per step" in device.verdict.text
     assert device.prediction.exposed_ns == pytest.approx(per_step_ms * 1e6)
-    assert device.to_json()["predicted"]["exposed_ms_per_step"] == pytest.approx(per_step_ms)
+    assert device.to_json()["predicted"]["exposed_ms_per_step"] == pytest.approx(
+        per_step_ms
+    )

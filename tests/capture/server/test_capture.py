@@ -33,7 +33,9 @@ def folder(tmp_path):
 @pytest.fixture
 def serve(folder):
     with ExitStack() as running:
-        yield lambda **options: running.enter_context(serving(FakeServer(folder, **options)))
+        yield lambda **options: running.enter_context(
+            serving(FakeServer(folder, **options))
+        )
 
 
 @pytest.fixture
@@ -70,7 +72,10 @@ class TestRecord:
     def test_vllm_is_told_to_leave_stacks_and_shapes_out(self, serve, pages):
         fake = serve(pages=pages)
         assert [p.name for p in recorded(fake)] == ["new-rank0.pt.trace.json.gz"]
-        assert fake.asked == [("start_profile", {"profiler_kwargs": LIGHT}), ("stop_profile", None)]
+        assert fake.asked == [
+            ("start_profile", {"profiler_kwargs": LIGHT}),
+            ("stop_profile", None),
+        ]
 
     def test_stacks_and_shapes_are_asked_for(self, serve):
         fake = serve(pages=MODERN)
@@ -81,24 +86,35 @@ class TestRecord:
         fake = serve(pages=OLD)
         notes = captured(fake).notes
         assert fake.asked == [("start_profile", None), ("stop_profile", None)]
-        assert "it may have recorded stacks: start it with torch_profiler_with_stack" in notes[0]
+        assert (
+            "it may have recorded stacks: start it with torch_profiler_with_stack"
+            in notes[0]
+        )
         assert "--stacks had no effect" in captured(serve(pages=OLD), stacks=True).notes[0]
 
     def test_a_vllm_that_refuses_the_body_is_asked_without(self, serve):
-        fake = serve(faults={"start_profile": lambda f: (422, b"") if f.asked[-1][1] else None})
+        fake = serve(
+            faults={"start_profile": lambda f: (422, b"") if f.asked[-1][1] else None}
+        )
         assert len(recorded(fake)) == 1
         assert fake.asked[1:] == [("start_profile", None), ("stop_profile", None)]
 
     def test_sglang_is_told_where_to_write_and_to_be_light(self, serve):
         fake = serve()
         assert len(recorded(fake, "sglang")) == 1
-        body = {"output_dir": str(fake.folder.resolve()), "activities": ["CPU", "GPU"], **LIGHT}
+        body = {
+            "output_dir": str(fake.folder.resolve()),
+            "activities": ["CPU", "GPU"],
+            **LIGHT,
+        }
         assert fake.asked == [("start_profile", body), ("stop_profile", None)]
 
     def test_the_front_end_of_vllm_is_left_out_and_that_is_said(self, serve):
         result = captured(serve(front_end=True), ranks=1)
         assert [p.name for p in result.traces] == ["new-rank0.pt.trace.json.gz"]
-        assert any("left out, as it holds no GPU: host_1.async_llm.2" in n for n in result.notes)
+        assert any(
+            "left out, as it holds no GPU: host_1.async_llm.2" in n for n in result.notes
+        )
 
     def test_dynamos_endpoints_are_below_a_path_and_its_counters_at_the_root(self, serve):
         fake = serve(pages={"/metrics": Counting().vllm})
@@ -109,7 +125,9 @@ class TestRecord:
     def test_all_ranks_are_waited_for(self, serve):
         def late(fake):
             fake.write()
-            timer = threading.Timer(0.5, shutil.copy, (TRACE, fake.folder / "new-rank9.json.gz"))
+            timer = threading.Timer(
+                0.5, shutil.copy, (TRACE, fake.folder / "new-rank9.json.gz")
+            )
             timer.start()
 
         assert len(recorded(serve(faults={"stop_profile": late}), ranks=2)) == 2
@@ -135,7 +153,12 @@ class TestRecord:
     @pytest.mark.parametrize(
         ("faults", "options", "asked", "parts"),
         [
-            ({"start_profile": (404, b"{}")}, {}, 1, ("is not there (404)", "--profiler-config")),
+            (
+                {"start_profile": (404, b"{}")},
+                {},
+                1,
+                ("is not there (404)", "--profiler-config"),
+            ),
             (
                 {"start_profile": (500, b"in \n progress" + b"." * 999)},
                 {},
@@ -161,7 +184,12 @@ class TestRecord:
                 2,
                 ("status 500: broken", "curl -X POST http"),
             ),
-            ({"stop_profile": "dies"}, {}, 2, ("ended the connection", "curl -X POST http")),
+            (
+                {"stop_profile": "dies"},
+                {},
+                2,
+                ("ended the connection", "curl -X POST http"),
+            ),
             (
                 {"stop_profile": lambda _: time.sleep(0.5)},
                 {"timeout": 0.2},
@@ -176,7 +204,11 @@ class TestRecord:
             ),
             ({}, {"ranks": 2, "timeout": 0.5}, 2, ("1 of 2 traces appeared",)),
             (
-                {"stop_profile": lambda f: (f.folder / "new.json").write_text('{"traceEvents": [')},
+                {
+                    "stop_profile": lambda f: (f.folder / "new.json").write_text(
+                        '{"traceEvents": ['
+                    )
+                },
                 {"timeout": 0.5},
                 2,
                 ("new.json was not written to its end",),
@@ -260,7 +292,9 @@ class TestUnprofiledStep:
         assert result.step == unprofiled.beside(result.traces[0])
         assert result.step.step_ms == pytest.approx(5, rel=0.2)
         assert result.step.low_ms <= result.step.step_ms <= result.step.high_ms
-        assert any("a step takes" in note and "unprofiled.json" in note for note in result.notes)
+        assert any(
+            "a step takes" in note and "unprofiled.json" in note for note in result.notes
+        )
 
     def test_a_server_without_counters_is_said_to_tell_nothing(self, serve):
         result = captured(serve(), "sglang")
@@ -271,14 +305,18 @@ class TestUnprofiledStep:
     @pytest.mark.parametrize("engine", ["vllm", "sglang"])
     def test_a_server_without_requests_is_said_to_have_none(self, serve, engine):
         fake = serve(pages={"/metrics": getattr(Counting(running=0), engine)})
-        with pytest.raises(ServerError, match="served no request while its profiler was on"):
+        with pytest.raises(
+            ServerError, match="served no request while its profiler was on"
+        ):
             captured(fake, engine)
         assert names(fake) == ["start_profile", "stop_profile"]
 
 
 @pytest.mark.usefixtures("soon")
 class TestKey:
-    @pytest.mark.parametrize("variable", ["IDLESCOPE_API_KEY", "VLLM_API_KEY", "OPENAI_API_KEY"])
+    @pytest.mark.parametrize(
+        "variable", ["IDLESCOPE_API_KEY", "VLLM_API_KEY", "OPENAI_API_KEY"]
+    )
     def test_it_is_sent_to_a_server_that_wants_one(self, serve, monkeypatch, variable):
         monkeypatch.setenv(variable, "sk-secret")
         fake = serve(key="sk-secret", pages={"/metrics": Counting().sglang})
@@ -315,10 +353,23 @@ class TestKey:
 
 
 class TestCommand:
-    def test_two_ranks_are_analysed_and_older_traces_left_alone(self, serve, folder, tmp_path):
+    def test_two_ranks_are_analysed_and_older_traces_left_alone(
+        self, serve, folder, tmp_path
+    ):
         fake, before = serve(ranks=2), (folder / "old.json.gz").read_bytes()
-        options = ("--engine", "sglang", "--seconds", "0.1", "--traces", folder, "--ranks", "2")
-        result = idlescope("capture", fake.url, *options, "--json", "--out", tmp_path / "out")
+        options = (
+            "--engine",
+            "sglang",
+            "--seconds",
+            "0.1",
+            "--traces",
+            folder,
+            "--ranks",
+            "2",
+        )
+        result = idlescope(
+            "capture", fake.url, *options, "--json", "--out", tmp_path / "out"
+        )
         assert result.returncode == 0, result.stderr
         analysis = json.loads(result.stdout)
         assert len(analysis["devices"]) == 2
@@ -331,7 +382,9 @@ class TestCommand:
     def test_a_server_that_is_not_there_leaves_no_folder(self, folder, tmp_path):
         options = ("--engine", "vllm", "--traces", folder, "--out", tmp_path / "out")
         refused(
-            idlescope("capture", "http://127.0.0.1:9", *options), "cannot be reached", "refused"
+            idlescope("capture", "http://127.0.0.1:9", *options),
+            "cannot be reached",
+            "refused",
         )
         assert not (tmp_path / "out").exists()
 

@@ -27,7 +27,9 @@ from tests.conftest import FIXTURES
 )
 def test_what_cannot_be_recorded_is_refused(options, part):
     with pytest.raises(ConfigError, match=part) as caught:
-        Recording(**{"url": "http://localhost:1", "engine": "vllm", "traces": FIXTURES, **options})
+        Recording(
+            **{"url": "http://localhost:1", "engine": "vllm", "traces": FIXTURES, **options}
+        )
     assert "secret" not in str(caught.value)
 
 

@@ -69,7 +69,10 @@ def test_where_requests_come_and_go_it_is_the_latency_from_token_to_token():
 
 def test_sglang_is_told_by_its_latency_else_by_its_throughput():
     def reading(time_s, tokens, with_latency):
-        values = {"sglang:gen_throughput": {"a": 1000.0}, "sglang:num_running_reqs": {"a": 8.0}}
+        values = {
+            "sglang:gen_throughput": {"a": 1000.0},
+            "sglang:num_running_reqs": {"a": 8.0},
+        }
         if with_latency:
             values["sglang:inter_token_latency_seconds_count"] = {"a": tokens}
             values["sglang:inter_token_latency_seconds_sum"] = {"a": tokens * 0.0076}

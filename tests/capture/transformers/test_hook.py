@@ -51,7 +51,9 @@ def test_long_prompts_go_in_chunks_and_every_step_is_recorded(checkpoint):
 
 
 @pytest.mark.parametrize(("prompt", "budget"), [(1, 8192), (41, 40), (2, 3)])
-def test_prompts_that_end_in_a_single_token_have_a_first_token_too(checkpoint, prompt, budget):
+def test_prompts_that_end_in_a_single_token_have_a_first_token_too(
+    checkpoint, prompt, budget
+):
     work = {
         "model": checkpoint,
         "tokens": 4,
@@ -65,11 +67,15 @@ def test_prompts_that_end_in_a_single_token_have_a_first_token_too(checkpoint, p
     # what has been computed, however it was cut into steps
     architecture = model(checkpoint)
     tokens, pairs = prompt + 4 - 1, sum(range(1, prompt + 4))
-    assert sync.trace.operations.flops.sum() == 3 * architecture.step_flops(tokens, 4, pairs)
+    assert sync.trace.operations.flops.sum() == 3 * architecture.step_flops(
+        tokens, 4, pairs
+    )
 
 
 def test_phases_nest_and_leave_little_untold(checkpoint):
-    result = run(RunConfig(**THEIRS, model=checkpoint, tokens=30, prompt_tokens=20, batch_size=4))
+    result = run(
+        RunConfig(**THEIRS, model=checkpoint, tokens=30, prompt_tokens=20, batch_size=4)
+    )
     sync = result.modes["sync"]
     r, names = sync.trace.ranges, np.array(sync.trace.names)[sync.trace.ranges.name]
     assert sync.analysis.engine == "transformers"
@@ -90,9 +96,15 @@ def test_phases_nest_and_leave_little_untold(checkpoint):
 
 
 def test_work_is_counted_as_our_engine_counts_it(checkpoint):
-    work = {"model": checkpoint, "tokens": 40, "prompt_tokens": "uniform:3,40", "batch_size": 3}
+    work = {
+        "model": checkpoint,
+        "tokens": 40,
+        "prompt_tokens": "uniform:3,40",
+        "batch_size": 3,
+    }
     theirs, ours = (
-        run(RunConfig(**engine, **work)).modes["sync"].trace.operations for engine in (THEIRS, OURS)
+        run(RunConfig(**engine, **work)).modes["sync"].trace.operations
+        for engine in (THEIRS, OURS)
     )
     compute = ours.take(ours.flops > 0)
     assert (theirs.bytes == compute.bytes).all()
@@ -101,7 +113,12 @@ def test_work_is_counted_as_our_engine_counts_it(checkpoint):
 
 def test_torch_profiler_sees_the_same_phases(tmp_path, checkpoint):
     config = RunConfig(
-        **THEIRS, model=checkpoint, tokens=40, prompt_tokens=10, batch_size=2, profile="torch:15-24"
+        **THEIRS,
+        model=checkpoint,
+        tokens=40,
+        prompt_tokens=10,
+        batch_size=2,
+        profile="torch:15-24",
     )
     profiled = run(config, folder=tmp_path).modes["sync"].profiled
     assert profiled is not None
@@ -117,7 +134,9 @@ class Pipeline:
     """A batch processor whose methods are called as transformers' asynchronous loop does."""
 
     def __init__(self):
-        self.scheduler = SimpleNamespace(schedule_batch=lambda: ([object()] * 4, False, 4, 40))
+        self.scheduler = SimpleNamespace(
+            schedule_batch=lambda: ([object()] * 4, False, 4, 40)
+        )
         self.inputs_and_outputs = InputsAndOutputs()
         self.model_runner = Runner(self.inputs_and_outputs)
 

@@ -34,16 +34,18 @@ def checkpoint(tmp_path_factory):
 
 def test_a_named_model_has_the_weights_that_ours_has():
     work = {"model": "tiny", "tokens": 12, "prompt_tokens": 30, "batch_size": 3}
-    assert outputs(run(RunConfig(**THEIRS, **work))) == outputs(run(RunConfig(**OURS, **work)))
+    assert outputs(run(RunConfig(**THEIRS, **work))) == outputs(
+        run(RunConfig(**OURS, **work))
+    )
 
 
 @pytest.mark.parametrize("key", MODELS)
 def test_a_named_model_is_the_same_architecture(key):
     with torch.device("meta"):
         made = transformers.AutoModelForCausalLM.from_config(configured(MODELS[key]))
-    assert {name: tuple(weight.shape) for name, weight in made.named_parameters()} == shapes(
-        MODELS[key]
-    )
+    assert {
+        name: tuple(weight.shape) for name, weight in made.named_parameters()
+    } == shapes(MODELS[key])
     assert made.config.tie_word_embeddings == MODELS[key].tied
 
 

@@ -65,7 +65,9 @@ def test_tokens_equal_those_of_our_engine(tmp_path, family):
 
 
 def test_on_a_cpu_all_idle_is_host_work_and_no_asynchrony_is_predicted(checkpoint):
-    result = run(RunConfig(**THEIRS, model=checkpoint, tokens=10, prompt_tokens=20, batch_size=4))
+    result = run(
+        RunConfig(**THEIRS, model=checkpoint, tokens=10, prompt_tokens=20, batch_size=4)
+    )
     figures, summary = result.modes["sync"].result, result.summary()
     assert figures.gaps.totals()["host"] == figures.occupancy.idle_ns > 0
     assert summary["predicted"] is None
@@ -106,10 +108,15 @@ def test_a_stop_token_ends_a_request(tmp_path, checkpoint):
         (["--temperature", "1"], "--temperature is not for --engine transformers"),
         (["--top-k", "5"], "--top-k is not for --engine transformers"),
         (["--top-p", "0.5"], "--top-p is not for --engine transformers"),
-        (["--engine", "vllm"], "no engine is called 'vllm': choose one of idlescope, transformers"),
+        (
+            ["--engine", "vllm"],
+            "no engine is called 'vllm': choose one of idlescope, transformers",
+        ),
     ],
 )
-def test_what_it_cannot_do_is_refused_in_a_sentence(tmp_path, monkeypatch, capsys, options, said):
+def test_what_it_cannot_do_is_refused_in_a_sentence(
+    tmp_path, monkeypatch, capsys, options, said
+):
     arguments = ["--engine", "transformers", "--device", "cpu", "--model", "tiny", *options]
     monkeypatch.setattr(
         "sys.argv", ["idlescope", "run", *arguments, "--out", str(tmp_path / "out")]
@@ -135,7 +142,9 @@ def test_arrivals_of_a_workload_file_are_refused(tmp_path):
         run(RunConfig(**THEIRS, model="tiny", workload=str(file)))
 
 
-def test_both_modes_on_a_cpu_are_the_synchronous_one_and_a_report_is_written(tmp_path, checkpoint):
+def test_both_modes_on_a_cpu_are_the_synchronous_one_and_a_report_is_written(
+    tmp_path, checkpoint
+):
     config = RunConfig(
         engine="transformers",
         device="cpu",
@@ -166,15 +175,21 @@ def test_a_failing_step_is_one_sentence(checkpoint, monkeypatch, capfd):
 
     monkeypatch.setattr(network, "forward", fail_later)
     clock = SystemClock()
-    hook = Hook(model(checkpoint), StepClock(clock.now, PHASES), clock, cuda=False, pipelined=False)
-    with pytest.raises(EngineError, match="transformers' step 2 failed: the weights are gone"):
+    hook = Hook(
+        model(checkpoint), StepClock(clock.now, PHASES), clock, cuda=False, pipelined=False
+    )
+    with pytest.raises(
+        EngineError, match="transformers' step 2 failed: the weights are gone"
+    ):
         serve(network, requests_of(2), SETTINGS, hook)
     assert "Traceback" not in capfd.readouterr().err
 
 
 def test_a_cache_that_does_not_fit_is_one_sentence(checkpoint):
     network = load(model(checkpoint), "float32", "cpu", 0)
-    with pytest.raises(ConfigError, match=r"transformers cannot batch this: .*fewer --tokens"):
+    with pytest.raises(
+        ConfigError, match=r"transformers cannot batch this: .*fewer --tokens"
+    ):
         serve(network, requests_of(2), SETTINGS._replace(blocks=10**9))
 
 
@@ -184,7 +199,8 @@ def test_ctrl_c_keeps_what_there_is(checkpoint):
             raise KeyboardInterrupt
 
     result = run(
-        RunConfig(**THEIRS, model=checkpoint, tokens=1500, prompt_tokens=5, batch_size=2), stop
+        RunConfig(**THEIRS, model=checkpoint, tokens=1500, prompt_tokens=5, batch_size=2),
+        stop,
     )
     sync = result.modes["sync"]
     assert result.interrupted
@@ -205,13 +221,19 @@ def test_ctrl_c_while_it_warms_up_ends_the_run(checkpoint, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         run(
             RunConfig(
-                **{**THEIRS, "warmup": 3}, model=checkpoint, tokens=5, prompt_tokens=5, batch_size=2
+                **{**THEIRS, "warmup": 3},
+                model=checkpoint,
+                tokens=5,
+                prompt_tokens=5,
+                batch_size=2,
             )
         )
 
 
 def test_the_library_is_left_as_it_was(checkpoint):
-    from transformers.generation.continuous_batching.continuous_api import ContinuousBatchProcessor
+    from transformers.generation.continuous_batching.continuous_api import (
+        ContinuousBatchProcessor,
+    )
     from transformers.utils import logging
 
     before = dict(vars(ContinuousBatchProcessor))

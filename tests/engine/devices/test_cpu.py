@@ -69,7 +69,9 @@ def expected(llama):
 
 def prompts(count=COUNT):
     rng = np.random.default_rng(0)
-    return [rng.integers(0, VOCAB, int(rng.integers(1, 60)), np.int32) for _ in range(count)]
+    return [
+        rng.integers(0, VOCAB, int(rng.integers(1, 60)), np.int32) for _ in range(count)
+    ]
 
 
 def requests(count=COUNT, tokens=TOKENS, stops=()):
@@ -124,7 +126,8 @@ def test_the_device_does_the_same_work_in_both_modes(llama):
         engine, recorder = run(llama, SHAPES["roomy"], depth, requests(32))
         operations = recorder.trace("d", Metadata()).operations
         work[mode] = [
-            (engine.steps, *column.tolist()) for column in (operations.name, operations.bytes)
+            (engine.steps, *column.tolist())
+            for column in (operations.name, operations.bytes)
         ]
     assert work["sync"] == work["async"]
 
@@ -161,7 +164,8 @@ class TestBrokenOnPurpose:
 
     def test_carry_over_off_by_one(self, llama, expected):
         assert (
-            self.outputs(llama, lambda e: spoil_carry(e, lambda carry: (carry + 1) % 8)) != expected
+            self.outputs(llama, lambda e: spoil_carry(e, lambda carry: (carry + 1) % 8))
+            != expected
         )
 
     def test_a_known_token_that_does_not_read_the_static_zero(self, llama, expected):
@@ -212,7 +216,9 @@ class TestBrokenOnPurpose:
 
                 def watched(slot, batch):
                     for flying in engine.in_flight:
-                        places = flying.ticket.slot.tokens[: flying.ticket.slot.header[1], 3]
+                        places = flying.ticket.slot.tokens[
+                            : flying.ticket.slot.header[1], 3
+                        ]
                         owned.append(
                             scheduler.allocator.owned(np.unique(places // shape.block_size))
                         )
@@ -277,7 +283,9 @@ class TestBrokenOnPurpose:
         assert engine.scheduler.allocator.free == self.shape.blocks
 
     @pytest.mark.parametrize("depth", DEPTHS.values())
-    def test_a_failure_in_flight_names_the_step_drains_and_leaks_no_block(self, llama, depth):
+    def test_a_failure_in_flight_names_the_step_drains_and_leaks_no_block(
+        self, llama, depth
+    ):
         engines = []
 
         def fail(engine):
@@ -289,7 +297,9 @@ class TestBrokenOnPurpose:
 
             engine.emit = emit
 
-        with pytest.raises(EngineError, match="step 6 failed: RuntimeError: the detokeniser broke"):
+        with pytest.raises(
+            EngineError, match="step 6 failed: RuntimeError: the detokeniser broke"
+        ):
             run(llama, self.shape, depth, requests(8, 30), spoil=fail)
         assert not engines[0].in_flight
         assert engines[0].scheduler.allocator.free == self.shape.blocks
@@ -347,7 +357,8 @@ class TestWorker:
 
         start = time.monotonic()
         with pytest.raises(
-            EngineError, match=r"step \d+ failed: .*the CPU worker died \(killed by SIGKILL\)"
+            EngineError,
+            match=r"step \d+ failed: .*the CPU worker died \(killed by SIGKILL\)",
         ):
             run(llama, SHAPES["roomy"], 2, requests(8, 30), on_step=kill, device=device)
         assert time.monotonic() - start < 20
@@ -365,7 +376,9 @@ class TestWorker:
 
                 slot.fill = wrong
 
-        with pytest.raises(EngineError, match=r"step 3 failed.*CPU worker failed: IndexError"):
+        with pytest.raises(
+            EngineError, match=r"step 3 failed.*CPU worker failed: IndexError"
+        ):
             run(llama, SHAPES["roomy"], 1, requests(8, 30), spoil=spoil)
 
     def test_it_dies_with_its_parent_and_nothing_is_left_in_shared_memory(self, tmp_path):
@@ -384,7 +397,9 @@ class TestWorker:
             time.sleep(60)
             """)
         )
-        parent = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True)
+        parent = subprocess.Popen(
+            [sys.executable, str(script)], stdout=subprocess.PIPE, text=True
+        )
         worker = int(parent.stdout.readline())
         os.kill(worker, 0)
         parent.kill()
@@ -420,7 +435,9 @@ class TestWorker:
             device.close()
 
     def test_the_parent_needs_no_torch(self, tmp_path):
-        script = "import sys; sys.modules['torch'] = None\nimport idlescope.engine.devices.cpu"
+        script = (
+            "import sys; sys.modules['torch'] = None\nimport idlescope.engine.devices.cpu"
+        )
         subprocess.run([sys.executable, "-c", script], check=True)
 
 

@@ -55,7 +55,10 @@ class TestAgainstWhatWasMeasured:
     """17 configurations on an H200 in two modes (reports/h200)."""
 
     def test_all_of_them_are_replayed(self, errors):
-        assert {mode: len(errors.idle_points[mode]) for mode in MODES} == {"sync": 17, "async": 17}
+        assert {mode: len(errors.idle_points[mode]) for mode in MODES} == {
+            "sync": 17,
+            "async": 17,
+        }
 
     def test_synchronous_idle_is_within_3_points_in_the_median_and_6_at_most(self, errors):
         assert np.median(errors.idle_points["sync"]) < 3
@@ -70,7 +73,9 @@ class TestAgainstWhatWasMeasured:
 
 
 def tiny(**options):
-    return run(RunConfig(model="tiny", device="modelled", tokens=40, batch_size=4, **options))
+    return run(
+        RunConfig(model="tiny", device="modelled", tokens=40, batch_size=4, **options)
+    )
 
 
 def test_the_host_of_a_server_costs_the_same_on_every_machine():
@@ -132,5 +137,7 @@ def test_the_work_of_this_machine_is_timed_where_asked_for():
 
 
 def test_one_that_is_not_known_is_refused_with_those_that_are():
-    with pytest.raises(ConfigError, match=r"no host profile .*'x'.*h200-server, measured-here"):
+    with pytest.raises(
+        ConfigError, match=r"no host profile .*'x'.*h200-server, measured-here"
+    ):
         RunConfig(host_profile="x")

@@ -31,7 +31,9 @@ def test_decode_steps_measured_on_an_h200_come_out_within_five_per_cent(
     key, rows, context, measured_ms
 ):
     work = StepWork(tokens=rows, sampled=rows, context=rows * context, pairs=rows * context)
-    assert step_ns(model(key), gpu("h200"), work) / 1e6 == pytest.approx(measured_ms, rel=0.05)
+    assert step_ns(model(key), gpu("h200"), work) / 1e6 == pytest.approx(
+        measured_ms, rel=0.05
+    )
 
 
 @pytest.mark.parametrize("key", MODELS)

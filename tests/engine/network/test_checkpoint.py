@@ -32,7 +32,9 @@ def rewrite(folder, **changes):
     """Change weights of a checkpoint in one file: None leaves a weight out."""
     file = folder / "model.safetensors"
     weights = {**{name: w.clone() for name, w in load_file(file).items()}, **changes}
-    save_file({name: weight for name, weight in weights.items() if weight is not None}, file)
+    save_file(
+        {name: weight for name, weight in weights.items() if weight is not None}, file
+    )
 
 
 def read(folder, dtype=torch.float32):
@@ -44,7 +46,10 @@ class TestShapes:
     def test_they_add_up_to_the_parameters_of_the_model(self, key):
         m = model(key)
         sizes = {name: torch.Size(shape).numel() for name, shape in shapes(m).items()}
-        assert sum(n for name, n in sizes.items() if not name.endswith("norm.weight")) == m.params
+        assert (
+            sum(n for name, n in sizes.items() if not name.endswith("norm.weight"))
+            == m.params
+        )
         assert ("lm_head.weight" in sizes) is not m.tied
 
 
@@ -64,7 +69,8 @@ class TestLoad:
         single_precision, half = read(single), read(single, torch.bfloat16)
         assert {weight.dtype for weight in half.values()} == {torch.bfloat16}
         assert all(
-            torch.equal(weight.bfloat16(), half[name]) for name, weight in single_precision.items()
+            torch.equal(weight.bfloat16(), half[name])
+            for name, weight in single_precision.items()
         )
 
     def test_what_the_model_does_not_use_is_ignored(self, tmp_path):
@@ -94,9 +100,12 @@ class TestRefusals:
     def test_weights_without_the_prefix(self, single):
         file = single / "model.safetensors"
         save_file(
-            {name.removeprefix("model."): w.clone() for name, w in load_file(file).items()}, file
+            {name.removeprefix("model."): w.clone() for name, w in load_file(file).items()},
+            file,
         )
-        self.refused(single, r"lacks the weight model\.embed_tokens\.weight and 19 more: is config")
+        self.refused(
+            single, r"lacks the weight model\.embed_tokens\.weight and 19 more: is config"
+        )
 
     def test_a_weight_of_another_shape(self, single):
         rewrite(single, **{"model.norm.weight": torch.ones(32)})
@@ -147,13 +156,15 @@ class TestRefusals:
         )
 
     @pytest.mark.parametrize(
-        "index", [{}, {"weight_map": []}, {"weight_map": {"a": 1}}, {"weight_map": {"a": "../b"}}]
+        "index",
+        [{}, {"weight_map": []}, {"weight_map": {"a": 1}}, {"weight_map": {"a": "../b"}}],
     )
     def test_an_index_that_names_no_files_of_the_folder(self, tmp_path, sharded, index):
         folder = self.copied(sharded, tmp_path)
         (folder / "model.safetensors.index.json").write_text(json.dumps(index))
         self.refused(
-            folder, r"index\.json does not map weights to files of its folder: download it again"
+            folder,
+            r"index\.json does not map weights to files of its folder: download it again",
         )
 
     def test_no_safetensors_library(self, single, monkeypatch):

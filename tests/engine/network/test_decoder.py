@@ -32,11 +32,15 @@ def test_logits_equal_those_of_transformers(tmp_path, family):
     folder = checkpoints.write(tmp_path, initializer_range=0.1, **FAMILIES[family])
     architecture = model(str(folder))
     decoder = Decoder(
-        architecture, load(folder, architecture, torch.float32), Shape(3, 500, 500, BLOCKS, BLOCK)
+        architecture,
+        load(folder, architecture, torch.float32),
+        Shape(3, 500, 500, BLOCKS, BLOCK),
     )
     rng = np.random.default_rng(1)
     ids = torch.from_numpy(rng.integers(0, 512, (3, 260)))
-    table = torch.from_numpy(rng.permutation(BLOCKS)[: 3 * 66].reshape(3, 66).astype(np.int32))
+    table = torch.from_numpy(
+        rng.permutation(BLOCKS)[: 3 * 66].reshape(3, 66).astype(np.int32)
+    )
     with torch.inference_mode():
         expected = checkpoints.network(folder)(ids).logits
         for batch in (

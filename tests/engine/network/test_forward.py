@@ -26,7 +26,11 @@ class TestPadding:
             slot.table[:] = np.arange(8 * 8).reshape(8, 8) % shape.blocks
             forward.outputs[1][1:] = torch.arange(8)
             slot.header[:] = 5, 5, 5, 0
-            slot.rows[:5], slot.request[:5], slot.query_end[:5] = range(5), range(5), range(1, 6)
+            slot.rows[:5], slot.request[:5], slot.query_end[:5] = (
+                range(5),
+                range(5),
+                range(1, 6),
+            )
             slot.context[:5] = 1
             slot.tokens[:5] = [[0, 0, 4 - i, slot.table[i, 0] * 4] for i in range(5)]
             before = [cache.clone() for cache in forward.decoder.keys]
@@ -35,8 +39,8 @@ class TestPadding:
             outputs.append(forward.outputs[0][:6].tolist())
             for cache, old in zip(forward.decoder.keys, before, strict=True):
                 changed = torch.nonzero((cache != old).flatten(2).any(-1)).tolist()
-                assert {tuple(where) for where in changed} <= {(i * 8, 0) for i in range(5)} | {
-                    (shape.blocks, 0)
-                }
+                assert {tuple(where) for where in changed} <= {
+                    (i * 8, 0) for i in range(5)
+                } | {(shape.blocks, 0)}
         assert outputs[0] == outputs[1]
         assert outputs[0][0] == 0

@@ -33,7 +33,9 @@ class TestTokenizer:
         assert made.encode("hello world") == [0, 2, 3]
         assert made.decode([0, 2, 3]) == "helloworld"
 
-    def test_none_without_the_file_or_the_library(self, folder, tmp_path_factory, monkeypatch):
+    def test_none_without_the_file_or_the_library(
+        self, folder, tmp_path_factory, monkeypatch
+    ):
         assert tokenizer(tmp_path_factory.mktemp("empty")) is None
         monkeypatch.setitem(sys.modules, "tokenizers", None)
         assert tokenizer(folder) is None
@@ -41,6 +43,7 @@ class TestTokenizer:
     def test_a_damaged_file_is_named(self, folder):
         (folder / "tokenizer.json").write_text("{")
         with pytest.raises(
-            ConfigError, match=r"tokenizer\.json is damaged \(.+\): download it again, or remove it"
+            ConfigError,
+            match=r"tokenizer\.json is damaged \(.+\): download it again, or remove it",
         ):
             tokenizer(folder)

@@ -18,7 +18,13 @@ from tests.conftest import FIXTURES
 from tests.make import perfetto_lint as lint
 from tests.make.traces import trace
 
-FILES = ["transformers_sync", "transformers_async", "idlescope_sync", "loop_eager", "loop_item"]
+FILES = [
+    "transformers_sync",
+    "transformers_async",
+    "idlescope_sync",
+    "loop_eager",
+    "loop_item",
+]
 KERNEL = OperationKind.KERNEL
 
 
@@ -98,11 +104,16 @@ def test_nothing_that_was_derived_is_read_as_a_record(runs, tmp_path):
     assert counted[0] < counted[1]
 
 
-def test_every_step_has_an_arrow_and_only_asynchronous_ones_are_carried_over(runs, tmp_path):
+def test_every_step_has_an_arrow_and_only_asynchronous_ones_are_carried_over(
+    runs, tmp_path
+):
     for mode, carried in (("sync", 0), ("async", 39)):
         events = written(runs[mode].trace, (), tmp_path)
         ((path, count),) = chains(events, arrows.STEP).items()
-        copy_in, copy_out = "Memcpy HtoD (Pinned -> Device)", "Memcpy DtoH (Device -> Pinned)"
+        copy_in, copy_out = (
+            "Memcpy HtoD (Pinned -> Device)",
+            "Memcpy DtoH (Device -> Pinned)",
+        )
         assert (path, count) == (("submit", copy_in, "forward", copy_out, "update"), 40)
         assert chains(events, arrows.CARRY_OVER) == Counter(
             {("forward", "forward"): carried} if carried else {}
@@ -116,11 +127,14 @@ def test_every_step_has_an_arrow_and_only_asynchronous_ones_are_carried_over(run
 
 def test_an_arrow_ends_at_the_retrieval_unless_that_waited_for_the_copy(tmp_path):
     names = ("submit", "retrieve", "update", "H2D", "forward", "D2H")
-    operations = [(10 + 10 * i, 20 + 10 * i, KERNEL, 0, i, 3 + i, 0, 0, 0, 0.0) for i in range(3)]
+    operations = [
+        (10 + 10 * i, 20 + 10 * i, KERNEL, 0, i, 3 + i, 0, 0, 0, 0.0) for i in range(3)
+    ]
     for waits_from, last in ((45, "retrieve"), (5, "update")):
         phases = [(0, 5), (waits_from, 50), (50, 60)]
         ranges = [
-            (start, end, 0, i, RangeKind.ANNOTATION, 0) for i, (start, end) in enumerate(phases)
+            (start, end, 0, i, RangeKind.ANNOTATION, 0)
+            for i, (start, end) in enumerate(phases)
         ]
         made = replace(
             trace(operations, ranges=ranges, processes=("1",)), names=names, streams=STREAMS
@@ -135,11 +149,19 @@ def test_counters_tell_queue_depth_and_idle_time(runs, tmp_path):
         (result,) = runs[mode].analysis.results
         events = written(runs[mode].trace, [result], tmp_path)
         depth = [
-            e["args"]["steps"] for e in events if e["ph"] == "C" and e["name"] == "queue depth"
+            e["args"]["steps"]
+            for e in events
+            if e["ph"] == "C" and e["name"] == "queue depth"
         ]
-        assert (min(depth), max(depth), depth[-1]) == (0 if mode == "sync" else min(depth), most, 0)
+        assert (min(depth), max(depth), depth[-1]) == (
+            0 if mode == "sync" else min(depth),
+            most,
+            0,
+        )
         idle = [
-            (ns(e["ts"]), e["args"]["%"]) for e in events if e["ph"] == "C" and e["name"] == "idle"
+            (ns(e["ts"]), e["args"]["%"])
+            for e in events
+            if e["ph"] == "C" and e["name"] == "idle"
         ]
         edges = np.append([t for t, _ in idle], result.occupancy.window[1])
         assert sum(np.diff(edges) * [p for _, p in idle]) / 100 == pytest.approx(
@@ -164,7 +186,9 @@ def test_asynchronous_steps_overlap_and_lie_on_two_tracks(runs, tmp_path):
     for mode, tracks in (("sync", 1), ("async", 2)):
         events = written(runs[mode].trace, runs[mode].analysis.results, tmp_path)
         steps = on_track(events, "steps") + on_track(events, "steps (2)")
-        assert sorted(int(e["name"].removeprefix("step ")) for e in steps) == list(range(40))
+        assert sorted(int(e["name"].removeprefix("step ")) for e in steps) == list(
+            range(40)
+        )
         assert len({e["tid"] for e in steps}) == tracks
         tids = {
             e["tid"]: e["args"]["name"]
@@ -195,7 +219,10 @@ def test_where_no_steps_are_known_idle_is_told_in_equal_parts(tmp_path):
 
 def test_a_window_beyond_the_records_is_shown_as_far_as_they_go(tmp_path):
     made = trace(
-        [(10, 20, KERNEL, 0, 0, 0, 0, -1, 0, 0.0), (40, 50, KERNEL, 0, 0, 0, 0, -1, 0, 0.0)],
+        [
+            (10, 20, KERNEL, 0, 0, 0, 0, -1, 0, 0.0),
+            (40, 50, KERNEL, 0, 0, 0, 0, -1, 0, 0.0),
+        ],
         processes=("1",),
     )
     results = idlescope.analyze(made, window="time:20ns-900ns").results

@@ -15,7 +15,13 @@ from tests.make import perfetto_lint as lint
 from tests.make.traces import trace
 
 KERNEL, ANNOTATION = OperationKind.KERNEL, RangeKind.ANNOTATION
-FILES = ["transformers_sync", "transformers_async", "idlescope_sync", "loop_eager", "loop_item"]
+FILES = [
+    "transformers_sync",
+    "transformers_async",
+    "idlescope_sync",
+    "loop_eager",
+    "loop_item",
+]
 
 
 def packed(made, tmp_path, **options):
@@ -31,10 +37,14 @@ def test_an_excerpt_is_small_whole_and_shows_the_worst_gap(name, tmp_path):
     piece, result, again = packed(original, tmp_path, max_events=1000)
     assert len(piece.data) < 300_000
     assert lint.findings(lint.load(tmp_path / "e.json.gz")) == []
-    records = len(again.operations) + len(again.calls) + len(again.ranges) + len(again.counters)
+    records = (
+        len(again.operations) + len(again.calls) + len(again.ranges) + len(again.counters)
+    )
     assert 900 < records < 1100
     low, high = excerpt.worst_gap(result)
-    assert piece.start <= low - (high - low) or piece.start <= int(again.operations.start.min())
+    assert piece.start <= low - (high - low) or piece.start <= int(
+        again.operations.start.min()
+    )
     found = max(idlescope.analyze(again).results, key=lambda r: r.idle_pct)
     assert excerpt.worst_gap(found) == (low, high)
     starts = np.intersect1d(again.operations.start, original.operations.start)

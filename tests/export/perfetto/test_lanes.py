@@ -33,7 +33,11 @@ def first_fit(slices):
     lane_of = {}
     for i in sorted(range(len(slices)), key=lambda i: (slices[i][0], -slices[i][1], i)):
         lane = next(
-            (n for n, held in enumerate(laid) if all(compatible(slices[i], o) for o in held)),
+            (
+                n
+                for n, held in enumerate(laid)
+                if all(compatible(slices[i], o) for o in held)
+            ),
             len(laid),
         )
         if lane == len(laid):
@@ -57,7 +61,10 @@ def test_groups_do_not_disturb_each_other(slices, groups):
     group = np.array(groups[: len(slices)], np.int64)
     got = lanes.by_group(start, end, group)
     for g in set(group.tolist()):
-        assert got[group == g].tolist() == lanes.assign(start[group == g], end[group == g]).tolist()
+        assert (
+            got[group == g].tolist()
+            == lanes.assign(start[group == g], end[group == g]).tolist()
+        )
 
 
 @pytest.mark.parametrize(

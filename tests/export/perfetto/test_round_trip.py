@@ -36,7 +36,9 @@ def test_the_perfetto_file_analyses_the_same_to_the_nanosecond(ran, mode, tmp_pa
     again = analyze(idlescope.open(tmp_path / "t.json.gz")).to_json()
     expected = ran.modes[mode].analysis.to_json()
     assert again["steps"] == expected["steps"]
-    assert without(again["devices"][0], "process") == without(expected["devices"][0], "process")
+    assert without(again["devices"][0], "process") == without(
+        expected["devices"][0], "process"
+    )
 
 
 @pytest.mark.parametrize("mode", ["sync", "async"])
@@ -48,7 +50,9 @@ def test_slices_of_a_track_nest_and_arrows_are_paired(ran, mode, tmp_path):
     assert sum(e["ph"] == "s" and e["cat"] == "ac2g" for e in events) == len(
         ran.modes[mode].trace.operations
     )
-    named = {e["args"]["name"] for e in events if e["ph"] == "M" and e["name"] == "thread_name"}
+    named = {
+        e["args"]["name"] for e in events if e["ph"] == "M" and e["name"] == "thread_name"
+    }
     assert {"host", "h2d", "compute", "d2h"} <= named
 
 

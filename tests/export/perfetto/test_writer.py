@@ -24,13 +24,19 @@ from tests.make.traces import any_trace, numbers, records, trace
 ROOT = Path(__file__).resolve().parents[3]
 KINETO = sorted(p.name for p in (SHARED / "traces").glob("*.json.gz")) or ["none"]
 NSIGHT = sorted(p.name for p in (SHARED / "traces").glob("*.sqlite")) or ["none"]
-KERNEL, ANNOTATION, OVERHEAD = OperationKind.KERNEL, RangeKind.ANNOTATION, RangeKind.OVERHEAD
+KERNEL, ANNOTATION, OVERHEAD = (
+    OperationKind.KERNEL,
+    RangeKind.ANNOTATION,
+    RangeKind.OVERHEAD,
+)
 
 
 def written(given_trace, tmp_path, analysed=False):
     path = tmp_path / "t.json.gz"
     results = (
-        idlescope.analyze(given_trace).results if analysed and len(given_trace.operations) else ()
+        idlescope.analyze(given_trace).results
+        if analysed and len(given_trace.operations)
+        else ()
     )
     writer.write(given_trace, path, results)
     return lint.load(path)
@@ -70,7 +76,10 @@ def test_any_trace_is_shown_whole_and_reads_back(tmp_path, made, analysed):
 @pytest.mark.parametrize("name", KINETO + NSIGHT)
 def test_real_traces_are_shown_whole_and_analyse_the_same(shared_traces, name, tmp_path):
     original = idlescope.open(shared_traces / name)
-    assert lint.findings(written(original, tmp_path, analysed=bool(len(original.operations)))) == []
+    assert (
+        lint.findings(written(original, tmp_path, analysed=bool(len(original.operations))))
+        == []
+    )
     assert figures(idlescope.open(tmp_path / "t.json.gz")) == figures(original)
 
 
@@ -86,8 +95,17 @@ def test_overlapping_operations_lie_on_extra_tracks_of_their_stream(tmp_path):
         if e["name"] == "thread_name" and e["pid"] == 1000
     }
     shown = [(tracks[e["tid"]], e["args"]["stream"]) for e in events if e["ph"] == "X"]
-    assert shown == [("stream 7", "7"), ("stream 7 (2)", "7"), ("stream 7", "7"), ("stream 8", "8")]
-    order = {e["tid"]: e["args"]["sort_index"] for e in events if e["name"] == "thread_sort_index"}
+    assert shown == [
+        ("stream 7", "7"),
+        ("stream 7 (2)", "7"),
+        ("stream 7", "7"),
+        ("stream 8", "8"),
+    ]
+    order = {
+        e["tid"]: e["args"]["sort_index"]
+        for e in events
+        if e["name"] == "thread_sort_index"
+    }
     assert sorted(tracks.values()) == [tracks[tid] for tid in sorted(order, key=order.get)]
 
 
@@ -119,7 +137,10 @@ def test_the_profilers_own_work_lies_beside_the_thread(tmp_path):
 
 def test_processes_whose_ids_collide_stay_apart(tmp_path):
     made = trace(
-        [operation(10, 20, device=0, correlation=5), operation(30, 40, device=1, correlation=5)],
+        [
+            operation(10, 20, device=0, correlation=5),
+            operation(30, 40, device=1, correlation=5),
+        ],
         [(1, 2, 0, 1, 5), (25, 26, 2, 1, 5)],
     )
     document = written(made, tmp_path)
@@ -136,9 +157,12 @@ def test_processes_and_their_devices_keep_their_names(tmp_path):
         operation(10, 20, device=0, correlation=5),
         operation(30, 40, device=1, correlation=5),
     ]
-    made = trace(operations, [(1, 2, 0, 1, 5), (25, 26, 2, 1, 5)], processes=("rank 0", "rank 1"))
+    made = trace(
+        operations, [(1, 2, 0, 1, 5), (25, 26, 2, 1, 5)], processes=("rank 0", "rank 1")
+    )
     made = replace(
-        made, devices=tuple(replace(d, identity=f"GPU-{i}") for i, d in enumerate(made.devices))
+        made,
+        devices=tuple(replace(d, identity=f"GPU-{i}") for i, d in enumerate(made.devices)),
     )
     written(made, tmp_path)
     assert set(idlescope.open(tmp_path / "t.json.gz").devices) == set(made.devices)
@@ -166,9 +190,15 @@ def test_one_launch_has_one_arrow_to_each_stream(tmp_path):
 
 @pytest.mark.parametrize("first", [-7, 1_669_783_687_464_181_123])
 def test_times_that_perfetto_cannot_show_are_shifted_and_told(tmp_path, first):
-    meta = {"baseTimeNanoseconds": 1_000_000_000_000, "time_offset_ns": 3}  # of an earlier file
+    meta = {
+        "baseTimeNanoseconds": 1_000_000_000_000,
+        "time_offset_ns": 3,
+    }  # of an earlier file
     made = trace(
-        [operation(first, first + 10)], counters=[(first + 5, 0, 0.1)], processes=("1",), meta=meta
+        [operation(first, first + 10)],
+        counters=[(first + 5, 0, 0.1)],
+        processes=("1",),
+        meta=meta,
     )
     document = written(made, tmp_path)
     assert document["idlescope"]["time_offset_ns"] == first - 1000
@@ -193,7 +223,10 @@ def test_counters_keep_every_digit_and_are_numbers(tmp_path):
 
 
 def test_what_the_reader_lost_is_not_forgotten(tmp_path):
-    told = {"lost": {"calls": 2}, "warnings": ["calls were left out: 2, the first at byte 9"]}
+    told = {
+        "lost": {"calls": 2},
+        "warnings": ["calls were left out: 2, the first at byte 9"],
+    }
     meta = {**told, "path": "/home/me/t.json", "events": 5, "odd": float("nan")}
     made = trace([operation(0, 10)], processes=("1",), meta=meta)
     document = written(made, tmp_path)
@@ -207,7 +240,8 @@ def test_a_name_without_gz_is_not_packed(tmp_path):
     writer.write(made, tmp_path / "t.json.gz")
     assert json.loads((tmp_path / "t.json").read_text())["schemaVersion"] == 1
     assert (
-        gzip.decompress((tmp_path / "t.json.gz").read_bytes()) == (tmp_path / "t.json").read_bytes()
+        gzip.decompress((tmp_path / "t.json.gz").read_bytes())
+        == (tmp_path / "t.json").read_bytes()
     )
 
 

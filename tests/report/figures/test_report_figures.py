@@ -53,7 +53,8 @@ def test_activity_is_shown_for_both_modes(of_run):
     found = texts(of_run, "timeline")
     for mode in ("synchronous", "asynchronous"):
         assert any(
-            re.fullmatch(rf"{mode}: GPU idle \d+\.\d\d % of the run", text) for text in found
+            re.fullmatch(rf"{mode}: GPU idle \d+\.\d\d % of the run", text)
+            for text in found
         )
     assert {
         "both busy",
@@ -76,7 +77,8 @@ def test_host_cost_names_curves_own_points_and_sources(of_run):
         "compute idle, % after the first step",
     } <= set(found)
     assert any(
-        text.startswith("this run, synchronous: 2 ms, ") and "replayed" in text for text in found
+        text.startswith("this run, synchronous: 2 ms, ") and "replayed" in text
+        for text in found
     )
     assert any(text.startswith("this run, asynchronous: 2 ms, ") for text in found)
     for p in published.POINTS:
@@ -93,7 +95,9 @@ def test_a_traces_point_is_its_own_and_long_names_are_cut(tmp_path):
     )
     style.save(drawn, tmp_path)
     (own,) = (
-        text for text in texts(tmp_path, "cost") if text.startswith("this trace, 0 NVIDIA GPU ")
+        text
+        for text in texts(tmp_path, "cost")
+        if text.startswith("this trace, 0 NVIDIA GPU ")
     )
     assert "3.81 ms, 25.20 % idle" in own
     assert not any(text.startswith("transformers") for text in texts(tmp_path, "cost"))

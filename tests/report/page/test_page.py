@@ -65,7 +65,9 @@ def loop(steps=20, kernels=(5,)):
         calls.append((at + 300 * US, at + 302 * US, 0, 8, 3 * i + 1))
         calls.append((at + 302 * US, at + 304 * US, 0, 8, 3 * i + 2))
         calls.append((at + 304 * US, at + 306 * US, 0, 8, 3 * i + 3))
-        operations.append((at + 310 * US, at + 320 * US, COPY, 0, 0, 6, 3 * i + 1, i, 0, 0.0))
+        operations.append(
+            (at + 310 * US, at + 320 * US, COPY, 0, 0, 6, 3 * i + 1, i, 0, 0.0)
+        )
         operations.append(
             (
                 at + 320 * US,
@@ -80,7 +82,9 @@ def loop(steps=20, kernels=(5,)):
                 0.0,
             )
         )
-        operations.append((at + 900 * US, at + 910 * US, COPY, 0, 2, 7, 3 * i + 3, i, 0, 0.0))
+        operations.append(
+            (at + 900 * US, at + 910 * US, COPY, 0, 2, 7, 3 * i + 3, i, 0, 0.0)
+        )
     return Trace(
         table(Operations, operations), table(Calls, calls), table(Ranges, ranges), Counters.empty(), NAMES,
         (Device(0, 0, "GPU", "1"),), ("H2D", "compute", "D2H"), (Thread(0, "engine"),), Metadata(format="recording"),
@@ -97,7 +101,8 @@ def written(trace, path, label="GPU"):
     analysis = idlescope.analyze(trace)
     lines = [WorkLine(label, trace, result, analysis.phases) for result in analysis.results]
     page.write(
-        Page("a trace", "verdict", "made up", [], [], [], {}, lines, [], "idlescope", {}), path
+        Page("a trace", "verdict", "made up", [], [], [], {}, lines, [], "idlescope", {}),
+        path,
     )
     return analysis
 
@@ -113,7 +118,9 @@ class Opened:
         self.said, self.asked = [], []
         self.page.on("console", lambda message: self.said.append(message.text))
         self.page.on("pageerror", lambda error: self.said.append(str(error)))
-        self.page.on("dialog", lambda dialog: (self.said.append(dialog.message), dialog.dismiss()))
+        self.page.on(
+            "dialog", lambda dialog: (self.said.append(dialog.message), dialog.dismiss())
+        )
         self.page.on("request", lambda request: self.asked.append(request.url))
         self.page.goto(path.as_uri())
         self.page.wait_for_selector("html.drawn")
@@ -136,7 +143,9 @@ class Opened:
             [idlescope.items.indexOf(item), lane.label, top + lane.height / 2])"""
         )
         (y,) = (top for of, label, top in tops if (of, label) == (item, lane))
-        return box["x"] + gutter + (time_ns - low) / (high - low) * (width - gutter), box["y"] + y
+        return box["x"] + gutter + (time_ns - low) / (high - low) * (width - gutter), box[
+            "y"
+        ] + y
 
     def hover(self, time_ns, lane, item=0):
         """The lines that hovering there shows."""
@@ -150,7 +159,9 @@ class Opened:
 def report(tmp_path_factory):
     """The folder of a small run of both modes."""
     made = tmp_path_factory.mktemp("run")
-    run_report.write_run(run(RunConfig(tokens=40, device="modelled:h200", host_ms=2.0)), made)
+    run_report.write_run(
+        run(RunConfig(tokens=40, device="modelled:h200", host_ms=2.0)), made
+    )
     return made
 
 
@@ -225,7 +236,9 @@ def test_the_wheel_zooms_about_the_pointer_and_dragging_moves(opened):
     x, y = map(round, opened.at(drawn(7_600), "compute"))
     opened.page.wait_for_timeout(350)  # a wheel that scrolls the page goes on doing so
     opened.page.mouse.move(x, y)
-    time = opened.page.evaluate(f"idlescope.t({x} - idlescope.canvas.getBoundingClientRect().left)")
+    time = opened.page.evaluate(
+        f"idlescope.t({x} - idlescope.canvas.getBoundingClientRect().left)"
+    )
     for _ in range(10):
         opened.page.mouse.wheel(0, -100)
     opened.settle()
@@ -242,7 +255,10 @@ def test_the_wheel_zooms_about_the_pointer_and_dragging_moves(opened):
 
 def test_two_fingers_zoom(chromium, small):
     shown = Opened(chromium, small, has_touch=True, viewport={"width": 390, "height": 800})
-    (x, y), session = shown.at(drawn(10_000), "compute"), shown.context.new_cdp_session(shown.page)
+    (x, y), session = (
+        shown.at(drawn(10_000), "compute"),
+        shown.context.new_cdp_session(shown.page),
+    )
     low, high = shown.page.evaluate("[idlescope.low, idlescope.high]")
     for kind, apart in (
         ("touchStart", 30),
@@ -277,7 +293,9 @@ def test_gaps_are_reached_and_told_by_the_keyboard(opened):
         assert f"step {step};" in said.inner_text()
     before = opened.page.evaluate("idlescope.high - idlescope.low")
     opened.page.keyboard.press("+")
-    assert opened.page.evaluate("idlescope.high - idlescope.low") == pytest.approx(0.7 * before)
+    assert opened.page.evaluate("idlescope.high - idlescope.low") == pytest.approx(
+        0.7 * before
+    )
     opened.page.keyboard.press("0")
     assert opened.page.evaluate("[idlescope.low, idlescope.high]") == [0, drawn(19_910)]
 
@@ -296,11 +314,16 @@ def test_the_text_behind_the_timeline_says_the_same(opened, small):
 
 
 def test_steps_are_listed_sorted_and_found_in_the_timeline(chromium, report):
-    shown, steps = Opened(chromium, report / "report.html"), files.read(report / "sync.recording")
+    shown, steps = (
+        Opened(chromium, report / "report.html"),
+        files.read(report / "sync.recording"),
+    )
     found = idlescope.analyze(steps).results[0].steps
     rows = shown.page.locator("#steps tbody tr")
     assert rows.count() == 20
-    assert shown.page.locator("#steps-page").inner_text() == "page 1 of 2, 40 steps (recorded)"
+    assert (
+        shown.page.locator("#steps-page").inner_text() == "page 1 of 2, 40 steps (recorded)"
+    )
     shown.page.click("#steps th[data-key=idle] button")
     worst = int(np.argmax(found.idle))
     first = rows.first.locator("th, td").all_inner_texts()
@@ -324,7 +347,9 @@ def test_names_from_a_trace_are_text(chromium, tmp_path):
     shown.page.evaluate(f"idlescope.show({drawn(5_000)}, {drawn(10_000)})")
     shown.settle()
     names = [shown.hover(drawn(1000 * i + 600), "compute")[0] for i in range(5, 10)]
-    assert names == [name.replace("\u202e", "\ufffd").replace("\0", "\ufffd") for name in HOSTILE]
+    assert names == [
+        name.replace("\u202e", "\ufffd").replace("\0", "\ufffd") for name in HOSTILE
+    ]
     assert shown.page.locator("img").count() == 0
     assert HOSTILE[0] in shown.page.locator("main").inner_text()
     shown.context.close()
@@ -407,7 +432,9 @@ def test_one_kernel_around_all_others_hides_none(chromium, tmp_path):
 
 def test_a_trace_with_no_thread_and_times_that_run_back_has_a_page(tmp_path):
     trace = loop(3)
-    operations = trace.operations.replace(end=np.where(np.arange(9) == 4, 0, trace.operations.end))
+    operations = trace.operations.replace(
+        end=np.where(np.arange(9) == 4, 0, trace.operations.end)
+    )
     without = replace(
         trace, operations=operations, calls=Calls.empty(), ranges=Ranges.empty(), threads=()
     )
@@ -518,5 +545,7 @@ def test_axe_finds_no_serious_violation(chromium, report, scheme):
     found = shown.page.evaluate("axe.run().then((result) => result.violations)")
     shown.context.close()
     assert [
-        (v["id"], v["nodes"][0]["html"]) for v in found if v["impact"] in ("serious", "critical")
+        (v["id"], v["nodes"][0]["html"])
+        for v in found
+        if v["impact"] in ("serious", "critical")
     ] == []

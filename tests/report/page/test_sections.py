@@ -65,7 +65,9 @@ def test_a_section_that_has_nothing_to_say_is_left_out(tmp_path):
 
 
 def test_sections_stand_in_their_order(tmp_path, lines):
-    made = content(lines, warnings=["a warning"], predictions=["a prediction"], files=["a file"])
+    made = content(
+        lines, warnings=["a warning"], predictions=["a prediction"], files=["a file"]
+    )
     page.write(made, tmp_path / "page.html")
     order = [section.title for section in SECTIONS]
     shown = titles(tmp_path / "page.html")

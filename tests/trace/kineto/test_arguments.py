@@ -36,7 +36,9 @@ def test_decimal_commas_are_points(tmp_path):
     trace = read_text(tmp_path, WHOLE.replace(GRID, DECIMAL_COMMAS))
     assert figures(trace) == figures(read_text(tmp_path, WHOLE))
     (warning,) = trace.meta.warnings
-    assert warning.startswith(f"decimal commas were taken as points: {2 * COUNT}, the first at")
+    assert warning.startswith(
+        f"decimal commas were taken as points: {2 * COUNT}, the first at"
+    )
     assert not trace.meta.lost
 
 
@@ -71,7 +73,8 @@ def test_the_record_is_kept_and_the_damage_counted(tmp_path, layout, bad):
 
 @pytest.mark.usefixtures("_chunks")
 @pytest.mark.parametrize(
-    "bad", [b'"correlation": 1,1,', b'"correlation": 7 7,', b'"corr', b'"correlation": "a" "b",']
+    "bad",
+    [b'"correlation": 1,1,', b'"correlation": 7 7,', b'"corr', b'"correlation": "a" "b",'],
 )
 def test_an_argument_that_figures_are_made_of_costs_its_record(tmp_path, bad):
     trace = read_text(tmp_path, damaged(WHOLE, b'"correlation": 4,', bad, number=2))
@@ -83,6 +86,8 @@ def test_times_behind_damaged_arguments_are_not_made_up(tmp_path):
     document = json.loads(WHOLE)
     for event in document["traceEvents"]:
         event["dur"] = event.pop("dur")
-    trace = read_text(tmp_path, damaged(json.dumps(document).encode(), GRID, b'"grid": [1, oops'))
+    trace = read_text(
+        tmp_path, damaged(json.dumps(document).encode(), GRID, b'"grid": [1, oops')
+    )
     assert len(trace.operations) == COUNT - 1
     assert trace.meta.lost == {"operations": 1}

@@ -45,6 +45,8 @@ def test_gzip_members_one_behind_the_other_are_one_file(tmp_path):
 def test_a_bomb_is_stopped_within_bounded_memory(tmp_path, monkeypatch):
     monkeypatch.setattr(kineto_bytes, "EXPANSION_CHECKED_FROM", 1 << 20)
     pack = zlib.compressobj(9, wbits=16 + zlib.MAX_WBITS)
-    bomb = pack.compress(WHOLE) + b"".join(pack.compress(b" " * (1 << 20)) for _ in range(64))
+    bomb = pack.compress(WHOLE) + b"".join(
+        pack.compress(b" " * (1 << 20)) for _ in range(64)
+    )
     with pytest.raises(TraceError, match="unpacks to over 250 times its size"):
         read_text(tmp_path, bomb + pack.flush(), "t.json.gz")

@@ -28,8 +28,12 @@ def test_metadata_of_the_wrong_type_is_passed_over(tmp_path, metadata):
 def test_metadata_behind_the_events_is_read_and_repaired(tmp_path):
     text = WHOLE.replace(b'"at the end"', b'"C:\\Users\\me"')
     trace = read_text(
-        tmp_path, text.replace(b'"traceName"', b'"distributedInfo": {"rank": 3}, "traceName"')
+        tmp_path,
+        text.replace(b'"traceName"', b'"distributedInfo": {"rank": 3}, "traceName"'),
     )
     assert trace.meta.distributed == {"rank": 3}
     text = WHOLE.replace(b'"at the end"', b'"at the')
-    assert "metadata behind the events cannot be read" in read_text(tmp_path, text).meta.warnings[0]
+    assert (
+        "metadata behind the events cannot be read"
+        in read_text(tmp_path, text).meta.warnings[0]
+    )

@@ -43,7 +43,9 @@ def test_the_word_alone_makes_no_file_ours(tmp_path, foreign):
 
 
 def test_a_bare_list_of_events_is_not_ours(tmp_path):
-    assert not written_by_idlescope(write(tmp_path / "t.json", [operation(0, 10)], array=True))
+    assert not written_by_idlescope(
+        write(tmp_path / "t.json", [operation(0, 10)], array=True)
+    )
 
 
 @pytest.mark.parametrize(
@@ -82,6 +84,10 @@ def test_flops_without_end_are_not_known(tmp_path):
 
 
 def test_an_argument_called_process_splits_no_foreign_device(tmp_path):
-    events = [call(0, 1, 1), operation(5, 10, correlation=1), operation(25, 30, correlation=1)]
+    events = [
+        call(0, 1, 1),
+        operation(5, 10, correlation=1),
+        operation(25, 30, correlation=1),
+    ]
     events[2]["args"]["process"] = "worker"
     assert len(open_trace(write(tmp_path / "t.json", events)).devices) == 1

@@ -46,4 +46,6 @@ class TestParts:
             + ", "
             + json.dumps(span(9, 10, "b"))
         )
-        assert kineto_events.event_boundary(text.encode(), 100) == 100 + text.rindex('{"ph"')
+        assert kineto_events.event_boundary(text.encode(), 100) == 100 + text.rindex(
+            '{"ph"'
+        )

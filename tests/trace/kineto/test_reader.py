@@ -21,7 +21,14 @@ EVENTS = [
     operation(12_000, 12_500, "memset"),
     span(500, 600, 'odd "},{" name ][', "cpu_op"),
     {"ph": "s", "id": 11, "pid": 50, "tid": 100, "ts": 1.0, "cat": "ac2g", "name": "ac2g"},
-    {"ph": "M", "name": "thread_name", "pid": 50, "tid": 100, "ts": 0, "args": {"name": "engine"}},
+    {
+        "ph": "M",
+        "name": "thread_name",
+        "pid": 50,
+        "tid": 100,
+        "ts": 0,
+        "args": {"name": "engine"},
+    },
 ]
 
 
@@ -36,12 +43,19 @@ def test_every_layout_reads_the_same(tmp_path, monkeypatch, name, indent, array,
     assert trace.meta.events == len(EVENTS)
     assert o.start.tolist() == [5_123, 10_000, 12_000]
     assert o.end.tolist() == [9_456, 10_007, 12_500]
-    assert o.kind.tolist() == [OperationKind.KERNEL, OperationKind.MEMCPY, OperationKind.MEMSET]
+    assert o.kind.tolist() == [
+        OperationKind.KERNEL,
+        OperationKind.MEMCPY,
+        OperationKind.MEMSET,
+    ]
     assert [trace.devices[d].index for d in o.device] == [0, 1, 0]
     assert [trace.streams[s] for s in o.stream] == ["7", "s-9", "7"]
     assert o.correlation.tolist() == [11, 0, 0]
     assert (trace.calls.start.tolist(), trace.calls.end.tolist()) == ([1_000], [3_001])
-    assert [trace.names[n] for n in trace.ranges.name] == ["ProfilerStep#3", 'odd "},{" name ][']
+    assert [trace.names[n] for n in trace.ranges.name] == [
+        "ProfilerStep#3",
+        'odd "},{" name ][',
+    ]
     assert trace.ranges.kind.tolist() == [RangeKind.ANNOTATION, RangeKind.OPERATOR]
     assert [t.label for t in trace.threads] == ["engine"]
     assert trace.devices[0].name == ("" if array else "Test GPU")
@@ -64,13 +78,18 @@ def test_times_written_as_text_or_with_exponents(tmp_path, ts):
 def test_ids_written_as_text_or_missing(tmp_path):
     event = operation(0, 10)
     event["args"] = {"correlation": "12", "bytes": "what", "flops": [1]}
-    trace = read_text(tmp_path, json.dumps(document([event, {**operation(20, 30), "args": {}}])))
+    trace = read_text(
+        tmp_path, json.dumps(document([event, {**operation(20, 30), "args": {}}]))
+    )
     assert trace.operations.correlation.tolist() == [12, 0]
     assert [trace.streams[s] for s in trace.operations.stream] == ["7", "7"]
 
 
 def test_triton_rows_with_a_stream_in_their_args_are_host_work(tmp_path):
-    rows = [{**span(0, 10, "triton_kernel", "cpu_op"), "args": {"stream": 0}}, operation(20, 30)]
+    rows = [
+        {**span(0, 10, "triton_kernel", "cpu_op"), "args": {"stream": 0}},
+        operation(20, 30),
+    ]
     assert len(open_trace(write(tmp_path / "t.json", rows)).operations) == 1
 
 
@@ -112,7 +131,9 @@ def test_missing_files_and_folders(tmp_path):
 
 @pytest.mark.parametrize("category", ["Operator", "cpu_op"])
 @pytest.mark.parametrize("frames", [True, False])
-def test_steps_that_old_torch_wrote_as_operators_are_annotations(tmp_path, category, frames):
+def test_steps_that_old_torch_wrote_as_operators_are_annotations(
+    tmp_path, category, frames
+):
     rows = [
         operation(0, 10),
         span(0, 5, "ProfilerStep#7", category),

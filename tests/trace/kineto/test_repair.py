@@ -27,7 +27,12 @@ REPAIRS = {
         "commas too many",
         "k0",
     ),
-    "trailing comma": (b'"grid": [1, 1, 1]', b'"grid": [1, 1, 1,]', "commas too many", "k0"),
+    "trailing comma": (
+        b'"grid": [1, 1, 1]',
+        b'"grid": [1, 1, 1,]',
+        "commas too many",
+        "k0",
+    ),
     "double comma": (b"}, {", b"},, {", "commas too many", "k0"),
     "two commas between events": (b'}, {"ph"', b'},, {"ph"', "commas too many", "k0"),
     "no comma between events": (b'}, {"ph"', b'} {"ph"', "commas that are missing", "k0"),

@@ -56,7 +56,10 @@ def test_a_file_that_ends_early_is_read_as_far_as_it_goes(tmp_path, layout, shar
     assert trace.meta.truncated
     assert any("ends before its list of events is closed" in w for w in trace.meta.warnings)
     (device,) = idlescope.analyze(trace).results
-    assert (device.verdict.kind, "incomplete" in device.verdict.text) == ("cannot tell", True)
+    assert (device.verdict.kind, "incomplete" in device.verdict.text) == (
+        "cannot tell",
+        True,
+    )
     assert {"idle_ns", "cause_ns", "host_ns"} <= set(device.coverage.uncertain)
 
 

@@ -88,7 +88,9 @@ class TestKineto:
             assert told not in after
 
     def test_devices_written_as_text_and_ids_that_are_names(self, tmp_path):
-        properties = str([{"id": 0, "name": "Test GPU", "host": "hostname17", "totalGlobalMem": 5}])
+        properties = str(
+            [{"id": 0, "name": "Test GPU", "host": "hostname17", "totalGlobalMem": 5}]
+        )
         events = [
             operation(0, 10, stream="compute"),
             {**call(0, 5, 1), "pid": "python of zoltan"},
@@ -105,7 +107,9 @@ class TestKineto:
         scrub(tmp_path / "in.json", tmp_path / "t.json")
         assert figures(tmp_path / "t.json") == figures(tmp_path / "in.json")
         written = json.loads((tmp_path / "t.json").read_text())
-        assert written["deviceProperties"] == [{"id": 0, "name": "Test GPU", "totalGlobalMem": 5}]
+        assert written["deviceProperties"] == [
+            {"id": 0, "name": "Test GPU", "totalGlobalMem": 5}
+        ]
         assert [e["pid"] for e in written["traceEvents"]] == [
             0,
             "pid 2",
@@ -141,12 +145,16 @@ class TestKineto:
         scrub(tmp_path / "in.json", tmp_path / "t.json")
         tells_nothing(tmp_path / "t.json")
         assert figures(tmp_path / "t.json") == figures(tmp_path / "in.json")
-        original, copy = (idlescope.open(tmp_path / name).meta for name in ("in.json", "t.json"))
+        original, copy = (
+            idlescope.open(tmp_path / name).meta for name in ("in.json", "t.json")
+        )
         assert copy.lost == original.lost
 
     def test_bytes_that_are_no_text_do_not_stop_it(self, tmp_path):
         text = json.dumps(document(kineto_events())).encode().replace(b"Pinned", b"\xff")
-        events = text.replace(b'"cbid": 211', b'"cbid": 211, "Call stack": "\xff\xfe zoltan/"')
+        events = text.replace(
+            b'"cbid": 211', b'"cbid": 211, "Call stack": "\xff\xfe zoltan/"'
+        )
         (tmp_path / "in.json").write_bytes(events)
         scrub(tmp_path / "in.json", tmp_path / "t.json")
         assert figures(tmp_path / "t.json") == figures(tmp_path / "in.json")
@@ -169,7 +177,9 @@ class TestKineto:
         writer.write(made, tmp_path / "in.json.gz")
         scrub(tmp_path / "in.json.gz", tmp_path / "t.json.gz")
         tells_nothing(tmp_path / "t.json.gz")
-        got, expected = (idlescope.open(tmp_path / name) for name in ("t.json.gz", "in.json.gz"))
+        got, expected = (
+            idlescope.open(tmp_path / name) for name in ("t.json.gz", "in.json.gz")
+        )
         for table in ("operations", "calls", "ranges"):
             columns = getattr(got, table).DTYPES
             left, right = getattr(got, table), getattr(expected, table)

@@ -32,7 +32,8 @@ def test_exact_ns_agrees_with_decimal_arithmetic_below_the_float_limit():
 
     assert (exact.exact_ns([float(t) for t in text], not_needed)[0] == times).all()
     assert all(
-        Decimal(t) * 1000 == n for t, n in zip(text[:100], times[:100].tolist(), strict=True)
+        Decimal(t) * 1000 == n
+        for t, n in zip(text[:100], times[:100].tolist(), strict=True)
     )
 
 
@@ -80,7 +81,10 @@ class TestTimes:
         events[20]["dur"] = -3
         text = json.dumps(document(events), indent=3).encode()
         place = int(
-            read_text(tmp_path, text).meta.warnings[0].rpartition("byte ")[2].replace(",", "")
+            read_text(tmp_path, text)
+            .meta.warnings[0]
+            .rpartition("byte ")[2]
+            .replace(",", "")
         )
         assert text[place:].startswith(b"{")
         assert -1 < text.index(b'"dur": -3') - place < 250

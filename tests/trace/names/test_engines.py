@@ -13,7 +13,8 @@ from idlescope.trace.names.span_names import recognise
 from idlescope.trace.open import open_trace
 from tests.make.kineto_files import call, operation, span, write
 
-# The spans of one step as each engine writes them, the phase that each is, and what the steps are found by.
+# The spans of one step as each engine writes them, the phase that each is, and what the steps are
+# found by.
 ENGINES = {
     "vllm": [("execute_32_context_0(sq0)_generation_32(sq32)", "step"), ("gpu_model_runner: preprocess", "prepare"),
              ("gpu_model_runner: forward", "forward"), ("gpu_model_runner: sample", "sample"),
@@ -210,7 +211,9 @@ def test_names_of_newer_releases_are_known(engine):
     names = list(NEWER_NAMES[engine])
     found = recognise(names, range(len(names)))
     assert found.engine == engine
-    assert [found.labels[code] for code in found.phase] == list(NEWER_NAMES[engine].values())
+    assert [found.labels[code] for code in found.phase] == list(
+        NEWER_NAMES[engine].values()
+    )
 
 
 VLLM_STEP = "vllm/v1/worker/gpu_model_runner.py(1002): execute_model"
@@ -225,7 +228,11 @@ SGLANG_STEP = "sglang/srt/managers/scheduler.py(2802): run_batch"
         (SECOND_RUNNER, "vllm", "step"),
         ("vllm/v1/core/sched/scheduler.py(201): schedule", "vllm", "schedule"),
         (SGLANG_STEP, "sglang", "forward"),
-        ("sglang/srt/managers/scheduler.py(2415): get_next_batch_to_run", "sglang", "schedule"),
+        (
+            "sglang/srt/managers/scheduler.py(2415): get_next_batch_to_run",
+            "sglang",
+            "schedule",
+        ),
     ],
 )
 def test_frames_tell_an_engine_that_wrote_no_spans(frame, engine, phase):
@@ -236,7 +243,10 @@ def test_frames_tell_an_engine_that_wrote_no_spans(frame, engine, phase):
 
 
 def test_spans_come_before_frames_and_frames_name_phases_beside_them():
-    names = ["step[DECODE bs=32]", "sglang/srt/managers/scheduler.py(3): process_batch_result"]
+    names = [
+        "step[DECODE bs=32]",
+        "sglang/srt/managers/scheduler.py(3): process_batch_result",
+    ]
     found = recognise([*names, VLLM_STEP], [0], frames=[1, 2])
     assert (found.engine, found.by_frames) == ("sglang", False)
     assert [found.labels[code] for code in found.phase[:2]] == ["forward", "postprocess"]

@@ -21,7 +21,9 @@ def test_an_engine_of_ones_own(tmp_path):
         span(i * 1000, i * 1000 + 900, "loop"), span(i * 1000, i * 1000 + 500, "thinking"),
         call(i * 1000 + 600, i * 1000 + 610, i + 1), operation(i * 1000 + 700, i * 1000 + 800, correlation=i + 1),
     )]  # fmt: skip
-    analysis = idlescope.analyze(open_trace(write(tmp_path / "t.json", events)), phases=engines)
+    analysis = idlescope.analyze(
+        open_trace(write(tmp_path / "t.json", events)), phases=engines
+    )
     assert (analysis.engine, analysis.results[0].steps.found) == ("mine", "mine spans")
     assert next(iter(analysis.results[0].host_ns)) == "schedule (thinking)"
 
@@ -53,7 +55,9 @@ def test_rules_of_ones_own_replace_those_of_a_known_engine(tmp_path):
     (tmp_path / "p.json").write_text('{"sglang": [["^decode$", "forward"]]}')
     events = [span(i * 1000, i * 1000 + 900, "decode") for i in range(3)]
     events += [call(i * 1000, i * 1000 + 10, i + 1) for i in range(3)]
-    events += [operation(i * 1000 + 20, i * 1000 + 500, correlation=i + 1) for i in range(3)]
+    events += [
+        operation(i * 1000 + 20, i * 1000 + 500, correlation=i + 1) for i in range(3)
+    ]
     trace = open_trace(write(tmp_path / "t.json", events))
     analysis = idlescope.analyze(trace, phases=load(tmp_path / "p.json"))
     # SGLang's forward pass is one span, which begins a step

@@ -36,7 +36,10 @@ def small(old: bool = False) -> Export:
             int64Value=7,
         )
         export.range(
-            1_000, 1_400, "aten::mm, seq = 4, op_id = 314290, sizes = [[2, 3], [3, 2]]", pid=pid
+            1_000,
+            1_400,
+            "aten::mm, seq = 4, op_id = 314290, sizes = [[2, 3], [3, 2]]",
+            pid=pid,
         )
     return export
 

@@ -111,10 +111,16 @@ def test_copies_are_named_as_kineto_names_them(tmp_path, with_tables):
     export.memset(3, 4, memKind=None)
     if with_tables:
         export.add(
-            "ENUM_CUDA_MEMCPY_OPER", id=8, name="CUDA_MEMCPY_KIND_DTOD", label="Device-to-Device"
+            "ENUM_CUDA_MEMCPY_OPER",
+            id=8,
+            name="CUDA_MEMCPY_KIND_DTOD",
+            label="Device-to-Device",
         )
         export.add(
-            "ENUM_CUDA_MEM_KIND", id=2, name="CUDA_MEMOPR_MEMORY_KIND_DEVICE", label="Device"
+            "ENUM_CUDA_MEM_KIND",
+            id=2,
+            name="CUDA_MEMOPR_MEMORY_KIND_DEVICE",
+            label="Device",
         )
     trace = read(export, tmp_path)
     assert names(trace, "operations") == [*copies.values(), "Memset (Device)", "Memset"]

@@ -21,7 +21,8 @@ def test_a_parquet_file_that_is_cut_short_is_one_sentence(tmp_path):
     path = folder / f"{CALLS}.parquet"
     path.write_bytes(path.read_bytes()[:-50])
     with pytest.raises(
-        TraceError, match=rf"{CALLS}\.parquet is not a whole Parquet file .*--type parquetdir"
+        TraceError,
+        match=rf"{CALLS}\.parquet is not a whole Parquet file .*--type parquetdir",
     ):
         reader.read(folder)
 

@@ -10,7 +10,9 @@ from tests.make.nsys_files import NVTX, OVERHEAD, Export, process
 from tests.trace.nsys.small_export import names, read, small
 
 
-def test_ranges_have_their_text_or_the_registered_string_and_their_domain_before_it(tmp_path):
+def test_ranges_have_their_text_or_the_registered_string_and_their_domain_before_it(
+    tmp_path,
+):
     trace = read(small(), tmp_path)
     assert names(trace, "ranges") == ["forward", "idlescope:schedule", "aten::mm"] * 2
     kinds = [RangeKind.ANNOTATION, RangeKind.ANNOTATION, RangeKind.OPERATOR]
@@ -32,8 +34,12 @@ def test_domains_are_a_processes_own(tmp_path):
     ]
 
 
-@pytest.mark.parametrize("payload", ["int64Value", "uint64Value", "int32Value", "uint32Value"])
-def test_a_payload_in_our_domain_is_a_step_number_and_elsewhere_it_is_not(tmp_path, payload):
+@pytest.mark.parametrize(
+    "payload", ["int64Value", "uint64Value", "int32Value", "uint32Value"]
+)
+def test_a_payload_in_our_domain_is_a_step_number_and_elsewhere_it_is_not(
+    tmp_path, payload
+):
     export = Export()
     export.domain(1, "idlescope")
     export.range(1, 2, "schedule", domain=1, **{payload: 41})
@@ -53,14 +59,18 @@ def test_a_payload_in_our_domain_is_a_step_number_and_elsewhere_it_is_not(tmp_pa
         ("FSDP::pre_forward (blocks.3), op_id = 1", "FSDP::pre_forward (blocks.3)"),
     ],
 )
-def test_operators_of_pytorch_lose_their_ids_and_are_left_out_without_frames(tmp_path, text, name):
+def test_operators_of_pytorch_lose_their_ids_and_are_left_out_without_frames(
+    tmp_path, text, name
+):
     export = Export()
     export.range(1, 2, text)
     export.range(1, 3, "step, batch = 4")
     trace = read(export, tmp_path)
     assert names(trace, "ranges") == [name, "step, batch = 4"]
     assert trace.ranges.kind.tolist() == [RangeKind.OPERATOR, RangeKind.ANNOTATION]
-    assert names(reader.read(tmp_path / "e.sqlite", frames=False), "ranges") == ["step, batch = 4"]
+    assert names(reader.read(tmp_path / "e.sqlite", frames=False), "ranges") == [
+        "step, batch = 4"
+    ]
 
 
 def test_start_end_ranges_are_kept_and_marks_are_not(tmp_path):

@@ -35,7 +35,9 @@ DAMAGE = {
 
 @pytest.mark.parametrize("old", [True, False], ids=["2022", "2026"])
 @pytest.mark.parametrize("form", ["sqlite", "parquet"])
-def test_figures_are_those_of_the_rows_whatever_the_schema_and_the_form(tmp_path, old, form):
+def test_figures_are_those_of_the_rows_whatever_the_schema_and_the_form(
+    tmp_path, old, form
+):
     path = getattr(small(old), form)(tmp_path / "export")
     for result, late in zip(analyze(reader.read(path)).results, (0, 500), strict=True):
         figures = result.to_json()
@@ -49,7 +51,12 @@ def test_figures_are_those_of_the_rows_whatever_the_schema_and_the_form(tmp_path
             1_100,
             3,
         )
-        causes = {"host": 400 + late, "launch": 600 - late, "queued": 200, "unattributed": 700}
+        causes = {
+            "host": 400 + late,
+            "launch": 600 - late,
+            "queued": 200,
+            "unattributed": 700,
+        }
         assert figures["cause_ns"] == causes
         assert figures["coverage"]["linked_pct"] == 80.0
 
@@ -62,7 +69,12 @@ def test_sqlite_and_parquet_give_the_same_trace(tmp_path, old):
             np.testing.assert_array_equal(
                 getattr(getattr(a, table), column), getattr(getattr(b, table), column)
             )
-    assert (a.names, a.devices, a.streams, a.threads) == (b.names, b.devices, b.streams, b.threads)
+    assert (a.names, a.devices, a.streams, a.threads) == (
+        b.names,
+        b.devices,
+        b.streams,
+        b.threads,
+    )
     assert a.meta.replace(path="") == b.meta.replace(path="")
 
 
@@ -135,7 +147,11 @@ def test_the_export_says_what_it_is(tmp_path):
     export.add("PROCESSES", globalPid=process(100), pid=100, name="python3")
     export.add("TARGET_INFO_SESSION_START_TIME", utcEpochNs=1_779_630_014_975_716_426)
     for trace in traces(export, tmp_path):
-        assert (trace.meta.format, trace.meta.extra["export_schema"], trace.meta.events) == (
+        assert (
+            trace.meta.format,
+            trace.meta.extra["export_schema"],
+            trace.meta.events,
+        ) == (
             "nsys",
             "2.9.1",
             22,
@@ -173,7 +189,9 @@ def test_rows_without_usable_times_are_left_out_and_counted(tmp_path, damage):
         add(**{"start": 30, "end": 40, "correlation": 2, **damage})
         add(50, 60, 3)
     trace = read(export, tmp_path)
-    assert trace.operations.correlation.tolist() == trace.calls.correlation.tolist() == [1, 3]
+    assert (
+        trace.operations.correlation.tolist() == trace.calls.correlation.tolist() == [1, 3]
+    )
     assert trace.meta.lost == {"operations": 1, "calls": 1}
     assert all("row 2" in warning for warning in trace.meta.warnings)
 

@@ -57,11 +57,15 @@ def test_the_command_is_one_that_a_shell_runs():
 
 @pytest.mark.usefixtures("nsys")
 def test_without_nsys_the_command_is_told(report):
-    with pytest.raises(TraceError, match="nsys is not on PATH: run `nsys export --type sqlite"):
+    with pytest.raises(
+        TraceError, match="nsys is not on PATH: run `nsys export --type sqlite"
+    ):
         report_file.open_report(report)
 
 
-def test_nsys_exports_to_a_folder_of_its_own_which_is_gone_afterwards(report, nsys, tmp_path):
+def test_nsys_exports_to_a_folder_of_its_own_which_is_gone_afterwards(
+    report, nsys, tmp_path
+):
     export = Export()
     export.kernel(10, 20)
     made = export.sqlite(tmp_path / "made.sqlite")
@@ -69,7 +73,11 @@ def test_nsys_exports_to_a_folder_of_its_own_which_is_gone_afterwards(report, ns
     before = os.listdir(tmp_path)
     seen: list[int] = []
     trace = report_file.open_report(report, progress=seen.append, frames=False)
-    assert (trace.operations.end.tolist(), trace.meta.path, seen[-1]) == ([20], str(report), 1)
+    assert (trace.operations.end.tolist(), trace.meta.path, seen[-1]) == (
+        [20],
+        str(report),
+        1,
+    )
     *_, output, source = log.read_text().splitlines()
     assert (source, Path(output).parent.exists()) == (str(report), False)
     assert set(os.listdir(tmp_path)) == {*before, "arguments"}
@@ -87,7 +95,9 @@ def test_nsys_exports_to_a_folder_of_its_own_which_is_gone_afterwards(report, ns
 )
 def test_where_nsys_fails_its_last_words_are_told(report, nsys, line, last):
     nsys(line)
-    with pytest.raises(TraceError, match=rf"nsys could not export .*\({last}\): run `nsys export"):
+    with pytest.raises(
+        TraceError, match=rf"nsys could not export .*\({last}\): run `nsys export"
+    ):
         report_file.open_report(report)
 
 

@@ -28,7 +28,9 @@ def test_text_that_is_not_utf8_is_read(tmp_path):
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 100])
-def test_a_table_is_read_in_chunks_of_any_size_also_with_rows_deleted(tmp_path, monkeypatch, size):
+def test_a_table_is_read_in_chunks_of_any_size_also_with_rows_deleted(
+    tmp_path, monkeypatch, size
+):
     path = small().sqlite(tmp_path / "e.sqlite")
     with closing(sqlite3.connect(path)) as database, database:
         database.execute(f"DELETE FROM {CALLS} WHERE rowid IN (2, 3)")  # noqa: S608
@@ -89,7 +91,8 @@ def test_a_file_that_is_no_database_is_one_sentence(tmp_path):
     path = tmp_path / "x.sqlite"
     path.write_bytes(b"SQLite format 3\x00" + b"no" * 500)
     with pytest.raises(
-        TraceError, match=r"x\.sqlite is not a whole SQLite database .*nsys export --type sqlite"
+        TraceError,
+        match=r"x\.sqlite is not a whole SQLite database .*nsys export --type sqlite",
     ):
         reader.read(path)
 
@@ -101,7 +104,9 @@ def test_a_database_that_is_cut_short_is_one_sentence(tmp_path, share):
         export.kernel(10_000 + i, 10_000 + i)
     path = export.sqlite(tmp_path / "x.sqlite")
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
-    with pytest.raises(TraceError, match=r"not a whole SQLite database .*malformed.*copy it again"):
+    with pytest.raises(
+        TraceError, match=r"not a whole SQLite database .*malformed.*copy it again"
+    ):
         reader.read(path)
 
 
@@ -113,7 +118,9 @@ def test_a_database_with_a_page_overwritten_is_one_sentence_or_is_read(tmp_path)
     rng = np.random.default_rng(0)
     for page in range(1, len(sound) // 4096, 7):
         path = tmp_path / f"{page}.sqlite"
-        path.write_bytes(sound[: page * 4096] + rng.bytes(4096) + sound[(page + 1) * 4096 :])
+        path.write_bytes(
+            sound[: page * 4096] + rng.bytes(4096) + sound[(page + 1) * 4096 :]
+        )
         try:
             reader.read(path)
         except TraceError as error:

@@ -23,7 +23,11 @@ def test_a_recording_tells_nothing_and_keeps_every_figure(tmp_path):
             "warnings": [f"see {HOME}/log"],
             "lost": {"calls": 1},
             "distributedInfo": {"backend": "nccl", "rank": 1, "pg": "zoltan"},
-            "dropped": ["hostname17 dropped NVTX events", "hostname17 lost one", "zoltan lost 2"],
+            "dropped": [
+                "hostname17 dropped NVTX events",
+                "hostname17 lost one",
+                "zoltan lost 2",
+            ],
         },
     )
     names = [f"{HOME}/kernel.cu", "aten::mm", "zoltan"]

@@ -55,7 +55,9 @@ class TestManners:
 def test_a_report_is_exported_first(tmp_path):
     path = tmp_path / "x.nsys-rep"
     path.write_bytes(b"NVIDIA Tegra Profiler Report")
-    with pytest.raises(TraceError, match=r"run `nsys export --type sqlite --output .*x\.sqlite"):
+    with pytest.raises(
+        TraceError, match=r"run `nsys export --type sqlite --output .*x\.sqlite"
+    ):
         scrub(path, tmp_path / "y.nsys-rep")
     assert [p.name for p in tmp_path.iterdir()] == ["x.nsys-rep"]
 

@@ -28,7 +28,8 @@ def test_losses_are_told_in_words_of_our_own_that_mean_the_same(said):
 
 
 @pytest.mark.parametrize(
-    "info", [{"backend": "zoltan", "rank": "hostname17", "world_size": True}, {"backend": ["a"]}]
+    "info",
+    [{"backend": "zoltan", "rank": "hostname17", "world_size": True}, {"backend": ["a"]}],
 )
 def test_a_place_among_ranks_is_numbers_and_a_known_backend(info):
     assert meta.distributed(info) == {}

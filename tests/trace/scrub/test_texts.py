@@ -77,7 +77,9 @@ class TestPaths:
         st.sampled_from(["", "x.py", "d"]),
     )
     def test_no_folder_of_a_path_stays(self, folders, base):
-        assert "zoltan" not in Texts(Scrubbed()).text("/" + "/".join([*folders, "zoltan", base]))
+        assert "zoltan" not in Texts(Scrubbed()).text(
+            "/" + "/".join([*folders, "zoltan", base])
+        )
 
 
 @pytest.mark.parametrize("name", ["a" * 100_000, "/" + "a" * 100_000, "/a" * 50_000])

@@ -47,7 +47,12 @@ def _bar(result: DeviceResult) -> list[dict[str, Any]]:
     for cause_name in CAUSES:
         part_width = percent(totals[cause_name], result.occupancy.idle_ns)
         length = milliseconds(totals[cause_name])
-        bar_part = {"cause": cause_name, "length": length, "pct": part_width, "left": bar_left}
+        bar_part = {
+            "cause": cause_name,
+            "length": length,
+            "pct": part_width,
+            "left": bar_left,
+        }
         bar_parts.append(bar_part | {"colour": CAUSE[cause_name]})
         bar_left += part_width
     return bar_parts
@@ -64,7 +69,9 @@ def _host_rows(result: DeviceResult) -> TableRows:
     others_ns = host_total - sum(duration_ns for _, duration_ns in largest)
     if others_ns:
         rest_label = f"{len(result.host_ns) - len(largest)} others"
-        host_rows.append((rest_label, [milliseconds(others_ns), share(others_ns, host_total)]))
+        host_rows.append(
+            (rest_label, [milliseconds(others_ns), share(others_ns, host_total)])
+        )
     return host_rows
 
 

@@ -14,7 +14,8 @@ def fill(material: Material) -> FragmentData | None:
     for work_line in material.page.lines:
         longest = work_line.result.longest
         gap_rows = [
-            gap_cells(work_line.result, longest_gap, MAX_STACK_NAMES) for longest_gap in longest
+            gap_cells(work_line.result, longest_gap, MAX_STACK_NAMES)
+            for longest_gap in longest
         ]
         line_items.append({"label": work_line.title, "rows": gap_rows})
     return {"items": line_items} if line_items else None

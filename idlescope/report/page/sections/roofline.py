@@ -33,4 +33,6 @@ def fill(material: Material) -> FragmentData | None:
     return {"columns": titles, "rows": roofline_rows, "sentences": sentences}
 
 
-SECTION = Section("Roofline: active is not the same as useful", fragment_beside(__file__), fill)
+SECTION = Section(
+    "Roofline: active is not the same as useful", fragment_beside(__file__), fill
+)
