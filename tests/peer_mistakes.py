@@ -190,9 +190,8 @@ def write_nsys(path: Path, case: Case) -> Path:
     for o in case.operations:
         table = "GRAPH_TRACE" if o.kind == "graph" else "KERNEL"
         values = (o.start, o.end, 0, 1, o.stream, o.correlation, PID, 1, 1)
-        database.execute(
-            f"INSERT INTO CUPTI_ACTIVITY_KIND_{table} VALUES (?,?,?,?,?,?,?,?,?)", values
-        )  # noqa: S608
+        statement = f"INSERT INTO CUPTI_ACTIVITY_KIND_{table} VALUES (?,?,?,?,?,?,?,?,?)"  # noqa: S608
+        database.execute(statement, values)
     database.executemany(
         "INSERT INTO CUPTI_ACTIVITY_KIND_RUNTIME VALUES (?,?,0,?,?,?,0)",
         [

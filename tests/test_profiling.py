@@ -53,10 +53,8 @@ class TestProfile:
         assert p.analysis.host_phases[0].starts.size == 3
 
     def test_an_exception_still_gives_a_trace(self, tmp_path):
-        with (
-            pytest.raises(ZeroDivisionError),
-            idlescope.profile(tmp_path / "out", steps=50) as p,
-        ):  # noqa: PT012
+        profile = idlescope.profile(tmp_path / "out", steps=50)
+        with pytest.raises(ZeroDivisionError), profile as p:  # noqa: PT012
             loop(p, 8)
             1 / 0  # noqa: B018
         assert p.analysis.host_phases[0].starts.size == 5

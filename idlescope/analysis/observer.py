@@ -71,8 +71,8 @@ class Observer:
         with_options = f" with {' and '.join(self.options)}" if self.options else ""
         return (
             f"These figures are under the profiler{with_options}, which costs the host time: "
-            f"without it a step takes about {step_ms:.2f} ms instead of {recorded_ms:.2f}, idle for "
-            f"{idle} of it ({self.method}; give --step-ms where it is known)."
+            f"without it a step takes about {step_ms:.2f} ms instead of {recorded_ms:.2f}, idle "
+            f"for {idle} of it ({self.method}; give --step-ms where it is known)."
         )
 
 

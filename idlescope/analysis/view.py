@@ -22,7 +22,9 @@ class DeviceView:
     device: Device
     operations: Operations  # of this device, sorted by start, then by end
     launches: Int64  # row of trace.calls that launched each operation; -1: not captured
-    waits: Bool  # for each row of trace.calls: waits for a device, and this device's process made it
+    waits: (
+        Bool  # for each row of trace.calls: this device's process waits for a device in it
+    )
     blocking_copies: (
         Int64  # rows of trace.calls: copies of unpinned memory that the process waited for
     )

@@ -33,10 +33,8 @@ SERVERS = (
 def located(name: str, folder: Path | None) -> Path:
     """Return the trace of that name; of tensor parallelism the folder of both ranks."""
     job, _, _ = name.partition("/")
-    if folder is None:
-        base = ROOT / "tests" / "fixtures" / job
-    else:
-        base = folder / f"{job}_h200"
+    fixture = ROOT / "tests" / "fixtures" / job
+    base = fixture if folder is None else folder / f"{job}_h200"
     return base if base.is_dir() else base.with_name(f"{base.name}.json.gz")
 
 

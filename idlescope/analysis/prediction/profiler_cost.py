@@ -33,7 +33,7 @@ CLOSE_ENOUGH = 0.002  # of a step's time
 
 
 def recorded_by_torch(result: MeasuredDevice) -> bool:
-    """Return whether torch.profiler recorded a device's steps, so that its cost can be estimated."""
+    """Return whether torch.profiler recorded a device, so that its cost can be estimated."""
     meta = result.view.trace.meta
     return (
         meta.format == "kineto" and meta.measured is None and result.steps.found != RECORDED

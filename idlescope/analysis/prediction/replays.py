@@ -143,8 +143,8 @@ class Replays:
         kind, driver = self.result.batching.kind, self.result.batching.driver
         if driver:
             raise TraceError(
-                f"device {self.result.device.index} follows {driver}, which waits for the tokens of "
-                "both: the prediction is that one's"
+                f"device {self.result.device.index} follows {driver}, which waits for the tokens "
+                "of both: the prediction is that one's"
             )
         if kind == SERIALISED:
             return None

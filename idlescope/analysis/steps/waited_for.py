@@ -33,7 +33,9 @@ class StepWaits:
     """What the waits of the launching thread were for. One entry per step, or rows of calls."""
 
     own: Bool  # a wait after the step's launch lasted until its end
-    older: Bool  # a wait after its launch returned while it ran, and no part of it had been asked for
+    older: (
+        Bool  # a wait after its launch returned while it ran, and was not for a part of it
+    )
     own_calls: Int64  # rows of Trace.calls: the waits that lasted until a step ended
     inside_calls: (
         Int64  # rows of Trace.calls: waits for a part of a step that went on running

@@ -71,9 +71,11 @@ class Corruption:
             shows = f"{self.clock_records:,} operations begin before their launch does"
             where = "behind"
         else:
-            shows = f"{self.clock_records:,} calls return before work that they waited for has ended"
+            calls = f"{self.clock_records:,} calls"
+            shows = f"{calls} return before work that they waited for has ended"
             if self.slow_to_begin:
-                shows = f"each of {self.clock_records:,} launches on an idle device is slow to begin"
+                launches = f"{self.clock_records:,} launches"
+                shows = f"each of {launches} on an idle device is slow to begin"
             where = "ahead of"
         return (
             f"The clocks disagree: {shows}, so the device's is at least {ms:,.3f} ms {where} the "

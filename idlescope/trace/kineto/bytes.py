@@ -70,7 +70,8 @@ class Source:
                     for text_piece in _until_it_breaks(before_piece, packed_rest):
                         bytes_written += len(text_piece)
                         yield text_piece
-                    self.damage = f"its gzip data breaks after {bytes_written:,} bytes of text ({error})"
+                    after = f"after {bytes_written:,} bytes of text"
+                    self.damage = f"its gzip data breaks {after} ({error})"
                     return
                 within_member = True
                 bytes_written += len(text_piece)
