@@ -12,6 +12,8 @@ DOCUMENTS = {
     "summary": ("idlescope.experiment.document", "Summary"),
     "analysis": ("idlescope.analysis.document", "Document"),
     "sweep": ("idlescope.experiment.document", "SweepDocument"),
+    "comparison": ("idlescope.analysis.comparison.documents", "ComparisonsDocument"),
+    "check": ("idlescope.analysis.comparison.documents", "ChecksDocument"),
     "prediction": ("idlescope.analysis.prediction.documents", "PredictionsDocument"),
 }
 

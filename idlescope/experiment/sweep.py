@@ -31,8 +31,10 @@ from idlescope.experiment.run import run
 # Steps that nobody looks at: Python specialises its code as it runs, so that the first steps would
 # cost the host more.
 WARM_UP = RunConfig(model="tiny", device="modelled:h200", batch_size=8, tokens=300)
-KILLED = "its process or one beside it was ended from outside, perhaps for want of memory: "
-    "run it again"
+KILLED = (
+    "its process or one beside it was ended from outside, perhaps for want of memory: run it "
+    "again"
+)
 Progress = Callable[[RunConfig, str, Running], None]
 
 

@@ -65,10 +65,22 @@ def test_analyses_are_what_their_schema_says(name):
 
 def test_a_mode_chooses_of_a_run_folder(run):
     for command in ("analyze", "predict"):
-        refused(idlescope(command, run), "holds sync and async: choose one with the mode")
+        refused(idlescope(command, run), "holds sync and async: choose one with --mode sync or --mode async")
         refused(
             idlescope(command, FIXTURES / "loop_sync.json.gz", "--mode", "sync"),
             "is no folder of `idlescope run`",
         )
     shown = json.loads(idlescope("analyze", run, "--mode", "async", "--json").stdout)
     assert shown["source"]["path"].endswith("async.recording")
+
+
+def test_comparisons_are_what_their_schema_says():
+    fixtures = [FIXTURES / f"{name}.json.gz" for name in ("loop_sync", "loop_item")]
+    check("comparison", idlescope("compare", *fixtures, "--json").stdout.encode())
+
+
+def test_checks_are_what_their_schema_says():
+    result = idlescope(
+        "check", FIXTURES / "loop_async.json.gz", "--max-idle", "5%", "--json"
+    )
+    check("check", result.stdout.encode())
