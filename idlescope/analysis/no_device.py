@@ -47,7 +47,8 @@ def no_device(trace: Trace) -> str:
     path = trace.meta.path or "the trace"
     lost = f" ({'; '.join(trace.meta.warnings)})" if trace.meta.lost else ""
     launches = int(matching(LAUNCH, trace.names)[trace.calls.name].sum())
-    if launches:
+    vendor = _other_vendor(trace)
+    if launches and not vendor:
         return (
             f"{path} holds no device operations{lost}, though {launches:,} calls put work on a "
             f"device: {_why_no_records(trace)}"
@@ -55,13 +56,22 @@ def no_device(trace: Trace) -> str:
     start = f"{path} holds no device operations, only host events{lost}"
     if error := _cupti_error(trace):
         return f"{start}: {error}"
-    for vendor, pattern in OTHER_VENDORS.items():
-        if matching(pattern, trace.names).any():
-            return f"{start}, of a program for {vendor}: its operations were not recorded"
+    if vendor:
+        return f"{start}, of a program for {vendor}: its operations were not recorded"
     return (
         f"{start}: record with {how_to_record(trace.meta.format)} on a GPU machine, and stop the "
         "profiler after the work has run"
     )
+
+
+def _other_vendor(trace: Trace) -> str:
+    """Return whose device the names of calls and operators are for; "" for CUDA's and HIP's."""
+    found = (
+        name
+        for name, pattern in OTHER_VENDORS.items()
+        if matching(pattern, trace.names).any()
+    )
+    return next(found, "")
 
 
 def _why_no_records(trace: Trace) -> str:

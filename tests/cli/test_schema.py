@@ -65,7 +65,10 @@ def test_analyses_are_what_their_schema_says(name):
 
 def test_a_mode_chooses_of_a_run_folder(run):
     for command in ("analyze", "predict"):
-        refused(idlescope(command, run), "holds sync and async: choose one with --mode sync or --mode async")
+        refused(
+            idlescope(command, run),
+            "holds sync and async: choose one with --mode sync or --mode async",
+        )
         refused(
             idlescope(command, FIXTURES / "loop_sync.json.gz", "--mode", "sync"),
             "is no folder of `idlescope run`",

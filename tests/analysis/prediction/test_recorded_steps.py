@@ -36,7 +36,7 @@ def test_a_trace_without_steps_or_launches_is_refused(tmp_path):
         TraceError, match=r"cannot tell what device 0 would do: .*known launch"
     ):
         idlescope.predict(analysis)
-    launched = events + [call(i * MS - 300_000, i * MS - 200_000, i + 1) for i in range(20)]
+    launched = events + [call(i * MS - 30_000, i * MS - 20_000, i + 1) for i in range(20)]
     analysis = idlescope.analyze(idlescope.open(write(tmp_path / "b.json", launched)))
     with pytest.raises(
         TraceError, match="cannot tell what device 0 would do: no steps are known"

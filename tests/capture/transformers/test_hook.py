@@ -19,6 +19,7 @@ from idlescope.capture.transformers.methods import METHODS, PHASES
 from idlescope.engine.clock import SystemClock
 from idlescope.engine.devices import cuda_clock
 from idlescope.models.presets import model
+from idlescope.trace.metadata import Metadata
 from idlescope.trace.model import RangeKind
 from tests.make import checkpoints
 
@@ -237,7 +238,7 @@ def test_an_asynchronous_pipeline_is_recorded_step_by_step(monkeypatch):
     assert hook.launched == hook.updated == 6
     assert hook.busy_ns() == 6 * 10_000_000
     assert hook.tokens == 24
-    trace = recorder.trace("GPU", {})
+    trace = recorder.trace("GPU", Metadata())
     result = analyze(trace).results[0]
     assert list(result.steps.number) == [0, 1, 2, 3, 4, 5]
     assert (result.steps.device == 10_000_000).all()
