@@ -103,7 +103,7 @@ def write_beside(
 def _entries(folder: Path) -> list[CaptureEntry]:
     try:
         document = _decoder.decode((folder / FILE).read_bytes())
-    except (OSError, msgspec.MsgspecError):
+    except (OSError, ValueError, msgspec.MsgspecError):  # ValueError: a path that none can be
         return []
     return document.captures if document.schema == SCHEMA else []
 
