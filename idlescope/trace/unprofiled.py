@@ -103,7 +103,11 @@ def write_beside(
 def _entries(folder: Path) -> list[CaptureEntry]:
     try:
         document = _decoder.decode((folder / FILE).read_bytes())
-    except (OSError, ValueError, msgspec.MsgspecError):  # ValueError: a path that none can be
+    except (
+        OSError,
+        ValueError,
+        msgspec.MsgspecError,
+    ):  # ValueError: a path that none can be
         return []
     return document.captures if document.schema == SCHEMA else []
 
