@@ -75,7 +75,9 @@ class TestProfile:
         @idlescope.profile(tmp_path / "out")
         def work():
             with idlescope.range("prepare"):
-                torch.ones(10).sum()
+                values = torch.ones(10)
+            with idlescope.range("submit"):
+                values.sum()
 
         work()
         work()

@@ -34,10 +34,10 @@ CLOSE_ENOUGH = 0.002  # of a step's time
 
 def recorded_by_torch(result: MeasuredDevice) -> bool:
     """Return whether torch.profiler recorded a device, so that its cost can be estimated."""
-    meta = result.view.trace.meta
-    return (
-        meta.format == "kineto" and meta.measured is None and result.steps.found != RECORDED
-    )
+    recording = result.view.trace.meta
+    copied_from_nsys = "global_pids" in recording.extra
+    by_profiler = recording.format == "kineto" and recording.measured is None
+    return by_profiler and not copied_from_nsys and result.steps.found != RECORDED
 
 
 def profiler_columns(work: HostWork) -> dict[str, Int64]:
