@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from idlescope.analysis.grouping import Groups
+from idlescope.analysis.grouping import Groups, most_common
 from idlescope.analysis.idle.occupancy import is_compute
 from idlescope.analysis.intervals import BEFORE_EVERYTHING, Intervals
 from idlescope.analysis.measured import MeasuredDevice
@@ -122,7 +122,7 @@ def recorded_steps(trace: Trace, result: MeasuredDevice) -> RecordedSteps:
     return RecordedSteps(
         trace=trace,
         result=result,
-        thread=int(np.bincount(trace.calls.thread[launch_call]).argmax()),
+        thread=most_common(trace.calls.thread[launch_call]),
         pieces=pieces,
         piece_step=piece_step,
         operation_step=operation_step,
