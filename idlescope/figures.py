@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from idlescope.analysis.result import Analysis
 from idlescope.experiment.grid_sweep import Sweep
-from idlescope.experiment.result import ModeRun, Run
+from idlescope.experiment.mode_run import ModeRun
+from idlescope.experiment.result import Run
 from idlescope.palette import ORANGE, PALE, SKY
 from idlescope.report import work_line
 from idlescope.report.figures import activity, heatmap

@@ -13,7 +13,7 @@ from idlescope.analysis.verdict.findings import BUSY_IDLE_PCT
 from idlescope.experiment.cells import Cell, CellState
 from idlescope.experiment.document import SweepRow
 from idlescope.experiment.modes import Mode
-from idlescope.experiment.result import WORTH_SAYING
+from idlescope.experiment.statements import WORTH_SAYING
 from idlescope.hardware.gpus import host_of
 from idlescope.hardware.latencies import THIS_HOST
 

@@ -80,6 +80,35 @@ class RunDevice(Struct, frozen=True, forbid_unknown_fields=True):
     measured: bool  # false where its times come from a model
 
 
+class PublishedHost(Struct, forbid_unknown_fields=True):
+    """What a run's steps would idle with the host of a published engine: they are replayed so.
+
+    Idle is compute idle, per cent, by mode: of the synchronous pipeline, and of the asynchronous.
+    """
+
+    engine: str
+    source: str
+    host_ms: float  # per step, as published
+    device_ms: float  # per step, of its synchronous loop
+    idle_pct: dict[str, float]  # of the run's steps with that host
+    # with its device time, too; null where it is of another model or GPU
+    with_its_device_idle_pct: dict[str, float] | None
+    measured_idle_pct: dict[str, float]  # of that engine itself
+
+
+class Statements(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a run shows, a sentence for each question; `verdict` of summary.json is all of them."""
+
+    this_engine: str
+    published_host: str | None  # null where that cannot be said
+    your_engine: str | None  # null of a run that was stopped
+
+    def said(self) -> list[str]:
+        """Return the sentences that there are, in their order."""
+        sentences = (self.this_engine, self.published_host, self.your_engine)
+        return [sentence for sentence in sentences if sentence is not None]
+
+
 class Summary(Struct, forbid_unknown_fields=True):
     """`summary.json`, and `idlescope run --json`."""
 
@@ -93,7 +122,9 @@ class Summary(Struct, forbid_unknown_fields=True):
     )  # synchronous over asynchronous time; null unless both modes ended
     # the asynchronous run as the synchronous one predicts it; null where requests arrive later
     predicted: OutcomeDocument | None
-    verdict: str
+    published_host: PublishedHost | None  # null where it cannot be told
+    verdict: str  # all statements, one after the other
+    statements: Statements
     warnings: list[str]
 
 

@@ -12,9 +12,9 @@ from idlescope.capture.ranges import nvtx_problem
 from idlescope.capture.window import ProfiledSteps, StepWindow
 from idlescope.engine.loop import Engine
 from idlescope.experiment.config import RunConfig
+from idlescope.experiment.mode_run import ModeRun
 from idlescope.experiment.nsys import record
 from idlescope.experiment.profiled import Profiled, compare
-from idlescope.experiment.result import ModeRun
 from idlescope.trace.model import Trace
 
 

@@ -8,110 +8,30 @@ from html import escape
 from typing import Any
 
 import msgspec
-import numpy as np
-from msgspec import UNSET
 
-from idlescope.analysis.idle.host_labels import NO_DEMAND
-from idlescope.analysis.intervals import percent
-from idlescope.analysis.latency import latencies
 from idlescope.analysis.prediction.outcome import Outcome
 from idlescope.analysis.prediction.predict import asynchronous
-from idlescope.analysis.result import Analysis, DeviceResult
-from idlescope.analysis.roofline import achieved_pct
-from idlescope.engine.requests import Finish, Request
+from idlescope.analysis.prediction.published_host import with_published_host
 from idlescope.experiment.config import TRANSFORMERS, RunConfig
 from idlescope.experiment.device_choice.base import DeviceChoice
 from idlescope.experiment.document import (
     SCHEMA,
-    ModeSummary,
-    Percentiles,
+    PublishedHost,
     RunDevice,
+    Statements,
     Summary,
 )
 from idlescope.experiment.environment import environment
+from idlescope.experiment.mode_run import ModeRun, time_text
 from idlescope.experiment.modes import Mode
-from idlescope.experiment.profiled import Profiled
+from idlescope.experiment.statements import (
+    YOUR_ENGINE,
+    Compared,
+    published_document,
+    said_of_published,
+    this_engine,
+)
 from idlescope.hardware.gpus import GPU
-from idlescope.trace.model import Trace
-
-WORTH_SAYING = 1.005  # a smaller speed-up is called little
-# Idle time that is left in asynchronous batching is host work that no overlap hides.
-HOST_BOUND_IDLE_PCT = 5.0
-
-
-@dataclass(frozen=True, repr=False)
-class ModeRun:
-    """One mode's recording and what it shows."""
-
-    mode: Mode
-    trace: Trace
-    analysis: Analysis
-    total_ns: int  # from the first scheduling to the last update
-    tokens: int
-    finished: tuple[Request, ...]
-    interrupted: bool
-    profiled: Profiled | None = None
-
-    def __repr__(self) -> str:
-        step_count = f"{len(self.result.steps):,} steps"
-        idle_share = f"idle {self.result.idle_pct:.2f} %"
-        return f"<{self.mode}: {_time(self.total_ns)}, {step_count}, {idle_share}>"
-
-    @property
-    def result(self) -> DeviceResult:
-        """Return the figures of the run's one device."""
-        return self.analysis.results[0]
-
-    def summary(self, gpu: GPU | None) -> ModeSummary:
-        """Return the mode's entry of summary.json.
-
-        Its roofline is that of `gpu`, where it is known.
-        """
-        run_steps, occupancy = self.result.steps, self.result.occupancy
-        window_ns, total_s = occupancy.window_ns, self.total_ns / 1e9
-        roofline_pct = achieved_pct(self.result.operations, window_ns, gpu) if gpu else None
-        return ModeSummary(
-            steps=len(run_steps),
-            requests=len(self.finished),
-            tokens=self.tokens,
-            total_s=total_s,
-            tokens_per_s=self.tokens / total_s,
-            active_pct=100.0 * occupancy.active_ns / window_ns,
-            compute_pct=100.0 * occupancy.compute_ns / window_ns,
-            idle_ms_per_step=occupancy.idle_ns / len(run_steps) / 1e6,
-            host_ms_per_step=float(np.mean(run_steps.host)) / 1e6,
-            device_ms_per_step=float(np.mean(run_steps.device)) / 1e6,
-            roofline_pct=roofline_pct,
-            window_s=window_ns / 1e9,
-            idle_ns=occupancy.idle_ns,
-            cause_ns=self.result.gaps.totals(),
-            host_ns=self.result.host_ns,
-            preemptions=sum(request.preemptions for request in self.finished),
-            interrupted=self.interrupted,
-            profiled=UNSET if self.profiled is None else self.profiled.document(),
-            **self.latencies(),
-        )
-
-    def latencies(self) -> dict[str, Percentiles | None]:
-        """Return the latency figures of the requests that ended by themselves.
-
-        None of what no request has.
-        """
-        latency_columns = [
-            (
-                request.arrival_ns,
-                request.first_token_ns,
-                request.finished_ns,
-                len(request.output),
-            )
-            for request in self.finished
-            if request.finish is not Finish.CANCELLED
-        ]
-        columns = np.array(latency_columns, np.int64).reshape(-1, 4).T
-        return {
-            latency_name: None if figures is None else Percentiles(**figures)
-            for latency_name, figures in latencies(*columns).items()
-        }
 
 
 @dataclass(frozen=True, repr=False)
@@ -166,54 +86,38 @@ class Run:
             return None
         return asynchronous(sync_run.result)
 
-    def verdict(self) -> str:
-        """Return what the run shows, in one sentence."""
-        on_device = f"on {'' if self.device.measured else 'a '}{self.device.name}"
-        if self.interrupted:
-            return f"Stopped early {on_device}: the figures cover only the steps that ran."
-        if self.speedup is None:
-            return self._verdict_of_one(on_device)
-        sync_run, async_run = self.modes[Mode.SYNC], self.modes[Mode.ASYNC]
-        change = (
-            f"{_time(sync_run.total_ns)} to {_time(async_run.total_ns)}, "
-            f"idle {sync_run.result.idle_pct:.2f} % to {async_run.result.idle_pct:.2f} %"
+    @cached_property
+    def statements(self) -> Statements:
+        """Return what the run shows, a sentence for each question it answers."""
+        compared = Compared(
+            modes=self.modes,
+            device=f"{'' if self.device.measured else 'a '}{self.device.name}",
+            noun=self.choice.noun,
+            arrival=self.config.arrival if self.config.demand.open else None,
+            interrupted=self.interrupted,
         )
-        device_noun = self.choice.noun
-        if self.speedup < WORTH_SAYING:
-            little_gained = self._why_little(device_noun)
-            return f"Asynchronous batching changes little ({change}) {on_device}: {little_gained}."
-        further_note = ""
-        if self._host_bound():
-            further_note = (
-                f"; the host still needs longer for a step than the {device_noun}"
-            )
-        faster = f"{self.speedup:.3f} times faster"
-        return f"Asynchronous batching is {faster} ({change}) {on_device}{further_note}."
+        if self.interrupted:
+            return Statements(this_engine(compared), None, None)
+        published = None if self.published is None else said_of_published(self.published)
+        return Statements(this_engine(compared), published, YOUR_ENGINE)
 
-    def _verdict_of_one(self, where: str) -> str:
-        """Return the verdict where only one mode was run."""
-        ((mode_name, mode_run),) = self.modes.items()
-        idle_note = f"with the {self.choice.noun} idle {mode_run.result.idle_pct:.2f} %"
-        adjective = Mode(mode_name).adjective
-        return f"{adjective} batching took {_time(mode_run.total_ns)} {idle_note} {where}."
+    @cached_property
+    def published(self) -> PublishedHost | None:
+        """Return what the run's steps would idle with the host of a published engine.
 
-    def _why_little(self, noun: str) -> str:
-        """Return why asynchronous batching changes little."""
-        if self._host_bound():
-            return f"the host needs longer for a step than the {noun}"
-        if self._no_demand_pct() > HOST_BOUND_IDLE_PCT:
-            return f"the {noun} waited for requests to arrive"
-        return f"the {noun} hardly waited for the host"
+        None of another batch size, where requests arrive meanwhile, where the host's time was
+        fixed by --host-ms, and of a run of that engine.
+        """
+        config = self.config
+        if config.host_ms is not None or config.engine == TRANSFORMERS or self.interrupted:
+            return None
+        mode_run = self.modes.get(Mode.SYNC) or self.modes[Mode.ASYNC]
+        replayed = with_published_host(mode_run.trace, mode_run.result)
+        return None if replayed is None else published_document(replayed)
 
-    def _no_demand_pct(self) -> float:
-        """Return how much of the asynchronous window was idle for want of requests, per cent."""
-        result = self.modes[Mode.ASYNC].result
-        return percent(result.host_ns.get(NO_DEMAND, 0), result.occupancy.window_ns)
-
-    def _host_bound(self) -> bool:
-        """Return whether the asynchronous mode is idle for more than want of requests."""
-        idle_pct = self.modes[Mode.ASYNC].result.idle_pct
-        return idle_pct - self._no_demand_pct() > HOST_BOUND_IDLE_PCT
+    def verdict(self) -> str:
+        """Return what the run shows, in a few sentences."""
+        return " ".join(self.statements.said())
 
     @cached_property
     def document(self) -> Summary:
@@ -230,7 +134,9 @@ class Run:
             },
             speedup=self.speedup,
             predicted=None if predicted is None else predicted.document(),
+            published_host=self.published,
             verdict=self.verdict(),
+            statements=self.statements,
             warnings=list(self.notes),
         )
 
@@ -256,13 +162,9 @@ class Run:
 def _html_row(run: ModeRun) -> str:
     row_cells = (
         run.mode,
-        _time(run.total_ns),
+        time_text(run.total_ns),
         f"{len(run.result.steps):,}",
         f"{run.tokens / (run.total_ns / 1e9):,.0f}",
         f"{run.result.idle_pct:.2f} %",
     )
     return f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row_cells)}</tr>"
-
-
-def _time(ns: int) -> str:
-    return f"{ns / 1e9:.1f} s" if ns >= 1e9 else f"{ns / 1e6:.1f} ms"

@@ -9,9 +9,9 @@ from typing import NamedTuple
 from idlescope.engine.requests import Request
 from idlescope.engine.workload import Workload
 from idlescope.experiment.config import RunConfig
+from idlescope.experiment.mode_run import ModeRun
 from idlescope.experiment.modes import Mode
 from idlescope.experiment.profiler_window import profile_modes
-from idlescope.experiment.result import ModeRun
 
 
 class Served(NamedTuple):

@@ -19,10 +19,11 @@ from idlescope.experiment.config import RunConfig
 from idlescope.experiment.device_choice import kv_cache
 from idlescope.experiment.device_choice.base import DeviceChoice
 from idlescope.experiment.document import RunDevice
+from idlescope.experiment.mode_run import ModeRun
 from idlescope.experiment.modes import Mode
 from idlescope.experiment.profiler_window import beside, watching, window_of
 from idlescope.experiment.progress import Progress
-from idlescope.experiment.result import ModeRun, Run
+from idlescope.experiment.result import Run
 from idlescope.experiment.run_modes import Served, requests_of, run_modes, warm_up_demand
 from idlescope.hardware.gpus import GPU
 from idlescope.trace.metadata import Metadata

@@ -19,11 +19,12 @@ from idlescope.experiment.config import RunConfig
 from idlescope.experiment.device_choice.base import DeviceChoice, DeviceKind
 from idlescope.experiment.device_choice.torch_here import cuda_name
 from idlescope.experiment.document import RunDevice
+from idlescope.experiment.mode_run import ModeRun
 from idlescope.experiment.modes import BOTH, Mode
 from idlescope.experiment.option import flag
 from idlescope.experiment.profiler_window import beside, window_of
 from idlescope.experiment.progress import Progress
-from idlescope.experiment.result import ModeRun, Run
+from idlescope.experiment.result import Run
 from idlescope.experiment.run_modes import Served, requests_of, run_modes, warm_up_demand
 from idlescope.trace.metadata import Metadata
 

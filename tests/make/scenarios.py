@@ -17,7 +17,7 @@ from idlescope.engine.devices import modelled
 from idlescope.engine.devices.step_time import StepWork
 from idlescope.experiment.device_choice import kv_cache
 from idlescope.experiment.device_choice.choose import choose
-from idlescope.experiment.result import ModeRun
+from idlescope.experiment.mode_run import ModeRun
 from idlescope.experiment.run_own import run_mode
 from idlescope.hardware.gpus import gpu
 

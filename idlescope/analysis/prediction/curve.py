@@ -57,9 +57,9 @@ def host_cost(recordings: Mapping[str, tuple[Trace, MeasuredDevice]]) -> HostCos
     """
     replays = {}
     for name, (trace, result) in recordings.items():
-        replayable = _replays(trace, result)
-        if replayable is not None:
-            replays[name] = replayable
+        of_recording = replayable(trace, result)
+        if of_recording is not None:
+            replays[name] = of_recording
     if not replays:
         return None
 
@@ -74,16 +74,21 @@ def host_cost(recordings: Mapping[str, tuple[Trace, MeasuredDevice]]) -> HostCos
         if each is chosen or each.trace is not chosen.trace
     )
     others = published.beside(chosen.trace)
-    device_ms = float(np.mean(chosen.costs.compute)) / 1e6
+    compute_ms = device_ms(chosen)
     furthest_point_ms = max(each.host_ms for each in (*measured, *others))
-    furthest_ms = max(FURTHEST * device_ms, MARGIN * furthest_point_ms)
+    furthest_ms = max(FURTHEST * compute_ms, MARGIN * furthest_point_ms)
     curves = tuple(curve(chosen, depth, furthest_ms) for depth in (1, 2))
-    return HostCost(chosen_name, device_ms, curves, measured, others)
+    return HostCost(chosen_name, compute_ms, curves, measured, others)
 
 
 def host_ms(replays: Replays) -> float:
     """Return the host work per step as recorded, on average, in ms."""
     return float(np.mean(replays.result.steps.host)) / 1e6
+
+
+def device_ms(replays: Replays) -> float:
+    """Return the compute per step that a replay starts from, on average, in ms."""
+    return float(np.mean(replays.costs.compute)) / 1e6
 
 
 def point(name: str, replays: Replays) -> Point:
@@ -102,7 +107,7 @@ def curve(replays: Replays, depth: int, furthest_ms: float) -> Curve:
     """Return the idle that steps would have at host work from none to `furthest_ms` per step."""
     recorded_ms = host_ms(replays)
     # About here the host becomes slower than the device, and an asynchronous curve bends.
-    bend_ms = float(np.mean(replays.costs.compute)) / 1e6
+    bend_ms = device_ms(replays)
     affordable = STEPS_REPLAYED // len(replays.costs)
     places = int(np.clip(affordable, FEWEST_PLACES, MOST_PLACES))
     evenly_spaced = np.linspace(0.0, furthest_ms, places)
@@ -117,7 +122,11 @@ def curve(replays: Replays, depth: int, furthest_ms: float) -> Curve:
     return Curve(depth, host_work_ms, np.array(idle_pct))
 
 
-def _replays(trace: Trace, result: MeasuredDevice) -> Replays | None:
+def replayable(trace: Trace, result: MeasuredDevice) -> Replays | None:
+    """Return the steps of a recording, to be replayed with more and less host work.
+
+    None where they cannot be replayed, or where the host costs nothing.
+    """
     try:
         replays = Replays(trace, result)
     except TraceError:

@@ -51,6 +51,9 @@ POINTS = (
     Point("idlescope, measured", "async", 0.565, 8.978, 0.015, OURS),
 )
 
+# Synchronous, then asynchronous: the engine that a run's verdict holds its own steps against.
+HEADLINE = POINTS[:2]
+
 
 def beside(trace: Trace) -> tuple[Point, ...]:
     """Return the points that belong beside a trace: all, where model, batch and GPU are theirs."""

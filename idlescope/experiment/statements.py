@@ -1,0 +1,166 @@
+"""What a run shows, in a sentence for each question: this engine, a published one's host, yours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from idlescope.analysis.prediction.published_host import IdleByMode, WithPublishedHost
+from idlescope.experiment.document import PublishedHost
+from idlescope.experiment.mode_run import ModeRun, time_text
+from idlescope.experiment.modes import Mode
+
+WORTH_SAYING = 1.005  # a smaller speed-up is called little
+IDLE_LEFT_PCT = 5.0  # of the window, in asynchronous batching: more has to be explained
+YOUR_ENGINE = "Where your own engine stands, its trace says: idlescope analyze TRACE"
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What the first sentence is about: the modes of a run, and what they ran on."""
+
+    modes: Mapping[str, ModeRun]
+    device: str  # with its article
+    noun: str  # what sentences call it
+    arrival: str | None  # of requests that arrive during the run; None: all were there
+    interrupted: bool
+
+    @property
+    def sync(self) -> ModeRun:
+        """Return the synchronous run."""
+        return self.modes[Mode.SYNC]
+
+    @property
+    def asynchronous(self) -> ModeRun:
+        """Return the asynchronous run."""
+        return self.modes[Mode.ASYNC]
+
+
+def this_engine(compared: Compared) -> str:
+    """Return what the run shows of the engine that ran, in one sentence."""
+    on_device = f"on {compared.device}"
+    if compared.interrupted:
+        return f"Stopped early {on_device}: the figures cover only the steps that ran."
+    if set(compared.modes) != set(Mode):
+        return _one_mode(compared)
+    if compared.arrival is not None:
+        return _at_load(compared)
+    sync_ns, async_ns = compared.sync.total_ns, compared.asynchronous.total_ns
+    change = f"{time_text(sync_ns)} to {time_text(async_ns)}, {_idle_change(compared)}"
+    if sync_ns / async_ns < WORTH_SAYING:
+        why = _why_little(compared)
+        return f"Asynchronous batching changes little ({change}) {on_device}: {why}."
+    faster = f"{sync_ns / async_ns:.3f} times faster"
+    left = f"; {_host_left(compared)}" if _host_bound(compared) else ""
+    return f"Asynchronous batching is {faster} ({change}) {on_device}{left}."
+
+
+def _one_mode(compared: Compared) -> str:
+    """Return the sentence where only one mode was run."""
+    ((mode_name, mode_run),) = compared.modes.items()
+    took = f"{Mode(mode_name).adjective} batching took {time_text(mode_run.total_ns)}"
+    idle = f"with the {compared.noun} idle {mode_run.result.idle_pct:.2f} %"
+    return f"{took} {idle} on {compared.device}."
+
+
+def _idle_change(compared: Compared) -> str:
+    sync_pct = compared.sync.result.idle_pct
+    return f"idle {sync_pct:.2f} % to {compared.asynchronous.result.idle_pct:.2f} %"
+
+
+def _at_load(compared: Compared) -> str:
+    """Return the sentence on requests that arrive: how long they take, not the run as a whole.
+
+    How long a run takes is then said by the last arrival, and time without a request is no idleness
+    that batching could cure.
+    """
+    figures = [_latency_change(compared, name) for name in LATENCIES_SAID]
+    said = " and ".join(figure for figure in figures if figure is not None)
+    missing_pct = compared.asynchronous.no_demand_pct
+    sync_pct = compared.sync.idle_with_work_pct
+    async_pct = compared.asynchronous.idle_with_work_pct
+    busy = f"while there are requests, the {compared.noun} is idle {sync_pct:.2f} % to "
+    demand = (
+        f"without a request for {missing_pct:.1f} % of the time, which no batching cures"
+    )
+    return (
+        f"At this load ({compared.arrival}) asynchronous batching changes {said} on "
+        f"{compared.device}; {busy}{async_pct:.2f} % ({demand})."
+    )
+
+
+LATENCIES_SAID = {
+    "time_per_output_token_ms": "time per output token",
+    "latency_ms": "latency",
+}
+
+
+def _latency_change(compared: Compared, name: str) -> str | None:
+    """Return the median and the 99th percentile of a latency in both modes, in words."""
+    before = compared.sync.latencies()[name]
+    after = compared.asynchronous.latencies()[name]
+    if before is None or after is None:
+        return None
+    medians = f"{before.p50:,.1f} to {after.p50:,.1f} ms"
+    slowest = f"p99 {before.p99:,.1f} to {after.p99:,.1f} ms"
+    return f"{LATENCIES_SAID[name]} from {medians} ({slowest})"
+
+
+def _why_little(compared: Compared) -> str:
+    """Return why asynchronous batching changes little."""
+    mode_run, noun = compared.asynchronous, compared.noun
+    if _host_bound(compared):
+        return f"the host needs longer for a step than the {noun}"
+    if mode_run.no_demand_pct > IDLE_LEFT_PCT:
+        return f"the {noun} waited for requests to arrive"
+    if mode_run.idle_with_work_pct <= IDLE_LEFT_PCT:
+        return f"the {noun} hardly waited for the host"
+    causes = mode_run.result.gaps.totals()
+    largest = max(causes, key=lambda cause: causes[cause])
+    return f"the host is not the slower side; most of what is idle has the cause {largest}"
+
+
+def _host_left(compared: Compared) -> str:
+    return f"the host still needs longer for a step than the {compared.noun}"
+
+
+def _host_bound(compared: Compared) -> bool:
+    """Return whether asynchronous batching stays idle because the host is the slower side."""
+    mode_run = compared.asynchronous
+    return mode_run.host_is_longer and mode_run.idle_with_work_pct > IDLE_LEFT_PCT
+
+
+def published_document(replayed: WithPublishedHost) -> PublishedHost:
+    """Return `published_host` of summary.json."""
+    engine, its_steps = replayed.engine, replayed.its_steps
+    return PublishedHost(
+        engine=engine.name,
+        source=engine.source,
+        host_ms=engine.host_ms,
+        device_ms=engine.device_ms,
+        idle_pct=_by_mode(replayed.same_steps),
+        with_its_device_idle_pct=None if its_steps is None else _by_mode(its_steps),
+        measured_idle_pct=_by_mode(replayed.measured),
+    )
+
+
+def _by_mode(idle: IdleByMode) -> dict[str, float]:
+    return {Mode.SYNC.value: idle.sync, Mode.ASYNC.value: idle.asynchronous}
+
+
+def said_of_published(host: PublishedHost) -> str:
+    """Return what the published engine's host would make of a run's steps, in a sentence."""
+    with_host = f"With the host of {host.engine} ({host.host_ms:.2f} ms per step)"
+    alone = _change(host.idle_pct)
+    its_steps = host.with_its_device_idle_pct
+    if its_steps is None:
+        return f"{with_host} these steps would idle {alone}."
+    return (
+        f"{with_host} and its device time ({host.device_ms:.1f} ms) the same steps would idle "
+        f"{_change(its_steps)}, where {_change(host.measured_idle_pct)} was measured; with that "
+        f"host on this device {alone}."
+    )
+
+
+def _change(idle_pct: Mapping[str, float]) -> str:
+    return f"{idle_pct[Mode.SYNC]:.1f} % to {idle_pct[Mode.ASYNC]:.1f} %"

@@ -1,0 +1,110 @@
+"""What a run says: of its own engine, of a published one's host, and of what to measure next."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from idlescope import RunConfig, run
+from idlescope.analysis.idle.host_labels import NO_DEMAND
+from idlescope.analysis.prediction import published
+from idlescope.experiment.mode_run import ModeRun
+from idlescope.experiment.statements import Compared, this_engine
+
+MODELLED = {"device": "modelled:h200", "tokens": 60}
+
+
+def said(**options):
+    return run(RunConfig(**{**MODELLED, **options})).statements
+
+
+def with_host(mode_run: ModeRun, factor: float) -> ModeRun:
+    """The same figures, but for how long the host is said to work."""
+    steps = replace(
+        mode_run.result.steps, host=(mode_run.result.steps.host * factor).astype(int)
+    )
+    result = replace(mode_run.result, steps=steps)
+    return replace(mode_run, analysis=replace(mode_run.analysis, results=(result,)))
+
+
+@pytest.fixture(scope="module")
+def first_command():
+    """The README's first command, shorter."""
+    return run(RunConfig(**MODELLED, model="8b"))
+
+
+def test_three_things_are_said_in_turn_and_are_the_verdict(first_command):
+    document = first_command.document
+    sentences = document.statements.said()
+    assert len(sentences) == 3
+    assert document.verdict == " ".join(sentences) == first_command.verdict()
+    assert sentences[0].startswith("Asynchronous batching is ")
+    assert sentences[1].startswith("With the host of transformers, as published (8.81 ms")
+    assert sentences[2].endswith("idlescope analyze TRACE")
+
+
+def test_the_published_hosts_figures_are_those_of_the_sentence(first_command):
+    host = first_command.document.published_host
+    for figures in (host.idle_pct, host.with_its_device_idle_pct, host.measured_idle_pct):
+        change = f"{figures['sync']:.1f} % to {figures['async']:.1f} %"
+        assert change in first_command.statements.published_host
+    assert host.source == published.POST
+
+
+def test_a_host_that_the_user_fixed_is_not_replaced_by_another():
+    assert said(model="8b", host_ms=1.0).published_host is None
+
+
+def test_of_another_model_only_the_host_is_taken_over():
+    sentence = said(model="1b").published_host
+    assert "device time" not in sentence
+    assert "these steps would idle" in sentence
+
+
+def test_of_another_batch_size_the_published_host_tells_nothing():
+    assert said(model="8b", batch_size=8).published_host is None
+
+
+@pytest.fixture(scope="module")
+def at_a_load():
+    return run(
+        RunConfig(
+            device="modelled:h200",
+            model="1b",
+            tokens=30,
+            batch_size=8,
+            requests=40,
+            arrival="poisson:5",
+        )
+    )
+
+
+def test_requests_that_arrive_are_judged_by_how_long_they_take(at_a_load):
+    sentence = at_a_load.statements.this_engine
+    sync, later = (mode.latencies() for mode in at_a_load.modes.values())
+    for name in ("time_per_output_token_ms", "latency_ms"):
+        assert f"from {sync[name].p50:,.1f} to {later[name].p50:,.1f} ms" in sentence
+        assert f"p99 {sync[name].p99:,.1f} to {later[name].p99:,.1f} ms" in sentence
+    assert "times faster" not in sentence
+    assert at_a_load.statements.published_host is None
+
+
+def test_time_without_requests_is_told_apart_from_idle_time(at_a_load):
+    mode = at_a_load.modes["async"]
+    occupancy, missing_ns = mode.result.occupancy, mode.result.host_ns[NO_DEMAND]
+    assert missing_ns > 0.5 * occupancy.idle_ns
+    with_work = (occupancy.idle_ns - missing_ns) / (occupancy.window_ns - missing_ns)
+    assert mode.idle_with_work_pct == pytest.approx(100 * with_work)
+    assert (
+        f"to {100 * with_work:.2f} % (without a request" in at_a_load.statements.this_engine
+    )
+    assert f"for {100 * missing_ns / occupancy.window_ns:.1f} %" in at_a_load.verdict()
+
+
+@pytest.mark.parametrize(("factor", "blamed"), [(1.0, True), (0.01, False)])
+def test_the_host_is_blamed_only_where_it_works_longer_than_the_device(factor, blamed):
+    made = run(RunConfig(model="tiny", **MODELLED, host_ms=9.0, device_ms=3.0))
+    modes = {name: with_host(mode, factor) for name, mode in made.modes.items()}
+    sentence = this_engine(Compared(modes, "a GPU", "GPU", None, interrupted=False))
+    assert ("the host still needs longer" in sentence) is blamed
