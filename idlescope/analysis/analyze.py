@@ -13,6 +13,7 @@ from idlescope import __version__
 from idlescope.analysis import roofline
 from idlescope.analysis.idle import causes, concentration, host_time, stacks
 from idlescope.analysis.idle import occupancy as idle
+from idlescope.analysis.idle.communication import communication
 from idlescope.analysis.idle.concentration import Spread
 from idlescope.analysis.idle.host_labels import NO_DEMAND
 from idlescope.analysis.idle.shared_gpu import shared_by
@@ -236,6 +237,7 @@ def _measure(
         view=view,
         window=window,
         occupancy=occupancy,
+        communication=communication(view, occupancy),
         gaps=gaps,
         min_gap_ns=min_gap_ns,
         host_ns=host_ns,
@@ -283,6 +285,7 @@ def judged(device: MeasuredDevice) -> MeasuredDevice:
     findings = Findings(
         coverage=device.coverage,
         occupancy=device.occupancy,
+        communication=device.communication,
         gaps=device.gaps,
         host_ns=device.host_ns,
         steps=device.steps,

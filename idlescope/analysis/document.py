@@ -157,6 +157,9 @@ class DeviceEntry(msgspec.Struct):
     active_ns: int
     compute_ns: int
     copy_only_ns: int
+    communication_ns: int
+    exposed_communication_ns: int
+    useful_compute_ns: int
     idle_ns: int
     idle_pct: float
     compute_idle_pct: float
@@ -245,6 +248,9 @@ def device_entry(
         active_ns=occupancy.active_ns,
         compute_ns=occupancy.compute_ns,
         copy_only_ns=occupancy.copy_only_ns,
+        communication_ns=measured.communication.communication_ns,
+        exposed_communication_ns=measured.communication.exposed_ns,
+        useful_compute_ns=measured.communication.useful_compute_ns,
         idle_ns=occupancy.idle_ns,
         idle_pct=round(measured.idle_pct, 4),
         compute_idle_pct=round(compute_idle_pct, 4),

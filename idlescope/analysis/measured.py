@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from idlescope.analysis.idle.causes import Gaps
+from idlescope.analysis.idle.communication import Communication
 from idlescope.analysis.idle.concentration import Concentration
 from idlescope.analysis.idle.occupancy import Occupancy
 from idlescope.analysis.idle.shared_gpu import SharedGpu
@@ -30,6 +31,7 @@ class MeasuredDevice:
     view: DeviceView
     window: Window
     occupancy: Occupancy
+    communication: Communication
     gaps: Gaps
     min_gap_ns: int  # gaps shorter than this are counted, but not listed
     host_ns: dict[str, int]

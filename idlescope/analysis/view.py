@@ -9,7 +9,8 @@ import numpy as np
 
 from idlescope.analysis import launches
 from idlescope.analysis.idle import waits
-from idlescope.trace.model import Device, Operations, Trace
+from idlescope.trace.model import Device, OperationKind, Operations, Trace
+from idlescope.trace.names import communication
 from idlescope.trace.names.span_names import SpanNames
 from idlescope.trace.table import Bool, Int64
 
@@ -29,6 +30,9 @@ class DeviceView:
         Int64  # rows of trace.calls: copies of unpinned memory that the process waited for
     )
     names: SpanNames  # what span names mean
+    collective: (
+        Int64  # of each operation: code of the Collective that the kernel is; 0: none
+    )
 
     @property
     def process(self) -> int:
@@ -43,11 +47,22 @@ def device_views(
     linked = launches.link(trace, trace.operations)
     waiting = waits.waiting(trace, linked)
     copies = waits.blocking_copies(trace, linked)
-    return [_view(trace, names, index, linked, waiting, copies) for index in devices]
+    used = np.unique(trace.operations.name).tolist()
+    collective_of_name = communication.collectives(trace.names, used)
+    return [
+        _view(trace, names, index, linked, waiting, copies, collective_of_name)
+        for index in devices
+    ]
 
 
 def _view(
-    trace: Trace, names: SpanNames, index: int, linked: Int64, waiting: Bool, copies: Int64
+    trace: Trace,
+    names: SpanNames,
+    index: int,
+    linked: Int64,
+    waiting: Bool,
+    copies: Int64,
+    collective_of_name: Int64,
 ) -> DeviceView:
     device, operations = trace.devices[index], trace.operations
     rows = np.flatnonzero(operations.device == index)
@@ -61,4 +76,11 @@ def _view(
         waits=own_waits,
         blocking_copies=copies[own_waits[copies]],
         names=names,
+        collective=_collective(operations.take(rows), collective_of_name),
     )
+
+
+def _collective(operations: Operations, collective_of_name: Int64) -> Int64:
+    """Return which collective each operation is; copies and memsets are none."""
+    is_kernel = operations.kind == OperationKind.KERNEL
+    return np.where(is_kernel, collective_of_name[operations.name], 0)

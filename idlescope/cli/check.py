@@ -30,6 +30,14 @@ MaxIdlePerStep = Annotated[
     Optional[str],
     typer.Option(help="Idle per step, milliseconds: 0.3.", show_default=False),
 ]
+MaxExposedCommunication = Annotated[
+    Optional[str],
+    typer.Option(
+        help="Time in which only communication runs, waiting for other ranks in it included, of "
+        "the window: 10%.",
+        show_default=False,
+    ),
+]
 MinCoverage = Annotated[
     Optional[str],
     typer.Option(
@@ -70,6 +78,7 @@ def check(
     trace: TraceToCheck,
     max_idle: MaxIdle = None,
     max_idle_ms_per_step: MaxIdlePerStep = None,
+    max_exposed_communication: MaxExposedCommunication = None,
     min_coverage: MinCoverage = None,
     max_regression: MaxRegression = None,
     against: Against = None,
@@ -93,6 +102,7 @@ def check(
     limits = Limits.of(
         max_idle=max_idle,
         max_idle_ms_per_step=max_idle_ms_per_step,
+        max_exposed_communication=max_exposed_communication,
         min_coverage=min_coverage,
         max_regression=max_regression,
     )

@@ -12,6 +12,7 @@ import numpy as np
 from msgspec import Meta, Struct
 
 from idlescope.analysis.comparison.breakdown import (
+    COMMUNICATION,
     COMPUTE,
     COPIES,
     HOST_PREFIX,
@@ -55,6 +56,7 @@ class _Device(Struct):
     host_ns: dict[str, Nanoseconds]
     batching: _Batching
     verdict: _Verdict
+    exposed_communication_ns: Nanoseconds = 0  # files of before 2026-12 do not say
 
 
 class _Step(Struct):
@@ -145,7 +147,10 @@ def _parts(devices: Sequence[_Device]) -> dict[str, Float64]:
 
 
 def _device_parts(device: _Device) -> Iterator[tuple[str, int]]:
-    yield COMPUTE, device.compute_ns
+    exposed_ns = min(device.exposed_communication_ns, device.compute_ns)
+    yield COMPUTE, device.compute_ns - exposed_ns
+    if exposed_ns:
+        yield COMMUNICATION, exposed_ns
     yield COPIES, device.copy_only_ns
     for label, ns in device.host_ns.items():
         yield f"{HOST_PREFIX}{label}", ns

@@ -9,6 +9,7 @@ import numpy as np
 
 from idlescope.analysis import intervals
 from idlescope.analysis.comparison.breakdown import (
+    COMMUNICATION,
     COMPUTE,
     COPIES,
     HOST_PREFIX,
@@ -155,7 +156,11 @@ def _parts(device: DeviceResult, blocks: _Blocks) -> dict[str, Float64]:
     busy = intervals.union(computing.start, computing.end)
     compute = blocks.covered(busy)
     active = np.diff(blocks.edges) - blocks.covered(device.occupancy.gaps)
-    parts = {COMPUTE: compute, COPIES: active - compute}
+    parts = {COMPUTE: compute}
+    if device.communication.exposed_ns:
+        useful = blocks.covered(device.communication.computing)
+        parts = {COMPUTE: useful, COMMUNICATION: compute - useful}
+    parts[COPIES] = active - compute
 
     # Gaps before the first block are of a group of their own, which is then left out.
     gaps = device.gaps

@@ -10,7 +10,8 @@ import numpy as np
 from idlescope.trace.table import Float64
 
 # Names of parts: what the device computed, copied, and why it was idle.
-COMPUTE, COPIES = "compute", "copies only"
+# Compute is without the time in which only communication runs, which is of a part of its own.
+COMPUTE, COMMUNICATION, COPIES = "compute", "exposed communication", "copies only"
 IDLE_PREFIX = "idle: "  # before each cause
 HOST_PREFIX = f"{IDLE_PREFIX}host: "  # before each division of idle that the host caused
 # Names of host work, hidden behind the device or not: in all, and by phase.

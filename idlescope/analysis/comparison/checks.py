@@ -173,6 +173,8 @@ def _check_device(device: MeasuredDevice, prefix: str, limits: Limits) -> list[C
             doubt = f"Idle is {bounds.text} of the time.{bounds.reasons}"
     missing = unknown or no_steps or doubt
     at_most("max_idle_ms_per_step", idle_ms, "ms", "idle per step", missing)
+    exposed_pct = device.communication.exposed_pct
+    at_most("max_exposed_communication", exposed_pct, "%", "exposed communication", unknown)
     if limits.min_coverage is not None:
         checks.append(_coverage(device, subject, limits.min_coverage, unknown))
     return checks

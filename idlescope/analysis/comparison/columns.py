@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from idlescope.analysis.comparison.breakdown import (
+    COMMUNICATION,
     COMPUTE,
     COPIES,
     HOST_PREFIX,
@@ -25,7 +26,6 @@ HOST_PARTS = 12  # divisions of `host` that are told apart, the largest
 ACTIVE, IDLE, HOST_IDLE = "device active", "idle", f"{IDLE_PREFIX}host"
 OTHER_HOST = f"{HOST_PREFIX}everything else"
 TOTALS = 4  # columns before the parts: time, active, idle, idle that the host caused
-DEVICE_PARTS = 2  # the first of the parts: compute, copies
 OTHER_CAUSES = len(CAUSES) - 1  # the last of the parts: causes other than the host
 
 
@@ -46,7 +46,7 @@ class Layout:
     def sums(self) -> tuple[slice, ...]:
         """Return for each total the columns that it is the sum of."""
         first, end = self.divided.start, self.divided.stop
-        idle = first + DEVICE_PARTS
+        idle = first + self.parts.index(COPIES) + 1
         other_causes = end - OTHER_CAUSES
         return (
             slice(first, end),
@@ -127,7 +127,7 @@ def layout(recordings: Sequence[Breakdown], unit: Unit) -> Layout:
             known.append(name)
     return Layout(
         unit=unit,
-        parts=(COMPUTE, COPIES, *named, *rest, *other_causes),
+        parts=(*_device_parts(recordings), *named, *rest, *other_causes),
         host_work=tuple(known),
     )
 
@@ -142,6 +142,12 @@ def _linearised(ns: Float64, units: Float64, first: Int64) -> Float64:
     ratio = ns.sum(0) / units.sum()
     expected = np.outer(units, ratio)
     return np.asarray((ns - expected) / units.mean(), np.float64)
+
+
+def _device_parts(recordings: Sequence[Breakdown]) -> tuple[str, ...]:
+    """Return the parts in which the device works: communication only where there is any."""
+    communicates = any(COMMUNICATION in recording.parts for recording in recordings)
+    return (COMPUTE, COMMUNICATION, COPIES) if communicates else (COMPUTE, COPIES)
 
 
 def _host_parts(recording: Breakdown) -> dict[str, Float64]:

@@ -51,5 +51,8 @@ def within(view: DeviceView, window: Window) -> DeviceView:
         return view
     inside = window.touches(view.operations)
     return replace(
-        view, operations=view.operations.take(inside), launches=view.launches[inside]
+        view,
+        operations=view.operations.take(inside),
+        launches=view.launches[inside],
+        collective=view.collective[inside],
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from idlescope.analysis.idle.causes import Gaps
+from idlescope.analysis.idle.communication import Communication
 from idlescope.analysis.idle.concentration import Concentration
 from idlescope.analysis.idle.occupancy import Occupancy
 from idlescope.analysis.idle.shared_gpu import SharedGpu
@@ -28,6 +29,7 @@ class VerdictKind(str, Enum):
     SERIALISED = "serialised"
     LAUNCH_BOUND = "launch-bound"
     COPY_BOUND = "copy-bound"
+    COMMUNICATION_BOUND = "communication-bound"
     HOST_BOUND = "host-bound"
     QUEUE_BOUND = "queue-bound"
     COLD_START = "cold start"
@@ -56,6 +58,7 @@ class Findings:
 
     coverage: Coverage
     occupancy: Occupancy
+    communication: Communication
     gaps: Gaps
     host_ns: dict[str, int]  # `host` idle by what the host did, the largest first
     steps: Steps  # of the engine

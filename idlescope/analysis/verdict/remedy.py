@@ -153,6 +153,10 @@ _FIXED = {
     VerdictKind.COPY_BOUND: (
         "Copy less, or beside the computing: from pinned memory, on a stream of its own."
     ),
+    VerdictKind.COMMUNICATION_BOUND: (
+        "Communicate beside the computing (two batches at a time), or less; how much of it is "
+        "waiting for a late rank, the traces of all ranks tell (give their folder)."
+    ),
     VerdictKind.QUEUE_BOUND: (
         "Look at what its streams wait for (events, other streams, latency within graphs): "
         "batching changes nothing about that."

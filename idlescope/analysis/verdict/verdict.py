@@ -21,6 +21,7 @@ from idlescope.analysis.verdict.refusal import refusal
 from idlescope.trace.names.engines import RANK_WAIT
 
 COPY_BOUND_PCT = 25.0  # of the window in which only copies run
+COMMUNICATION_BOUND_PCT = 25.0  # of the window in which only communication runs
 HIDDEN_PCT = (
     5.0  # of the window in which copies hide that nothing is computed, worth a word
 )
@@ -50,6 +51,7 @@ def judge(findings: Findings) -> Verdict:
     verdict = (
         demand.no_demand(findings)
         or _copy_bound(findings)
+        or _communication_bound(findings)
         or _busy(findings)
         or _cold_start(findings)
         or _idle(findings)
@@ -118,6 +120,19 @@ def _copy_bound(findings: Findings) -> Verdict | None:
         f"{findings.idle_text} idle, and computes {compute_pct:.1f} % of the time."
     )
     return Verdict(VerdictKind.COPY_BOUND, text)
+
+
+def _communication_bound(findings: Findings) -> Verdict | None:
+    """Return the verdict where communication alone takes much of the window, and more than idle."""
+    exchange, idle_ns = findings.communication, findings.occupancy.idle_ns
+    if exchange.exposed_pct < COMMUNICATION_BOUND_PCT or exchange.exposed_ns < idle_ns:
+        return None
+    text = (
+        f"For {exchange.exposed_pct:.1f} % of the window the device only communicates with other "
+        f"devices, or waits for them in that: it is {findings.idle_text} idle, and computes for "
+        f"{exchange.useful_pct:.1f} % of the time{_batching(findings)}."
+    )
+    return Verdict(VerdictKind.COMMUNICATION_BOUND, text)
 
 
 def _busy(findings: Findings) -> Verdict | None:

@@ -72,6 +72,7 @@ def device_rows(analysis: Analysis) -> Rows:
         ("operations", [_operations_cell(device) for device in devices]),
         (window_label(devices), [_window_cell(device) for device in devices]),
         *_occupancy_rows(devices),
+        *_communication_rows(devices),
         *_shared_rows(devices),
         ("gaps", [_doubt(device, "gaps") + f"{len(device.gaps):,}" for device in devices]),
     ]
@@ -127,6 +128,23 @@ def _occupancy_rows(devices: Sequence[DeviceResult]) -> Rows:
             row_cells.append(_doubt(device, "active_ns") + _of_window(device, state_ns))
         state_rows.append((state_label, row_cells))
     return state_rows
+
+
+def _communication_rows(devices: Sequence[DeviceResult]) -> Rows:
+    """Return the figures of communication, of a trace in which some device communicates."""
+    if not any(device.communication.communication_ns for device in devices):
+        return []
+    return [
+        (row_label, [_of_window(device, ns_of(device)) for device in devices])
+        for row_label, ns_of in _COMMUNICATION
+    ]
+
+
+_COMMUNICATION: tuple[tuple[str, Callable[[DeviceResult], int]], ...] = (
+    ("communication", lambda device: device.communication.communication_ns),
+    ("exposed communication", lambda device: device.communication.exposed_ns),
+    ("useful compute", lambda device: device.communication.useful_compute_ns),
+)
 
 
 def _shared_rows(devices: Sequence[DeviceResult]) -> Rows:
