@@ -133,6 +133,15 @@ def covers(disjoint: Intervals, times: Int64) -> Bool:
     return np.asarray((begun >= 0) & within_end, np.bool_)
 
 
+def meets(start: Int64, end: Int64, disjoint: Intervals) -> Bool:
+    """Return which intervals, in any order, share time with one of the disjoint ones."""
+    if not disjoint.start.size:
+        return np.zeros(start.size, np.bool_)
+    following = np.searchsorted(disjoint.end, start, "right")
+    begins = np.append(disjoint.start, AFTER_EVERYTHING)[following]
+    return np.asarray((begins < end) & (start < end), np.bool_)
+
+
 def covered_before(disjoint: Intervals, times: Int64) -> Int64:
     """Return how much time before each of the given times the disjoint intervals cover, in ns."""
     total = np.concatenate(([0], np.cumsum(disjoint.length)))
@@ -247,11 +256,14 @@ def innermost_in_turn(
 def innermost_at(start: Int64, end: Int64, times: Int64) -> Int64:
     """Return for each time the row of the innermost interval open at it; -1 where none is."""
     owner = np.full(times.size, -1, np.int64)
-    for pieces, rows in innermost_in_turn(start, end):
+    # Only the few intervals that are open at one of the times can own it.
+    instants = np.unique(times)
+    open_rows = np.flatnonzero(meets(start, end, Intervals(instants, instants + 1)))
+    for pieces, rows in innermost_in_turn(start[open_rows], end[open_rows]):
         piece = np.searchsorted(pieces.start, times, "right") - 1
         inside = piece >= 0
         inside[inside] = times[inside] < pieces.end[piece[inside]]
-        owner[inside] = rows[piece[inside]]
+        owner[inside] = open_rows[rows[piece[inside]]]
     return owner
 
 

@@ -3,42 +3,59 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from inspect import getdoc
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from idlescope import __version__
-from idlescope.cli.analyze import analyze
-from idlescope.cli.capture import capture
-from idlescope.cli.check import check
-from idlescope.cli.compare import compare
-from idlescope.cli.convert import convert
-from idlescope.cli.doctor import doctor
-from idlescope.cli.predict import predict
-from idlescope.cli.run import run
-from idlescope.cli.schema import schema
-from idlescope.cli.scrub import scrub
-from idlescope.cli.sweep import sweep
-from idlescope.cli.view import view
 
+# each is a module of idlescope.cli with a function of that name
 COMMANDS = (
-    run,
-    sweep,
-    analyze,
-    compare,
-    check,
-    predict,
-    capture,
-    convert,
-    scrub,
-    view,
-    doctor,
-    schema,
+    "run",
+    "sweep",
+    "analyze",
+    "compare",
+    "check",
+    "predict",
+    "capture",
+    "convert",
+    "scrub",
+    "view",
+    "doctor",
+    "schema",
 )
+
+
+class ImportedWhenAsked(TyperGroup):
+    """A group whose commands are imported one by one: `analyze` waits for no option of `run`.
+
+    Contexts and commands are click's: of another package in newer releases of typer.
+    """
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names of all commands."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return a command; None for a name that is none."""
+        if cmd_name in COMMANDS and cmd_name not in self.commands:
+            self.commands[cmd_name] = _command(cmd_name)
+        return self.commands.get(cmd_name)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the command that the arguments begin with; of a typing error, the nearest."""
+        if args and args[0] not in COMMANDS:
+            for name in COMMANDS:
+                self.get_command(ctx, name)
+        return super().resolve_command(ctx, args)
+
 
 app = typer.Typer(
     name="idlescope",
+    cls=ImportedWhenAsked,
     help="See, explain and remove the idle time of a GPU that serves a language model.",
     no_args_is_help=True,
     add_completion=False,
@@ -47,14 +64,17 @@ app = typer.Typer(
 )
 
 
+def _command(name: str) -> Any:
+    function = getattr(import_module(f"idlescope.cli.{name}"), name)
+    alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    alone.command(name, help=_help(function))(function)
+    return typer.main.get_command(alone)
+
+
 def _help(command: Callable[..., None]) -> str:
     """Return a command's docstring with one line per paragraph: the terminal wraps them."""
     paragraphs = (getdoc(command) or "").split("\n\n")
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
-
-
-for command in COMMANDS:
-    app.command(help=_help(command))(command)
 
 
 def _print_version(asked: bool) -> None:

@@ -17,7 +17,7 @@ from idlescope.report.tables.host_phases import phase_columns, phase_rows
 from idlescope.report.text import milliseconds, to_text
 from idlescope.report.work_line import device_label, of_analysis
 from idlescope.trace.model import Trace
-from idlescope.trace.nsys import report_file
+from idlescope.trace.nsys.recognise import REPORT_SUFFIXES
 
 REPORT = "report.html"
 ANALYSIS = "analysis.json"
@@ -89,6 +89,6 @@ def _open_with(source: Path) -> list[tuple[str, str]]:
     """Return commands that show a trace: purpose, command."""
     view_command = shlex.join(["idlescope", "view", str(source), "--perfetto"])
     commands = [("in Perfetto, at its longest gap", view_command)]
-    if source.suffix in report_file.SUFFIXES:
+    if source.suffix in REPORT_SUFFIXES:
         commands.append(("in Nsight Systems", shlex.join(["nsys-ui", str(source)])))
     return commands

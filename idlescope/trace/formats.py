@@ -4,19 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from idlescope.errors import TraceError
 from idlescope.trace import other_tools
-from idlescope.trace.kineto import reader as kineto_reader
-from idlescope.trace.kineto import scrub as kineto_scrub
 from idlescope.trace.model import Trace
-from idlescope.trace.nsys import reader as nsys_reader
-from idlescope.trace.nsys import report_file
-from idlescope.trace.nsys import scrub as nsys_scrub
-from idlescope.trace.nsys.sqlite import MAGIC as SQLITE_MAGIC
-from idlescope.trace.recording import files as recording_files
-from idlescope.trace.recording import scrub as recording_scrub
+from idlescope.trace.nsys import recognise as nsys
 from idlescope.trace.scrub.counts import Scrubbed
 
 HEAD = 1 << 16  # bytes of a file that `Format.recognises` is given
@@ -45,6 +40,15 @@ class Format:
     ] = ()  # of its files in a folder of ranks; none: it is a folder
 
 
+def _function(module: str, name: str) -> Callable[..., Any]:
+    """Return a function of a format's folder; its module is imported when it is first called."""
+
+    def imported(*arguments: Any) -> Any:
+        return getattr(import_module(f"idlescope.trace.{module}"), name)(*arguments)
+
+    return imported
+
+
 # The first that recognises a path reads it: Kineto takes whatever is left, and says what is wrong
 # with it. Of several forms of one trace in a folder, the first here is read.
 FORMATS: tuple[Format, ...] = (
@@ -52,42 +56,42 @@ FORMATS: tuple[Format, ...] = (
         name="recording",
         title="a recording, a folder",
         recognises=lambda path, _head: (path / "meta.json").is_file(),
-        read=lambda path, _progress, _frames: recording_files.read(path),
-        scrub=recording_scrub.scrub,
+        read=lambda path, _progress, _frames: _function("recording.files", "read")(path),
+        scrub=_function("recording.scrub", "scrub"),
         how_to_record="idlescope run",
     ),
     Format(
         name="nsys",
         title="an Nsight Systems export",
-        recognises=lambda _path, head: head.startswith(SQLITE_MAGIC),
-        read=nsys_reader.read,
-        scrub=nsys_scrub.scrub,
+        recognises=lambda _path, head: head.startswith(nsys.SQLITE_MAGIC),
+        read=_function("nsys.reader", "read"),
+        scrub=_function("nsys.scrub", "scrub"),
         how_to_record=NSYS_ADVICE,
         suffixes=(".sqlite",),
     ),
     Format(
         name="nsys",
         title="a folder of Parquet files",
-        recognises=lambda path, _head: nsys_reader.is_parquet_export(path),
-        read=nsys_reader.read,
-        scrub=nsys_scrub.scrub,
+        recognises=lambda path, _head: nsys.is_parquet_export(path),
+        read=_function("nsys.reader", "read"),
+        scrub=_function("nsys.scrub", "scrub"),
         how_to_record=NSYS_ADVICE,
     ),
     Format(
         name="nsys",
         title="an Nsight Systems report",
-        recognises=report_file.is_report,
-        read=report_file.open_report,
-        scrub=report_file.scrub,
+        recognises=nsys.is_report,
+        read=_function("nsys.report_file", "open_report"),
+        scrub=_function("nsys.report_file", "scrub"),
         how_to_record=NSYS_ADVICE,
-        suffixes=report_file.SUFFIXES,
+        suffixes=nsys.REPORT_SUFFIXES,
     ),
     Format(
         name="kineto",
         title="a torch.profiler trace",
         recognises=lambda path, _head: not path.is_dir(),
-        read=kineto_reader.read,
-        scrub=kineto_scrub.scrub,
+        read=_function("kineto.reader", "read"),
+        scrub=_function("kineto.scrub", "scrub"),
         how_to_record=KINETO_ADVICE,
         suffixes=(".json", ".json.gz"),
     ),

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from idlescope.errors import TraceError
+from idlescope.trace.nsys.recognise import SQLITE_MAGIC
 
-SQLITE_MAGIC = b"SQLite format 3\x00"
 GZIP_MAGIC = b"\x1f\x8b"
 UNPACKED_BYTES = 1 << 16  # of a gzip file: what is looked at
 PACKED_BYTES = 1 << 15

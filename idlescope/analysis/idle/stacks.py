@@ -12,7 +12,7 @@ from idlescope.analysis.grouping import by_value
 from idlescope.analysis.idle.causes import CAUSES, Gaps
 from idlescope.analysis.intervals import Intervals
 from idlescope.analysis.view import DeviceView
-from idlescope.trace.model import Calls, RangeKind, Ranges, Trace
+from idlescope.trace.model import RangeKind, Trace
 from idlescope.trace.table import Int64
 
 LONGEST = 10
@@ -39,22 +39,55 @@ class LongGap:
 
 
 class _Spans(NamedTuple):
-    """What a thread had open: ranges, frames and calls."""
+    """What threads had open: ranges, frames and calls."""
 
     start: Int64
     end: Int64
     name: Int64  # index into trace.names
+    thread: Int64  # index into trace.threads
+
+    def open_in(self, thread: int, low: int, high: int) -> _Spans:
+        """Return what a thread had open in [low, high)."""
+        is_open = (self.start < high) & (self.end > low) & (self.thread == thread)
+        return _Spans(*(column[is_open] for column in self))
 
 
 def longest(
     view: DeviceView, step: Int64, gaps: Gaps, most: int = LONGEST
 ) -> list[LongGap]:
     """Return the `most` longest gaps, longest first; `step` is that of each operation, -1: none."""
-    by_length = np.lexsort((gaps.start, -gaps.length))
-    return [_explained(view, step, gaps, gap) for gap in by_length[:most].tolist()]
+    chosen = np.lexsort((gaps.start, -gaps.length))[:most]
+    spans = _around(view.trace, gaps, chosen)
+    return [_explained(view, step, gaps, spans, gap) for gap in chosen.tolist()]
 
 
-def _explained(view: DeviceView, step: Int64, gaps: Gaps, gap: int) -> LongGap:
+def _around(trace: Trace, gaps: Gaps, chosen: Int64) -> _Spans:
+    """Return all that was open within some gaps, or as the calls that ended them began."""
+    launched = trace.calls.start[gaps.call[chosen[gaps.call[chosen] >= 0]]]
+    start = np.concatenate((gaps.start[chosen], launched))
+    end = np.concatenate((gaps.end[chosen], launched + 1))
+    times = intervals.union(start, end)
+    ranges, calls = trace.ranges, trace.calls
+    kind = ranges.kind
+    telling = (kind <= RangeKind.FRAME) | (kind == RangeKind.GARBAGE_COLLECTION)
+    range_rows = np.flatnonzero(telling & intervals.meets(ranges.start, ranges.end, times))
+    call_rows = np.flatnonzero(intervals.meets(calls.start, calls.end, times))
+    # Columns are indexed one by one: whole tables of these few rows would take longer to build.
+    columns = (
+        np.concatenate((of_ranges[range_rows], of_calls[call_rows])).astype(np.int64)
+        for of_ranges, of_calls in (
+            (ranges.start, calls.start),
+            (ranges.end, calls.end),
+            (ranges.name, calls.name),
+            (ranges.thread, calls.thread),
+        )
+    )
+    return _Spans(*columns)
+
+
+def _explained(
+    view: DeviceView, step: Int64, gaps: Gaps, spans: _Spans, gap: int
+) -> LongGap:
     trace = view.trace
     operation = int(gaps.operation[gap])
     call = int(gaps.call[gap])
@@ -62,7 +95,8 @@ def _explained(view: DeviceView, step: Int64, gaps: Gaps, gap: int) -> LongGap:
     if call >= 0:
         row = int(trace.calls.thread[call])
         thread = trace.threads[row].label
-        stack = _stack(trace, row, _telling_moment(trace, gaps, gap))
+        moment = _telling_moment(trace, gaps, spans, gap)
+        stack = _stack(trace.names, spans.open_in(row, moment, moment + 1))
     ended_by, step_number = "", -1
     if operation >= 0:
         ended_by = trace.names[view.operations.name[operation]]
@@ -78,7 +112,7 @@ def _explained(view: DeviceView, step: Int64, gaps: Gaps, gap: int) -> LongGap:
     )
 
 
-def _telling_moment(trace: Trace, gaps: Gaps, gap: int) -> int:
+def _telling_moment(trace: Trace, gaps: Gaps, spans: _Spans, gap: int) -> int:
     """Return the instant whose stack stands for a gap that a known call ended, in ns.
 
     Where the host's part is most of the gap, it is the middle of what was innermost for longest in
@@ -90,12 +124,12 @@ def _telling_moment(trace: Trace, gaps: Gaps, gap: int) -> int:
     if 2 * host_ns <= gaps.length[gap]:
         return int(trace.calls.start[call])
     thread = int(trace.calls.thread[call])
-    return _longest_innermost(trace, thread, low, low + host_ns)
+    of_thread = spans.open_in(thread, low, low + host_ns)
+    return _longest_innermost(of_thread, low, low + host_ns)
 
 
-def _longest_innermost(trace: Trace, thread: int, low: int, high: int) -> int:
-    """Return the middle of what was innermost on a thread for longest in [low, high), in ns."""
-    spans = _spans(trace, thread, low, high)
+def _longest_innermost(spans: _Spans, low: int, high: int) -> int:
+    """Return the middle of what was innermost for longest in [low, high), in ns."""
     pieces, span_of_piece = intervals.innermost(spans.start, spans.end)
     whole = Intervals(np.array([low]), np.array([high]))
     shared = intervals.overlaps(whole, pieces)
@@ -109,31 +143,7 @@ def _longest_innermost(trace: Trace, thread: int, low: int, high: int) -> int:
     return int(start + end) // 2
 
 
-def _stack(trace: Trace, thread: int, time: int) -> tuple[str, ...]:
-    """Return the names of what a thread had open at a time, outermost first."""
-    spans = _spans(trace, thread, time, time + 1)
+def _stack(names: tuple[str, ...], spans: _Spans) -> tuple[str, ...]:
+    """Return the names of what a thread had open at one time, outermost first."""
     outermost_first = np.lexsort((-spans.end, spans.start))
-    return tuple(trace.names[name] for name in spans.name[outermost_first])
-
-
-def _spans(trace: Trace, thread: int, low: int, high: int) -> _Spans:
-    """Return what a thread had open in [low, high): ranges, frames and calls."""
-    # Columns are indexed one by one: whole tables of these few rows would take longer to build.
-    ranges, calls = trace.ranges, trace.calls
-    range_rows = _open_in(ranges, thread, low, high)
-    kind = ranges.kind[range_rows]
-    telling = (kind <= RangeKind.FRAME) | (kind == RangeKind.GARBAGE_COLLECTION)
-    range_rows = range_rows[telling]
-    call_rows = _open_in(calls, thread, low, high)
-    names = np.concatenate((ranges.name[range_rows], calls.name[call_rows]))
-    return _Spans(
-        start=np.concatenate((ranges.start[range_rows], calls.start[call_rows])),
-        end=np.concatenate((ranges.end[range_rows], calls.end[call_rows])),
-        name=names.astype(np.int64),
-    )
-
-
-def _open_in(table: Ranges | Calls, thread: int, low: int, high: int) -> Int64:
-    """Return the rows of ranges or calls of a thread that were open in [low, high)."""
-    in_time = (table.start < high) & (table.end > low)
-    return np.flatnonzero(in_time & (table.thread == thread))
+    return tuple(names[name] for name in spans.name[outermost_first])

@@ -64,6 +64,8 @@ def inside(view: DeviceView, thread: int, times: Intervals, labels: HostLabels) 
     """Divide disjoint times of a thread by what was open on it."""
     ranges = view.trace.ranges
     rows = np.flatnonzero((ranges.thread == thread) & (ranges.kind <= RangeKind.FRAME))
+    # What was open outside of these times only says nothing of them.
+    rows = rows[intervals.meets(ranges.start[rows], ranges.end[rows], times)]
     if not rows.size:
         none = np.empty(0, np.int64)
         return Inside(Layer(none, none, none, ()), [], [], times)

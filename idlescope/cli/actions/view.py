@@ -19,7 +19,7 @@ from idlescope.report.tables.terminal import plain
 from idlescope.report.text import encodable
 from idlescope.trace import run_folder
 from idlescope.trace.model import Trace
-from idlescope.trace.nsys import report_file
+from idlescope.trace.nsys.recognise import REPORT_SUFFIXES
 from idlescope.trace.open import open_trace
 
 REPORT, ANALYSIS = "report.html", "analysis.json"
@@ -168,7 +168,7 @@ def _nsight(path: Path) -> str:
 
 def _nsys_reports(path: Path) -> list[Path]:
     """Return the reports of Nsight Systems that a path is or holds."""
-    if path.suffix in report_file.SUFFIXES:
+    if path.suffix in REPORT_SUFFIXES:
         return [path]
     return sorted(path.glob("*.nsys-rep")) if path.is_dir() else []
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -38,11 +38,14 @@ FREEING = re.compile(r"^(cuda|hip)Free(Host|Array)?(_v\d+)?$")
 CAPTURE = re.compile(r"(StreamBeginCapture|StreamEndCapture|GraphInstantiate)")
 
 
-def matching(pattern: re.Pattern[str], names: Sequence[str]) -> Bool:
-    """Return for each name whether a pattern is found in it."""
-    return np.array([pattern.search(name) is not None for name in names], np.bool_)
+@lru_cache(maxsize=32)  # an analysis asks the same of one trace's names many times
+def matching(pattern: re.Pattern[str], names: tuple[str, ...]) -> Bool:
+    """Return for each name whether a pattern is found in it; the array is not to be written to."""
+    found = np.array([pattern.search(name) is not None for name in names], np.bool_)
+    found.flags.writeable = False
+    return found
 
 
-def synchronising(names: Sequence[str]) -> Bool:
+def synchronising(names: tuple[str, ...]) -> Bool:
     """Return for each name of an API call whether the host waits for the device in it."""
     return matching(SYNCHRONISING, names)

@@ -44,14 +44,6 @@ SCHEMA_TABLES = ("META_DATA_EXPORT", "EXPORT_META_DATA")  # the second until 202
 API_VERSION = re.compile(r"_v\d+$")
 
 
-def is_parquet_export(folder: Path) -> bool:
-    """Return whether a folder holds the tables of `nsys export --type parquetdir`."""
-    return any(
-        (folder / f"{table_name}.parquet").is_file()
-        for table_name in (*EVENTS, "StringIds")
-    )
-
-
 def read(
     path: Path, progress: Callable[[int], None] | None = None, frames: bool = True
 ) -> Trace:

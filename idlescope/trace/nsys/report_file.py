@@ -16,15 +16,6 @@ from idlescope.trace.model import Trace
 from idlescope.trace.nsys import reader
 from idlescope.trace.scrub.counts import Scrubbed
 
-# Reports begin with "NVIDIA Tegra Profiler Report" (nsys 2023.4).
-REPORT_MAGIC = b"NVIDIA Tegra Pro"
-SUFFIXES = (".nsys-rep", ".qdrep")  # the second until 2021
-
-
-def is_report(path: Path, magic: bytes) -> bool:
-    """Return whether a file is a report, from its first bytes or its name."""
-    return magic.startswith(REPORT_MAGIC) or path.suffix in SUFFIXES
-
 
 def export_command(path: Path) -> str:
     """Return the shell command that exports a report to an SQLite file beside it."""

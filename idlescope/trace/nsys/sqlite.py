@@ -17,7 +17,6 @@ from idlescope.trace.interner import Interner
 from idlescope.trace.nsys.tables import NULL, Key, whole_numbers
 from idlescope.trace.table import Int32, Int64
 
-MAGIC = b"SQLite format 3\x00"
 ROWS_AT_ONCE = 20_000  # one chunk of text of a few hundred kB per column
 # of a table's rows, in its own order even where a tool has added an index
 CHUNK = "NOT INDEXED WHERE rowid > ? AND rowid <= ?"

@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 
 from idlescope.errors import TraceError
-from idlescope.trace.nsys import reader
+from idlescope.trace.nsys import reader, recognise
 from tests.make.nsys_files import CALLS, GRAPHS
 from tests.trace.nsys.small_export import small
 
 
 def test_a_folder_of_parquet_files_is_told_from_others(tmp_path):
     folder = small().parquet(tmp_path / "export")
-    assert reader.is_parquet_export(folder)
-    assert not reader.is_parquet_export(tmp_path)
+    assert recognise.is_parquet_export(folder)
+    assert not recognise.is_parquet_export(tmp_path)
 
 
 def test_a_parquet_file_that_is_cut_short_is_one_sentence(tmp_path):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from idlescope.errors import TraceError
-from idlescope.trace.nsys import report_file
+from idlescope.trace.nsys import recognise, report_file
 from tests.make.nsys_files import Export
 
 MAGIC = b"NVIDIA Tegra Profiler Report 2023@4@4@54"[:16]
@@ -41,10 +41,10 @@ def nsys(tmp_path, monkeypatch):
 
 
 def test_a_report_is_told_by_its_content_or_by_its_name():
-    assert report_file.is_report(Path("x"), MAGIC)
-    assert report_file.is_report(Path("x.nsys-rep"), b"")
-    assert report_file.is_report(Path("x.qdrep"), b"other")
-    assert not report_file.is_report(Path("x.sqlite"), b"SQLite format 3\x00")
+    assert recognise.is_report(Path("x"), MAGIC)
+    assert recognise.is_report(Path("x.nsys-rep"), b"")
+    assert recognise.is_report(Path("x.qdrep"), b"other")
+    assert not recognise.is_report(Path("x.sqlite"), b"SQLite format 3\x00")
 
 
 def test_the_command_is_one_that_a_shell_runs():
