@@ -15,9 +15,9 @@ from idlescope.errors import ConfigError
 from idlescope.report.tables.checks import github_commands
 from idlescope.trace.open import open_trace
 from idlescope.trace.recording import files as stored
-from tests.cli.test_cli import idlescope as command
-from tests.cli.test_cli import refused
 from tests.conftest import FIXTURES
+from tests.make.commands import idlescope as command
+from tests.make.commands import refused
 from tests.make.kineto_files import call, operation, span, write
 from tests.make.noisy_recordings import recording
 

@@ -11,8 +11,8 @@ from idlescope.cli.actions.compare import by_mode, split
 from idlescope.errors import ConfigError
 from idlescope.report.markdown import escaped
 from idlescope.trace.recording import files as stored
-from tests.cli.test_cli import idlescope, refused
 from tests.conftest import FIXTURES
+from tests.make.commands import idlescope, refused
 from tests.make.kineto_files import call, operation, span, write
 from tests.make.noisy_recordings import recording
 

@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from idlescope.cli.documents import DOCUMENTS, struct_of
-from tests.cli.test_cli import idlescope, refused
 from tests.conftest import FIXTURES
+from tests.make.commands import idlescope, refused
 
 RUN = ("--model", "tiny", "--tokens", "20", "--device", "modelled", "--host-ms", "1")
 

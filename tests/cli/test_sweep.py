@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_cli import idlescope, refused
+from tests.make.commands import idlescope, refused
 
 FIXED = (
     "sweep",

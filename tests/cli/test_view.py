@@ -16,8 +16,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 
-from tests.cli.test_cli import idlescope, refused
 from tests.conftest import FIXTURES
+from tests.make.commands import idlescope, refused
 
 TRACE = FIXTURES / "loop_sync.json.gz"
 ORIGIN = "https://ui.perfetto.dev"

@@ -19,7 +19,7 @@ from idlescope.capture.server.capture import capture
 from idlescope.capture.server.recording import Recording
 from idlescope.errors import ConfigError, IdlescopeError, ServerError
 from idlescope.trace import unprofiled
-from tests.cli.test_cli import idlescope, refused
+from tests.make.commands import idlescope, refused
 from tests.make.servers import TRACE, Counting, FakeServer, serving
 
 
