@@ -74,4 +74,6 @@ class Output(NamedTuple):
 
     def console(self) -> Console:
         """Return the terminal for everything but the result."""
+        from rich.console import Console
+
         return Console(stderr=self.as_json)
