@@ -24,11 +24,13 @@ version. What each number means is in README.md.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
+TYPE_CHECKING = False  # as in `typing`, which is not loaded for it
 if TYPE_CHECKING:
+    from typing import Any
+
     from idlescope import figures, parts
     from idlescope.analysis.analyze import analyze
     from idlescope.analysis.comparison.compare import compare

@@ -16,6 +16,9 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from typing import IO
 
+import msgspec
+
+from idlescope.children.start import command
 from idlescope.engine.devices.streamed import Names, Span, StreamedDevice
 from idlescope.engine.devices.worker import (
     COMMAND,
@@ -23,6 +26,7 @@ from idlescope.engine.devices.worker import (
     NO_EVENT,
     TIMES,
     Setup,
+    Started,
     shared_bytes,
     shared_slots,
 )
@@ -30,7 +34,7 @@ from idlescope.engine.network.network import Network
 from idlescope.engine.running_rows import Shape
 from idlescope.engine.scheduler import Batch
 from idlescope.engine.slots import Slot
-from idlescope.errors import ConfigError, EngineError, IdlescopeError
+from idlescope.errors import ConfigError, EngineError
 from idlescope.trace.model import OperationKind
 
 STOP_S = 5.0  # how long a worker is given to notice that the socket is closed
@@ -65,7 +69,6 @@ class CpuDevice(StreamedDevice):
         Names(OperationKind.KERNEL, "forward", "submit forward"),
         Names(OperationKind.MEMCPY, "copy out", "submit copy out"),
     )
-    worker = "idlescope.engine.devices.worker"  # the module that is run
 
     def __init__(self, network: Network, host_ns: int | None = None) -> None:
         super().__init__(network.model, host_ns)
@@ -87,21 +90,26 @@ class CpuDevice(StreamedDevice):
             memory = mmap.mmap(shared_file.fileno(), file_bytes)
             self._process = self._spawn(workers_end.fileno(), shared_file.fileno())
         try:
-            self._link.send(Setup(self.network, shape, slots, self.cores))
-            problem = self._link.recv()
-        except (EOFError, OSError):
+            setup = Setup(self.network, shape, slots, self.cores)
+            self._link.send_bytes(setup.to_json())
+            started = msgspec.json.decode(self._link.recv_bytes(), type=Started)
+        except (EOFError, OSError, msgspec.MsgspecError):
             raise self._death() from None
-        if isinstance(problem, IdlescopeError):
-            raise problem
-        if problem is not None:
-            raise EngineError(f"the CPU worker could not start: {problem}")
+        if started.of_user:
+            raise ConfigError(started.problem)
+        if started.problem:
+            raise EngineError(f"the CPU worker could not start: {started.problem}")
         return shared_slots(memory, shape, slots)
+
+    def _program(self) -> list[str]:
+        """Return the command of the worker, less its arguments."""
+        return command("idlescope.engine.devices.worker")
 
     def _spawn(self, socket: int, memory: int) -> subprocess.Popen[bytes]:
         """Start the worker, which inherits these two file descriptors."""
         threads = str(self.threads)
         return subprocess.Popen(  # noqa: S603 - our own module
-            [sys.executable, "-m", self.worker, str(socket), str(memory)],
+            [*self._program(), str(socket), str(memory)],
             pass_fds=(socket, memory),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

@@ -19,9 +19,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from pathlib import Path
 from queue import SimpleQueue
 from struct import Struct
 
+import msgspec
 import numpy as np
 
 from idlescope.engine.devices.base import D2H, STREAMS
@@ -50,6 +52,32 @@ class Setup:
     shape: Shape
     slots: int
     cores: tuple[int, ...]  # to run on; none: wherever the system likes
+
+    def to_json(self) -> bytes:
+        """Return it as it is sent."""
+        return msgspec.json.encode(self, enc_hook=str)
+
+    @classmethod
+    def from_json(cls, sent: bytes) -> Setup:
+        """Return what was sent. Raises msgspec.MsgspecError where that is none."""
+        return msgspec.json.decode(sent, type=cls, dec_hook=_path)
+
+
+class Started(msgspec.Struct):
+    """The answer to it: what keeps the worker from starting, "" where nothing does."""
+
+    problem: str = ""
+    of_user: bool = False  # who can put it right
+
+    def to_json(self) -> bytes:
+        """Return it as it is sent."""
+        return msgspec.json.encode(self)
+
+
+def _path(kind: type, text: str) -> Path:
+    if kind is not Path:
+        raise NotImplementedError(kind)
+    return Path(text)
 
 
 def shared_slots(memory: mmap.mmap, shape: Shape, slots: int) -> list[Slot]:
@@ -147,26 +175,23 @@ class Worker:
 
 
 def serve(link: Connection, memory: int, make: type[Worker]) -> None:
-    """Take the setup, say None or what is wrong, and obey.
+    """Take the setup, say what is wrong if anything is, and obey.
 
     Raises EOFError or OSError once the parent is gone.
     """
-    worker_setup: Setup = link.recv()
+    worker_setup = Setup.from_json(link.recv_bytes())
     if worker_setup.cores:
         os.sched_setaffinity(0, worker_setup.cores)
+    shared_size = shared_bytes(worker_setup.shape, worker_setup.slots)
     try:
-        worker = make(
-            worker_setup,
-            mmap.mmap(memory, shared_bytes(worker_setup.shape, worker_setup.slots)),
-            link,
-        )
+        worker = make(worker_setup, mmap.mmap(memory, shared_size), link)
     except IdlescopeError as error:
-        link.send(error)
+        link.send_bytes(Started(str(error), of_user=True).to_json())
         return
     except (MemoryError, ImportError, RuntimeError) as error:
-        link.send(f"{type(error).__name__}: {error}")
+        link.send_bytes(Started(f"{type(error).__name__}: {error}").to_json())
         return
-    link.send(None)
+    link.send_bytes(Started().to_json())
     while True:
         worker.obey(link.recv_bytes())
 

@@ -1,14 +1,13 @@
 """Read a Kineto file in one part, or its second half in a process of its own.
 
-Decoding is most of an analysis's time. `python -m idlescope.trace.kineto.parts PATH START FRAMES
-OWN` is the second process; it writes its Part to its output.
+Decoding is most of an analysis's time. This module, run as a program with PATH START FRAMES OWN, is
+the second process; it writes its Part to its output (part_bytes.py).
 """
 
 from __future__ import annotations
 
 import gc
 import os
-import pickle
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -16,11 +15,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from idlescope.children.start import command
 from idlescope.errors import TraceError
 from idlescope.trace.damage import Damage
 from idlescope.trace.kineto.bytes import GZIP_MAGIC
 from idlescope.trace.kineto.columns import Builder, Part
 from idlescope.trace.kineto.events import KinetoEvents, event_boundary
+from idlescope.trace.kineto.part_bytes import PartBytesError, packed, packed_error, unpacked
 
 SPLIT_BYTES = 64 << 20  # below this a second process costs more than it saves
 FIRST_SHARE = 0.57  # of the file for this process: the other has to start and to send
@@ -53,12 +54,13 @@ def read_parts(reading: Reading, progress: Progress | None) -> list[Part]:
         except BaseException:
             child.kill()
             raise
-    if child.returncode != 0:  # no second process to be had: read the rest here
-        return [first, read_part(reading, middle, None, progress)]
-    second = pickle.loads(sent)  # noqa: S301 - written by our own process
-    if isinstance(second, TraceError):
-        raise second
-    return [first, second]
+    try:
+        if child.returncode == 0:
+            return [first, unpacked(sent)]
+    except PartBytesError:
+        pass
+    # no second process to be had: read the rest here
+    return [first, read_part(reading, middle, None, progress)]
 
 
 def read_part(
@@ -88,16 +90,11 @@ def _second_process(reading: Reading, start: int) -> subprocess.Popen[bytes]:
         str(int(reading.frames)),
         str(int(reading.own)),
     ]
-    package = str(Path(__file__).resolve().parents[3])
-    python_path = [package, os.environ.get("PYTHONPATH") or ""]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, python_path))}
     return subprocess.Popen(  # noqa: S603 - our own module, with arguments that no shell sees
-        [sys.executable, "-m", "idlescope.trace.kineto.parts", *arguments],
+        command("idlescope.trace.kineto.parts", *arguments),
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         stdin=subprocess.DEVNULL,
-        env=environment,
-        cwd=package,  # which comes first on its path: modules of the user's folder must not
     )
 
 
@@ -134,13 +131,14 @@ def _no_collector() -> Iterator[None]:
 def _main() -> None:
     path, start, frames, own = sys.argv[1:]
     reading = Reading(Path(path), frames == "1", own == "1")
-    result: Part | TraceError
     try:
-        result = read_part(reading, int(start), None)
-        result.join()
+        part = read_part(reading, int(start), None)
+        part.join()
+        pieces = packed(part)
     except TraceError as error:
-        result = error
-    pickle.dump(result, sys.stdout.buffer, 5)
+        pieces = packed_error(error)
+    for piece in pieces:
+        sys.stdout.buffer.write(piece)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from idlescope.trace.nsys.tables import NULL, Tables
 from idlescope.trace.table import Bool, Int32, Int64
 
 PROCESS_BITS = -(1 << 24)  # what of a globalTid is the globalPid
+LATEST_NS = 2**61  # 73 years either way: sums and differences of such times fit int64
 NO_STRING = -1  # for the NULLs of a column of StringIds
 
 
@@ -74,6 +75,7 @@ class Export:
         reasons = {
             "without a start or an end": (start_column == NULL) | (end_column == NULL),
             "with zeros for their times": (start_column == 0) & (end_column == 0),
+            "with times that no clock has": _far(start_column) | _far(end_column),
             "that end before they start": end_column < start_column,
         }
         for column, null_value in columns.items():
@@ -134,6 +136,10 @@ class Export:
     def threaded(self, global_tids: Int64) -> Int32:
         """Return a column of globalTid as indices of threads."""
         return coded(self.threads, global_tids)
+
+
+def _far(times: Int64) -> Bool:
+    return np.asarray((times > LATEST_NS) | (times < -LATEST_NS), np.bool_)
 
 
 def _first_place(table: str, rows: Bool) -> str:

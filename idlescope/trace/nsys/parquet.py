@@ -11,7 +11,8 @@ import numpy as np
 from idlescope.errors import TraceError
 from idlescope.trace.damage import Damage
 from idlescope.trace.interner import Interner
-from idlescope.trace.nsys.tables import Key, whole_numbers
+from idlescope.trace.nsys.tables import NULL, Key, whole_numbers
+from idlescope.trace.parquet_files import plain_values, read_columns, rows_of, texts_of
 from idlescope.trace.table import Int32, Int64
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class ParquetTables:
         table_data = self._read(table, present)
         empty_column = [None] * table_data.num_rows
         values = (
-            table_data.column(column).to_pylist() if column in present else empty_column
+            plain_values(table_data.column(column)) if column in present else empty_column
             for column in columns
         )
         return list(zip(*values, strict=True))
@@ -69,70 +70,51 @@ class ParquetTables:
     def texts(  # noqa: D102
         self, table: str, column: str, key: Callable[[str], Key]
     ) -> tuple[Int32, tuple[Key, ...]]:
-        import pyarrow as pa
-
         if not self.columns(table):
             return np.empty(0, np.int32), ()
         if column not in self.columns(table):
             return np.full(self._read(table, []).num_rows, -1, np.int32), ()
-        text_column = self._read(table, [column]).column(column)
-        encoded = text_column.cast(pa.string()).combine_chunks().dictionary_encode()
-        text_of_row = encoded.indices.fill_null(-1).to_numpy()
+        text = texts_of(self._read(table, [column]).column(column))
 
         # texts that differ may have one key
         known_keys: Interner[Key] = Interner()
-        text_keys = map(key, encoded.dictionary.to_pylist())
-        code_of_text = known_keys.codes(text_keys)
+        code_of_text = known_keys.codes(map(key, text.texts))
         # the last stands for NULL, whose index is -1
         code_of_text = np.append(code_of_text, np.int32(-1))
-        return code_of_text[text_of_row], known_keys.values()
+        return code_of_text[text.codes], known_keys.values()
 
     def strings(self, ids: Sequence[int]) -> dict[int, str]:  # noqa: D102
-        import pyarrow as pa
-        from pyarrow import compute
-
         if not {"id", "value"} <= self.columns("StringIds"):
             return {}
         string_table = self._read("StringIds", ["id", "value"])
-        string_ids = string_table.column("id").cast(pa.int64())
-        wanted_strings = string_table.filter(
-            compute.is_in(string_ids, pa.array(ids, pa.int64()))
+        string_ids = _integer_column(
+            string_table.column("id"), NULL, "StringIds.id", Damage()
         )
-        ids_and_texts = zip(
-            wanted_strings.column("id").to_pylist(),
-            wanted_strings.column("value").to_pylist(),
-            strict=True,
-        )
-        return dict(ids_and_texts)
+        text = texts_of(string_table.column("value"))
+        wanted_ids = [string_id for string_id in ids if NULL < string_id < -NULL]
+        is_wanted = np.isin(string_ids, np.array(wanted_ids, np.int64)) & (text.codes >= 0)
+        found_ids, found_codes = string_ids[is_wanted], text.codes[is_wanted]
+        return {
+            string_id: text.texts[code]
+            for string_id, code in zip(
+                found_ids.tolist(), found_codes.tolist(), strict=True
+            )
+        }
 
     def sizes(self) -> dict[str, int]:  # noqa: D102
-        from pyarrow import parquet
-
         parquet_files = sorted(self.folder.glob("*.parquet"))
-        return {
-            parquet_file.stem: parquet.read_metadata(parquet_file).num_rows
-            for parquet_file in parquet_files
-        }
+        return {parquet_file.stem: rows_of(parquet_file) for parquet_file in parquet_files}
 
     def _path(self, table: str) -> Path:
         return self.folder / f"{table}.parquet"
 
     def _read(self, table: str, columns: list[str] | None) -> pa.Table:
         """Return columns of a table; with None, no rows of any column, which tells their names."""
-        import pyarrow as pa
-        from pyarrow import parquet
-
         try:
-            with parquet.ParquetFile(self._path(table)) as parquet_file:
-                return (
-                    parquet_file.schema_arrow.empty_table()
-                    if columns is None
-                    else parquet_file.read(columns)
-                )
-        except (OSError, pa.ArrowException) as error:
-            reason = str(error).splitlines()[0][:120]
+            return read_columns(self._path(table), columns)
+        except ValueError as error:
             raise TraceError(
-                f"{self._path(table)} is not a whole Parquet file ({reason}): copy it again, "
+                f"{self._path(table)} is not a whole Parquet file ({error}): copy it again, "
                 "or export the report again with `nsys export --type parquetdir REPORT.nsys-rep`"
             ) from error
 
@@ -141,7 +123,7 @@ def _integer_column(column: pa.ChunkedArray, null: int, name: str, damage: Damag
     import pyarrow as pa
 
     if not pa.types.is_integer(column.type):
-        return whole_numbers(column.to_pylist(), null, name, 0, damage)
+        return whole_numbers(plain_values(column), null, name, 0, damage)
     # ids above 2**63 wrap to what SQLite would hold
     values = column.fill_null(0).to_numpy().astype(np.int64)
     if column.null_count:

@@ -114,17 +114,30 @@ def _domains(rows: dict[str, Int64], texts: list[RangeText]) -> tuple[Int64, lis
 
     The default domain and those without a name are called "". Domain ids are a process's own.
     """
-    domain_index, domain_names = np.zeros(len(rows["start"]), np.int64), [""]
     process, domain_id = rows["globalTid"] & PROCESS_BITS, rows["domainId"]
-    created = np.flatnonzero(rows["eventType"] == DOMAIN_CREATE)
+    created = np.flatnonzero(
+        (rows["eventType"] == DOMAIN_CREATE) & (domain_id != DEFAULT_DOMAIN)
+    )
+    domain_names = [""]
+    index_of_domain: dict[tuple[int, int], int] = {}
     for domain_row in created.tolist():
-        if domain_id[domain_row] != DEFAULT_DOMAIN:
-            is_in_domain = (process == process[domain_row]) & (
-                domain_id == domain_id[domain_row]
-            )
-            domain_index[is_in_domain] = len(domain_names)
-            domain_names.append(texts[rows["text"][domain_row]].text)
-    return domain_index, domain_names
+        # of a domain that is created again the last name counts
+        key = int(process[domain_row]), int(domain_id[domain_row])
+        index_of_domain[key] = len(domain_names)
+        domain_names.append(texts[rows["text"][domain_row]].text)
+    if not index_of_domain:
+        return np.zeros(len(process), np.int64), domain_names
+
+    # each row's pair of process and domain, as one number
+    processes, process_index = distinct(process)
+    domain_ids, id_index = distinct(domain_id)
+    pairs, pair_index = distinct(process_index * len(domain_ids) + id_index)
+    index_of_pair = np.zeros(len(pairs), np.int64)
+    for pair_row, pair in enumerate(pairs.tolist()):
+        process_row, id_row = divmod(pair, len(domain_ids))
+        key = int(processes[process_row]), int(domain_ids[id_row])
+        index_of_pair[pair_row] = index_of_domain.get(key, 0)
+    return index_of_pair[pair_index], domain_names
 
 
 def _close(export: Export, rows: dict[str, Int64], is_range: Bool) -> None:

@@ -7,6 +7,7 @@ unique within a process only; globalPid tells processes apart.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -122,9 +123,10 @@ def _process_labels(export: Export) -> dict[int, str]:
     of_threads = [global_tid & PROCESS_BITS for global_tid in export.threads.values()]
     processes = dict.fromkeys((*of_devices, *of_threads))
     process_ids = [pid_of(process) for process in processes]
+    processes_of_id = Counter(process_ids)
     labels = {}
     for process, process_id in zip(processes, process_ids, strict=True):
-        is_unique = process_ids.count(process_id) == 1
+        is_unique = processes_of_id[process_id] == 1
         labels[process] = (
             str(process_id) if is_unique else f"{process_id}@{unsigned(process) >> 48}"
         )

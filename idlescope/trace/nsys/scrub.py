@@ -208,7 +208,9 @@ class _Copy:
     def _cell(self, column: str, kind: type, value: Any) -> Any:
         if not isinstance(value, kind):
             return None
-        if not isinstance(value, str) or column == "value":  # a "value" was cleaned already
+        if isinstance(value, int):
+            return _signed(value) if -(2**63) <= value < 2**64 else None
+        if column == "value":  # was cleaned already
             return value
         return self.texts.identity(value) if column == "uuid" else self.texts.text(value)
 

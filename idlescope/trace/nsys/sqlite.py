@@ -14,12 +14,17 @@ import numpy as np
 from idlescope.errors import TraceError
 from idlescope.trace.damage import Damage
 from idlescope.trace.interner import Interner
+from idlescope.trace.nsys.sqlite_guard import STORED_TABLE, Guard, row_number
 from idlescope.trace.nsys.tables import NULL, Key, whole_numbers
 from idlescope.trace.table import Int32, Int64
 
 ROWS_AT_ONCE = 20_000  # one chunk of text of a few hundred kB per column
-# of a table's rows, in its own order even where a tool has added an index
-CHUNK = "NOT INDEXED WHERE rowid > ? AND rowid <= ?"
+MOST_ROWS = (
+    10_000_000  # of a table that is read as a whole, which holds what there are few of
+)
+LONGEST_NUMBER = (
+    40  # characters: what is longer is no integer, and is not fetched as a whole
+)
 STRINGS_AT_ONCE = 500  # SQLite took at most 999 parameters before 3.32
 LOCK_TIMEOUT_S = 0.5  # to wait for another program that is writing
 
@@ -36,7 +41,9 @@ def open_sqlite(path: Path) -> Iterator[SqliteTables]:
     with _sqlite_errors(path):
         connection = sqlite3.connect(database_uri, uri=True, timeout=LOCK_TIMEOUT_S)
     with closing(connection):
-        yield SqliteTables(path, connection)
+        with _sqlite_errors(path):
+            guard = Guard(path, connection)
+        yield SqliteTables(path, connection, guard)
 
 
 def _access(path: Path) -> str:
@@ -68,13 +75,14 @@ def _access(path: Path) -> str:
 def _sqlite_errors(path: Path) -> Iterator[None]:
     try:
         yield
-    except sqlite3.Error as error:
+    except (sqlite3.Error, OverflowError, ValueError) as error:
         if "locked" in str(error):
             raise TraceError(
                 f"{path} is being written by another program: wait until the export has ended"
             ) from error
+        reason = "its tables have no end" if str(error) == "interrupted" else error
         raise TraceError(
-            f"{path} is not a whole SQLite database ({error}): copy it again, or {EXPORT_AGAIN}"
+            f"{path} is not a whole SQLite database ({reason}): copy it again, or {EXPORT_AGAIN}"
         ) from error
 
 
@@ -84,16 +92,24 @@ class SqliteTables:
     It needs no index: every table is read once in its own order, only the columns asked for.
     """
 
-    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+    def __init__(self, path: Path, connection: sqlite3.Connection, guard: Guard) -> None:
         self.path = path
         self.connection = connection
+        self._guard = guard
         # text that is not UTF-8 must not stop a reader; numbers are parsed from bytes
         connection.text_factory = bytes
         self._columns: dict[str, frozenset[str]] = {}
 
     def columns(self, table: str) -> frozenset[str]:  # noqa: D102
         if table not in self._columns:
-            columns_found = self._fetch("SELECT name FROM pragma_table_info(?)", (table,))
+            # a view under the name of a table would run what it says; generated columns are not
+            # among those of pragma_table_info
+            is_stored = any(count for (count,) in self._fetch(STORED_TABLE, (table,)))
+            columns_found = (
+                self._fetch("SELECT name FROM pragma_table_info(?)", (table,))
+                if is_stored
+                else []
+            )
             self._columns[table] = frozenset(
                 _text(column_name) or "" for (column_name,) in columns_found
             )
@@ -104,7 +120,7 @@ class SqliteTables:
         if not present:
             return []
         quoted = [f'"{column}"' if column in present else "NULL" for column in columns]
-        rows_found = self._fetch(_query(", ".join(quoted), table))
+        rows_found = self._fetch(_query(", ".join(quoted), table, f"LIMIT {MOST_ROWS}"))
         return [tuple(map(_python_value, row)) for row in rows_found]
 
     def integers(  # noqa: D102
@@ -122,20 +138,21 @@ class SqliteTables:
             f'group_concat(ifnull("{column}", {null_value}))'
             for column, null_value in present.items()
         ]
-        chunk_query = _query(", ".join(["count(*)", *joined_columns]), table, CHUNK)
+        selected = ", ".join(["count(*)", *joined_columns])
 
         column_parts: dict[str, list[Int64]] = {
             column: [np.empty(0, np.int64)] for column in present
         }
         row_total = 0
         for bounds in self._chunks(table):
+            chunk_query = _query(selected, table, self._chunk(table))
             ((chunk_rows, *joined_texts),) = self._fetch(chunk_query, bounds)
             for (column, null_value), joined_text in zip(
                 present.items(), joined_texts, strict=True
             ):
                 values = _parsed(joined_text, chunk_rows)
                 if values is None:
-                    raw_values = self._column(table, column, bounds)
+                    raw_values = list(self._column(table, _short(column), bounds))
                     values = whole_numbers(
                         raw_values, null_value, f"{table}.{column}", row_total, damage
                     )
@@ -154,7 +171,8 @@ class SqliteTables:
         known_keys: Interner[Key] = Interner()
         code_parts = [np.empty(0, np.int32)]
         for bounds in self._chunks(table):
-            chunk_texts = map(_text, self._column(table, column, bounds))
+            selected = f'"{column}"' if column in self.columns(table) else "NULL"
+            chunk_texts = map(_text, self._column(table, selected, bounds))
             text_codes = [
                 -1 if chunk_text is None else known_keys.code(key(chunk_text))
                 for chunk_text in chunk_texts
@@ -166,20 +184,22 @@ class SqliteTables:
         strings_found: dict[int, str] = {}
         if not {"id", "value"} <= self.columns("StringIds"):
             return strings_found
-        wanted = [int(string_id) for string_id in ids]
-        for first_id in range(0, len(wanted), STRINGS_AT_ONCE):
-            stretch = wanted[first_id : first_id + STRINGS_AT_ONCE]
-            placeholders = ", ".join("?" * len(stretch))
-            strings_query = _query(
-                "id, value", "StringIds", f"WHERE id IN ({placeholders})"
-            )
-            for string_id, string_value in self._fetch(strings_query, stretch):
+        wanted = set(map(int, ids))
+        # by its key where few are wanted; of many, all are looked through once
+        some_of_them = ""
+        if len(wanted) <= STRINGS_AT_ONCE:
+            some_of_them = f"WHERE id IN ({', '.join('?' * len(wanted))})"
+        strings_query = _query("id, value", "StringIds", some_of_them)
+        parameters = tuple(wanted) if some_of_them else ()
+        for string_id, string_value in self._each(strings_query, parameters):
+            if string_id in wanted:
                 strings_found[string_id] = _text(string_value) or ""
         return strings_found
 
     def sizes(self) -> dict[str, int]:  # noqa: D102
         table_names = self._fetch(
-            "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name"
+            "SELECT name FROM sqlite_master WHERE type = 'table' "
+            "AND sql NOT LIKE 'CREATE VIRTUAL%' ORDER BY name"
         )
         return {
             table_name: self._size(table_name)
@@ -189,31 +209,70 @@ class SqliteTables:
     def _size(self, table: str) -> int:
         quoted = table.replace('"', '""')
         try:
-            return int(self.connection.execute(_query("count(*)", quoted)).fetchone()[0])
-        except sqlite3.Error:
+            ((rows,),) = self._fetch(_query("count(*)", quoted))
+            return int(rows)
+        except TraceError:
             return 1
 
     def _chunks(self, table: str) -> Iterator[tuple[int, int]]:
         """Yield after which rowid stretches of a table begin, and the last rowid of each."""
         if not self.columns(table):
             return
-        chunk_clause = f"WHERE rowid > ? ORDER BY rowid LIMIT {ROWS_AT_ONCE}"
-        last_of_chunk = f"SELECT max(rowid) FROM ({_query('rowid', table, chunk_clause)})"  # noqa: S608
-        last_before = NULL
-        while (
-            last_in_chunk := self._fetch(last_of_chunk, (last_before,))[0][0]
-        ) is not None:
-            yield last_before, last_in_chunk
-            last_before = last_in_chunk
+        number = self._row_number(table)
+        chunk_clause = f"WHERE {number} >= ? ORDER BY {number} LIMIT {ROWS_AT_ONCE}"
+        chunk_rows = _query(f"{number} AS number", table, chunk_clause)
+        last_of_chunk = f"SELECT max(number) FROM ({chunk_rows})"  # noqa: S608 - names of our own
+        first = NULL
+        while True:
+            ((last,),) = self._fetch(last_of_chunk, (first,))
+            if last is None:
+                return
+            if last < first:
+                raise TraceError(
+                    f"{self.path} is not a whole SQLite database (the rows of {table} are out "
+                    f"of order): copy it again, or {EXPORT_AGAIN}"
+                )
+            yield first, last
+            if last == -NULL - 1:
+                return
+            first = last + 1
 
-    def _column(self, table: str, column: str, bounds: tuple[int, int]) -> list[Any]:
-        """Return the values of a column in a stretch of rows; None for one that is not there."""
-        selected = f'"{column}"' if column in self.columns(table) else "NULL"
-        return [value for (value,) in self._fetch(_query(selected, table, CHUNK), bounds)]
+    def _chunk(self, table: str) -> str:
+        """Return the clause of a stretch of rows, in the table's order whatever index it has."""
+        number = self._row_number(table)
+        return f"NOT INDEXED WHERE {number} >= ? AND {number} <= ?"
+
+    def _row_number(self, table: str) -> str:
+        number = row_number(self.columns(table))
+        if number is None:
+            raise TraceError(
+                f"{self.path} has columns in {table} that hide the numbers of its rows: "
+                f"{EXPORT_AGAIN}"
+            )
+        return number
+
+    def _column(self, table: str, selected: str, bounds: tuple[int, int]) -> Iterator[Any]:
+        """Yield the values of what is selected in a stretch of rows."""
+        column_query = _query(selected, table, self._chunk(table))
+        for (value,) in self._each(column_query, bounds):
+            yield value
 
     def _fetch(self, query: str, parameters: Sequence[Any] = ()) -> list[Any]:
+        return list(self._each(query, parameters))
+
+    def _each(self, query: str, parameters: Sequence[Any] = ()) -> Iterator[Any]:
+        """Yield the rows of a query."""
         with _sqlite_errors(self.path):
-            return self.connection.execute(query, parameters).fetchall()
+            self._guard.begin()
+            yield from self.connection.execute(query, parameters)
+
+
+def _short(column: str) -> str:
+    """Return the SQL of a column whose texts are cut: a number has no use for a long one."""
+    return (
+        f"CASE WHEN typeof(\"{column}\") IN ('text', 'blob') "
+        f'THEN substr("{column}", 1, {LONGEST_NUMBER}) ELSE "{column}" END'
+    )
 
 
 def _query(what: str, table: str, rest: str = "") -> str:

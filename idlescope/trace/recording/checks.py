@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from idlescope.trace.model import OperationKind, RangeKind, Trace
 from idlescope.trace.table import Table
 
+LATEST_NS = 2**61  # 73 years either way: sums and differences of such times fit int64
+MOST_STEPS = 2**31
+
 
 def checked_column(column: Any, name: str, dtype: str) -> NDArray[Any]:
     """Return a column of a Parquet file (pyarrow.ChunkedArray) as an array of a type.
@@ -27,7 +30,9 @@ def checked_column(column: Any, name: str, dtype: str) -> NDArray[Any]:
     else:
         is_number = pa.types.is_integer(column.type)
     if not is_number:
-        raise ValueError(f"{name} is of type {column.type}")
+        is_dictionary = pa.types.is_dictionary(column.type)
+        kind = column.type.value_type if is_dictionary else column.type
+        raise ValueError(f"{name} is of type {kind}")
     if wanted_type.kind != "f":
         limits = np.iinfo(wanted_type)
         _check_range(values, name, int(limits.min), int(limits.max) + 1)
@@ -53,7 +58,18 @@ def check(trace: Trace) -> None:
     _check_range(trace.operations.kind, "operations.kind", 0, len(OperationKind))
     _check_range(trace.ranges.kind, "ranges.kind", 0, len(RangeKind))
     for spans in (trace.operations, trace.calls, trace.ranges):
+        title = type(spans).__name__.lower()
+        _check_range(spans.start, f"{title}.start", -LATEST_NS, LATEST_NS)
+        _check_range(spans.end, f"{title}.end", -LATEST_NS, LATEST_NS)
         _check_ends(spans, spans.start, spans.end)
+    _check_range(trace.counters.time, "counters.time", -LATEST_NS, LATEST_NS)
+    _check_range(trace.operations.step, "operations.step", -1, MOST_STEPS)
+    _check_range(trace.ranges.step, "ranges.step", -1, MOST_STEPS)
+    flops = trace.operations.flops
+    if not (np.isfinite(flops) & (flops >= 0)).all():
+        raise ValueError("operations.flops holds what is no number of operations")
+    if not np.isfinite(trace.counters.value).all():
+        raise ValueError("counters.value holds what is no number")
 
 
 def _check_ends(table: Table, start: NDArray[Any], end: NDArray[Any]) -> None:

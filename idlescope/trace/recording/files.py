@@ -11,6 +11,7 @@ import msgspec
 from idlescope.errors import TraceError
 from idlescope.trace.metadata import Metadata
 from idlescope.trace.model import Calls, Counters, Device, Operations, Ranges, Thread, Trace
+from idlescope.trace.parquet_files import read_columns
 from idlescope.trace.recording.checks import check, checked_column
 from idlescope.trace.table import Table
 
@@ -129,12 +130,7 @@ def _write_table(table: Table, path: Path) -> None:
 
 
 def _read_table(folder: Path, name: str, kind: type[TableT]) -> TableT:
-    from pyarrow import parquet
-
-    table_path = _file(folder, name)
-    if table_path.is_dir():  # pyarrow would read all files in it
-        raise ValueError(f"{table_path.name} is a folder")
-    arrow_table = parquet.read_table(table_path, columns=list(kind.DTYPES))
+    arrow_table = read_columns(_file(folder, name), list(kind.DTYPES))
     columns = {
         column: checked_column(arrow_table.column(column), f"{name}.{column}", column_dtype)
         for column, column_dtype in kind.DTYPES.items()

@@ -306,7 +306,8 @@ class TestBrokenOnPurpose:
 
 
 class SlowCopies(CpuDevice):
-    worker = "tests.engine.devices.slow_worker"
+    def _program(self):
+        return [sys.executable, str(Path(__file__).with_name("slow_worker.py"))]
 
 
 def spoil_carry(engine, change, known=-1):
