@@ -12,6 +12,8 @@ import msgspec
 # `damage.uncertain` names.
 KINDS_LOST = ("operations", "calls", "ranges", "unknown")
 
+LATEST_EPOCH_NS = 2**62  # the year 2116
+
 
 class Metadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What the code reads of a recording, typed.
@@ -55,8 +57,15 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def epoch_ns(self) -> int | None:
-        """Return the time that the trace's 0 stands for, ns since 1970; None if not known."""
-        return self.session_start_ns if self.base_time_ns is None else self.base_time_ns
+        """Return the time that the trace's 0 stands for, ns since 1970; None if not known.
+
+        What is no time of this century or the last is not known: the clocks of ranks are brought
+        together by differences of such times, which have to fit int64.
+        """
+        for time_ns in (self.base_time_ns, self.session_start_ns):
+            if time_ns is not None and abs(time_ns) <= LATEST_EPOCH_NS:
+                return time_ns
+        return None
 
     @classmethod
     def from_json(cls, entries: Mapping[str, Any]) -> Metadata:

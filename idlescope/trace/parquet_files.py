@@ -75,15 +75,16 @@ def rows_of(path: Path) -> int:
 
 def texts_of(column: pa.ChunkedArray) -> Texts:
     """Return a column as text; what is of another type is none."""
-    codes, texts = [np.empty(0, np.int32)], []
+    codes: list[Int32] = [np.empty(0, np.int32)]
+    texts: list[str] = []
     for chunk in column.chunks:
         encoded = _encoded(chunk)
         if encoded is None:
             codes.append(np.full(len(chunk), -1, np.int32))
             continue
         indices = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-        known = np.where(indices < 0, np.int32(-1), indices + len(texts))
-        codes.append(known.astype(np.int32))
+        code_of_row = np.where(indices < 0, -1, indices + len(texts))
+        codes.append(np.asarray(code_of_row, np.int32))
         texts += [_decoded(text) for text in encoded.dictionary]
     return Texts(np.concatenate(codes), texts)
 

@@ -20,7 +20,7 @@ from idlescope.trace.model import Calls, Counters, Operations, Ranges
 from idlescope.trace.table import Table
 
 HEAD_LENGTH = Struct("<q")  # bytes of the head
-TABLES = (Operations, Calls, Ranges, Counters)
+TABLES: tuple[type[Table], ...] = (Operations, Calls, Ranges, Counters)
 
 
 class PartBytesError(ValueError):

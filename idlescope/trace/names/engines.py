@@ -60,6 +60,7 @@ class Engine:
     common: str | None = None
     # The same for Python frames: they name phases too, and tell the engine where no span does.
     frames: Rules = ()
+    of_user: bool = False  # who may have written any regular expression
 
 
 # Where names of two engines fit a trace equally well, the earlier engine here is taken.

@@ -112,6 +112,7 @@ def _candidates(more: Mapping[str, Rules]) -> list[Engine]:
             known_engines.get(engine_name, Engine(engine_name, ())),
             rules=engine_rules,
             common=None,
+            of_user=True,
         )
         for engine_name, engine_rules in more.items()
     ]
@@ -125,6 +126,11 @@ def _match(
     rule_of: dict[int, int] = {}
     if not rules:
         return _Match(engine, rule_of)
+    if engine.of_user:
+        from idlescope.trace.names.user_rules import first_matches
+
+        names_of_codes = {int(name_code): names[name_code] for name_code in used}
+        return _Match(engine, first_matches(engine.name, rules, names_of_codes))
     any_rule = re.compile("|".join(f"(?:{rule})" for rule, _ in rules))
     each_rule = [re.compile(rule) for rule, _ in rules]
     for name_code in used:

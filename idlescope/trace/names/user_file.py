@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from pathlib import Path
 
 import msgspec
@@ -12,6 +13,9 @@ from idlescope.trace.names.engines import Rules
 
 _FORM = '{"engine": [["regular expression", "phase"], …]}'
 
+MOST_BYTES = 16 << 20
+SHOWN_BYTES = 200  # of what is wrong
+
 
 def load(path: Path) -> dict[str, Rules]:
     """Return the engines in a phases file: JSON `{"engine": [["regular expression", "phase"], …]}`.
@@ -20,8 +24,8 @@ def load(path: Path) -> dict[str, Rules]:
     no such file.
     """
     try:
-        entries = msgspec.json.decode(path.read_bytes(), type=dict[str, msgspec.Raw])
-    except (OSError, msgspec.DecodeError) as error:
+        entries = msgspec.json.decode(_text(path), type=dict[str, msgspec.Raw])
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(
             f"--phases {path} cannot be read: {error}; give {_FORM}"
         ) from error
@@ -38,16 +42,32 @@ def load(path: Path) -> dict[str, Rules]:
 def _rules(where: str, entry: msgspec.Raw) -> Rules:
     try:
         engine_rules = msgspec.json.decode(entry, type=Rules)
-    except msgspec.DecodeError as error:
+    except (ValueError, RecursionError) as error:
+        shown_entry = bytes(entry)[:SHOWN_BYTES].decode(errors="replace")
         raise ConfigError(
-            f'{where}: {bytes(entry).decode(errors="replace")} is not [["regular expression", '
-            f'"phase"], …] ({error})'
+            f'{where}: {shown_entry} is not [["regular expression", "phase"], …] ({error})'
         ) from error
     for pattern, _ in engine_rules:
-        try:
-            re.compile(pattern)
-        except re.error as error:
-            raise ConfigError(
-                f"{where}: {pattern!r} is no regular expression ({error})"
-            ) from error
+        _check(where, pattern)
     return engine_rules
+
+
+def _check(where: str, pattern: str) -> None:
+    """Raise ConfigError for what is no regular expression by itself."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what another version may read otherwise
+            re.compile(pattern)
+    except (re.error, OverflowError, RecursionError, MemoryError) as error:
+        raise ConfigError(
+            f"{where}: {pattern[:SHOWN_BYTES]!r} is no regular expression ({error})"
+        ) from error
+
+
+def _text(path: Path) -> bytes:
+    """Return the bytes of a file. Raises ValueError where it is far too large for one of rules."""
+    if path.exists() and not path.is_file():
+        raise ValueError("it is no file")
+    if path.stat().st_size > MOST_BYTES:
+        raise ValueError(f"it is larger than {MOST_BYTES >> 20} MB")
+    return path.read_bytes()

@@ -212,6 +212,7 @@ class _Copy:
             return _signed(value) if -(2**63) <= value < 2**64 else None
         if column == "value":  # was cleaned already
             return value
+        assert isinstance(value, str)
         return self.texts.identity(value) if column == "uuid" else self.texts.text(value)
 
     def _count_rest(self, copied_strings: int) -> None:
