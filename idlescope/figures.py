@@ -74,5 +74,5 @@ def _named(work: Mapping[str, ModeRun | Analysis]) -> list[WorkLine]:
     for name, one in work.items():
         analysis = one.analysis if isinstance(one, ModeRun) else one
         for result in analysis.results:
-            lines.append(WorkLine(str(name), analysis.trace, result, analysis.phases))
+            lines.append(WorkLine(str(name), result.view.trace, result, analysis.phases))
     return lines

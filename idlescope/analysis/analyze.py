@@ -16,11 +16,12 @@ from idlescope.analysis.idle import occupancy as idle
 from idlescope.analysis.idle.communication import communication
 from idlescope.analysis.idle.concentration import Spread
 from idlescope.analysis.idle.host_labels import NO_DEMAND
-from idlescope.analysis.idle.shared_gpu import shared_by
+from idlescope.analysis.idle.shared_gpu import SharedGpu, shared_gpus
 from idlescope.analysis.measured import MeasuredDevice
 from idlescope.analysis.no_device import no_device
 from idlescope.analysis.observer import observe
 from idlescope.analysis.prediction.predict_device import predict_asynchronous
+from idlescope.analysis.ranks.of_trace import ranks_together
 from idlescope.analysis.result import Analysis, DeviceResult
 from idlescope.analysis.steps import batching, find, measure
 from idlescope.analysis.steps import window as windows
@@ -89,13 +90,19 @@ def analyze(
     chosen = _chosen(trace, devices, process) if len(trace.operations) else []
     views = device_views(trace, names, chosen)
     unprofiled = _unprofiled(trace, step_ms)
-    measured = _driven([_measure(view, spec, min_gap_ns, unprofiled) for view in views])
+    shared = shared_gpus(trace)
+    measured = _driven(
+        [
+            _measure(view, spec, min_gap_ns, unprofiled, shared.get(view.device))
+            for view in views
+        ]
+    )
     results = []
     for device in measured:
         # What a process would do with the whole of a GPU that it shares, its trace cannot tell.
         # Nor does it tell what asynchronous batching would do about a lack of requests.
         told = device.shared is None and device.spread.kind != Spread.NO_DEMAND
-        prediction = predict_asynchronous(trace, device) if told else None
+        prediction = predict_asynchronous(device.view.trace, device) if told else None
         explained = replace(device, verdict=with_remedy(device, prediction))
         results.append(
             DeviceResult(
@@ -105,6 +112,8 @@ def analyze(
                 observer=observe(device, prediction),
             )
         )
+    predictions = [result.prediction for result in results]
+    together = ranks_together(trace, results, predictions)
     warnings = [*trace.meta.warnings]
     warnings += [warning for device in measured for warning in advice(device)]
     if not results:
@@ -115,6 +124,7 @@ def analyze(
         trace=trace,
         results=tuple(results),
         warnings=tuple(dict.fromkeys(warnings)),
+        group=together,
     )
 
 
@@ -206,7 +216,11 @@ def _chosen(trace: Trace, devices: Sequence[int] | None, process: str | None) ->
 
 
 def _measure(
-    view: DeviceView, spec: WindowSpec, min_gap_ns: int, unprofiled: UnprofiledStep | None
+    view: DeviceView,
+    spec: WindowSpec,
+    min_gap_ns: int,
+    unprofiled: UnprofiledStep | None,
+    shared: SharedGpu | None,
 ) -> MeasuredDevice:
     """Return what one device did within the window that was asked for."""
     division = find.find(view)
@@ -253,15 +267,19 @@ def _measure(
         doubts=doubted,
         of_rest=None
         if covered.in_flight_at_start
-        else _verdict_on_rest(view, window, min_gap_ns, unprofiled),
+        else _verdict_on_rest(view, window, min_gap_ns, unprofiled, shared),
         unprofiled=unprofiled,
-        shared=shared_by(view.trace, view.device),
+        shared=shared,
     )
     return judged(device)
 
 
 def _verdict_on_rest(
-    view: DeviceView, window: Window, min_gap_ns: int, unprofiled: UnprofiledStep | None
+    view: DeviceView,
+    window: Window,
+    min_gap_ns: int,
+    unprofiled: UnprofiledStep | None,
+    shared: SharedGpu | None,
 ) -> Verdict | None:
     """Return the verdict without work begun before the recording; None where there is little."""
     rest = begun_before.rest(view, window)
@@ -269,7 +287,7 @@ def _verdict_on_rest(
         return None
     start, end = rest
     asked = windows.time_text(view, start, end)
-    measured = _measure(view, windows.parse(asked), min_gap_ns, unprofiled)
+    measured = _measure(view, windows.parse(asked), min_gap_ns, unprofiled, shared)
     left_out_ms = (start - window.start) / 1e6
     text = (
         f"Without its first {left_out_ms:,.1f} ms, which ran what was launched before the "

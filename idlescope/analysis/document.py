@@ -14,6 +14,7 @@ from idlescope.analysis.intervals import percent
 from idlescope.analysis.measured import MeasuredDevice
 from idlescope.analysis.observer import Observer
 from idlescope.analysis.prediction.prediction import Prediction
+from idlescope.analysis.ranks.documents import GroupEntry
 from idlescope.analysis.roofline import Roofline
 from idlescope.analysis.steps.by_kind import by_kind
 from idlescope.analysis.steps.host_phases import HostPhases
@@ -226,6 +227,7 @@ class Document(msgspec.Struct):
     steps: list[StepEntry]
     phases: list[HostEntry]
     warnings: list[str]
+    ranks: GroupEntry | None = None  # what the devices of one job did together
 
 
 def device_entry(

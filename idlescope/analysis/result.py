@@ -13,6 +13,8 @@ from idlescope.analysis.document import Document
 from idlescope.analysis.measured import MeasuredDevice
 from idlescope.analysis.observer import Observer
 from idlescope.analysis.prediction.prediction import Prediction
+from idlescope.analysis.ranks.documents import group_entry
+from idlescope.analysis.ranks.group import Group
 from idlescope.analysis.roofline import Roofline
 from idlescope.analysis.steps.host_phases import HostPhases, host_phases
 from idlescope.trace.model import Trace
@@ -49,6 +51,9 @@ class Analysis:
     trace: Trace
     results: tuple[DeviceResult, ...]
     warnings: tuple[str, ...]
+    group: Group | None = (
+        None  # what its devices did together; None: one device, or one GPU
+    )
 
     def __repr__(self) -> str:
         devices = "; ".join(map(repr, self.results)) or "no devices"
@@ -85,6 +90,7 @@ class Analysis:
             ],
             phases=[document.host_entry(phases) for phases in self.host_phases],
             warnings=list(self.warnings),
+            ranks=None if self.group is None else group_entry(self.group),
         )
 
     def to_json(self) -> dict[str, Any]:

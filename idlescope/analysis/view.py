@@ -30,9 +30,10 @@ class DeviceView:
         Int64  # rows of trace.calls: copies of unpinned memory that the process waited for
     )
     names: SpanNames  # what span names mean
-    collective: (
-        Int64  # of each operation: code of the Collective that the kernel is; 0: none
-    )
+    # of each operation: code of the Collective that the kernel is, 0: none; and the index into
+    # trace.names of its process group, -1: not said
+    collective: Int64
+    process_group: Int64
 
     @property
     def process(self) -> int:
@@ -43,7 +44,20 @@ class DeviceView:
 def device_views(
     trace: Trace, names: SpanNames, devices: Sequence[int]
 ) -> list[DeviceView]:
-    """Return a view for each of some devices, given as indices into `trace.devices`."""
+    """Return a view for each of some devices, given as indices into `trace.devices`.
+
+    The trace of a view is the file of the device's rank, where each rank has a file of its own.
+    """
+    views: dict[int, DeviceView] = {}
+    for file_trace in trace.files():
+        in_file = set(np.unique(file_trace.operations.device).tolist())
+        of_file = [device for device in devices if device in in_file]
+        views |= zip(of_file, _views(file_trace, names, of_file), strict=True)
+    return [views[device] for device in devices]
+
+
+def _views(trace: Trace, names: SpanNames, devices: Sequence[int]) -> list[DeviceView]:
+    """Return a view for each of some devices of one file."""
     linked = launches.link(trace, trace.operations)
     waiting = waits.waiting(trace, linked)
     copies = waits.blocking_copies(trace, linked)
@@ -77,6 +91,7 @@ def _view(
         blocking_copies=copies[own_waits[copies]],
         names=names,
         collective=_collective(operations.take(rows), collective_of_name),
+        process_group=_process_group(trace, index, operations.correlation[rows]),
     )
 
 
@@ -84,3 +99,16 @@ def _collective(operations: Operations, collective_of_name: Int64) -> Int64:
     """Return which collective each operation is; copies and memsets are none."""
     is_kernel = operations.kind == OperationKind.KERNEL
     return np.where(is_kernel, collective_of_name[operations.name], 0)
+
+
+def _process_group(trace: Trace, device: int, correlation: Int64) -> Int64:
+    """Return the process group of each operation of a device, by its correlation id."""
+    found = np.full(correlation.size, -1, np.int64)
+    said = trace.collectives.take(trace.collectives.device == device)
+    if not len(said):
+        return found
+    ids, first = np.unique(said.correlation, return_index=True)
+    position = np.minimum(np.searchsorted(ids, correlation), ids.size - 1)
+    known = ids[position] == correlation
+    found[known] = said.name[first[position[known]]]
+    return found

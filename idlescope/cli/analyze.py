@@ -30,6 +30,13 @@ TraceToAnalyze = Annotated[
         "or a folder of traces, one per rank."
     ),
 ]
+Rank = Annotated[
+    Optional[int],
+    typer.Option(
+        help="Of several ranks, the details of this one, beside the others.",
+        show_default=False,
+    ),
+]
 MinGap = Annotated[
     Optional[str],
     typer.Option(help="Count shorter gaps, but do not list them: 10us."),
@@ -73,6 +80,7 @@ def analyze(
     window: Window = FIRST_LAST,
     device: Devices = None,
     process: Process = None,
+    rank: Rank = None,
     min_gap: MinGap = None,
     phases: PhaseFile = None,
     frames: Frames = True,
@@ -105,5 +113,6 @@ def analyze(
         context=context,
         gpu=gpu,
         step_ms=step_ms,
+        rank=rank,
     )
     analyze_command(trace, selection, Output(out, force, as_json), steps)

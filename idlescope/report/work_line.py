@@ -35,6 +35,6 @@ def device_label(result: MeasuredDevice) -> str:
 def of_analysis(analysis: Analysis) -> list[WorkLine]:
     """Return a line for each device of a trace."""
     return [
-        WorkLine(device_label(result), analysis.trace, result, analysis.phases)
+        WorkLine(device_label(result), result.view.trace, result, analysis.phases)
         for result in analysis.results
     ]

@@ -7,10 +7,10 @@ hold int32 indices into it. A missing step is -1, a missing correlation id 0.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from html import escape
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -117,6 +117,20 @@ class Counters(Table):
 
 
 @dataclass(frozen=True)
+class Collectives(Table):
+    """Process groups of communication kernels, where the profiler recorded them (not in graphs)."""
+
+    DTYPES: ClassVar[Mapping[str, str]] = {
+        "device": "i4",
+        "correlation": "i8",
+        "name": "i4",
+    }
+    device: NDArray[np.int32]  # index into Trace.devices
+    correlation: Int64  # of the kernel
+    name: NDArray[np.int32]  # index into Trace.names: what the process group is called
+
+
+@dataclass(frozen=True)
 class Device:
     """One GPU as one process saw it."""
 
@@ -135,6 +149,19 @@ class Thread:
     label: str
 
 
+@dataclass(frozen=True)
+class TracePart:
+    """One file of a folder of ranks, within the Trace of all of them: rows of its tables."""
+
+    file: str  # its name
+    distributed: Mapping[str, Any]  # what it says of its rank and its process groups
+    operations: slice
+    calls: slice
+    ranges: slice
+    counters: slice
+    collectives: slice
+
+
 @dataclass(frozen=True, repr=False)
 class Trace:
     """Everything that was recorded, wherever it came from."""
@@ -148,6 +175,8 @@ class Trace:
     streams: tuple[str, ...]
     threads: tuple[Thread, ...]
     meta: Metadata = field(default_factory=Metadata)
+    collectives: Collectives = field(default_factory=Collectives.empty)
+    parts: tuple[TracePart, ...] = ()  # one per file of a folder of ranks
 
     def __repr__(self) -> str:
         figures = ", ".join(f"{count:,} {what}" for what, count in self._sizes().items())
@@ -170,6 +199,23 @@ class Trace:
             "devices": len(self.devices),
             "threads": len(self.threads),
         }
+
+    def files(self) -> list[Trace]:
+        """Return the Trace of each file of a folder of ranks; else this one."""
+        return [self._of_file(part) for part in self.parts] or [self]
+
+    def _of_file(self, part: TracePart) -> Trace:
+        """Return the Trace of one file of a folder; codes and clock are those of the folder's."""
+        return replace(
+            self,
+            operations=self.operations.take(part.operations),
+            calls=self.calls.take(part.calls),
+            ranges=self.ranges.take(part.ranges),
+            counters=self.counters.take(part.counters),
+            collectives=self.collectives.take(part.collectives),
+            meta=self.meta.replace(path=part.file, distributed=dict(part.distributed)),
+            parts=(),
+        )
 
     def threads_of(self, process: int) -> Bool:
         """Return for each thread whether it is of a process."""

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from idlescope.errors import ConfigError, TraceError
-from idlescope.trace import ranks_folder, run_folder
+from idlescope.trace import ranks_folder, ranks_said, run_folder
 from idlescope.trace.formats import Progress, format_of
 from idlescope.trace.model import Trace
 from idlescope.trace.ranks_folder import Rank
@@ -49,6 +49,7 @@ def _open_ranks(
     folder: Path, paths: Sequence[Path], progress: Progress | None, frames: bool
 ) -> Trace:
     """Return the traces of a folder as one; a file that is none of them is left out, and said."""
+    paths, left_out = ranks_said.without_merged(paths)
     open_ranks: list[Rank] = []
     errors: dict[Path, TraceError] = {}
     for rank_path in paths:
@@ -62,10 +63,13 @@ def _open_ranks(
             errors[rank_path] = error
     if not open_ranks:
         raise next(iter(errors.values()))
-    left_out = [
+    left_out += [
         f"{rank_path.name} was left out: {str(error).removeprefix(f'{rank_path} ')}"
         for rank_path, error in errors.items()
     ]
+    left_out += ranks_said.doubtful_ranks(
+        [(rank.path.name, rank.trace.meta.distributed) for rank in open_ranks]
+    )
     return ranks_folder.merge(folder, open_ranks, left_out)
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -14,7 +14,17 @@ from idlescope.trace import formats, unprofiled
 from idlescope.trace.damage import KINDS
 from idlescope.trace.interner import Interner
 from idlescope.trace.metadata import Metadata
-from idlescope.trace.model import Calls, Counters, Device, Operations, Ranges, Thread, Trace
+from idlescope.trace.model import (
+    Calls,
+    Collectives,
+    Counters,
+    Device,
+    Operations,
+    Ranges,
+    Thread,
+    Trace,
+    TracePart,
+)
 from idlescope.trace.table import Table
 
 TableT = TypeVar("TableT", bound=Table)
@@ -122,6 +132,8 @@ class _MergedTables:
     calls: list[Calls] = field(default_factory=list)
     ranges: list[Ranges] = field(default_factory=list)
     counters: list[Counters] = field(default_factory=list)
+    collectives: list[Collectives] = field(default_factory=list)
+    files: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
 
     def add(self, rank: Rank, shift: int) -> None:
         """Add one rank's trace, its times `shift` ns later."""
@@ -142,6 +154,8 @@ class _MergedTables:
         self.calls.append(changed(rank_trace.calls))
         self.ranges.append(changed(rank_trace.ranges))
         self.counters.append(changed(rank_trace.counters))
+        self.collectives.append(changed(rank_trace.collectives))
+        self.files.append((rank.path.name, rank_trace.meta.distributed))
         self._add_processes(rank_trace, _label(rank))
 
     def _add_processes(self, trace: Trace, label: str) -> None:
@@ -166,11 +180,33 @@ class _MergedTables:
             calls=Calls.joined(self.calls),
             ranges=Ranges.joined(self.ranges),
             counters=Counters.joined(self.counters),
+            collectives=Collectives.joined(self.collectives),
+            parts=self._parts(),
             names=self.names.values(),
             devices=tuple(self.devices),
             streams=self.streams.values(),
             threads=tuple(self.threads),
         )
+
+    def _parts(self) -> tuple[TracePart, ...]:
+        """Return which rows of the tables are of each trace."""
+        tables: tuple[Sequence[Table], ...] = (
+            self.operations,
+            self.calls,
+            self.ranges,
+            self.counters,
+            self.collectives,
+        )
+        rows = zip(*map(_slices, tables), strict=True)
+        return tuple(
+            TracePart(*said, *slices) for said, slices in zip(self.files, rows, strict=True)
+        )
+
+
+def _slices(tables: Sequence[Table]) -> list[slice]:
+    """Return which rows of the joined table each of some tables is."""
+    ends = np.cumsum([len(table) for table in tables]).tolist()
+    return [slice(end - len(table), end) for table, end in zip(tables, ends, strict=True)]
 
 
 def _merged_meta(ranks: Sequence[Rank]) -> Metadata:

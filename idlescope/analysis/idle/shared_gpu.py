@@ -46,16 +46,23 @@ class SharedGpu:
         return percent(self.idle_ns, self.window_ns)
 
 
-def shared_by(trace: Trace, device: Device) -> SharedGpu | None:
-    """Return the GPU that a device of a trace is, where other processes use it, too."""
+def shared_gpus(trace: Trace) -> dict[Device, SharedGpu]:
+    """Return the GPUs that several processes of a trace use, by each device that they are."""
     if trace.meta.clocks_apart or len(trace.devices) < 2:
-        return None
-    used = set(np.unique(trace.operations.device).tolist())
-    rows = [
-        row
-        for row, other in enumerate(trace.devices)
-        if row in used and _may_be(device, other)
-    ]
+        return {}
+    used = np.unique(trace.operations.device).tolist()
+    found: dict[Device, SharedGpu] = {}
+    for row in used:
+        device = trace.devices[row]
+        shared = _shared_by(trace, device, used)
+        if shared is not None:
+            found[device] = shared
+    return found
+
+
+def _shared_by(trace: Trace, device: Device, used: Sequence[int]) -> SharedGpu | None:
+    """Return the GPU that a device of a trace is, where other processes use it, too."""
+    rows = [row for row in used if _may_be(device, trace.devices[row])]
     processes = {trace.devices[row].process for row in rows}
     if len(processes) < 2 or device.process not in processes:
         return None

@@ -18,7 +18,7 @@ def predict(analysis: Analysis, **what: Any) -> tuple[Prediction, ...]:
     """
     asked = WhatIf(**what)
     return tuple(
-        predict_device(analysis.trace, result, asked) for result in analysis.results
+        predict_device(result.view.trace, result, asked) for result in analysis.results
     )
 
 

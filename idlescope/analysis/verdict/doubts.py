@@ -55,4 +55,5 @@ def within(view: DeviceView, window: Window) -> DeviceView:
         operations=view.operations.take(inside),
         launches=view.launches[inside],
         collective=view.collective[inside],
+        process_group=view.process_group[inside],
     )

@@ -5,12 +5,13 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from rich.console import Console
 
 from idlescope.analysis.analyze import analyze
+from idlescope.analysis.ranks.group import Group
 from idlescope.analysis.result import Analysis, DeviceResult
 from idlescope.analysis.steps.window import FIRST_LAST, length_ns
 from idlescope.cli.actions.reading import chosen
@@ -40,6 +41,7 @@ class Selection:
     context: int | None = None
     gpu: str | None = None
     step_ms: float | None = None
+    rank: int | None = None
 
     def words(self) -> list[str]:
         """Return the options that are not the default, to be repeated."""
@@ -85,7 +87,7 @@ def analyze_command(
             only=only,
         )
         status.update("analysing")
-        analysis = _analyse(opened_trace, selection)
+        analysis = of_rank(_analyse(opened_trace, selection), selection.rank)
     written: list[Path] = []
     if output.folder is not None:
         command_words = command or ["idlescope", "analyze", str(path), *selection.words()]
@@ -163,17 +165,58 @@ def _show(
     span_note = f", spans of {analysis.engine}" if analysis.engine else ""
     events = f"{source['events']:,} events"
     console.print(plain(f"{source['path']}: {source['format']}, {events}{span_note}"))
-    tables = (
-        devices.analysis_tables(analysis) if analysis.results else [phase_table(analysis)]
-    )
-    for device_table in tables:
-        console.print(device_table)
-    for device in analysis.results:
-        _show_device(console, device, list_steps)
+    detailed = analysis.group is None or len(analysis.results) == 1
+    if analysis.group is not None:
+        detailed |= not analysis.group.communicates
+        _show_group(console, analysis.group, detailed)
+    if detailed:
+        tables = (
+            devices.analysis_tables(analysis)
+            if analysis.results
+            else [phase_table(analysis)]
+        )
+        for device_table in tables:
+            console.print(device_table)
+        for device in analysis.results:
+            _show_device(console, device, list_steps)
     for warning in analysis.warnings:
         console.print(plain(warning, "yellow"))
     for written_path in written:
         console.print(plain(f"  {written_path}"))
+
+
+def of_rank(analysis: Analysis, number: int | None) -> Analysis:
+    """Return an analysis with the details of one rank only; of all where none is asked for.
+
+    Raises ConfigError where there is no such rank.
+    """
+    if number is None:
+        return analysis
+    group = analysis.group
+    if group is None:
+        raise ConfigError(
+            f"--rank {number}: {analysis.source['path']} is not of several ranks"
+        )
+    numbers = [rank.place.number for rank in group.ranks]
+    if number not in numbers:
+        known = ", ".join(map(str, sorted(set(numbers))))
+        raise ConfigError(f"--rank {number}: there are ranks {known}")
+    chosen = analysis.results[numbers.index(number)]
+    return replace(analysis, results=(chosen,))
+
+
+def _show_group(console: Console, group: Group, detailed: bool) -> None:
+    """Print the ranks side by side, and what is said of all of them."""
+    from idlescope.report.tables import ranks
+    from idlescope.report.tables.terminal import plain
+
+    console.print(ranks.ranks_table(group))
+    verdict, *others = ranks.verdict_lines(group)
+    console.print(plain(verdict, "bold"))
+    for line in others:
+        console.print(plain(line))
+    if not detailed:
+        console.print(plain("The details of one rank: --rank N", "italic"))
 
 
 def _show_device(console: Console, device: DeviceResult, list_steps: bool) -> None:

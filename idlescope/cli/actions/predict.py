@@ -39,7 +39,7 @@ def predict_command(
         analysis = analyze(opened_trace, window=window, step_ms=step_ms)
         for result in analysis.results:
             try:
-                predictions.append(predict_device(opened_trace, result, what))
+                predictions.append(predict_device(result.view.trace, result, what))
             except TraceError as error:
                 refused.append(str(error))
     if not predictions:

@@ -56,7 +56,7 @@ def pack(lines: Sequence[WorkLine]) -> PackedTimeline:
     packer, name_codes = Packer(), _Names()
     packed_lines: list[dict[str, Any]] = []
     for line_drawn in line_lanes:
-        work_line, origin = line_drawn.line, origins[id(line_drawn.line.trace)]
+        work_line, origin = line_drawn.line, origins[_clock(line_drawn.line)]
         kept_lanes = line_drawn.lanes
         if line_drawn.intervals * len(lines) > MAX_INTERVALS:
             kept_lanes = _around_longest_gap(line_drawn, MAX_INTERVALS // len(lines))
@@ -83,14 +83,17 @@ def pack(lines: Sequence[WorkLine]) -> PackedTimeline:
 
 
 def _origins(line_lanes: Iterable[_LineLanes]) -> dict[int, int]:
-    """Return the first time that is drawn of each trace, by the trace's id()."""
+    """Return the first time that is drawn of each recording, by its clock."""
     origins: dict[int, int] = {}
     for line_drawn in line_lanes:
-        trace_key = id(line_drawn.line.trace)
-        origins[trace_key] = min(
-            line_drawn.first_ns, origins.get(trace_key, line_drawn.first_ns)
-        )
+        clock = _clock(line_drawn.line)
+        origins[clock] = min(line_drawn.first_ns, origins.get(clock, line_drawn.first_ns))
     return origins
+
+
+def _clock(line: WorkLine) -> int:
+    """Return what tells clocks apart: ranks of one folder share it, and their names."""
+    return id(line.trace.names)
 
 
 def _around_longest_gap(drawn: _LineLanes, most: int) -> list[Lane]:

@@ -14,7 +14,7 @@ _VALUE = re.compile(
 )
 _KEYS = {
     argument_name: re.compile(rb'"%s"\s*:' % argument_name.encode())
-    for argument_name in Args.__struct_fields__
+    for argument_name in Args.__struct_encode_fields__
 }
 _FIELDS = re.compile(rb'"(?:ph|cat|ts|dur|pid|tid)"\s*:')
 _LINKED = categories.CALLS | categories.OPERATIONS.keys()

@@ -16,7 +16,7 @@ from idlescope.trace.interner import Interner
 from idlescope.trace.kineto import categories
 from idlescope.trace.kineto.records import Args, Batch, Event
 from idlescope.trace.kineto.times import Spans, all_plausible, doubts, exact_ns, typical_ns
-from idlescope.trace.model import Calls, Counters, Operations, Ranges
+from idlescope.trace.model import Calls, Collectives, Counters, Operations, Ranges
 from idlescope.trace.table import Int32, Int64, Table
 
 _INT64 = range(-(2**63), 2**63)
@@ -100,7 +100,13 @@ class Builder:
     thread_names: dict[Track, str] = field(default_factory=dict)
     operation_blocks: list[tuple[int, int]] = field(default_factory=list)
     tables: dict[type[Table], list[Table]] = field(
-        default_factory=lambda: {Operations: [], Calls: [], Ranges: [], Counters: []}
+        default_factory=lambda: {
+            Operations: [],
+            Calls: [],
+            Ranges: [],
+            Counters: [],
+            Collectives: [],
+        }
     )
 
     def __post_init__(self) -> None:
@@ -221,19 +227,37 @@ class Builder:
         flops = np.zeros(len(args))
         if self.own:
             flops[:] = [_flops(arguments.flops) for arguments in args]
+        devices = self._gpus(batch, events, args)
+        correlation = self._ints(batch, correlations)
+        self._add_collectives(args, devices, correlation)
         new_table = Operations.of(
             start=timed.start,
             end=timed.end,
             kind=timed.kind,
-            device=self._gpus(batch, events, args),
+            device=devices,
             stream=self._streams(events, args),
             name=self._names(events),
-            correlation=self._ints(batch, correlations),
+            correlation=correlation,
             step=self._steps(batch, args),
             bytes=self._ints(batch, bytes_moved),
             flops=flops,
         )
         self.tables[Operations].append(new_table)
+
+    def _add_collectives(
+        self, args: list[Args], devices: Int32, correlation: Int64
+    ) -> None:
+        """Add what arguments say of the process groups of collectives."""
+        rows = [row for row, arguments in enumerate(args) if arguments.group is not None]
+        if not rows:
+            return
+        names = [_process_group(args[row]) for row in rows]
+        new_table = Collectives.of(
+            device=devices[rows],
+            correlation=correlation[rows],
+            name=[self._name_codes[name] for name in names],
+        )
+        self.tables[Collectives].append(new_table)
 
     def _add_others(self, batch: Batch, rows: list[int]) -> None:
         """Add counters and the names of threads."""
@@ -359,6 +383,11 @@ def _rows_of_steps(events: list[Event]) -> list[int]:
 def _all_equal(values: list[Any]) -> bool:
     """Return whether there are values, and all are the same."""
     return bool(values) and values.count(values[0]) == len(values)
+
+
+def _process_group(arguments: Args) -> str:
+    """Return what tells a process group from others: its name and its ranks, as far as stated."""
+    return f"{arguments.group} {arguments.group_ranks or ''}".strip()
 
 
 def _args(events: list[Event]) -> list[Args]:

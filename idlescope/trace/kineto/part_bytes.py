@@ -16,11 +16,17 @@ from numpy.typing import NDArray
 from idlescope.errors import TraceError
 from idlescope.trace.damage import Damage, Note
 from idlescope.trace.kineto.columns import Gpu, Part
-from idlescope.trace.model import Calls, Counters, Operations, Ranges
+from idlescope.trace.model import Calls, Collectives, Counters, Operations, Ranges
 from idlescope.trace.table import Table
 
 HEAD_LENGTH = Struct("<q")  # bytes of the head
-TABLES: tuple[type[Table], ...] = (Operations, Calls, Ranges, Counters)
+TABLES: tuple[type[Table], ...] = (
+    Operations,
+    Calls,
+    Ranges,
+    Counters,
+    Collectives,
+)
 
 
 class PartBytesError(ValueError):

@@ -20,6 +20,7 @@ from idlescope.trace.kineto.processes import origins
 from idlescope.trace.metadata import Metadata
 from idlescope.trace.model import (
     Calls,
+    Collectives,
     Counters,
     Operations,
     RangeKind,
@@ -73,6 +74,7 @@ def read(
             for track, process in zip(whole.threads, origin.process_of, strict=True)
         ),
         meta=Metadata.from_json(meta),
+        collectives=whole.collectives.recoded({"device": origin.device_of}),
     )
 
 
@@ -84,6 +86,7 @@ class _Whole:
     calls: Calls
     ranges: Ranges
     counters: Counters
+    collectives: Collectives
     names: tuple[str, ...]
     streams: tuple[str, ...]
     threads: tuple[Track, ...]
@@ -117,6 +120,7 @@ def _joined(path: Path, parts: list[Part]) -> _Whole:
         Calls: [],
         Ranges: [],
         Counters: [],
+        Collectives: [],
     }
     thread_names: dict[Track, str] = {}
     operation_blocks: list[tuple[int, int]] = []
@@ -137,6 +141,7 @@ def _joined(path: Path, parts: list[Part]) -> _Whole:
         calls=_taken(tables, Calls),
         ranges=_taken(tables, Ranges),
         counters=_taken(tables, Counters),
+        collectives=_taken(tables, Collectives),
         names=names.values(),
         streams=streams.values(),
         threads=threads.values(),

@@ -30,6 +30,9 @@ class Args(msgspec.Struct, gc=False):
     track: Any = (
         None  # written by idlescope: the tid of a slice that overlaps others of its thread
     )
+    # of a collective that was launched outside a graph: its process group
+    group: Any = msgspec.field(default=None, name="Process Group Name")
+    group_ranks: Any = msgspec.field(default=None, name="Process Group Ranks")
 
 
 class Event(msgspec.Struct, gc=False):

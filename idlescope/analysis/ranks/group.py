@@ -1,0 +1,162 @@
+"""The ranks of a job as one story: who waited for whom, for how long, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from idlescope.analysis.intervals import percent
+from idlescope.analysis.ranks import layout, matching, waiting
+from idlescope.analysis.ranks.clocks import Clock, clocks
+from idlescope.analysis.ranks.lateness import Lateness, lateness
+from idlescope.analysis.ranks.matching import KeyedCalls, MatchedCalls
+from idlescope.analysis.ranks.rank import RankSummary
+from idlescope.analysis.ranks.waiting import Releases, WaitingTime
+from idlescope.analysis.steps.batching import BatchingKind
+from idlescope.trace.names.communication import COLLECTIVES, Collective
+
+
+@dataclass(frozen=True)
+class Group:
+    """What the ranks of one job did together. Lists have one entry per rank, in order."""
+
+    ranks: tuple[RankSummary, ...]
+    clocks: tuple[Clock, ...]
+    waiting: tuple[WaitingTime, ...]
+    lateness: Lateness
+    collectives: tuple[Collective, ...]  # what they do together, the most frequent first
+    pairs: bool  # sends and receives are matched: those of a pipeline
+    parallel: str  # "TP 2", "PP 2 × TP 4": how the ranks divide the work; empty: not told
+
+    @property
+    def communicates(self) -> bool:
+        """Return whether anything tells what the ranks do together."""
+        return any(part.waiting_ns + part.transfer_ns for part in self.waiting)
+
+    @cached_property
+    def waiting_pct(self) -> tuple[float, ...]:
+        """Return for each rank the share of its window in which it only waits for others."""
+        return tuple(
+            percent(part.exposed_waiting_ns, rank.window_ns)
+            for rank, part in zip(self.ranks, self.waiting, strict=True)
+        )
+
+    @property
+    def steps(self) -> int:
+        """Return how many steps the group made: the usual number of its ranks."""
+        counts = [rank.steps for rank in self.ranks if rank.steps]
+        return int(np.median(counts)) if counts else 0
+
+    @property
+    def step_ns(self) -> float | None:
+        """Return the time of a step: ranks that step together take equally long."""
+        times = [rank.step_ns for rank in self.ranks if rank.step_ns is not None]
+        return float(np.median(times)) if times else None
+
+    @property
+    def waited_for(self) -> int | None:
+        """Return the index of the rank for which the others wait most; None for no waiting."""
+        in_all = self.lateness.waited.sum(0)
+        return int(in_all.argmax()) if in_all.any() else None
+
+    @property
+    def driver(self) -> RankSummary:
+        """Return the rank that sets the pace: the one that is waited for most, else the busiest."""
+        late = self.waited_for
+        if late is not None:
+            return self.ranks[late]
+        return max(self.ranks, key=lambda rank: rank.window_ns - rank.idle_ns)
+
+    @property
+    def batching(self) -> BatchingKind:
+        """Return the batching of the rank that sets the pace, else of one that tells."""
+        if self.driver.batching != BatchingKind.UNKNOWN:
+            return self.driver.batching
+        telling = (rank.batching for rank in self.ranks)
+        return next(
+            (kind for kind in telling if kind != BatchingKind.UNKNOWN), BatchingKind.UNKNOWN
+        )
+
+    @property
+    def predicted_step_ns(self) -> float | None:
+        """Return the time of a step with asynchronous batching; None where it cannot be told.
+
+        It is that of the rank that sets the pace; no rank can be faster than its own work, which
+        is all that its device does but waiting for the others.
+        """
+        prediction = self.driver.prediction
+        if prediction is None:
+            return None
+        return max(prediction.step_ns, self.least_step_ns or 0.0)
+
+    @property
+    def least_step_ns(self) -> float | None:
+        """Return the device's work for a step without any waiting, of the rank that has most."""
+        works = [
+            (rank.window_ns - rank.idle_ns - part.exposed_waiting_ns) / rank.steps
+            for rank, part in zip(self.ranks, self.waiting, strict=True)
+            if rank.steps
+        ]
+        return max(works, default=None)
+
+
+def group(ranks: Sequence[RankSummary], one_clock: bool) -> Group:
+    """Return what some ranks did together; `one_clock`: their times are on the clock of a host.
+
+    Of several hosts the clocks are brought together by the ends of collectives.
+    """
+    times = [rank.times for rank in ranks]
+    places = [rank.place for rank in ranks]
+    by_key = matching.by_key(times, COLLECTIVES)
+    matched: list[MatchedCalls] = []
+    pairs: list[KeyedCalls] = []
+    for keyed in by_key:
+        if keyed.collective == Collective.SEND_RECV and not keyed.key.group:
+            pairs.append(keyed)
+            continue
+        for members in layout.members(keyed, times, places, one_clock):
+            calls = matching.match(times, keyed, members, one_clock)
+            if calls is not None:
+                matched.append(calls)
+    rank_clocks = clocks(times, matched, one_clock)
+    on_one_clock = [
+        rank_times.shifted(-clock.ahead_ns)
+        for rank_times, clock in zip(times, rank_clocks, strict=True)
+    ]
+    releases = [Releases.none(rank_times) for rank_times in on_one_clock]
+    for calls in matched:
+        known = all(rank_clocks[rank].known for rank in calls.ranks.tolist())
+        note = waiting.by_start if known else waiting.by_duration
+        note(on_one_clock, releases, calls)
+    pairs_known = bool(pairs) and all(clock.known for clock in rank_clocks)
+    if pairs_known:
+        # Sends and receives have one kernel, whichever stream they run on.
+        waiting.by_pair(on_one_clock, releases, matching.together(pairs))
+    divided = [
+        waiting.divide(rank_times, released)
+        for rank_times, released in zip(on_one_clock, releases, strict=True)
+    ]
+    return Group(
+        ranks=tuple(ranks),
+        clocks=tuple(rank_clocks),
+        waiting=tuple(divided),
+        lateness=lateness(on_one_clock, releases, matched),
+        collectives=_most_frequent(by_key),
+        pairs=pairs_known,
+        parallel=layout.parallel(
+            places,
+            [(calls.collective, calls.ranks.size) for calls in matched],
+            len(ranks) if pairs_known else 0,
+        ),
+    )
+
+
+def _most_frequent(by_key: Sequence[KeyedCalls]) -> tuple[Collective, ...]:
+    counts: dict[Collective, int] = {}
+    for keyed in by_key:
+        calls = sum(rows.size for rows in keyed.rows)
+        counts[keyed.collective] = counts.get(keyed.collective, 0) + calls
+    return tuple(sorted(counts, key=lambda what: -counts[what]))

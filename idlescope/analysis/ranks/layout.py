@@ -1,0 +1,214 @@
+"""How ranks divide into groups that communicate: tensor, pipeline, data and expert parallel."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from idlescope.analysis.ranks.matching import KeyedCalls
+from idlescope.analysis.ranks.timeline import RankTimeline
+from idlescope.trace.names.communication import Collective
+from idlescope.trace.table import Int64
+
+AXES = ("dp", "pp", "tp", "ep")
+# Names of files: SGLang's `1700-TP-0-DP-1.trace.json.gz`, vLLM's `dp0_pp1_tp0_rank1.…`.
+_TAG = re.compile(r"(?<![a-z])(dp|pp|tp|ep)[-_]?(\d+)(?!\d)", re.IGNORECASE)
+SAMPLE = 64  # calls by which it is told who takes part in a collective
+SURE_NS = 2_000  # ends so close together are those of one collective
+OF_EXPERTS = (Collective.DISPATCH, Collective.COMBINE, Collective.ALL_TO_ALL)
+
+Partition = list[list[int]]  # ranks, as indices, by group
+
+
+@dataclass(frozen=True)
+class RankPlace:
+    """What is said of one rank's place in the job."""
+
+    number: int  # in the job; its index where nothing says it
+    tags: Mapping[str, int]  # of its file's name: its number along each axis
+    groups: Mapping[str, tuple[int, ...]]  # process groups: name, numbers of their ranks
+
+
+def place(index: int, file: str, distributed: Mapping[str, Any]) -> RankPlace:
+    """Return the place of a rank, from the name of its file and its own metadata."""
+    number = distributed.get("rank")
+    groups: dict[str, tuple[int, ...]] = {}
+    config = distributed.get("pg_config")
+    for entry in config if isinstance(config, list) else ():
+        ranks = entry.get("ranks") if isinstance(entry, dict) else None
+        if isinstance(ranks, list) and all(isinstance(rank, int) for rank in ranks):
+            groups[str(entry.get("pg_name"))] = tuple(ranks)
+    tags = {axis.lower(): int(value) for axis, value in _TAG.findall(file)}
+    return RankPlace(number if isinstance(number, int) else index, tags, groups)
+
+
+def members(
+    keyed: KeyedCalls,
+    ranks: Sequence[RankTimeline],
+    places: Sequence[RankPlace],
+    one_clock: bool,
+) -> Partition:
+    """Return which ranks make the calls of a key together.
+
+    What the profiler says of a process group counts. Kernels of CUDA graphs say nothing: of the
+    groups that names of files and process groups suggest, and of halves, quarters …, those are
+    taken whose calls end together, the largest first.
+    """
+    if keyed.key.group:
+        return _stated(keyed, places)
+    suggested = [list(map(list, partition)) for partition in _suggested(keyed, places)]
+    if not one_clock or len(suggested) == 1:
+        return suggested[0]
+    apart = [_apart(keyed, ranks, partition) for partition in suggested]
+    allowed = 3 * min(apart) + SURE_NS
+    return next(
+        partition
+        for partition, distance in zip(suggested, apart, strict=True)
+        if distance <= allowed
+    )
+
+
+def _stated(keyed: KeyedCalls, places: Sequence[RankPlace]) -> Partition:
+    """Return the ranks of a process group; of one name there may be several."""
+    name = keyed.key.group.split(" ")[0]
+    by_ranks: dict[tuple[int, ...], list[int]] = {}
+    for rank in keyed.ranks:
+        by_ranks.setdefault(places[rank].groups.get(name, ()), []).append(rank)
+    return list(by_ranks.values())
+
+
+def _suggested(keyed: KeyedCalls, places: Sequence[RankPlace]) -> list[Partition]:
+    """Return the partitions that may be, the likeliest first, each once."""
+    candidates = [
+        *_by_tags(keyed, places),
+        *_by_process_groups(keyed.ranks, places),
+        *_by_halves(keyed.ranks),
+    ]
+    found: dict[tuple[tuple[int, ...], ...], Partition] = {}
+    for partition in candidates:
+        found.setdefault(tuple(map(tuple, partition)), partition)
+    return list(found.values())
+
+
+def _by_tags(keyed: KeyedCalls, places: Sequence[RankPlace]) -> Iterator[Partition]:
+    """Yield the groups that the names of files suggest, where they differ along two axes."""
+    tags = [places[rank].tags for rank in keyed.ranks]
+    varying = [axis for axis in AXES if len({tag.get(axis) for tag in tags}) > 1]
+    if len(varying) < 2 or not all(tags):
+        return
+    along = {"tp", "ep", "dp"} if keyed.collective in OF_EXPERTS else {"tp"}
+    fixed = [axis for axis in varying if axis not in along]
+    if fixed and len(fixed) < len(varying):
+        yield _grouped(
+            keyed.ranks, [tuple(tag.get(axis, 0) for axis in fixed) for tag in tags]
+        )
+
+
+def _by_process_groups(
+    ranks: Sequence[int], places: Sequence[RankPlace]
+) -> Iterator[Partition]:
+    """Yield the partitions that the job's process groups make, the largest groups first."""
+    sizes = {
+        len(group)
+        for rank in ranks
+        for group in places[rank].groups.values()
+        if len(group) > 1
+    }
+    for size in sorted(sizes, reverse=True):
+        of_size = [
+            {group for group in places[rank].groups.values() if len(group) == size}
+            for rank in ranks
+        ]
+        if all(len(groups) == 1 for groups in of_size):
+            yield _grouped(ranks, [next(iter(groups)) for groups in of_size])
+
+
+def _by_halves(ranks: Sequence[int]) -> Iterator[Partition]:
+    """Yield all ranks as one group, then neighbours, and ranks as far apart, in equal parts."""
+    yield [list(ranks)]
+    size = len(ranks)
+    while size % 2 == 0 and size > 2:
+        size //= 2
+        count = len(ranks) // size
+        yield [list(ranks[first : first + size]) for first in range(0, len(ranks), size)]
+        yield [list(ranks[first::count]) for first in range(count)]
+
+
+def _grouped(ranks: Iterable[int], labels: Iterable[tuple[int, ...]]) -> Partition:
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for rank, label in zip(ranks, labels, strict=True):
+        groups.setdefault(label, []).append(rank)
+    return list(groups.values())
+
+
+def _apart(keyed: KeyedCalls, ranks: Sequence[RankTimeline], partition: Partition) -> float:
+    """Return how far apart the ends of calls of one group are, in ns: the median of some calls."""
+    ends = {
+        rank: np.sort(ranks[rank].calls.end[rows])
+        for rank, rows in zip(keyed.ranks, keyed.rows, strict=True)
+    }
+    distances = [
+        _distance(ends[group[0]], ends[rank]) for group in partition for rank in group[1:]
+    ]
+    return max(distances, default=float("inf"))
+
+
+def _distance(reference: Int64, ends: Int64) -> float:
+    """Return how far each of some ends is from the nearest of another rank's, the median."""
+    step = max(1, reference.size // SAMPLE)
+    some = reference[::step]
+    after = np.clip(np.searchsorted(ends, some), 0, ends.size - 1)
+    before = np.maximum(after - 1, 0)
+    nearest = np.minimum(np.abs(ends[after] - some), np.abs(ends[before] - some))
+    return float(np.median(nearest))
+
+
+def parallel(
+    places: Sequence[RankPlace], together: Sequence[tuple[Collective, int]], in_pairs: int
+) -> str:
+    """Return how ranks divide the work, such as "PP 2 × TP 4"; empty where it cannot be told.
+
+    Names of files say it, else what ranks do `together` (collective, number of ranks), and how many
+    ranks send to each other `in_pairs`.
+    """
+    sizes = {
+        axis: len({place.tags[axis] for place in places if axis in place.tags})
+        for axis in AXES
+    }
+    told = {axis: size for axis, size in sizes.items() if size > 1}
+    by_experts = max(
+        (count for collective, count in together if collective in OF_EXPERTS), default=0
+    )
+    # Data-parallel attention: each rank of "TP" has requests of its own.
+    if told.get("dp") == told.get("tp") == len(places):
+        del told["tp"]
+    if by_experts and "ep" not in told:
+        told_text = _product(told)
+        return f"{told_text}, EP {by_experts}" if told_text else f"EP {by_experts}"
+    if not told:
+        largest: dict[str, int] = {}
+        for collective, count in together:
+            axis = _AXIS.get(collective)
+            if axis is not None:
+                largest[axis] = max(largest.get(axis, 0), count)
+        within = max(largest.values(), default=1)
+        if in_pairs > within:
+            largest["pp"] = in_pairs // within
+        elif largest and len(places) > within:
+            largest["dp"] = len(places) // within
+        told = largest
+    return _product(told)
+
+
+def _product(sizes: Mapping[str, int]) -> str:
+    return " × ".join(f"{axis.upper()} {sizes[axis]}" for axis in AXES if axis in sizes)
+
+
+_AXIS = {
+    Collective.ALL_REDUCE: "tp",
+    Collective.REDUCE_SCATTER: "tp",
+}

@@ -1,0 +1,131 @@
+"""What of one rank the others need: its calls of collectives, when it computed and was idle."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import NamedTuple
+
+import numpy as np
+
+from idlescope.analysis import intervals
+from idlescope.analysis.intervals import Intervals
+from idlescope.analysis.measured import MeasuredDevice
+from idlescope.trace.table import Int64
+
+NO_STEP = -1
+
+
+@dataclass(frozen=True)
+class CollectiveCalls:
+    """The communication kernels of one rank within its window, by start. Times in nanoseconds."""
+
+    start: Int64
+    end: Int64
+    collective: Int64  # code of the Collective
+    key: Int64  # index into `RankTimeline.keys`
+    step: Int64  # number of the step; NO_STEP: of none
+
+    def __len__(self) -> int:
+        return self.start.size
+
+    @property
+    def length(self) -> Int64:
+        """Return how long each call took."""
+        return self.end - self.start
+
+    def shifted(self, ns: int) -> CollectiveCalls:
+        """Return the calls so many nanoseconds later."""
+        others = [getattr(self, field.name) for field in fields(self)[2:]]
+        return CollectiveCalls(self.start + ns, self.end + ns, *others)
+
+
+class CallKey(NamedTuple):
+    """What calls of one kind have in common on every rank."""
+
+    group: str  # the process group, where the profiler says it; empty: not said
+    kernel: str
+    stream: int  # 0 for the stream with the first such call, 1 for the next
+
+
+@dataclass(frozen=True)
+class RankTimeline:
+    """One rank's part of what ranks do together. Times in nanoseconds on its own clock."""
+
+    calls: CollectiveCalls
+    keys: tuple[CallKey, ...]
+    covered: Intervals  # disjoint: communication runs
+    computing: Intervals  # disjoint: other kernels run
+    idle: Intervals  # the gaps
+    host_idle: Intervals  # the part of each gap that is the host's
+
+    def shifted(self, ns: int) -> RankTimeline:
+        """Return the rank's times as a clock shows them that is so many nanoseconds ahead."""
+        if not ns:
+            return self
+        return RankTimeline(
+            self.calls.shifted(ns),
+            self.keys,
+            *(
+                Intervals(times.start + ns, times.end + ns)
+                for times in (self.covered, self.computing, self.idle, self.host_idle)
+            ),
+        )
+
+
+def timeline(device: MeasuredDevice) -> RankTimeline:
+    """Return what the other ranks need of one device, within its window."""
+    view, (low, high) = device.view, device.occupancy.window
+    rows = np.flatnonzero(view.collective > 0)
+    operations = view.operations.take(rows)
+    inside = (operations.end > low) & (operations.start < high)
+    rows, operations = rows[inside], operations.take(inside)
+    keys, key_of_call = _keys(device, rows)
+    calls = CollectiveCalls(
+        start=np.maximum(operations.start, low),
+        end=np.minimum(operations.end, high),
+        collective=view.collective[rows],
+        key=key_of_call,
+        step=device.step[rows].astype(np.int64),
+    )
+    gaps = device.gaps
+    host_idle = Intervals(gaps.start, gaps.start + gaps.host)
+    return RankTimeline(
+        calls=calls,
+        keys=keys,
+        covered=device.communication.covered,
+        computing=device.communication.computing,
+        idle=device.occupancy.gaps,
+        host_idle=intervals.clip(host_idle, low, high),
+    )
+
+
+def _keys(device: MeasuredDevice, rows: Int64) -> tuple[tuple[CallKey, ...], Int64]:
+    """Return the distinct keys of some operations, in the order of their first calls, and each's.
+
+    Streams have other numbers on other ranks: they are told by which came first.
+    """
+    view = device.view
+    names = view.operations.name[rows].astype(np.int64)
+    groups = view.process_group[rows].astype(np.int64)
+    stream_order = _order_of_first(view.operations.stream[rows].astype(np.int64))
+    columns = np.stack((groups, names, stream_order), 1)
+    distinct, first, key = np.unique(
+        columns, axis=0, return_index=True, return_inverse=True
+    )
+    by_first = np.argsort(first, kind="stable")
+    place = np.empty(by_first.size, np.int64)
+    place[by_first] = np.arange(by_first.size)
+    texts = (*view.trace.names, "")  # -1: no group is said
+    keys = tuple(
+        CallKey(texts[group], texts[name], stream)
+        for group, name, stream in distinct[by_first].tolist()
+    )
+    return keys, place[key.reshape(-1)]
+
+
+def _order_of_first(values: Int64) -> Int64:
+    """Return for each value how many others came first."""
+    _, first, row = np.unique(values, return_index=True, return_inverse=True)
+    order = np.empty(first.size, np.int64)
+    order[np.argsort(first, kind="stable")] = np.arange(first.size)
+    return order[row.reshape(-1)]

@@ -1,0 +1,70 @@
+"""The ranks of a job: one row each, and what is said of all of them."""
+
+from __future__ import annotations
+
+from rich.table import Table
+
+from idlescope.analysis.ranks.group import Group
+from idlescope.analysis.ranks.verdict import judge
+from idlescope.report.tables.terminal import Rows, side_by_side
+from idlescope.report.text import NOTHING, milliseconds
+
+# Communication is what nothing covers, waiting the part of it that is for other ranks.
+COLUMNS = ("idle", "commun.", "waiting", "compute", "step", "batching", "last")
+
+
+def ranks_table(group: Group) -> Table:
+    """Return a table with a row for each rank."""
+    parallel = f", {group.parallel}" if group.parallel else ""
+    title = (
+        f"{len(group.ranks)} ranks{parallel}, % of the time; exposed communication, and of it "
+        "waiting for ranks"
+    )
+    return side_by_side(title, COLUMNS, ranks_rows(group))
+
+
+def ranks_rows(group: Group) -> Rows:
+    """Return the figures of each rank under COLUMNS."""
+    return [(rank.label, _cells(group, index)) for index, rank in enumerate(group.ranks)]
+
+
+def _cells(group: Group, index: int) -> list[str]:
+    rank, part = group.ranks[index], group.waiting[index]
+    told = part.waiting_ns + part.transfer_ns > 0
+    communicates = rank.communication_ns > 0
+    step_ns = rank.step_ns
+    last = int(group.lateness.steps_last[index])
+    return [
+        f"{rank.idle_pct:.2f}",
+        f"{rank.exposed_pct:.2f}" if communicates else NOTHING,
+        f"{group.waiting_pct[index]:.2f}" if told else NOTHING,
+        f"{rank.useful_pct:.2f}",
+        NOTHING if step_ns is None else milliseconds(step_ns),
+        str(rank.batching),
+        f"{last:,}/{rank.steps:,}" if last else NOTHING,
+    ]
+
+
+def verdict_lines(group: Group) -> list[str]:
+    """Return what is said of all ranks: the verdict first, then how their clocks agree."""
+    return [judge(group).text, *_clock_lines(group)]
+
+
+def _clock_lines(group: Group) -> list[str]:
+    """Return how clocks that disagree were brought together."""
+    moved = [clock for clock in group.clocks if clock.known and clock.ahead_ns]
+    lines = []
+    if moved:
+        most = max(moved, key=lambda clock: abs(clock.ahead_ns))
+        error_ns = max(clock.error_ns for clock in moved)
+        lines.append(
+            f"The clocks of {len(moved)} ranks disagree with the first's by up to "
+            f"{milliseconds(abs(most.ahead_ns))}; they were brought together by the ends of "
+            f"collectives, ± {milliseconds(error_ns)}, which is the error of each call's waiting."
+        )
+    if not all(clock.known for clock in group.clocks):
+        lines.append(
+            "The clocks of some ranks cannot be brought together: the shortest call of each "
+            "collective is taken as its transfer, and nothing is said of causes."
+        )
+    return lines

@@ -1,0 +1,148 @@
+"""Ranks of known skew, transfer and clocks: the waiting found is the waiting made."""
+
+import dataclasses
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import idlescope
+from idlescope.analysis.document import Document
+from idlescope.analysis.ranks.verdict import GroupKind, judge
+from tests.conftest import FIXTURES
+from tests.make.ranks import Job, job, pipeline, write
+
+WITHIN = 0.01
+
+
+def analyse(folder, events, names=None, **said):
+    return idlescope.analyze(idlescope.open(write(folder, events, names, **said)))
+
+
+def group_of(folder, wanted, **said):
+    made = job(wanted)
+    return made, analyse(folder, made.events, **said).group
+
+
+def adds_up(group):
+    for rank, part in zip(group.ranks, group.waiting, strict=True):
+        assert (
+            part.waiting_ns + part.transfer_ns + part.unmatched_ns == rank.communication_ns
+        )
+
+
+@pytest.mark.parametrize("ranks", [2, 3, 8])
+def test_waiting_is_what_a_late_host_makes_the_others_wait(tmp_path, ranks):
+    late = (400_000, *[0] * (ranks - 1))
+    made, group = group_of(tmp_path, Job(ranks, late_ns=late))
+    adds_up(group)
+    assert [part.waiting_ns for part in group.waiting] == made.waiting
+    assert [rank.communication_ns for rank in group.ranks] == made.communication
+    verdict = judge(group)
+    assert verdict.kind == GroupKind.LATE_HOST
+    assert verdict.text.startswith("Rank 0's host is late")
+    assert group.lateness.steps_last.tolist() == [6, *[0] * (ranks - 1)]
+
+
+def test_a_rank_that_computes_longer_is_told_from_one_whose_host_is_late(tmp_path):
+    made, group = group_of(tmp_path, Job(4, longer_ns=(0, 0, 60_000, 0)))
+    assert [part.waiting_ns for part in group.waiting] == made.waiting
+    assert judge(group).kind == GroupKind.LONGER_COMPUTE
+    assert judge(group).text.startswith("Rank 2 computes longer")
+
+
+def test_ranks_that_arrive_together_are_balanced(tmp_path):
+    _, group = group_of(tmp_path, Job(4))
+    assert judge(group).kind == GroupKind.BALANCED
+    assert [part.waiting_ns for part in group.waiting] == [0] * 4
+    assert group.parallel == "TP 4"
+
+
+@pytest.mark.parametrize("ahead", [3_000_000, -70_000_000, 900_000_000_000])
+def test_clocks_of_several_hosts_are_brought_together_within_the_error_said(
+    tmp_path, ahead
+):
+    wanted = Job(3, late_ns=(0, 250_000, 0), ahead_ns=(0, ahead, -ahead))
+    made, group = group_of(tmp_path, wanted)
+    adds_up(group)
+    clock = group.clocks[1]
+    assert abs(clock.ahead_ns - ahead) <= clock.error_ns <= 20_000
+    calls = wanted.steps * wanted.layers
+    for part, truth in zip(group.waiting, made.waiting, strict=True):
+        assert abs(part.waiting_ns - truth) <= max(WITHIN * truth, calls * clock.error_ns)
+    assert judge(group).kind == GroupKind.LATE_HOST
+
+
+def test_where_no_trace_states_its_clock_they_are_brought_together_all_the_same(tmp_path):
+    made = job(Job(2, late_ns=(300_000, 0), ahead_ns=(0, 123_456_789)))
+    trace = idlescope.open(write(tmp_path, made.events, baseTimeNanoseconds=None))
+    assert trace.meta.clocks_apart
+    group = idlescope.analyze(trace).group
+    assert [part.waiting_ns for part in group.waiting] == made.waiting
+
+
+def test_recordings_that_begin_some_steps_apart_are_matched(tmp_path):
+    wanted = Job(2, steps=12, late_ns=(300_000, 0), first_step=(0, 3))
+    made, group = group_of(tmp_path, wanted)
+    adds_up(group)
+    assert group.waiting[1].waiting_ns == made.waiting[1]
+    assert group.waiting[0].unmatched_ns == 3 * wanted.layers * wanted.transfer_ns
+
+
+def test_a_pipeline_waits_in_its_receives(tmp_path):
+    group = analyse(tmp_path, pipeline(2, 10)).group
+    verdict = judge(group)
+    assert verdict.kind == GroupKind.PIPELINE
+    assert verdict.text.startswith("Pipeline of 2: each stage computes 4")
+    assert group.parallel == "PP 2"
+    adds_up(group)
+
+
+def test_two_groups_of_two_are_not_taken_for_one_of_four(tmp_path):
+    first = job(Job(2, late_ns=(300_000, 0)))
+    second = job(Job(2, late_ns=(0, 0), compute_ns=130_000))
+    names = [f"1-DP-{dp}-TP-{tp}.json" for dp in (0, 1) for tp in (0, 1)]
+    group = analyse(tmp_path, first.events + second.events, names).group
+    assert [part.waiting_ns for part in group.waiting] == first.waiting + second.waiting
+    assert group.parallel == "DP 2 × TP 2"
+
+
+def test_without_names_the_ends_of_calls_tell_the_groups(tmp_path):
+    first = job(Job(2, late_ns=(300_000, 0)))
+    second = job(Job(2, compute_ns=130_000))
+    group = analyse(tmp_path, first.events + second.events).group
+    assert [part.waiting_ns for part in group.waiting] == first.waiting + second.waiting
+
+
+def test_devices_that_share_a_gpu_are_no_group(tmp_path):
+    loop = idlescope.analyze(idlescope.open(FIXTURES / "loop_sync.json.gz"))
+    assert loop.group is None
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    late=st.lists(st.integers(0, 500_000), min_size=2, max_size=4),
+    longer=st.lists(st.integers(0, 90_000), min_size=4, max_size=4),
+    transfer=st.integers(1000, 60_000),
+)
+def test_waiting_and_transfer_add_up_to_communication(
+    tmp_path_factory, late, longer, transfer
+):
+    ranks = len(late)
+    wanted = Job(
+        ranks, 4, late_ns=tuple(late), longer_ns=tuple(longer[:ranks]), transfer_ns=transfer
+    )
+    made, group = group_of(tmp_path_factory.mktemp("ranks"), wanted)
+    adds_up(group)
+    assert [part.waiting_ns for part in group.waiting] == made.waiting
+
+
+def test_the_document_tells_the_group_and_is_read_again(tmp_path):
+    made = job(Job(2, late_ns=(400_000, 0)))
+    analysis = analyse(tmp_path, made.events)
+    document = msgspec.convert(analysis.to_json(), Document)
+    assert document.ranks.kind == "one rank's host is late"
+    assert [rank.waiting_ns for rank in document.ranks.ranks] == made.waiting
+    assert document.ranks.ranks[1].waits_for_ns == {"rank 0": made.waiting[1]}
+    assert dataclasses.replace(analysis, group=None).document().ranks is None
