@@ -38,6 +38,14 @@ MaxExposedCommunication = Annotated[
         show_default=False,
     ),
 ]
+MaxWaiting = Annotated[
+    Optional[str],
+    typer.Option(
+        help="Time in which a rank only waits for others, of the window, with the traces of all "
+        "ranks: 5%.",
+        show_default=False,
+    ),
+]
 MinCoverage = Annotated[
     Optional[str],
     typer.Option(
@@ -79,6 +87,7 @@ def check(
     max_idle: MaxIdle = None,
     max_idle_ms_per_step: MaxIdlePerStep = None,
     max_exposed_communication: MaxExposedCommunication = None,
+    max_waiting: MaxWaiting = None,
     min_coverage: MinCoverage = None,
     max_regression: MaxRegression = None,
     against: Against = None,
@@ -103,6 +112,7 @@ def check(
         max_idle=max_idle,
         max_idle_ms_per_step=max_idle_ms_per_step,
         max_exposed_communication=max_exposed_communication,
+        max_waiting=max_waiting,
         min_coverage=min_coverage,
         max_regression=max_regression,
     )

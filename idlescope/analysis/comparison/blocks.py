@@ -27,10 +27,11 @@ from idlescope.analysis.intervals import Intervals
 from idlescope.analysis.no_device import no_device
 from idlescope.analysis.result import Analysis, DeviceResult
 from idlescope.analysis.steps.measure import blocked
+from idlescope.analysis.steps.rank_waits import rank_waits
 from idlescope.analysis.verdict.findings import CANNOT_TELL
 from idlescope.errors import TraceError
 from idlescope.trace.model import RangeKind, Ranges
-from idlescope.trace.names.engines import IDLE, STEP
+from idlescope.trace.names.engines import IDLE, RANK_WAIT, STEP
 from idlescope.trace.names.own_engine import TOKENS
 from idlescope.trace.table import Float64, Int64
 
@@ -188,14 +189,15 @@ def _host_work(device: DeviceResult, blocks: _Blocks) -> dict[str, Float64]:
         work[HOST_WORK] = blocks.total(block, device.steps.host)
     names = device.view.names
     spans = _spans(device)
+    for_ranks = rank_waits(device.view.trace, names)
     for label in names.labels:
-        if label in (STEP, IDLE):
+        if label in (STEP, IDLE, RANK_WAIT):
             continue
         is_named = names.named(label)
         named = spans.take(is_named[spans.name])
         if not len(named):
             continue
-        waited = blocked(device.view.trace, named, device.waits)
+        waited = blocked(device.view.trace, named, device.waits, for_ranks)
         length = named.end - named.start - waited.length
         block = blocks.at(named.start)
         work[f"{PHASE_PREFIX}{label}"] = blocks.total(block, length)

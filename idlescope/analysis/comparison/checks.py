@@ -128,6 +128,8 @@ def _examine(analysis: Analysis, prefix: str, task: _Task, mode: str | None) -> 
     checks = []
     for device in analysis.results:
         checks += _check_device(device, prefix, task.limits)
+    if task.limits.max_waiting is not None:
+        checks += _waiting(analysis, prefix, task.limits.max_waiting)
     if task.limits.max_regression is not None:
         base = tuple(read(source, mode=mode, **task.options) for source in task.against)
         trace = of_analysis(analysis)
@@ -139,7 +141,9 @@ def _examine(analysis: Analysis, prefix: str, task: _Task, mode: str | None) -> 
 
 def _check_device(device: MeasuredDevice, prefix: str, limits: Limits) -> list[Check]:
     """Return the checks of one device."""
-    subject = f"{prefix}device {device.device.index} {device.device.name}".rstrip()
+    process = device.device.process_name
+    rank = f"{process}, " if process.startswith("rank ") else ""
+    subject = f"{prefix}{rank}device {device.device.index} {device.device.name}".rstrip()
     unknown = device.verdict.text if device.verdict.kind == CANNOT_TELL else None
     steps = len(device.steps)
     checks = []
@@ -177,6 +181,24 @@ def _check_device(device: MeasuredDevice, prefix: str, limits: Limits) -> list[C
     at_most("max_exposed_communication", exposed_pct, "%", "exposed communication", unknown)
     if limits.min_coverage is not None:
         checks.append(_coverage(device, subject, limits.min_coverage, unknown))
+    return checks
+
+
+def _waiting(analysis: Analysis, prefix: str, allowed: float) -> list[Check]:
+    """Return a check of each rank: how long it only waits for others."""
+    limit, group = "max_waiting", analysis.group
+    if group is None or not group.communicates:
+        subject = f"{prefix}{analysis.source['path']}"
+        why = "it is of one device" if group is None else "no collectives were matched"
+        says = f"{subject}: waiting for other ranks cannot be told, {why}: give all ranks' traces"
+        return [Check(limit, subject, False, says)]
+    checks = []
+    for rank, waiting_pct in zip(group.ranks, group.waiting_pct, strict=True):
+        subject = f"{prefix}{rank.label}"
+        holds = waiting_pct <= allowed
+        than = "within" if holds else "more than"
+        says = f"{subject}: waits for other ranks for {waiting_pct:.6g} %, {than} the {allowed:g} %"
+        checks.append(Check(limit, subject, holds, f"{says} allowed"))
     return checks
 
 

@@ -17,6 +17,9 @@ class Limits:
     max_idle: float | None = None  # % of the window
     max_idle_ms_per_step: float | None = None
     max_exposed_communication: float | None = None  # % of the window
+    max_waiting: float | None = (
+        None  # % of the window in which a rank only waits for others
+    )
     min_coverage: float | None = None  # %, as `covered_pct` says
     max_regression: float | None = None  # % of the base's time per step, or per token
 

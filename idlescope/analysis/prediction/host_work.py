@@ -12,6 +12,7 @@ from idlescope.analysis.grouping import Groups
 from idlescope.analysis.intervals import AFTER_EVERYTHING, BEFORE_EVERYTHING, Intervals
 from idlescope.analysis.prediction.recorded_steps import RecordedSteps
 from idlescope.analysis.prediction.step_costs import HOST_COLUMNS
+from idlescope.analysis.steps.rank_waits import rank_waits, times_of
 from idlescope.trace.model import OperationKind
 from idlescope.trace.names.calls import synchronising
 from idlescope.trace.table import Int64
@@ -70,6 +71,15 @@ class HostWork:
             columns["after"] = np.append(after[1:], usual)
         whole = self.steps.whole
         return {name: values[whole] for name, values in columns.items()}
+
+    @cached_property
+    def for_ranks(self) -> dict[str, Int64]:
+        """Return the part of the host columns in which it waits for other ranks, in ns.
+
+        It is no work: neither a faster host nor asynchronous batching makes it shorter.
+        """
+        spans = rank_waits(self.steps.trace, self.steps.result.view.names)
+        return self.columns(times_of(spans, self.steps.thread))
 
     @cached_property
     def blocking_copies(self) -> BlockingCopies:

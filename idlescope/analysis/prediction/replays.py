@@ -40,6 +40,8 @@ from idlescope.trace.table import Int64
 
 # A replay of the trace as it is that is off by more says that the model does not hold for it.
 FAITHFUL = 0.1
+# A host that waits for other ranks for so much of the time has its pace from them.
+PACED_BY_OTHERS = 0.1
 
 
 class Replays:
@@ -62,6 +64,7 @@ class Replays:
         self.result = result
         self.steps = recorded_steps(trace, result)
         self.host_work = HostWork(self.steps)
+        self._refuse_others_pace()
         self.costs = measure_costs(self.host_work)
         self.depth = self._recorded_depth()
         self.unprofiled = self._unprofiled()
@@ -82,6 +85,17 @@ class Replays:
         if self.unprofiled is None or self.depth is None:
             return None
         return self._outcome(self.unprofiled, self.depth)
+
+    def _refuse_others_pace(self) -> None:
+        """Raise TraceError where the host waits so long for other ranks that they set its pace."""
+        waited_ns = sum(int(column.sum()) for column in self.host_work.for_ranks.values())
+        if waited_ns < PACED_BY_OTHERS * self.steps.total_ns:
+            return
+        per_step_ms = waited_ns / len(self.steps) / 1e6
+        raise TraceError(
+            f"cannot tell what device {self.result.device.index} would do: its host waits "
+            f"{per_step_ms:.2f} ms per step for other ranks, which set its pace; predict theirs"
+        )
 
     def _unprofiled(self) -> StepCosts | None:
         """Return what the recorded steps cost without the profiler; None where there was none."""
@@ -188,7 +202,11 @@ class Replays:
             issue = host["issue"]
             one_launch = np.minimum(issue, GRAPH_LAUNCH_NS)
             host["issue"] = np.where(self.steps.eager, one_launch, issue)
-        scaled = {name: _scaled(values, what.host) for name, values in host.items()}
+        for_ranks = self.host_work.for_ranks
+        scaled = {}
+        for name, values in host.items():
+            waited = np.minimum(for_ranks[name], values)
+            scaled[name] = waited + _scaled(values - waited, what.host)
         return replace(self.costs, **scaled)
 
 

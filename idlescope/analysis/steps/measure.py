@@ -13,6 +13,7 @@ from idlescope.analysis.idle.causes import Gaps
 from idlescope.analysis.idle.occupancy import is_compute
 from idlescope.analysis.intervals import AFTER_EVERYTHING, Intervals
 from idlescope.analysis.steps.find import Division
+from idlescope.analysis.steps.rank_waits import rank_waits
 from idlescope.analysis.steps.step_kind import StepKind
 from idlescope.analysis.view import DeviceView
 from idlescope.trace.model import Operations, Ranges, Trace
@@ -30,7 +31,9 @@ class Steps:
     number: Int64
     start: Int64  # first host work for the step
     end: Int64  # last host work for the step
-    host: Int64  # time the host worked for the step, not counting calls that wait for the device
+    # time the host worked for the step, not counting calls that wait for the device, nor spans in
+    # which it waits for other ranks
+    host: Int64
     device: Int64  # union of the step's operations
     idle: Int64  # gaps ended by an operation of the step: the idle time that it exposed
     early: Bool  # launched before the previous step ended: real asynchrony; False for the first
@@ -57,7 +60,7 @@ class Steps:
 
 
 class Blocked(NamedTuple):
-    """How some host ranges waited for the device, in ns."""
+    """How some host ranges waited for the device, or for other ranks, in ns."""
 
     length: Int64  # in each range
     last_end: Int64  # of the last wait in each range; 0: there is none
@@ -67,7 +70,9 @@ def measure(view: DeviceView, division: Division, gaps: Gaps) -> Steps:
     """Return the figures of each step; `gaps` are those of the window that is looked at."""
     host, operations = division.host, view.operations
     number, by_step = by_value(host.step)
-    worked = host.end - host.start - blocked(view.trace, host, view.waits).length
+    for_ranks = rank_waits(view.trace, view.names)
+    waited = blocked(view.trace, host, view.waits, for_ranks)
+    worked = host.end - host.start - waited.length
 
     step_of_operation, known = by_key(number, division.step)
     of_steps = operations.take(known)
@@ -135,10 +140,11 @@ def _first_that_matters(steps: Groups, operations: Operations, issued: Int64) ->
     return steps.only(matters).first(issued[matters])
 
 
-def blocked(trace: Trace, host: Ranges, waits: Bool) -> Blocked:
-    """Return how long each host range waited for the device, and when the last wait in it ended.
+def blocked(trace: Trace, host: Ranges, waits: Bool, for_ranks: Ranges) -> Blocked:
+    """Return how long each host range waited, and when the last wait in it ended.
 
-    `waits` says of each row of `trace.calls` whether it waits.
+    `waits` says of each row of `trace.calls` whether it waits for the device; `for_ranks` are spans
+    in which the host waits for other ranks.
     """
     length = np.zeros(len(host), np.int64)
     last_end = np.zeros(len(host), np.int64)
@@ -148,7 +154,11 @@ def blocked(trace: Trace, host: Ranges, waits: Bool) -> Blocked:
         rows = rows[np.argsort(host.start[rows], kind="stable")]
         ranges = host.take(rows)
         calls = waiting_calls.take(waiting_calls.thread == thread)
-        waiting = intervals.union(calls.start, calls.end)
+        spans = for_ranks.take(for_ranks.thread == thread)
+        waiting = intervals.union(
+            np.concatenate((calls.start, spans.start)),
+            np.concatenate((calls.end, spans.end)),
+        )
         shared = intervals.overlaps(Intervals(ranges.start, ranges.end), waiting)
         by_range = Groups(rows[shared.left], len(host))
         length += by_range.total(shared.end - shared.start)

@@ -5,12 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 
 from idlescope.analysis.idle.concentration import Spread
+from idlescope.analysis.idle.host_labels import phase_of
 from idlescope.analysis.intervals import percent
 from idlescope.analysis.measured import MeasuredDevice
 from idlescope.analysis.prediction.prediction import WORTH, Prediction
 from idlescope.analysis.steps.batching import ASYNCHRONOUS, Culprit
 from idlescope.analysis.verdict.eager import eager_idle
-from idlescope.analysis.verdict.findings import BUSY_IDLE_PCT, Verdict, VerdictKind
+from idlescope.analysis.verdict.findings import (
+    BUSY_IDLE_PCT,
+    MOSTLY_PCT,
+    Verdict,
+    VerdictKind,
+)
+from idlescope.trace.names.engines import RANK_WAIT
 
 # How asynchronous batching is switched on.
 SWITCH = {
@@ -20,6 +27,10 @@ SWITCH = {
     "transformers": "transformers: use_async_batching=True",
     "idlescope": "--mode async",
 }
+FOR_RANKS = (
+    "Find what the other ranks do longer (give the traces of all of them): a faster host of this "
+    "one, or asynchronous batching, would only make it wait longer."
+)
 # Whose verdict has said already what to do, or cannot.
 _COMPLETE = (VerdictKind.CANNOT_TELL, VerdictKind.NO_DEMAND, VerdictKind.COLD_START)
 
@@ -38,7 +49,16 @@ def with_remedy(device: MeasuredDevice, prediction: Prediction | None) -> Verdic
         or shared
     ):
         return verdict
-    return replace(verdict, text=f"{verdict.text} {_remedy(device, prediction)}")
+    remedy = FOR_RANKS if _waits_for_ranks(device) else _remedy(device, prediction)
+    return replace(verdict, text=f"{verdict.text} {remedy}")
+
+
+def _waits_for_ranks(device: MeasuredDevice) -> bool:
+    """Return whether the host waits for other ranks while most of the idle time passes."""
+    waited_ns = sum(
+        ns for label, ns in device.host_ns.items() if phase_of(label) == RANK_WAIT
+    )
+    return percent(waited_ns, device.occupancy.idle_ns) >= MOSTLY_PCT
 
 
 def _remedy(device: MeasuredDevice, prediction: Prediction | None) -> str:

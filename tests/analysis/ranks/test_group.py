@@ -8,6 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import idlescope
+from idlescope.analysis.comparison.checks import examine
+from idlescope.analysis.comparison.limits import Limits
 from idlescope.analysis.document import Document
 from idlescope.analysis.ranks.verdict import GroupKind, judge
 from tests.conftest import FIXTURES
@@ -146,3 +148,21 @@ def test_the_document_tells_the_group_and_is_read_again(tmp_path):
     assert [rank.waiting_ns for rank in document.ranks.ranks] == made.waiting
     assert document.ranks.ranks[1].waits_for_ns == {"rank 0": made.waiting[1]}
     assert dataclasses.replace(analysis, group=None).document().ranks is None
+
+
+def test_check_holds_ranks_to_the_time_they_wait(tmp_path):
+    made = job(Job(2, late_ns=(400_000, 0)))
+    folder = write(tmp_path / "ranks", made.events)
+    limits = Limits.of(max_waiting="5%", max_exposed_communication="90%")
+    by_subject = {(check.limit, check.subject): check for check in examine(folder, limits)}
+    assert by_subject["max_waiting", "rank 0"].holds
+    assert not by_subject["max_waiting", "rank 1"].holds
+    exposed = [check for check in by_subject.values() if check.limit != "max_waiting"]
+    assert len(exposed) == 2
+    assert all(check.holds for check in exposed)
+
+
+def test_one_device_alone_does_not_tell_whom_it_waits_for():
+    (check,) = examine(FIXTURES / "loop_sync.json.gz", Limits.of(max_waiting="5%"))
+    assert not check.holds
+    assert "it is of one device" in check.says

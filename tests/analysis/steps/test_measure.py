@@ -85,6 +85,6 @@ def test_waiting_is_counted_once_per_range_and_thread(tmp_path):
         [trace.names[name].startswith("ProfilerStep") for name in trace.ranges.name]
     )
     host: Ranges = trace.ranges.take(steps)
-    found = blocked(trace, host, device.waits)
+    found = blocked(trace, host, device.waits, Ranges.empty())
     assert found.length.tolist() == [40_000, 20_000]
     assert found.last_end.tolist() == [100_000, 120_000]
