@@ -12,9 +12,11 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from idlescope.experiment.config import RunConfig
 from idlescope.experiment.device_choice.choose import choose
-from idlescope.experiment.document import SCHEMA
+from idlescope.experiment.document import SCHEMA, Summary
 from idlescope.experiment.environment import environment
 from idlescope.hardware.latencies import THIS_HOST
 
@@ -112,6 +114,15 @@ def kept(config: RunConfig, folder: Path) -> Cell | None:
     try:
         stored = json.loads(place(config, folder).read_text(encoding="utf-8"))
         is_done = stored["state"] == CellState.DONE and stored["config"] == asdict(config)
-        return Cell(config, CellState.DONE, None, stored["summary"]) if is_done else None
-    except (OSError, ValueError, KeyError, TypeError):
+        return Cell(config, CellState.DONE, None, _summary(stored)) if is_done else None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
+
+
+def _summary(stored: dict[str, Any]) -> dict[str, Any]:
+    """Return the summary of a stored cell. Raises ValueError where it is no whole one."""
+    summary: dict[str, Any] = stored["summary"]
+    typed_summary = msgspec.convert(summary, Summary)
+    if not typed_summary.modes:
+        raise ValueError("no mode was run")
+    return summary

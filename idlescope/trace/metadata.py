@@ -12,7 +12,7 @@ import msgspec
 # `damage.uncertain` names.
 KINDS_LOST = ("operations", "calls", "ranges", "unknown")
 
-LATEST_EPOCH_NS = 2**62  # the year 2116
+EARLIEST_EPOCH_NS, LATEST_EPOCH_NS = -(2**60), 2**62  # the years 1933 and 2116
 
 
 class Metadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -63,7 +63,7 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         together by differences of such times, which have to fit int64.
         """
         for time_ns in (self.base_time_ns, self.session_start_ns):
-            if time_ns is not None and abs(time_ns) <= LATEST_EPOCH_NS:
+            if time_ns is not None and EARLIEST_EPOCH_NS <= time_ns <= LATEST_EPOCH_NS:
                 return time_ns
         return None
 

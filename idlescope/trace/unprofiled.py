@@ -107,6 +107,7 @@ def _entries(folder: Path) -> list[CaptureEntry]:
         OSError,
         ValueError,
         msgspec.MsgspecError,
+        RecursionError,
     ):  # ValueError: a path that none can be
         return []
     return document.captures if document.schema == SCHEMA else []

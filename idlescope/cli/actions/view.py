@@ -73,17 +73,22 @@ def _trace(path: Path, mode: str | None) -> Path:
     recordings = run_folder.recordings(reported)
     if recordings:
         return run_folder.recording(reported, mode or next(iter(recordings)))
-    try:
-        source = json.loads((reported / ANALYSIS).read_text(encoding="utf-8"))["source"][
-            "path"
-        ]
-    except (OSError, ValueError, KeyError, TypeError):
-        source = ""
+    source = _source(reported / ANALYSIS)
     if not source or not Path(source).exists():
         raise ConfigError(
             f"{path} holds no trace, and what it was made of is not here: give the trace itself"
         )
     return Path(source)
+
+
+def _source(analysis_path: Path) -> str:
+    """Return of which trace an analysis.json was made; "" where it does not say."""
+    try:
+        document = json.loads(analysis_path.read_text(encoding="utf-8"))
+        source = document["source"]["path"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return ""
+    return source if isinstance(source, str) else ""
 
 
 def _read(console: Console, path: Path) -> Trace:

@@ -29,7 +29,7 @@ def device_properties(document: Mapping[str, Any]) -> list[dict[str, Any]]:
     if isinstance(properties, str):  # some tools write the list as text
         try:
             properties = json.loads(properties.replace("'", '"'))
-        except ValueError:
+        except (ValueError, RecursionError):
             return []
     if not isinstance(properties, list):
         return []
