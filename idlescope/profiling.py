@@ -113,9 +113,11 @@ class Profile(ContextDecorator):
             opened_trace = open_trace(path)
             self.analysis = analyze(opened_trace)
             command = f"idlescope analyze {path}"
-            self.report = trace_report.write_analysis(
-                opened_trace, self.analysis, self.folder, command
-            )[0]
+            with output_folder.added(self.folder) as draft:
+                written = trace_report.write_analysis(
+                    opened_trace, self.analysis, draft.folder, command
+                )
+            self.report = draft.placed(written)[0]
         except IdlescopeError as error:
             _say(str(error))
             return

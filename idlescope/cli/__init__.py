@@ -19,20 +19,21 @@ def main() -> None:
     # garbage takes a tenth of the start.
     gc.set_threshold(GARBAGE_THRESHOLD)
     from idlescope.cli.app import app
+    from idlescope.cli.signals import end_as_interrupted, interrupted
 
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(
                 errors="replace"
             )  # a terminal that cannot show a character shows a question mark
+    end_as_interrupted()
     try:
         app()
     except IdlescopeError as error:
         print(f"idlescope: {visible(str(error))}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("idlescope: interrupted; nothing was recorded", file=sys.stderr)
-        sys.exit(130)
+    except KeyboardInterrupt as interrupt:
+        sys.exit(interrupted(interrupt))
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output went away, as `head` does
         sys.exit(141)

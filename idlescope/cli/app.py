@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from idlescope import __version__
+from idlescope.cli.signals import interruptible
 
 # each is a module of idlescope.cli with a function of that name
 COMMANDS = (
@@ -67,7 +68,7 @@ app = typer.Typer(
 def _command(name: str) -> Any:
     function = getattr(import_module(f"idlescope.cli.{name}"), name)
     alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    alone.command(name, help=_help(function))(function)
+    alone.command(name, help=_help(function))(interruptible(function))
     return typer.main.get_command(alone)
 
 

@@ -8,18 +8,13 @@ other, in this process.
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from pathlib import Path
 
 from idlescope.engine.loop import described
 from idlescope.errors import ConfigError
+from idlescope.experiment.cell_pool import CellPool
 from idlescope.experiment.cells import Cell, CellState, is_fixed, keep, place
 from idlescope.experiment.config import RunConfig
 from idlescope.experiment.device_choice import kv_cache
@@ -31,10 +26,6 @@ from idlescope.experiment.run import run
 # Steps that nobody looks at: Python specialises its code as it runs, so that the first steps would
 # cost the host more.
 WARM_UP = RunConfig(model="tiny", device="modelled:h200", batch_size=8, tokens=300)
-KILLED = (
-    "its process or one beside it was ended from outside, perhaps for want of memory: run it "
-    "again"
-)
 Progress = Callable[[RunConfig, str, Running], None]
 
 
@@ -92,34 +83,8 @@ def measure(config: RunConfig, progress: Progress | None = None) -> Cell:
 
 def _side_by_side(configs: Sequence[RunConfig], jobs: int) -> Iterator[Cell]:
     """Run cells in so many processes; yield them as they end."""
-    not_ours = set(multiprocessing.active_children())
-    worker_pool = ProcessPoolExecutor(
-        jobs, multiprocessing.get_context("spawn"), _begin_worker
-    )
+    pool = CellPool(configs, jobs)
     try:
-        config_of = {worker_pool.submit(measure, config): config for config in configs}
-        for future in as_completed(config_of):
-            try:
-                sweep_cell = future.result()
-            except BrokenProcessPool:
-                sweep_cell = Cell(config_of[future], CellState.FAILED, KILLED, None)
-            yield sweep_cell
-    except BaseException:
-        for process in set(multiprocessing.active_children()) - not_ours:
-            process.terminate()
-        raise
+        yield from pool.cells()
     finally:
-        worker_pool.shutdown(cancel_futures=True)
-
-
-def _begin_worker() -> None:
-    """Leave Ctrl-C to the parent, and end with it however it ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def follow() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=follow, daemon=True).start()
+        pool.close()

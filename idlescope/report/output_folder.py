@@ -1,12 +1,31 @@
-"""The folder that a command writes into: made, refused where it holds anything, never the trace."""
+"""The folder that a command writes into: made, refused where it holds anything, never the trace.
+
+A result is drafted beside its folder and put into it whole (`written`), so that a full disk, Ctrl-C
+or a kill leaves the earlier result, and two writers of one folder do not mix theirs.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from idlescope.errors import ConfigError, OutputExistsError
+from idlescope.report.result_files import is_ours
+from idlescope.trace import in_place
+
+
+class Draft(NamedTuple):
+    """A folder to write a result to, which becomes the one that was asked for."""
+
+    folder: Path
+    asked: Path
+
+    def placed(self, written: Sequence[Path]) -> list[Path]:
+        """Return where what was written is in the end."""
+        return [self.asked / path.relative_to(self.folder) for path in written]
 
 
 def claim(folder: Path, force: bool, source: Path | None = None) -> None:
@@ -15,16 +34,7 @@ def claim(folder: Path, force: bool, source: Path | None = None) -> None:
     Raises OutputExistsError where it holds anything, unless forced to replace what is written.
     Raises ConfigError, forced or not, where it is or holds `source`, the trace reported on.
     """
-    if source is not None and _holds(folder, source):
-        raise ConfigError(
-            f"{source} is in {folder}, and the trace is never changed: give another --out"
-        )
-    if folder.exists() and not folder.is_dir():
-        raise OutputExistsError(f"{folder} is a file: give a folder with --out")
-    if folder.is_dir() and any(folder.iterdir()) and not force:
-        raise OutputExistsError(
-            f"{folder} already holds files: give another --out, or --force to replace them"
-        )
+    _refuse(folder, force, source)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -36,14 +46,86 @@ def claim(folder: Path, force: bool, source: Path | None = None) -> None:
 
 @contextmanager
 def claimed(folder: Path, force: bool, source: Path | None = None) -> Iterator[None]:
-    """Make the folder as `claim` does; what fails meanwhile leaves no empty one behind."""
+    """Make the folder as `claim` does, and write into it alone.
+
+    What fails meanwhile leaves no empty one behind.
+    """
+    made = _missing(folder)
     claim(folder, force, source)
     try:
-        yield
+        with in_place.alone_in(folder):
+            yield
     except BaseException:
-        with suppress(OSError):
-            folder.rmdir()  # fails, as it should, where anything is in it
+        for made_folder in made:
+            with suppress(OSError):
+                made_folder.rmdir()  # fails, as it should, where anything is in it
         raise
+
+
+@contextmanager
+def written(folder: Path, force: bool, source: Path | None = None) -> Iterator[Draft]:
+    """Yield a draft of the folder, which takes its place where the block ends well.
+
+    Else everything is as it was, and Ctrl-C says so. What is in the folder and not of an earlier
+    result stays there. Raises as `claim` does, and where another idlescope writes there.
+    """
+    held_before = folder.is_dir() and any(map(_is_held, folder.iterdir()))
+    with claimed(folder, force, source):
+        place = folder.resolve()  # of a link, what it leads to
+        _remove_abandoned(place)
+        draft = _new_draft(place)
+        try:
+            yield Draft(draft, folder)
+            _publish(draft, place)
+        except KeyboardInterrupt as interrupt:
+            if str(interrupt) or not held_before:
+                raise
+            raise KeyboardInterrupt(f"{folder} is as it was before") from interrupt
+        finally:
+            in_place.remove(draft)
+
+
+@contextmanager
+def added(folder: Path) -> Iterator[Draft]:
+    """Yield a draft of what is put into a folder, which is there and claimed, at the end."""
+    inside = folder / f"{in_place.DRAFT}{os.getpid()}"
+    inside.mkdir()
+    try:
+        yield Draft(inside, folder)
+        in_place.merge(inside, folder)
+    finally:
+        in_place.remove(inside)
+
+
+def free_name(base: Path) -> Path:
+    """Return the folder of that name, or the first of name-2, name-3, … that is not there yet."""
+    candidate, number = base, 1
+    while candidate.exists() or candidate.is_symlink():
+        number += 1
+        candidate = base.with_name(f"{base.name}-{number}")
+    return candidate
+
+
+def _refuse(folder: Path, force: bool, source: Path | None) -> None:
+    if source is not None and _holds(folder, source):
+        raise ConfigError(
+            f"{source} is in {folder}, and the trace is never changed: give another --out"
+        )
+    if folder.exists() and not folder.is_dir():
+        raise OutputExistsError(f"{folder} is a file: give a folder with --out")
+    if folder.is_dir() and not force and any(map(_is_held, folder.iterdir())):
+        raise OutputExistsError(
+            f"{folder} already holds files: give another --out, or --force to replace them"
+        )
+
+
+def _is_held(path: Path) -> bool:
+    return not path.name.startswith(in_place.DRAFT)
+
+
+def _missing(folder: Path) -> list[Path]:
+    """Return the folders that have to be made for it, the innermost first."""
+    return [path for path in (folder, *folder.parents) if not path.exists()]
 
 
 def _holds(folder: Path, source: Path) -> bool:
@@ -60,10 +142,37 @@ def _holds(folder: Path, source: Path) -> bool:
     )
 
 
-def free_name(base: Path) -> Path:
-    """Return the folder of that name, or the first of name-2, name-3, … that is not there yet."""
-    candidate, number = base, 1
-    while candidate.exists():
-        number += 1
-        candidate = base.with_name(f"{base.name}-{number}")
-    return candidate
+def _new_draft(place: Path) -> Path:
+    """Make the folder of a draft: beside the place, or in it where only that can be.
+
+    A folder that is a file system of its own cannot be exchanged for another, and the one that this
+    process runs in should not be.
+    """
+    inside = place / f"{in_place.DRAFT}{os.getpid()}"
+    current = Path.cwd()
+    if os.path.ismount(place) or place in (current, *current.parents):
+        inside.mkdir()
+        return inside
+    beside = in_place.draft_of(place).with_suffix("")
+    try:
+        beside.mkdir()
+    except OSError:
+        inside.mkdir()
+        return inside
+    return beside
+
+
+def _remove_abandoned(place: Path) -> None:
+    """Remove drafts in a folder, which is locked, that killed processes left behind."""
+    for path in place.iterdir():
+        if not _is_held(path):
+            in_place.remove(path)
+
+
+def _publish(draft: Path, place: Path) -> None:
+    """Put a whole draft in its place."""
+    is_beside = draft.parent == place.parent
+    if is_beside and is_ours(place):
+        in_place.replace(draft, place)
+    else:
+        in_place.merge(draft, place)

@@ -21,12 +21,14 @@ from http.server import (
     ThreadingHTTPServer,
 )
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 from idlescope.errors import ConfigError
 
 LOOPBACK = "127.0.0.1"
 POLL_S = 0.1
+MOST_CONNECTIONS = 32  # at once; a browser opens six
 REQUEST_S = 30.0  # a connection on which nothing is asked for so long is closed
 
 
@@ -131,6 +133,34 @@ def open_browser(url: str) -> bool:
     )  # without a window, it would find those that take over the terminal
 
 
+class BoundedServer(ThreadingHTTPServer):
+    """A server with so many threads and no more: what comes beyond them is closed at once."""
+
+    def __init__(
+        self, address: tuple[str, int], handler: Callable[..., BaseHTTPRequestHandler]
+    ) -> None:
+        super().__init__(address, handler)
+        self._free = threading.BoundedSemaphore(MOST_CONNECTIONS)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Answer in a thread of its own, where one is free."""
+        if not self._free.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
+        try:
+            super().process_request(request, client_address)
+        except BaseException:
+            self._free.release()
+            raise
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Answer, and free the thread."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
+
+
 class _Local(BaseHTTPRequestHandler):
     """Answers only requests that are allowed: for this machine by its loopback name."""
 
@@ -155,7 +185,7 @@ def _serving(
     handler: Callable[..., BaseHTTPRequestHandler], port: int, done: threading.Event
 ) -> Iterator[Serving]:
     try:
-        server = ThreadingHTTPServer((LOOPBACK, port), handler)
+        server = BoundedServer((LOOPBACK, port), handler)
     except OSError as error:
         raise ConfigError(
             f"port {port} of {LOOPBACK} cannot be served on: {error.strerror or error}"

@@ -2,43 +2,54 @@
 
 from __future__ import annotations
 
-import os
-import shutil
+import json
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from idlescope.errors import ConfigError, OutputExistsError
+from idlescope.trace import in_place
+
+# Of a recording, as recording/files.py writes it: what is in its folder, and in its document.
+RECORDING = "meta.json"
+RECORDING_FILES = {
+    RECORDING,
+    *(f"{table}.parquet" for table in ("operations", "calls", "ranges", "samples")),
+}
+RECORDING_ENTRIES = {"schema", "names", "devices", "streams", "threads", "meta"}
 
 
 @contextmanager
 def whole(source: Path, target: Path, force: bool) -> Iterator[Path]:
     """Yield the path to write to, with the target's suffixes.
 
-    It becomes the target where the block ends well. `source` is what the block reads. A folder is
-    replaced only by a folder and only where it holds a trace or nothing; a file only by a file.
+    It becomes the target where the block ends well; of a link, what that leads to. `source` is what
+    the block reads. A folder is replaced only by a folder and only where it holds a recording of
+    ours or nothing; a file only by a file.
 
     Raises ConfigError where the target is the source, lies within it, or holds it, and where it
     cannot be written; OutputExistsError where it is there, unless forced to replace it.
     """
     _refuse(source, target, force)
-    draft_path = target.with_name(f".{os.getpid()}-{target.name}")
+    place = target.resolve()
+    draft_path = in_place.draft_of(place)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        place.parent.mkdir(parents=True, exist_ok=True)
         yield draft_path
-        if target.is_dir() != draft_path.is_dir() and target.exists():
-            existing_kind = "a folder" if target.is_dir() else "a file"
+        _refuse(source, target, force)  # it may have been written meanwhile
+        if place.is_dir() != draft_path.is_dir() and place.exists():
+            existing_kind = "a folder" if place.is_dir() else "a file"
             raise OutputExistsError(
                 f"{target} is {existing_kind}, which the result is not: give another name"
             )
-        _rename(draft_path, target)
+        in_place.replace(draft_path, place)
     except OSError as error:
         raise ConfigError(
             f"{target} cannot be written: {error.strerror or error}; give another place"
         ) from error
     finally:
-        _remove(draft_path)
+        in_place.remove(draft_path)
 
 
 @contextmanager
@@ -78,35 +89,19 @@ def _refuse(source: Path, target: Path, force: bool) -> None:
         raise OutputExistsError(
             f"{target} is there already: give another name, or --force to replace it"
         )
-    if target.is_dir() and any(target.iterdir()) and not _holds_trace(target):
+    if target.is_dir() and any(target.iterdir()) and not _holds_recording(target):
         raise OutputExistsError(
             f"{target} is a folder that holds something other than a trace: give another name"
         )
 
 
-def _holds_trace(folder: Path) -> bool:
-    return all(
-        path.name == "meta.json" or path.suffix == ".parquet" for path in folder.iterdir()
-    )
-
-
-def _rename(draft: Path, target: Path) -> None:
-    if not target.is_dir():
-        draft.replace(target)
-        return
-    earlier = draft.with_name(f"{draft.name}.earlier")
-    target.rename(earlier)
+def _holds_recording(folder: Path) -> bool:
+    """Return whether a folder holds a recording of ours, by what it says of itself, and no more."""
+    names = {path.name for path in folder.iterdir()}
+    if not names <= RECORDING_FILES or any(map(Path.is_dir, folder.iterdir())):
+        return False
     try:
-        draft.rename(target)
-    except OSError:
-        earlier.rename(target)
-        raise
-    shutil.rmtree(earlier)
-
-
-def _remove(draft: Path) -> None:
-    if draft.is_dir():
-        shutil.rmtree(draft, ignore_errors=True)
-    else:
-        with suppress(OSError):  # its folder may not be there
-            draft.unlink()
+        document = json.loads((folder / RECORDING).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(document, dict) and document.keys() >= RECORDING_ENTRIES

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
-import os
 import signal
 from dataclasses import replace
 
@@ -13,6 +11,7 @@ import pytest
 from idlescope import RunConfig, run
 from idlescope.errors import ConfigError
 from idlescope.experiment import answers, environment, sweep
+from idlescope.experiment.cell_pool import CellPool
 from idlescope.experiment.cells import Cell, CellState, grid, is_fixed, kept, place
 from idlescope.experiment.device_choice import choose
 from idlescope.experiment.sweep import measure
@@ -151,27 +150,30 @@ class TestRunning:
         )
         assert json.loads(place(config, tmp_path).read_text())["reason"] == failed.reason
 
-    def test_a_worker_that_is_killed_fails_its_cells_and_hangs_nothing(self, tmp_path):
-        before = set(multiprocessing.active_children())
+    def test_a_worker_that_is_killed_fails_its_cells_and_hangs_nothing(
+        self, tmp_path, monkeypatch
+    ):
+        pools = opened_pools(monkeypatch)
         states = []
         for cell in sweep.sweep(
             grid(batches=range(1, 30), **{**FIXED, "tokens": 200}), tmp_path, 2
         ):
+            if not states:
+                for worker in list(pools[0].workers):
+                    worker.kill()
             states.append(cell.state)
-            for worker in set(multiprocessing.active_children()) - before:
-                os.kill(worker.pid, signal.SIGKILL)
         assert len(states) == 29
         assert {CellState.DONE, CellState.FAILED} == set(states)
 
-    def test_an_end_of_the_iteration_ends_the_workers(self, tmp_path):
-        before = set(multiprocessing.active_children())
+    def test_an_end_of_the_iteration_ends_the_workers(self, tmp_path, monkeypatch):
+        pools = opened_pools(monkeypatch)
         cells = sweep.sweep(
             grid(batches=range(1, 30), **{**FIXED, "tokens": 200}), tmp_path, 2
         )
         first = next(cells)
-        workers = set(multiprocessing.active_children()) - before
+        workers = list(pools[0].workers)
         cells.close()
-        assert [worker.exitcode for worker in workers] == [-signal.SIGTERM] * 2
+        assert [worker.returncode for worker in workers] == [-signal.SIGTERM] * 2
         assert kept(first.config, tmp_path) == first
 
     def test_an_interrupted_cell_is_not_kept(self, tmp_path, monkeypatch):
@@ -182,6 +184,18 @@ class TestRunning:
         with pytest.raises(KeyboardInterrupt):
             ran(grid(batches=[1], **FIXED), tmp_path)
         assert list(tmp_path.iterdir()) == []
+
+
+def opened_pools(monkeypatch):
+    """Return the pools that sweeps open from here on."""
+    pools = []
+
+    def opened(configs, jobs):
+        pools.append(CellPool(configs, jobs))
+        return pools[-1]
+
+    monkeypatch.setattr(sweep, "CellPool", opened)
+    return pools
 
 
 class TestKept:

@@ -9,6 +9,7 @@ from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from idlescope.capture.server.deadline import Deadline, cut_off
 from idlescope.capture.server.recording import KEY_VARIABLE, Recording, ServerEngine
 from idlescope.errors import ConfigError, ServerError
 
@@ -100,33 +101,40 @@ class Client:
     def _exchange(
         self, method: str, url: str, data: bytes, headers: dict[str, str], timeout: float
     ) -> Answer:
-        connection = self._connected(timeout)
-        try:
-            connection.request(method, urlsplit(url).path, data, headers)
-            with connection.getresponse() as response:
-                text = response.read(LARGEST).decode("utf-8", "replace")
-                return Answer(response.status, text, response.reason)
-        except (OSError, HTTPException) as error:
-            why = ": the server ended the connection"
-            if isinstance(error, TimeoutError):
-                why = f" within {timeout:g} s: give a longer --timeout"
-            raise ServerError(f"{url} was not answered{why}") from error
-        finally:
-            connection.close()
+        with cut_off(timeout) as deadline:
+            connection = self._connected(timeout, deadline)
+            try:
+                connection.request(method, urlsplit(url).path, data, headers)
+                with connection.getresponse() as response:
+                    text = response.read(LARGEST).decode("utf-8", "replace")
+                    answer = Answer(response.status, text, response.reason)
+                    if not deadline.is_over:
+                        return answer
+                raise TimeoutError
+            except (OSError, HTTPException, ValueError) as error:
+                why = ": the server ended the connection"
+                if isinstance(error, TimeoutError) or deadline.is_over:
+                    why = f" within {timeout:g} s: give a longer --timeout"
+                raise ServerError(f"{url} was not answered{why}") from error
+            finally:
+                connection.close()
 
-    def _connected(self, timeout: float) -> HTTPConnection:
+    def _connected(self, timeout: float, deadline: Deadline) -> HTTPConnection:
         address = self.recording.address
         connection_class = HTTPSConnection if address.scheme == "https" else HTTPConnection
         connect_s = min(CONNECT_S, timeout)
         connection = connection_class(
             address.hostname or "", address.port, timeout=connect_s
         )
+        connection._create_connection = deadline.connect  # type: ignore[attr-defined]
         try:
             connection.connect()
         except OSError as error:
             connection.close()
             why = (
-                "no answer" if isinstance(error, TimeoutError) else error.strerror or error
+                "no answer"
+                if isinstance(error, TimeoutError) or deadline.is_over
+                else error.strerror or error
             )
             raise NotStartedError(
                 f"{self.recording.url} cannot be reached: {why}; is the server running there?"

@@ -68,6 +68,11 @@ def profile(session: Session, say: Say) -> list[str]:
             if isinstance(cause, KeyboardInterrupt):
                 error.exit_code = 130
             raise
+        except KeyboardInterrupt:
+            by_hand = session.recording.by_hand(session.client.sends_key)
+            raise KeyboardInterrupt(
+                f"the server's profiler may still run: stop it with {by_hand}"
+            ) from None
         raise
     # vLLM's front end records until it is told to stop; SGLang has ended, and would refuse.
     if session.is_vllm or not ended:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from idlescope.capture.server.recording import Recording, ServerEngine
 from idlescope.errors import ServerError
 from idlescope.trace import unprofiled
+from idlescope.trace.kineto.bytes import EXPANSION_CHECKED_FROM, MOST_EXPANSION
 
 SUFFIXES = (".json", ".json.gz")  # of what torch.profiler writes
 FRONT_END = ".async_llm."  # in the name of what vLLM's API server writes of itself: no GPU
@@ -148,10 +149,13 @@ def is_whole(path: Path) -> bool:
             with path.open("rb") as zipped_file:
                 zipped_file.seek(max(0, path.stat().st_size - 64))
                 return zipped_file.read().rstrip().endswith((b"}", b"]"))
-        last_chunk = b""
+        most_bytes = max(EXPANSION_CHECKED_FROM, MOST_EXPANSION * path.stat().st_size)
+        unpacked_bytes = 0
         with gzip.open(path, "rb") as zipped_file:
             while chunk := zipped_file.read(CHUNK):
-                last_chunk = chunk
-        return bool(last_chunk)
+                unpacked_bytes += len(chunk)
+                if unpacked_bytes > most_bytes:  # what reads it will say so
+                    break
+        return unpacked_bytes > 0
     except (OSError, EOFError, zlib.error):
         return False

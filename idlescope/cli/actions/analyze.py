@@ -147,10 +147,13 @@ def _write_report(
     from idlescope.report import output_folder, trace_report
 
     assert output.folder is not None
-    output_folder.claim(output.folder, output.force, path)
-    with console.status("writing the report"):
+    with (
+        output_folder.written(output.folder, output.force, path) as draft,
+        console.status("writing the report"),
+    ):
         shown_command = shlex.join([*command, "--out", str(output.folder)])
-        return trace_report.write_analysis(trace, analysis, output.folder, shown_command)
+        written = trace_report.write_analysis(trace, analysis, draft.folder, shown_command)
+    return draft.placed(written)
 
 
 def _show(

@@ -29,12 +29,8 @@ def capture_command(recording: Recording, output: Output) -> None:
         with claimed, console.status("") as status:
             captured = capture(recording, status.update)
     except KeyboardInterrupt as error:
-        shown_folder = visible(str(recording.traces))
-        print(
-            f"idlescope: interrupted; what the server recorded is in {shown_folder}, not analysed",
-            file=sys.stderr,
-        )
-        raise SystemExit(130) from error
+        kept = f"what the server recorded is in {recording.traces}, not analysed"
+        raise KeyboardInterrupt(str(error) or kept) from error
     for capture_note in captured.notes:
         print(f"idlescope: {visible(capture_note)}", file=sys.stderr)
     traces = captured.traces

@@ -64,10 +64,14 @@ def compare_command(
     }
     written: list[Path] = []
     if output.folder is not None:
-        for side_path in chain.from_iterable(path_sides):
+        sources = list(chain.from_iterable(path_sides))
+        for side_path in sources:
             output_folder.claim(output.folder, output.force, side_path)
-        with console.status("writing"):
-            written = comparison_report.write(comparisons, output.folder)
+        with (
+            output_folder.written(output.folder, output.force, sources[0]) as draft,
+            console.status("writing"),
+        ):
+            written = draft.placed(comparison_report.write(comparisons, draft.folder))
     if output.as_json:
         sys.stdout.write(to_text(report.to_json(comparisons)))
     elif as_markdown:

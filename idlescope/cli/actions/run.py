@@ -41,15 +41,15 @@ def run_command(config: RunConfig, output: Output) -> None:
         reports_folder = Path("reports") / run_report.run_name(config)
         folder = reports_folder if output.force else output_folder.free_name(reports_folder)
     console = output.console()
-    with output_folder.claimed(folder, output.force):
+    with output_folder.written(folder, output.force) as draft:
         if choice.note:
             console.print(plain(choice.note, "dim"))
         tokens = int(config.demand.output_tokens.sum())
         with live(console, config.modes, tokens) as progress:
-            result = run(config, progress, folder)
-    summary = result.summary()
-    with console.status("writing the report"):
-        written = run_report.write_run(result, folder)
+            result = run(config, progress, draft.folder)
+        summary = result.summary()
+        with console.status("writing the report"):
+            written = draft.placed(run_report.write_run(result, draft.folder))
     if output.as_json:
         sys.stdout.write(to_text(summary))
     else:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -63,22 +64,28 @@ def sweep_command(
     for device_note in dict.fromkeys(device_notes):
         if device_note:
             console.print(plain(device_note, "dim"))
-    with output_folder.claimed(folder, output.force or resume):
-        cells_folder = folder / report.CELLS
+    with _place(folder, output.force, resume) as place:
+        cells_folder = place.folder / report.CELLS
         cells_folder.mkdir(exist_ok=True)
         kept_cells = _kept_before(configs, cells_folder) if resume else {}
         if resume:
             console.print(
                 plain(f"{len(kept_cells)} of {len(configs)} cells are in {folder} already")
             )
-        report.mark(report.document(configs, list(kept_cells.values())), folder)
+        with output_folder.added(place.folder) as draft:
+            so_far = report.document(configs, list(kept_cells.values()))
+            report.mark(so_far, draft.folder)
         interrupted = run_missing(
             console, configs, kept_cells, cells_folder, jobs or cores()
         )
-    with console.status("writing the tables"):
         in_order = [kept_cells[config] for config in configs if config in kept_cells]
         summary = report.document(configs, in_order)
-        written = sweep_report.write(summary, folder)
+        with (
+            console.status("writing the tables"),
+            output_folder.added(place.folder) as draft,
+        ):
+            in_draft = sweep_report.write(summary, draft.folder)
+        written = place.placed(draft.placed(in_draft))
     if output.as_json:
         sys.stdout.write(to_text(summary))
     else:
@@ -90,6 +97,20 @@ def sweep_command(
     states = {cell.state for cell in kept_cells.values()}
     if CellState.FAILED in states or CellState.DONE not in states:
         raise SystemExit(1)
+
+
+@contextmanager
+def _place(folder: Path, force: bool, resume: bool) -> Iterator[output_folder.Draft]:
+    """Yield where the cells are kept: in the folder itself, so that a killed sweep can go on.
+
+    With force, beside an earlier result, which this one replaces at its end.
+    """
+    if force and folder.is_dir() and any(folder.iterdir()):
+        with output_folder.written(folder, force) as draft:
+            yield draft
+        return
+    with output_folder.claimed(folder, force or resume):
+        yield output_folder.Draft(folder, folder)
 
 
 def _kept_before(configs: Sequence[RunConfig], folder: Path) -> dict[RunConfig, Cell]:

@@ -1,0 +1,43 @@
+"""Which folders are results of ours: by what they say of themselves, and all that is in them."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+# The documents of results, and entries that each has beside its schema.
+DOCUMENTS = {
+    "analysis.json": {"source", "devices"},
+    "summary.json": {"config", "modes"},
+    "comparison.json": {"comparisons"},
+    "sweep.json": {"grid", "cells"},
+}
+FIGURE = r"(timeline|causes|idle|gaps|cost|gain|comparison)[\w.-]*\.(png|svg)"
+# Everything that is written into the folder of a result, by its path there.
+WRITTEN = re.compile(
+    rf"{'|'.join(map(re.escape, DOCUMENTS))}"
+    r"|report\.html|comparison\.md|table\.(csv|parquet)"
+    r"|(sync|async)(\.trace\.json\.gz|\.kineto\.json\.gz|\.nsys-rep)"
+    r"|(sync|async)\.recording/(meta\.json|(operations|calls|ranges|samples)\.parquet)"
+    rf"|figures/{FIGURE}"
+    r"|cells/[\w.-]+-[0-9a-f]{12}\.json"
+)
+
+
+def is_ours(folder: Path) -> bool:
+    """Return whether a folder holds a result of ours and nothing else, or nothing at all."""
+    paths = [path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()]
+    names = [path.relative_to(folder).as_posix() for path in paths]
+    if any(path.is_symlink() for path in paths) or not all(map(WRITTEN.fullmatch, names)):
+        return False
+    return not names or any(map(_says_so, (folder / name for name in DOCUMENTS)))
+
+
+def _says_so(path: Path) -> bool:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    has_schema = isinstance(document, dict) and isinstance(document.get("schema"), int)
+    return has_schema and DOCUMENTS[path.name] <= document.keys()
