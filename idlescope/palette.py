@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 ORANGE, SKY, GREEN, BLUE = "#E69F00", "#56B4E9", "#009E73", "#0072B2"
-VERMILION, PURPLE, YELLOW = "#D55E00", "#CC79A7", "#F0E442"
+VERMILION, PURPLE = "#D55E00", "#CC79A7"
 GREY, PALE = "#BBBBBB", "#EEEEEE"
 
 MODE: Mapping[str, str] = {"sync": VERMILION, "async": BLUE}
@@ -24,22 +24,31 @@ STATE: Mapping[str, str] = {
     "host only": ORANGE,
     "neither": PALE,
 }
+# What a device does: computing is blue, copying violet. No cause has these colours.
 OPERATION: Mapping[str, str] = {
     "compute": BLUE,
-    "H2D": SKY,
-    "D2H": PURPLE,
-    "copy": SKY,
-    "memset": GREY,
+    "H2D": "#A58FD0",
+    "D2H": "#6F52A8",
+    "copy": "#8B72BE",
 }
-# What the host does: preparing is warm, launching green, waiting grey, finishing blue.
+WAITING = "#B4C3D5"
+# What the host does, in colours of its own (after Paul Tol, "muted", 2021): none is a cause's.
 PHASE: Mapping[str, str] = {
-    "schedule": ORANGE,
-    "prepare": VERMILION,
-    "submit": GREEN,
-    "retrieve": GREY,
-    "update": BLUE,
-    "step": SKY,
-    "slot": SKY,
-    "request": PURPLE,
-    "other": YELLOW,
+    "schedule": "#DDCC77",
+    "prepare": "#AA4499",
+    "submit": "#2B9348",
+    "retrieve": WAITING,
+    "update": "#44AA99",
+    "step": "#7A7CD6",
+    "slot": "#7A7CD6",
+    "request": "#CC6677",
+    "other": "#999933",
 }
+# Calls of the host: those that wait for the device, and the one that the verdict names.
+CALL: Mapping[str, str] = {
+    "blocking": "#D81B78",
+    "waiting": WAITING,
+    "other": "#7D8FA3",
+}
+# Letters and lines of figures, and what they stand on; a dark page has others in their place.
+INK, REMARK, GROUND = "#1b1f24", "#57606a", "#ffffff"

@@ -12,10 +12,12 @@ from idlescope.experiment.device_choice.choose import choose
 from idlescope.experiment.result import Run
 from idlescope.export.perfetto import writer
 from idlescope.hardware.latencies import THIS_HOST
-from idlescope.report.figures.report_figures import draw_all
+from idlescope.report.figures.report_figures import draw_all, host_cost_of, still_picture
 from idlescope.report.figures.style import save
 from idlescope.report.page import page
-from idlescope.report.page.content import Page, TableRows
+from idlescope.report.page.content import Head, Page, TableRows
+from idlescope.report.page.sections.order import OF_RUN
+from idlescope.report.page.tiles import run_tiles, sentences
 from idlescope.report.tables.runs import mode_rows, profiled_rows
 from idlescope.report.text import to_text
 from idlescope.report.work_line import MODE_TITLES, WorkLine
@@ -53,7 +55,8 @@ def write_run(run: Run, folder: Path) -> list[Path]:
         for mode_run, measured in run.modes.items()
     ]
     traces = _write_traces(run, folder)
-    figures = save(draw_all(work_lines, _subtitle(run)), folder / "figures")
+    cost = host_cost_of(work_lines)
+    figures = save(draw_all(work_lines, _subtitle(run), cost), folder / "figures")
     (folder / SUMMARY).write_text(to_text(summary), encoding="utf-8")
     written = [*traces, folder / "figures", folder / SUMMARY]
     profiles = [
@@ -63,27 +66,21 @@ def write_run(run: Run, folder: Path) -> list[Path]:
     ]
     listed = [listed_path for listed_path in (*written, *profiles) if listed_path.is_file()]
     content = Page(
-        title=_title(run.config),
-        verdict=summary["verdict"],
-        measured=_how_measured(run),
-        headline=_headline(run, summary),
+        head=_head(run, summary),
         columns=[line.title for line in work_lines],
         rows=_rows(summary),
-        figures={
-            listed_path.stem: listed_path
-            for listed_path in figures
-            if listed_path.suffix == ".svg"
-        },
         lines=work_lines,
         warnings=run.notes,
         command=command(run.config),
         environment=summary["environment"],
+        still=still_picture(figures),
+        cost=cost,
         predictions=_prediction(summary),
         files=[str(listed_path.relative_to(folder)) for listed_path in listed],
         open_with=_open_with(list(run.modes), profiles),
         latencies=True,
     )
-    page.write(content, folder / REPORT)
+    page.write(content, folder / REPORT, OF_RUN)
     return [folder / REPORT, *written, *profiles]
 
 
@@ -116,15 +113,10 @@ def _title(config: RunConfig) -> str:
     return f"{model_name}, {requests}, batch {config.batch_size}"
 
 
-def _headline(run: Run, summary: dict[str, Any]) -> list[tuple[str, str]]:
-    headline = []
-    if run.speedup is not None:
-        headline.append((f"{run.speedup:.3f}×", "asynchronous over synchronous"))
-    for mode_name, figures in summary["modes"].items():
-        headline.append(
-            (f"{figures['active_pct']:.1f} %", f"device active, {MODE_TITLES[mode_name]}")
-        )
-    return headline
+def _head(run: Run, summary: dict[str, Any]) -> Head:
+    verdict, *further = sentences(summary["verdict"])
+    tiles = run_tiles(run)
+    return Head(_title(run.config), verdict, _how_measured(run), further, tiles)
 
 
 def _rows(summary: dict[str, Any]) -> TableRows:

@@ -6,15 +6,16 @@ import shlex
 from pathlib import Path
 
 from idlescope.analysis.no_device import no_device
-from idlescope.analysis.result import Analysis, DeviceResult
+from idlescope.analysis.result import Analysis
 from idlescope.experiment.environment import environment
-from idlescope.report.figures.report_figures import draw_all
+from idlescope.report.figures.report_figures import draw_all, host_cost_of, still_picture
 from idlescope.report.figures.style import save
 from idlescope.report.page import page
-from idlescope.report.page.content import Page
-from idlescope.report.tables.devices import device_rows, window_label
+from idlescope.report.page.content import Head, Page
+from idlescope.report.page.tiles import device_tiles, sentences
+from idlescope.report.tables.devices import device_rows
 from idlescope.report.tables.host_phases import phase_columns, phase_rows
-from idlescope.report.text import milliseconds, to_text
+from idlescope.report.text import to_text
 from idlescope.report.work_line import device_label, of_analysis
 from idlescope.trace.model import Trace
 from idlescope.trace.nsys.recognise import REPORT_SUFFIXES
@@ -29,22 +30,16 @@ def write_analysis(
     """Write a trace's report, figures and analysis; return the paths, the report first."""
     work_lines = of_analysis(analysis)
     source = Path(analysis.source["path"])
-    figures = (
-        save(draw_all(work_lines, source.name), folder / "figures") if work_lines else []
-    )
+    cost = host_cost_of(work_lines)
+    figures = []
+    if work_lines:
+        figures = save(draw_all(work_lines, source.name, cost), folder / "figures")
     (folder / ANALYSIS).write_text(to_text(analysis.to_json()), encoding="utf-8")
     unseen = no_device(trace)
-    is_modelled = trace.meta.measured is False
     content = Page(
-        title=source.name,
-        verdict=_worst(analysis).verdict.text
-        if work_lines
-        else f"No device was seen: {unseen}",
-        measured="modelled, not measured" if is_modelled else "as recorded in the trace",
-        headline=_headline(analysis),
+        head=_head(trace, analysis, source, unseen),
         columns=[line.label for line in work_lines] or phase_columns(analysis),
         rows=device_rows(analysis) if work_lines else phase_rows(analysis),
-        figures={path.stem: path for path in figures if path.suffix == ".svg"},
         lines=work_lines,
         # that no device was seen is the verdict already
         warnings=[
@@ -52,6 +47,8 @@ def write_analysis(
         ],
         command=command,
         environment=environment(),
+        still=still_picture(figures),
+        cost=cost,
         predictions=_predictions(analysis),
         files=[ANALYSIS],
         open_with=_open_with(source),
@@ -61,20 +58,17 @@ def write_analysis(
     return [folder / REPORT, *figures_folder, folder / ANALYSIS]
 
 
-def _worst(analysis: Analysis) -> DeviceResult:
-    """Return the device that idles most."""
-    return max(analysis.results, key=lambda result: result.idle_pct)
-
-
-def _headline(analysis: Analysis) -> list[tuple[str, str]]:
+def _head(trace: Trace, analysis: Analysis, source: Path, unseen: str) -> Head:
+    """Return the verdict and the tiles of the device that idles most."""
+    is_modelled = trace.meta.measured is False
+    measured = "modelled, not measured" if is_modelled else "as recorded in the trace"
     if not analysis.results:
-        return []
-    idlest_device = _worst(analysis)
-    return [
-        (f"{idlest_device.idle_pct:.2f} %", f"idle, device {device_label(idlest_device)}"),
-        (milliseconds(idlest_device.occupancy.idle_ns), "idle time"),
-        (milliseconds(idlest_device.occupancy.window_ns), window_label([idlest_device])),
-    ]
+        return Head(source.name, f"No device was seen: {unseen}", measured)
+    idlest_device = max(analysis.results, key=lambda result: result.idle_pct)
+    verdict, *further = sentences(idlest_device.verdict.text)
+    if idlest_device.observer is not None:
+        further.append(idlest_device.observer.text())
+    return Head(source.name, verdict, measured, further, device_tiles(analysis.results))
 
 
 def _predictions(analysis: Analysis) -> list[str]:

@@ -1,33 +1,56 @@
-"""What a report page says, before anything is laid out."""
+"""What pages say, before anything is laid out."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
+from idlescope.analysis.prediction.curve import HostCost
 from idlescope.report.work_line import WorkLine
 
+LONG_VALUE = 18  # characters
 TableRows = Sequence[tuple[str, Sequence[str]]]  # a label, and one cell per column
+
+
+class Tile(NamedTuple):
+    """One of the few figures that matter: what it is, the figure, and what stands behind it."""
+
+    label: str
+    value: str
+    note: str = ""
+
+    @property
+    def is_long(self) -> bool:
+        """Return whether the figure is words rather than a number."""
+        return len(self.value) > LONG_VALUE
+
+
+@dataclass(frozen=True)
+class Head:
+    """What every page begins with."""
+
+    title: str
+    verdict: str  # the sentence that answers
+    measured: str  # says whether the figures are measured or modelled
+    further: Sequence[str] = ()  # sentences that belong to the verdict
+    tiles: Sequence[Tile] = ()
 
 
 @dataclass(frozen=True)
 class Page:
-    """The content of one page. Its sections (page/sections) arrange it."""
+    """The content of the page of a run or of a trace. Its sections (page/sections) arrange it."""
 
-    title: str
-    verdict: str
-    measured: str  # says whether the figures are measured or modelled
-    headline: Sequence[
-        tuple[str, str]
-    ]  # the two or three figures that matter: value, label
+    head: Head
     columns: Sequence[str]  # of the main table
     rows: TableRows  # the main table
-    figures: dict[str, Path]  # SVG files by name (CAPTIONS in pictures.py)
     lines: Sequence[WorkLine]  # empty where no device was seen
     warnings: Sequence[str]
     command: str
     environment: dict[str, str]
+    still: Path | None = None  # the SVG picture that stands for the timeline in print
+    cost: HostCost | None = None  # idle over host work, where steps can be replayed
     predictions: Sequence[str] = ()  # sentences
     files: Sequence[str] = ()  # names of files beside the page
     open_with: Sequence[tuple[str, str]] = field(default_factory=tuple)  # purpose, command

@@ -9,7 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from idlescope.analysis.result import DeviceResult
-from idlescope.report.page.lanes import NO_COLOUR, Lane, lanes
+from idlescope.analysis.steps.typical import typical_steps
+from idlescope.report.page.lane import NO_COLOUR, Lane
+from idlescope.report.page.lanes import lanes
 from idlescope.report.page.packing import Packer
 from idlescope.report.text import visible
 from idlescope.report.work_line import WorkLine
@@ -17,13 +19,15 @@ from idlescope.trace.table import Int64
 
 MAX_INTERVALS = 1_000_000  # in a page; of more, those around the longest gap are kept
 MAX_NAME_CHARACTERS = 160
+MARGIN_PARTS = 20  # beside what is seen first, such a part of it
 
 
 @dataclass(frozen=True)
 class PackedTimeline:
     """A JSON document and the integer columns that it speaks of, as text.
 
-    The document has `names` and `colours`, by code, and `items`: one for each line of work.
+    The document has `names` and `colours`, by code, and `items`, one for each line of work; `shown`
+    is what is seen first, from when to when, as times of the items; null for all.
     """
 
     document: dict[str, Any]
@@ -53,33 +57,40 @@ def pack(lines: Sequence[WorkLine]) -> PackedTimeline:
     """
     line_lanes = [_LineLanes(work_line, lanes(work_line)) for work_line in lines]
     origins = _origins(line_lanes)
+    most_of_each = MAX_INTERVALS // max(len(lines), 1)
     packer, name_codes = Packer(), _Names()
     packed_lines: list[dict[str, Any]] = []
-    for line_drawn in line_lanes:
-        work_line, origin = line_drawn.line, origins[_clock(line_drawn.line)]
-        kept_lanes = line_drawn.lanes
-        if line_drawn.intervals * len(lines) > MAX_INTERVALS:
-            kept_lanes = _around_longest_gap(line_drawn, MAX_INTERVALS // len(lines))
-        ended_by = (*work_line.trace.names, "the end of the window")
+    for drawn in line_lanes:
+        origin = origins[_clock(drawn.line)]
+        ended_by = (*drawn.line.trace.names, "the end of the window")
         lane_packer = _LanePacker(packer, name_codes, origin, ended_by)
-        packed_lines.append(
-            {
-                "title": visible(work_line.title),
-                "zero_ns": work_line.result.window.start - origin,
-                "end_ns": work_line.result.window.end - origin,
-                "idle_pct": work_line.result.idle_pct,
-                "left_out": line_drawn.intervals
-                - sum(lane.start.size for lane in kept_lanes),
-                "lanes": [lane_packer.pack(lane) for lane in kept_lanes],
-                "steps": _pack_steps(packer, work_line.result, origin),
-            }
-        )
+        packed_lines.append(_pack_line(drawn, most_of_each, lane_packer))
     document = {
+        "shown": _shown_first(line_lanes, packed_lines, origins),
         "names": name_codes.texts,
         "colours": name_codes.colours,
         "items": packed_lines,
     }
     return PackedTimeline(document, packer.text())
+
+
+def _pack_line(drawn: _LineLanes, most: int, lane_packer: _LanePacker) -> dict[str, Any]:
+    """Add the columns of one line of work; return what the script has to know of it."""
+    result, origin = drawn.line.result, lane_packer.origin
+    kept_lanes = drawn.lanes
+    if drawn.intervals > most:
+        kept_lanes = _around_longest_gap(drawn, most)
+    return {
+        "title": visible(drawn.line.title),
+        "zero_ns": result.window.start - origin,
+        "end_ns": result.window.end - origin,
+        "idle_pct": result.idle_pct,
+        "from_ns": min(int(lane.start[0]) for lane in kept_lanes) - origin,
+        "until_ns": max(int(lane.start[-1]) for lane in kept_lanes) - origin,
+        "left_out": drawn.intervals - sum(lane.start.size for lane in kept_lanes),
+        "lanes": [lane_packer.pack(lane) for lane in kept_lanes],
+        "steps": _pack_steps(lane_packer.packer, result, origin),
+    }
 
 
 def _origins(line_lanes: Iterable[_LineLanes]) -> dict[int, int]:
@@ -96,6 +107,24 @@ def _clock(line: WorkLine) -> int:
     return id(line.trace.names)
 
 
+def _shown_first(
+    line_lanes: Sequence[_LineLanes],
+    packed_lines: Sequence[dict[str, Any]],
+    origins: dict[int, int],
+) -> list[int] | None:
+    """Return when typical steps of the line that idles most ran, while all lines had work."""
+    idlest = max(line_lanes, key=lambda drawn: drawn.line.result.idle_pct).line
+    origin = origins[_clock(idlest)]
+    low = max(packed["from_ns"] for packed in packed_lines)
+    high = min(packed["until_ns"] for packed in packed_lines)
+    shown = typical_steps(idlest.result.steps, low + origin, high + origin)
+    if shown is None:
+        return None
+    first_ns, last_ns = (moment - origin for moment in shown)
+    margin_ns = (last_ns - first_ns) // MARGIN_PARTS
+    return [first_ns - margin_ns, last_ns + margin_ns]
+
+
 def _around_longest_gap(drawn: _LineLanes, most: int) -> list[Lane]:
     """Return at most `most` intervals: as many before the longest gap as after it, the nearest."""
     starts = np.sort(np.concatenate([lane.start for lane in drawn.lanes]))
@@ -104,10 +133,11 @@ def _around_longest_gap(drawn: _LineLanes, most: int) -> list[Lane]:
     before_gap = int(np.searchsorted(starts, gap_start)) - most // 2
     first_row = min(max(before_gap, 0), starts.size - most)
     window_start, window_end = starts[first_row], starts[first_row + most - 1]
-    return [
+    kept_lanes = [
         lane.take((lane.start >= window_start) & (lane.start < window_end))
         for lane in drawn.lanes
     ]
+    return [lane for lane in kept_lanes if lane.start.size]
 
 
 class _Names:

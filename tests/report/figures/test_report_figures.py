@@ -12,7 +12,6 @@ from idlescope import RunConfig, run
 from idlescope.analysis.prediction import published
 from idlescope.palette import MODE
 from idlescope.report.figures import report_figures, style
-from idlescope.report.page.pictures import CAPTIONS
 from idlescope.report.work_line import WorkLine, of_analysis
 from tests.conftest import FIXTURES
 
@@ -30,6 +29,10 @@ def of_trace(file, **device):
     return of_analysis(analysis)
 
 
+def draw_all(lines, subtitle):
+    return report_figures.draw_all(lines, subtitle, report_figures.host_cost_of(lines))
+
+
 @pytest.fixture(scope="module")
 def of_run(tmp_path_factory):
     made = run(RunConfig(model="8b", device="modelled:h200", host_ms=2.0, tokens=60))
@@ -38,14 +41,15 @@ def of_run(tmp_path_factory):
         WorkLine(mode, measured.trace, measured.result, measured.analysis.phases)
         for mode, measured in made.modes.items()
     ]
-    drawn = report_figures.draw_all(lines, "8B, modelled")
+    drawn = draw_all(lines, "8B, modelled")
     style.save(drawn, folder)
     return folder
 
 
-def test_every_figure_has_a_caption_and_says_what_was_run(of_run):
-    assert {p.stem for p in of_run.iterdir()} == set(CAPTIONS)
-    for name in CAPTIONS:
+def test_every_figure_says_what_was_run(of_run):
+    figures = {*report_figures.DRAWN, "cost"}
+    assert {p.stem for p in of_run.iterdir()} == figures
+    for name in figures:
         assert any("8B, modelled" in text for text in texts(of_run, name))
 
 
@@ -90,7 +94,7 @@ def test_host_cost_names_curves_own_points_and_sources(of_run):
 
 
 def test_a_traces_point_is_its_own_and_long_names_are_cut(tmp_path):
-    drawn = report_figures.draw_all(
+    drawn = draw_all(
         of_trace("transformers_sync.json.gz", name="NVIDIA GPU " + 20 * "x$_"), "y" * 300
     )
     style.save(drawn, tmp_path)
@@ -115,7 +119,7 @@ def test_a_traces_point_is_its_own_and_long_names_are_cut(tmp_path):
 
 def test_devices_differ_in_colour_then_in_line():
     many = of_trace("loop_sync.json.gz") * 8
-    axis = report_figures.draw_all(many, "")["idle"].axes[0]
+    axis = draw_all(many, "")["idle"].axes[0]
     drawn = [(p.get_edgecolor(), p.get_linestyle()) for p in axis.patches]
     assert len(set(drawn)) == len(many)
 
@@ -123,5 +127,5 @@ def test_devices_differ_in_colour_then_in_line():
 def test_no_picture_of_cost_without_steps():
     (item,) = of_trace("loop_sync.json.gz")
     (two,) = idlescope.analyze(item.trace, window="steps:8-9").results
-    assert "cost" in report_figures.draw_all([item], "")
-    assert "cost" not in report_figures.draw_all([replace(item, result=two)], "")
+    assert "cost" in draw_all([item], "")
+    assert "cost" not in draw_all([replace(item, result=two)], "")

@@ -8,29 +8,11 @@ import pytest
 
 import idlescope
 from idlescope.report.page import page
-from idlescope.report.page.content import Page
 from idlescope.report.page.section import Section
-from idlescope.report.page.sections.order import SECTIONS
+from idlescope.report.page.sections.order import OF_TRACE
 from idlescope.report.work_line import of_analysis
 from tests.conftest import FIXTURES
-
-
-def content(lines=(), **entries):
-    """A page without figures."""
-    given = {"warnings": (), "predictions": (), "files": (), "open_with": ()} | entries
-    return Page(
-        title="a trace",
-        verdict="verdict",
-        measured="made up",
-        headline=[],
-        columns=["one"],
-        rows=[("a figure", ["1"])],
-        figures={},
-        lines=lines,
-        command="idlescope",
-        environment={},
-        **given,
-    )
+from tests.make.pages import content
 
 
 def titles(path):
@@ -48,7 +30,7 @@ def test_a_toy_section_is_added_in_one_place(tmp_path):
         fragment="<p>{{ said }}</p>\n{{ table('toy', columns, [('a', ['b'])]) }}\n",
         fill=lambda material: {"said": "<b>", "columns": material.page.columns},
     )
-    page.write(content(), tmp_path / "page.html", (*SECTIONS, toy))
+    page.write(content(), tmp_path / "page.html", (*OF_TRACE, toy))
     text = (tmp_path / "page.html").read_text("utf-8")
     assert titles(tmp_path / "page.html")[-1] == "A toy"
     assert "<p>&lt;b&gt;</p>" in text
@@ -58,7 +40,7 @@ def test_a_toy_section_is_added_in_one_place(tmp_path):
 def test_a_section_that_has_nothing_to_say_is_left_out(tmp_path):
     page.write(content(), tmp_path / "page.html")
     assert titles(tmp_path / "page.html") == [
-        "Figures",
+        "All figures",
         "What the numbers mean",
         "How to reproduce",
     ]
@@ -69,12 +51,12 @@ def test_sections_stand_in_their_order(tmp_path, lines):
         lines, warnings=["a warning"], predictions=["a prediction"], files=["a file"]
     )
     page.write(made, tmp_path / "page.html")
-    order = [section.title for section in SECTIONS]
+    order = [section.title for section in OF_TRACE]
     shown = titles(tmp_path / "page.html")
     assert shown == [title for title in order if title in shown]
-    assert {"Read this first", "Timeline", "Steps", "Traces and files"} <= set(shown)
+    assert {"Read this first", "Timeline", "Every step", "Traces and files"} <= set(shown)
 
 
 def test_every_section_has_a_title_of_its_own():
-    titles_of_all = [section.title for section in SECTIONS]
+    titles_of_all = [section.title for section in OF_TRACE]
     assert len(set(titles_of_all)) == len(titles_of_all)

@@ -1,78 +1,86 @@
-"""Idle time by cause, and what the host was doing in its share of it."""
+"""Idle time by cause: one chart on the scale of the window, and what the host was doing in it."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 from idlescope.analysis.idle.causes import CAUSES
 from idlescope.analysis.intervals import percent
 from idlescope.analysis.result import DeviceResult
 from idlescope.palette import CAUSE
-from idlescope.report.page.content import TableRows
 from idlescope.report.page.section import FragmentData, Material, Section, fragment_beside
-from idlescope.report.text import milliseconds, share
+from idlescope.report.tables.devices import largest_host_parts
+from idlescope.report.text import NOTHING, milliseconds, shorten
+from idlescope.report.work_line import WorkLine
 
-MAX_HOST_ROWS = 12
-PICTURES = ("causes", "idle", "gaps")
+AXIS = (0, 25, 50, 75, 100)  # % of the window
+
+
+class CauseRow(NamedTuple):
+    """A cause, or what the host was in during its share."""
+
+    label: str
+    colour: str  # empty for parts of the host's share
+    cells: list[tuple[str, str]]  # time, share of the window
 
 
 def fill(material: Material) -> FragmentData | None:
-    """Return a bar and a table for each line of work; None where no device was seen."""
-    if not material.page.lines:
+    """Return a bar for each line of work, and a table of all; None where no device was seen."""
+    lines = material.page.lines
+    if not lines:
         return None
-    line_items = []
-    for work_line in material.page.lines:
-        result = work_line.result
-        idle_text = milliseconds(result.occupancy.idle_ns)
-        line_items.append(
-            {
-                "label": work_line.title,
-                "idle": f"{idle_text} idle, {result.idle_pct:.2f} % of the window",
-                "parts": _bar(result),
-                "host_rows": _host_rows(result),
-            }
-        )
-    pictures = (material.pictures[name] for name in PICTURES)
     return {
-        "items": line_items,
-        "pictures": [picture for picture in pictures if picture is not None],
+        "bars": [
+            (work_line.title, _idle_text(work_line.result), _bar(work_line.result))
+            for work_line in lines
+        ],
+        "axis": AXIS,
+        "columns": [work_line.title for work_line in lines],
+        "rows": list(_rows(lines)),
+        "per_step": all(len(work_line.result.steps) for work_line in lines),
     }
 
 
+def _idle_text(result: DeviceResult) -> str:
+    return f"{result.idle_pct:.2f} % idle"
+
+
 def _bar(result: DeviceResult) -> list[dict[str, Any]]:
-    """Return the parts of a bar that is 100 wide: all idle time, divided by cause."""
+    """Return the parts of a bar: each cause as a share of the window, in %."""
     totals = result.gaps.totals()
     bar_parts = []
     bar_left = 0.0
     for cause_name in CAUSES:
-        part_width = percent(totals[cause_name], result.occupancy.idle_ns)
-        length = milliseconds(totals[cause_name])
-        bar_part = {
-            "cause": cause_name,
-            "length": length,
-            "pct": part_width,
-            "left": bar_left,
-        }
-        bar_parts.append(bar_part | {"colour": CAUSE[cause_name]})
+        part_width = percent(totals[cause_name], result.occupancy.window_ns)
+        bar_parts.append(
+            {"left": bar_left, "width": part_width, "colour": CAUSE[cause_name]}
+        )
         bar_left += part_width
     return bar_parts
 
 
-def _host_rows(result: DeviceResult) -> TableRows:
-    """Return what the host was in while the device was idle for it, largest first."""
-    host_total = result.gaps.totals()["host"]
-    largest = list(result.host_ns.items())[:MAX_HOST_ROWS]
-    host_rows = [
-        (host_part, [milliseconds(duration_ns), share(duration_ns, host_total)])
-        for host_part, duration_ns in largest
-    ]
-    others_ns = host_total - sum(duration_ns for _, duration_ns in largest)
-    if others_ns:
-        rest_label = f"{len(result.host_ns) - len(largest)} others"
-        host_rows.append(
-            (rest_label, [milliseconds(others_ns), share(others_ns, host_total)])
-        )
-    return host_rows
+def _rows(lines: Sequence[WorkLine]) -> Iterator[CauseRow]:
+    """Yield the causes that any line has, `host` with what it is made of."""
+    results = [work_line.result for work_line in lines]
+    for cause_name in CAUSES:
+        totals = [result.gaps.totals()[cause_name] for result in results]
+        if not any(totals):
+            continue
+        yield CauseRow(cause_name, CAUSE[cause_name], list(map(_cell, results, totals)))
+        if cause_name != "host":
+            continue
+        for part_name in largest_host_parts(results):
+            part_ns = [result.host_ns.get(part_name, 0) for result in results]
+            yield CauseRow(shorten(part_name), "", list(map(_cell, results, part_ns)))
+
+
+def _cell(result: DeviceResult, ns: int) -> tuple[str, str]:
+    """Return a part of idle: per step where there are steps, and as a share of the window."""
+    if not ns:
+        return NOTHING, ""
+    per_step = ns / (len(result.steps) or 1)
+    return milliseconds(per_step), f"{percent(ns, result.occupancy.window_ns):.2f} %"
 
 
 SECTION = Section("Why the GPU was idle", fragment_beside(__file__), fill)

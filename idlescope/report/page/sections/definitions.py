@@ -10,4 +10,4 @@ def fill(material: Material) -> FragmentData | None:
     return {"latencies": material.page.latencies}
 
 
-SECTION = Section("What the numbers mean", fragment_beside(__file__), fill)
+SECTION = Section("What the numbers mean", fragment_beside(__file__), fill, folded=True)

@@ -11,4 +11,4 @@ def fill(material: Material) -> FragmentData | None:
     return {"columns": report_page.columns, "rows": report_page.rows}
 
 
-SECTION = Section("Figures", fragment_beside(__file__), fill)
+SECTION = Section("All figures", fragment_beside(__file__), fill, folded=True)

@@ -13,4 +13,4 @@ def fill(material: Material) -> FragmentData | None:
     return {"files": report_page.files, "open_with": report_page.open_with}
 
 
-SECTION = Section("Traces and files", fragment_beside(__file__), fill)
+SECTION = Section("Traces and files", fragment_beside(__file__), fill, folded=True)

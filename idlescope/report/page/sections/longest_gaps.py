@@ -21,4 +21,4 @@ def fill(material: Material) -> FragmentData | None:
     return {"items": line_items} if line_items else None
 
 
-SECTION = Section("The ten longest gaps", fragment_beside(__file__), fill)
+SECTION = Section("The ten longest gaps", fragment_beside(__file__), fill, folded=True)

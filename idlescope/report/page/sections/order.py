@@ -1,15 +1,22 @@
-"""Which sections the page has, top to bottom. A new section is a file here and a line below."""
+"""Which sections the pages of runs and traces have, top to bottom.
+
+A new section is a file here and a line below.
+"""
 
 from __future__ import annotations
 
-from idlescope.report.page.section import Section
+from idlescope.report.page.section import Material, Section
 from idlescope.report.page.sections import (
     causes,
     coverage,
+    curve,
     definitions,
     figures,
     files,
+    gap_lengths,
+    kinds,
     longest_gaps,
+    over_time,
     prediction,
     reproduce,
     roofline,
@@ -18,17 +25,32 @@ from idlescope.report.page.sections import (
     warnings,
 )
 
-SECTIONS: tuple[Section, ...] = (
-    warnings.SECTION,
+_FOLDED: tuple[Section[Material], ...] = (
     figures.SECTION,
-    timeline.SECTION,
-    causes.SECTION,
+    kinds.SECTION,
+    gap_lengths.SECTION,
     longest_gaps.SECTION,
     steps.SECTION,
+    over_time.SECTION,
     prediction.SECTION,
     roofline.SECTION,
     coverage.SECTION,
     definitions.SECTION,
     reproduce.SECTION,
     files.SECTION,
+)
+# A run is asked what host work costs; a trace is asked what happened in it.
+OF_RUN: tuple[Section[Material], ...] = (
+    warnings.SECTION,
+    curve.SECTION,
+    timeline.SECTION,
+    causes.SECTION,
+    *_FOLDED,
+)
+OF_TRACE: tuple[Section[Material], ...] = (
+    warnings.SECTION,
+    timeline.SECTION,
+    causes.SECTION,
+    curve.SECTION,
+    *_FOLDED,
 )

@@ -1,16 +1,28 @@
-"""What asynchronous batching was predicted to give, and what it gave."""
+"""What asynchronous batching and further changes would give, beside what was measured."""
 
 from __future__ import annotations
 
 from idlescope.report.page.section import FragmentData, Material, Section, fragment_beside
+from idlescope.report.tables.predictions import COLUMNS, TOKENS, rows
 
 
 def fill(material: Material) -> FragmentData | None:
-    """Return sentences and the picture of host cost; None where there are neither."""
-    predictions, picture = material.page.predictions, material.pictures["cost"]
-    if not predictions and picture is None:
+    """Return sentences, and a table of changes for each line; None where nothing is predicted."""
+    tables = []
+    for line in material.page.lines:
+        prediction = line.result.prediction
+        if prediction is None:
+            continue
+        tokens_known = prediction.recorded.tokens is not None
+        kept = [
+            number for number, name in enumerate(COLUMNS) if tokens_known or name != TOKENS
+        ]
+        shown = [(label, [cells[n] for n in kept]) for label, cells in rows(prediction)]
+        tables.append((line.title, [COLUMNS[number] for number in kept], shown))
+    predictions = material.page.predictions
+    if not predictions and not tables:
         return None
-    return {"predictions": predictions, "picture": picture}
+    return {"predictions": predictions, "tables": tables}
 
 
-SECTION = Section("Prediction and measurement", fragment_beside(__file__), fill)
+SECTION = Section("What changes would give", fragment_beside(__file__), fill, folded=True)

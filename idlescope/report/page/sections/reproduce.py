@@ -11,4 +11,4 @@ def fill(material: Material) -> FragmentData | None:
     return {"command": report_page.command, "environment": report_page.environment}
 
 
-SECTION = Section("How to reproduce", fragment_beside(__file__), fill)
+SECTION = Section("How to reproduce", fragment_beside(__file__), fill, folded=True)

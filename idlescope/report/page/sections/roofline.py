@@ -34,5 +34,8 @@ def fill(material: Material) -> FragmentData | None:
 
 
 SECTION = Section(
-    "Roofline: active is not the same as useful", fragment_beside(__file__), fill
+    "Roofline: active is not the same as useful",
+    fragment_beside(__file__),
+    fill,
+    folded=True,
 )

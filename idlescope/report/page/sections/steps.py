@@ -16,8 +16,10 @@ COLUMNS = (  # key in the script, label
 
 def fill(material: Material) -> FragmentData | None:
     """Return the columns; None where no step was found."""
-    steps_found = any(len(line.result.steps) for line in material.page.lines)
-    return {"columns": COLUMNS} if steps_found else None
+    counts = dict.fromkeys(len(line.result.steps) for line in material.page.lines)
+    if not any(counts):
+        return None
+    return {"columns": COLUMNS, "hint": " and ".join(f"{count:,}" for count in counts)}
 
 
-SECTION = Section("Steps", fragment_beside(__file__), fill)
+SECTION = Section("Every step", fragment_beside(__file__), fill, folded=True)

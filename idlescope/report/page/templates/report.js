@@ -3,7 +3,7 @@
 "use strict";
 
 const PERFETTO = "https://ui.perfetto.dev";
-const LANE_PX = { host: 22, H2D: 14, compute: 22, D2H: 14, "other copies": 14, gaps: 18 };
+const LANE_PX = { host: 22, calls: 16, H2D: 14, compute: 22, D2H: 14, "other copies": 14, gaps: 18 };
 const HEAD_PX = 22, AXIS_PX = 22, LANE_SPACE = 3, MINIMAP_ROW = 12;
 const DETAIL_PX = 3; // a column of so many pixels an interval, on average: single ones are drawn
 const NAME_PX = 46; // an interval so wide has its name in it
@@ -147,7 +147,8 @@ class Timeline {
     const starts = this.items.flatMap((item) => [item.zero_ns, ...item.lanes.map((lane) => lane.start[0])]);
     [this.first, this.last] = [Math.min(...starts), Math.max(...ends)];
     this.zero = Math.min(...this.items.map((item) => item.zero_ns));
-    [this.low, this.high] = [this.first, this.last];
+    this.opened = page.shown ?? [this.first, this.last];
+    [this.low, this.high] = this.opened;
     this.canvas = byId("lanes"); this.minimap = byId("minimap"); this.tip = byId("tip");
     this.selected = null; this.pointers = new Map(); this.scrolled = 0;
     this.layout();
@@ -168,6 +169,7 @@ class Timeline {
 
   resize() {
     this.width = this.canvas.parentElement.clientWidth;
+    if (!this.width) return; // not laid out: there is nothing to draw on
     this.gutter = this.width < 520 ? 58 : 92;
     for (const [canvas, height] of [[this.canvas, this.height], [this.minimap, MINIMAP_ROW * this.items.length]]) {
       canvas.width = Math.round(this.width * devicePixelRatio); canvas.height = Math.round(height * devicePixelRatio);
@@ -235,6 +237,10 @@ class Timeline {
       const left = Math.max(this.x(lane.start[i]), this.gutter), right = Math.min(this.x(lane.end[i]), this.width);
       pen.fillStyle = colour;
       pen.fillRect(left, top, Math.max(right - left - (right - left > 4 ? 1 : 0), 0.6), lane.height);
+      if (colour === this.page.blocking) { // outlined, so that it is found in grey, too
+        pen.strokeStyle = this.style.ink;
+        pen.strokeRect(left + 0.5, top + 0.5, Math.max(right - left - 2, 1), lane.height - 1);
+      }
       if (right - left < NAME_PX) continue;
       pen.save();
       pen.beginPath(); pen.rect(left, top, right - left - 3, lane.height); pen.clip();
@@ -367,8 +373,9 @@ class Timeline {
       if (event.ctrlKey || event.metaKey || event.altKey || !keys[event.key]) return;
       event.preventDefault(); keys[event.key]();
     });
-    const buttons = { in: keys["+"], out: keys["-"], all: keys.Home, next: keys.n, previous: keys.p, longest: keys.l };
-    for (const [id, act] of Object.entries(buttons)) byId(`go-${id}`).addEventListener("click", act);
+    const buttons = { in: keys["+"], out: keys["-"], all: keys.Home, steps: () => this.show(...this.opened), next: keys.n, previous: keys.p, longest: keys.l };
+    for (const [id, act] of Object.entries(buttons)) byId(`go-${id}`)?.addEventListener("click", act); // without gaps there are fewer
+    byId("go-steps").hidden = !this.page.shown;
     // a wheel that is scrolling the page goes on doing so
     addEventListener("scroll", () => { this.scrolled = performance.now(); }, { passive: true });
     canvas.addEventListener("wheel", (event) => {
@@ -480,8 +487,8 @@ class Steps {
         this.key = head.dataset.key; this.page = 0; this.show();
       });
     }
-    byId("steps-before").addEventListener("click", () => { this.page--; this.show(); });
-    byId("steps-after").addEventListener("click", () => { this.page++; this.show(); });
+    byId("steps-previous").addEventListener("click", () => { this.page--; this.show(); });
+    byId("steps-next").addEventListener("click", () => { this.page++; this.show(); });
     this.show();
   }
   show() {
@@ -493,8 +500,8 @@ class Steps {
       if (head.dataset.key === this.key) head.setAttribute("aria-sort", this.down ? "descending" : "ascending");
       else head.removeAttribute("aria-sort");
     }
-    byId("steps-before").disabled = this.page === 0;
-    byId("steps-after").disabled = this.page >= pages - 1;
+    byId("steps-previous").disabled = this.page === 0;
+    byId("steps-next").disabled = this.page >= pages - 1;
     byId("steps-page").textContent = `page ${this.page + 1} of ${pages}, ${steps.rows.toLocaleString("en")} steps (${steps.found})`;
   }
   row(item, i) {

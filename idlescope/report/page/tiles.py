@@ -1,0 +1,103 @@
+"""The few figures that matter, as tiles: idle, its main cause, what would be saved, what to do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from idlescope.analysis.prediction.prediction import WORTH
+from idlescope.analysis.result import DeviceResult
+from idlescope.analysis.verdict.in_short import main_cause, what_to_do
+from idlescope.experiment.modes import Mode
+from idlescope.experiment.result import Run
+from idlescope.report.page.content import Tile
+from idlescope.report.text import NOTHING, milliseconds, shorten
+
+SAVED = "time saved if asynchronous"
+MAX_NAME = 40
+_BETWEEN_SENTENCES = re.compile(r"(?<=[.!?]) (?=[A-Z])")
+
+
+def sentences(text: str) -> list[str]:
+    """Return the sentences of a verdict."""
+    return _BETWEEN_SENTENCES.split(text)
+
+
+def device_tiles(results: Sequence[DeviceResult]) -> list[Tile]:
+    """Return the tiles of a trace: those of its device that idles most."""
+    idlest = max(results, key=lambda result: result.idle_pct)
+    which = ""
+    if len(results) > 1:
+        which = f", device {idlest.device.index} of {len(results)}"
+    return [
+        Tile(f"idle{which}", f"{idlest.idle_pct:.2f} %", _idle_note(idlest)),
+        cause_tile(idlest),
+        _saved_tile(idlest),
+        action_tile(idlest),
+    ]
+
+
+def run_tiles(run: Run) -> list[Tile]:
+    """Return the tiles of a run: both modes, and what the synchronous one comes to."""
+    results = {mode: mode_run.result for mode, mode_run in run.modes.items()}
+    first = next(iter(results.values()))
+    idle = " → ".join(f"{result.idle_pct:.2f} %" for result in results.values())
+    modes = " → ".join(Mode(mode).adjective.lower() for mode in results)
+    return [
+        Tile("idle", idle, modes),
+        cause_tile(first),
+        _saved_in_run(run) or _saved_tile(first),
+        action_tile(first),
+    ]
+
+
+def cause_tile(result: DeviceResult) -> Tile:
+    """Return what most of a device's idle time is."""
+    cause = main_cause(result)
+    if cause is None:
+        return Tile("main cause", NOTHING, "there is no idle time")
+    part = shorten(cause.part, MAX_NAME)
+    if cause.part_has_most:
+        note = f"{cause.part_pct_of_idle:.0f} % of idle time"
+        return Tile("main cause", f"{cause.name}: {part}", note)
+    note = f"{cause.pct_of_idle:.0f} % of idle time"
+    if part:
+        note += f"; the largest part in {part}, {cause.part_pct_of_idle:.0f} %"
+    return Tile("main cause", cause.name, note)
+
+
+def action_tile(result: DeviceResult) -> Tile:
+    """Return what to do about a device's idle time."""
+    action = what_to_do(result)
+    return Tile("what to do", action.what, action.how)
+
+
+def _idle_note(result: DeviceResult) -> str:
+    idle_ns, steps = result.occupancy.idle_ns, len(result.steps)
+    window = f"of {milliseconds(result.occupancy.window_ns)}"
+    return f"{milliseconds(idle_ns / steps)} per step, {window}" if steps else window
+
+
+def _saved_in_run(run: Run) -> Tile | None:
+    """Return what asynchronous batching saved; None unless both modes ran to their end."""
+    if run.speedup is None:
+        return None
+    before, after = (run.modes[mode].total_ns for mode in (Mode.SYNC, Mode.ASYNC))
+    saved = f"{100 * (1 - after / before):.1f} %"
+    note = f"{milliseconds(before)} → {milliseconds(after)}, {run.speedup:.3f} times faster"
+    return Tile("time saved by asynchronous batching", saved, note)
+
+
+def _saved_tile(result: DeviceResult) -> Tile:
+    """Return what asynchronous batching would save, as predicted."""
+    prediction = result.prediction
+    if prediction is None:
+        return Tile(SAVED, NOTHING, "not told by this trace")
+    if prediction.depth == prediction.what.depth:
+        free_host = max(prediction.bound.less_than(prediction.base), 0.0)
+        note = f"a host that costs nothing: {100 * free_host:.1f} %"
+        return Tile(SAVED, "it is already", note)
+    saved = prediction.predicted.less_than(prediction.base)
+    step_ms = prediction.predicted.step_ns / 1e6
+    note = f"{step_ms:.2f} ms per step instead of {prediction.base.step_ns / 1e6:.2f}"
+    return Tile(SAVED, f"{100 * saved:.1f} %" if saved >= WORTH else "nothing", note)
