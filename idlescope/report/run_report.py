@@ -17,7 +17,7 @@ from idlescope.report.figures.style import save
 from idlescope.report.page import page
 from idlescope.report.page.content import Head, Page, TableRows
 from idlescope.report.page.sections.order import OF_RUN
-from idlescope.report.page.tiles import run_tiles, sentences
+from idlescope.report.page.tiles import run_tiles
 from idlescope.report.tables.runs import mode_rows, profiled_rows
 from idlescope.report.text import to_text
 from idlescope.report.work_line import MODE_TITLES, WorkLine
@@ -66,7 +66,7 @@ def write_run(run: Run, folder: Path) -> list[Path]:
     ]
     listed = [listed_path for listed_path in (*written, *profiles) if listed_path.is_file()]
     content = Page(
-        head=_head(run, summary),
+        head=_head(run),
         columns=[line.title for line in work_lines],
         rows=_rows(summary),
         lines=work_lines,
@@ -75,6 +75,7 @@ def write_run(run: Run, folder: Path) -> list[Path]:
         environment=summary["environment"],
         still=still_picture(figures),
         cost=cost,
+        published_host=run.published,
         predictions=_prediction(summary),
         files=[str(listed_path.relative_to(folder)) for listed_path in listed],
         open_with=_open_with(list(run.modes), profiles),
@@ -113,10 +114,11 @@ def _title(config: RunConfig) -> str:
     return f"{model_name}, {requests}, batch {config.batch_size}"
 
 
-def _head(run: Run, summary: dict[str, Any]) -> Head:
-    verdict, *further = sentences(summary["verdict"])
-    tiles = run_tiles(run)
-    return Head(_title(run.config), verdict, _how_measured(run), further, tiles)
+def _head(run: Run) -> Head:
+    verdict, *further = run.statements.said()
+    return Head(
+        _title(run.config), verdict, _how_measured(run), further, tiles=run_tiles(run)
+    )
 
 
 def _rows(summary: dict[str, Any]) -> TableRows:

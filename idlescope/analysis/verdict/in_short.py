@@ -45,6 +45,9 @@ _ACTIONS = {
     VerdictKind.COPY_BOUND: Action(
         "copy less", "or beside the computing, from pinned memory"
     ),
+    VerdictKind.COMMUNICATION_BOUND: Action(
+        "communicate less", "or beside the computing: two batches by turns"
+    ),
     VerdictKind.QUEUE_BOUND: Action("look at what streams wait for", "not at batching"),
     VerdictKind.COLD_START: Action("leave the start out", "see what follows it"),
     VerdictKind.NO_DEMAND: Action("nothing", "the device waits for requests"),

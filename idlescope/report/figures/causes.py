@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from idlescope.analysis.idle.causes import CAUSES
-from idlescope.palette import CAUSE
+from idlescope.palette import CAUSE, GROUND
 from idlescope.report.figures.style import (
     drawn_title,
     figure_title,
@@ -59,7 +59,7 @@ def _draw_bar(axis: Axes, row: int, line: WorkLine, named_from: float) -> None:
             left=bar_left,
             color=bar_color,
             height=0.6,
-            edgecolor="white",
+            edgecolor=GROUND,
             linewidth=0.5,
         )
         if bar_width > named_from:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from idlescope.analysis.comparison.change import Change, Comparison
-from idlescope.palette import BLUE, GREY, VERMILION
+from idlescope.palette import BLUE, GREY, INK, VERMILION
 from idlescope.report.figures.style import WIDTH_INCHES, canvas, drawn_text, styled
 from idlescope.report.tables.comparison import NAME_WIDTH, parts_shown, unit_of
 from idlescope.report.text import shorten
@@ -32,7 +32,7 @@ def draw(comparison: Comparison) -> Figure:
             [drawn_text(shorten(part_change.name)) for part_change in shown_changes],
         )
         bar_axes.set_ylim(len(shown_changes) - 0.4, -0.6)
-        bar_axes.axvline(0, color="black", linewidth=0.8)
+        bar_axes.axvline(0, color=INK, linewidth=0.8)
         bar_axes.axhline(0.5, color=GREY, linewidth=0.8)
         bar_axes.set_xlabel(_axis_label(comparison, time_unit.name))
         base_title, other_title = (
@@ -48,7 +48,7 @@ def _draw_bar(axis: Axes, row: int, bar: Change, scale: float) -> None:
     axis.barh(row, length, color=_color(bar), height=0.65)
     if bar.margin:
         margin = bar.margin / scale
-        axis.errorbar(length, row, xerr=margin, color="black", capsize=2, linewidth=0.8)
+        axis.errorbar(length, row, xerr=margin, color=INK, capsize=2, linewidth=0.8)
 
 
 def _color(bar: Change) -> str:

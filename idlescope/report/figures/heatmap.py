@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from idlescope.palette import BLUE, GREY, VERMILION
+from idlescope.palette import BLUE, GREY, GROUND, INK, VERMILION
 from idlescope.report.figures.style import canvas, drawn_text, figure_title, ink, styled
 from idlescope.report.text import NOTHING
 from idlescope.report.work_line import MODE_TITLES
@@ -163,7 +163,7 @@ def _draw_panel(axis: Axes, values: Float64, shades: Any, form: str) -> None:
     axis.spines[:].set_visible(False)
     _draw_borders(axis, *values.shape)
     for (line_index, batch_index), cell_value in np.ndenumerate(values):
-        cell_text, text_color = NOTHING, "black"
+        cell_text, text_color = NOTHING, INK
         if not np.isnan(cell_value):
             cell_text = form.format(cell_value)
             text_color = ink(shades.to_rgba(cell_value)[:3])
@@ -179,11 +179,11 @@ def _draw_panel(axis: Axes, values: Float64, shades: Any, form: str) -> None:
 
 
 def _draw_borders(axis: Axes, lines: int, batch_sizes: int) -> None:
-    """Draw white lines between the cells."""
+    """Draw lines of the ground between the cells."""
     for line_index in range(1, lines):
-        axis.axhline(line_index - 0.5, color="white", linewidth=1.5)
+        axis.axhline(line_index - 0.5, color=GROUND, linewidth=1.5)
     for batch_index in range(1, batch_sizes):
-        axis.axvline(batch_index - 0.5, color="white", linewidth=1.5)
+        axis.axvline(batch_index - 0.5, color=GROUND, linewidth=1.5)
 
 
 def _line_label(model: str, host_ms: float | None) -> str:

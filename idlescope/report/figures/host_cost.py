@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from idlescope.analysis.prediction.curve import HostCost
 from idlescope.analysis.prediction.published import Point
-from idlescope.palette import GREEN, GREY, MODE
+from idlescope.palette import GREEN, GREY, GROUND, MODE, REMARK
 from idlescope.report.figures.style import (
     MAX_LABEL_CHARACTERS,
     MODE_DASHES,
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 MODE_OF_DEPTH = {depth: mode for mode, depth in DEPTHS.items()}
 PUBLISHED_SHAPES = "sD^vP*"  # markers of measured engines
 OWN_SIZE, PUBLISHED_SIZE = 10.0, 7.0  # of markers
-REMARK_COLOR = "#666666"
 Marks = tuple[Any, ...]  # the markers of one line of the legend
 
 
@@ -93,7 +92,7 @@ def _draw_device_time(axis: Axes, device_ms: float) -> None:
         xytext=(4, -2),
         textcoords="offset points",
         va="top",
-        color=REMARK_COLOR,
+        color=REMARK,
     )
 
 
@@ -141,7 +140,7 @@ def _draw_points(axis: Axes, points: Sequence[Point], shape: str, size: float) -
     for drawn_point in points:
         mode_color = MODE.get(drawn_point.mode, GREEN)
         face_color, edge_color = (
-            ("white", mode_color) if drawn_point.mode == "async" else (mode_color, "white")
+            (GROUND, mode_color) if drawn_point.mode == "async" else (mode_color, GROUND)
         )
         point_marks += axis.plot(
             drawn_point.host_ms,

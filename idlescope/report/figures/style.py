@@ -8,7 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from idlescope.palette import BLUE, GREEN, MODE, ORANGE, PURPLE, SKY, VERMILION
+from idlescope.palette import (
+    BLUE,
+    GREEN,
+    GROUND,
+    INK,
+    MODE,
+    ORANGE,
+    PALE,
+    PURPLE,
+    REMARK,
+    SKY,
+    VERMILION,
+)
 from idlescope.report.text import shorten, visible
 from idlescope.report.work_line import WorkLine
 
@@ -29,6 +41,10 @@ LUMINANCE = (0.2126, 0.7152, 0.0722)  # weights of red, green and blue (ITU-R BT
 DARK_LUMINANCE = 0.42  # letters are white on colours of less luminance
 RC_PARAMS = {
     "svg.hashsalt": "idlescope",
+    "figure.facecolor": GROUND,
+    "axes.facecolor": GROUND,
+    **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor"), INK),
+    **dict.fromkeys(("xtick.color", "ytick.color"), INK),
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -37,6 +53,8 @@ RC_PARAMS = {
     "legend.frameon": False,
     "figure.dpi": 150,
 }
+# What stands for a colour where a page or a viewer is dark.
+IN_THE_DARK = {INK: "#e6edf3", REMARK: "#9aa4ae", GROUND: "#0d1117", PALE: "#262c34"}
 # Without dates and versions, so that equal figures are equal files.
 FILE_METADATA: dict[str, dict[str, str | None]] = {
     "svg": {"Date": None, "Creator": "idlescope"},
@@ -52,7 +70,10 @@ def styled() -> AbstractContextManager[None]:
 
 
 def save(figures: dict[str, Figure], folder: Path) -> list[Path]:
-    """Write each figure as SVG and PNG, equal figures as equal files; return the paths."""
+    """Write each figure as SVG and PNG, equal figures as equal files; return the paths.
+
+    SVG files are dark where those who look at them want that.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     figure_paths = []
     with styled():
@@ -61,7 +82,22 @@ def save(figures: dict[str, Figure], folder: Path) -> list[Path]:
                 figure_path = folder / f"{figure_name}.{suffix}"
                 figure.savefig(figure_path, metadata=metadata)
                 figure_paths.append(figure_path)
+            _follow_scheme(folder / f"{figure_name}.svg")
     return figure_paths
+
+
+def _follow_scheme(svg_path: Path) -> None:
+    """Add to an SVG file of matplotlib's, which has a style in it, what it is in the dark."""
+    rules = [
+        f'[style*="{attribute}: {light.lower()}"] {{ {attribute}: {dark} !important }}'
+        for light, dark in IN_THE_DARK.items()
+        for attribute in ("fill", "stroke")
+    ]
+    media_rule = f"@media (prefers-color-scheme: dark) {{ {' '.join(rules)} }}"
+    svg_text = svg_path.read_text(encoding="utf-8")
+    svg_path.write_text(
+        svg_text.replace("</style>", f"{media_rule}</style>", 1), encoding="utf-8"
+    )
 
 
 def canvas(width: float, height: float) -> Figure:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from idlescope.analysis.prediction.curve import HostCost
+from idlescope.experiment.document import PublishedHost
 from idlescope.report.work_line import WorkLine
 
 LONG_VALUE = 18  # characters
@@ -51,6 +52,7 @@ class Page:
     environment: dict[str, str]
     still: Path | None = None  # the SVG picture that stands for the timeline in print
     cost: HostCost | None = None  # idle over host work, where steps can be replayed
+    published_host: PublishedHost | None = None  # what it would make of the steps of `cost`
     predictions: Sequence[str] = ()  # sentences
     files: Sequence[str] = ()  # names of files beside the page
     open_with: Sequence[tuple[str, str]] = field(default_factory=tuple)  # purpose, command

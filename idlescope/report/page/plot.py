@@ -28,6 +28,7 @@ class Curve(NamedTuple):
     dashes: str  # as stroke-dasharray; "none" for a whole line
     label: str
     at: tuple[float, float]  # where its label stands, in %
+    is_below: bool = False  # whether the label stands below the line
 
 
 class Mark(NamedTuple):

@@ -39,14 +39,19 @@ def device_tiles(results: Sequence[DeviceResult]) -> list[Tile]:
 
 def run_tiles(run: Run) -> list[Tile]:
     """Return the tiles of a run: both modes, and what the synchronous one comes to."""
-    results = {mode: mode_run.result for mode, mode_run in run.modes.items()}
-    first = next(iter(results.values()))
-    idle = " → ".join(f"{result.idle_pct:.2f} %" for result in results.values())
-    modes = " → ".join(Mode(mode).adjective.lower() for mode in results)
+    first = next(iter(run.modes.values())).result
+    modes = " → ".join(Mode(mode).adjective.lower() for mode in run.modes)
+    is_open = run.config.demand.open
+    idle_pct = [
+        mode_run.idle_with_work_pct if is_open else mode_run.result.idle_pct
+        for mode_run in run.modes.values()
+    ]
+    idle = " → ".join(f"{pct:.2f} %" for pct in idle_pct)
+    gained = _faster_tokens(run) if is_open else _saved_in_run(run)
     return [
-        Tile("idle", idle, modes),
+        Tile("idle while there are requests" if is_open else "idle", idle, modes),
         cause_tile(first),
-        _saved_in_run(run) or _saved_tile(first),
+        gained or _saved_tile(first),
         action_tile(first),
     ]
 
@@ -85,7 +90,19 @@ def _saved_in_run(run: Run) -> Tile | None:
     before, after = (run.modes[mode].total_ns for mode in (Mode.SYNC, Mode.ASYNC))
     saved = f"{100 * (1 - after / before):.1f} %"
     note = f"{milliseconds(before)} → {milliseconds(after)}, {run.speedup:.3f} times faster"
-    return Tile("time saved by asynchronous batching", saved, note)
+    return Tile("time saved", saved, note)
+
+
+def _faster_tokens(run: Run) -> Tile | None:
+    """Return what a load of requests that arrive feels of asynchronous batching."""
+    times = [
+        mode_run.latencies()["time_per_output_token_ms"] for mode_run in run.modes.values()
+    ]
+    medians = [time.p50 for time in times if time is not None]
+    if run.speedup is None or len(medians) != len(run.modes):
+        return None
+    change = " → ".join(f"{median:.1f}" for median in medians)
+    return Tile("time per output token", f"{change} ms", "median, at this load")
 
 
 def _saved_tile(result: DeviceResult) -> Tile:

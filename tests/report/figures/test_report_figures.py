@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+import matplotlib.image
+import numpy as np
 import pytest
 
 import idlescope
@@ -129,3 +131,24 @@ def test_no_picture_of_cost_without_steps():
     (two,) = idlescope.analyze(item.trace, window="steps:8-9").results
     assert "cost" in draw_all([item], "")
     assert "cost" not in draw_all([replace(item, result=two)], "")
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_figure_is_dark_where_its_viewer_is(of_run, chromium, scheme, tmp_path):
+    """Its letters and its ground change, its colours do not."""
+    viewer = chromium.new_page(color_scheme=scheme)
+    viewer.goto((of_run / "cost.svg").as_uri())
+    viewer.screenshot(path=tmp_path / "shown.png")
+    viewer.close()
+    shown = np.rint(matplotlib.image.imread(tmp_path / "shown.png")[..., :3] * 255).astype(
+        int
+    )
+    colours = {
+        "#{:02x}{:02x}{:02x}".format(*pixel) for pixel in shown.reshape(-1, 3).tolist()
+    }
+    expected = (style.INK, style.GROUND)
+    if scheme == "dark":
+        expected = tuple(style.IN_THE_DARK[colour] for colour in expected)
+    assert {*expected, *(colour.lower() for colour in MODE.values())} <= colours
+    assert shown[5, 5].tolist() == [int(expected[1][at : at + 2], 16) for at in (1, 3, 5)]
