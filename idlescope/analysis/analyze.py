@@ -41,6 +41,7 @@ from idlescope.analysis.view import DeviceView, device_views
 from idlescope.errors import ConfigError, TraceError
 from idlescope.hardware.gpus import GPU
 from idlescope.trace import unprofiled as unprofiled_steps
+from idlescope.trace.distinct import distinct
 from idlescope.trace.model import Device, Operations, RangeKind, Trace
 from idlescope.trace.names import span_names
 from idlescope.trace.names.engines import Rules
@@ -202,7 +203,7 @@ def _chosen(trace: Trace, devices: Sequence[int] | None, process: str | None) ->
         by_process = process is None or process in device.process_name
         return by_index and by_process
 
-    used = sorted(np.unique(trace.operations.device).tolist(), key=order)
+    used = sorted(distinct(trace.operations.device).tolist(), key=order)
     chosen = [index for index in used if asked_for(trace.devices[index])]
     if not chosen:
         there = [
@@ -321,7 +322,7 @@ def judged(device: MeasuredDevice) -> MeasuredDevice:
 def _streams(view: DeviceView, window: Window) -> list[dict[str, Any]]:
     """Return the figures of each stream of a device."""
     return [
-        _stream(view, window, int(stream)) for stream in np.unique(view.operations.stream)
+        _stream(view, window, int(stream)) for stream in distinct(view.operations.stream)
     ]
 
 

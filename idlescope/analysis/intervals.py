@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from idlescope.trace.distinct import distinct
 from idlescope.trace.table import Bool, Int64
 
 CHUNK = 1 << 16  # intervals whose arrays fit a core's cache
@@ -118,7 +119,7 @@ def subtract(left: Intervals, right: Intervals) -> Intervals:
     """Return the parts of the left intervals that no right one covers; both must be disjoint."""
     if not left.start.size or not right.start.size:
         return left
-    points = _distinct(left.start, left.end, right.start, right.end)
+    points = distinct(left.start, left.end, right.start, right.end)
     start, end = points[:-1], points[1:]
     inside = covers(left, start) & ~covers(right, start)
     return union(start[inside], end[inside])
@@ -222,7 +223,7 @@ def _longest_first(start: Int64, end: Int64) -> Int64:
     starts = start[rows]
     tied = np.flatnonzero(starts[1:] == starts[:-1])
     if tied.size:
-        tied = np.union1d(tied, tied + 1)
+        tied = distinct(tied, tied + 1)
         tied_rows = rows[tied]
         longest_first = np.lexsort((-end[tied_rows], start[tied_rows]))
         rows[tied] = tied_rows[longest_first]
@@ -257,7 +258,7 @@ def innermost_at(start: Int64, end: Int64, times: Int64) -> Int64:
     """Return for each time the row of the innermost interval open at it; -1 where none is."""
     owner = np.full(times.size, -1, np.int64)
     # Only the few intervals that are open at one of the times can own it.
-    instants = np.unique(times)
+    instants = distinct(times)
     open_rows = np.flatnonzero(meets(start, end, Intervals(instants, instants + 1)))
     for pieces, rows in innermost_in_turn(start[open_rows], end[open_rows]):
         piece = np.searchsorted(pieces.start, times, "right") - 1
@@ -265,17 +266,6 @@ def innermost_at(start: Int64, end: Int64, times: Int64) -> Int64:
         inside[inside] = times[inside] < pieces.end[piece[inside]]
         owner[inside] = open_rows[rows[piece[inside]]]
     return owner
-
-
-def _distinct(*times: Int64) -> Int64:
-    """Return the distinct times in order.
-
-    np.unique hashes first in newer numpy, which is several times slower here.
-    """
-    ordered = np.sort(np.concatenate(times))
-    new = np.ones(ordered.size, np.bool_)
-    new[1:] = ordered[1:] != ordered[:-1]
-    return ordered[new]
 
 
 def percent(part: int, whole: int) -> float:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 
-import numpy as np
-
+from idlescope.trace.distinct import distinct
 from idlescope.trace.formats import how_to_record
 from idlescope.trace.model import Trace
 from idlescope.trace.names.calls import LAUNCH, matching, synchronising
@@ -78,9 +77,7 @@ def _why_no_records(trace: Trace) -> str:
     """Return why the profiler recorded calls and got no records from the device."""
     if error := _cupti_error(trace):
         return error
-    is_hip = any(
-        trace.names[name].startswith("hip") for name in np.unique(trace.calls.name)
-    )
+    is_hip = any(trace.names[name].startswith("hip") for name in distinct(trace.calls.name))
     reasons = list(HIP_REASONS if is_hip else CUDA_REASONS)
     if not _host_waited(trace):
         reasons.insert(0, STOPPED_EARLY)

@@ -1,4 +1,7 @@
-"""What an analysis found: one typed result for the terminal, the report, pandas and JSON alike."""
+"""What an analysis found: one typed result for the terminal, the report, pandas and JSON alike.
+
+How it is written as JSON and shown as tables is imported when that is asked for.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from idlescope.analysis import document, frames
-from idlescope.analysis.document import Document
 from idlescope.analysis.measured import MeasuredDevice
 from idlescope.analysis.observer import Observer
 from idlescope.analysis.prediction.prediction import Prediction
@@ -22,6 +23,8 @@ from idlescope.trace.names.span_names import SpanNames
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from idlescope.analysis.document import Document
 
 
 @dataclass(frozen=True, repr=False)
@@ -38,6 +41,8 @@ class DeviceResult(MeasuredDevice):
 
     def to_json(self) -> dict[str, Any]:
         """Return the device's entry of `analyze --json` (`document.DeviceEntry`)."""
+        from idlescope.analysis import document
+
         entry = document.device_entry(self, self.prediction, self.roofline, self.observer)
         return dict(msgspec.to_builtins(entry))
 
@@ -61,6 +66,8 @@ class Analysis:
 
     def _repr_html_(self) -> str:
         """Return the verdict and the main figures of each device, for notebooks."""
+        from idlescope.analysis import frames
+
         return frames.html(str(self.source["path"]), self.results, self.warnings)
 
     @cached_property
@@ -75,7 +82,9 @@ class Analysis:
 
     def document(self) -> Document:
         """Return what `idlescope analyze --json` prints, typed."""
-        return Document(
+        from idlescope.analysis import document
+
+        return document.Document(
             schema=document.SCHEMA,
             source=self.source,
             engine=self.engine or None,
@@ -99,6 +108,8 @@ class Analysis:
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per device: the scalar figures of `to_json`, and `<cause>_ns` by cause."""
+        from idlescope.analysis import frames
+
         return frames.devices(self.results)
 
     @property
@@ -109,6 +120,8 @@ class Analysis:
     @property
     def steps(self) -> pd.DataFrame:
         """Return one row per step and device: the columns of `steps` in the JSON."""
+        from idlescope.analysis import frames
+
         return frames.steps(self.results)
 
     @property
@@ -119,6 +132,8 @@ class Analysis:
         unattributed_ns, step (of the operation that ended it; -1: not known), ended_by (its name),
         launched_by (the call; empty: not captured), thread (the launching one).
         """
+        from idlescope.analysis import frames
+
         return frames.gaps(self.results)
 
     @property
@@ -127,4 +142,6 @@ class Analysis:
 
         Columns: process, device, doing, ns, pct_of_host, pct_of_idle.
         """
+        from idlescope.analysis import frames
+
         return frames.host(self.results)

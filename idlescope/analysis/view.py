@@ -9,6 +9,7 @@ import numpy as np
 
 from idlescope.analysis import launches
 from idlescope.analysis.idle import waits
+from idlescope.trace.distinct import distinct
 from idlescope.trace.model import Device, OperationKind, Operations, Trace
 from idlescope.trace.names import communication
 from idlescope.trace.names.span_names import SpanNames
@@ -61,7 +62,7 @@ def _views(trace: Trace, names: SpanNames, devices: Sequence[int]) -> list[Devic
     linked = launches.link(trace, trace.operations)
     waiting = waits.waiting(trace, linked)
     copies = waits.blocking_copies(trace, linked)
-    used = np.unique(trace.operations.name).tolist()
+    used = distinct(trace.operations.name).tolist()
     collective_of_name = communication.collectives(trace.names, used)
     return [
         _view(trace, names, index, linked, waiting, copies, collective_of_name)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from idlescope.analysis.idle.host_labels import phase_label
 from idlescope.analysis.idle.thread_spans import Layer
 from idlescope.analysis.view import DeviceView
+from idlescope.trace.distinct import distinct, without
 from idlescope.trace.names.engines import IDLE, STEP
 from idlescope.trace.table import Bool
 
@@ -27,7 +28,7 @@ def layers(view: DeviceView, thread: int) -> Iterator[Layer]:
     if not scheduling.any():
         return
     is_span = names.spans(ranges)
-    schedulers = np.unique(ranges.thread[is_span & scheduling[ranges.name]])
+    schedulers = distinct(ranges.thread[is_span & scheduling[ranges.name]])
     if thread in schedulers:
         return
     threads = _waited_for(view, thread, schedulers)
@@ -51,8 +52,8 @@ def _waited_for(view: DeviceView, thread: int, schedulers: NDArray[np.int32]) ->
     if same.size == 1:
         waited_for[same] = True
         return waited_for
-    calling = np.unique(process[np.unique(trace.calls.thread)])
-    others = np.setdiff1d(np.unique(process[schedulers]), calling)
+    calling = distinct(process[distinct(trace.calls.thread)])
+    others = without(distinct(process[schedulers]), calling)
     if not same.size and others.size == 1:
         waited_for |= process == others[0]
     return waited_for

@@ -22,6 +22,7 @@ from idlescope.analysis.idle.host_labels import (
 from idlescope.analysis.idle.thread_spans import Layer
 from idlescope.analysis.intervals import Intervals
 from idlescope.analysis.view import DeviceView
+from idlescope.trace.distinct import distinct, without
 from idlescope.trace.model import RangeKind
 from idlescope.trace.table import Bool, Int64
 
@@ -60,7 +61,7 @@ def divide_by(view: DeviceView, gaps: Gaps, groups: Groups) -> dict[str, Int64]:
     if not threads.size:
         return totals
     names = thread_spans.host_labels(view)
-    for thread in np.unique(threads):
+    for thread in distinct(threads):
         rows = gaps_of_host[threads == thread]
         start = gaps.start[rows]
         remaining = Intervals(start, start + gaps.host[rows])
@@ -185,8 +186,8 @@ def _profiler_overhead(view: DeviceView, thread: int) -> Bool:
     """
     trace = view.trace
     process = np.array([thread.process for thread in trace.threads], np.int64)
-    calling = process[np.unique(trace.calls.thread)]
-    foreign = np.isin(process, np.setdiff1d(calling, process[thread]))
+    calling = process[distinct(trace.calls.thread)]
+    foreign = np.isin(process, without(calling, process[thread]))
     overhead = trace.ranges.kind == RangeKind.OVERHEAD
     return np.asarray(overhead & ~foreign[trace.ranges.thread], np.bool_)
 

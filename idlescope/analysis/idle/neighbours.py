@@ -11,6 +11,7 @@ from idlescope.analysis.idle.host_labels import BETWEEN, HostLabels
 from idlescope.analysis.idle.thread_spans import Labelled
 from idlescope.analysis.intervals import Intervals
 from idlescope.analysis.view import DeviceView
+from idlescope.trace.distinct import distinct
 from idlescope.trace.model import RangeKind
 from idlescope.trace.names.engines import IDLE, STEP
 from idlescope.trace.table import Bool, Int64
@@ -59,7 +60,7 @@ def within_steps(
     names = len(view.trace.names)
     key = np.where(inside, name[around.before] * np.int64(names) + name[around.after], -1)
     found: Labelled = [("", during_calls)]
-    for pair in np.unique(key).tolist():
+    for pair in distinct(key).tolist():
         of_pair = key == pair
         own = Intervals(pieces.start[of_pair], pieces.end[of_pair])
         label = ""
@@ -90,7 +91,7 @@ def between_phases(view: DeviceView, thread: int, times: Intervals) -> Labelled:
     waited = np.where(before == after, waited, -1)
     key = np.where(known, ((waited + 1) * count + before) * count + after, -1)
     found: Labelled = []
-    for pair in np.unique(key).tolist():
+    for pair in distinct(key).tolist():
         of_pair = key == pair
         label = ""
         if pair >= 0:

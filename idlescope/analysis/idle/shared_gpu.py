@@ -14,6 +14,7 @@ import numpy as np
 
 from idlescope.analysis import intervals
 from idlescope.analysis.intervals import Intervals, percent
+from idlescope.trace.distinct import distinct
 from idlescope.trace.model import Device, Trace
 
 # Of what two processes have a GPU do: what overlaps for more than this does not run in turns.
@@ -50,7 +51,7 @@ def shared_gpus(trace: Trace) -> dict[Device, SharedGpu]:
     """Return the GPUs that several processes of a trace use, by each device that they are."""
     if trace.meta.clocks_apart or len(trace.devices) < 2:
         return {}
-    used = np.unique(trace.operations.device).tolist()
+    used = distinct(trace.operations.device).tolist()
     found: dict[Device, SharedGpu] = {}
     for row in used:
         device = trace.devices[row]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from idlescope.trace.distinct import distinct
 from idlescope.trace.model import OperationKind, Trace
 from idlescope.trace.names.calls import synchronising
 from idlescope.trace.table import Bool, Int64
@@ -39,4 +40,4 @@ def blocking_copies(trace: Trace, launches: Int64) -> Int64:
     call = launches[copies]
     returned = trace.calls.end[call]
     blocking = returned >= operations.end[copies]
-    return np.unique(call[blocking])
+    return distinct(call[blocking])

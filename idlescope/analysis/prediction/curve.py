@@ -19,6 +19,7 @@ from idlescope.analysis.prediction.published import Point
 from idlescope.analysis.prediction.replays import Replays
 from idlescope.analysis.prediction.what_if import MAX_FACTOR, WhatIf
 from idlescope.errors import TraceError
+from idlescope.trace.distinct import distinct
 from idlescope.trace.model import Trace
 from idlescope.trace.table import Float64
 
@@ -112,7 +113,7 @@ def curve(replays: Replays, depth: int, furthest_ms: float) -> Curve:
     places = int(np.clip(affordable, FEWEST_PLACES, MOST_PLACES))
     evenly_spaced = np.linspace(0.0, furthest_ms, places)
     with_known = np.append(evenly_spaced, [recorded_ms, bend_ms])
-    host_work_ms = np.unique(with_known)
+    host_work_ms = distinct(with_known)
     host_work_ms = host_work_ms[host_work_ms <= recorded_ms * MAX_FACTOR]
     idle_pct = []
     for place_ms in host_work_ms.tolist():

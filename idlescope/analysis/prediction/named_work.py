@@ -10,6 +10,7 @@ import numpy as np
 from idlescope.analysis import intervals
 from idlescope.analysis.prediction.host_work import HostWork
 from idlescope.errors import ConfigError
+from idlescope.trace.distinct import distinct
 from idlescope.trace.model import RangeKind, Ranges
 from idlescope.trace.names.engines import IDLE, PROFILER_STEP, STEP
 from idlescope.trace.names.span_names import recognise
@@ -74,7 +75,7 @@ def _labelled(work: HostWork) -> _Labelled:
     ranges = ranges.take(ranges.thread == work.steps.thread)
     ranges = ranges.take(ranges.kind <= RangeKind.FRAME)
     annotated = ranges.name[ranges.kind == RangeKind.ANNOTATION]
-    annotations = np.unique(annotated).tolist()
+    annotations = distinct(annotated).tolist()
     known = recognise(names, annotations)
     labels = [""] * len(names)
     for index in annotations:

@@ -18,6 +18,7 @@ from idlescope.analysis.steps.find import PROFILER_STEPS, RECORDED, by_engine
 from idlescope.analysis.steps.measure import Steps
 from idlescope.analysis.steps.waited_for import StepWaits, launching_thread, step_waits
 from idlescope.analysis.view import DeviceView
+from idlescope.trace.distinct import distinct
 from idlescope.trace.model import RangeKind, Trace
 from idlescope.trace.names.calls import SYNCHRONISING, matching
 from idlescope.trace.table import Bool, Int64
@@ -168,7 +169,7 @@ def _wait_inside(view: DeviceView, calls: Int64, gaps: Gaps, steps: int) -> Culp
     gap = np.searchsorted(
         np.maximum.accumulate(issued), np.sort(view.trace.calls.end[calls])
     )
-    delayed = np.unique(gap[gap < len(gaps)])
+    delayed = distinct(gap[gap < len(gaps)])
     inside = culprit.inside
     if delayed.size:
         rows = gaps.call[delayed]
@@ -320,7 +321,7 @@ def _most_often_open(trace: Trace, threads: NDArray[np.int32], times: Int64) -> 
     """Return the name of what is most often innermost at some times; "" for nothing."""
     ranges = trace.ranges
     seen: Counter[str] = Counter()
-    for thread in np.unique(threads):
+    for thread in distinct(threads):
         telling = (ranges.thread == thread) & (ranges.kind <= RangeKind.FRAME)
         candidates = np.flatnonzero(telling)
         starts, ends = ranges.start[candidates], ranges.end[candidates]

@@ -22,6 +22,7 @@ from idlescope.analysis.intervals import AFTER_EVERYTHING, BEFORE_EVERYTHING
 from idlescope.analysis.steps.forwards import eager_forwards, forwards_outside
 from idlescope.analysis.steps.step_kind import StepKind, stated_kinds
 from idlescope.analysis.view import DeviceView
+from idlescope.trace.distinct import distinct
 from idlescope.trace.model import RangeKind, Ranges, Trace
 from idlescope.trace.names.calls import GRAPH_LAUNCH, LAUNCH, matching
 from idlescope.trace.names.engines import (
@@ -231,7 +232,7 @@ def _begins_late(names: SpanNames, spans: Ranges) -> bool:
 
     Those of vLLM follow scheduling; those of SGLang, where it has no others, are forward passes.
     """
-    codes = np.unique(names.phase[spans.name])
+    codes = distinct(names.phase[spans.name])
     phases = {names.labels[code] for code in codes[codes >= 0]}
     return names.step_begins_late or not phases & set(STEP_MARKERS)
 

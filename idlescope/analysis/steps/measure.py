@@ -16,6 +16,7 @@ from idlescope.analysis.steps.find import Division
 from idlescope.analysis.steps.rank_waits import rank_waits
 from idlescope.analysis.steps.step_kind import StepKind
 from idlescope.analysis.view import DeviceView
+from idlescope.trace.distinct import distinct
 from idlescope.trace.model import Operations, Ranges, Trace
 from idlescope.trace.table import Bool, Int64
 
@@ -149,7 +150,7 @@ def blocked(trace: Trace, host: Ranges, waits: Bool, for_ranks: Ranges) -> Block
     length = np.zeros(len(host), np.int64)
     last_end = np.zeros(len(host), np.int64)
     waiting_calls = trace.calls.take(waits)
-    for thread in np.unique(host.thread):
+    for thread in distinct(host.thread):
         rows = np.flatnonzero(host.thread == thread)
         rows = rows[np.argsort(host.start[rows], kind="stable")]
         ranges = host.take(rows)

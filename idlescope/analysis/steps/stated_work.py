@@ -9,6 +9,7 @@ import numpy as np
 
 from idlescope.analysis.measured import MeasuredDevice
 from idlescope.analysis.steps.stated_names import NOT_KNOWN, StatedWork, parse
+from idlescope.trace.distinct import distinct
 from idlescope.trace.model import RangeKind
 from idlescope.trace.table import Bool, Int64
 
@@ -72,7 +73,7 @@ def _stated(device: MeasuredDevice) -> Int64:
     ranges = ranges.take(trace.threads_of(device.view.process)[ranges.thread])
     work_of_name = {
         name: work
-        for name in np.unique(ranges.name).tolist()
+        for name in distinct(ranges.name).tolist()
         if (work := parse(trace.names[name])) is not None
     }
     ranges = ranges.take(np.isin(ranges.name, list(work_of_name)))

@@ -9,6 +9,7 @@ import numpy as np
 
 from idlescope.analysis.grouping import Groups
 from idlescope.analysis.steps.stated_names import StatedWork, parse
+from idlescope.trace.distinct import distinct
 from idlescope.trace.model import Ranges
 from idlescope.trace.table import Int64
 
@@ -43,7 +44,7 @@ def stated_kinds(names: Sequence[str], spans: Ranges, steps: Ranges) -> Int64:
     codes = np.full(len(steps), StepKind.UNKNOWN.code, np.int64)
     work_of_name = {
         name: work
-        for name in np.unique(spans.name).tolist()
+        for name in distinct(spans.name).tolist()
         if (work := parse(names[name])) is not None
     }
     if not work_of_name or not len(steps):

@@ -17,6 +17,7 @@ from idlescope.analysis.idle.causes import Gaps
 from idlescope.analysis.idle.occupancy import Occupancy
 from idlescope.analysis.verdict.returned_early import waits_for_operations
 from idlescope.analysis.view import DeviceView
+from idlescope.trace.distinct import distinct
 from idlescope.trace.model import OperationKind, Operations
 from idlescope.trace.names.calls import GRAPH_LAUNCH, matching
 from idlescope.trace.table import Bool, Int64
@@ -99,12 +100,12 @@ def find(view: DeviceView, gaps: Gaps) -> Corruption:
         if not overlapping.size and not clock_ns:
             clock_ns, records = int(np.median(late_ns[late])), int(late.sum())
     elif late.any():
-        unfinished = np.unique(waited.operation[late])
+        unfinished = distinct(waited.operation[late])
     if not clock_ns and not overlapping.size:
         clock_ns, records = _device_ahead(view, gaps)
         slow_to_begin = clock_ns > 0
     outlying = _outlying_copies(operations)
-    rows = np.unique(np.concatenate((overlapping, unfinished, outlying)))
+    rows = distinct(overlapping, unfinished, outlying)
     lengths = operations.end[rows] - operations.start[rows]
     return Corruption(
         rows=rows,
@@ -127,7 +128,7 @@ def without_ns(operations: Operations, rows: Int64, occupancy: Occupancy) -> int
 def _overlapping(operations: Operations) -> Int64:
     """Return the operations that overlap a later one of their stream for too long."""
     found = [np.empty(0, np.int64)]
-    for stream in np.unique(operations.stream):
+    for stream in distinct(operations.stream):
         of_stream = operations.stream == stream
         rows = np.flatnonzero(of_stream & (operations.end > operations.start))
         too_long = _too_long(operations.start[rows], operations.end[rows])
@@ -162,7 +163,7 @@ def _outlying_copies(operations: Operations) -> Int64:
     )
     lengths = (operations.end - operations.start)[moving]
     found = []
-    long = np.unique(operations.name[moving[lengths > OVERLAP_NS]])
+    long = distinct(operations.name[moving[lengths > OVERLAP_NS]])
     for name in long.tolist():
         alike = np.flatnonzero(operations.name[moving] == name)
         if alike.size <= FEWEST_ALIKE:

@@ -17,6 +17,7 @@ from idlescope.analysis.idle.causes import Gaps
 from idlescope.analysis.intervals import AFTER_EVERYTHING, Intervals
 from idlescope.analysis.verdict.launch_calls import LaunchCalls
 from idlescope.analysis.view import DeviceView
+from idlescope.trace.distinct import distinct
 from idlescope.trace.table import Bool, Int64
 
 # A graph that was launched on an idle device begins within tens of microseconds.
@@ -47,7 +48,7 @@ def unrecorded(view: DeviceView, launches: LaunchCalls, gaps: Gaps) -> Unrecorde
     issued = np.clip(issued, gaps.start, gaps.end)
     late_gaps = np.flatnonzero(gaps.end - issued > GRAPH_LATENCY_NS)
     short, short_count = _short_replays(view, launches, gaps, of_graphs)
-    doubtful = np.union1d(late_gaps, short)
+    doubtful = distinct(late_gaps, short)
     pieces = intervals.union(
         np.concatenate((lost.start, issued[doubtful])),
         np.concatenate((lost.end, gaps.end[doubtful])),
@@ -57,7 +58,7 @@ def unrecorded(view: DeviceView, launches: LaunchCalls, gaps: Gaps) -> Unrecorde
         idle=idle,
         launches=lost_count if lost.start.size else 0,
         replays=short_count,
-        late_replays=np.unique(gaps.call[late_gaps]).size,
+        late_replays=distinct(gaps.call[late_gaps]).size,
     )
 
 
@@ -75,7 +76,7 @@ def _without_record(view: DeviceView, launches: LaunchCalls) -> tuple[Intervals,
     linked = np.flatnonzero(view.launches >= 0)
     launch_call = view.launches[linked]
     waits = np.flatnonzero(view.waits & ~launches.launching)
-    for thread in np.unique(calls.thread[lost]).tolist():
+    for thread in distinct(calls.thread[lost]).tolist():
         own = lost[calls.thread[lost] == thread]
         issued = calls.start[own]
         begun = linked[calls.thread[launch_call] == thread]

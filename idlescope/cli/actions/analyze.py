@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -19,10 +20,12 @@ from idlescope.cli.options import Output
 from idlescope.cli.status import counting
 from idlescope.errors import ConfigError
 from idlescope.hardware.gpus import gpu
-from idlescope.models.presets import model
 from idlescope.trace.model import Trace
 from idlescope.trace.names import user_file
 from idlescope.trace.open import open_trace
+
+if TYPE_CHECKING:
+    from idlescope.models.architecture import Model
 
 
 @dataclass(frozen=True)
@@ -104,19 +107,26 @@ def analyze_command(
 
 def _check(selection: Selection) -> None:
     """Raise ConfigError for options that cannot be, before anything is read."""
-    if selection.model is None:
-        if selection.batch_size is not None or selection.context is not None:
-            raise ConfigError(
-                "--batch-size and --context are for the roofline of a model: give --model, too"
-            )
-    else:
-        model(selection.model)
+    of_model = selection.batch_size is not None or selection.context is not None
+    if selection.model is None and of_model:
+        raise ConfigError(
+            "--batch-size and --context are for the roofline of a model: give --model, too"
+        )
+    _model(selection.model)
     if selection.min_gap is not None:
         length_ns(selection.min_gap)
     if selection.phases is not None:
         user_file.load(selection.phases)
     if selection.gpu is not None:
         gpu(selection.gpu)
+
+
+def _model(name: str | None) -> Model | None:
+    if name is None:
+        return None
+    from idlescope.models.presets import model
+
+    return model(name)
 
 
 def _analyse(trace: Trace, selection: Selection) -> Analysis:
@@ -127,7 +137,7 @@ def _analyse(trace: Trace, selection: Selection) -> Analysis:
         process=selection.process,
         min_gap_ns=0 if selection.min_gap is None else length_ns(selection.min_gap),
         phases=None if selection.phases is None else user_file.load(selection.phases),
-        model=None if selection.model is None else model(selection.model),
+        model=_model(selection.model),
         batch_size=selection.batch_size,
         context=selection.context,
         gpu=None if selection.gpu is None else gpu(selection.gpu),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from idlescope.trace.distinct import distinct
 from idlescope.trace.kineto.columns import Gpu, Track
 from idlescope.trace.model import Calls, Operations
 from idlescope.trace.table import Bool, Int32, Int64
@@ -42,7 +43,7 @@ def origins(
     pids = tuple(dict.fromkeys(pid for pid, _ in threads))
     thread_process = np.array([pids.index(pid) for pid, _ in threads], np.int32)
     caller = thread_process[calls.thread] if len(calls) else np.empty(0, np.int32)
-    callers = np.unique(caller)
+    callers = distinct(caller)
     stated_pids = [gpu_track.process for gpu_track in gpus]
     if any(stated_pids):
         # a device whose process made no call in the trace is still its own

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from idlescope.errors import TraceError
 from idlescope.trace.damage import Damage
+from idlescope.trace.distinct import without
 from idlescope.trace.interner import Interner
 from idlescope.trace.kineto import categories, document, flows, own_files
 from idlescope.trace.kineto.columns import Gpu, Part, Track
@@ -204,7 +205,7 @@ def _distinct_rows(whole: _Whole) -> Int64:
         f"the block from byte {byte:,}",
         repeated.size,
     )
-    return np.setdiff1d(np.arange(len(operations)), repeated)
+    return without(np.arange(len(operations)), repeated)
 
 
 def _meta(path: Path, whole: _Whole) -> dict[str, Any]:

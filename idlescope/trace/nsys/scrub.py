@@ -11,9 +11,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from idlescope.trace.damage import LOSS, Damage
+from idlescope.trace.distinct import distinct
 from idlescope.trace.nsys import scrub_tables as known
 from idlescope.trace.nsys.columns import PROCESS_BITS, pid_of, unsigned
 from idlescope.trace.nsys.files import open_tables
@@ -105,9 +104,9 @@ class _Copy:
             text_columns[text_column] = self._text_column(table, text_column)
         for column in present:
             if column in known.STRINGS:
-                self.string_ids.update(np.unique(columns[column]).tolist())
+                self.string_ids.update(distinct(columns[column]).tolist())
             elif column in known.GLOBAL_IDS:
-                self.global_ids.update(np.unique(columns[column]).tolist())
+                self.global_ids.update(distinct(columns[column]).tolist())
         if row_count:
             self.sink.numbers(table, columns, text_columns)
         self.copied_rows += row_count

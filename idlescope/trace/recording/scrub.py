@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from idlescope.trace.distinct import distinct
 from idlescope.trace.metadata import Metadata
 from idlescope.trace.model import Device, Trace
 from idlescope.trace.recording import files
@@ -56,7 +57,7 @@ def _tables(trace: Trace) -> dict[str, Any]:
 def _used_names(trace: Trace) -> Int64:
     """Return the codes of the names that some row has, sorted."""
     name_columns = [table.name for table in _tables(trace).values()]
-    return np.unique(np.concatenate(name_columns))
+    return distinct(np.concatenate(name_columns))
 
 
 def _renumbered(trace: Trace, used_names: Int64) -> dict[str, Any]:
