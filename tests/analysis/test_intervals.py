@@ -87,3 +87,12 @@ def test_innermost_is_the_one_that_started_last(pairs):
             latest = max(pairs[i][0] for i in open_now)
             first_to_end = min(pairs[i][1] for i in open_now if pairs[i][0] == latest)
             assert pairs[got[t]] == (latest, first_to_end)
+
+
+@given(spans, spans)
+def test_an_interval_meets_a_set_where_they_share_time(some, others):
+    start, end = columns(some)
+    disjoint = intervals.union(*columns(others))
+    painted = paint(*disjoint)
+    shares = [bool(set(range(low, high)) & painted) for low, high in some]
+    assert intervals.meets(start, end, disjoint).tolist() == shares

@@ -105,7 +105,7 @@ class Export:
 
         `otherwise` names ids without a string; where it is empty, their index is -1.
         """
-        string_ids, id_index = distinct(ids)
+        string_ids, id_index = indexed(ids)
         text_of_id = self.tables.strings(string_ids.tolist())
         name_codes = np.full(len(string_ids), -1, np.int32)
         for string_index, string_id in enumerate(string_ids.tolist()):
@@ -118,12 +118,12 @@ class Export:
 
     def labelled(self, label: Callable[..., str], *columns: Int64) -> Int32:
         """Return, as indices of names, the label of the values that each row has in columns."""
-        values, index = distinct(columns[0])
+        values, index = indexed(columns[0])
         combinations = [(int(value),) for value in values]
         for column in columns[1:]:
             # number the pairs of an earlier combination and a value of this column
-            values, value_index = distinct(column)
-            pair_codes, index = distinct(index * len(values) + value_index)
+            values, value_index = indexed(column)
+            pair_codes, index = indexed(index * len(values) + value_index)
             earlier, last_index = np.divmod(pair_codes, len(values))
             combinations = [
                 (*combinations[pair_index], int(values[value]))
@@ -148,11 +148,11 @@ def _first_place(table: str, rows: Bool) -> str:
 
 def coded(interner: Interner[int], values: Int64) -> Int32:
     """Return a column as the codes that an interner gives its values."""
-    found, index = distinct(values)
+    found, index = indexed(values)
     return interner.codes(found.tolist())[index]
 
 
-def distinct(values: Int64) -> tuple[Int64, NDArray[np.intp]]:
+def indexed(values: Int64) -> tuple[Int64, NDArray[np.intp]]:
     """Return the distinct values of a column in order, and each row's index among them."""
     lowest, highest = (int(values.min()), int(values.max())) if values.size else (0, 0)
     if highest - lowest > 4 * values.size + 1000:

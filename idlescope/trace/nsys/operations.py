@@ -6,7 +6,7 @@ import numpy as np
 
 from idlescope.trace.model import OperationKind as Kind
 from idlescope.trace.model import Operations
-from idlescope.trace.nsys.columns import NO_STRING, Export, coded, distinct
+from idlescope.trace.nsys.columns import NO_STRING, Export, coded, indexed
 from idlescope.trace.nsys.tables import NULL, Tables
 from idlescope.trace.table import Int32, Int64
 
@@ -91,9 +91,9 @@ def _operations(export: Export, table: str, kind: Kind, only_process: int) -> Op
 
 def _devices(export: Export, global_pids: Int64, device_numbers: Int64) -> Int32:
     """Return each row's device, as an index of the pairs of a process and its device number."""
-    processes, process_index = distinct(global_pids)
-    numbers, number_index = distinct(device_numbers)
-    device_pairs, pair_index = distinct(process_index * len(numbers) + number_index)
+    processes, process_index = indexed(global_pids)
+    numbers, number_index = indexed(device_numbers)
+    device_pairs, pair_index = indexed(process_index * len(numbers) + number_index)
     devices = []
     for device_pair in device_pairs.tolist():
         process, number = divmod(device_pair, len(numbers))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idlescope.trace.model import RangeKind, Ranges
-from idlescope.trace.nsys.columns import NO_STRING, PROCESS_BITS, Export, distinct
+from idlescope.trace.nsys.columns import NO_STRING, PROCESS_BITS, Export, indexed
 from idlescope.trace.nsys.tables import NULL
 from idlescope.trace.table import Bool, Int32, Int64
 
@@ -92,7 +92,7 @@ def _texts(export: Export, text_ids: Int64) -> tuple[Int64, list[RangeText]]:
     These are those written out in the rows, those of StringIds, and one for rows without.
     """
     text_codes, written = export.tables.texts(NVTX, "text", _range_text)
-    distinct_ids, id_index = distinct(text_ids)
+    distinct_ids, id_index = indexed(text_ids)
     registered = export.tables.strings(distinct_ids.tolist())
     range_texts = list(written)
     for string_id in distinct_ids.tolist():
@@ -129,9 +129,9 @@ def _domains(rows: dict[str, Int64], texts: list[RangeText]) -> tuple[Int64, lis
         return np.zeros(len(process), np.int64), domain_names
 
     # each row's pair of process and domain, as one number
-    processes, process_index = distinct(process)
-    domain_ids, id_index = distinct(domain_id)
-    pairs, pair_index = distinct(process_index * len(domain_ids) + id_index)
+    processes, process_index = indexed(process)
+    domain_ids, id_index = indexed(domain_id)
+    pairs, pair_index = indexed(process_index * len(domain_ids) + id_index)
     index_of_pair = np.zeros(len(pairs), np.int64)
     for pair_row, pair in enumerate(pairs.tolist()):
         process_row, id_row = divmod(pair, len(domain_ids))

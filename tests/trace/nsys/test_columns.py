@@ -12,7 +12,7 @@ from idlescope.trace.nsys import columns as nsys_columns
 @given(st.lists(st.integers(-(2**62), 2**62) | st.integers(-3, 3)))
 def test_distinct_values_are_those_of_numpy(values):
     column = np.array(values, np.int64)
-    found, index = nsys_columns.distinct(column)
+    found, index = nsys_columns.indexed(column)
     expected, inverse = np.unique(column, return_inverse=True)
     assert (found.tolist(), index.tolist()) == (expected.tolist(), inverse.tolist())
 
