@@ -366,7 +366,7 @@ class TestArrivals:
         result = run(RunConfig(**SERVED, arrival="burst:1,1"))
         sentence = result.statements.this_engine
         assert "the host" not in sentence
-        assert "without a request for" in sentence
+        assert "no request was there for" in sentence
 
     def test_figures_reach_the_table_and_the_report(self, served, tmp_path):
         run_report.write_run(served, tmp_path)

@@ -18,6 +18,7 @@ from idlescope.cli.options import (
     Process,
     RunFolderMode,
     StepMs,
+    Verbose,
     Window,
 )
 
@@ -92,6 +93,7 @@ def analyze(
     step_ms: StepMs = None,
     out: Out = None,
     force: Force = False,
+    verbose: Verbose = False,
     as_json: AsJson = False,
 ) -> None:
     """Say how idle each GPU of a trace was, and why.
@@ -115,4 +117,4 @@ def analyze(
         step_ms=step_ms,
         rank=rank,
     )
-    analyze_command(trace, selection, Output(out, force, as_json), steps)
+    analyze_command(trace, selection, Output(out, force, as_json, verbose), steps)

@@ -16,6 +16,7 @@ from idlescope.cli.options import (
     PhaseFile,
     Process,
     RunFolderModes,
+    Verbose,
     Window,
 )
 
@@ -53,6 +54,7 @@ def compare(
     phases: PhaseFile = None,
     out: Out = None,
     force: Force = False,
+    verbose: Verbose = False,
     as_json: AsJson = False,
     as_markdown: AsMarkdown = False,
 ) -> None:
@@ -64,4 +66,6 @@ def compare(
     from idlescope.cli.actions.compare import Selection, compare_command
 
     selection = Selection(mode, window, tuple(device or ()), process, phases)
-    compare_command(recordings, selection, per, Output(out, force, as_json), as_markdown)
+    compare_command(
+        recordings, selection, per, Output(out, force, as_json, verbose), as_markdown
+    )

@@ -21,6 +21,10 @@ AsJson = Annotated[
     bool,
     typer.Option("--json", help="Print the result as JSON, and nothing else."),
 ]
+Verbose = Annotated[
+    bool,
+    typer.Option("--verbose", "-v", help="Print every table, not only the first one."),
+]
 Devices = Annotated[
     Optional[list[int]],
     typer.Option("--device", help="Only this device; may be given again."),
@@ -71,6 +75,7 @@ class Output(NamedTuple):
     folder: Path | None  # none is written unless given, or the command has one of its own
     force: bool  # replace what is in it
     as_json: bool  # the result on stdout, and nothing else there
+    verbose: bool = False  # all tables, not the first alone
 
     def console(self) -> Console:
         """Return the terminal for everything but the result."""

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from idlescope.cli.options import AsJson, Force, Out, Output
+from idlescope.cli.options import AsJson, Force, Out, Output, Verbose
 from idlescope.cli.run_options import of_config, values, with_options
 
 
 @with_options(of_config())
 def run(
-    out: Out = None, force: Force = False, as_json: AsJson = False, **options: Any
+    out: Out = None,
+    force: Force = False,
+    verbose: Verbose = False,
+    as_json: AsJson = False,
+    **options: Any,
 ) -> None:
     """Run continuous batching, synchronous and asynchronous, and show where the GPU's time went.
 
@@ -19,4 +23,4 @@ def run(
     from idlescope.cli.actions.run import run_command
     from idlescope.experiment.config import RunConfig
 
-    run_command(RunConfig(**values(options)), Output(out, force, as_json))
+    run_command(RunConfig(**values(options)), Output(out, force, as_json, verbose))

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from idlescope.cli.options import AsJson, Force, Out, Output
+from idlescope.cli.options import AsJson, Force, Out, Output, Verbose
 from idlescope.cli.run_options import of_config, values, with_options
 
 LIST = "LIST"
@@ -61,6 +61,7 @@ def sweep(
     resume: Resume = False,
     out: Out = None,
     force: Force = False,
+    verbose: Verbose = False,
     as_json: AsJson = False,
     **options: Any,
 ) -> None:
@@ -77,4 +78,6 @@ def sweep(
     from idlescope.cli.actions.sweep import Axes, sweep_command
 
     sweep_axes = Axes(model, device, host_ms or [], batch_size)
-    sweep_command(sweep_axes, values(options), jobs, resume, Output(out, force, as_json))
+    sweep_command(
+        sweep_axes, values(options), jobs, resume, Output(out, force, as_json, verbose)
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 from types import NoneType
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 import msgspec
 
@@ -17,6 +17,8 @@ from idlescope.experiment.statements import WORTH_SAYING
 from idlescope.hardware.gpus import host_of
 from idlescope.hardware.latencies import THIS_HOST
 
+NOTHING = "–"  # of what no cell tells
+MEASURED = "measured here"
 Row = dict[str, Any]  # a SweepRow as JSON has it
 
 
@@ -94,8 +96,57 @@ def _figures(summary: dict[str, Any], mode: Mode) -> Row:
 
 def answers(table: Sequence[Row]) -> list[str]:
     """Say for each model, device and host time when it stops idling and what asynchrony gives."""
+    return [_answer(line_group) for line_group in _grid_lines(table)]
+
+
+class ShortAnswer(NamedTuple):
+    """What one line of the grid says, in a few words each."""
+
+    model: str
+    device: str
+    host: str
+    sync: str  # from which batch size on it is busy
+    asynchronous: str
+    faster: str  # how much the asynchronous mode is
+
+
+def short_answers(table: Sequence[Row]) -> list[ShortAnswer]:
+    """Return the same as `answers`, as the cells of a table."""
+    return [_short_answer(group) for group in _grid_lines(table)]
+
+
+def _grid_lines(table: Sequence[Row]) -> list[list[Row]]:
+    """Return the rows of each line of the grid: of one model, device and host time."""
     sweep_lines = groupby(table, lambda row: (row["model"], row["device"], row["host_ms"]))
-    return [_answer(list(line_group)) for _, line_group in sweep_lines]
+    return [list(line_group) for _, line_group in sweep_lines]
+
+
+def _short_answer(group: Sequence[Row]) -> ShortAnswer:
+    rows_done = [row for row in group if row["state"] == CellState.DONE]
+    sync, asynchronous = (
+        _busy_from(_idle_by_size(rows_done, mode_swept)) for mode_swept in Mode
+    )
+    speedups = _speedups(rows_done)
+    faster = NOTHING
+    if speedups:
+        best_size = max(speedups, key=lambda size: speedups[size])
+        faster = f"{speedups[best_size]:.2f} × at {best_size}"
+    model, device = group[0]["model"], group[0]["device"]
+    return ShortAnswer(model, device, _host(group), sync, asynchronous, faster)
+
+
+def _busy_from(idle: dict[int, float]) -> str:
+    """Return from which batch size on little is idle; `idle` by ascending batch size."""
+    if not idle:
+        return NOTHING
+    batch_sizes = list(idle)
+    idling = [batch_size for batch_size in batch_sizes if idle[batch_size] >= BUSY_IDLE_PCT]
+    if not idling:
+        return f"from batch {batch_sizes[0]}"
+    last_idling = idling[-1]
+    if last_idling == batch_sizes[-1]:
+        return f"not up to {last_idling}"
+    return f"from batch {batch_sizes[batch_sizes.index(last_idling) + 1]}"
 
 
 def _answer(group: Sequence[Row]) -> str:
@@ -106,15 +157,49 @@ def _answer(group: Sequence[Row]) -> str:
 def _title(group: Sequence[Row]) -> str:
     """Return what a line of the grid is called, and where its host times are from."""
     first_row = group[0]
-    host_note = "host time measured"
-    if first_row["host_ms"] is not None:
-        host_note = f"host {first_row['host_ms']:g} ms per step"
-    else:
-        device_names = (row["device_name"] for row in group if row["device_name"])
-        profile = host_of(next(device_names, ""))
-        if profile not in (None, THIS_HOST):
-            host_note = f"host {profile}"
+    host = _host(group)
+    host_note = "host time measured" if host == MEASURED else f"host {host}"
     return f"{first_row['model']} on {first_row['device']}, {host_note}"
+
+
+def _host(group: Sequence[Row]) -> str:
+    """Return where the host times of a line of the grid are from."""
+    first_row = group[0]
+    if first_row["host_ms"] is not None:
+        return f"{first_row['host_ms']:g} ms per step"
+    device_names = (row["device_name"] for row in group if row["device_name"])
+    profile = host_of(next(device_names, ""))
+    return MEASURED if profile in (None, THIS_HOST) else str(profile)
+
+
+def _idle_by_size(rows_done: Sequence[Row], mode: Mode) -> dict[int, float]:
+    """Return the idle share of a mode by batch size."""
+    of_mode = (row for row in rows_done if row["mode"] == mode)
+    return {row["batch_size"]: row["idle_pct"] for row in of_mode}
+
+
+def _speedups(rows_done: Sequence[Row]) -> dict[int, float]:
+    """Return how much faster the asynchronous mode is, by batch size."""
+    both = (row for row in rows_done if row["speedup"] is not None)
+    return {row["batch_size"]: row["speedup"] for row in both}
+
+
+def not_run(group: Sequence[Row]) -> str | None:
+    """Return which cells of a line of the grid were not run, and why; None where all were."""
+    missing = {
+        row["batch_size"]: row["reason"] for row in group if row["state"] != CellState.DONE
+    }
+    if not missing:
+        return None
+    missing_sizes = ", ".join(map(str, missing))
+    reasons = "; ".join(dict.fromkeys(missing.values()))
+    return f"Not run: batch {missing_sizes} ({reasons})."
+
+
+def all_not_run(table: Sequence[Row]) -> list[str]:
+    """Return of each line of the grid which cells were not run, with its name."""
+    said = ((_title(group), not_run(group)) for group in _grid_lines(table))
+    return [f"{title}. {reasons}" for title, reasons in said if reasons is not None]
 
 
 def _findings(group: Sequence[Row]) -> list[str]:
@@ -122,25 +207,14 @@ def _findings(group: Sequence[Row]) -> list[str]:
     rows_done = [row for row in group if row["state"] == CellState.DONE]
     findings = []
     for mode_swept in Mode:
-        idle_by_size = {
-            row["batch_size"]: row["idle_pct"]
-            for row in rows_done
-            if row["mode"] == mode_swept
-        }
+        idle_by_size = _idle_by_size(rows_done, mode_swept)
         if idle_by_size:
             findings.append(f"{mode_swept.adjective}: {_stops_idling(idle_by_size)}.")
-    speedups = {
-        row["batch_size"]: row["speedup"] for row in rows_done if row["speedup"] is not None
-    }
-    if speedups:
+    if speedups := _speedups(rows_done):
         findings.append(f"{_gain(speedups)}.")
-    missing = {
-        row["batch_size"]: row["reason"] for row in group if row["state"] != CellState.DONE
-    }
-    if missing:
-        missing_sizes = ", ".join(map(str, missing))
-        reasons = "; ".join(dict.fromkeys(missing.values()))
-        findings.append(f"Not run: batch {missing_sizes} ({reasons}).")
+    missing = not_run(group)
+    if missing is not None:
+        findings.append(missing)
     return findings
 
 

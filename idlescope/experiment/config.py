@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from idlescope.models.architecture import Model
 
 OWN_ENGINE, TRANSFORMERS = "idlescope", "transformers"
+CLOSED = "closed"  # of --arrival: every request is there at the start
 ENGINES = (OWN_ENGINE, TRANSFORMERS)
 
 
@@ -84,7 +85,7 @@ class RunConfig:
         help="Requests in all; the batch size, or all of --workload, unless given.",
     )
     arrival: str = option(
-        "closed",
+        CLOSED,
         group=Group.REQUESTS,
         help="closed (all there at the start), poisson:RATE (requests per second), "
         "burst:SIZE,SECONDS (groups, so far apart) or burst (the batch size, every second).",

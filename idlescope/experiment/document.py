@@ -80,6 +80,15 @@ class RunDevice(Struct, frozen=True, forbid_unknown_fields=True):
     measured: bool  # false where its times come from a model
 
 
+class Load(Struct, frozen=True, forbid_unknown_fields=True):
+    """Requests that arrived during a run, and what is idle for want of them; by mode, per cent."""
+
+    arrival: str  # as `--arrival` has it, or the workload file
+    requests_per_s: float  # from the first arrival to the last, on average
+    no_demand_pct: dict[str, float]  # of the window: no request was there
+    idle_with_work_pct: dict[str, float]  # of the rest of the window
+
+
 class PublishedHost(Struct, forbid_unknown_fields=True):
     """What a run's steps would idle with the host of a published engine: they are replayed so.
 
@@ -122,6 +131,7 @@ class Summary(Struct, forbid_unknown_fields=True):
     )  # synchronous over asynchronous time; null unless both modes ended
     # the asynchronous run as the synchronous one predicts it; null where requests arrive later
     predicted: OutcomeDocument | None
+    load: Load | None  # null where all requests were there at the start
     published_host: PublishedHost | None  # null where it cannot be told
     verdict: str  # all statements, one after the other
     statements: Statements

@@ -12,10 +12,11 @@ import msgspec
 from idlescope.analysis.prediction.outcome import Outcome
 from idlescope.analysis.prediction.predict import asynchronous
 from idlescope.analysis.prediction.published_host import with_published_host
-from idlescope.experiment.config import TRANSFORMERS, RunConfig
+from idlescope.experiment.config import CLOSED, TRANSFORMERS, RunConfig
 from idlescope.experiment.device_choice.base import DeviceChoice
 from idlescope.experiment.document import (
     SCHEMA,
+    Load,
     PublishedHost,
     RunDevice,
     Statements,
@@ -93,13 +94,29 @@ class Run:
             modes=self.modes,
             device=f"{'' if self.device.measured else 'a '}{self.device.name}",
             noun=self.choice.noun,
-            arrival=self.config.arrival if self.config.demand.open else None,
+            load=self.load,
             interrupted=self.interrupted,
         )
         if self.interrupted:
             return Statements(this_engine(compared), None, None)
         published = None if self.published is None else said_of_published(self.published)
         return Statements(this_engine(compared), published, YOUR_ENGINE)
+
+    @cached_property
+    def load(self) -> Load | None:
+        """Return the load that arrived; None where all requests were there at the start."""
+        demand, config = self.config.demand, self.config
+        if not demand.open:
+            return None
+        between_ns = int(demand.arrival_ns.max() - demand.arrival_ns.min())
+        return Load(
+            arrival=config.arrival if config.arrival != CLOSED else str(config.workload),
+            requests_per_s=1e9 * (len(demand) - 1) / max(between_ns, 1),
+            no_demand_pct={name: run.no_demand_pct for name, run in self.modes.items()},
+            idle_with_work_pct={
+                name: run.idle_with_work_pct for name, run in self.modes.items()
+            },
+        )
 
     @cached_property
     def published(self) -> PublishedHost | None:
@@ -134,6 +151,7 @@ class Run:
             },
             speedup=self.speedup,
             predicted=None if predicted is None else predicted.document(),
+            load=self.load,
             published_host=self.published,
             verdict=self.verdict(),
             statements=self.statements,

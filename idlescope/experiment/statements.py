@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from idlescope.analysis.prediction.published_host import IdleByMode, WithPublishedHost
-from idlescope.experiment.document import PublishedHost
+from idlescope.experiment.document import Load, PublishedHost
 from idlescope.experiment.mode_run import ModeRun, time_text
 from idlescope.experiment.modes import Mode
 
@@ -22,7 +22,7 @@ class Compared:
     modes: Mapping[str, ModeRun]
     device: str  # with its article
     noun: str  # what sentences call it
-    arrival: str | None  # of requests that arrive during the run; None: all were there
+    load: Load | None  # of requests that arrive during the run; None: all were there
     interrupted: bool
 
     @property
@@ -43,8 +43,8 @@ def this_engine(compared: Compared) -> str:
         return f"Stopped early {on_device}: the figures cover only the steps that ran."
     if set(compared.modes) != set(Mode):
         return _one_mode(compared)
-    if compared.arrival is not None:
-        return _at_load(compared)
+    if compared.load is not None:
+        return _at_load(compared, compared.load)
     sync_ns, async_ns = compared.sync.total_ns, compared.asynchronous.total_ns
     change = f"{time_text(sync_ns)} to {time_text(async_ns)}, {_idle_change(compared)}"
     if sync_ns / async_ns < WORTH_SAYING:
@@ -68,7 +68,7 @@ def _idle_change(compared: Compared) -> str:
     return f"idle {sync_pct:.2f} % to {compared.asynchronous.result.idle_pct:.2f} %"
 
 
-def _at_load(compared: Compared) -> str:
+def _at_load(compared: Compared, load: Load) -> str:
     """Return the sentence on requests that arrive: how long they take, not the run as a whole.
 
     How long a run takes is then said by the last arrival, and time without a request is no idleness
@@ -76,16 +76,15 @@ def _at_load(compared: Compared) -> str:
     """
     figures = [_latency_change(compared, name) for name in LATENCIES_SAID]
     said = " and ".join(figure for figure in figures if figure is not None)
-    missing_pct = compared.asynchronous.no_demand_pct
-    sync_pct = compared.sync.idle_with_work_pct
-    async_pct = compared.asynchronous.idle_with_work_pct
-    busy = f"while there are requests, the {compared.noun} is idle {sync_pct:.2f} % to "
+    missing_pct = load.no_demand_pct[Mode.ASYNC]
+    sync_pct, async_pct = (load.idle_with_work_pct[mode] for mode in Mode)
+    at_load = f"At {load.requests_per_s:,.3g} requests/s ({load.arrival})"
     demand = (
-        f"without a request for {missing_pct:.1f} % of the time, which no batching cures"
+        f"no request was there for {missing_pct:.1f} % of the time: no idleness to cure"
     )
     return (
-        f"At this load ({compared.arrival}) asynchronous batching changes {said} on "
-        f"{compared.device}; {busy}{async_pct:.2f} % ({demand})."
+        f"{at_load} asynchronous batching changes {said} on {compared.device}; while there are "
+        f"requests the {compared.noun} is idle {sync_pct:.2f} % to {async_pct:.2f} % ({demand})."
     )
 
 

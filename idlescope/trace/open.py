@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from idlescope.errors import ConfigError, TraceError
+from idlescope.errors import TraceError
 from idlescope.trace import ranks_folder, ranks_said, run_folder
 from idlescope.trace.formats import Progress, format_of
 from idlescope.trace.model import Trace
@@ -36,8 +36,7 @@ def open_trace(
     path = Path(path)
     if only is not None:
         return _open_ranks(path, only, progress, frames)
-    if mode is not None and not run_folder.recordings(path):
-        raise ConfigError(f"{path} is not a folder of `idlescope run`: leave --mode out")
+    run_folder.refuse_mode(path, mode)
     path = run_folder.recording(path, mode)
     format_found = format_of(path)
     if format_found is not None:

@@ -25,6 +25,12 @@ def recordings(path: Path) -> dict[str, Path]:
     }
 
 
+def refuse_mode(path: Path, mode: str | None) -> None:
+    """Raise ConfigError where a mode is given for what is no folder of `idlescope run`."""
+    if mode is not None and not recordings(path):
+        raise ConfigError(f"{path} is not a folder of `idlescope run`: leave --mode out")
+
+
 def recording(path: Path, mode: str | None = None) -> Path:
     """Return the one recording that a path names; a path that is no folder of a run as it is.
 

@@ -15,7 +15,7 @@ from tests.make.kineto_files import call, document, operation, span, write
 
 
 def test_the_table_says_how_idle_and_why(trace):
-    result = idlescope("analyze", trace)
+    result = idlescope("analyze", trace, "--verbose")
     assert result.returncode == 0, result.stderr
     assert "45 µs (75.00 %)" in result.stdout  # idle
     assert "host" in result.stdout
@@ -113,7 +113,7 @@ def test_the_trace_is_not_touched(trace):
 
 
 def test_the_verdict_names_the_batching_and_what_the_host_was_in(steps):
-    result = idlescope("analyze", steps)
+    result = idlescope("analyze", steps, "--verbose")
     assert result.returncode == 0, result.stderr
     text = " ".join(result.stdout.split())
     assert "spans of transformers" in text
@@ -134,7 +134,8 @@ def test_the_verdict_names_the_batching_and_what_the_host_was_in(steps):
 
 def test_a_window_is_stated_with_the_figures(steps):
     result = idlescope(
-        "analyze", steps, "--window", "steps:1-3", "--min-gap", "10us", "--device", "0"
+        *("analyze", steps, "--verbose", "--device", "0"),
+        *("--window", "steps:1-3", "--min-gap", "10us"),
     )
     assert result.returncode == 0, result.stderr
     text = " ".join(result.stdout.split())
@@ -148,7 +149,7 @@ def test_a_window_is_stated_with_the_figures(steps):
 
 
 def test_steps_and_streams_are_listed():
-    result = idlescope("analyze", FIXTURES / "loop_async.json.gz", "--steps")
+    result = idlescope("analyze", FIXTURES / "loop_async.json.gz", "--steps", "-v")
     assert result.returncode == 0, result.stderr
     lines = [
         " ".join(line.replace("│", " ").split()) for line in result.stdout.splitlines()
@@ -242,7 +243,7 @@ def test_a_host_only_trace_says_what_to_do():
 
 def test_analyze_says_what_asynchronous_batching_would_give_and_how_far_the_roofline_is():
     options = ("--model", "8b", "--batch-size", "32", "--context", "512")
-    shown = idlescope("analyze", FIXTURES / "transformers_sync.json.gz", *options)
+    shown = idlescope("analyze", FIXTURES / "transformers_sync.json.gz", *options, "-v")
     assert "time per step if asynchronous, predicted" in shown.stdout
     assert "Asynchronous: 13.93 ms per step instead of 17.61" in shown.stdout
     assert "at 27 % of the roofline of one" in " ".join(shown.stdout.split())

@@ -17,7 +17,7 @@ def test_predict_prints_a_table_and_a_sentence_and_the_same_as_json():
     for part in (
         "6 steps (transformers spans)",
         "recorded, synchronous",
-        "│ asynchronous ",
+        "\nasynchronous ",
         "17.61 ms",
         "20.9 % less",
     ):

@@ -71,7 +71,7 @@ def test_a_mode_chooses_of_a_run_folder(run):
         )
         refused(
             idlescope(command, FIXTURES / "loop_sync.json.gz", "--mode", "sync"),
-            "is no folder of `idlescope run`",
+            "is not a folder of `idlescope run`",
         )
     shown = json.loads(idlescope("analyze", run, "--mode", "async", "--json").stdout)
     assert shown["source"]["path"].endswith("async.recording")

@@ -282,7 +282,7 @@ def test_a_check_that_fails_is_a_finding():
 def test_names_of_the_machine_do_not_act_on_the_terminal():
     machine = gpu_machine(torch=torch_says(devices=[["H100\x1b[31m[red]", 2**30]]))
     console = Console(width=200, file=io.StringIO())
-    console.print(findings.table(examine(machine)))
+    console.print(findings.listed(examine(machine)))
     text = console.file.getvalue()
     assert "H100\ufffd[31m[red]" in text
     document = json.loads(findings.to_text(examine(machine)))

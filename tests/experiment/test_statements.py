@@ -97,7 +97,8 @@ def test_time_without_requests_is_told_apart_from_idle_time(at_a_load):
     with_work = (occupancy.idle_ns - missing_ns) / (occupancy.window_ns - missing_ns)
     assert mode.idle_with_work_pct == pytest.approx(100 * with_work)
     assert (
-        f"to {100 * with_work:.2f} % (without a request" in at_a_load.statements.this_engine
+        f"to {100 * with_work:.2f} % (no request was there"
+        in at_a_load.statements.this_engine
     )
     assert f"for {100 * missing_ns / occupancy.window_ns:.1f} %" in at_a_load.verdict()
 

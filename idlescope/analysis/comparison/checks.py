@@ -37,6 +37,8 @@ class Check:
     holds: bool
     says: str  # one sentence
     doubtful: bool = False  # it holds, but noise does not rule out that it does not
+    found: str = ""  # the figure with its unit; empty where it cannot be told
+    allowed: str = ""  # the limit's, the same
 
     def document(self) -> CheckDocument:
         """Return the check as it is written to JSON."""
@@ -90,6 +92,7 @@ def examine(
     if isinstance(trace, Trace):
         return _examine(analyze(trace, **options), "", task, mode)
     path = Path(trace)
+    run_folder.refuse_mode(path, mode)
     recordings = run_folder.recordings(path)
     chosen: list[tuple[str | None, Path]] = [*recordings.items()]
     if mode is not None or not recordings:
@@ -156,12 +159,15 @@ def _check_device(device: MeasuredDevice, prefix: str, limits: Limits) -> list[C
             return
         if missing is not None:
             says = f"{subject}: {figure} cannot be told. {missing}"
-            checks.append(Check(limit, subject, False, says))
+            allowed_text = f"{allowed:g} {unit}"
+            checks.append(Check(limit, subject, False, says, allowed=allowed_text))
             return
         holds = value <= allowed
         than = "within" if holds else "more than"
         says = f"{subject}: {figure} is {value:.6g} {unit}, {than} the {allowed:g} {unit} allowed"
-        checks.append(Check(limit, subject, holds, says))
+        found = f"{value:.3g} {unit}"
+        allowed_text = f"{allowed:g} {unit}"
+        checks.append(Check(limit, subject, holds, says, False, found, allowed_text))
 
     bounds = device.doubts.bounds
     doubt = None
@@ -210,7 +216,8 @@ def _coverage(
     says = f"{subject}: coverage is {covered:.4g} %, {least:g} % are asked for"
     if unknown is not None:
         says = f"{subject}: no verdict can be given on the trace. {unknown}"
-    return Check("min_coverage", subject, holds, says)
+    found, allowed = f"{covered:.4g} %", f"{least:g} %"
+    return Check("min_coverage", subject, holds, says, False, found, allowed)
 
 
 def _regression(comparison: Comparison, subject: str, allowed: float) -> Check:
@@ -218,9 +225,8 @@ def _regression(comparison: Comparison, subject: str, allowed: float) -> Check:
     limit = "max_regression"
     unknown = _why_no_regression(comparison)
     if unknown is not None:
-        return Check(
-            limit, subject, False, f"{subject}: a regression cannot be told, {unknown}"
-        )
+        says = f"{subject}: a regression cannot be told, {unknown}"
+        return Check(limit, subject, False, says, allowed=f"{allowed:g} %")
     headline = comparison.headline
     longer_pct = headline.percent or 0.0
     within = longer_pct <= allowed
@@ -235,7 +241,8 @@ def _regression(comparison: Comparison, subject: str, allowed: float) -> Check:
         noise += "; one of them is modelled and the other measured"
     were = "are" if within else "were"
     says = f"{_longer(subject, headline, comparison.unit)}, {allowed:g} % {were} allowed; {noise}"
-    return Check(limit, subject, holds, says, holds and doubtful)
+    found, allowed_text = f"{longer_pct:+.2f} %", f"{allowed:g} %"
+    return Check(limit, subject, holds, says, holds and doubtful, found, allowed_text)
 
 
 def _why_no_regression(comparison: Comparison) -> str | None:

@@ -85,6 +85,8 @@ class CheckDocument(Struct):
     holds: bool
     says: str
     doubtful: bool
+    found: str  # the figure with its unit; empty where it cannot be told
+    allowed: str  # the limit's, the same
 
 
 class ChecksDocument(Struct):

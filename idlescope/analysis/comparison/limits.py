@@ -60,4 +60,10 @@ def _number(name: str, value: float | str) -> float:
         if in_milliseconds:
             form = "a number of milliseconds, as in 0.3"
         raise ConfigError(f"{option(name)} {value}: give {form}")
-    return float(match[1])
+    number = float(match[1])
+    if not in_milliseconds and not match[2] and 0 < number < 1:
+        share = f"{100 * number:g}%"
+        raise ConfigError(
+            f"{option(name)} {value}: {value} what? write {value}% or {share}"
+        )
+    return number

@@ -69,7 +69,7 @@ def _levers(replays: Replays, what: WhatIf) -> tuple[Lever, ...]:
     levers = []
     for name, change in changes.items():
         outcome = replays.predict(change)
-        levers.append(Lever(name, outcome))
+        levers.append(Lever(name, change, outcome))
     return tuple(levers)
 
 

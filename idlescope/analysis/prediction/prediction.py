@@ -29,6 +29,7 @@ class Lever:
     """One change on top of what was asked for, and what it makes of it."""
 
     name: str
+    change: WhatIf  # with what was asked for
     predicted: Outcome
 
 
@@ -68,7 +69,7 @@ class Prediction:
         without = []
         if self.unprofiled is not None:
             how = "known" if self.unprofiled_is_known else "estimated"
-            without = [(f"the same without the profiler, {how}", self.unprofiled)]
+            without = [(f"without the profiler, {how}", self.unprofiled)]
         return [
             (f"recorded, {IN_WORDS.get(self.depth or 0, 'serialised')}", self.recorded),
             *without,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from idlescope.errors import ConfigError
 
@@ -37,6 +37,17 @@ class WhatIf:
                 raise ConfigError(
                     f"--{name} is {factor}: give a factor from 0 to {MAX_FACTOR:.0f}, such as 0.5"
                 )
+
+    def words(self) -> list[str]:
+        """Return the options of `idlescope predict` that ask for this."""
+        words = []
+        for name, value in asdict(self).items():
+            if value is True:
+                words.append(f"--{name}")
+            elif value != getattr(WhatIf, name):
+                shown = f"{value:g}" if isinstance(value, float) else str(value)
+                words += [f"--{name}", shown]
+        return words
 
     def text(self) -> str:
         """Return what is different, in words."""

@@ -19,7 +19,7 @@ FORMS = (
     "first-last, range:NAME, steps:A-B or time:A-B (as in time:1.5s-2s, time:200ms-350ms)"
 )
 LONGEST_NS = 1 << 61
-_UNITS_NS = {"": 10**6, "ns": 1, "us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9}
+_UNITS_NS = {"": 1, "ns": 1, "us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9}
 _NUMBER, _UNIT = r"(\d+(?:\.\d+)?)", r"(ns|us|µs|ms|s|)"
 _TIMES = re.compile(f"^{_NUMBER}{_UNIT}-{_NUMBER}{_UNIT}$")
 _LENGTH = re.compile(rf"^{_NUMBER}\s*{_UNIT}$")
@@ -77,6 +77,9 @@ def parse(text: str) -> WindowSpec:
             return WindowSpec(WindowKind.STEPS, text, low=first, high=last)
     if kind == "time" and (match := _TIMES.match(rest)):
         low_number, low_unit, high_number, high_unit = match.groups()
+        if not low_unit and not high_unit:
+            wanted = f"time:{low_number}ms-{high_number}ms"
+            raise ConfigError(f"--window {text}: {high_number} what? write {wanted}")
         # A unit may be given once for both ends.
         low = _ns(low_number, low_unit or high_unit)
         high = _ns(high_number, high_unit or low_unit)
@@ -88,7 +91,7 @@ def parse(text: str) -> WindowSpec:
 
 
 def length_ns(text: str) -> int:
-    """Return a length of time such as `10us` or `1.5ms` in ns; without a unit it is of ms.
+    """Return a length of time such as `10us` or `1.5ms` in ns; only 0 needs no unit.
 
     Raises ConfigError where the text is none.
     """
@@ -97,7 +100,10 @@ def length_ns(text: str) -> int:
         raise ConfigError(
             f"{text!r} is no length of time: give a number with ns, us, ms or s, as in 10us"
         )
-    return _ns(match[1], match[2])
+    number, unit = match.groups()
+    if not unit and float(number):
+        raise ConfigError(f"{number} what? write {number}us, {number}ms")
+    return _ns(number, unit)
 
 
 def _ns(number: str, unit: str) -> int:

@@ -15,7 +15,6 @@ from idlescope.analysis.analyze import analyze
 from idlescope.analysis.ranks.group import Group
 from idlescope.analysis.result import Analysis, DeviceResult
 from idlescope.analysis.steps.window import FIRST_LAST, length_ns
-from idlescope.cli.actions.reading import chosen
 from idlescope.cli.options import Output
 from idlescope.cli.status import counting
 from idlescope.errors import ConfigError
@@ -84,10 +83,11 @@ def analyze_command(
     _check(selection)
     with console.status("reading") as status:
         opened_trace = open_trace(
-            chosen(path, selection.mode),
+            path,
             counting(status, "reading", "events"),
             frames=selection.frames,
             only=only,
+            mode=selection.mode,
         )
         status.update("analysing")
         analysis = of_rank(_analyse(opened_trace, selection), selection.rank)
@@ -102,7 +102,8 @@ def analyze_command(
 
         sys.stdout.write(to_text(analysis.to_json()))
         return
-    _show(console, analysis, list_steps, written)
+    _show(console, analysis, list_steps, output.verbose)
+    _show_next(console, path, selection, written)
 
 
 def _check(selection: Selection) -> None:
@@ -166,36 +167,35 @@ def _write_report(
     return draft.placed(written)
 
 
-def _show(
-    console: Console, analysis: Analysis, list_steps: bool, written: Sequence[Path]
-) -> None:
-    """Print an analysis, with every step of it where asked for, and what was written."""
+def _show(console: Console, analysis: Analysis, list_steps: bool, verbose: bool) -> None:
+    """Print what is said of each device, then figures: the first of them, or all."""
     from idlescope.report.tables import devices
     from idlescope.report.tables.host_phases import phase_table
     from idlescope.report.tables.terminal import plain
+    from idlescope.report.tables.trace_at_a_glance import glance_tables
+    from idlescope.report.work_line import device_label
 
-    source = analysis.source
-    span_note = f", spans of {analysis.engine}" if analysis.engine else ""
-    events = f"{source['events']:,} events"
-    console.print(plain(f"{source['path']}: {source['format']}, {events}{span_note}"))
     detailed = analysis.group is None or len(analysis.results) == 1
     if analysis.group is not None:
         detailed |= not analysis.group.communicates
         _show_group(console, analysis.group, detailed)
-    if detailed:
-        tables = (
-            devices.analysis_tables(analysis)
-            if analysis.results
-            else [phase_table(analysis)]
-        )
-        for device_table in tables:
-            console.print(device_table)
-        for device in analysis.results:
-            _show_device(console, device, list_steps)
+    results = analysis.results if detailed else ()
+    alone = len(results) == 1
+    for device in results:
+        whose = "" if alone else f"{device_label(device)}: "
+        _show_verdict(console, device, whose, verbose)
     for warning in analysis.warnings:
         console.print(plain(warning, "yellow"))
-    for written_path in written:
-        console.print(plain(f"  {written_path}"))
+    console.print()
+    console.print(plain(_source_text(analysis), "dim"))
+    if not analysis.results:
+        console.print(phase_table(analysis))
+    elif detailed:
+        show = devices.analysis_tables if verbose else glance_tables
+        for shown_table in show(analysis):
+            console.print(shown_table)
+    for device in results:
+        _show_details(console, device, list_steps, verbose)
 
 
 def of_rank(analysis: Analysis, number: int | None) -> Analysis:
@@ -223,35 +223,76 @@ def _show_group(console: Console, group: Group, detailed: bool) -> None:
     from idlescope.report.tables import ranks
     from idlescope.report.tables.terminal import plain
 
-    console.print(ranks.ranks_table(group))
     verdict, *others = ranks.verdict_lines(group)
     console.print(plain(verdict, "bold"))
     for line in others:
         console.print(plain(line))
+    console.print()
+    console.print(ranks.ranks_table(group))
     if not detailed:
         console.print(plain("The details of one rank: --rank N", "italic"))
 
 
-def _show_device(console: Console, device: DeviceResult, list_steps: bool) -> None:
-    """Print what is said of one device beside the tables of all."""
+def _source_text(analysis: Analysis) -> str:
+    """Return what was read."""
+    source = analysis.source
+    span_note = f", spans of {analysis.engine}" if analysis.engine else ""
+    return f"{source['path']}: {source['format']}, {source['events']:,} events{span_note}"
+
+
+def _show_verdict(
+    console: Console, device: DeviceResult, whose: str, verbose: bool
+) -> None:
+    """Print what is said of one device; of its prediction only where details are asked for.
+
+    What asynchronous batching would give is in the verdict already.
+    """
+    from idlescope.report.tables.terminal import plain
+
+    console.print(plain(f"{whose}{device.verdict.text}", "bold"))
+    for further_text in (
+        device.observer,
+        device.prediction if verbose else None,
+        device.roofline,
+    ):
+        if further_text is not None:
+            console.print(plain(f"{whose}{further_text.text()}"))
+
+
+def _show_details(
+    console: Console, device: DeviceResult, list_steps: bool, verbose: bool
+) -> None:
+    """Print the steps of one device where they are asked for, and its further tables."""
     from idlescope.report.tables import devices
     from idlescope.report.tables.gaps import gap_lines
     from idlescope.report.tables.spread import spread_tables
     from idlescope.report.tables.terminal import plain
     from idlescope.report.work_line import device_label
 
-    shown_label = device_label(device)
-    if len(device.streams) > 1:
-        console.print(devices.stream_table(device))
     if list_steps and len(device.steps):
         console.print(devices.step_table(device))
+    if not verbose:
+        return
+    if len(device.streams) > 1:
+        console.print(devices.stream_table(device))
     for table in spread_tables(device):
         console.print(table)
     if text_lines := gap_lines(device):
-        console.print(plain(f"Longest gaps, {shown_label}", "italic"))
+        console.print(plain(f"Longest gaps, {device_label(device)}", "italic"))
         for text_line in text_lines:
             console.print(plain(text_line))
-    console.print(plain(f"{shown_label}: {device.verdict.text}", "bold"))
-    for further_text in (device.observer, device.prediction, device.roofline):
-        if further_text is not None:
-            console.print(plain(f"{shown_label}: {further_text.text()}"))
+
+
+def _show_next(
+    console: Console, path: Path, selection: Selection, written: Sequence[Path]
+) -> None:
+    """Print what was written, and what to type next."""
+    from idlescope.cli.next_command import show_next
+    from idlescope.report.tables.terminal import plain
+
+    console.print()
+    for written_path in written:
+        console.print(plain(written_path, "dim"), soft_wrap=True)
+    mode = [] if selection.mode is None else ["--mode", selection.mode]
+    shown = [written[0].parent] if written else [path, *mode]
+    show_next(console, ["view", *shown], "shows the timeline in a browser")

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rich.console import Console
-from rich.text import Text
 
 from idlescope.analysis.comparison.checks import Check, examine
 from idlescope.analysis.comparison.limits import Limits
 from idlescope.cli.actions.compare import Selection
+from idlescope.cli.next_command import show_next
 from idlescope.cli.status import counting
 from idlescope.report.tables import checks as report
 from idlescope.report.tables.terminal import plain
@@ -42,7 +42,7 @@ def check_command(
     selection: Selection,
     announced: Announced,
 ) -> None:
-    """Check, print a sentence per limit; exit code 1 where one does not hold."""
+    """Check, print a row per limit; exit code 1 where one does not hold."""
     console = Console(stderr=announced.as_json)
     if announced.junit is not None:
         report.refuse(announced.junit)
@@ -57,8 +57,9 @@ def check_command(
     if announced.as_json:
         sys.stdout.write(to_text(report.to_json(checks)))
     else:
-        for limit_check in checks:
-            console.print(_outcome(limit_check), plain(limit_check.says), soft_wrap=True)
+        _show(console, checks)
+        console.print()
+        show_next(console, ["analyze", trace], "says why the device is idle")
     if announced.on_github:
         stream = sys.stderr if announced.as_json else sys.stdout
         for command_line in report.github_commands(checks):
@@ -67,7 +68,11 @@ def check_command(
         raise SystemExit(1)
 
 
-def _outcome(check: Check) -> Text:
-    if not check.holds:
-        return plain("broken", "bold red")
-    return plain("in doubt", "yellow") if check.doubtful else plain("holds", "green")
+def _show(console: Console, checks: Sequence[Check]) -> None:
+    """Print whether all limits hold, each of them, and a sentence on those that do not."""
+    console.print(plain(report.verdict(checks), "bold"))
+    console.print()
+    console.print(report.outcome_table(checks))
+    for limit_check in checks:
+        if not limit_check.holds or limit_check.doubtful:
+            console.print(plain(limit_check.says), soft_wrap=True)

@@ -15,6 +15,7 @@ from rich.console import Console
 from idlescope.analysis.comparison.change import Comparison, Side
 from idlescope.analysis.comparison.compare import of_sides
 from idlescope.analysis.comparison.read import read
+from idlescope.cli.next_command import show_next
 from idlescope.cli.options import FIRST_LAST, Output
 from idlescope.cli.status import counting
 from idlescope.errors import ConfigError
@@ -79,21 +80,34 @@ def compare_command(
     else:
         for mode_name, several in comparisons.items():
             for comparison in several:
-                _show(console, mode_name, comparison)
+                _show(console, mode_name, comparison, output.verbose)
+        console.print()
         for written_path in written:
-            console.print(plain(f"  {written_path}"))
+            console.print(plain(written_path, "dim"), soft_wrap=True)
+        _show_next(console, path_sides, selection.mode)
 
 
-def _show(console: Console, mode: str, comparison: Comparison) -> None:
-    """Print what changed from one side to another."""
+def _show(console: Console, mode: str, comparison: Comparison, verbose: bool) -> None:
+    """Print what changed from one side to another: the verdict, then the parts it is made of."""
     if mode:
         console.print(plain(mode, "bold"))
-    console.print(report.table(comparison))
     console.print(plain(comparison.verdict.text, "bold"))
     for warning in comparison.warnings:
         console.print(plain(warning, "yellow"))
-    legend = f"{report.MARK} and bold: more than noise. Noise: {comparison.noise}."
+    console.print()
+    most_parts = report.MAX_PARTS if verbose else report.FEW_PARTS
+    console.print(report.table(comparison, most_parts))
+    legend = f"{report.MARK} and bold: more than noise."
+    if verbose:
+        legend += f" Noise: {comparison.noise}."
     console.print(plain(legend, "dim"))
+
+
+def _show_next(console: Console, sides: Sequence[Sequence[Path]], mode: str | None) -> None:
+    """Print how to look at the last side, which was compared with the first."""
+    last_path = sides[-1][-1]
+    chosen = [] if mode is None else ["--mode", mode]
+    show_next(console, ["view", last_path, *chosen], "shows its timeline in a browser")
 
 
 def split(words: Sequence[str]) -> list[list[Path]]:

@@ -10,9 +10,9 @@ from rich.console import Console
 from idlescope.analysis.analyze import analyze
 from idlescope.analysis.no_device import no_device
 from idlescope.analysis.prediction.predict_device import predict_device
-from idlescope.analysis.prediction.prediction import Prediction
+from idlescope.analysis.prediction.prediction import WORTH, Prediction
 from idlescope.analysis.prediction.what_if import WhatIf
-from idlescope.cli.actions.reading import chosen
+from idlescope.cli.next_command import show_next
 from idlescope.cli.status import counting
 from idlescope.errors import TraceError
 from idlescope.report.tables.predictions import table, to_json
@@ -34,7 +34,7 @@ def predict_command(
     predictions: list[Prediction] = []
     refused: list[str] = []
     with console.status("reading") as status:
-        opened_trace = open_trace(chosen(path, mode), counting(status, "reading", "events"))
+        opened_trace = open_trace(path, counting(status, "reading", "events"), mode=mode)
         status.update("replaying")
         analysis = analyze(opened_trace, window=window, step_ms=step_ms)
         for result in analysis.results:
@@ -48,7 +48,26 @@ def predict_command(
         sys.stdout.write(to_text(to_json(analysis, predictions, refused)))
         return
     for prediction in predictions:
-        console.print(table(prediction))
         console.print(plain(prediction.text(), "bold"))
     for sentence in refused:
         console.print(plain(sentence, "yellow"))
+    for prediction in predictions:
+        console.print()
+        console.print(table(prediction))
+    console.print()
+    _show_next(console, path, mode, predictions[0])
+
+
+def _show_next(
+    console: Console, path: Path, mode: str | None, prediction: Prediction
+) -> None:
+    """Print the change that would save most on top, where one would; else how to see the trace."""
+    chosen = [path] if mode is None else [path, "--mode", mode]
+    so_far = prediction.predicted
+    best = max(
+        prediction.levers, key=lambda lever: lever.predicted.less_than(so_far), default=None
+    )
+    if best is None or best.predicted.less_than(so_far) < WORTH:
+        show_next(console, ["view", *chosen], "shows the timeline in a browser")
+        return
+    show_next(console, ["predict", *chosen, *best.change.words()], f"with {best.name}")

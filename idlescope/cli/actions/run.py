@@ -18,6 +18,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from idlescope.cli.next_command import show_next
 from idlescope.cli.options import Output
 from idlescope.cli.status import REFRESH_S
 from idlescope.experiment.config import RunConfig
@@ -27,12 +28,13 @@ from idlescope.experiment.progress import Running
 from idlescope.experiment.run import prepared, run
 from idlescope.report import output_folder, run_report
 from idlescope.report.tables import runs
+from idlescope.report.tables.run_at_a_glance import glance_table
 from idlescope.report.tables.terminal import plain
 from idlescope.report.text import to_text
 
 
 def run_command(config: RunConfig, output: Output) -> None:
-    """Run, write the folder, print the table; exit code 130 where Ctrl-C stopped it."""
+    """Run, write the folder, print what it shows; exit code 130 where Ctrl-C stopped it."""
     choice = choose(config.device)
     # what cannot be run is refused, and the workload file read, before anything is written
     config = prepared(config, choice)
@@ -54,27 +56,40 @@ def run_command(config: RunConfig, output: Output) -> None:
         sys.stdout.write(to_text(summary))
     else:
         warnings = [text for text in summary["warnings"] if text != choice.note]
-        _show(console, summary, warnings, written)
+        _show(console, summary, warnings, output.verbose)
+        _show_files(console, written, output.verbose)
     if result.interrupted:
         raise SystemExit(130)
 
 
 def _show(
-    console: Console,
-    summary: dict[str, Any],
-    warnings: Sequence[str],
-    written: Sequence[Path],
+    console: Console, summary: dict[str, Any], warnings: Sequence[str], verbose: bool
 ) -> None:
-    """Print the figures of a run, what they say, and what was written."""
-    console.print(runs.run_table(summary))
+    """Print what a run says, then its figures: the first of them, or all."""
+    statements = summary["statements"]
+    console.print(plain(statements["this_engine"], "bold"))
+    for sentence in (statements["published_host"], statements["your_engine"]):
+        if sentence is not None:
+            console.print(plain(sentence))
+    console.print()
+    console.print(plain(runs.run_title(summary), "dim"))
+    console.print(runs.run_table(summary) if verbose else glance_table(summary))
     profiled = runs.profiled_table(summary)
     if profiled is not None:
         console.print(profiled)
-    console.print(plain(summary["verdict"], "bold"))
     for warning in warnings:
         console.print(plain(warning, "yellow"))
-    for written_path in written:
-        console.print(plain(f"  {written_path}"))
+
+
+def _show_files(console: Console, written: Sequence[Path], verbose: bool) -> None:
+    """Print where a run's report is, with all that was written where that is asked for."""
+    report, *others = written
+    console.print()
+    for path in written if verbose else [report]:
+        console.print(plain(path, "dim"), soft_wrap=True)
+    if not verbose:
+        console.print(plain(f"and {len(others)} more beside it (--verbose)", "dim"))
+    show_next(console, ["view", report.parent], "shows the timeline in a browser")
 
 
 @contextmanager

@@ -12,8 +12,10 @@ from typing import Any, NamedTuple, TypeVar
 from rich.console import Console
 
 from idlescope.cli.actions.sweep_progress import run_missing
+from idlescope.cli.next_command import show_next
 from idlescope.cli.options import Output
 from idlescope.errors import ConfigError, OutputExistsError
+from idlescope.experiment import answers
 from idlescope.experiment.cells import Cell, CellState, grid, kept
 from idlescope.experiment.config import RunConfig
 from idlescope.experiment.device_choice.choose import choose
@@ -22,6 +24,7 @@ from idlescope.report.tables import sweep as report
 from idlescope.report.tables.terminal import plain
 from idlescope.report.text import to_text
 
+FEW_CELLS = 8  # are shown without --verbose
 Number = TypeVar("Number", int, float)
 
 
@@ -89,7 +92,7 @@ def sweep_command(
     if output.as_json:
         sys.stdout.write(to_text(summary))
     else:
-        _show(console, summary, written)
+        _show(console, summary, written, output.verbose)
     if interrupted:
         progress = f"{len(kept_cells)} of {len(configs)} cells are kept"
         console.print(f"stopped: {progress}; the same command with --resume goes on")
@@ -119,14 +122,42 @@ def _kept_before(configs: Sequence[RunConfig], folder: Path) -> dict[RunConfig, 
     return {config: cell for config, cell in cells_found if cell is not None}
 
 
-def _show(console: Console, summary: dict[str, Any], written: Sequence[Path]) -> None:
-    """Print tables and answers, and what was written."""
-    for sweep_table in report.terminal_tables(summary["rows"]):
-        console.print(sweep_table)
-    for answer in summary["answers"]:
-        console.print(plain(answer))
-    for written_path in written:
-        console.print(plain(f"  {written_path}"))
+def _show(
+    console: Console, summary: dict[str, Any], written: Sequence[Path], verbose: bool
+) -> None:
+    """Print when devices stop idling, the cells where they are few, and what was written."""
+    rows = summary["rows"]
+    if rows:
+        console.print(report.answer_table(rows))
+        console.print()
+    for sentence in summary["answers"] if verbose else answers.all_not_run(rows):
+        console.print(plain(sentence))
+    if verbose or summary["cells"]["all"] <= FEW_CELLS:
+        for sweep_table in report.terminal_tables(rows):
+            console.print(sweep_table)
+    console.print()
+    document, *others = written
+    for written_path in written if verbose else [document]:
+        console.print(plain(written_path, "dim"), soft_wrap=True)
+    if others and not verbose:
+        console.print(plain(f"and {len(others)} more beside it (--verbose)", "dim"))
+    _show_next(console, rows, document.parent)
+
+
+def _show_next(console: Console, rows: Sequence[dict[str, Any]], folder: Path) -> None:
+    """Print how to look at the sweep where it has a page, else at its idlest cell."""
+    if (folder / "report.html").is_file():
+        show_next(console, ["view", folder], "shows it in a browser")
+        return
+    done = [row for row in rows if row["idle_pct"] is not None]
+    if not done:
+        return
+    idlest = max(done, key=lambda row: row["idle_pct"])
+    words = ["run", "--model", idlest["model"], "--device", idlest["device"]]
+    words += ["--batch-size", str(idlest["batch_size"])]
+    if idlest["host_ms"] is not None:
+        words += ["--host-ms", f"{idlest['host_ms']:g}"]
+    show_next(console, words, "shows the idlest cell as a timeline")
 
 
 def _folder(output: Output, resume: bool) -> Path:

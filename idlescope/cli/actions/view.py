@@ -32,10 +32,7 @@ def view_command(
     """Serve the report, or the trace for Perfetto, and open a browser at it."""
     console = Console()
     reported = _report(path)
-    if mode is not None and not run_folder.recordings(path):
-        raise ConfigError(
-            f"{path} is no folder of `idlescope run`, which --mode chooses of"
-        )
+    run_folder.refuse_mode(path, mode)
     if in_perfetto:
         if port:
             port_note = f"Perfetto takes a trace from port {perfetto_ui.PORT} alone"

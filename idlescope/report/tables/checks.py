@@ -1,4 +1,4 @@
-"""Checks of limits for those who read them: JUnit XML, GitHub's annotations, JSON."""
+"""Checks of limits for those who read them: a table, JUnit XML, GitHub's annotations, JSON."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from typing import Any
 from xml.etree.ElementTree import Element, ElementTree, SubElement, indent
 
 import msgspec
+from rich.table import Table
+from rich.text import Text
 
 from idlescope.analysis.comparison.checks import Check
 from idlescope.analysis.comparison.documents import CHECK_SCHEMA, ChecksDocument
 from idlescope.analysis.comparison.limits import option
 from idlescope.errors import ConfigError, OutputExistsError
-from idlescope.report.text import visible
+from idlescope.report.tables.terminal import empty_table, plain
+from idlescope.report.text import NOTHING, visible
 
 SUITE = "idlescope"
 HEAD_BYTES = 512  # of a file, enough to tell JUnit XML of ours
@@ -27,6 +30,53 @@ def to_json(checks: Sequence[Check]) -> dict[str, Any]:
         checks=[check.document() for check in checks],
     )
     return dict(msgspec.to_builtins(document))
+
+
+def outcome_table(checks: Sequence[Check]) -> Table:
+    """Return a row for each limit: whether it holds, what was found and what is allowed.
+
+    What was looked at has a column where it is not the same everywhere.
+    """
+    outcomes = empty_table("")
+    several = len({limit_check.subject for limit_check in checks}) > 1
+    outcomes.add_column("", no_wrap=True)
+    outcomes.add_column("limit")
+    outcomes.add_column("found", justify="right", no_wrap=True)
+    outcomes.add_column("allowed", justify="right", no_wrap=True)
+    if several:
+        outcomes.add_column("of")
+    for limit_check in checks:
+        cells = [
+            option(limit_check.limit),
+            limit_check.found or NOTHING,
+            limit_check.allowed or NOTHING,
+        ]
+        if several:
+            cells.append(limit_check.subject)
+        outcomes.add_row(_outcome(limit_check), *map(plain, cells))
+    return outcomes
+
+
+def _outcome(check: Check) -> Text:
+    if not check.holds:
+        return plain("broken", "bold red")
+    return plain("in doubt", "yellow") if check.doubtful else plain("holds", "green")
+
+
+def verdict(checks: Sequence[Check]) -> str:
+    """Return in a sentence whether all limits hold, and of what where that is one thing."""
+    subjects = {limit_check.subject for limit_check in checks}
+    of_what = f" ({subjects.pop()})" if len(subjects) == 1 else ""
+    broken = sum(not check.holds for check in checks)
+    doubtful = sum(check.doubtful for check in checks)
+    if broken == len(checks) == 1:
+        return f"The limit is broken{of_what}."
+    if broken:
+        return f"{broken} of {len(checks)} limits broken{of_what}."
+    doubt_of_some = f", {doubtful} of them in doubt" if doubtful else ""
+    holding = "The limit holds" if len(checks) == 1 else f"All {len(checks)} limits hold"
+    doubt = ", but in doubt" if doubtful == len(checks) == 1 else doubt_of_some
+    return f"{holding}{doubt}{of_what}."
 
 
 def write_junit(checks: Sequence[Check], path: Path) -> None:

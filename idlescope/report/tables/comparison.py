@@ -12,10 +12,11 @@ from rich.text import Text
 from idlescope.analysis.comparison.change import Change, Comparison
 from idlescope.analysis.comparison.documents import COMPARE_SCHEMA, ComparisonsDocument
 from idlescope.report.markdown import MarkdownRow, MarkdownSection
-from idlescope.report.tables.terminal import plain
+from idlescope.report.tables.terminal import empty_table, plain
 from idlescope.report.text import NOTHING, shorten
 
 MAX_PARTS = 12
+FEW_PARTS = 4  # of the first look
 SMALL_SHARE = 0.001  # of the headline: smaller parts are summed up
 NAME_WIDTH = 40
 MILLISECONDS_FROM_NS = 1e5  # shorter steps are shown in microseconds
@@ -42,7 +43,7 @@ def unit_of(comparison: Comparison) -> Unit:
     return Unit(1e3, "µs")
 
 
-def parts_shown(comparison: Comparison) -> list[Change]:
+def parts_shown(comparison: Comparison, most: int = MAX_PARTS) -> list[Change]:
     """Return the largest parts, and the sum of the others: those shown add up, too."""
     headline = comparison.headline
     least_change = SMALL_SHARE * max(headline.base, headline.other)
@@ -51,7 +52,7 @@ def parts_shown(comparison: Comparison) -> list[Change]:
         for part in comparison.parts
         if max(part.base, part.other, abs(part.change)) >= least_change
     ]
-    shown_parts = large_parts[:MAX_PARTS]
+    shown_parts = large_parts[:most]
     small_parts = [
         part
         for part in comparison.parts
@@ -74,13 +75,16 @@ def columns(comparison: Comparison) -> list[str]:
     return [f"{side.letter}, {unit_name}" for side in both_sides] + list(COLUMNS)
 
 
-def change_rows(comparison: Comparison) -> list[list[ChangeRow]]:
-    """Return the rows of the table in three groups: the headline, its parts, further figures."""
+def change_rows(comparison: Comparison, most: int = MAX_PARTS) -> list[list[ChangeRow]]:
+    """Return the rows of the table in three groups: the headline, its parts, further figures.
+
+    Of the parts `most` stand by themselves, and the others together.
+    """
     headline = comparison.headline
     further = [figure for figure in comparison.figures if figure.base or figure.other]
     return [
         [(headline, _cells(comparison, headline, NOTHING))],
-        [(part, _part_cells(comparison, part)) for part in parts_shown(comparison)],
+        [(part, _part_cells(comparison, part)) for part in parts_shown(comparison, most)],
         [(figure, _cells(comparison, figure, NOTHING)) for figure in further],
     ]
 
@@ -115,15 +119,19 @@ def _in_percent(change: Change) -> str:
     return f"{change.percent:+,.{decimals}f} %"
 
 
-def table(comparison: Comparison) -> Table:
-    """Return the comparison; figures that differ by more than noise are marked."""
+def table(comparison: Comparison, most: int = MAX_PARTS) -> Table:
+    """Return the comparison with its `most` largest parts.
+
+    Figures that differ by more than noise are marked.
+    """
     both_sides = (comparison.base, comparison.other)
     table_title = Text("\n").join(plain(side.label) for side in both_sides)
-    changes_table = Table(title=table_title, title_justify="left")
+    changes_table = empty_table("")
+    changes_table.title = table_title
     changes_table.add_column("")
     for column in columns(comparison):
         changes_table.add_column(plain(column), justify="right")
-    for row_group in change_rows(comparison):
+    for row_group in change_rows(comparison, most):
         for change, row_cells in row_group:
             change_mark, row_style = (MARK, "bold") if change.different else (" ", "")
             change_name = plain(

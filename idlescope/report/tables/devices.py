@@ -32,21 +32,24 @@ STEP_COLUMNS = (
 
 def analysis_tables(analysis: Analysis) -> list[Table]:
     """Return tables of the devices of a trace, a few side by side, and of idle time by cause."""
-    columns = [device_label(device) for device in analysis.results]
     return [
-        *_tables("Devices", columns, device_rows(analysis)),
-        *_tables("Idle by cause, % of idle", columns, cause_rows(analysis)),
+        *device_tables("Devices", analysis, device_rows(analysis)),
+        *device_tables("Idle by cause, % of idle", analysis, cause_rows(analysis)),
     ]
 
 
-def _tables(title: str, columns: list[str], rows: Rows) -> list[Table]:
-    """Return one table or more, of at most DEVICES_BESIDE columns each."""
+def device_tables(title: str, analysis: Analysis, rows: Rows) -> list[Table]:
+    """Return one table or more, of at most DEVICES_BESIDE devices each.
+
+    `rows` have a cell for each device.
+    """
+    columns = [device_label(device) for device in analysis.results]
     tables = []
     device_count = len(columns)
     for first_device in range(0, device_count, DEVICES_BESIDE):
         last_device = min(first_device + DEVICES_BESIDE, device_count)
         part_note = (
-            f", {first_device + 1} to {last_device} of {device_count}"
+            f"{title and ', '}{first_device + 1} to {last_device} of {device_count}"
             if device_count > DEVICES_BESIDE
             else ""
         )
@@ -70,11 +73,11 @@ def device_rows(analysis: Analysis) -> Rows:
         table_rows.append(("process", processes))
     table_rows += [
         ("operations", [_operations_cell(device) for device in devices]),
-        (window_label(devices), [_window_cell(device) for device in devices]),
+        (window_label(devices), [window_cell(device) for device in devices]),
         *_occupancy_rows(devices),
         *_communication_rows(devices),
         *_shared_rows(devices),
-        ("gaps", [_doubt(device, "gaps") + f"{len(device.gaps):,}" for device in devices]),
+        ("gaps", [doubt(device, "gaps") + f"{len(device.gaps):,}" for device in devices]),
     ]
     if any(device.min_gap_ns for device in devices):
         short_gaps_label = (
@@ -90,17 +93,18 @@ def device_rows(analysis: Analysis) -> Rows:
     return table_rows
 
 
-def _doubt(device: DeviceResult, figure: str) -> str:
+def doubt(device: DeviceResult, figure: str) -> str:
     """Return the mark of a figure that records lost from a damaged file could change."""
     return DOUBT if figure in device.coverage.uncertain else ""
 
 
 def _operations_cell(device: DeviceResult) -> str:
-    return _doubt(device, "operations") + f"{device.operations_inside:,}"
+    return doubt(device, "operations") + f"{device.operations_inside:,}"
 
 
-def _window_cell(device: DeviceResult) -> str:
-    return _doubt(device, "window_ns") + milliseconds(device.occupancy.window_ns)
+def window_cell(device: DeviceResult) -> str:
+    """Return how long a device's window is."""
+    return doubt(device, "window_ns") + milliseconds(device.occupancy.window_ns)
 
 
 def _short_gaps_cell(device: DeviceResult) -> str:
@@ -125,7 +129,7 @@ def _occupancy_rows(devices: Sequence[DeviceResult]) -> Rows:
         row_cells = []
         for device in devices:
             state_ns = getattr(device.occupancy, attribute)
-            row_cells.append(_doubt(device, "active_ns") + _of_window(device, state_ns))
+            row_cells.append(doubt(device, "active_ns") + of_window(device, state_ns))
         state_rows.append((state_label, row_cells))
     return state_rows
 
@@ -135,7 +139,7 @@ def _communication_rows(devices: Sequence[DeviceResult]) -> Rows:
     if not any(device.communication.communication_ns for device in devices):
         return []
     return [
-        (row_label, [_of_window(device, ns_of(device)) for device in devices])
+        (row_label, [of_window(device, ns_of(device)) for device in devices])
         for row_label, ns_of in _COMMUNICATION
     ]
 
@@ -159,7 +163,8 @@ def _shared_rows(devices: Sequence[DeviceResult]) -> Rows:
     return [("idle, all processes of this GPU", cells)]
 
 
-def _of_window(device: DeviceResult, ns: int) -> str:
+def of_window(device: DeviceResult, ns: int) -> str:
+    """Return a part of the window, in time and in per cent of it."""
     return f"{milliseconds(ns)} ({percent(ns, device.occupancy.window_ns):.2f} %)"
 
 
@@ -167,15 +172,15 @@ def _step_rows(devices: Sequence[DeviceResult]) -> Rows:
     """Return the figures of steps, of a trace in which some device has steps."""
     figures: list[tuple[str, Callable[[DeviceResult], str | None]]] = [
         ("steps", _steps_cell),
-        ("host work per step, median", lambda device: _median(device, device.steps.host)),
+        ("host work per step, median", lambda device: median(device, device.steps.host)),
         (
             "device work per step, median",
-            lambda device: _median(device, device.steps.device),
+            lambda device: median(device, device.steps.device),
         ),
-        ("idle per step", _idle_cell),
+        ("idle per step", idle_per_step),
     ]
     if any(device.prediction for device in devices):
-        figures.append(("time per step if asynchronous, predicted", _predicted_cell))
+        figures.append(("time per step if asynchronous, predicted", predicted_step))
     if any(device.roofline for device in devices):
         figures.append(("roofline while active", _roofline_cell))
     figures.append(("launched before the previous ended", _early_cell))
@@ -190,16 +195,19 @@ def _steps_cell(device: DeviceResult) -> str | None:
     return f"{len(device_steps):,} (by {device_steps.found})" if len(device_steps) else None
 
 
-def _median(device: DeviceResult, times_ns: Int64) -> str | None:
+def median(device: DeviceResult, times_ns: Int64) -> str | None:
+    """Return the median of a time of each step; None where there are no steps."""
     return milliseconds(float(np.median(times_ns))) if len(device.steps) else None
 
 
-def _idle_cell(device: DeviceResult) -> str | None:
+def idle_per_step(device: DeviceResult) -> str | None:
+    """Return idle time per step; None where there are no steps."""
     steps = len(device.steps)
     return milliseconds(device.occupancy.idle_ns / steps) if steps else None
 
 
-def _predicted_cell(device: DeviceResult) -> str | None:
+def predicted_step(device: DeviceResult) -> str | None:
+    """Return the time per step of asynchronous batching; None where it cannot be told."""
     prediction = device.prediction
     return None if prediction is None else milliseconds(prediction.predicted.step_ns)
 
@@ -227,12 +235,12 @@ def cause_rows(analysis: Analysis) -> Rows:
 
 
 def _cause_cell(device: DeviceResult, cause: str) -> str:
-    return _doubt(device, "cause_ns") + _of_idle(device, device.gaps.totals()[cause])
+    return doubt(device, "cause_ns") + _of_idle(device, device.gaps.totals()[cause])
 
 
 def _host_row(devices: Sequence[DeviceResult], name: str) -> tuple[str, list[str]]:
     cells = [
-        _doubt(device, "host_ns") + _of_idle(device, device.host_ns.get(name, 0))
+        doubt(device, "host_ns") + _of_idle(device, device.host_ns.get(name, 0))
         for device in devices
     ]
     return f"  {shorten(name, HOST_NAME_WIDTH)}", cells
@@ -257,7 +265,7 @@ def stream_table(device: DeviceResult) -> Table:
     """Return what each stream of a device did in the window."""
     rows = []
     for stream in device.streams:
-        times = [_of_window(device, stream[key]) for key in ("active_ns", "compute_ns")]
+        times = [of_window(device, stream[key]) for key in ("active_ns", "compute_ns")]
         rows.append((stream["stream"], [f"{stream['operations']:,}", *times]))
     return side_by_side(f"Streams of {device_label(device)}", STREAM_COLUMNS, rows)
 

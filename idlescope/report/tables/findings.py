@@ -1,4 +1,4 @@
-"""What `idlescope doctor` found, as a table and as JSON; names from the machine are printable."""
+"""What `idlescope doctor` found, as a list and as JSON; names from the machine are printable."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from rich.table import Table
 from rich.text import Text
 
 from idlescope.doctor.findings import Finding, State
+from idlescope.report.tables.terminal import plain
 from idlescope.report.text import to_text as json_text
 from idlescope.report.text import visible
 
 SCHEMA = 1
-COLUMNS = ("check", "state", "what", "what to do")
+MARKS = {State.OK: "ok", State.MISSING: "–", State.PROBLEM: "!!", State.UNKNOWN: "?"}
 STATE_COLOURS = {
     State.OK: "green",
     State.MISSING: "dim",
@@ -22,15 +23,30 @@ STATE_COLOURS = {
 }
 
 
-def table(findings: Sequence[Finding]) -> Table:
-    """Return one row for each finding."""
-    made = Table(*COLUMNS, title="What this machine can measure", title_justify="left")
+def listed(findings: Sequence[Finding]) -> Table:
+    """Return a line for each finding, with what to do about it below."""
+    lines = Table.grid(padding=(0, 2))
     for finding in findings:
-        cells = [finding.name, finding.state, finding.says, finding.advice]
-        name, state, says, advice = (Text(visible(cell)) for cell in cells)
-        state.stylize(STATE_COLOURS[finding.state])
-        made.add_row(name, state, says, advice)
-    return made
+        mark = plain(MARKS[finding.state], STATE_COLOURS[finding.state])
+        said = plain(finding.says)
+        if finding.advice:
+            said.append_text(Text("\n")).append_text(plain(f"→ {finding.advice}", "bold"))
+        lines.add_row(mark, plain(finding.name), said)
+    return lines
+
+
+def conclusion(findings: Sequence[Finding]) -> str:
+    """Return in a sentence what the machine can measure, and what is to be put right."""
+    problems = [finding.name for finding in findings if finding.state == State.PROBLEM]
+    if problems:
+        return f"To be put right: {', '.join(problems)}; then run doctor again."
+    states = {finding.name: finding.state for finding in findings}
+    if states.get("cuda") == State.OK:
+        return "All is well: this machine can measure its GPU."
+    return (
+        "There is no GPU to measure here: this machine can run modelled GPUs and its CPU, and "
+        "analyse traces of other machines."
+    )
 
 
 def to_text(findings: Sequence[Finding]) -> str:

@@ -12,12 +12,12 @@ from idlescope.analysis.prediction.documents import SCHEMA, PredictionsDocument
 from idlescope.analysis.prediction.outcome import Outcome
 from idlescope.analysis.prediction.prediction import Prediction
 from idlescope.analysis.result import Analysis
-from idlescope.report.tables.terminal import Rows, plain
+from idlescope.report.tables.terminal import Rows, empty_table, plain
 from idlescope.report.text import NOTHING, milliseconds
 from idlescope.report.work_line import device_label
 
 TOKENS = "tokens/s"
-COLUMNS = ("per step", "in all", TOKENS, "comp. idle", "saves")
+COLUMNS = ("per step", "in all", TOKENS, "compute idle", "saves")
 
 
 def rows(prediction: Prediction) -> Rows:
@@ -50,9 +50,7 @@ def table(prediction: Prediction) -> Table:
     """Return the cases of one device, one a row; without tokens where they are not known."""
     device = prediction.result
     steps_found = f"{prediction.recorded.steps:,} steps ({device.steps.found})"
-    cases_table = Table(
-        title=plain(f"{device_label(device)}, {steps_found}"), title_justify="left"
-    )
+    cases_table = empty_table(f"{device_label(device)}, {steps_found}")
     cases_table.add_column("")
     tokens_known = prediction.recorded.tokens is not None
     shown_columns = [column for column in COLUMNS if tokens_known or column != TOKENS]

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from rich.table import Table
 
 from idlescope.analysis.idle.causes import CAUSES
 from idlescope.analysis.latency import PERCENTILES
-from idlescope.report.tables.terminal import IDLE_PER_STEP, Rows, side_by_side
+from idlescope.report.tables.terminal import IDLE_PER_STEP, INDENT, Rows, side_by_side
 from idlescope.report.text import NOTHING, milliseconds, share, shorten
 from idlescope.report.work_line import MODE_TITLES
 
 MAX_HOST_ROWS = 6  # largest divisions of `host`
 HOST_NAME_WIDTH = 32
+BETWEEN_PERCENTILES = " / "
 CLOCKS = ("step clock", "profiler")
 FIGURES = (  # label, key of a mode's summary, format
     ("total time", "total_s", "{:,.2f} s"),
@@ -37,16 +38,24 @@ ProfiledWindow = dict[str, Any]  # `profiled` in it
 
 
 def run_table(summary: dict[str, Any]) -> Table:
-    """Return the modes of a run side by side, from its summary (summary.json)."""
+    """Return all that is known of a run's modes, side by side, of its summary (summary.json)."""
+    return side_by_side("", mode_titles(summary), mode_rows(summary))
+
+
+def run_title(summary: dict[str, Any]) -> str:
+    """Return what a run was on, and whether its times are measured."""
     device = summary["device"]
     device_kind = "measured" if device["measured"] else "modelled, not measured"
-    return side_by_side(
-        f"{device['name']} · {device_kind}", _columns(summary), mode_rows(summary)
-    )
+    return f"{device['name']} · {device_kind}"
+
+
+def mode_titles(summary: dict[str, Any]) -> list[str]:
+    """Return what the columns of a run are called: its modes."""
+    return [MODE_TITLES[mode_name] for mode_name in summary["modes"]]
 
 
 def mode_rows(summary: dict[str, Any]) -> Rows:
-    """Return the rows of `run_table`: a label, and one cell for each mode."""
+    """Return all rows of a run: a label, and one cell for each mode."""
     mode_summaries = list(summary["modes"].values())
     table_rows = [_figure_row(mode_summaries, *figure) for figure in FIGURES]
     table_rows += _latency_rows(mode_summaries)
@@ -55,22 +64,28 @@ def mode_rows(summary: dict[str, Any]) -> Rows:
     if any(mode_summary["preemptions"] for mode_summary in mode_summaries):
         table_rows.append(_figure_row(mode_summaries, "preemptions", "preemptions", "{:,}"))
     for cause_name in CAUSES:
-        row_cells = [
-            _idle_per_step(mode_summary, mode_summary["cause_ns"][cause_name])
-            for mode_summary in mode_summaries
-        ]
-        table_rows.append((f"{IDLE_PER_STEP}{cause_name}", row_cells))
-    for host_part in _largest_host_parts(mode_summaries):
-        row_cells = [
-            _idle_per_step(mode_summary, mode_summary["host_ns"].get(host_part, 0))
-            for mode_summary in mode_summaries
-        ]
-        table_rows.append((f"  host: {shorten(host_part, HOST_NAME_WIDTH)}", row_cells))
+        table_rows += _cause_rows(mode_summaries, cause_name)
     return table_rows
 
 
-def _columns(summary: dict[str, Any]) -> list[str]:
-    return [MODE_TITLES[mode_name] for mode_name in summary["modes"]]
+def _cause_rows(modes: list[ModeSummary], cause: str) -> Rows:
+    """Return a cause's row, below `host` those of what the host was in; none where none is idle."""
+    if not any(mode_summary["cause_ns"][cause] for mode_summary in modes):
+        return []
+    cause_cells = [
+        _idle_per_step(mode_summary, mode_summary["cause_ns"][cause])
+        for mode_summary in modes
+    ]
+    rows = [(f"{IDLE_PER_STEP}{cause}", cause_cells)]
+    if cause != "host":
+        return rows
+    for host_part in _largest_host_parts(modes):
+        part_cells = [
+            _idle_per_step(mode_summary, mode_summary["host_ns"].get(host_part, 0))
+            for mode_summary in modes
+        ]
+        rows.append((f"{INDENT}{shorten(host_part, HOST_NAME_WIDTH)}", part_cells))
+    return rows
 
 
 def _figure_row(
@@ -85,22 +100,32 @@ def _number(value: float | None, form: str) -> str:
 
 def _latency_rows(modes: list[ModeSummary]) -> Rows:
     """Return percentiles of latencies, of those that any mode has."""
-    percentile_names = "/".join(f"p{percentile}" for percentile in PERCENTILES)
     return [
-        (
-            f"{latency_label} {percentile_names}",
-            [_percentiles(mode_summary[latency_key]) for mode_summary in modes],
-        )
+        latency_row(modes, latency_label)
         for latency_label, latency_key in LATENCIES.items()
         if any(mode_summary[latency_key] for mode_summary in modes)
     ]
 
 
-def _percentiles(latency_ms: dict[str, float] | None) -> str:
+def latency_row(
+    modes: list[ModeSummary], label: str, percentiles: Sequence[int] = PERCENTILES
+) -> tuple[str, list[str]]:
+    """Return a latency's percentiles in each mode; one figure where all of them are the same."""
+    cells = [
+        _percentiles(mode_summary[LATENCIES[label]], percentiles) for mode_summary in modes
+    ]
+    if not any(BETWEEN_PERCENTILES in cell for cell in cells):
+        return label, cells
+    percentile_names = "/".join(f"p{percentile}" for percentile in percentiles)
+    return f"{label} {percentile_names}", cells
+
+
+def _percentiles(latency_ms: dict[str, float] | None, percentiles: Sequence[int]) -> str:
     if latency_ms is None:
         return NOTHING
-    values_ns = (latency_ms[f"p{percentile}"] * 1e6 for percentile in PERCENTILES)
-    return " / ".join(map(milliseconds, values_ns))
+    shown = [milliseconds(latency_ms[f"p{percentile}"] * 1e6) for percentile in percentiles]
+    all_equal = len(set(shown)) == 1
+    return shown[0] if all_equal else BETWEEN_PERCENTILES.join(shown)
 
 
 def _predicted_row(modes: list[str], predicted: dict[str, Any]) -> tuple[str, list[str]]:
@@ -136,7 +161,7 @@ def profiled_table(summary: dict[str, Any]) -> Table | None:
     """Return the profiled windows of a run side by side; None where no profiler was on."""
     table_rows = profiled_rows(summary)
     return (
-        side_by_side("Profiled window", _columns(summary), table_rows)
+        side_by_side("Profiled window", mode_titles(summary), table_rows)
         if table_rows
         else None
     )

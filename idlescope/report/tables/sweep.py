@@ -10,13 +10,14 @@ from typing import Any
 
 from rich.table import Table
 
+from idlescope.analysis.verdict.findings import BUSY_IDLE_PCT
 from idlescope.experiment import answers
 from idlescope.experiment.answers import COLUMNS, Row
 from idlescope.experiment.cells import Cell, CellState
 from idlescope.experiment.config import RunConfig
 from idlescope.experiment.document import SCHEMA
 from idlescope.experiment.environment import environment
-from idlescope.report.tables.terminal import plain
+from idlescope.report.tables.terminal import empty_table, plain
 from idlescope.report.text import NOTHING, to_text
 
 AXES = ("device", "model", "host_ms", "batch_size")
@@ -77,6 +78,20 @@ def write_rows(table: list[Row], csv_path: Path, parquet_path: Path) -> None:
     parquet.write_table(columns, parquet_path)
 
 
+ANSWER_COLUMNS = ("model", "device", "host", "sync busy", "async busy", "async, at batch")
+
+
+def answer_table(table: Sequence[Row]) -> Table:
+    """Return a row for each line of the grid: from which batch size on its device is busy."""
+    found = answers.short_answers(table)
+    answered = empty_table(f"Busy: idle less than {BUSY_IDLE_PCT:g} % of the time")
+    for column in ANSWER_COLUMNS:
+        answered.add_column(column, no_wrap=column == "device")
+    for answer in found:
+        answered.add_row(*map(plain, answer))
+    return answered
+
+
 def terminal_tables(table: Sequence[Row]) -> list[Table]:
     """Return a table for each device: a line for each cell, its modes side by side."""
     return [
@@ -87,7 +102,7 @@ def terminal_tables(table: Sequence[Row]) -> list[Table]:
 
 def _device_table(rows: list[Row]) -> Table:
     modes_swept = list(dict.fromkeys(row["mode"] for row in rows))
-    device_table = Table(title=plain(_title(rows)), title_justify="left")
+    device_table = empty_table(_title(rows))
     device_table.add_column("model", no_wrap=True)
     for column_label in _labels(modes_swept):
         device_table.add_column(column_label, justify="right")

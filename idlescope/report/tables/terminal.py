@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
@@ -13,6 +14,7 @@ from idlescope.report.work_line import MODE_TITLES
 
 Rows = list[tuple[str, list[str]]]  # a label, and one cell per column
 IDLE_PER_STEP = "idle per step: "  # before the name of a cause
+INDENT = "  "  # before the label of a part of the row above
 _MODE_STYLES = {MODE_TITLES[mode]: color for mode, color in MODE.items()}
 _PER_STEP_STYLES = {f"{IDLE_PER_STEP}{cause}": color for cause, color in CAUSE.items()}
 STYLES = {**_MODE_STYLES, **CAUSE, **_PER_STEP_STYLES}  # of what names a mode or a cause
@@ -23,14 +25,24 @@ def plain(text: object, style: str = "") -> Text:
     return Text(visible(str(text)), style)
 
 
+def empty_table(title: str) -> Table:
+    """Return a table without columns yet, narrow enough for a terminal of 80 columns."""
+    return Table(
+        title=plain(title) if title else None,
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        show_edge=False,
+    )
+
+
 def side_by_side(title: str, columns: Sequence[str], rows: Rows) -> Table:
     """Return a table of labelled rows, with numbers on the right of their columns."""
-    columns_table = Table(title=plain(title), title_justify="left")
+    columns_table = empty_table(title)
     columns_table.add_column("")
     for column in columns:
         columns_table.add_column(plain(column, STYLES.get(column, "")), justify="right")
     for row_label, row_cells in rows:
-        columns_table.add_row(
-            plain(row_label, STYLES.get(row_label, "")), *map(plain, row_cells)
-        )
+        row_style = STYLES.get(row_label.strip(), "")
+        columns_table.add_row(plain(row_label, row_style), *map(plain, row_cells))
     return columns_table

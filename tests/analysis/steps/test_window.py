@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -72,7 +73,8 @@ def test_steps_are_a_window_from_their_first_operation_to_their_last(trace):
 
 
 @pytest.mark.parametrize(
-    "text", ["time:1us-2us", "time:0.001-0.002", "time:1000ns-2us", "time:0.001ms-0.002ms"]
+    "text",
+    ["time:1us-2us", "time:0.001-0.002ms", "time:1000ns-2us", "time:0.001ms-0.002ms"],
 )
 def test_times_count_from_the_first_operation_of_the_trace(trace, text):
     _, got = figures(trace, text)
@@ -128,7 +130,7 @@ def test_short_gaps_are_counted_but_not_listed(trace):
 
 
 @pytest.mark.parametrize(
-    ("text", "ns"), [("10us", 10_000), ("1.5ms", 1_500_000), ("2", 2_000_000), ("7 ns", 7)]
+    ("text", "ns"), [("10us", 10_000), ("1.5ms", 1_500_000), ("0", 0), ("7 ns", 7)]
 )
 def test_lengths_of_time(text, ns):
     assert window.length_ns(text) == ns
@@ -138,6 +140,20 @@ def test_lengths_of_time(text, ns):
 def test_what_is_no_length(text):
     with pytest.raises(ConfigError):
         window.length_ns(text)
+
+
+@pytest.mark.parametrize(
+    ("window_text", "advice"),
+    [
+        ("time:200-350", "350 what? write time:200ms-350ms"),
+        ("time:0-350", "350 what? write time:0ms-350ms"),
+    ],
+)
+def test_a_time_without_a_unit_is_asked_for_one(trace, window_text, advice):
+    with pytest.raises(ConfigError, match=re.escape(advice)):
+        idlescope.analyze(trace, window=window_text)
+    with pytest.raises(ConfigError, match=re.escape("10 what? write 10us, 10ms")):
+        window.length_ns("10")
 
 
 def test_frames_say_the_same_as_the_json(trace):
