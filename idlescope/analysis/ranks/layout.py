@@ -33,9 +33,12 @@ class RankPlace:
     groups: Mapping[str, tuple[int, ...]]  # process groups: name, numbers of their ranks
 
 
-def place(index: int, file: str, distributed: Mapping[str, Any]) -> RankPlace:
-    """Return the place of a rank, from the name of its file and its own metadata."""
-    number = distributed.get("rank")
+def place(number: int, file: str, distributed: Mapping[str, Any]) -> RankPlace:
+    """Return the place of a rank, from the name of its file and its own metadata.
+
+    `number` is its number where these do not say it.
+    """
+    stated = distributed.get("rank")
     groups: dict[str, tuple[int, ...]] = {}
     config = distributed.get("pg_config")
     for entry in config if isinstance(config, list) else ():
@@ -43,7 +46,7 @@ def place(index: int, file: str, distributed: Mapping[str, Any]) -> RankPlace:
         if isinstance(ranks, list) and all(isinstance(rank, int) for rank in ranks):
             groups[str(entry.get("pg_name"))] = tuple(ranks)
     tags = {axis.lower(): int(value) for axis, value in _TAG.findall(file)}
-    return RankPlace(number if isinstance(number, int) else index, tags, groups)
+    return RankPlace(stated if isinstance(stated, int) else number, tags, groups)
 
 
 def members(

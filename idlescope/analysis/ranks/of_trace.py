@@ -24,11 +24,15 @@ def ranks_together(
     """
     if len(devices) < 2 or any(device.shared is not None for device in devices):
         return None
+    numbers = [device.device.index for device in devices]
+    if len(set(numbers)) < len(numbers):
+        numbers = list(range(len(devices)))
     ranks = []
-    for index, label in enumerate(rank_labels(devices)):
-        file_meta = devices[index].view.trace.meta
-        said = place(index, file_meta.path, file_meta.distributed)
-        ranks.append(summary(devices[index], predictions[index], label, said))
+    for row, label in enumerate(rank_labels(devices)):
+        file_meta = devices[row].view.trace.meta
+        said = place(numbers[row], file_meta.path, file_meta.distributed)
+        ranks.append(summary(devices[row], predictions[row], label, said, row))
+    ranks.sort(key=lambda rank: rank.place.number)
     return group(ranks, one_clock=not trace.meta.clocks_apart)
 
 

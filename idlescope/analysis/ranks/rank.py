@@ -27,6 +27,7 @@ class RankSummary:
     """What is known of one rank without the others. Times in nanoseconds."""
 
     label: str  # "rank 0", or what else tells it from the others
+    row: int  # of its device among those that were analysed
     device: str  # its number and name
     place: RankPlace
     engine: str  # "" where no known engine's names are in its trace
@@ -68,13 +69,18 @@ class RankSummary:
 
 
 def summary(
-    device: MeasuredDevice, prediction: Prediction | None, label: str, place: RankPlace
+    device: MeasuredDevice,
+    prediction: Prediction | None,
+    label: str,
+    place: RankPlace,
+    row: int,
 ) -> RankSummary:
     """Return what is known of one rank."""
     exchange, steps = device.communication, len(device.steps)
     host_parts = device.host_ns
     return RankSummary(
         label=label,
+        row=row,
         device=f"{device.device.index} {device.device.name}".strip(),
         place=place,
         engine=device.view.names.engine,

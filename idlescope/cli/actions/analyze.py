@@ -214,7 +214,7 @@ def of_rank(analysis: Analysis, number: int | None) -> Analysis:
     if number not in numbers:
         known = ", ".join(map(str, sorted(set(numbers))))
         raise ConfigError(f"--rank {number}: there are ranks {known}")
-    chosen = analysis.results[numbers.index(number)]
+    chosen = analysis.results[group.ranks[numbers.index(number)].row]
     return replace(analysis, results=(chosen,))
 
 
