@@ -11,7 +11,8 @@ import typer
 PathToView = Annotated[
     Path,
     typer.Argument(
-        help="A folder with a report, its report.html, or a trace that `analyze` reads."
+        help="A folder with a report (of run, analyze, sweep or compare), its report.html, or a "
+        "trace that `analyze` reads."
     ),
 ]
 InPerfetto = Annotated[

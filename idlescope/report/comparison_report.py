@@ -1,4 +1,4 @@
-"""Write a comparison into a folder: Markdown, JSON and figures."""
+"""Write a comparison into a folder: its page, Markdown, JSON and figures."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from idlescope.report.figures import comparison as comparison_figure
 from idlescope.report.figures.style import save
+from idlescope.report.page.comparison import page
 from idlescope.report.tables.comparison import Comparisons, to_json, to_markdown
 from idlescope.report.text import to_text
 
@@ -14,14 +15,19 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+REPORT = "report.html"
+
+
 def write(comparisons: Comparisons, folder: Path) -> list[Path]:
-    """Write a comparison into a folder that is there; return the paths."""
+    """Write a comparison into a folder that is there; return the paths, the page first."""
+    page.write(comparisons, folder / REPORT)
     markdown_path = folder / "comparison.md"
     markdown_path.write_text(to_markdown(comparisons), encoding="utf-8")
     json_path = folder / "comparison.json"
     json_path.write_text(to_text(to_json(comparisons)), encoding="utf-8")
     figures = _figures(comparisons)
-    return [markdown_path, json_path, *save(figures, folder / "figures")]
+    saved = save(figures, folder / "figures")
+    return [folder / REPORT, markdown_path, json_path, *saved]
 
 
 def _figures(comparisons: Comparisons) -> dict[str, Figure]:

@@ -1,4 +1,4 @@
-"""Write a sweep into a folder: the document, the table of its cells, and heat maps."""
+"""Write a sweep into a folder: its page, the document, the table of its cells, and heat maps."""
 
 from __future__ import annotations
 
@@ -7,12 +7,19 @@ from typing import Any
 
 from idlescope.report.figures import heatmap
 from idlescope.report.figures.style import save
+from idlescope.report.page.sweep import page
 from idlescope.report.tables.sweep import mark, write_rows
+
+REPORT = "report.html"
 
 
 def write(summary: dict[str, Any], folder: Path) -> list[Path]:
-    """Write sweep.json; the table and the heat maps where any cell ran. Return the paths."""
-    written = [mark(summary, folder)]
+    """Write sweep.json and the page; the table and the heat maps where any cell ran.
+
+    Returns the paths, the page first.
+    """
+    written = [folder / REPORT, mark(summary, folder)]
+    page.write(summary, folder / REPORT)
     sweep_table = summary["rows"]
     if sweep_table:
         csv_path, parquet_path = folder / "table.csv", folder / "table.parquet"

@@ -42,7 +42,7 @@ def browser(tmp_path):
     return script, told
 
 
-def viewing(*arguments, browser=""):
+def viewing(*arguments, browser="", until="in Nsight"):
     """Start the command; return it with the lines that it printed up to the one about Nsight."""
     environment = {
         k: v
@@ -58,7 +58,7 @@ def viewing(*arguments, browser=""):
     lines = []
     for line in process.stdout:
         lines.append(line.rstrip())
-        if line.startswith("in Nsight"):
+        if line.startswith(until):
             break
     return process, lines
 
@@ -112,6 +112,30 @@ def test_where_there_is_no_browser_it_says_what_to_do(run, option):
         line for line in lines if re.search(r"ssh -L (\d+):127\.0\.0\.1:\1 \S+`\.$", line)
     ]
     assert len(said) == (not option)
+
+
+@pytest.mark.parametrize("command", ["sweep", "compare"])
+def test_reports_of_many_traces_are_served_too(run, browser, tmp_path, command):
+    folder = tmp_path / command
+    small = (
+        "--model",
+        "tiny",
+        "--tokens",
+        "8",
+        "--batch-size",
+        "2",
+        "--device",
+        "modelled:a100",
+        "--host-ms",
+        "1",
+    )
+    given = {"sweep": ("sweep", *small), "compare": ("compare", run)}[command]
+    assert idlescope(*given, "--out", folder).returncode == 0
+    process, lines = viewing(folder, browser=browser[0], until="http")
+    assert fetched(lines[0].split()[0])[0] == (folder / "report.html").read_bytes()
+    code, rest, errors = ended(process, signal.SIGINT)
+    assert (code, rest, errors) == (0, "ended\n", "")
+    refused(idlescope("view", folder, "--perfetto"), "holds no trace")
 
 
 def test_a_trace_is_reported_on_first(browser):

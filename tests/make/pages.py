@@ -76,6 +76,11 @@ def loop(steps=20, kernels=(5,)):
     )  # fmt: skip
 
 
+def hostile_loop(steps=20):
+    """The same, with names that would act if they were not text."""
+    return loop(steps, kernels=[NAMES.index(name) for name in HOSTILE])
+
+
 def drawn(us):
     """A time of `loop` on the page's clock, ns."""
     return (us - FIRST_US) * US
@@ -104,7 +109,7 @@ def content(lines=(), **entries):
 class Opened:
     """A page in the browser, what it said and what it asked for."""
 
-    def __init__(self, browser, path, **options):
+    def __init__(self, browser, path, script=True, **options):
         self.context = browser.new_context(
             **({"viewport": {"width": 1200, "height": 900}} | options)
         )
@@ -117,13 +122,21 @@ class Opened:
         )
         self.page.on("request", lambda request: self.asked.append(request.url))
         self.page.goto(path.as_uri())
-        self.page.wait_for_selector("html.drawn")
+        if script:
+            self.page.wait_for_selector("html.drawn")
 
     def settle(self):
         """Wait until what was asked for has been painted."""
         self.page.evaluate(
             "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
         )
+
+    def violations(self, axe):
+        """What axe, of that file, finds of the page that is serious."""
+        self.page.add_script_tag(path=axe)
+        found = self.page.evaluate("axe.run().then((result) => result.violations)")
+        serious = [entry for entry in found if entry["impact"] in ("serious", "critical")]
+        return [(entry["id"], entry["nodes"][0]["html"]) for entry in serious]
 
     def at(self, time_ns, lane, item=0):
         """Where on the screen a time of a lane is."""

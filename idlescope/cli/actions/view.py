@@ -23,6 +23,7 @@ from idlescope.trace.nsys.recognise import REPORT_SUFFIXES
 from idlescope.trace.open import open_trace
 
 REPORT, ANALYSIS = "report.html", "analysis.json"
+OF_MANY = ("sweep.json", "comparison.json")
 FETCHED_S = 300.0  # how long the Perfetto UI may take to come for the trace
 
 
@@ -56,6 +57,11 @@ def _report(path: Path) -> Path | None:
     if path.name == REPORT and path.is_file():
         return path.parent
     return path if (path / REPORT).is_file() else None
+
+
+def _is_of_many(reported: Path) -> bool:
+    """Return whether a report is of a sweep or of a comparison: no one trace is behind it."""
+    return any((reported / document).is_file() for document in OF_MANY)
 
 
 def _trace(path: Path, mode: str | None) -> Path:
@@ -101,11 +107,10 @@ def _serve(
         _say(console, f"{page_url} (Ctrl-C ends it)")
         try:
             _offer(console, page_url, serving.port, open_browser)
-            _say(
-                console,
-                f"in Perfetto: {shlex.join(['idlescope', 'view', str(path), '--perfetto'])}",
-            )
-            _say(console, f"in Nsight: {_nsight(path)}")
+            if not _is_of_many(reported):
+                again = shlex.join(["idlescope", "view", str(path), "--perfetto"])
+                _say(console, f"in Perfetto: {again}")
+                _say(console, f"in Nsight: {_nsight(path)}")
             serving.wait()
         except KeyboardInterrupt:
             _say(console, "ended")

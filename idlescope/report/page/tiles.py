@@ -15,7 +15,7 @@ from idlescope.report.text import NOTHING, milliseconds, shorten
 
 SAVED = "time saved if asynchronous"
 MAX_NAME = 40
-_BETWEEN_SENTENCES = re.compile(r"(?<=[.!?]) (?=[A-Z])")
+_BETWEEN_SENTENCES = re.compile(r"(?<=[.!?]) (?=[A-Z0-9])")
 
 
 def sentences(text: str) -> list[str]:

@@ -435,11 +435,8 @@ def test_axe_finds_no_serious_violation(chromium, report, scheme):
         pytest.skip("AXE_CORE does not say where axe.min.js of the npm package axe-core is")
     shown = Opened(chromium, report / "report.html", color_scheme=scheme, bypass_csp=True)
     shown.page.click("#in-text summary")
-    shown.page.add_script_tag(path=source)
-    found = shown.page.evaluate("axe.run().then((result) => result.violations)")
+    shown.page.evaluate(
+        "for (const one of document.querySelectorAll('details')) one.open = true"
+    )
+    assert shown.violations(source) == []
     shown.context.close()
-    assert [
-        (v["id"], v["nodes"][0]["html"])
-        for v in found
-        if v["impact"] in ("serious", "critical")
-    ] == []
