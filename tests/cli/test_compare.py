@@ -118,7 +118,7 @@ def test_the_folder_holds_markdown_json_and_figures(tmp_path):
     result = idlescope("compare", SYNC, EAGER, "--out", out)
     assert result.returncode == 0, result.stderr
     assert {str(p.relative_to(out)) for p in out.rglob("*") if p.is_file()} == {
-        "comparison.md", "comparison.json", "figures/comparison.png", "figures/comparison.svg",
+        "report.html", "comparison.md", "comparison.json", "figures/comparison.png", "figures/comparison.svg",
     }  # fmt: skip
     assert json.loads((out / "comparison.json").read_text())["schema"] == 1
     assert (out / "figures" / "comparison.svg").read_text().rstrip().endswith("</svg>")

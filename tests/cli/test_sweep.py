@@ -45,6 +45,7 @@ def test_the_question_is_answered_in_a_sentence(tmp_path):
         "figures",
         "sweep.json",
         "table.csv",
+        "report.html",
         "table.parquet",
     }
     assert len(list((out / "cells").iterdir())) == 3
@@ -201,6 +202,7 @@ class TestStopped:
         assert whole.returncode == 0
         for name in (
             "table.csv",
+            "report.html",
             "table.parquet",
             "sweep.json",
             "figures/idle.png",
