@@ -9,6 +9,9 @@ import typer
 
 from idlescope.cli.options import (
     FIRST_LAST,
+    KNOWN,
+    LOOK,
+    OUTPUT,
     AsJson,
     Devices,
     Force,
@@ -21,6 +24,7 @@ from idlescope.cli.options import (
     Verbose,
     Window,
 )
+from idlescope.cli.suggestions import gpus, models
 
 # ruff: noqa: UP045 - typer reads these at run time, on Python 3.10, too
 TraceToAnalyze = Annotated[
@@ -36,41 +40,55 @@ Rank = Annotated[
     typer.Option(
         help="Of several ranks, the details of this one, beside the others.",
         show_default=False,
+        rich_help_panel=LOOK,
     ),
 ]
 MinGap = Annotated[
     Optional[str],
-    typer.Option(help="Count shorter gaps, but do not list them: 10us."),
+    typer.Option(
+        help="Count shorter gaps, but do not list them: 10us.", rich_help_panel=LOOK
+    ),
 ]
 Frames = Annotated[
     bool,
     typer.Option(
         "--frames/--no-frames",
         help="Read operators and Python frames, for what the host was in.",
+        rich_help_panel=LOOK,
     ),
 ]
-Steps = Annotated[bool, typer.Option("--steps", help="List every step.")]
+Steps = Annotated[
+    bool, typer.Option("--steps", help="List every step.", rich_help_panel=OUTPUT)
+]
 ModelName = Annotated[
     Optional[str],
     typer.Option(
-        help="For the roofline: a model as in `run`. Its batch is what span names say, or:"
+        help="For the roofline: a model as in `run`. Its batch is what span names say, or:",
+        autocompletion=models,
+        rich_help_panel=KNOWN,
     ),
 ]
 BatchSize = Annotated[
     Optional[int],
     typer.Option(
-        help="Requests that decode in a step, where span names do not say.", min=1
+        help="Requests that decode in a step, where span names do not say.",
+        min=1,
+        rich_help_panel=KNOWN,
     ),
 ]
 Context = Annotated[
     Optional[int],
-    typer.Option(help="Cached tokens a request has, on average.", min=0),
+    typer.Option(
+        help="Cached tokens a request has, on average.", min=0, rich_help_panel=KNOWN
+    ),
 ]
 GPUName = Annotated[
     Optional[str],
     typer.Option(
         help="Whose peaks count: h200, h100, a100, b200, l40s, rtx4090, and their other boards; "
-        "what the trace says unless given."
+        "what the trace says unless given.",
+        autocompletion=gpus,
+        rich_help_panel=KNOWN,
     ),
 ]
 
@@ -85,12 +103,12 @@ def analyze(
     min_gap: MinGap = None,
     phases: PhaseFile = None,
     frames: Frames = True,
-    steps: Steps = False,
     model: ModelName = None,
     batch_size: BatchSize = None,
     context: Context = None,
     gpu: GPUName = None,
     step_ms: StepMs = None,
+    steps: Steps = False,
     out: Out = None,
     force: Force = False,
     verbose: Verbose = False,

@@ -11,23 +11,17 @@ import typer
 from typer.core import TyperGroup
 
 from idlescope import __version__
+from idlescope.cli.examples import epilog
 from idlescope.cli.signals import interruptible
 
-# each is a module of idlescope.cli with a function of that name
-COMMANDS = (
-    "run",
-    "sweep",
-    "analyze",
-    "compare",
-    "check",
-    "predict",
-    "capture",
-    "convert",
-    "scrub",
-    "view",
-    "doctor",
-    "schema",
-)
+# heading of the help -> commands; each is a module of idlescope.cli with a function of that name
+PANELS = {
+    "Try it without a trace": ("run", "sweep"),
+    "Explain a trace": ("analyze", "predict", "compare", "view"),
+    "Record and guard": ("capture", "check", "doctor"),
+    "Files": ("convert", "scrub", "schema"),
+}
+COMMANDS = tuple(name for names in PANELS.values() for name in names)
 
 
 class ImportedWhenAsked(TyperGroup):
@@ -59,8 +53,8 @@ app = typer.Typer(
     cls=ImportedWhenAsked,
     help="See, explain and remove the idle time of a GPU that serves a language model.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
+    epilog=epilog("idlescope"),
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -68,7 +62,11 @@ app = typer.Typer(
 def _command(name: str) -> Any:
     function = getattr(import_module(f"idlescope.cli.{name}"), name)
     alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    alone.command(name, help=_help(function))(interruptible(function))
+    panel = next(title for title, names in PANELS.items() if name in names)
+    named = alone.command(
+        name, help=_help(function), epilog=epilog(name), rich_help_panel=panel
+    )
+    named(interruptible(function))
     return typer.main.get_command(alone)
 
 

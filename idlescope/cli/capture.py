@@ -8,6 +8,7 @@ from typing import Annotated, Optional
 import typer
 
 from idlescope.cli.options import AsJson, Force, Out, Output
+from idlescope.cli.suggestions import one_of
 
 # ruff: noqa: UP045 - typer reads these at run time, on Python 3.10, too
 URL = Annotated[str, typer.Argument(metavar="URL", help="Of the server: http://HOST:PORT.")]
@@ -17,7 +18,10 @@ Traces = Annotated[
         help="The folder that the server writes its traces to, as seen from here."
     ),
 ]
-EngineName = Annotated[str, typer.Option(help="vllm or sglang.")]
+EngineName = Annotated[
+    str,
+    typer.Option(help="vllm or sglang.", autocompletion=one_of(("vllm", "sglang"))),
+]
 Seconds = Annotated[
     Optional[float],
     typer.Option(

@@ -9,6 +9,7 @@ import typer
 
 from idlescope.cli.options import (
     FIRST_LAST,
+    OUTPUT,
     AsJson,
     Devices,
     PhaseFile,
@@ -17,6 +18,7 @@ from idlescope.cli.options import (
     Window,
 )
 
+LIMITS = "Limits"
 # ruff: noqa: UP045 - typer reads these at run time, on Python 3.10, too
 TraceToCheck = Annotated[
     Path,
@@ -24,11 +26,15 @@ TraceToCheck = Annotated[
 ]
 MaxIdle = Annotated[
     Optional[str],
-    typer.Option(help="Idle, of the window: 5%.", show_default=False),
+    typer.Option(
+        help="Idle, of the window: 5%.", show_default=False, rich_help_panel=LIMITS
+    ),
 ]
 MaxIdlePerStep = Annotated[
     Optional[str],
-    typer.Option(help="Idle per step, milliseconds: 0.3.", show_default=False),
+    typer.Option(
+        help="Idle per step, milliseconds: 0.3.", show_default=False, rich_help_panel=LIMITS
+    ),
 ]
 MaxExposedCommunication = Annotated[
     Optional[str],
@@ -36,6 +42,7 @@ MaxExposedCommunication = Annotated[
         help="Time in which only communication runs, waiting for other ranks in it included, of "
         "the window: 10%.",
         show_default=False,
+        rich_help_panel=LIMITS,
     ),
 ]
 MaxWaiting = Annotated[
@@ -44,6 +51,7 @@ MaxWaiting = Annotated[
         help="Time in which a rank only waits for others, of the window, with the traces of all "
         "ranks: 5%.",
         show_default=False,
+        rich_help_panel=LIMITS,
     ),
 ]
 MinCoverage = Annotated[
@@ -52,6 +60,7 @@ MinCoverage = Annotated[
         help="How much of what ran the trace must hold: 95%. A trace on which no verdict can be "
         "given fails.",
         show_default=False,
+        rich_help_panel=LIMITS,
     ),
 ]
 MaxRegression = Annotated[
@@ -59,6 +68,7 @@ MaxRegression = Annotated[
     typer.Option(
         help="Longer time per step than --against, beyond noise: 2%.",
         show_default=False,
+        rich_help_panel=LIMITS,
     ),
 ]
 Against = Annotated[
@@ -66,11 +76,14 @@ Against = Annotated[
     typer.Option(
         help="What regressions are measured from; may be given again.",
         show_default=False,
+        rich_help_panel=LIMITS,
     ),
 ]
 JUnit = Annotated[
     Optional[Path],
-    typer.Option(help="Write JUnit XML to this file.", show_default=False),
+    typer.Option(
+        help="Write JUnit XML to this file.", show_default=False, rich_help_panel=OUTPUT
+    ),
 ]
 GitHub = Annotated[
     Optional[bool],
@@ -78,6 +91,7 @@ GitHub = Annotated[
         "--github/--no-github",
         help="Print annotations for GitHub; in its Actions unless told otherwise.",
         show_default=False,
+        rich_help_panel=OUTPUT,
     ),
 ]
 

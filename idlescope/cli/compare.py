@@ -8,6 +8,7 @@ import typer
 
 from idlescope.cli.options import (
     FIRST_LAST,
+    OUTPUT,
     AsJson,
     Devices,
     Force,
@@ -36,11 +37,16 @@ Per = Annotated[
         help="Give times per step, token or window (in per cent); the first that is known unless "
         "given.",
         show_default=False,
+        rich_help_panel=OUTPUT,
     ),
 ]
 AsMarkdown = Annotated[
     bool,
-    typer.Option("--markdown", help="Print Markdown for a pull request, and nothing else."),
+    typer.Option(
+        "--markdown",
+        help="Print Markdown for a pull request, and nothing else.",
+        rich_help_panel=OUTPUT,
+    ),
 ]
 
 

@@ -7,40 +7,66 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple, Optional
 
 import typer
 
+from idlescope.cli.suggestions import modes
+
 if TYPE_CHECKING:
     from rich.console import Console
 
 # ruff: noqa: UP045 - typer reads these at run time, on Python 3.10, too
+LOOK, KNOWN, OUTPUT = (
+    "What to look at",
+    "What you know of it",
+    "Output",
+)  # headings of --help
 Out = Annotated[
-    Optional[Path], typer.Option(help="Folder to write to.", show_default=False)
+    Optional[Path],
+    typer.Option(help="Folder to write to.", show_default=False, rich_help_panel=OUTPUT),
 ]
 Force = Annotated[
-    bool, typer.Option("--force", help="Replace an earlier result in the folder.")
+    bool,
+    typer.Option(
+        "--force", help="Replace an earlier result in the folder.", rich_help_panel=OUTPUT
+    ),
 ]
 AsJson = Annotated[
     bool,
-    typer.Option("--json", help="Print the result as JSON, and nothing else."),
+    typer.Option(
+        "--json", help="Print the result as JSON, and nothing else.", rich_help_panel=OUTPUT
+    ),
 ]
 Verbose = Annotated[
     bool,
-    typer.Option("--verbose", "-v", help="Print every table, not only the first one."),
+    typer.Option(
+        "--verbose",
+        "-v",
+        help="Print every table, not only the first one.",
+        rich_help_panel=OUTPUT,
+    ),
 ]
 Devices = Annotated[
     Optional[list[int]],
-    typer.Option("--device", help="Only this device; may be given again."),
+    typer.Option(
+        "--device", help="Only this device; may be given again.", rich_help_panel=LOOK
+    ),
 ]
 Process = Annotated[
     Optional[str],
-    typer.Option(help="Only processes whose pid, rank or file has this in it."),
+    typer.Option(
+        help="Only processes whose pid, rank or file has this in it.", rich_help_panel=LOOK
+    ),
 ]
 Window = Annotated[
     str,
-    typer.Option(help="first-last, range:NAME, steps:A-B or time:A-B (time:200ms-350ms)."),
+    typer.Option(
+        help="first-last, range:NAME, steps:A-B or time:A-B (time:200ms-350ms).",
+        rich_help_panel=LOOK,
+    ),
 ]
 PhaseFile = Annotated[
     Optional[Path],
     typer.Option(
-        help='Span names of more engines: JSON {"engine": [["regular expression", "phase"]]}.'
+        help='Span names of more engines: JSON {"engine": [["regular expression", "phase"]]}.',
+        rich_help_panel=LOOK,
     ),
 ]
 StepMs = Annotated[
@@ -50,20 +76,25 @@ StepMs = Annotated[
         help="How long a step takes without the profiler, in ms, where you know it: idle time, "
         "host work and predictions are then without the profiler's share.",
         show_default=False,
+        rich_help_panel=KNOWN,
     ),
 ]
 RunFolderMode = Annotated[
     Optional[str],
     typer.Option(
         help="Of a folder of `idlescope run`: sync or async.",
+        autocompletion=modes,
         show_default=False,
+        rich_help_panel=LOOK,
     ),
 ]
 RunFolderModes = Annotated[
     Optional[str],
     typer.Option(
         help="Of folders of `idlescope run`: sync or async; every one they have unless given.",
+        autocompletion=modes,
         show_default=False,
+        rich_help_panel=LOOK,
     ),
 ]
 FIRST_LAST = "first-last"  # the window unless given

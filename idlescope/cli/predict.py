@@ -9,6 +9,7 @@ import typer
 
 from idlescope.cli.options import FIRST_LAST, AsJson, RunFolderMode, StepMs, Window
 
+CHANGE = "What is to be different"
 # ruff: noqa: UP045 - typer reads these at run time, on Python 3.10, too
 TraceToReplay = Annotated[
     Path,
@@ -16,21 +17,30 @@ TraceToReplay = Annotated[
 ]
 HostFactor = Annotated[
     float,
-    typer.Option(help="Factor of the host work: 0.5 is a host twice as fast."),
+    typer.Option(
+        help="Factor of the host work: 0.5 is a host twice as fast.", rich_help_panel=CHANGE
+    ),
 ]
 DeviceFactor = Annotated[
     float,
-    typer.Option(help="Factor of the device's compute time: 0.7 is a faster GPU."),
+    typer.Option(
+        help="Factor of the device's compute time: 0.7 is a faster GPU.",
+        rich_help_panel=CHANGE,
+    ),
 ]
 Depth = Annotated[
     int,
-    typer.Option(help="Steps in flight: 1 is synchronous, 2 asynchronous batching."),
+    typer.Option(
+        help="Steps in flight: 1 is synchronous, 2 asynchronous batching.",
+        rich_help_panel=CHANGE,
+    ),
 ]
 AsGraphs = Annotated[
     bool,
     typer.Option(
         "--graphs",
         help="Kernels that are launched one by one become one graph per step.",
+        rich_help_panel=CHANGE,
     ),
 ]
 AllPinned = Annotated[
@@ -38,6 +48,7 @@ AllPinned = Annotated[
     typer.Option(
         "--pinned",
         help="Copies of memory that is not pinned no longer block the host.",
+        rich_help_panel=CHANGE,
     ),
 ]
 Without = Annotated[
@@ -45,6 +56,7 @@ Without = Annotated[
     typer.Option(
         metavar="PHASE",
         help="A phase, span or range of the host that costs nothing: detokenize.",
+        rich_help_panel=CHANGE,
     ),
 ]
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Optional, TypeVar, get_args, get_type_hints
 
 import typer
 
+from idlescope.cli.suggestions import OF_OPTION, Suggest, one_of
 from idlescope.experiment.config import RunConfig
 from idlescope.experiment.option import Described, flag, options_of
 
@@ -86,6 +87,7 @@ def _parameter(described: Described, hint: Any, default: Any) -> Parameter:
         help=_help(described),
         metavar=option.metavar,
         rich_help_panel=option.group.value,
+        autocompletion=_suggestions(described),
         show_default=default is not None,
     )
     shown_kind: Any = Optional[option_kind] if default is None else option_kind  # noqa: UP045
@@ -93,6 +95,13 @@ def _parameter(described: Described, hint: Any, default: Any) -> Parameter:
     return Parameter(
         option_name, Parameter.POSITIONAL_OR_KEYWORD, default=default, annotation=annotation
     )
+
+
+def _suggestions(described: Described) -> Suggest | None:
+    """Return what completion offers as an option's value; None where that is nothing."""
+    if described.option.choices:
+        return one_of(described.option.choices)
+    return OF_OPTION.get(described.name)
 
 
 def _help(described: Described) -> str:

@@ -7,8 +7,14 @@ from typing import Annotated
 import typer
 
 from idlescope.cli.documents import DOCUMENTS
+from idlescope.cli.suggestions import one_of
 
-DocumentName = Annotated[str, typer.Argument(help=f"One of {', '.join(DOCUMENTS)}.")]
+DocumentName = Annotated[
+    str,
+    typer.Argument(
+        help=f"One of {', '.join(DOCUMENTS)}.", autocompletion=one_of(DOCUMENTS)
+    ),
+]
 
 
 def schema(document: DocumentName) -> None:

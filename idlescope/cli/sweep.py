@@ -8,12 +8,17 @@ import typer
 
 from idlescope.cli.options import AsJson, Force, Out, Output, Verbose
 from idlescope.cli.run_options import of_config, values, with_options
+from idlescope.cli.suggestions import devices, models
 
 LIST = "LIST"
 # ruff: noqa: UP045, B006 - typer reads types at run time, on Python 3.10, too, and copies defaults
 Models = Annotated[
     list[str],
-    typer.Option(help="As of `run`. Every option that takes LIST takes it.", metavar=LIST),
+    typer.Option(
+        help="As of `run`. Every option that takes LIST takes it.",
+        metavar=LIST,
+        autocompletion=models,
+    ),
 ]
 BatchSizes = Annotated[
     list[str], typer.Option(help="Requests that run at once.", metavar=LIST)
@@ -31,6 +36,7 @@ DeviceNames = Annotated[
     typer.Option(
         help="As of `run`: modelled:h200,modelled:h100, cpu, cuda, auto.",
         metavar=LIST,
+        autocompletion=devices,
     ),
 ]
 Jobs = Annotated[

@@ -7,6 +7,8 @@ from typing import Annotated, Optional
 
 import typer
 
+from idlescope.cli.suggestions import modes
+
 # ruff: noqa: UP045 - typer reads these at run time, on Python 3.10, too
 PathToView = Annotated[
     Path,
@@ -25,6 +27,7 @@ Mode = Annotated[
     Optional[str],
     typer.Option(
         help="Of a folder of `idlescope run`: sync or async; sync unless given.",
+        autocompletion=modes,
         show_default=False,
     ),
 ]
