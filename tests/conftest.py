@@ -13,6 +13,27 @@ FIXTURES = Path(__file__).resolve().parent / "fixtures"
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
+def _ours(trace: Path) -> str:
+    return trace.name.replace("_h200", "")
+
+
+# Real traces: the project's own, and the others where they are. Of some of those the project has
+# copies that are cut down.
+OUR_TRACES = sorted(
+    path
+    for engine in ("vllm", "sglang", "transformers", "loop_eager")
+    for path in FIXTURES.glob(f"{engine}*")
+    if path.suffix == ".gz"
+)
+OTHER_TRACES = sorted(
+    path
+    for path in (SHARED / "traces").glob("*")
+    if path.name.endswith((".json.gz", ".sqlite"))
+    and _ours(path) not in {ours.name for ours in OUR_TRACES}
+)
+REAL_TRACES = [pytest.param(path, id=path.name) for path in (*OUR_TRACES, *OTHER_TRACES)]
+
+
 @pytest.fixture
 def shared_traces() -> Path:
     """Real traces, which are not part of the project; tests that use them skip where they are not there."""

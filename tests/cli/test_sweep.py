@@ -26,7 +26,7 @@ FIXED = (
     "--host-ms",
     "1",
 )
-LONG = ("sweep", "--model", "tiny,1b", "--device", "modelled", "--host-ms", "1,2", "--batch-size", "1,2,4,8,16",
+LONG = ("sweep", "--model", "tiny,1b", "--device", "modelled", "--host-ms", "1,2", "--batch-size", "1,4,16",
         "--tokens", "800", "--jobs", "2")  # fmt: skip
 
 
@@ -182,9 +182,9 @@ class TestStopped:
         cells = {
             p: p.stat().st_mtime_ns for p in (tmp_path / "o" / "cells").glob("[!.]*.json")
         }
-        assert 0 < len(cells) < 20
+        assert 0 < len(cells) < 12
         assert (
-            f"stopped: {len(cells)} of 20 cells are kept; the same command with --resume goes on"
+            f"stopped: {len(cells)} of 12 cells are kept; the same command with --resume goes on"
             in stdout
         )
         assert json.loads((tmp_path / "o" / "sweep.json").read_text())["cells"][
@@ -194,7 +194,7 @@ class TestStopped:
         again = idlescope(*LONG, "--out", tmp_path / "o", "--resume")
         assert again.returncode == 0, again.stderr
         assert (
-            f"{len(cells)} of 20 cells are in {tmp_path / 'o'} already"
+            f"{len(cells)} of 12 cells are in {tmp_path / 'o'} already"
             in again.stdout.replace("\n", "")
         )
         assert {p: p.stat().st_mtime_ns for p in cells} == cells
@@ -217,9 +217,10 @@ class TestStopped:
     )
     def test_a_killed_sweep_leaves_no_worker_behind_and_can_be_resumed(self, tmp_path):
         process = self.start(tmp_path / "o")
-        workers = (
-            Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-        )
+        threads = Path(f"/proc/{process.pid}/task").iterdir()
+        workers = [
+            pid for thread in threads for pid in (thread / "children").read_text().split()
+        ]
         assert workers
         process.kill()
         process.communicate(timeout=60)
@@ -230,7 +231,7 @@ class TestStopped:
         again = idlescope(*LONG, "--out", tmp_path / "o", "--resume")
         assert again.returncode == 0, again.stderr
         assert (
-            json.loads((tmp_path / "o" / "sweep.json").read_text())["cells"]["done"] == 20
+            json.loads((tmp_path / "o" / "sweep.json").read_text())["cells"]["done"] == 12
         )
 
     def alive(self, pid):

@@ -103,7 +103,7 @@ def build(requests):
 
 
 @given(workloads(), st.sampled_from([0, 200_000, 3_000_000]))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_both_modes_emit_the_oracles_tokens_and_free_every_block(workload, host_ns):
     shape, plain = workload
     for depth in DEPTHS.values():

@@ -16,12 +16,11 @@ from idlescope.export.convert import convert
 from idlescope.export.nsys import writer as nsys_writer
 from idlescope.trace.model import OperationKind, RangeKind
 from idlescope.trace.recording import files
-from tests.conftest import SHARED
+from tests.conftest import REAL_TRACES
 from tests.make import perfetto_lint as lint
 from tests.make.kineto_files import call, operation, span, write
 from tests.make.traces import any_trace, trace
 
-TRACES = sorted(p.name for p in (SHARED / "traces").glob("*.[js][sq]*[ze]")) or ["none"]
 WITHOUT_HOST = (
     "window_ns",
     "active_ns",
@@ -85,15 +84,15 @@ def test_there_and_back_again(kineto, tmp_path):
         assert figures(path) == figures(kineto)
 
 
-@pytest.mark.parametrize("name", TRACES)
-def test_figures_and_causes_of_real_traces_survive(shared_traces, name, tmp_path):
-    convert(shared_traces / name, tmp_path / "a.sqlite")
-    assert figures(tmp_path / "a.sqlite") == figures(shared_traces / name)
-    convert(shared_traces / name, tmp_path / "a.recording")
-    assert analysis(tmp_path / "a.recording") == analysis(shared_traces / name)
+@pytest.mark.parametrize("real", REAL_TRACES)
+def test_figures_and_causes_of_real_traces_survive(real, tmp_path):
+    convert(real, tmp_path / "a.sqlite")
+    assert figures(tmp_path / "a.sqlite") == figures(real)
+    convert(real, tmp_path / "a.recording")
+    assert analysis(tmp_path / "a.recording") == analysis(real)
     convert(tmp_path / "a.sqlite", tmp_path / "a.json")
     assert lint.findings(lint.load(tmp_path / "a.json")) == []
-    assert figures(tmp_path / "a.json") == figures(shared_traces / name)
+    assert figures(tmp_path / "a.json") == figures(real)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)

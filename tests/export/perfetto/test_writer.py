@@ -17,13 +17,11 @@ from idlescope.export.perfetto import writer
 from idlescope.export.processes import pids
 from idlescope.trace.model import OperationKind, RangeKind
 from idlescope.trace.recording import files
-from tests.conftest import SHARED
+from tests.conftest import REAL_TRACES
 from tests.make import perfetto_lint as lint
 from tests.make.traces import any_trace, numbers, records, trace
 
 ROOT = Path(__file__).resolve().parents[3]
-KINETO = sorted(p.name for p in (SHARED / "traces").glob("*.json.gz")) or ["none"]
-NSIGHT = sorted(p.name for p in (SHARED / "traces").glob("*.sqlite")) or ["none"]
 KERNEL, ANNOTATION, OVERHEAD = (
     OperationKind.KERNEL,
     RangeKind.ANNOTATION,
@@ -73,9 +71,9 @@ def test_any_trace_is_shown_whole_and_reads_back(tmp_path, made, analysed):
         assert numbers(idlescope.analyze(again)) == numbers(idlescope.analyze(made))
 
 
-@pytest.mark.parametrize("name", KINETO + NSIGHT)
-def test_real_traces_are_shown_whole_and_analyse_the_same(shared_traces, name, tmp_path):
-    original = idlescope.open(shared_traces / name)
+@pytest.mark.parametrize("real", REAL_TRACES)
+def test_real_traces_are_shown_whole_and_analyse_the_same(real, tmp_path):
+    original = idlescope.open(real)
     assert (
         lint.findings(written(original, tmp_path, analysed=bool(len(original.operations))))
         == []

@@ -10,7 +10,7 @@ import pytest
 import idlescope
 from idlescope.trace.model import RangeKind
 from idlescope.trace.scrub.copy import scrub
-from tests.conftest import SHARED
+from tests.conftest import REAL_TRACES
 from tests.make.kineto_files import call, document, operation
 from tests.make.secrets import (
     HOME,
@@ -21,8 +21,6 @@ from tests.make.secrets import (
     tells_nothing,
 )
 from tests.make.traces import trace
-
-REAL = sorted(p.name for p in (SHARED / "traces").glob("*.[js][sq]*[ze]")) or ["none"]
 
 
 class TestKineto:
@@ -71,11 +69,11 @@ class TestKineto:
         assert result.removed["events of kinds that idlescope does not know"] == 2
         assert "removed serial numbers of GPUs: 1" in result.lines()
 
-    @pytest.mark.parametrize("name", REAL)
-    def test_every_figure_of_real_traces_stays(self, shared_traces, name, tmp_path):
-        scrub(shared_traces / name, tmp_path / name)
-        assert figures(tmp_path / name) == figures(shared_traces / name)
-        after = all_bytes(tmp_path / name)
+    @pytest.mark.parametrize("real", REAL_TRACES)
+    def test_every_figure_of_real_traces_stays(self, real, tmp_path):
+        scrub(real, tmp_path / real.name)
+        assert figures(tmp_path / real.name) == figures(real)
+        after = all_bytes(tmp_path / real.name)
         for told in (
             b"/home/",
             b"/root/",
