@@ -92,6 +92,13 @@ def _stem(path: Path) -> str:
     return path.stem
 
 
+def labelled(rank: Rank) -> Trace:
+    """Return a rank's trace, its processes called by the rank, as in the trace of a folder."""
+    merged = _MergedTables()
+    merged.add(rank, 0)
+    return replace(rank.trace, devices=tuple(merged.devices))
+
+
 def merge(folder: Path, ranks: Sequence[Rank], left_out: Sequence[str] = ()) -> Trace:
     """Return one Trace of several ranks'.
 

@@ -82,6 +82,23 @@ def _shared_by(trace: Trace, device: Device, used: Sequence[int]) -> SharedGpu |
     )
 
 
+def may_be_one(devices: Sequence[Device]) -> bool:
+    """Return whether any two devices of several files may be one GPU."""
+    identities = [device.identity for device in devices if device.identity]
+    if len(set(identities)) < len(identities):
+        return True
+    unnamed = [device for device in devices if not device.identity]
+    not_ranks = [
+        device for device in unnamed if not device.process_name.startswith("rank ")
+    ]
+    # Ranks of one job have a GPU each, so only the others can meet, or be that of a rank.
+    return any(
+        _may_be(device, other)
+        for row, device in enumerate(not_ranks)
+        for other in not_ranks[row + 1 :]
+    )
+
+
 def _may_be(device: Device, other: Device) -> bool:
     """Return whether two devices are one GPU, as far as their names tell.
 

@@ -13,7 +13,7 @@ from idlescope.analysis.ranks import layout, matching, waiting
 from idlescope.analysis.ranks.clocks import Clock, clocks
 from idlescope.analysis.ranks.lateness import Lateness, lateness
 from idlescope.analysis.ranks.matching import KeyedCalls, MatchedCalls
-from idlescope.analysis.ranks.rank import RankSummary
+from idlescope.analysis.ranks.rank import RankPrediction, RankSummary
 from idlescope.analysis.ranks.waiting import Releases, WaitingTime
 from idlescope.analysis.steps.batching import BatchingKind
 from idlescope.trace.names.communication import COLLECTIVES, Collective
@@ -87,10 +87,19 @@ class Group:
         It is that of the rank that sets the pace; no rank can be faster than its own work, which
         is all that its device does but waiting for the others.
         """
-        prediction = self.driver.prediction
+        prediction = self.prediction
         if prediction is None:
             return None
         return max(prediction.step_ns, self.least_step_ns or 0.0)
+
+    @property
+    def prediction(self) -> RankPrediction | None:
+        """Return the prediction of the rank that sets the pace, else of one whose waits tell."""
+        telling = (rank for rank in (self.driver, *self.ranks) if not rank.driven)
+        of_telling = (
+            rank.prediction for rank in telling if rank.batching != BatchingKind.UNKNOWN
+        )
+        return next((found for found in of_telling if found is not None), None)
 
     @property
     def least_step_ns(self) -> float | None:

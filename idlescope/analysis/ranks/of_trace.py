@@ -9,7 +9,7 @@ from idlescope.analysis.prediction.prediction import Prediction
 from idlescope.analysis.ranks.group import Group, group
 from idlescope.analysis.ranks.layout import place
 from idlescope.analysis.ranks.rank import summary
-from idlescope.trace.model import Trace
+from idlescope.trace.model import Device, Trace
 
 
 def ranks_together(
@@ -24,11 +24,10 @@ def ranks_together(
     """
     if len(devices) < 2 or any(device.shared is not None for device in devices):
         return None
-    numbers = [device.device.index for device in devices]
-    if len(set(numbers)) < len(numbers):
-        numbers = list(range(len(devices)))
+    seen = [device.device for device in devices]
+    numbers = rank_numbers(seen)
     ranks = []
-    for row, label in enumerate(rank_labels(devices)):
+    for row, label in enumerate(rank_labels(seen)):
         file_meta = devices[row].view.trace.meta
         said = place(numbers[row], file_meta.path, file_meta.distributed)
         ranks.append(summary(devices[row], predictions[row], label, said, row))
@@ -36,10 +35,16 @@ def ranks_together(
     return group(ranks, one_clock=not trace.meta.clocks_apart)
 
 
-def rank_labels(devices: Sequence[MeasuredDevice]) -> list[str]:
+def rank_numbers(devices: Sequence[Device]) -> list[int]:
+    """Return the number of each device where no rank is stated: its own, else its place."""
+    numbers = [device.index for device in devices]
+    return numbers if len(set(numbers)) == len(numbers) else list(range(len(devices)))
+
+
+def rank_labels(devices: Sequence[Device]) -> list[str]:
     """Return what tells each device from the others: its rank or number, else its process."""
-    processes = [device.device.process_name for device in devices]
-    numbers = [f"device {device.device.index}" for device in devices]
+    processes = [device.process_name for device in devices]
+    numbers = [f"device {device.index}" for device in devices]
     ranks_named = all(process.startswith("rank ") for process in processes)
     by_preference = (processes, numbers) if ranks_named else (numbers, processes)
     for labels in by_preference:

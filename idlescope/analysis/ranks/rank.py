@@ -23,8 +23,8 @@ class RankPrediction:
 
 
 @dataclass(frozen=True)
-class RankSummary:
-    """What is known of one rank without the others. Times in nanoseconds."""
+class RankFigures:
+    """The figures of one rank. Times in nanoseconds."""
 
     label: str  # "rank 0", or what else tells it from the others
     row: int  # of its device among those that were analysed
@@ -45,7 +45,6 @@ class RankSummary:
     driven: bool  # its batching is taken from another rank
     largest_host_part: str  # of its host's idle time; empty: none
     prediction: RankPrediction | None
-    times: RankTimeline
 
     @property
     def idle_pct(self) -> float:
@@ -66,6 +65,13 @@ class RankSummary:
     def step_ns(self) -> float | None:
         """Return the time of a step; None where steps are not known."""
         return self.window_ns / self.steps if self.steps else None
+
+
+@dataclass(frozen=True)
+class RankSummary(RankFigures):
+    """What is known of one rank without the others."""
+
+    times: RankTimeline
 
 
 def summary(

@@ -259,7 +259,7 @@ def _asynchronous(group: Group) -> str:
     synchronous = group.batching in (BatchingKind.SYNCHRONOUS, BatchingKind.SERIALISED)
     if not synchronous or step_ns is None or predicted_ns is None:
         return ""
-    prediction = group.driver.prediction
+    prediction = group.prediction
     assert prediction is not None
     saved = 1 - predicted_ns / prediction.recorded_step_ns
     if saved < WORTH:

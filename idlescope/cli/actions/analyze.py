@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -24,6 +24,8 @@ from idlescope.trace.names import user_file
 from idlescope.trace.open import open_trace
 
 if TYPE_CHECKING:
+    from idlescope.analysis.ranks.folder import RanksAnalysis
+    from idlescope.analysis.ranks.rank_file import RankOptions
     from idlescope.models.architecture import Model
 
 
@@ -81,6 +83,8 @@ def analyze_command(
     """
     console = output.console()
     _check(selection)
+    if _side_by_side(console, path, selection, output, list_steps, only):
+        return
     with console.status("reading") as status:
         opened_trace = open_trace(
             path,
@@ -104,6 +108,74 @@ def analyze_command(
         return
     _show(console, analysis, list_steps, output.verbose)
     _show_next(console, path, selection, written)
+
+
+def _side_by_side(
+    console: Console,
+    path: Path,
+    selection: Selection,
+    output: Output,
+    list_steps: bool,
+    only: Sequence[Path] | None,
+) -> bool:
+    """Analyse a large folder of ranks by several processes, and print; return whether it was one.
+
+    Of what needs their traces together (a report, the details of one) it is none.
+    """
+    needs_traces = (selection.rank, selection.process, selection.model, selection.gpu)
+    asked_for_details = list_steps or selection.device or output.folder is not None
+    if any(option is not None for option in needs_traces) or asked_for_details:
+        return False
+    from idlescope.analysis.ranks import folder, side_by_side
+
+    paths = [*only] if only is not None else _rank_files(path, selection)
+    if not side_by_side.is_worth_it(paths):
+        return False
+    with console.status("analysing") as status:
+        counted = counting(status, "analysing", f"of {len(paths):,} ranks")
+        found = folder.analyze_folder(path, paths, _rank_options(selection), counted)
+    if found is None:
+        return False
+    if output.as_json:
+        from idlescope.report.text import to_text
+
+        sys.stdout.write(to_text(found.to_json()))
+    else:
+        _show_ranks(console, found)
+    return True
+
+
+def _rank_files(path: Path, selection: Selection) -> list[Path]:
+    """Return the files of a folder of ranks; none for anything else."""
+    from idlescope.trace import ranks_folder, run_folder
+    from idlescope.trace.formats import format_of
+
+    if not path.is_dir() or selection.mode is not None or run_folder.recordings(path):
+        return []
+    return ranks_folder.files(path) if format_of(path) is None else []
+
+
+def _rank_options(selection: Selection) -> RankOptions:
+    from idlescope.analysis.ranks.rank_file import RankOptions
+
+    rules = None if selection.phases is None else user_file.load(selection.phases)
+    return RankOptions(
+        window=selection.window,
+        min_gap_ns=0 if selection.min_gap is None else length_ns(selection.min_gap),
+        frames=selection.frames,
+        phases=None if rules is None else dict(rules),
+        step_ms=selection.step_ms,
+    )
+
+
+def _show_ranks(console: Console, found: RanksAnalysis) -> None:
+    """Print a folder of ranks: a row each, what is said of all of them, and warnings."""
+    from idlescope.report.tables.terminal import plain
+
+    _show_group(console, found.group, detailed=False)
+    for warning in found.warnings:
+        console.print(plain(warning, "yellow"))
+    console.print(plain(_source_text(found.source, found.engine), "dim"))
 
 
 def _check(selection: Selection) -> None:
@@ -187,7 +259,7 @@ def _show(console: Console, analysis: Analysis, list_steps: bool, verbose: bool)
     for warning in analysis.warnings:
         console.print(plain(warning, "yellow"))
     console.print()
-    console.print(plain(_source_text(analysis), "dim"))
+    console.print(plain(_source_text(analysis.source, analysis.engine), "dim"))
     if not analysis.results:
         console.print(phase_table(analysis))
     elif detailed:
@@ -233,10 +305,9 @@ def _show_group(console: Console, group: Group, detailed: bool) -> None:
         console.print(plain("The details of one rank: --rank N", "italic"))
 
 
-def _source_text(analysis: Analysis) -> str:
+def _source_text(source: Mapping[str, Any], engine: str) -> str:
     """Return what was read."""
-    source = analysis.source
-    span_note = f", spans of {analysis.engine}" if analysis.engine else ""
+    span_note = f", spans of {engine}" if engine else ""
     return f"{source['path']}: {source['format']}, {source['events']:,} events{span_note}"
 
 

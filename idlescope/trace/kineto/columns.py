@@ -310,10 +310,17 @@ class Builder:
         ]
 
     def _gpus(self, batch: Batch, events: list[Event], args: list[Args]) -> Int32:
+        devices = [
+            event.pid if arguments.device is None else arguments.device
+            for event, arguments in zip(events, args, strict=True)
+        ]
+        process_ids = [event.pid for event in events]
+        if not self.own and _all_equal(devices) and _all_equal(process_ids):  # as a rule
+            only_gpu = (str(process_ids[0]), self._int(batch, devices[0], -1), "")
+            return np.full(len(events), self.gpus.code(only_gpu), np.int32)
         # plain tuples: making a Gpu of each would take longer than all else here
         gpus = []
-        for event, arguments in zip(events, args, strict=True):
-            device = event.pid if arguments.device is None else arguments.device
+        for event, arguments, device in zip(events, args, devices, strict=True):
             process = ""
             # in other files, an argument of that name may mean anything
             if self.own and arguments.process is not None:
@@ -322,10 +329,13 @@ class Builder:
         return self.gpus.codes(gpus)
 
     def _streams(self, events: list[Event], args: list[Args]) -> Int32:
-        return self.streams.codes(
-            str(event.tid if arguments.stream is None else arguments.stream)
+        streams = [
+            event.tid if arguments.stream is None else arguments.stream
             for event, arguments in zip(events, args, strict=True)
-        )
+        ]
+        if _all_equal(streams):  # as a rule
+            return np.full(len(events), self.streams.code(str(streams[0])), np.int32)
+        return self.streams.codes(map(str, streams))
 
     def _steps(self, batch: Batch, args: list[Args]) -> Int32:
         """Return the steps that our own files state; -1 elsewhere."""

@@ -1,0 +1,73 @@
+"""Analyse files of ranks, one after the other, in a process of its own.
+
+Run as a program with the options as JSON (`RankOptions`): it reads a path a line from its input and
+writes what it found of each to its output (rank_file.py).
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import msgspec
+
+from idlescope.analysis.analyze import analyze
+from idlescope.analysis.document import host_entry
+from idlescope.analysis.ranks.layout import place
+from idlescope.analysis.ranks.of_trace import rank_labels, rank_numbers
+from idlescope.analysis.ranks.rank import summary
+from idlescope.analysis.ranks.rank_file import RankFile, RankOptions, packed, packed_error
+from idlescope.errors import IdlescopeError
+from idlescope.trace.open import open_trace
+from idlescope.trace.ranks_folder import Rank, labelled
+
+
+def analyse_file(path: Path, options: RankOptions) -> RankFile:
+    """Return what one file of a folder of ranks gives. Raises TraceError, ConfigError."""
+    trace = labelled(Rank(path, open_trace(path, frames=options.frames)))
+    analysis = analyze(
+        trace,
+        window=options.window,
+        min_gap_ns=options.min_gap_ns,
+        phases=options.phases,
+        step_ms=options.step_ms,
+    )
+    document = analysis.document()
+    gpus = [result.device for result in analysis.results]
+    numbers, labels = rank_numbers(gpus), rank_labels(gpus)
+    ranks = []
+    for row, result in enumerate(analysis.results):
+        said = place(numbers[row], path.name, trace.meta.distributed)
+        ranks.append(summary(result, result.prediction, labels[row], said, row))
+    return RankFile(
+        file=path.name,
+        format=trace.meta.format,
+        events=int(analysis.source["events"]),
+        engine=analysis.engine,
+        epoch_ns=trace.meta.epoch_ns,
+        distributed=trace.meta.distributed,
+        warnings=list(analysis.warnings),
+        gpus=gpus,
+        devices=document.devices,
+        steps=document.steps,
+        phases=[host_entry(phases) for phases in analysis.host_phases],
+        ranks=ranks,
+    )
+
+
+def main() -> None:
+    """Answer one path after the other until the input ends."""
+    options = msgspec.json.decode(sys.argv[1], type=RankOptions)
+    for line in sys.stdin:
+        path = Path(msgspec.json.decode(line))
+        try:
+            pieces = packed(analyse_file(path, options))
+        except IdlescopeError as error:
+            pieces = packed_error(str(error))
+        for piece in pieces:
+            sys.stdout.buffer.write(piece)
+        sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    main()

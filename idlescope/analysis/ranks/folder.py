@@ -1,0 +1,132 @@
+"""A large folder of ranks: its files analysed side by side, and put together as one story."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from idlescope import __version__
+from idlescope.analysis.document import SCHEMA, Document
+from idlescope.analysis.idle.shared_gpu import may_be_one
+from idlescope.analysis.ranks import side_by_side
+from idlescope.analysis.ranks.documents import group_entry
+from idlescope.analysis.ranks.group import Group, group
+from idlescope.analysis.ranks.of_trace import rank_labels
+from idlescope.analysis.ranks.rank import RankSummary
+from idlescope.analysis.ranks.rank_file import RankFile, RankOptions
+from idlescope.analysis.steps.batching import BatchingKind
+from idlescope.errors import TraceError
+from idlescope.trace import ranks_said
+
+IN_STEP = (
+    0.1  # ranks of one job have as many steps, but for those at the ends of the recording
+)
+
+
+@dataclass(frozen=True)
+class RanksAnalysis:
+    """What the files of a folder of ranks gave, without their traces."""
+
+    source: dict[str, Any]
+    engine: str
+    files: tuple[RankFile, ...]
+    group: Group
+    warnings: tuple[str, ...]
+
+    def document(self) -> Document:
+        """Return what `idlescope analyze --json` prints, typed."""
+        return Document(
+            schema=SCHEMA,
+            source=self.source,
+            engine=self.engine or None,
+            devices=[device for file in self.files for device in file.devices],
+            steps=[step for file in self.files for step in file.steps],
+            phases=[phases for file in self.files for phases in file.phases],
+            warnings=list(self.warnings),
+            ranks=group_entry(self.group),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `idlescope analyze --json` prints."""
+        return dict(msgspec.to_builtins(self.document()))
+
+
+def analyze_folder(
+    folder: Path,
+    paths: Sequence[Path],
+    options: RankOptions,
+    progress: Callable[[int], None] | None = None,
+) -> RanksAnalysis | None:
+    """Return the analysis of a folder of ranks.
+
+    None where its devices are no ranks of one job, so that their traces are needed together: one
+    device only, or several that may be one GPU. `progress` is called with the number of files that
+    are done. Raises TraceError where no file can be read.
+    """
+    paths, left_out = ranks_said.without_merged(paths)
+    outcomes = side_by_side.analyse_files(paths, options, progress)
+    files = [outcome for outcome in outcomes if isinstance(outcome, RankFile)]
+    if not files:
+        raise next(outcome for outcome in outcomes if isinstance(outcome, TraceError))
+    gpus = [gpu for file in files for gpu in file.gpus]
+    if len(gpus) < 2 or may_be_one(gpus):
+        return None
+    left_out += [
+        f"{path.name} was left out: {str(outcome).removeprefix(f'{path} ')}"
+        for path, outcome in zip(paths, outcomes, strict=True)
+        if isinstance(outcome, TraceError)
+    ]
+    left_out += ranks_said.doubtful_ranks([(file.file, file.distributed) for file in files])
+    warnings = [f"{file.file}: {text}" for file in files for text in file.warnings]
+    together, one_clock = _on_one_clock(files)
+    return RanksAnalysis(
+        source={
+            "path": str(folder),
+            "format": ", ".join(dict.fromkeys(file.format for file in files)),
+            "tool_version": __version__,
+            "events": sum(file.events for file in files),
+        },
+        engine=next((file.engine for file in files if file.engine), ""),
+        files=tuple(files),
+        group=group(together, one_clock),
+        warnings=(*left_out, *warnings),
+    )
+
+
+def _on_one_clock(files: Sequence[RankFile]) -> tuple[list[RankSummary], bool]:
+    """Return all ranks in order, their times on the clock of the first; whether there is one."""
+    epochs = [file.epoch_ns for file in files]
+    one_clock = all(epoch is not None for epoch in epochs)
+    labels = iter(rank_labels([gpu for file in files for gpu in file.gpus]))
+    ranks: list[RankSummary] = []
+    for file in files:
+        shift = (file.epoch_ns or 0) - (epochs[0] or 0) if one_clock else 0
+        for rank in file.ranks:
+            times = rank.times.shifted(shift)
+            ranks.append(replace(rank, label=next(labels), row=len(ranks), times=times))
+    stated = all(isinstance(file.distributed.get("rank"), int) for file in files)
+    if not stated:
+        ranks = [
+            replace(rank, place=replace(rank.place, number=rank.row)) for rank in ranks
+        ]
+    ranks.sort(key=lambda rank: rank.place.number)
+    return _driven(ranks), one_clock
+
+
+def _driven(ranks: list[RankSummary]) -> list[RankSummary]:
+    """Return the ranks, those whose own waits tell nothing with the batching of their driver."""
+    drivers = [rank for rank in ranks if rank.batching != BatchingKind.UNKNOWN]
+    return [_with_driver(rank, drivers) for rank in ranks]
+
+
+def _with_driver(rank: RankSummary, drivers: Sequence[RankSummary]) -> RankSummary:
+    if rank.batching != BatchingKind.UNKNOWN or not rank.steps:
+        return rank
+    for driver in drivers:
+        if abs(driver.steps - rank.steps) <= IN_STEP * rank.steps:
+            return replace(rank, batching=driver.batching, driven=True)
+    return rank

@@ -1,0 +1,144 @@
+"""Analyse the files of many ranks side by side, in as many processes as cores and memory allow."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from queue import SimpleQueue
+
+import msgspec
+
+from idlescope.analysis.ranks.rank_file import (
+    HEAD_LENGTH,
+    RankBytesError,
+    RankFile,
+    RankOptions,
+    unpacked,
+)
+from idlescope.children.start import command
+from idlescope.errors import TraceError
+
+PACKED_RATIO = 12  # text of a trace that one byte of gzip holds, as a rule
+MEMORY_PER_BYTE = 4  # of text, while it is analysed
+MEMORY_OF_PROCESS = 120 << 20
+MEMORY_SHARE = 0.5  # of what is free may be used
+LARGE_BYTES = 64 << 20  # of text in all: less is quicker in one process
+
+Outcome = RankFile | TraceError
+
+
+def text_bytes(path: Path) -> int:
+    """Return about how much text a trace holds; 0 for a folder."""
+    size = path.stat().st_size if path.is_file() else 0
+    return size * PACKED_RATIO if path.suffix == ".gz" else size
+
+
+def is_worth_it(paths: Sequence[Path]) -> bool:
+    """Return whether files are so many, or so large, that processes of their own pay."""
+    return len(paths) > 1 and sum(map(text_bytes, paths)) >= LARGE_BYTES
+
+
+def analyse_files(
+    paths: Sequence[Path],
+    options: RankOptions,
+    progress: Callable[[int], None] | None = None,
+) -> list[Outcome]:
+    """Return what each file gives, in order; the error of those that cannot be read.
+
+    `progress` is called with the number of files that are done.
+    """
+    outcomes: dict[int, Outcome] = {}
+    with ExitStack() as stack:
+        idle_children: SimpleQueue[_Child] = SimpleQueue()
+        workers = _workers(paths)
+        for _ in range(workers):
+            idle_children.put(stack.enter_context(_Child(options)))
+        pool = stack.enter_context(ThreadPoolExecutor(workers))
+
+        def ask(path: Path) -> Outcome:
+            child = idle_children.get()
+            try:
+                return child.ask(path)
+            finally:
+                idle_children.put(child)
+
+        # The largest first: no core is left with one of them at the end.
+        largest_first = sorted(range(len(paths)), key=lambda row: -text_bytes(paths[row]))
+        answers = pool.map(ask, (paths[row] for row in largest_first))
+        for done, (row, outcome) in enumerate(zip(largest_first, answers, strict=True), 1):
+            outcomes[row] = outcome
+            if progress is not None:
+                progress(done)
+    return [outcomes[row] for row in range(len(paths))]
+
+
+def _workers(paths: Sequence[Path]) -> int:
+    """Return how many processes there are to be: no more than cores, files, or memory allow."""
+    largest = max(map(text_bytes, paths))
+    each_bytes = MEMORY_OF_PROCESS + MEMORY_PER_BYTE * largest
+    by_memory = int(MEMORY_SHARE * _free_memory() // each_bytes)
+    return max(1, min(os.cpu_count() or 1, len(paths), by_memory))
+
+
+def _free_memory() -> int:
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError, AttributeError):  # not a system that says it
+        return 4 << 30
+
+
+class _Child:
+    """A process that analyses one file after the other (child.py)."""
+
+    def __init__(self, options: RankOptions) -> None:
+        self._options = msgspec.json.encode(options).decode()
+        self._process = self._start()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(  # noqa: S603 - our own module, no shell
+            command("idlescope.analysis.ranks.child", self._options),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def __enter__(self) -> _Child:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """End the process, whatever it does."""
+        self._end()
+
+    def _end(self) -> None:
+        self._process.kill()
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                stream.close()
+        self._process.wait()
+
+    def ask(self, path: Path) -> Outcome:
+        """Return what a file gives; a process that ends is an error of that file alone."""
+        try:
+            head, columns = self._answer(path)
+            outcome = unpacked(head, columns)
+        except (OSError, RankBytesError) as error:
+            self._end()
+            self._process = self._start()
+            return TraceError(f"{path} could not be analysed: its process ended ({error})")
+        return TraceError(outcome) if isinstance(outcome, str) else outcome
+
+    def _answer(self, path: Path) -> tuple[bytes, bytes]:
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin is not None
+        assert stdout is not None
+        stdin.write(msgspec.json.encode(str(path.resolve())) + b"\n")
+        stdin.flush()
+        lengths = stdout.read(HEAD_LENGTH.size)
+        if len(lengths) < HEAD_LENGTH.size:
+            raise RankBytesError("it gave no answer")
+        head_length, columns_length = HEAD_LENGTH.unpack(lengths)
+        return stdout.read(head_length), stdout.read(columns_length)

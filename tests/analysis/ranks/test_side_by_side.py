@@ -1,0 +1,82 @@
+"""Files of ranks analysed by processes of their own say the same as their traces together."""
+
+import os
+import signal
+
+import msgspec
+import pytest
+
+import idlescope
+from idlescope.analysis.ranks import side_by_side
+from idlescope.analysis.ranks.folder import analyze_folder
+from idlescope.analysis.ranks.rank_file import RankBytesError, RankOptions, unpacked
+from idlescope.errors import TraceError
+from idlescope.trace import ranks_folder
+from tests.make.ranks import Job, job, write
+
+OPTIONS = RankOptions("first-last", 0, frames=True)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    wanted = Job(3, late_ns=(300_000, 0, 0), ahead_ns=(0, 0, 5_000_000))
+    return write(tmp_path_factory.mktemp("ranks"), job(wanted).events)
+
+
+def beside(folder, **options):
+    return analyze_folder(folder, ranks_folder.files(folder), OPTIONS, **options)
+
+
+def test_they_say_what_the_traces_together_say(folder):
+    together = idlescope.analyze(idlescope.open(folder)).to_json()
+    done = []
+    apart = beside(folder, progress=done.append).to_json()
+    assert apart["ranks"] == together["ranks"]
+    assert apart["steps"] == together["steps"]
+    for part in ("path", "format", "events"):
+        assert apart["source"][part] == together["source"][part]
+    for one, other in zip(apart["devices"], together["devices"], strict=True):
+        shift = other["window"]["start_ns"] - one["window"]["start_ns"]
+        assert one["idle_ns"] == other["idle_ns"]
+        assert one["process"] == other["process"]
+        assert shift == 0
+    assert done[-1] == 3
+
+
+def test_a_file_that_is_no_trace_is_left_out_and_said(folder, tmp_path):
+    for path in folder.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "rank9.json").write_text("{}")
+    found = beside(tmp_path)
+    assert len(found.group.ranks) == 3
+    assert any(warning.startswith("rank9.json was left out") for warning in found.warnings)
+
+
+def test_a_folder_without_any_trace_is_one_clear_error(tmp_path):
+    (tmp_path / "rank0.json").write_text("{}")
+    (tmp_path / "rank1.json").write_text("{}")
+    with pytest.raises(TraceError, match=r"rank0\.json"):
+        beside(tmp_path)
+
+
+def test_a_process_that_is_killed_costs_its_file_only(folder):
+    with side_by_side._Child(OPTIONS) as child:
+        os.kill(child._process.pid, signal.SIGKILL)
+        first, second = sorted(folder.iterdir())[:2]
+        assert "could not be analysed" in str(child.ask(first))
+        assert child.ask(second).file == second.name
+
+
+def test_bytes_of_anyone_are_no_analysis():
+    with pytest.raises(RankBytesError):
+        unpacked(b"[1", b"")
+    with pytest.raises(RankBytesError):
+        unpacked(msgspec.json.encode({"figures": [1]}), b"")
+
+
+def test_processes_of_their_own_pay_for_large_folders_only(folder, tmp_path):
+    assert not side_by_side.is_worth_it(ranks_folder.files(folder))
+    for rank in range(2):
+        with (tmp_path / f"rank{rank}.json").open("wb") as file:
+            file.truncate(40 << 20)
+    assert side_by_side.is_worth_it([*tmp_path.iterdir()])
