@@ -21,7 +21,7 @@ from idlescope.analysis.measured import MeasuredDevice
 from idlescope.analysis.no_device import no_device
 from idlescope.analysis.observer import observe
 from idlescope.analysis.prediction.predict_device import predict_asynchronous
-from idlescope.analysis.ranks.of_trace import ranks_together
+from idlescope.analysis.ranks.of_trace import ranks_together, with_ranks
 from idlescope.analysis.result import Analysis, DeviceResult
 from idlescope.analysis.steps import batching, find, measure
 from idlescope.analysis.steps import window as windows
@@ -115,6 +115,12 @@ def analyze(
         )
     predictions = [result.prediction for result in results]
     together = ranks_together(trace, results, predictions)
+    if together is not None:
+        texts = with_ranks(together, [result.verdict for result in results])
+        results = [
+            replace(result, verdict=verdict)
+            for result, verdict in zip(results, texts, strict=True)
+        ]
     warnings = [*trace.meta.warnings]
     warnings += [warning for device in measured for warning in advice(device)]
     if not results:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from idlescope.analysis.measured import MeasuredDevice
 from idlescope.analysis.prediction.prediction import Prediction
 from idlescope.analysis.ranks.group import Group, group
 from idlescope.analysis.ranks.layout import place
 from idlescope.analysis.ranks.rank import summary
+from idlescope.analysis.verdict.findings import Verdict, VerdictKind
+from idlescope.analysis.verdict.remedy import COMMUNICATE_LESS
 from idlescope.trace.model import Device, Trace
 
 
@@ -33,6 +36,33 @@ def ranks_together(
         ranks.append(summary(devices[row], predictions[row], label, said, row))
     ranks.sort(key=lambda rank: rank.place.number)
     return group(ranks, one_clock=not trace.meta.clocks_apart)
+
+
+def with_ranks(group: Group, verdicts: Sequence[Verdict]) -> list[Verdict]:
+    """Return the verdict on each device, in which it says whom it waits for while it communicates.
+
+    `verdicts` are those of the devices by themselves, in the order of `RankSummary.row`.
+    """
+    told = list(verdicts)
+    for index, rank in enumerate(group.ranks):
+        waits_pct, verdict = group.waiting_pct[index], told[rank.row]
+        if verdict.kind != VerdictKind.COMMUNICATION_BOUND or not group.communicates:
+            continue
+        waited = group.lateness.waited[index]
+        longest = (
+            f", most for {group.ranks[int(waited.argmax())].label}" if waited.any() else ""
+        )
+        what = (
+            f"For {waits_pct:.1f} % of the time it only waits for other ranks{longest}: what makes "
+            "these late is what to change."
+        )
+        if 2 * waits_pct < rank.exposed_pct:
+            what = (
+                f"Only {waits_pct:.1f} % of the time is waiting for other ranks{longest}: "
+                "communicate beside the computing (two batches at a time), or less."
+            )
+        told[rank.row] = replace(verdict, text=verdict.text.replace(COMMUNICATE_LESS, what))
+    return told
 
 
 def rank_numbers(devices: Sequence[Device]) -> list[int]:

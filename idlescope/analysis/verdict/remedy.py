@@ -27,6 +27,10 @@ SWITCH = {
     "transformers": "transformers: use_async_batching=True",
     "idlescope": "--mode async",
 }
+COMMUNICATE_LESS = (
+    "Communicate beside the computing (two batches at a time), or less; how much of it is waiting "
+    "for a late rank, the traces of all ranks tell (give their folder)."
+)
 FOR_RANKS = (
     "Find what the other ranks do longer (give the traces of all of them): a faster host of this "
     "one, or asynchronous batching, would only make it wait longer."
@@ -173,10 +177,7 @@ _FIXED = {
     VerdictKind.COPY_BOUND: (
         "Copy less, or beside the computing: from pinned memory, on a stream of its own."
     ),
-    VerdictKind.COMMUNICATION_BOUND: (
-        "Communicate beside the computing (two batches at a time), or less; how much of it is "
-        "waiting for a late rank, the traces of all ranks tell (give their folder)."
-    ),
+    VerdictKind.COMMUNICATION_BOUND: COMMUNICATE_LESS,
     VerdictKind.QUEUE_BOUND: (
         "Look at what its streams wait for (events, other streams, latency within graphs): "
         "batching changes nothing about that."

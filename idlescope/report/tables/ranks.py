@@ -16,10 +16,7 @@ COLUMNS = ("idle", "commun.", "waiting", "compute", "step", "batching", "last")
 def ranks_table(group: Group) -> Table:
     """Return a table with a row for each rank."""
     parallel = f", {group.parallel}" if group.parallel else ""
-    title = (
-        f"{len(group.ranks)} ranks{parallel}, % of the time; exposed communication, and of it "
-        "waiting for ranks"
-    )
+    title = f"{len(group.ranks)} ranks{parallel}, % of the time (communication: exposed)"
     return side_by_side(title, COLUMNS, ranks_rows(group))
 
 

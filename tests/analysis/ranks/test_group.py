@@ -12,6 +12,7 @@ from idlescope.analysis.comparison.checks import examine
 from idlescope.analysis.comparison.limits import Limits
 from idlescope.analysis.document import Document
 from idlescope.analysis.ranks.verdict import GroupKind, judge
+from idlescope.analysis.verdict.findings import VerdictKind
 from tests.conftest import FIXTURES
 from tests.make.ranks import Job, job, pipeline, write
 
@@ -166,3 +167,11 @@ def test_one_device_alone_does_not_tell_whom_it_waits_for():
     (check,) = examine(FIXTURES / "loop_sync.json.gz", Limits.of(max_waiting="5%"))
     assert not check.holds
     assert "it is of one device" in check.says
+
+
+def test_a_rank_that_mostly_waits_says_for_whom(tmp_path):
+    made = job(Job(2, late_ns=(900_000, 0)))
+    first, second = analyse(tmp_path, made.events).results
+    assert second.verdict.kind == VerdictKind.COMMUNICATION_BOUND
+    assert "it only waits for other ranks, most for rank 0" in second.verdict.text
+    assert first.verdict.kind != VerdictKind.COMMUNICATION_BOUND
