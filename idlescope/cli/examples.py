@@ -11,11 +11,12 @@ EXAMPLES = {
     "run": (
         "idlescope run --model 8b --tokens 8000",
         "idlescope run --model 8b --tokens 8192 --host-ms 8.81 --device-ms 27.89",
+        "idlescope run --arrival poisson:2 --requests 200 --target token:20ms",
         "idlescope run --device cuda --model ./Llama-3.1-8B --profile torch:50",
     ),
     "sweep": (
         "idlescope sweep --model 1b,8b --device modelled:h200,modelled:h100",
-        "idlescope sweep --model 8b --rate 1,2,4,8 --target token:20ms",
+        "idlescope sweep --model 8b --batch-size 1,8,32,128 --host-ms 1,4,8",
     ),
     "analyze": (
         "idlescope analyze trace.json.gz",

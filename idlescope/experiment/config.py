@@ -90,6 +90,14 @@ class RunConfig:
         help="closed (all there at the start), poisson:RATE (requests per second), "
         "burst:SIZE,SECONDS (groups, so far apart) or burst (the batch size, every second).",
     )
+    target: str | None = option(
+        None,
+        group=Group.REQUESTS,
+        metavar="LATENCY",
+        help="Of requests that arrive: what 99 of 100 may take at most, token:20ms, ttft:500ms or "
+        "latency:10s. The highest rate that keeps it is found, in each mode. Only on a modelled "
+        "GPU.",
+    )
     workload: str | None = option(
         None,
         group=Group.REQUESTS,
@@ -222,6 +230,10 @@ class RunConfig:
             from idlescope.capture.window import ProfiledSteps
 
             ProfiledSteps.parse(self.profile)
+        if self.target is not None:
+            from idlescope.experiment.target import Target
+
+            Target.parse(self.target)
         self._check_lengths()
 
     def _check_lengths(self) -> None:
@@ -253,6 +265,10 @@ class RunConfig:
         demand = (
             self._generated() if self.workload is None else self._read(Path(self.workload))
         )
+        if self.target is not None and not demand.open:
+            raise ConfigError(
+                "--target is for requests that arrive during the run: give --arrival poisson:RATE"
+            )
         if self.kv_blocks is None:
             return demand
         tokens_held = self.kv_blocks * self.block_size

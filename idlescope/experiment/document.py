@@ -87,6 +87,9 @@ class Load(Struct, frozen=True, forbid_unknown_fields=True):
     requests_per_s: float  # from the first arrival to the last, on average
     no_demand_pct: dict[str, float]  # of the window: no request was there
     idle_with_work_pct: dict[str, float]  # of the rest of the window
+    target: str | None  # `--target`
+    # the highest rate that keeps it, by mode: 0 where none does, null where every one does
+    highest_requests_per_s: dict[str, float | None] | None
 
 
 class PublishedHost(Struct, forbid_unknown_fields=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from html import escape
 from typing import Any
@@ -47,6 +47,8 @@ class Run:
     device: RunDevice
     modes: dict[str, ModeRun]  # by "sync" and "async"
     notes: tuple[str, ...]
+    # the highest rate that keeps --target, times the run's own: None of none, infinite of every one
+    rate_factors: dict[str, float | None] = field(default_factory=dict)
 
     @property
     def gpu(self) -> GPU | None:
@@ -109,14 +111,26 @@ class Run:
         if not demand.open:
             return None
         between_ns = int(demand.arrival_ns.max() - demand.arrival_ns.min())
+        rate = 1e9 * (len(demand) - 1) / max(between_ns, 1)
         return Load(
             arrival=config.arrival if config.arrival != CLOSED else str(config.workload),
-            requests_per_s=1e9 * (len(demand) - 1) / max(between_ns, 1),
+            requests_per_s=rate,
             no_demand_pct={name: run.no_demand_pct for name, run in self.modes.items()},
             idle_with_work_pct={
                 name: run.idle_with_work_pct for name, run in self.modes.items()
             },
+            target=config.target,
+            highest_requests_per_s=self._highest_rates(rate),
         )
+
+    def _highest_rates(self, rate: float) -> dict[str, float | None] | None:
+        """Return the highest rates that keep the target; None where none was asked for."""
+        if not self.rate_factors:
+            return None
+        return {
+            name: None if factor == float("inf") else rate * (factor or 0.0)
+            for name, factor in self.rate_factors.items()
+        }
 
     @cached_property
     def published(self) -> PublishedHost | None:

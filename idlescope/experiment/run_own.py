@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -19,12 +20,14 @@ from idlescope.experiment.config import RunConfig
 from idlescope.experiment.device_choice import kv_cache
 from idlescope.experiment.device_choice.base import DeviceChoice
 from idlescope.experiment.document import RunDevice
+from idlescope.experiment.highest_rate import highest_factor
 from idlescope.experiment.mode_run import ModeRun
 from idlescope.experiment.modes import Mode
 from idlescope.experiment.profiler_window import beside, watching, window_of
 from idlescope.experiment.progress import Progress
 from idlescope.experiment.result import Run
 from idlescope.experiment.run_modes import Served, requests_of, run_modes, warm_up_demand
+from idlescope.experiment.target import Target
 from idlescope.hardware.gpus import GPU
 from idlescope.trace.metadata import Metadata
 
@@ -46,7 +49,16 @@ def run(
 
     served = run_modes(config, run_one, folder)
     device = RunDevice(choice.kind.value, served.device_name, choice.measured)
-    return Run(config, choice, device, served.modes, (*run_notes, *served.notes))
+    notes = (*run_notes, *served.notes)
+    made = Run(config, choice, device, served.modes, notes)
+    if config.target is None or made.interrupted:
+        return made
+    target = Target.parse(config.target)
+    factors = {
+        str(mode): highest_factor(config, choice, cache_shape, mode, target)
+        for mode in config.modes
+    }
+    return replace(made, rate_factors=factors)
 
 
 def run_mode(

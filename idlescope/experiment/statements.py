@@ -9,6 +9,7 @@ from idlescope.analysis.prediction.published_host import IdleByMode, WithPublish
 from idlescope.experiment.document import Load, PublishedHost
 from idlescope.experiment.mode_run import ModeRun, time_text
 from idlescope.experiment.modes import Mode
+from idlescope.experiment.target import Target
 
 WORTH_SAYING = 1.005  # a smaller speed-up is called little
 IDLE_LEFT_PCT = 5.0  # of the window, in asynchronous batching: more has to be explained
@@ -85,7 +86,28 @@ def _at_load(compared: Compared, load: Load) -> str:
     return (
         f"{at_load} asynchronous batching changes {said} on {compared.device}; while there are "
         f"requests the {compared.noun} is idle {sync_pct:.2f} % to {async_pct:.2f} % ({demand})."
+        f"{_highest(load)}"
     )
+
+
+def _highest(load: Load) -> str:
+    """Return the sentence on the highest rates that keep the target; empty where none was asked."""
+    rates = load.highest_requests_per_s
+    if load.target is None or rates is None:
+        return ""
+    said = [
+        f"{_rate(rates[mode])} {mode.adjective.lower()}" for mode in Mode if mode in rates
+    ]
+    target = Target.parse(load.target).text()
+    return f" {target[0].upper()}{target[1:]} is kept at {', '.join(said)}."
+
+
+def _rate(requests_per_s: float | None) -> str:
+    if requests_per_s is None:
+        return "any rate"
+    if not requests_per_s:
+        return "no rate"
+    return f"up to {requests_per_s:,.3g} requests/s"
 
 
 LATENCIES_SAID = {

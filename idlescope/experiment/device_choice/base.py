@@ -114,6 +114,13 @@ def no_fixed_compute(kind: DeviceKind) -> str:
     return f"--device-ms is for a modelled GPU: what a step takes on {kind} is measured"
 
 
+def no_target(kind: DeviceKind) -> str:
+    """Return why a device has no `--target`."""
+    return (
+        f"--target is for a modelled GPU, which is run at many rates: this run is on {kind}"
+    )
+
+
 def no_host_profile(kind: DeviceKind) -> str:
     """Return why a device has no `--host-profile`."""
     return (

@@ -17,6 +17,7 @@ from idlescope.experiment.device_choice.base import (
     no_fixed_compute,
     no_host_profile,
     no_sync_check,
+    no_target,
 )
 from idlescope.experiment.device_choice.torch_here import require_torch
 
@@ -35,6 +36,7 @@ class CpuChoice(DeviceChoice):
     without: ClassVar[Mapping[str, str]] = {
         "device_ms": no_fixed_compute(kind),
         "host_profile": no_host_profile(kind),
+        "target": no_target(kind),
         "sync_check": no_sync_check(kind),
     }
 

@@ -17,6 +17,7 @@ from idlescope.experiment.device_choice.base import (
     nanoseconds,
     no_fixed_compute,
     no_host_profile,
+    no_target,
 )
 from idlescope.experiment.device_choice.torch_here import (
     cuda_available,
@@ -40,6 +41,7 @@ class CudaChoice(DeviceChoice):
     without: ClassVar[Mapping[str, str]] = {
         "device_ms": no_fixed_compute(kind),
         "host_profile": no_host_profile(kind),
+        "target": no_target(kind),
     }
 
     @classmethod

@@ -6,6 +6,7 @@ from typing import Any
 
 from rich.table import Table
 
+from idlescope.analysis.idle.host_labels import NO_DEMAND
 from idlescope.report.tables.runs import LATENCIES, latency_row, mode_titles
 from idlescope.report.tables.terminal import INDENT, Rows, side_by_side
 from idlescope.report.text import NOTHING, share
@@ -25,13 +26,12 @@ def glance_rows(summary: dict[str, Any]) -> Rows:
     Where requests arrive during the run, how long they take stands instead of how long it all does.
     """
     modes = list(summary["modes"].values())
-    rows = _paces(modes)
+    rows = [*_paces(modes), *_idle_shares(modes)]
     if summary["load"] is not None:
-        rows = [latency_row(modes, label, FEW_PERCENTILES) for label in LATENCIES]
+        latencies = [latency_row(modes, label, FEW_PERCENTILES) for label in LATENCIES]
+        rows = [*latencies, *_idle_at_load(summary["load"], list(summary["modes"]))]
     rows += [
-        ("idle", [f"{100 - mode['active_pct']:.2f} %" for mode in modes]),
-        ("compute idle", [f"{100 - mode['compute_pct']:.2f} %" for mode in modes]),
-        ("idle per step", [f"{mode['idle_ms_per_step']:.3f} ms" for mode in modes]),
+        ("idle per step", [f"{_idle_ms(mode):.3f} ms" for mode in modes]),
         (f"{INDENT}most of it", [_main_cause(mode) for mode in modes]),
         ("host work per step", [f"{mode['host_ms_per_step']:.3f} ms" for mode in modes]),
         (
@@ -44,11 +44,42 @@ def glance_rows(summary: dict[str, Any]) -> Rows:
     return rows
 
 
+def _idle_shares(modes: list[ModeSummary]) -> Rows:
+    """Return the two shares of idle time, with and without copies."""
+    return [
+        ("idle", [f"{100 - mode['active_pct']:.2f} %" for mode in modes]),
+        ("compute idle", [f"{100 - mode['compute_pct']:.2f} %" for mode in modes]),
+    ]
+
+
+def _idle_at_load(load: dict[str, Any], modes: list[str]) -> Rows:
+    """Return idle time while there are requests, and the time without any."""
+    return [
+        (
+            "idle with requests",
+            [f"{load['idle_with_work_pct'][mode]:.2f} %" for mode in modes],
+        ),
+        ("no request there", [f"{load['no_demand_pct'][mode]:.2f} %" for mode in modes]),
+    ]
+
+
+def _idle_ms(mode: ModeSummary) -> float:
+    """Return idle time per step, ms, that of no request apart."""
+    return float((mode["idle_ns"] - _no_demand_ns(mode)) / mode["steps"] / 1e6)
+
+
+def _no_demand_ns(mode: ModeSummary) -> int:
+    return int(mode["host_ns"].get(NO_DEMAND, 0))
+
+
 def _main_cause(mode: ModeSummary) -> str:
     """Return the largest cause of a mode's idle time, and its share of it."""
-    causes = mode["cause_ns"]
+    missing_ns = _no_demand_ns(mode)
+    causes = {**mode["cause_ns"], "host": mode["cause_ns"]["host"] - missing_ns}
     cause = max(causes, key=lambda name: causes[name])
-    return f"{cause} {share(causes[cause], mode['idle_ns'])}" if causes[cause] else NOTHING
+    if not causes[cause]:
+        return NOTHING
+    return f"{cause} {share(causes[cause], mode['idle_ns'] - missing_ns)}"
 
 
 def _paces(modes: list[ModeSummary]) -> Rows:
