@@ -20,6 +20,7 @@ def main() -> None:
     gc.set_threshold(GARBAGE_THRESHOLD)
     from idlescope.cli.app import app
     from idlescope.cli.signals import end_as_interrupted, interrupted
+    from idlescope.cli.workflow_safe import guarded_streams
 
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
@@ -28,7 +29,8 @@ def main() -> None:
             )  # a terminal that cannot show a character shows a question mark
     end_as_interrupted()
     try:
-        app()
+        with guarded_streams():
+            app()
     except IdlescopeError as error:
         print(f"idlescope: {visible(str(error))}", file=sys.stderr)
         sys.exit(error.exit_code)

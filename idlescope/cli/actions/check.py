@@ -15,6 +15,7 @@ from idlescope.analysis.comparison.limits import Limits
 from idlescope.cli.actions.compare import Selection
 from idlescope.cli.next_command import show_next
 from idlescope.cli.status import counting
+from idlescope.cli.workflow_safe import say_command
 from idlescope.report.tables import checks as report
 from idlescope.report.tables.terminal import plain
 from idlescope.report.text import to_text
@@ -63,7 +64,7 @@ def check_command(
     if announced.on_github:
         stream = sys.stderr if announced.as_json else sys.stdout
         for command_line in report.github_commands(checks):
-            print(command_line, file=stream)
+            say_command(command_line, stream)
     if not all(limit_check.holds for limit_check in checks):
         raise SystemExit(1)
 

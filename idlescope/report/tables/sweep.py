@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
@@ -18,7 +18,10 @@ from idlescope.experiment.config import RunConfig
 from idlescope.experiment.document import SCHEMA
 from idlescope.experiment.environment import environment
 from idlescope.report.tables.terminal import empty_table, plain
-from idlescope.report.text import NOTHING, to_text
+from idlescope.report.text import NOTHING, as_cell, to_text
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 AXES = ("device", "model", "host_ms", "batch_size")
 MARK = "sweep.json"  # a folder that has it is a sweep's
@@ -74,7 +77,7 @@ def write_rows(table: list[Row], csv_path: Path, parquet_path: Path) -> None:
         ]
     )
     columns = pa.Table.from_pylist(table, schema=schema)
-    csv.write_csv(columns, csv_path)
+    csv.write_csv(_without_formulas(columns), csv_path)
     parquet.write_table(columns, parquet_path)
 
 
@@ -90,6 +93,20 @@ def answer_table(table: Sequence[Row]) -> Table:
     for answer in found:
         answered.add_row(*map(plain, answer))
     return answered
+
+
+def _without_formulas(columns: pa.Table) -> pa.Table:
+    """Return a table whose texts are no formulas to spreadsheets."""
+    import pyarrow as pa
+
+    for index, field in enumerate(columns.schema):
+        if field.type == pa.string():
+            texts = [
+                None if text is None else as_cell(text)
+                for text in columns.column(index).to_pylist()
+            ]
+            columns = columns.set_column(index, field, pa.array(texts, pa.string()))
+    return columns
 
 
 def terminal_tables(table: Sequence[Row]) -> list[Table]:
