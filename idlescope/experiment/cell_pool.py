@@ -36,7 +36,8 @@ class CellPool:
         self._is_closed = False
         self._lock = threading.Lock()  # of the workers
         for _ in range(jobs):
-            threading.Thread(target=self._work, daemon=True).start()
+            first_worker = self._start()
+            threading.Thread(target=self._work, args=(first_worker,), daemon=True).start()
 
     def cells(self) -> Iterator[Cell]:
         """Yield the cells as they end."""
@@ -56,9 +57,10 @@ class CellPool:
         for worker in workers:
             worker.wait()
 
-    def _work(self) -> None:
+    def _work(self, worker: subprocess.Popen[bytes]) -> None:
         """Let one worker after the other, as each dies, run what waits."""
         try:
+            self._use(worker)
             while not self._waiting.empty() and not self._is_closed:
                 self._use(self._start())
         except BaseException as error:

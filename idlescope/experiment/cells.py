@@ -123,6 +123,7 @@ def _summary(stored: dict[str, Any]) -> dict[str, Any]:
     """Return the summary of a stored cell. Raises ValueError where it is no whole one."""
     summary: dict[str, Any] = stored["summary"]
     typed_summary = msgspec.convert(summary, Summary)
+    json.dumps(summary, allow_nan=False)  # what holds NaN could not be written again
     if not typed_summary.modes:
         raise ValueError("no mode was run")
     return summary

@@ -22,12 +22,13 @@ WRITTEN = re.compile(
     r"|(sync|async)\.recording/(meta\.json|(operations|calls|ranges|samples)\.parquet)"
     rf"|figures/{FIGURE}"
     r"|cells/[\w.-]+-[0-9a-f]{12}\.json"
+    r"|figures|cells|(sync|async)\.recording"
 )
 
 
 def is_ours(folder: Path) -> bool:
     """Return whether a folder holds a result of ours and nothing else, or nothing at all."""
-    paths = [path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()]
+    paths = list(folder.rglob("*"))
     names = [path.relative_to(folder).as_posix() for path in paths]
     if any(path.is_symlink() for path in paths) or not all(map(WRITTEN.fullmatch, names)):
         return False

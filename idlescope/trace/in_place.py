@@ -49,16 +49,28 @@ def replace(draft: Path, target: Path) -> None:
 def merge(draft: Path, target: Path) -> None:
     """Move what a draft folder holds into a folder, file by file; what else is there stays.
 
-    Raises OutputExistsError where a folder stands in the way of a file, or a file of a folder.
+    Raises OutputExistsError where a folder stands in the way of a file, or a file of a folder:
+    nothing is moved then.
     """
-    for entry in sorted(draft.iterdir()):
+    _refuse_obstacles(draft, target)
+    _move(draft, target)
+
+
+def _refuse_obstacles(draft: Path, target: Path) -> None:
+    for entry in draft.iterdir():
         place = target / entry.name
         if place.exists() and entry.is_dir() != place.is_dir():
-            raise OutputExistsError(
-                f"{place} is in the way of the result: move it, or give another place"
-            )
+            what = "Is a directory" if place.is_dir() else "Not a directory"
+            raise OutputExistsError(f"{place}: {what}; move it, or give another --out")
         if entry.is_dir() and place.is_dir():
-            merge(entry, place)
+            _refuse_obstacles(entry, place)
+
+
+def _move(draft: Path, target: Path) -> None:
+    for entry in sorted(draft.iterdir()):
+        place = target / entry.name
+        if entry.is_dir() and place.is_dir():
+            _move(entry, place)
         else:
             entry.replace(place)
     draft.rmdir()

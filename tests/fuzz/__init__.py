@@ -1,0 +1,1 @@
+"""A mutational fuzzer over every reader; `python -m tests.fuzz --help`."""

@@ -1,0 +1,92 @@
+"""Fuzz every reader: `python -m tests.fuzz --minutes 60 --seed 7`, or `--cases 20000`.
+
+Each mutant must end in figures, which those of the brute-force reference are where nothing was told to
+be amiss, or in one sentence, within 10 seconds. What does not is made smaller and kept in --finds; the
+exit code is 1 then.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import resource
+import sys
+import tempfile
+import time
+import warnings
+from pathlib import Path
+from random import Random
+
+from tests.fuzz import other_targets, trace_targets
+from tests.fuzz.cases import Find, Target, minimised, packed, tried
+
+TARGETS = (*trace_targets.TARGETS, *other_targets.TARGETS)
+MEMORY = 4 << 30  # bytes of address space, the libraries' own among them
+PLACES = ("/dev/shm", tempfile.gettempdir())  # noqa: S108 - the first is memory
+
+
+def main() -> int:
+    """Fuzz; return the exit code."""
+    options = _options()
+    warnings.simplefilter("ignore")
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    targets = [
+        target for target in TARGETS if target.name in (options.target or target.name)
+    ]
+    finds: dict[str, Find] = {}
+    begin, number = time.monotonic(), 0
+    with tempfile.TemporaryDirectory(dir=next(filter(os.path.isdir, PLACES))) as scratch:
+        while not _is_over(options, begin, number):
+            target = targets[number % len(targets)]
+            find = case(target, options.seed, number, Path(scratch))
+            number += 1
+            if find is not None and find.signature not in finds:
+                find = minimised(target, find, Path(scratch)) if options.finds else find
+                finds[find.signature] = find
+                print(f"case {number - 1}, {target.name}: {find.signature}", flush=True)
+                _keep(find, options.finds)
+    seconds = time.monotonic() - begin
+    print(
+        f"{number:,} cases in {seconds:.0f} s, seed {options.seed}: {len(finds)} kinds of fault"
+    )
+    return 1 if finds else 0
+
+
+def case(target: Target, seed: int, number: int, folder: Path) -> Find | None:
+    """Make and try one mutant: the same for the same seed and number."""
+    return tried(target, target.mutant(Random(f"{seed} {number}")), folder)
+
+
+def _is_over(options: argparse.Namespace, begin: float, number: int) -> bool:
+    if options.cases is not None and number >= options.cases:
+        return True
+    return options.minutes is not None and time.monotonic() - begin >= 60 * options.minutes
+
+
+def _keep(find: Find, folder: Path | None) -> None:
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        digest = hashlib.sha256(find.signature.encode()).hexdigest()[:8]
+        (folder / f"{find.target}-{digest}.case").write_bytes(packed(find))
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
+    parser.add_argument("--minutes", type=float, help="how long")
+    parser.add_argument(
+        "--cases", type=int, help="or how many; 20000 unless either is given"
+    )
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--target", action="append", help="only this reader; may be given again"
+    )
+    parser.add_argument("--finds", type=Path, help="folder to keep minimised finds in")
+    options = parser.parse_args()
+    if options.minutes is None and options.cases is None:
+        options.cases = 20_000
+    return options
+
+
+if __name__ == "__main__":
+    sys.exit(main())
