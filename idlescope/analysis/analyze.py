@@ -42,13 +42,15 @@ from idlescope.errors import ConfigError, TraceError
 from idlescope.hardware.gpus import GPU
 from idlescope.trace import unprofiled as unprofiled_steps
 from idlescope.trace.distinct import distinct
-from idlescope.trace.model import Device, Operations, RangeKind, Trace
+from idlescope.trace.model import Device, RangeKind, Trace
 from idlescope.trace.names import span_names
 from idlescope.trace.names.engines import Rules
 from idlescope.trace.names.span_names import SpanNames
 from idlescope.trace.unprofiled import UnprofiledStep
 
 LONGEST_STEP_MS = 1e9
+MOST_DEVICES = 2_048  # of a trace, each measured by itself
+MOST_THREADS = 4_096  # that make calls which launch
 IN_STEP = (
     0.1  # ranks of one job have as many steps, but for those at the ends of the recording
 )
@@ -87,6 +89,7 @@ def analyze(
     everything = spec.kind == WindowKind.FIRST_LAST and devices is None and process is None
     if not len(trace.operations) and not (everything and host_phases(trace, names)):
         raise TraceError(no_device(trace))
+    _refuse_crowds(trace)
 
     chosen = _chosen(trace, devices, process) if len(trace.operations) else []
     views = device_views(trace, names, chosen)
@@ -325,20 +328,39 @@ def judged(device: MeasuredDevice) -> MeasuredDevice:
     return replace(device, verdict=judge(findings))
 
 
+def _refuse_crowds(trace: Trace) -> None:
+    """Raise TraceError for more devices or launching threads than any recording has.
+
+    Each is measured by itself: numbers that are damaged would keep one waiting for hours.
+    """
+    launching = trace.calls.thread[trace.calls.correlation != 0]
+    for what, count, most in (
+        ("devices", distinct(trace.operations.device).size, MOST_DEVICES),
+        ("threads that launch", distinct(launching).size, MOST_THREADS),
+    ):
+        if count > most:
+            raise TraceError(
+                f"{trace.meta.path} holds {count:,} {what}, more than any recording "
+                f"({most:,}): their numbers are damaged"
+            )
+
+
 def _streams(view: DeviceView, window: Window) -> list[dict[str, Any]]:
     """Return the figures of each stream of a device."""
+    operations = view.operations
+    streams, stream_row = np.unique(operations.stream, return_inverse=True)
+    rows_touching = stream_row[window.touches(operations)]
+    touching = np.bincount(rows_touching, minlength=streams.size)
+    of_streams = idle.occupancy_by_group(
+        operations, idle.Rows(stream_row, streams.size), (window.start, window.end)
+    )
     return [
-        _stream(view, window, int(stream)) for stream in distinct(view.operations.stream)
+        {
+            "stream": view.trace.streams[stream],
+            "operations": int(touching[row]),
+            "active_ns": int(of_streams.active_ns[row]),
+            "compute_ns": int(of_streams.compute_ns[row]),
+            "idle_ns": int(of_streams.idle_ns[row]),
+        }
+        for row, stream in enumerate(streams.tolist())
     ]
-
-
-def _stream(view: DeviceView, window: Window, stream: int) -> dict[str, Any]:
-    operations: Operations = view.operations.take(view.operations.stream == stream)
-    occupancy = idle.occupancy(operations, (window.start, window.end))
-    return {
-        "stream": view.trace.streams[stream],
-        "operations": int(window.touches(operations).sum()),
-        "active_ns": occupancy.active_ns,
-        "compute_ns": occupancy.compute_ns,
-        "idle_ns": occupancy.idle_ns,
-    }

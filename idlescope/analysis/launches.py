@@ -18,8 +18,10 @@ def link(trace: Trace, operations: Operations) -> Int64:
     ends first.
     """
     calls = trace.calls
-    process_of_device = np.array([device.process for device in trace.devices], np.int64)
-    process_of_thread = np.array([thread.process for thread in trace.threads], np.int64)
+    process_of_device, process_of_thread = (
+        trace.process_of_device,
+        trace.process_of_thread,
+    )
 
     # One integer key for each pair of process and correlation id, of calls and operations alike.
     ids = np.concatenate((operations.correlation, calls.correlation))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
+from functools import cached_property
 from html import escape
 from typing import Any, ClassVar
 
@@ -217,10 +218,19 @@ class Trace:
             parts=(),
         )
 
+    @cached_property
+    def process_of_thread(self) -> Int64:
+        """The process of each thread."""
+        return np.array([thread.process for thread in self.threads], np.int64)
+
+    @cached_property
+    def process_of_device(self) -> Int64:
+        """The process of each device."""
+        return np.array([device.process for device in self.devices], np.int64)
+
     def threads_of(self, process: int) -> Bool:
         """Return for each thread whether it is of a process."""
-        owned = [thread.process == process for thread in self.threads]
-        return np.array(owned, np.bool_)
+        return np.asarray(self.process_of_thread == process, np.bool_)
 
     def calls_of(self, process: int) -> Bool:
         """Return for each call whether a process made it."""
@@ -228,8 +238,8 @@ class Trace:
 
     def operations_of(self, process: int) -> Bool:
         """Return for each operation whether it ran on a device as a process saw it."""
-        owned = [device.process == process for device in self.devices]
-        return np.array(owned, np.bool_)[self.operations.device]
+        owned = np.asarray(self.process_of_device == process, np.bool_)
+        return owned[self.operations.device]
 
     def name_index(self, name: str) -> int:
         """Return the index of a name, or -1 where the trace does not hold it."""

@@ -185,7 +185,7 @@ def _profiler_overhead(view: DeviceView, thread: int) -> Bool:
     calls, if any. Only that of other processes that do make calls is left out.
     """
     trace = view.trace
-    process = np.array([thread.process for thread in trace.threads], np.int64)
+    process = trace.process_of_thread
     calling = process[distinct(trace.calls.thread)]
     foreign = np.isin(process, without(calling, process[thread]))
     overhead = trace.ranges.kind == RangeKind.OVERHEAD

@@ -11,6 +11,8 @@ from typing import IO
 from idlescope.errors import TraceError
 
 PIECE_BYTES = 1 << 18  # read at once
+# read of packed data at once: what lies behind a member is copied for each, and there can be 200,000
+PACKED_BYTES = 1 << 14
 UNPACKED_BYTES = 4 << 20  # unpacked at once
 # Traces shrink 10 to 40 times; deflate can reach 1,032. More than this, after the first 64 MB, is a
 # bomb, not a trace.
@@ -39,8 +41,8 @@ class Source:
                 packed = file.read(2) == GZIP_MAGIC
                 file.seek(self.start)
                 if packed:
-                    pieces = iter(lambda: file.read(PIECE_BYTES), b"")
-                    yield from _ahead(self._unpacked(pieces))
+                    pieces = iter(lambda: file.read(PACKED_BYTES), b"")
+                    yield from _ahead(_gathered(self._unpacked(pieces)))
                 else:
                     yield from self._plain(file)
         except OSError as error:
@@ -63,10 +65,11 @@ class Source:
             bytes_read += len(packed)
             packed_rest = packed
             while packed_rest:
-                before_piece = unpacker.copy()
+                before_piece = unpacker.copy() if within_member else None
                 try:
                     text_piece = unpacker.decompress(packed_rest, UNPACKED_BYTES)
                 except zlib.error as error:
+                    before_piece = before_piece or zlib.decompressobj(_GZIP)
                     for text_piece in _until_it_breaks(before_piece, packed_rest):
                         bytes_written += len(text_piece)
                         yield text_piece
@@ -97,6 +100,20 @@ class Source:
             f"({bytes_written >> 20:,} MB from {bytes_read / 2**20:.1f} MB so far): no trace does; "
             "unpack it yourself first if you trust it"
         )
+
+
+def _gathered(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield pieces put together to what is worth handing from thread to thread."""
+    gathered: list[bytes] = []
+    length = 0
+    for text_piece in pieces:
+        gathered.append(text_piece)
+        length += len(text_piece)
+        if length >= UNPACKED_BYTES:
+            yield b"".join(gathered)
+            gathered, length = [], 0
+    if gathered:
+        yield b"".join(gathered)
 
 
 def _ahead(pieces: Iterator[bytes]) -> Iterator[bytes]:

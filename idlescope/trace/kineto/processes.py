@@ -10,9 +10,7 @@ from numpy.typing import NDArray
 from idlescope.trace.distinct import distinct
 from idlescope.trace.kineto.columns import Gpu, Track
 from idlescope.trace.model import Calls, Operations
-from idlescope.trace.table import Bool, Int32, Int64
-
-_NEVER = np.iinfo(np.int64).max  # a delay that no launch has
+from idlescope.trace.table import Int32, Int64
 
 
 @dataclass(frozen=True)
@@ -41,21 +39,18 @@ def origins(
     `Operations.device` holds indices into `gpus`, `Calls.thread` into `threads`.
     """
     pids = tuple(dict.fromkeys(pid for pid, _ in threads))
-    thread_process = np.array([pids.index(pid) for pid, _ in threads], np.int32)
+    code_of_pid = {pid: code for code, pid in enumerate(pids)}
+    thread_process = np.array([code_of_pid[pid] for pid, _ in threads], np.int32)
     caller = thread_process[calls.thread] if len(calls) else np.empty(0, np.int32)
     callers = distinct(caller)
     stated_pids = [gpu_track.process for gpu_track in gpus]
     if any(stated_pids):
         # a device whose process made no call in the trace is still its own
         pids = tuple(dict.fromkeys((*pids, *stated_pids)))
-        gpu_process = [pids.index(pid) for pid in stated_pids]
+        code_of_pid = {pid: code for code, pid in enumerate(pids)}
+        gpu_process = [code_of_pid[pid] for pid in stated_pids]
     elif callers.size > 1 and _collide(calls.correlation, caller):
-        gpu_process = [
-            _launcher(
-                operations.take(operations.device == gpu_track), calls, caller, callers
-            )
-            for gpu_track in range(len(gpus))
-        ]
+        gpu_process = _launchers(operations, calls, caller, len(gpus))
     else:
         calling_pids = sorted(pids[process] for process in callers)
         return _one_process(gpus, calling_pids, len(threads))
@@ -74,10 +69,11 @@ def _several_processes(
         for process, gpu_track in zip(gpu_process, gpus, strict=True)
     ]
     devices = tuple(dict.fromkeys(device_keys))
+    code_of_device = {device: code for code, device in enumerate(devices)}
     return Origin(
         devices=devices,
         process_names=pids,
-        device_of=np.array([devices.index(device) for device in device_keys], np.int32),
+        device_of=np.array([code_of_device[key] for key in device_keys], np.int32),
         process_of=thread_process,
     )
 
@@ -85,11 +81,12 @@ def _several_processes(
 def _one_process(gpus: tuple[Gpu, ...], pids: list[str], threads: int) -> Origin:
     """Return the origin of a file that is one process's view, whatever its pids."""
     indices = tuple(dict.fromkeys(gpu_track.device for gpu_track in gpus))
+    code_of_index = {index: code for code, index in enumerate(indices)}
     return Origin(
         devices=tuple((0, index) for index in indices),
         process_names=(", ".join(pids),),
         device_of=np.array(
-            [indices.index(gpu_track.device) for gpu_track in gpus], np.int32
+            [code_of_index[gpu_track.device] for gpu_track in gpus], np.int32
         ),
         process_of=np.zeros(threads, np.int32),
     )
@@ -103,35 +100,53 @@ def _collide(correlation: Int64, caller: NDArray[np.int32]) -> bool:
     return bool((ids[1:] == ids[:-1]).any())
 
 
-def _launcher(operations: Operations, calls: Calls, caller: Int32, callers: Int32) -> int:
-    """Return the process whose calls explain most of one GPU track's operations.
+def _launchers(
+    operations: Operations, calls: Calls, caller: Int32, tracks: int
+) -> list[int]:
+    """Return, for each GPU track, the process whose calls explain most of its operations.
 
-    A call explains an operation of the same id that started after it, where no other process has
-    a nearer one.
+    A call explains an operation of the same id that started after it, where no other process has a
+    nearer one. A track of which nothing is explained belongs to the first process that calls.
     """
-    with_correlation = operations.take(operations.correlation != 0)
-    delays = np.stack(
-        [
-            _delay(
-                with_correlation, calls.take((caller == process) & (calls.correlation != 0))
-            )
-            for process in callers
-        ]
+    explained, process = _nearest_callers(operations, calls, caller)
+    processes = int(caller.max()) + 1
+    pairs, counts = np.unique(
+        operations.device[explained].astype(np.int64) * processes + process,
+        return_counts=True,
     )
-    explained = (delays == delays.min(axis=0)) & (delays < _NEVER)
-    # the first process where nothing is explained
-    return int(callers[np.argmax(explained.sum(axis=1))])
+    launchers = [int(caller.min())] * tracks
+    most = [0] * tracks
+    for pair, count in zip(pairs.tolist(), counts.tolist(), strict=True):
+        track, track_process = divmod(pair, processes)
+        if count > most[track]:
+            launchers[track], most[track] = track_process, count
+    return launchers
 
 
-def _delay(operations: Operations, calls: Calls) -> Int64:
-    """Return how long after its call each operation started, ns; _NEVER where none was before."""
-    delay_ns = np.full(len(operations), _NEVER)
-    calls = calls.take(np.argsort(calls.correlation, kind="stable"))
-    call_row = np.searchsorted(calls.correlation, operations.correlation)
-    has_call: Bool = call_row < len(calls)
-    has_call[has_call] = (
-        calls.correlation[call_row[has_call]] == operations.correlation[has_call]
+def _nearest_callers(
+    operations: Operations, calls: Calls, caller: Int32
+) -> tuple[Int64, Int64]:
+    """Return the rows of operations that a call explains, and the process of the nearest."""
+    called = np.flatnonzero(calls.correlation != 0)
+    order = np.lexsort((-caller[called], calls.start[called], calls.correlation[called]))
+    called = called[order]
+
+    # both sorted by id and time, a call before an operation that starts with it
+    rows = np.flatnonzero(operations.correlation != 0)
+    ids = np.concatenate((calls.correlation[called], operations.correlation[rows]))
+    start = np.concatenate((calls.start[called], operations.start[rows]))
+    is_operation = np.repeat([0, 1], [called.size, rows.size])
+    together = np.lexsort((is_operation, start, ids))
+
+    # the last call before each operation; of another id, it explains nothing
+    position = np.where(together < called.size, together, -1)
+    last_call = np.maximum.accumulate(np.where(position >= 0, np.arange(ids.size), -1))
+    of_operations = np.flatnonzero(position < 0)
+    of_operations = of_operations[last_call[of_operations] >= 0]
+    call_rows = position[last_call[of_operations]]
+    operation_rows = together[of_operations] - called.size
+    same_id = (
+        calls.correlation[called[call_rows]] == operations.correlation[rows[operation_rows]]
     )
-    since_call = operations.start[has_call] - calls.start[call_row[has_call]]
-    delay_ns[has_call] = np.where(since_call >= 0, since_call, _NEVER)
-    return delay_ns
+    explained = rows[operation_rows[same_id]].astype(np.int64)
+    return explained, caller[called[call_rows[same_id]]].astype(np.int64)

@@ -11,7 +11,7 @@ from idlescope.trace.model import OperationKind, RangeKind, Trace
 from idlescope.trace.table import Table
 
 LATEST_NS = 2**61  # 73 years either way: sums and differences of such times fit int64
-MOST_STEPS = 2**31
+MOST_STEPS = MOST_PROCESSES = 2**31
 
 
 def checked_column(column: Any, name: str, dtype: str) -> NDArray[Any]:
@@ -55,6 +55,11 @@ def check(trace: Trace) -> None:
         for column in table.DTYPES:
             if column in sizes:
                 _check_range(getattr(table, column), f"{title}.{column}", 0, sizes[column])
+    processes = [owner.process for owner in (*trace.devices, *trace.threads)]
+    if not all(0 <= process < MOST_PROCESSES for process in processes):
+        raise ValueError("a process is numbered beyond any number of processes")
+    if not all(-MOST_STEPS <= device.index < MOST_STEPS for device in trace.devices):
+        raise ValueError("a device is numbered beyond any number of devices")
     _check_range(trace.operations.kind, "operations.kind", 0, len(OperationKind))
     _check_range(trace.ranges.kind, "ranges.kind", 0, len(RangeKind))
     for spans in (trace.operations, trace.calls, trace.ranges):
