@@ -11,7 +11,7 @@ from typing import IO
 from idlescope.errors import TraceError
 
 PIECE_BYTES = 1 << 18  # read at once
-# read of packed data at once: what lies behind a member is copied for each, and there can be 200,000
+# read of packed data at once: what lies behind each member, of 200,000 at times, is copied
 PACKED_BYTES = 1 << 14
 UNPACKED_BYTES = 4 << 20  # unpacked at once
 # Traces shrink 10 to 40 times; deflate can reach 1,032. More than this, after the first 64 MB, is a
