@@ -31,6 +31,12 @@ OPERATION: Mapping[str, str] = {
     "D2H": "#6F52A8",
     "copy": "#8B72BE",
 }
+# What a rank does, beside the others: its wait for them has a colour that nothing else has.
+RANK: Mapping[str, str] = {
+    "computing": BLUE,
+    "transfer": PURPLE,
+    "waiting": "#F0E442",
+}
 WAITING = "#B4C3D5"
 # What the host does, in colours of its own (after Paul Tol, "muted", 2021): none is a cause's.
 PHASE: Mapping[str, str] = {

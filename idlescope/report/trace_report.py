@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 from idlescope.analysis.no_device import no_device
+from idlescope.analysis.ranks.verdict import judge
 from idlescope.analysis.result import Analysis
 from idlescope.experiment.environment import environment
 from idlescope.report.figures.report_figures import draw_all, host_cost_of, still_picture
@@ -21,6 +23,7 @@ from idlescope.trace.model import Trace
 from idlescope.trace.nsys.recognise import REPORT_SUFFIXES
 
 REPORT = "report.html"
+MOST_DETAILED = 8  # ranks whose devices are all shown in detail
 ANALYSIS = "analysis.json"
 
 
@@ -28,7 +31,8 @@ def write_analysis(
     trace: Trace, analysis: Analysis, folder: Path, command: str
 ) -> list[Path]:
     """Write a trace's report, figures and analysis; return the paths, the report first."""
-    work_lines = of_analysis(analysis)
+    detailed = _detailed(analysis)
+    work_lines = of_analysis(detailed)
     source = Path(analysis.source["path"])
     cost = host_cost_of(work_lines)
     figures = []
@@ -39,7 +43,7 @@ def write_analysis(
     content = Page(
         head=_head(trace, analysis, source, unseen),
         columns=[line.label for line in work_lines] or phase_columns(analysis),
-        rows=device_rows(analysis) if work_lines else phase_rows(analysis),
+        rows=device_rows(detailed) if work_lines else phase_rows(analysis),
         lines=work_lines,
         # that no device was seen is the verdict already
         warnings=[
@@ -49,7 +53,8 @@ def write_analysis(
         environment=environment(),
         still=still_picture(figures),
         cost=cost,
-        predictions=_predictions(analysis),
+        group=analysis.group,
+        predictions=_predictions(detailed),
         files=[ANALYSIS],
         open_with=_open_with(source),
     )
@@ -64,11 +69,28 @@ def _head(trace: Trace, analysis: Analysis, source: Path, unseen: str) -> Head:
     measured = "modelled, not measured" if is_modelled else "as recorded in the trace"
     if not analysis.results:
         return Head(source.name, f"No device was seen: {unseen}", measured)
+    group = analysis.group
+    if group is not None and group.communicates:
+        verdict, *further = sentences(judge(group).text)
+        return Head(source.name, verdict, measured, further, device_tiles(analysis.results))
     idlest_device = max(analysis.results, key=lambda result: result.idle_pct)
     verdict, *further = sentences(idlest_device.verdict.text)
     if idlest_device.observer is not None:
         further.append(idlest_device.observer.text())
     return Head(source.name, verdict, measured, further, device_tiles(analysis.results))
+
+
+def _detailed(analysis: Analysis) -> Analysis:
+    """Return the analysis of those devices that the page shows in detail.
+
+    Of many ranks that are the one that the others wait for, and the one that waits longest.
+    """
+    group = analysis.group
+    if group is None or len(analysis.results) <= MOST_DETAILED:
+        return analysis
+    longest = max(range(len(group.ranks)), key=lambda index: group.waiting_pct[index])
+    chosen = dict.fromkeys((group.driver.row, group.ranks[longest].row))
+    return replace(analysis, results=tuple(analysis.results[row] for row in sorted(chosen)))
 
 
 def _predictions(analysis: Analysis) -> list[str]:

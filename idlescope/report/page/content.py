@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from idlescope.analysis.prediction.curve import HostCost
+from idlescope.analysis.ranks.group import Group
 from idlescope.experiment.document import PublishedHost
 from idlescope.report.work_line import WorkLine
 
@@ -52,6 +53,7 @@ class Page:
     environment: dict[str, str]
     still: Path | None = None  # the SVG picture that stands for the timeline in print
     cost: HostCost | None = None  # idle over host work, where steps can be replayed
+    group: Group | None = None  # what several devices did together
     published_host: PublishedHost | None = None  # what it would make of the steps of `cost`
     predictions: Sequence[str] = ()  # sentences
     files: Sequence[str] = ()  # names of files beside the page

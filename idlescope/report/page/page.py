@@ -16,7 +16,7 @@ from idlescope.report.page.sections.order import OF_TRACE
 
 def write(page: Page, path: Path, sections: Sequence[Section[Material]] = OF_TRACE) -> None:
     """Render the page into a file."""
-    packed = timeline.pack(page.lines) if page.lines else None
+    packed = timeline.pack(page.lines, page.group) if page.lines else None
     scripted = None
     if packed is not None:
         # the script reads the timeline's document, and what its colours mean

@@ -8,11 +8,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from idlescope.analysis.ranks.group import Group
 from idlescope.analysis.result import DeviceResult
 from idlescope.analysis.steps.typical import typical_steps
 from idlescope.report.page.lane import NO_COLOUR, Lane
 from idlescope.report.page.lanes import lanes
 from idlescope.report.page.packing import Packer
+from idlescope.report.page.rank_lanes import MOST_UNFOLDED, kept, rank_lanes
 from idlescope.report.text import visible
 from idlescope.report.work_line import WorkLine
 from idlescope.trace.table import Int64
@@ -49,27 +51,36 @@ class _LineLanes(NamedTuple):
         return min([self.line.result.window.start, *lane_starts])
 
 
-def pack(lines: Sequence[WorkLine]) -> PackedTimeline:
-    """Return the timelines and the steps of several lines of work.
+def pack(lines: Sequence[WorkLine], group: Group | None = None) -> PackedTimeline:
+    """Return the timelines and the steps of several lines of work, below that of their ranks.
 
     Lines of one trace share their clock: times count from the first thing that is drawn of it.
     `zero_ns` is where the window of the figures begins, `end_ns` where it ends.
     """
     line_lanes = [_LineLanes(work_line, lanes(work_line)) for work_line in lines]
+    of_ranks = rank_lanes(group) if group is not None and group.communicates else []
     origins = _origins(line_lanes)
+    if of_ranks:  # of one trace, as the lines
+        first_ns = min(int(lane.start[0]) for lane in of_ranks)
+        origins = {clock: min(origin, first_ns) for clock, origin in origins.items()}
     most_of_each = MAX_INTERVALS // max(len(lines), 1)
     packer, name_codes = Packer(), _Names()
+    packed_ranks: list[dict[str, Any]] = []
+    if group is not None and of_ranks:  # the script reads columns in the order of items
+        no_names = _LanePacker(packer, name_codes, min(origins.values()), ())
+        packed_ranks = _pack_ranks(group, of_ranks, no_names)
     packed_lines: list[dict[str, Any]] = []
     for drawn in line_lanes:
         origin = origins[_clock(drawn.line)]
         ended_by = (*drawn.line.trace.names, "the end of the window")
         lane_packer = _LanePacker(packer, name_codes, origin, ended_by)
         packed_lines.append(_pack_line(drawn, most_of_each, lane_packer))
+    shown = _shown_first(line_lanes, packed_lines, origins)
     document = {
-        "shown": _shown_first(line_lanes, packed_lines, origins),
+        "shown": shown,
         "names": name_codes.texts,
         "colours": name_codes.colours,
-        "items": packed_lines,
+        "items": [*packed_ranks, *packed_lines],
     }
     return PackedTimeline(document, packer.text())
 
@@ -91,6 +102,38 @@ def _pack_line(drawn: _LineLanes, most: int, lane_packer: _LanePacker) -> dict[s
         "lanes": [lane_packer.pack(lane) for lane in kept_lanes],
         "steps": _pack_steps(lane_packer.packer, result, origin),
     }
+
+
+def _pack_ranks(
+    group: Group, of_ranks: list[Lane], lane_packer: _LanePacker
+) -> list[dict[str, Any]]:
+    """Add a lane for each rank, the first of them and, folded, the others."""
+    drawn = kept(of_ranks)
+    left_out = sum(lane.start.size for lane in of_ranks) - sum(
+        lane.start.size for lane in drawn
+    )
+    parts = [("ranks", drawn[:MOST_UNFOLDED]), ("further ranks", drawn[MOST_UNFOLDED:])]
+    idle_pct = float(np.mean([rank.idle_pct for rank in group.ranks]))
+    origin = lane_packer.origin
+    begin = min(int(lane.start[0]) for lane in of_ranks)
+    end = max(int(lane.end.max()) for lane in of_ranks)
+    return [
+        {
+            "title": f"{len(part)} {what}",
+            "zero_ns": begin - origin,
+            "end_ns": end - origin,
+            "idle_pct": idle_pct,
+            "from_ns": min(int(lane.start[0]) for lane in part) - origin,
+            "until_ns": max(int(lane.start[-1]) for lane in part) - origin,
+            "left_out": left_out if what == "ranks" else 0,
+            "lanes": [lane_packer.pack(lane) for lane in part],
+            "steps": {"rows": 0, "found": "", "planes": {}},
+            "ranks": True,
+            "folded": what != "ranks",
+        }
+        for what, part in parts
+        if part
+    ]
 
 
 def _origins(line_lanes: Iterable[_LineLanes]) -> dict[int, int]:

@@ -18,6 +18,7 @@ from idlescope.report.page.sections import (
     longest_gaps,
     over_time,
     prediction,
+    ranks,
     reproduce,
     roofline,
     steps,
@@ -49,6 +50,7 @@ OF_RUN: tuple[Section[Material], ...] = (
 )
 OF_TRACE: tuple[Section[Material], ...] = (
     warnings.SECTION,
+    ranks.SECTION,
     timeline.SECTION,
     causes.SECTION,
     curve.SECTION,

@@ -6,7 +6,7 @@ import base64
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from idlescope.palette import CALL, CAUSE, OPERATION, PHASE
+from idlescope.palette import CALL, CAUSE, OPERATION, PHASE, RANK
 from idlescope.report.page.host_lanes import CALLS, HOST, blocking_call
 from idlescope.report.page.lanes import GAPS, OF_DEVICE
 from idlescope.report.page.section import FragmentData, Material, Section, fragment_beside
@@ -83,6 +83,15 @@ def colour_keys(packed: PackedTimeline, blocking: str) -> Iterator[Keys]:
         for label in OF_DEVICE
         if label in used_colours and label in OPERATION
     ]
+    of_ranks = {
+        colour
+        for packed_line in packed.document["items"]
+        if packed_line.get("ranks")
+        for lane in packed_line["lanes"]
+        for colour in lane["colours"]
+    }
+    ranks = {"a rank computes": RANK["computing"], "transfers": RANK["transfer"]}
+    yield _used(ranks | {"waits for other ranks": RANK["waiting"]}, of_ranks)
     causes = {f"idle: {cause}": colour for cause, colour in CAUSE.items()}
     yield _used(causes, used_colours.get(GAPS, set()))
 

@@ -4,6 +4,7 @@
 
 const PERFETTO = "https://ui.perfetto.dev";
 const LANE_PX = { host: 22, calls: 16, H2D: 14, compute: 22, D2H: 14, "other copies": 14, gaps: 18 };
+const RANK_PX = 14; // a lane that is called as its rank
 const HEAD_PX = 22, AXIS_PX = 22, LANE_SPACE = 3, MINIMAP_ROW = 12;
 const DETAIL_PX = 3; // a column of so many pixels an interval, on average: single ones are drawn
 const NAME_PX = 46; // an interval so wide has its name in it
@@ -83,7 +84,7 @@ class Coverage {
 
 class Lane {
   constructor(page, label, columns) {
-    this.label = label; this.height = LANE_PX[label];
+    this.label = label; this.height = LANE_PX[label] ?? RANK_PX;
     ({ name: this.name, step: this.step, detail: this.detail } = columns);
     const n = (this.rows = columns.start.length), start = columns.start;
     this.start = start; this.end = new Float64Array(n); this.reach = new Float64Array(n);
@@ -161,7 +162,7 @@ class Timeline {
     this.places = [];
     for (const item of this.items) {
       item.top = y; y += HEAD_PX;
-      for (const lane of item.lanes) { this.places.push({ lane, item, top: y }); y += lane.height + LANE_SPACE; }
+      for (const lane of item.folded ? [] : item.lanes) { this.places.push({ lane, item, top: y }); y += lane.height + LANE_SPACE; }
       y += 6;
     }
     this.height = y + AXIS_PX;
@@ -275,7 +276,7 @@ class Timeline {
   paintMinimap() {
     const pen = this.minimap.getContext("2d"), size = [this.width, MINIMAP_ROW - 2];
     this.items.forEach((item, row) => {
-      const lane = item.lanes.find((one) => one.label === "compute"), place = [0, row * MINIMAP_ROW];
+      const lane = item.lanes.find((one) => one.label === "compute") ?? item.lanes[0], place = [0, row * MINIMAP_ROW];
       pen.fillStyle = this.style.card;
       pen.fillRect(...place, ...size);
       if (lane) paintCoverage(pen, lane, place, size, this.first, (this.last - this.first) / this.width);
@@ -376,6 +377,13 @@ class Timeline {
     const buttons = { in: keys["+"], out: keys["-"], all: keys.Home, steps: () => this.show(...this.opened), next: keys.n, previous: keys.p, longest: keys.l };
     for (const [id, act] of Object.entries(buttons)) byId(`go-${id}`)?.addEventListener("click", act); // without gaps there are fewer
     byId("go-steps").hidden = !this.page.shown;
+    const further = this.items.filter((item) => item.folded), unfold = byId("go-ranks");
+    unfold.hidden = !further.length;
+    unfold.addEventListener("click", () => {
+      for (const item of further) item.folded = !item.folded;
+      unfold.setAttribute("aria-expanded", String(!further[0].folded));
+      this.layout(); this.resize();
+    });
     // a wheel that is scrolling the page goes on doing so
     addEventListener("scroll", () => { this.scrolled = performance.now(); }, { passive: true });
     canvas.addEventListener("wheel", (event) => {
@@ -478,8 +486,9 @@ class Steps {
   constructor(timeline) {
     this.timeline = timeline; this.page = 0; this.key = "number"; this.down = false;
     this.choice = byId("steps-of");
-    this.choice.append(...timeline.items.map((item, i) => Object.assign(make("option", item.title), { value: i })));
-    this.choice.parentElement.hidden = timeline.items.length < 2;
+    const options = timeline.items.map((item, i) => (item.ranks ? null : Object.assign(make("option", item.title), { value: i }))).filter(Boolean);
+    this.choice.append(...options);
+    this.choice.parentElement.hidden = options.length < 2;
     this.choice.addEventListener("change", () => { this.page = 0; this.show(); });
     for (const head of document.querySelectorAll("#steps th[data-key]")) {
       head.firstElementChild.addEventListener("click", () => {
