@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import sys
 
 from idlescope.errors import IdlescopeError
 from idlescope.report.text import visible
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # a disk, a quota, a file
 GARBAGE_THRESHOLD = (
     50_000  # new objects from one collection to the next; Python's own is 700
 )
@@ -42,10 +44,15 @@ def main() -> None:
     except (
         OSError
     ) as error:  # what no command foresaw: a full disk, a folder that may not be read
-        what_failed = (
-            f"{error.filename}: {error.strerror}"
-            if error.filename is not None
-            else str(error)
-        )
-        print(f"idlescope: {visible(what_failed)}", file=sys.stderr)
+        print(f"idlescope: {visible(_what_failed(error))}", file=sys.stderr)
         sys.exit(2)
+
+
+def _what_failed(error: OSError) -> str:
+    """Return in a sentence what the system refused."""
+    reason = error.strerror or str(error)
+    if error.errno in FULL:
+        reason = (
+            f"{reason}: nothing more can be written there; free some, or write elsewhere"
+        )
+    return reason if error.filename is None else f"{error.filename}: {reason}"

@@ -77,6 +77,10 @@ def written(folder: Path, force: bool, source: Path | None = None) -> Iterator[D
         try:
             yield Draft(draft, folder)
             _publish(draft, place)
+        except OSError as error:
+            if error.filename is not None:
+                raise
+            raise OSError(error.errno, error.strerror, str(folder)) from error
         except KeyboardInterrupt as interrupt:
             if str(interrupt) or not held_before:
                 raise

@@ -25,14 +25,14 @@ SMALL = [
 ]
 
 
-def idlescope(*arguments, cwd=None):
+def idlescope(*arguments, cwd=None, columns=100):
     """Run a command and return what it printed and its exit code, as of a process."""
     command, code, before = ["idlescope", *map(str, arguments)], 0, Path.cwd()
     streams = [
         io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2)
     ]
     with (
-        patch.dict(os.environ, COLUMNS="100", NO_COLOR="1"), patch.object(sys, "argv", command),
+        patch.dict(os.environ, COLUMNS=str(columns), NO_COLOR="1"), patch.object(sys, "argv", command),
         redirect_stdout(streams[0]), redirect_stderr(streams[1]),
     ):  # fmt: skip
         os.chdir(cwd or before)
