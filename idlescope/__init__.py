@@ -7,7 +7,8 @@
     idlescope.predict(analysis)[0].text()  # what asynchronous batching would give
     run = idlescope.run(idlescope.RunConfig(model="8b", tokens=1000))
     run.modes["sync"].analysis, run.speedup
-    idlescope.figures.timeline(run)
+    run.timeline()  # a matplotlib Figure; `idlescope.figures` has them all
+    idlescope.in_ms(analysis.steps)  # in milliseconds, for people
 
 Around a loop of your own, in Nsight Systems and torch.profiler alike:
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from idlescope import figures, parts
     from idlescope.analysis.analyze import analyze
     from idlescope.analysis.comparison.compare import compare
+    from idlescope.analysis.frames import in_ms
     from idlescope.analysis.prediction.predict import predict
     from idlescope.analysis.result import Analysis
     from idlescope.capture.ranges import Range as range  # noqa: A004, N813 - so do these
@@ -57,6 +59,7 @@ __all__ = [
     "analyze",
     "compare",
     "figures",
+    "in_ms",
     "open",
     "parts",
     "predict",
@@ -77,6 +80,7 @@ _HOME = {
     "analyze": ("idlescope.analysis.analyze", "analyze"),
     "compare": ("idlescope.analysis.comparison.compare", "compare"),
     "figures": ("idlescope.figures", ""),
+    "in_ms": ("idlescope.analysis.frames", "in_ms"),
     "open": ("idlescope.trace.open", "open_trace"),
     "parts": ("idlescope.parts", ""),
     "predict": ("idlescope.analysis.prediction.predict", "predict"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -13,6 +12,7 @@ from idlescope.analysis.document import StepEntry, device_entry, step_entries
 from idlescope.analysis.idle.causes import CAUSES
 from idlescope.analysis.intervals import percent
 from idlescope.analysis.measured import MeasuredDevice
+from idlescope.analysis.notebook import shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -114,34 +114,51 @@ def host(results: Sequence[MeasuredDevice]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(_HOST_COLUMNS))
 
 
-def html(title: str, results: Sequence[MeasuredDevice], warnings: Sequence[str]) -> str:
-    """Return the verdict and the main figures of each device as a small table."""
-    headings = (
-        "device",
-        "operations",
-        "window",
-        "active",
-        "idle",
-        "idle per step",
-        "verdict",
+def in_ms(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a frame for people: each column `<what>_ns` as `<what>_ms`, in milliseconds.
+
+    Public as `idlescope.in_ms`; the frames of an Analysis count in integer nanoseconds.
+    """
+    times = [column for column in frame.columns if str(column).endswith("_ns")]
+    changed = frame.assign(**{column: frame[column] / 1e6 for column in times})
+    return changed.rename(
+        columns={name: f"{name.removesuffix('_ns')}_ms" for name in times}
     )
-    head = "".join(f"<th>{heading}</th>" for heading in headings)
-    body = "".join(f"<tr>{_html_cells(result)}</tr>" for result in results)
-    table = f"<table><tr>{head}</tr>{body}</table>"
-    notes = "".join(f"<p>{escape(warning)}</p>" for warning in warnings)
-    return f"<p><b>{escape(title)}</b></p>{table}{notes}"
 
 
-def _html_cells(result: MeasuredDevice) -> str:
-    occupancy = result.occupancy
-    steps = len(result.steps)
-    cells = (
+def html(title: str, results: Sequence[MeasuredDevice], warnings: Sequence[str]) -> str:
+    """Return the verdict on the device that idles most, and the figures of each as a table."""
+    if not results:
+        return shown(f"{title}: no device was seen", (), (), warnings)
+    idlest = max(results, key=lambda result: result.idle_pct)
+    rows = [_html_cells(result) for result in results]
+    return shown(f"{title}: {idlest.verdict.text}", _HTML_COLUMNS, rows, warnings)
+
+
+_HTML_COLUMNS = (
+    "device",
+    "operations",
+    "window",
+    "idle",
+    "idle per step",
+    "host work per step",
+    "device work per step",
+    "verdict",
+)
+
+
+def _html_cells(result: MeasuredDevice) -> list[str]:
+    occupancy, steps = result.occupancy, result.steps
+    count = len(steps)
+    per_step = ["–"] * 3
+    if count:
+        totals_ns = (occupancy.idle_ns, int(steps.host.sum()), int(steps.device.sum()))
+        per_step = [f"{total_ns / count / 1e6:.2f} ms" for total_ns in totals_ns]
+    return [
         f"{result.device.index} {result.device.name}".strip(),
         f"{result.operations_inside:,}",
         f"{occupancy.window_ns / 1e6:,.1f} ms",
-        f"{100 - result.idle_pct:.2f} %",
         f"{result.idle_pct:.2f} %",
-        f"{occupancy.idle_ns / steps / 1e6:.2f} ms" if steps else "–",
-        f"{result.verdict.kind}: {result.verdict.text}",
-    )
-    return "".join(f"<td>{escape(cell)}</td>" for cell in cells)
+        *per_step,
+        str(result.verdict.kind),
+    ]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from idlescope.analysis.drawn import Drawn
 from idlescope.analysis.measured import MeasuredDevice
 from idlescope.analysis.observer import Observer
 from idlescope.analysis.prediction.prediction import Prediction
@@ -48,7 +49,7 @@ class DeviceResult(MeasuredDevice):
 
 
 @dataclass(frozen=True, repr=False)
-class Analysis:
+class Analysis(Drawn):
     """What `analyze` found: typed results, JSON, and pandas DataFrames with times in integer ns."""
 
     source: dict[str, Any]

@@ -9,6 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from idlescope.analysis.drawn import figures
+from idlescope.analysis.notebook import shown
 from idlescope.experiment import answers
 from idlescope.experiment.answers import Row
 from idlescope.experiment.cells import Cell, grid
@@ -16,6 +18,7 @@ from idlescope.experiment.sweep import sweep as run_cells
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True, repr=False)
@@ -38,6 +41,27 @@ class Sweep:
         import pandas as pd
 
         return pd.DataFrame(self.rows, columns=list(answers.COLUMNS))
+
+    def heat_maps(self) -> dict[str, Figure]:
+        """Draw the grid: `idle`, in %, and `gain` where both modes were run; matplotlib Figures."""
+        return figures().heat_maps(self)
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the answers, and a row per cell that was run."""
+        done = [row for row in self.rows if row["idle_pct"] is not None]
+        rows = [
+            (
+                f"{row['model']} on {row['device']}, batch {row['batch_size']}, {row['mode']}",
+                f"{row['host_ms_per_step']:.3f} ms",
+                f"{row['device_ms_per_step']:.3f} ms",
+                f"{row['idle_pct']:.2f} %",
+                "–" if row["speedup"] is None else f"{row['speedup']:.2f}",
+            )
+            for row in done
+        ]
+        columns = ("", "host work per step", "device work per step", "idle", "times faster")
+        verdict = f"Sweep of {len(self.cells)} cells, {len(done)} rows"
+        return shown(verdict, columns, rows, self.answers())
 
     def __repr__(self) -> str:
         return f"<Sweep of {len(self.cells)} cells: {' '.join(self.answers())}>"

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from msgspec import UNSET
 
+from idlescope.analysis.drawn import Drawn
 from idlescope.analysis.idle.host_labels import NO_DEMAND
 from idlescope.analysis.intervals import percent
 from idlescope.analysis.latency import latencies
+from idlescope.analysis.notebook import shown
 from idlescope.analysis.result import Analysis, DeviceResult
 from idlescope.analysis.roofline import achieved_pct
 from idlescope.engine.requests import Finish, Request
@@ -19,9 +21,11 @@ from idlescope.experiment.profiled import Profiled
 from idlescope.hardware.gpus import GPU
 from idlescope.trace.model import Trace
 
+MODE_COLUMNS = ("", "total", "steps", "tokens/s", "idle", "idle per step")
+
 
 @dataclass(frozen=True, repr=False)
-class ModeRun:
+class ModeRun(Drawn):
     """One mode's recording and what it shows."""
 
     mode: Mode
@@ -37,6 +41,23 @@ class ModeRun:
         step_count = f"{len(self.result.steps):,} steps"
         idle_share = f"idle {self.result.idle_pct:.2f} %"
         return f"<{self.mode}: {time_text(self.total_ns)}, {step_count}, {idle_share}>"
+
+    def row(self) -> list[str]:
+        """Return the cells of MODE_COLUMNS."""
+        steps = len(self.result.steps)
+        idle_ms = self.result.occupancy.idle_ns / max(steps, 1) / 1e6
+        return [
+            self.mode.adjective.lower(),
+            time_text(self.total_ns),
+            f"{steps:,}",
+            f"{self.tokens / (self.total_ns / 1e9):,.0f}",
+            f"{self.result.idle_pct:.2f} %",
+            f"{idle_ms:.3f} ms",
+        ]
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the verdict on the device, and its figures."""
+        return shown(self.result.verdict.text, MODE_COLUMNS, [self.row()])
 
     @property
     def result(self) -> DeviceResult:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from html import escape
 from typing import Any
 
 import msgspec
 
+from idlescope.analysis.drawn import Drawn
+from idlescope.analysis.notebook import shown
 from idlescope.analysis.prediction.outcome import Outcome
 from idlescope.analysis.prediction.predict import asynchronous
 from idlescope.analysis.prediction.published_host import with_published_host
@@ -23,7 +24,7 @@ from idlescope.experiment.document import (
     Summary,
 )
 from idlescope.experiment.environment import environment
-from idlescope.experiment.mode_run import ModeRun, time_text
+from idlescope.experiment.mode_run import MODE_COLUMNS, ModeRun
 from idlescope.experiment.modes import Mode
 from idlescope.experiment.statements import (
     YOUR_ENGINE,
@@ -36,7 +37,7 @@ from idlescope.hardware.gpus import GPU
 
 
 @dataclass(frozen=True, repr=False)
-class Run:
+class Run(Drawn):
     """What `run` returns: every mode that was run, and how they compare.
 
     A notebook shows it as a small table.
@@ -184,19 +185,8 @@ class Run:
         )
 
     def _repr_html_(self) -> str:
-        """Return what a notebook shows: the verdict, and a row per mode."""
-        html_rows = "".join(_html_row(run) for run in self.modes.values())
-        html_head = "<th></th><th>total</th><th>steps</th><th>tokens/s</th><th>idle</th>"
-        html_table = f"<table><tr>{html_head}</tr>{html_rows}</table>"
-        return f"<p>{escape(self.verdict())}</p>{html_table}"
-
-
-def _html_row(run: ModeRun) -> str:
-    row_cells = (
-        run.mode,
-        time_text(run.total_ns),
-        f"{len(run.result.steps):,}",
-        f"{run.tokens / (run.total_ns / 1e9):,.0f}",
-        f"{run.result.idle_pct:.2f} %",
-    )
-    return f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row_cells)}</tr>"
+        """Return what a notebook shows: the statements, and a row per mode."""
+        this_engine, *further = self.statements.said()
+        return shown(
+            this_engine, MODE_COLUMNS, [run.row() for run in self.modes.values()], further
+        )

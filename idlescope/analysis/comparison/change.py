@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -19,7 +19,12 @@ from idlescope.analysis.comparison.documents import (
     VerdictDocument,
 )
 from idlescope.analysis.comparison.unit import Unit
+from idlescope.analysis.drawn import figures
+from idlescope.analysis.notebook import shown
 from idlescope.analysis.steps.batching import ASYNCHRONOUS, SERIALISED, SYNCHRONOUS
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 TIME_PER_TOKEN = "time per token"  # noqa: S105 - no password
 
@@ -190,6 +195,26 @@ class Comparison(Changes):
 
     def __repr__(self) -> str:
         return f"<Comparison of {self.base.label} with {self.other.label}: {self.verdict.text}>"
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the verdict, and the parts that are more than noise."""
+        scale, unit = (1.0, "%") if self.unit == Unit.WINDOW else (1e6, "ms")
+        changed = [part for part in self.parts if part.different]
+        rows = [
+            (
+                figure.name,
+                f"{figure.base / scale:,.3f} {unit}",
+                f"{figure.other / scale:,.3f} {unit}",
+                f"{figure.change / scale:+,.3f} {unit}",
+            )
+            for figure in (self.headline, *changed)
+        ]
+        columns = ("", self.base.letter, self.other.letter, "change")
+        return shown(self.verdict.text, columns, rows, self.warnings)
+
+    def changes(self) -> Figure:
+        """Draw the change of each part with its interval, as a matplotlib Figure."""
+        return figures().changes(self)
 
     def document(self, mode: str = "") -> ComparisonDocument:
         """Return one entry of `compare --json`; `mode` is that of both sides, if they have one."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Any
 
 import msgspec
@@ -12,6 +11,7 @@ import msgspec
 from idlescope.analysis.idle.concentration import Spread
 from idlescope.analysis.intervals import percent
 from idlescope.analysis.measured import MeasuredDevice
+from idlescope.analysis.notebook import shown
 from idlescope.analysis.prediction.documents import (
     LeverDocument,
     PredictionDocument,
@@ -56,13 +56,12 @@ class Prediction:
         return f"<Prediction of device {self.result.device.index}: {self.text()}>"
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><td>{escape(label)}</td><td>{outcome.step_ns / 1e6:,.2f} ms</td>"
-            f"<td>{outcome.compute_idle_pct:.2f} %</td></tr>"
+        """Return what a notebook shows: what it amounts to, and a row per case."""
+        rows = [
+            (label, f"{outcome.step_ns / 1e6:,.2f} ms", f"{outcome.compute_idle_pct:.2f} %")
             for label, outcome in self.cases()
-        )
-        head = "<tr><th></th><th>per step</th><th>compute idle</th></tr>"
-        return f"<table>{head}{rows}</table><p>{escape(self.text())}</p>"
+        ]
+        return shown(self.text(), ("", "per step", "compute idle"), rows)
 
     def cases(self) -> list[tuple[str, Outcome]]:
         """Return each case with its name: as recorded, as asked for, its bound, further changes."""

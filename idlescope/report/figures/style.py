@@ -69,6 +69,14 @@ def styled() -> AbstractContextManager[None]:
     return mpl.rc_context(RC_PARAMS)  # type: ignore[arg-type]
 
 
+def styled_for_notebooks() -> AbstractContextManager[None]:
+    """Return a context in which matplotlib draws in our style, as large as its user wants it."""
+    import matplotlib as mpl
+
+    own = {key: value for key, value in RC_PARAMS.items() if key != "figure.dpi"}
+    return mpl.rc_context(own)  # type: ignore[arg-type]
+
+
 def save(figures: dict[str, Figure], folder: Path) -> list[Path]:
     """Write each figure as SVG and PNG, equal figures as equal files; return the paths.
 

@@ -91,5 +91,5 @@ def test_a_prediction_shows_itself_in_a_sentence_and_as_a_table():
     (one,) = idlescope.predict(analysed("loop_sync.json.gz"))
     assert repr(one) == f"<Prediction of device 0: {one.text()}>"
     html = one._repr_html_()
-    assert html.startswith("<table>")
+    assert html.startswith("<p><b>Asynchronous")
     assert html.count("<tr>") == 1 + len(one.cases())
