@@ -42,6 +42,16 @@ def kind_rows(device: DeviceResult) -> Rows:
     ]
 
 
+def length_columns(device: DeviceResult) -> tuple[str, ...]:
+    """Return the columns of `length_rows`: of causes, those that any gap of the device has."""
+    return ("gaps", "idle", "% of idle", *_causes_there(device))
+
+
+def _causes_there(device: DeviceResult) -> list[str]:
+    totals = device.gaps.totals()
+    return [cause for cause in CAUSES if totals[cause]]
+
+
 def length_rows(device: DeviceResult) -> Rows:
     """Return how many gaps have which lengths, and their share of idle, by cause."""
     idle_ns = device.occupancy.idle_ns
@@ -51,7 +61,7 @@ def length_rows(device: DeviceResult) -> Rows:
             continue
         total_ns = sum(some.cause_ns.values())
         cells = [f"{some.gaps:,}", milliseconds(total_ns), share(total_ns, idle_ns)]
-        cells += [share(some.cause_ns[cause], idle_ns) for cause in CAUSES]
+        cells += [share(some.cause_ns[cause], idle_ns) for cause in _causes_there(device)]
         rows.append((_lengths(some), cells))
     return rows
 
@@ -69,8 +79,11 @@ def spread_tables(device: DeviceResult) -> list[Table]:
     label = device_label(device)
     tables = []
     if rows := kind_rows(device):
-        tables.append(side_by_side(f"Steps by kind, means, {label}", KIND_COLUMNS, rows))
+        title = f"Steps by kind, means, {label}"
+        tables.append(side_by_side(title, KIND_COLUMNS, rows))
     if rows := length_rows(device):
-        columns = ("gaps", "idle", "% of idle", *CAUSES)
-        tables.append(side_by_side(f"Lengths of gaps, {label}", columns, rows))
+        title = f"Lengths of gaps, {label}"
+        tables.append(side_by_side(title, length_columns(device), rows))
+    for table in tables:
+        table.columns[0].no_wrap = True  # the numbers have room beside these short labels
     return tables
