@@ -31,6 +31,7 @@ class VerdictKind(str, Enum):
     COPY_BOUND = "copy-bound"
     COMMUNICATION_BOUND = "communication-bound"
     HOST_BOUND = "host-bound"
+    HOST_EXPOSED = "host work exposed"  # the shorter side, but not hidden behind the other
     QUEUE_BOUND = "queue-bound"
     COLD_START = "cold start"
     BUSY = "busy"

@@ -41,6 +41,9 @@ _ACTIONS = {
     ),
     VerdictKind.HOST_LIMITED: Action("shorten the host's work", "it is the slower side"),
     VerdictKind.HOST_BOUND: Action("shorten the host's work"),
+    VerdictKind.HOST_EXPOSED: Action(
+        "hide the host's work", "it is shorter than the device's"
+    ),
     VerdictKind.LAUNCH_BOUND: Action("use CUDA graphs", "or fewer and larger kernels"),
     VerdictKind.COPY_BOUND: Action(
         "copy less", "or beside the computing, from pinned memory"

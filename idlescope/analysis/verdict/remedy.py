@@ -93,6 +93,13 @@ def _asynchronous(device: MeasuredDevice, prediction: Prediction | None) -> str:
     return f"{what} would make it {_change(prediction)}."
 
 
+def _hidden_host(device: MeasuredDevice, prediction: Prediction | None) -> str:
+    """Return what it would give to hide the host's work, where that is not asynchronous already."""
+    if prediction is None or prediction.depth == 1:
+        return _asynchronous(device, prediction)
+    return _shorter_host(prediction)
+
+
 def _without_wait(device: MeasuredDevice, prediction: Prediction | None) -> str:
     """Return what it would give not to wait where a loop is serialised."""
     culprit = device.batching.culprit
@@ -186,4 +193,5 @@ _FIXED = {
 _OF_PREDICTION = {
     VerdictKind.SYNCHRONOUS: _asynchronous,
     VerdictKind.SERIALISED: _without_wait,
+    VerdictKind.HOST_EXPOSED: _hidden_host,
 }

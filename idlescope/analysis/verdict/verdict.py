@@ -194,6 +194,8 @@ def _reading(findings: Findings) -> tuple[VerdictKind, str]:
     because = f"{percent(totals[cause], idle_ns):.0f} % of that because {because}"
     if cause == "host":
         because += _largest(findings, totals["host"])
+        if len(findings.steps) and not _host_is_slower(findings):
+            kind = VerdictKind.HOST_EXPOSED
     if (
         batching.kind == ASYNCHRONOUS
         and batching.host_is_slower
