@@ -12,6 +12,7 @@ from queue import SimpleQueue
 
 import msgspec
 
+from idlescope.analysis.ranks.kept import KeptSummaries
 from idlescope.analysis.ranks.rank_file import (
     HEAD_LENGTH,
     RankBytesError,
@@ -49,14 +50,35 @@ def analyse_files(
 ) -> list[Outcome]:
     """Return what each file gives, in order; the error of those that cannot be read.
 
-    `progress` is called with the number of files that are done.
+    What was kept of an earlier time is not read again. `progress` is called with the number of
+    files that are done.
     """
+    kept = KeptSummaries(options)
+    found = {row: kept.find(path) for row, path in enumerate(paths)}
+    outcomes: dict[int, Outcome] = {
+        row: file for row, file in found.items() if file is not None
+    }
+    missing = [row for row in found if row not in outcomes]
+    if missing:
+        outcomes |= _analyse_rows(paths, missing, options, kept, progress)
+        kept.tidy()
+    return [outcomes[row] for row in range(len(paths))]
+
+
+def _analyse_rows(
+    paths: Sequence[Path],
+    rows: Sequence[int],
+    options: RankOptions,
+    kept: KeptSummaries,
+    progress: Callable[[int], None] | None,
+) -> dict[int, Outcome]:
+    """Return what some of the files give, by row."""
     outcomes: dict[int, Outcome] = {}
     with ExitStack() as stack:
         idle_children: SimpleQueue[_Child] = SimpleQueue()
-        workers = _workers(paths)
+        workers = _workers([paths[row] for row in rows])
         for _ in range(workers):
-            idle_children.put(stack.enter_context(_Child(options)))
+            idle_children.put(stack.enter_context(_Child(options, kept)))
         pool = stack.enter_context(ThreadPoolExecutor(workers))
 
         def ask(path: Path) -> Outcome:
@@ -67,13 +89,15 @@ def analyse_files(
                 idle_children.put(child)
 
         # The largest first: no core is left with one of them at the end.
-        largest_first = sorted(range(len(paths)), key=lambda row: -text_bytes(paths[row]))
+        largest_first = sorted(rows, key=lambda row: -text_bytes(paths[row]))
         answers = pool.map(ask, (paths[row] for row in largest_first))
-        for done, (row, outcome) in enumerate(zip(largest_first, answers, strict=True), 1):
+        answered = zip(largest_first, answers, strict=True)
+        already = len(paths) - len(rows)
+        for done, (row, outcome) in enumerate(answered, already + 1):
             outcomes[row] = outcome
             if progress is not None:
                 progress(done)
-    return [outcomes[row] for row in range(len(paths))]
+    return outcomes
 
 
 def _workers(paths: Sequence[Path]) -> int:
@@ -94,7 +118,8 @@ def _free_memory() -> int:
 class _Child:
     """A process that analyses one file after the other (child.py)."""
 
-    def __init__(self, options: RankOptions) -> None:
+    def __init__(self, options: RankOptions, kept: KeptSummaries) -> None:
+        self._kept = kept
         self._options = msgspec.json.encode(options).decode()
         self._process = self._start()
 
@@ -129,7 +154,10 @@ class _Child:
             self._end()
             self._process = self._start()
             return TraceError(f"{path} could not be analysed: its process ended ({error})")
-        return TraceError(outcome) if isinstance(outcome, str) else outcome
+        if isinstance(outcome, str):
+            return TraceError(outcome)
+        self._kept.keep(path, head, columns)
+        return outcome
 
     def _answer(self, path: Path) -> tuple[bytes, bytes]:
         stdin, stdout = self._process.stdin, self._process.stdout

@@ -9,12 +9,19 @@ import pytest
 import idlescope
 from idlescope.analysis.ranks import side_by_side
 from idlescope.analysis.ranks.folder import analyze_folder
+from idlescope.analysis.ranks.kept import KeptSummaries
 from idlescope.analysis.ranks.rank_file import RankBytesError, RankOptions, unpacked
 from idlescope.errors import TraceError
 from idlescope.trace import ranks_folder
 from tests.make.ranks import Job, job, write
 
 OPTIONS = RankOptions("first-last", 0, frames=True)
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("IDLESCOPE_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +67,7 @@ def test_a_folder_without_any_trace_is_one_clear_error(tmp_path):
 
 
 def test_a_process_that_is_killed_costs_its_file_only(folder):
-    with side_by_side._Child(OPTIONS) as child:
+    with side_by_side._Child(OPTIONS, KeptSummaries(OPTIONS)) as child:
         os.kill(child._process.pid, signal.SIGKILL)
         first, second = sorted(folder.iterdir())[:2]
         assert "could not be analysed" in str(child.ask(first))
@@ -80,3 +87,36 @@ def test_processes_of_their_own_pay_for_large_folders_only(folder, tmp_path):
         with (tmp_path / f"rank{rank}.json").open("wb") as file:
             file.truncate(40 << 20)
     assert side_by_side.is_worth_it([*tmp_path.iterdir()])
+
+
+def no_children(*_):
+    raise AssertionError("a file is read again")
+
+
+def test_the_second_question_reads_no_trace_again(folder, own_cache, monkeypatch):
+    first = beside(folder).to_json()
+    assert len([*own_cache.iterdir()]) == 3
+    monkeypatch.setattr(side_by_side, "_analyse_rows", no_children)
+    assert beside(folder).to_json() == first
+
+
+def test_a_file_that_changed_is_read_again(folder, tmp_path, own_cache):
+    ranks = tmp_path / "ranks"
+    ranks.mkdir()
+    for path in folder.iterdir():
+        (ranks / path.name).write_bytes(path.read_bytes())
+    beside(ranks)
+    (ranks / "rank1.json").write_bytes((folder / "rank1.json").read_bytes() + b"\n")
+    beside(ranks)
+    assert len([*own_cache.iterdir()]) == 4
+
+
+def test_what_is_kept_may_be_damaged_or_forbidden(folder, own_cache, monkeypatch):
+    first = beside(folder).to_json()
+    for entry in own_cache.iterdir():
+        entry.write_bytes(entry.read_bytes()[:-9])
+    assert beside(folder).to_json() == first
+    monkeypatch.setenv("IDLESCOPE_CACHE", "off")
+    assert KeptSummaries(OPTIONS).find(next(folder.iterdir())) is None
+    monkeypatch.setenv("IDLESCOPE_CACHE", "/dev/null/none")
+    KeptSummaries(OPTIONS).keep(next(folder.iterdir()), b"", b"")
