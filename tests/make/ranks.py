@@ -27,6 +27,7 @@ class Job:
     longer_ns: tuple[int, ...] = ()  # what each rank computes longer, in each layer
     ahead_ns: tuple[int, ...] = ()  # what each rank's clock is ahead
     first_step: tuple[int, ...] = ()  # at which each rank's recording begins
+    collective: str = ALL_REDUCE  # the kernel
 
     def of(self, column: tuple[int, ...], rank: int) -> int:
         """A rank's value in a column that need not be given."""
@@ -81,7 +82,7 @@ def job(wanted: Job) -> Made:
                         begun[rank] + ahead, arrive[rank] + ahead, **of_rank, name="gemm"
                     ),
                     operation(
-                        arrive[rank] + ahead, end + ahead, **of_rank, name=ALL_REDUCE
+                        arrive[rank] + ahead, end + ahead, **of_rank, name=wanted.collective
                     ),
                 ]
                 waiting[rank] += max(arrive) - arrive[rank]

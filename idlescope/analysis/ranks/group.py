@@ -28,7 +28,7 @@ class Group:
     waiting: tuple[WaitingTime, ...]
     lateness: Lateness
     collectives: tuple[Collective, ...]  # what they do together, the most frequent first
-    pairs: bool  # sends and receives are matched: those of a pipeline
+    pairs_waited_ns: int  # in sends and receives of a pipeline, all ranks together; 0: none
     parallel: str  # "TP 2", "PP 2 × TP 4": how the ranks divide the work; empty: not told
 
     @property
@@ -123,7 +123,7 @@ def group(ranks: Sequence[RankSummary], one_clock: bool) -> Group:
     matched: list[MatchedCalls] = []
     pairs: list[KeyedCalls] = []
     for keyed in by_key:
-        if keyed.collective == Collective.SEND_RECV and not keyed.key.group:
+        if matching.is_in_pairs(times, keyed, one_clock):
             pairs.append(keyed)
             continue
         for members in layout.members(keyed, times, places, one_clock):
@@ -141,9 +141,11 @@ def group(ranks: Sequence[RankSummary], one_clock: bool) -> Group:
         note = waiting.by_start if known else waiting.by_duration
         note(on_one_clock, releases, calls)
     pairs_known = bool(pairs) and all(clock.known for clock in rank_clocks)
+    pairs_waited_ns = 0
     if pairs_known:
         # Sends and receives have one kernel, whichever stream they run on.
-        waiting.by_pair(on_one_clock, releases, matching.together(pairs))
+        sent = matching.together(pairs)
+        pairs_waited_ns = waiting.by_pair(on_one_clock, releases, sent)
     divided = [
         waiting.divide(rank_times, released)
         for rank_times, released in zip(on_one_clock, releases, strict=True)
@@ -154,7 +156,7 @@ def group(ranks: Sequence[RankSummary], one_clock: bool) -> Group:
         waiting=tuple(divided),
         lateness=lateness(on_one_clock, releases, matched),
         collectives=_most_frequent(by_key),
-        pairs=pairs_known,
+        pairs_waited_ns=pairs_waited_ns,
         parallel=layout.parallel(
             places,
             [(calls.collective, calls.ranks.size) for calls in matched],

@@ -16,6 +16,7 @@ MOST_SHIFT = 64  # shifts that are tried for that, beside those that the times s
 AROUND = 2
 LEAST_COMMON = 0.5  # of the calls of the rank that has fewest
 SAMPLE = 512  # calls that are looked at for each shift
+TOGETHER_NS = 20_000  # the ends of one collective are no further apart
 EQUAL_NS = 2_000  # spreads so close are equal
 # Of what all ranks of a group take part in, one cannot end before the last has begun.
 SYNCHRONISING = (
@@ -65,6 +66,24 @@ def by_key(
             keyed.ranks.append(rank_index)
             keyed.rows.append(rows)
     return list(found.values())
+
+
+def is_in_pairs(ranks: Sequence[RankTimeline], keyed: KeyedCalls, one_clock: bool) -> bool:
+    """Return whether sends and receives are those of neighbours, as in a pipeline.
+
+    NCCL's all-to-all is a group of sends and receives, too: all ranks make as many, and the n-th of
+    each end together.
+    """
+    if keyed.collective != Collective.SEND_RECV or keyed.key.group:
+        return False
+    if len({rows.size for rows in keyed.rows}) > 1 or not one_clock:
+        return True
+    ends = [
+        ranks[rank].calls.end[rows]
+        for rank, rows in zip(keyed.ranks, keyed.rows, strict=True)
+    ]
+    apart = [abs(_distances(ends[0], of_rank, 0).median) for of_rank in ends[1:]]
+    return max(apart, default=0.0) > TOGETHER_NS
 
 
 def together(several: Sequence[KeyedCalls]) -> KeyedCalls:

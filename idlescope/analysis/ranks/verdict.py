@@ -13,10 +13,12 @@ from idlescope.analysis.prediction.prediction import WORTH
 from idlescope.analysis.ranks.group import Group
 from idlescope.analysis.steps.batching import BatchingKind
 from idlescope.analysis.verdict.remedy import SWITCH
+from idlescope.trace.names.communication import Collective
 
 WAITS_PCT = 5.0  # of the window: less waiting for other ranks is balanced
 ONE_RANK_PCT = 60.0  # of all waiting: more for one rank is that rank's
 LARGER_BATCH = 1.1  # as large as that of the others: the batch is why it computes longer
+MOSTLY_IN_PAIRS_PCT = 50.0  # of all waiting that makes it a pipeline's
 REASON_PCT = 50.0  # of what a rank is waited for
 
 
@@ -121,14 +123,16 @@ def _not_told(group: Group) -> GroupVerdict | None:
 
 def _pipeline(group: Group) -> GroupVerdict | None:
     """Return the verdict on stages of a pipeline, which wait in sends and receives."""
-    if not group.pairs or max(group.waiting_pct) < WAITS_PCT or group.lateness.waited.any():
+    exposed_ns = sum(part.exposed_waiting_ns for part in group.waiting)
+    in_pairs_pct = percent(group.pairs_waited_ns, exposed_ns)
+    if max(group.waiting_pct) < WAITS_PCT or in_pairs_pct < MOSTLY_IN_PAIRS_PCT:
         return None
     stages = {rank.place.tags.get("pp", rank.label) for rank in group.ranks}
     useful = _between([rank.useful_pct for rank in group.ranks])
     waits = _between(list(group.waiting_pct))
     text = (
         f"Pipeline of {len(stages)}: each stage computes {useful} % of the time and waits for the "
-        f"others {waits} % of it, in {_collectives(group)}. {_fill(group, len(stages))}"
+        f"others {waits} % of it, in {Collective.SEND_RECV}. {_fill(group, len(stages))}"
     )
     return GroupVerdict(GroupKind.PIPELINE, text)
 

@@ -72,10 +72,11 @@ def by_duration(
 
 def by_pair(
     ranks: Sequence[RankTimeline], releases: Sequence[Releases], keyed: KeyedCalls
-) -> None:
+) -> int:
     """Note for sends and receives that they could go on when the other side had begun.
 
-    Which belong together, the clock tells: both end at the same time.
+    Which belong together, the clock tells: both end at the same time. Returns how long all of them
+    waited, in ns.
     """
     owner = np.repeat(keyed.ranks, [rows.size for rows in keyed.rows])
     rows = np.concatenate(keyed.rows)
@@ -105,6 +106,8 @@ def by_pair(
     for rank in keyed.ranks:
         own = (owner == rank) & several
         _note(ranks[rank], releases[rank], rows[own], latest[own], last[own])
+    waited = np.clip(latest, start, end) - start
+    return int(waited[several].sum())
 
 
 def divide(rank: RankTimeline, releases: Releases) -> WaitingTime:

@@ -14,7 +14,8 @@ from idlescope.analysis.document import Document
 from idlescope.analysis.ranks.verdict import GroupKind, judge
 from idlescope.analysis.verdict.findings import VerdictKind
 from tests.conftest import FIXTURES
-from tests.make.ranks import Job, job, pipeline, write
+from tests.make.kineto_files import operation
+from tests.make.ranks import ALL_REDUCE, SEND_RECV, Job, job, pipeline, write
 
 WITHIN = 0.01
 
@@ -100,6 +101,40 @@ def test_a_pipeline_waits_in_its_receives(tmp_path):
     assert verdict.text.startswith("Pipeline of 2: each stage computes 4")
     assert group.parallel == "PP 2"
     adds_up(group)
+
+
+def test_an_all_to_all_of_sends_and_receives_is_no_pipeline(tmp_path):
+    made = job(Job(4, longer_ns=(0, 0, 80_000, 0), collective=SEND_RECV))
+    group = analyse(tmp_path, made.events).group
+    assert [part.waiting_ns for part in group.waiting] == made.waiting
+    assert judge(group).kind == GroupKind.LONGER_COMPUTE
+
+
+def test_stages_of_several_ranks_are_a_pipeline_all_the_same(tmp_path):
+    first, second = pipeline(2, 10)
+    both = [within_stage(stage, late) for stage in (first, second) for late in (0, 300)]
+    names = [f"dp0_pp{pp}_tp{tp}_rank{2 * pp + tp}.json" for pp in (0, 1) for tp in (0, 1)]
+    group = analyse(tmp_path, both, names).group
+    adds_up(group)
+    assert judge(group).kind == GroupKind.PIPELINE
+    assert judge(group).text.startswith("Pipeline of 2")
+    assert group.parallel == "PP 2 × TP 2"
+
+
+def within_stage(events, late):
+    """The events of a rank that reduces with another of its stage, a little later than that."""
+    reduced = []
+    for event in events:
+        reduced.append(event)
+        if event["name"] == "gemm":
+            split = event["ts"] + 200 + late / 1000
+            end = event["ts"] + event["dur"]
+            device = event["args"]["device"]
+            event["dur"] = round(split - event["ts"], 3)
+            both = {"correlation": event["args"]["correlation"], "device": device}
+            start_ns, end_ns = round(1000 * split), round(1000 * end)
+            reduced.append(operation(start_ns, end_ns, **both, name=ALL_REDUCE))
+    return reduced
 
 
 def test_two_groups_of_two_are_not_taken_for_one_of_four(tmp_path):
