@@ -18,7 +18,7 @@ from idlescope.report.page import page
 from idlescope.report.page.content import Head, Page, TableRows
 from idlescope.report.page.sections.order import OF_RUN
 from idlescope.report.page.tiles import run_tiles
-from idlescope.report.tables.runs import mode_rows, profiled_rows
+from idlescope.report.tables.runs import figure_rows, profiled_rows
 from idlescope.report.text import to_text
 from idlescope.report.work_line import MODE_TITLES, WorkLine
 from idlescope.trace.recording import files
@@ -126,7 +126,7 @@ def _rows(summary: dict[str, Any]) -> TableRows:
         (f"profiled: {row_label.strip()}", cells)
         for row_label, cells in profiled_rows(summary)
     ]
-    return mode_rows(summary) + profiled
+    return figure_rows(summary) + profiled
 
 
 def _how_measured(run: Run) -> str:

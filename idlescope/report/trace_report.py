@@ -14,6 +14,7 @@ from idlescope.report.figures.report_figures import draw_all, host_cost_of, stil
 from idlescope.report.figures.style import save
 from idlescope.report.page import page
 from idlescope.report.page.content import Head, Page
+from idlescope.report.page.sections.order import OF_HOST, OF_TRACE
 from idlescope.report.page.tiles import device_tiles, sentences
 from idlescope.report.tables.devices import device_rows
 from idlescope.report.tables.host_phases import phase_columns, phase_rows
@@ -58,7 +59,7 @@ def write_analysis(
         files=[ANALYSIS],
         open_with=_open_with(source),
     )
-    page.write(content, folder / REPORT)
+    page.write(content, folder / REPORT, OF_TRACE if work_lines else OF_HOST)
     figures_folder = [folder / "figures"] if figures else []
     return [folder / REPORT, *figures_folder, folder / ANALYSIS]
 
@@ -72,12 +73,15 @@ def _head(trace: Trace, analysis: Analysis, source: Path, unseen: str) -> Head:
     group = analysis.group
     if group is not None and group.communicates:
         verdict, *further = sentences(judge(group).text)
-        return Head(source.name, verdict, measured, further, device_tiles(analysis.results))
+        tiles = device_tiles(analysis.results, group)
+        return Head(source.name, verdict, measured, further, tiles)
     idlest_device = max(analysis.results, key=lambda result: result.idle_pct)
     verdict, *further = sentences(idlest_device.verdict.text)
     if idlest_device.observer is not None:
         further.append(idlest_device.observer.text())
-    return Head(source.name, verdict, measured, further, device_tiles(analysis.results))
+    return Head(
+        source.name, verdict, measured, further, device_tiles(analysis.results, None)
+    )
 
 
 def _detailed(analysis: Analysis) -> Analysis:

@@ -90,3 +90,16 @@ def what_to_do(result: MeasuredDevice) -> Action:
     if kind == VerdictKind.SERIALISED and culprit is not None:
         return Action("remove the wait", culprit.where)
     return _ACTIONS[kind]
+
+
+def saved_without_wait(result: MeasuredDevice) -> float | None:
+    """Return how much of the window the wait that serialises a loop costs at most, in %.
+
+    None where nothing serialises it, or where an asynchronous loop is without that wait anyway:
+    then the prediction says what is saved.
+    """
+    culprit = result.batching.culprit
+    if culprit is None or not culprit.inside_step:
+        return None
+    waited_ns = min(culprit.waited_ns, result.occupancy.idle_ns)
+    return percent(waited_ns, result.occupancy.window_ns)

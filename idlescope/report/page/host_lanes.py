@@ -20,6 +20,7 @@ from idlescope.trace.names.span_names import SpanNames
 from idlescope.trace.table import Bool, Int64
 
 HOST, CALLS = "host", "calls"
+ENOUGH_PCT = 10.0  # of the window, covered by ranges that are worth a lane
 # Phases of other engines, by what they are in ours; the rest have the colour of "other".
 SIMILAR_PHASE = {
     "ingest": "schedule",
@@ -98,7 +99,7 @@ def _shown_thread(line: WorkLine) -> int:
 
 
 def _shown_ranges(line: WorkLine, thread: int) -> Bool:
-    """Return which ranges of a thread are shown, of what there is the most telling.
+    """Return which ranges of a thread are shown: the most telling of those that cover enough.
 
     Those are its phases, else its annotations, else its operators, else whole steps. What is around
     a whole step, as `ProfilerStep#` is, would hide all else and say nothing.
@@ -114,7 +115,17 @@ def _shown_ranges(line: WorkLine, thread: int) -> Bool:
         of_thread & (ranges.kind == RangeKind.OPERATOR),
         spans & ~profiler_step,
     )
-    return next((shown for shown in choices if shown.any()), choices[0])
+    covered = [_covered_pct(line, shown) for shown in choices]
+    telling = (number for number, pct in enumerate(covered) if pct >= ENOUGH_PCT)
+    return choices[next(telling, int(np.argmax(covered)))]
+
+
+def _covered_pct(line: WorkLine, shown: Bool) -> float:
+    """Return how much of the window some ranges cover, in %."""
+    ranges, window = line.trace.ranges, line.result.window
+    covered = intervals.union(ranges.start[shown], ranges.end[shown])
+    inside = intervals.clip(covered, window.start, window.end)
+    return intervals.percent(int(inside.length.sum()), window.end - window.start)
 
 
 def _range_colours(names: SpanNames) -> list[str]:

@@ -6,8 +6,10 @@ import re
 from collections.abc import Sequence
 
 from idlescope.analysis.prediction.prediction import WORTH
+from idlescope.analysis.ranks.group import Group
 from idlescope.analysis.result import DeviceResult
-from idlescope.analysis.verdict.in_short import main_cause, what_to_do
+from idlescope.analysis.steps.batching import BatchingKind
+from idlescope.analysis.verdict.in_short import main_cause, saved_without_wait, what_to_do
 from idlescope.experiment.modes import Mode
 from idlescope.experiment.result import Run
 from idlescope.report.page.content import Tile
@@ -23,18 +25,35 @@ def sentences(text: str) -> list[str]:
     return _BETWEEN_SENTENCES.split(text)
 
 
-def device_tiles(results: Sequence[DeviceResult]) -> list[Tile]:
-    """Return the tiles of a trace: those of its device that idles most."""
+def device_tiles(results: Sequence[DeviceResult], group: Group | None) -> list[Tile]:
+    """Return the tiles of a trace: those of its device that idles most.
+
+    What would be saved is that of the `group` of ranks, where there is one.
+    """
     idlest = max(results, key=lambda result: result.idle_pct)
     which = ""
     if len(results) > 1:
-        which = f", device {idlest.device.index} of {len(results)}"
+        which = f", device {idlest.device.index}, the most of {len(results)}"
     return [
         Tile(f"idle{which}", f"{idlest.idle_pct:.2f} %", _idle_note(idlest)),
         cause_tile(idlest),
-        _saved_tile(idlest),
+        (_saved_by_group(group) if group else None) or _saved_tile(idlest),
         action_tile(idlest),
     ]
+
+
+def _saved_by_group(group: Group) -> Tile | None:
+    """Return what asynchronous batching would save a group of ranks; None where nothing tells."""
+    step_ns, predicted_ns = group.step_ns, group.predicted_step_ns
+    if (
+        step_ns is None
+        or predicted_ns is None
+        or group.batching != BatchingKind.SYNCHRONOUS
+    ):
+        return None
+    saved = 1 - predicted_ns / step_ns
+    note = f"{predicted_ns / 1e6:.2f} ms per step instead of {step_ns / 1e6:.2f}"
+    return Tile(SAVED, f"{100 * saved:.1f} %" if saved >= WORTH else "nothing", note)
 
 
 def run_tiles(run: Run) -> list[Tile]:
@@ -67,7 +86,7 @@ def cause_tile(result: DeviceResult) -> Tile:
         return Tile("main cause", f"{cause.name}: {part}", note)
     note = f"{cause.pct_of_idle:.0f} % of idle time"
     if part:
-        note += f"; the largest part in {part}, {cause.part_pct_of_idle:.0f} %"
+        note += f"; the largest part: {part}, {cause.part_pct_of_idle:.0f} %"
     return Tile("main cause", cause.name, note)
 
 
@@ -107,7 +126,12 @@ def _faster_tokens(run: Run) -> Tile | None:
 
 def _saved_tile(result: DeviceResult) -> Tile:
     """Return what asynchronous batching would save, as predicted."""
-    prediction = result.prediction
+    prediction, without_wait = result.prediction, saved_without_wait(result)
+    if without_wait is not None:
+        steps = max(len(result.steps), 1)
+        saved_ns = without_wait / 100 * result.occupancy.window_ns / steps
+        note = f"up to {milliseconds(saved_ns)} per step"
+        return Tile("time saved without the wait", f"{without_wait:.0f} %", note)
     if prediction is None:
         return Tile(SAVED, NOTHING, "not told by this trace")
     if prediction.depth == prediction.what.depth:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from idlescope.analysis.idle.stacks import LongGap
 from idlescope.analysis.result import DeviceResult
 from idlescope.report.text import NOTHING, milliseconds, share, shorten, visible
+from idlescope.trace.names.engines import PROFILER_STEP
 
 MAX_GAPS = 5  # on a terminal
 MAX_STACK_NAMES = 3  # on a terminal, innermost
@@ -33,10 +34,10 @@ def gap_cells(
         for cause, cause_ns in gap.cause_ns.items()
         if cause_ns
     ]
-    stack_text = " › ".join(
-        shorten(frame_name) for frame_name in gap.stack[-max_stack_names:]
-    )
-    if len(gap.stack) > max_stack_names:
+    # what the profiler puts around each step says nothing of the engine
+    stack = [name for name in gap.stack if not PROFILER_STEP.match(name)]
+    stack_text = " › ".join(shorten(frame_name) for frame_name in stack[-max_stack_names:])
+    if len(stack) > max_stack_names:
         stack_text = f"… › {stack_text}"
     return GapCells(
         after=milliseconds(gap.start_ns - device.occupancy.window[0]),

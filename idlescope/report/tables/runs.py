@@ -56,6 +56,14 @@ def mode_titles(summary: dict[str, Any]) -> list[str]:
 
 def mode_rows(summary: dict[str, Any]) -> Rows:
     """Return all rows of a run: a label, and one cell for each mode."""
+    table_rows = figure_rows(summary)
+    for cause_name in CAUSES:
+        table_rows += _cause_rows(list(summary["modes"].values()), cause_name)
+    return table_rows
+
+
+def figure_rows(summary: dict[str, Any]) -> Rows:
+    """Return the rows of a run without those of causes, which the page has elsewhere."""
     mode_summaries = list(summary["modes"].values())
     table_rows = [_figure_row(mode_summaries, *figure) for figure in FIGURES]
     table_rows += _latency_rows(mode_summaries)
@@ -63,8 +71,6 @@ def mode_rows(summary: dict[str, Any]) -> Rows:
         table_rows.insert(1, _predicted_row(list(summary["modes"]), predicted))
     if any(mode_summary["preemptions"] for mode_summary in mode_summaries):
         table_rows.append(_figure_row(mode_summaries, "preemptions", "preemptions", "{:,}"))
-    for cause_name in CAUSES:
-        table_rows += _cause_rows(mode_summaries, cause_name)
     return table_rows
 
 

@@ -5,6 +5,8 @@ A new section is a file here and a line below.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from idlescope.report.page.section import Material, Section
 from idlescope.report.page.sections import (
     causes,
@@ -47,6 +49,14 @@ OF_RUN: tuple[Section[Material], ...] = (
     timeline.SECTION,
     causes.SECTION,
     *_FOLDED,
+)
+# Where no device was seen, the host's figures are all there is.
+OF_HOST: tuple[Section[Material], ...] = (
+    warnings.SECTION,
+    replace(figures.SECTION, title="The host", folded=False),
+    definitions.SECTION,
+    reproduce.SECTION,
+    files.SECTION,
 )
 OF_TRACE: tuple[Section[Material], ...] = (
     warnings.SECTION,

@@ -19,7 +19,10 @@ def fill(material: Material) -> FragmentData | None:
     counts = dict.fromkeys(len(line.result.steps) for line in material.page.lines)
     if not any(counts):
         return None
-    return {"columns": COLUMNS, "hint": " and ".join(f"{count:,}" for count in counts)}
+    return {
+        "columns": COLUMNS,
+        "hint": f"{' and '.join(f'{count:,}' for count in counts)} steps",
+    }
 
 
 SECTION = Section("Every step", fragment_beside(__file__), fill, folded=True)

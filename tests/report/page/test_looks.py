@@ -1,0 +1,139 @@
+"""How a page looks: on a desk and on a phone, in light and dark, and printed; pictures are left to look at.
+
+`IDLESCOPE_PICTURES=DIR` keeps them there.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import matplotlib.image
+import numpy as np
+import pytest
+
+import idlescope
+from idlescope.report import run_report, trace_report
+from tests.conftest import FIXTURES
+from tests.make.pages import Opened
+
+pytestmark = pytest.mark.browser
+DESK, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
+WHITE, DARK_GROUND = 240, (13, 17, 23)
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory):
+    """The pages of a small run and of a trace with calls and prefill steps."""
+    folder = tmp_path_factory.mktemp("pages")
+    made = idlescope.run(idlescope.RunConfig(model="8b", tokens=40, device="modelled:h200"))
+    trace = idlescope.open(FIXTURES / "vllm_8b_sync.json.gz")
+    for name in ("run", "trace"):
+        (folder / name).mkdir()
+    run_report.write_run(made, folder / "run")
+    trace_report.write_analysis(
+        trace, idlescope.analyze(trace), folder / "trace", "idlescope"
+    )
+    return {name: folder / name / "report.html" for name in ("run", "trace")}
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    kept = Path(os.environ.get("IDLESCOPE_PICTURES", tmp_path))
+    kept.mkdir(parents=True, exist_ok=True)
+    return kept
+
+
+def unfold(page):
+    page.evaluate("for (const one of document.querySelectorAll('details')) one.open = true")
+
+
+@pytest.mark.parametrize("name", ["run", "trace"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("screen", [DESK, PHONE], ids=["desk", "phone"])
+def test_everything_fits_and_in_the_dark_all_is_dark(
+    chromium, pages, pictures, name, scheme, screen
+):
+    shown = Opened(chromium, pages[name], viewport=screen, color_scheme=scheme)
+    folded = pictures / f"{name}_{screen['width']}_{scheme}.png"
+    shown.page.screenshot(path=folded, full_page=True)
+    unfold(shown.page)
+    shown.settle()
+    width = shown.page.evaluate("document.documentElement.scrollWidth")
+    unfolded = pictures / f"{name}_{screen['width']}_{scheme}_unfolded.png"
+    shown.page.screenshot(path=unfolded, full_page=True)
+    shown.context.close()
+    assert width <= screen["width"]
+    assert shown.said == []
+    for picture in (folded, unfolded):
+        pixels = np.rint(matplotlib.image.imread(picture)[..., :3] * 255)
+        white = (pixels.min(-1) > WHITE).mean()
+        assert white < 0.03 if scheme == "dark" else white > 0.5
+
+
+def test_a_phone_shows_both_modes_at_once(chromium, pages):
+    shown = Opened(chromium, pages["run"], viewport=PHONE, has_touch=True)
+    box = shown.page.locator(".drawing").bounding_box()
+    items = shown.page.evaluate("idlescope.items.map((item) => item.title)")
+    tables = shown.page.locator("section table")
+    columns = tables.last.locator("tr").first.locator("th").last.bounding_box()
+    shown.context.close()
+    assert items == ["synchronous", "asynchronous"]
+    assert box["height"] < PHONE["height"]
+    assert columns["x"] + columns["width"] <= PHONE["width"]
+
+
+def test_the_timeline_opens_on_three_typical_steps_with_the_longest_gap_beside_it(
+    chromium, pages
+):
+    shown = Opened(chromium, pages["run"], viewport=DESK)
+    low, high = shown.page.evaluate("[idlescope.low, idlescope.high]")
+    (steps, *_) = shown.page.evaluate(
+        "idlescope.items.map((item) => [...item.steps.start])"
+    )
+    drawing, card = (shown.page.locator(one).bounding_box() for one in (".drawing", ".gap"))
+    said = shown.page.locator(".gap").inner_text()
+    longest = shown.page.evaluate("idlescope.longest[0].end - idlescope.longest[0].start")
+    shown.page.click("#go-longest")
+    assert "longest first" in shown.page.locator("#said").inner_text()
+    shown.context.close()
+    assert sum(low <= start < high for start in steps) in (3, 4)
+    assert card["x"] >= drawing["x"] + drawing["width"]
+    assert f"{longest / 1e3:.3g} µs" in said
+
+
+def test_the_wait_that_the_verdict_names_is_marked_among_the_calls(chromium, pages):
+    shown = Opened(chromium, pages["trace"], viewport=DESK)
+    call = "cudaEventSynchronize"
+    blocking, marked = shown.page.evaluate(
+        """() => { const { page, items } = idlescope, lane = items[0].lanes.find((one) => one.label === "calls");
+        const marked = [...lane.name].filter((code) => page.colours[code] === page.blocking);
+        return [page.blocking, [...new Set(marked.map((code) => page.names[code]))]]; }"""
+    )
+    keys = shown.page.locator(".keys").all_inner_texts()
+    names = shown.page.evaluate("idlescope.page.names")
+    shown.context.close()
+    assert marked == [call]
+    assert any(f"{call}: the wait that the verdict names" in key for key in keys)
+    assert blocking
+    assert not [name for name in names if name.startswith("ProfilerStep#")]
+
+
+@pytest.mark.parametrize("name", ["run", "trace"])
+def test_print_is_light_whole_and_leaves_no_heading_alone(chromium, pages, pictures, name):
+    shown = Opened(chromium, pages[name], viewport=DESK, color_scheme="dark")
+    shown.page.emulate_media(media="print")
+    ground = shown.page.evaluate("getComputedStyle(document.body).backgroundColor")
+    breaks = shown.page.evaluate(
+        "[...document.querySelectorAll('h2, h3')].map((one) => getComputedStyle(one).breakAfter)"
+    )
+    # what is folded on the screen has a height, but for the steps, of which the script shows a few
+    heights = shown.page.evaluate(
+        """[...document.querySelectorAll('details.section')].filter((one) => !one.querySelector("#steps"))
+        .map((one) => one.getBoundingClientRect().height - one.firstElementChild.getBoundingClientRect().height)"""
+    )
+    shown.page.pdf(path=pictures / f"{name}.pdf", format="A4", print_background=True)
+    shown.context.close()
+    assert ground == "rgb(255, 255, 255)"
+    assert set(breaks) == {"avoid"}
+    assert min(heights) > 15
