@@ -67,16 +67,21 @@ def verdict(checks: Sequence[Check]) -> str:
     """Return in a sentence whether all limits hold, and of what where that is one thing."""
     subjects = {limit_check.subject for limit_check in checks}
     of_what = f" ({subjects.pop()})" if len(subjects) == 1 else ""
-    broken = sum(not check.holds for check in checks)
-    doubtful = sum(check.doubtful for check in checks)
-    if broken == len(checks) == 1:
+    broken = sum(not limit_check.holds for limit_check in checks)
+    if not broken:
+        return f"{_holding(checks)}{of_what}."
+    if len(checks) == 1:
         return f"The limit is broken{of_what}."
-    if broken:
-        return f"{broken} of {len(checks)} limits broken{of_what}."
-    doubt_of_some = f", {doubtful} of them in doubt" if doubtful else ""
-    holding = "The limit holds" if len(checks) == 1 else f"All {len(checks)} limits hold"
-    doubt = ", but in doubt" if doubtful == len(checks) == 1 else doubt_of_some
-    return f"{holding}{doubt}{of_what}."
+    return f"{broken} of {len(checks)} limits broken{of_what}."
+
+
+def _holding(checks: Sequence[Check]) -> str:
+    """Return that all limits hold, and how many of them in doubt."""
+    doubtful = sum(limit_check.doubtful for limit_check in checks)
+    if len(checks) == 1:
+        return "The limit holds, but in doubt" if doubtful else "The limit holds"
+    in_doubt = f", {doubtful} of them in doubt" if doubtful else ""
+    return f"All {len(checks)} limits hold{in_doubt}"
 
 
 def write_junit(checks: Sequence[Check], path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from rich.table import Table
@@ -31,17 +32,24 @@ def glance_rows(summary: dict[str, Any]) -> Rows:
         latencies = [latency_row(modes, label, FEW_PERCENTILES) for label in LATENCIES]
         rows = [*latencies, *_idle_at_load(summary["load"], list(summary["modes"]))]
     rows += [
-        ("idle per step", [f"{_idle_ms(mode):.3f} ms" for mode in modes]),
-        (f"{INDENT}most of it", [_main_cause(mode) for mode in modes]),
-        ("host work per step", [f"{mode['host_ms_per_step']:.3f} ms" for mode in modes]),
-        (
-            "device work per step",
-            [f"{mode['device_ms_per_step']:.3f} ms" for mode in modes],
-        ),
+        _row("idle per step", modes, _idle_per_step),
+        _row(f"{INDENT}most of it", modes, _main_cause),
+        _row("host work per step", modes, lambda mode: _ms(mode["host_ms_per_step"])),
+        _row("device work per step", modes, lambda mode: _ms(mode["device_ms_per_step"])),
     ]
     if any(mode["roofline_pct"] is not None for mode in modes):
-        rows.append(("roofline", [_roofline(mode) for mode in modes]))
+        rows.append(_row("roofline", modes, _roofline))
     return rows
+
+
+def _row(
+    label: str, modes: list[ModeSummary], cell_of: Callable[[ModeSummary], str]
+) -> tuple[str, list[str]]:
+    return label, [cell_of(mode) for mode in modes]
+
+
+def _ms(milliseconds: float) -> str:
+    return f"{milliseconds:.3f} ms"
 
 
 def _idle_shares(modes: list[ModeSummary]) -> Rows:
@@ -63,9 +71,10 @@ def _idle_at_load(load: dict[str, Any], modes: list[str]) -> Rows:
     ]
 
 
-def _idle_ms(mode: ModeSummary) -> float:
-    """Return idle time per step, ms, that of no request apart."""
-    return float((mode["idle_ns"] - _no_demand_ns(mode)) / mode["steps"] / 1e6)
+def _idle_per_step(mode: ModeSummary) -> str:
+    """Return idle time per step, that of no request apart."""
+    idle_ns = mode["idle_ns"] - _no_demand_ns(mode)
+    return _ms(idle_ns / mode["steps"] / 1e6)
 
 
 def _no_demand_ns(mode: ModeSummary) -> int:
