@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from idlescope.analysis.intervals import percent
 from idlescope.analysis.prediction.published_host import IdleByMode, WithPublishedHost
+from idlescope.analysis.verdict.verdict import READINGS
 from idlescope.experiment.document import Load, PublishedHost
 from idlescope.experiment.mode_run import ModeRun, time_text
 from idlescope.experiment.modes import Mode
@@ -47,13 +49,15 @@ def this_engine(compared: Compared) -> str:
     if compared.load is not None:
         return _at_load(compared, compared.load)
     sync_ns, async_ns = compared.sync.total_ns, compared.asynchronous.total_ns
-    change = f"{time_text(sync_ns)} to {time_text(async_ns)}, {_idle_change(compared)}"
+    times = f"{time_text(sync_ns)} → {time_text(async_ns)}"
+    change = f"{times}, {_idle_change(compared)}"
     if sync_ns / async_ns < WORTH_SAYING:
         why = _why_little(compared)
         return f"Asynchronous batching changes little ({change}) {on_device}: {why}."
     faster = f"{sync_ns / async_ns:.3f} times faster"
     left = f"; {_host_left(compared)}" if _host_bound(compared) else ""
-    return f"Asynchronous batching is {faster} ({change}) {on_device}{left}."
+    why = f"synchronous, {_why_idle(compared)}"
+    return f"Asynchronous batching is {faster} ({change}) {on_device}: {why}{left}."
 
 
 def _one_mode(compared: Compared) -> str:
@@ -66,7 +70,17 @@ def _one_mode(compared: Compared) -> str:
 
 def _idle_change(compared: Compared) -> str:
     sync_pct = compared.sync.result.idle_pct
-    return f"idle {sync_pct:.2f} % to {compared.asynchronous.result.idle_pct:.2f} %"
+    return f"idle {sync_pct:.2f} % → {compared.asynchronous.result.idle_pct:.2f} %"
+
+
+def _why_idle(compared: Compared) -> str:
+    """Return why the device is idle in the synchronous mode: the cause of most of it."""
+    result = compared.sync.result
+    causes = result.gaps.totals()
+    largest = max(causes, key=lambda cause: causes[cause])
+    share_pct = percent(causes[largest], result.occupancy.idle_ns)
+    _, because = READINGS[largest]
+    return f"the {compared.noun} is idle because {because} ({share_pct:.0f} % of it)"
 
 
 def _at_load(compared: Compared, load: Load) -> str:
@@ -84,8 +98,8 @@ def _at_load(compared: Compared, load: Load) -> str:
         f"no request was there for {missing_pct:.1f} % of the time: no idleness to cure"
     )
     return (
-        f"{at_load} asynchronous batching changes {said} on {compared.device}; while there are "
-        f"requests the {compared.noun} is idle {sync_pct:.2f} % to {async_pct:.2f} % ({demand})."
+        f"{at_load} asynchronous batching gives {said} on {compared.device}; while there are "
+        f"requests the {compared.noun} is idle {sync_pct:.2f} % → {async_pct:.2f} % ({demand})."
         f"{_highest(load)}"
     )
 
@@ -122,9 +136,9 @@ def _latency_change(compared: Compared, name: str) -> str | None:
     after = compared.asynchronous.latencies()[name]
     if before is None or after is None:
         return None
-    medians = f"{before.p50:,.1f} to {after.p50:,.1f} ms"
-    slowest = f"p99 {before.p99:,.1f} to {after.p99:,.1f} ms"
-    return f"{LATENCIES_SAID[name]} from {medians} ({slowest})"
+    medians = f"{before.p50:,.1f} → {after.p50:,.1f} ms"
+    slowest = f"p99 {before.p99:,.1f} → {after.p99:,.1f} ms"
+    return f"{LATENCIES_SAID[name]} {medians} ({slowest})"
 
 
 def _why_little(compared: Compared) -> str:
@@ -171,17 +185,17 @@ def _by_mode(idle: IdleByMode) -> dict[str, float]:
 
 def said_of_published(host: PublishedHost) -> str:
     """Return what the published engine's host would make of a run's steps, in a sentence."""
-    with_host = f"With the host of {host.engine} ({host.host_ms:.2f} ms per step)"
+    with_host = f"With the host of {host.engine} ({host.host_ms:.2f} ms per step),"
     alone = _change(host.idle_pct)
     its_steps = host.with_its_device_idle_pct
     if its_steps is None:
-        return f"{with_host} these steps would idle {alone}."
+        return f"{with_host} the same steps are idle {alone}."
     return (
-        f"{with_host} and its device time ({host.device_ms:.1f} ms) the same steps would idle "
-        f"{_change(its_steps)}, where {_change(host.measured_idle_pct)} was measured; with that "
+        f"{with_host} and its device time ({host.device_ms:.1f} ms), the same steps are idle "
+        f"{_change(its_steps)} (measured there: {_change(host.measured_idle_pct)}); with that "
         f"host on this device {alone}."
     )
 
 
 def _change(idle_pct: Mapping[str, float]) -> str:
-    return f"{idle_pct[Mode.SYNC]:.1f} % to {idle_pct[Mode.ASYNC]:.1f} %"
+    return f"{idle_pct[Mode.SYNC]:.1f} % → {idle_pct[Mode.ASYNC]:.1f} %"

@@ -40,6 +40,9 @@ def test_three_things_are_said_in_turn_and_are_the_verdict(first_command):
     assert len(sentences) == 3
     assert document.verdict == " ".join(sentences) == first_command.verdict()
     assert sentences[0].startswith("Asynchronous batching is ")
+    causes = first_command.document.modes["sync"].cause_ns
+    assert max(causes, key=causes.get) == "host"
+    assert "ran dry before the host had issued the next work (" in sentences[0]
     assert sentences[1].startswith("With the host of transformers, as published (8.81 ms")
     assert sentences[2].endswith("idlescope analyze TRACE")
 
@@ -47,7 +50,7 @@ def test_three_things_are_said_in_turn_and_are_the_verdict(first_command):
 def test_the_published_hosts_figures_are_those_of_the_sentence(first_command):
     host = first_command.document.published_host
     for figures in (host.idle_pct, host.with_its_device_idle_pct, host.measured_idle_pct):
-        change = f"{figures['sync']:.1f} % to {figures['async']:.1f} %"
+        change = f"{figures['sync']:.1f} % → {figures['async']:.1f} %"
         assert change in first_command.statements.published_host
     assert host.source == published.POST
 
@@ -59,7 +62,7 @@ def test_a_host_that_the_user_fixed_is_not_replaced_by_another():
 def test_of_another_model_only_the_host_is_taken_over():
     sentence = said(model="1b").published_host
     assert "device time" not in sentence
-    assert "these steps would idle" in sentence
+    assert "the same steps are idle" in sentence
 
 
 def test_of_another_batch_size_the_published_host_tells_nothing():
@@ -84,8 +87,8 @@ def test_requests_that_arrive_are_judged_by_how_long_they_take(at_a_load):
     sentence = at_a_load.statements.this_engine
     sync, later = (mode.latencies() for mode in at_a_load.modes.values())
     for name in ("time_per_output_token_ms", "latency_ms"):
-        assert f"from {sync[name].p50:,.1f} to {later[name].p50:,.1f} ms" in sentence
-        assert f"p99 {sync[name].p99:,.1f} to {later[name].p99:,.1f} ms" in sentence
+        assert f" {sync[name].p50:,.1f} → {later[name].p50:,.1f} ms" in sentence
+        assert f"p99 {sync[name].p99:,.1f} → {later[name].p99:,.1f} ms" in sentence
     assert "times faster" not in sentence
     assert at_a_load.statements.published_host is None
 
@@ -97,7 +100,7 @@ def test_time_without_requests_is_told_apart_from_idle_time(at_a_load):
     with_work = (occupancy.idle_ns - missing_ns) / (occupancy.window_ns - missing_ns)
     assert mode.idle_with_work_pct == pytest.approx(100 * with_work)
     assert (
-        f"to {100 * with_work:.2f} % (no request was there"
+        f"→ {100 * with_work:.2f} % (no request was there"
         in at_a_load.statements.this_engine
     )
     assert f"for {100 * missing_ns / occupancy.window_ns:.1f} %" in at_a_load.verdict()

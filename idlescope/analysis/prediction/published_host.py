@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from idlescope.analysis.measured import MeasuredDevice
 from idlescope.analysis.prediction import published
-from idlescope.analysis.prediction.curve import device_ms, host_ms, replayable
+from idlescope.analysis.prediction.curve import host_ms, replayable
 from idlescope.analysis.prediction.published import Point
 from idlescope.analysis.prediction.replays import Replays
 from idlescope.analysis.prediction.what_if import MAX_FACTOR, WhatIf
@@ -53,7 +55,9 @@ def with_published_host(trace: Trace, result: MeasuredDevice) -> WithPublishedHo
     if host_factor > MAX_FACTOR:
         return None
     its_steps = None
-    device_factor = engine.device_ms / device_ms(replays)
+    # The usual step, as published: prompts make the mean of a short run longer.
+    usual_ms = float(np.median(replays.costs.compute)) / 1e6
+    device_factor = engine.device_ms / usual_ms
     if published.beside(trace) and device_factor <= MAX_FACTOR:
         its_steps = _idle(replays, host_factor, device_factor)
     return WithPublishedHost(
