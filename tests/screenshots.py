@@ -1,24 +1,35 @@
-"""Make the README's pictures, of reports/example: `python -m tests.screenshots`. Debian's Chromium takes them."""
+"""Make reports/example, reports/first_command.json and the README's pictures of them anew.
+
+`python -m tests.screenshots`; Debian's Chromium takes the pictures.
+"""
 
 from __future__ import annotations
 
 import io
 import json
 import sys
+import tempfile
 from pathlib import Path
 
 from rich.console import Console
 
 import idlescope
+from idlescope.cli.actions.run import show
 from idlescope.report import perfetto_ui as ui
-from idlescope.report.tables import runs
 from idlescope.trace.recording import files
 from tests.conftest import browser
 from tests.make import perfetto_browser as perfetto_ui
+from tests.make.commands import idlescope as idlescope_command
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLE = ROOT / "reports" / "example"
-COLUMNS = 98
+EXAMPLE_COMMAND = (
+    *("run", "--model", "8b", "--tokens", "8192", "--device", "modelled:h200"),
+    *("--host-ms", "8.81", "--device-ms", "27.89"),
+)
+FIRST_COMMAND = ("run", "--model", "8b", "--tokens", "8000")  # of the README
+FIRST_SUMMARY = ROOT / "reports" / "first_command.json"
+COLUMNS = 92
 STEPS_NS = 120_000_000  # of the trace in Perfetto
 
 
@@ -57,7 +68,7 @@ def take(chromium, folder: Path) -> list[Path]:
 
 
 def _terminal(chromium, path: Path) -> None:
-    summary = json.loads((EXAMPLE / "summary.json").read_text(encoding="utf-8"))
+    summary = json.loads(FIRST_SUMMARY.read_text(encoding="utf-8"))
     console = Console(
         record=True,
         width=COLUMNS,
@@ -65,11 +76,8 @@ def _terminal(chromium, path: Path) -> None:
         force_terminal=True,
         color_system="truecolor",
     )
-    console.print(
-        "[bold]$[/bold] idlescope run --model 8b --tokens 8192 --host-ms 8.81 --device-ms 27.89"
-    )
-    console.print(runs.run_table(summary))
-    console.print(f"[bold]{summary['verdict']}[/bold]")
+    console.print(f"[bold]$[/bold] idlescope {' '.join(FIRST_COMMAND)}")
+    show(console, summary, (), verbose=False)
     page = chromium.new_page(viewport={"width": 1100, "height": 900})
     page.route(
         "**/*", lambda route: route.abort()
@@ -77,6 +85,16 @@ def _terminal(chromium, path: Path) -> None:
     page.set_content(console.export_svg(title="idlescope"))
     page.locator("svg").screenshot(path=path)
     page.close()
+
+
+def make_again() -> None:
+    """Run the README's first command, and the command of reports/example, and keep what they say."""
+    with tempfile.TemporaryDirectory() as scratch:
+        first = idlescope_command(*FIRST_COMMAND, "--json", "--out", Path(scratch) / "o")
+    FIRST_SUMMARY.write_text(first.stdout, encoding="utf-8")
+    made = idlescope_command(*EXAMPLE_COMMAND, "--out", EXAMPLE, "--force")
+    if first.returncode or made.returncode:
+        raise RuntimeError(first.stderr + made.stderr)
 
 
 def _select(loaded: perfetto_ui.Loaded, time_ns: int) -> None:
@@ -88,6 +106,7 @@ def _select(loaded: perfetto_ui.Loaded, time_ns: int) -> None:
 
 
 if __name__ == "__main__":
+    make_again()
     with browser() as made:
         for picture in take(
             made,

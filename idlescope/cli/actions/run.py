@@ -56,13 +56,13 @@ def run_command(config: RunConfig, output: Output) -> None:
         sys.stdout.write(to_text(summary))
     else:
         warnings = [text for text in summary["warnings"] if text != choice.note]
-        _show(console, summary, warnings, output.verbose)
+        show(console, summary, warnings, output.verbose)
         _show_files(console, written, output.verbose)
     if result.interrupted:
         raise SystemExit(130)
 
 
-def _show(
+def show(
     console: Console, summary: dict[str, Any], warnings: Sequence[str], verbose: bool
 ) -> None:
     """Print what a run says, then its figures: the first of them, or all."""
