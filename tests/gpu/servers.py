@@ -252,7 +252,7 @@ def try_mode(engine: str, size: str, mode: str, folder: Path) -> dict:
         time.sleep(2)
         found["no_traffic"] = captured(engine, traces, "--seconds", "1")
 
-        beside = under_load(60)
+        beside = under_load(300)
         time.sleep(6)
         process = idlescope(
             "capture", URL, "--engine", engine, "--traces", str(traces), "--seconds", "60"

@@ -62,7 +62,8 @@ def occupancy(operations: Operations, window: tuple[int, int] | None = None) -> 
     )
 
 
-class Rows(NamedTuple):
+@dataclass(frozen=True)
+class Rows:
     """Which of so many groups each operation is of."""
 
     group: NDArray[np.intp]

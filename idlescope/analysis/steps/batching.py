@@ -27,7 +27,8 @@ ENOUGH_STEPS = 3
 MOST = 0.5  # share of the steps that makes a habit
 MATTERS = 0.1  # a wait shorter than this share of the device's time serialises nothing
 MATTERS_INSIDE = 0.02  # the same of the idle time behind a wait inside most steps
-NUMBER = re.compile(r"(?<![A-Za-z_])\d+")
+_NUMBER = re.compile(r"(?<![A-Za-z_])\d+")
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 # A wait in this share of a step's time on the device, at its end, waits for the step, though a
 # small kernel may follow.
 NEAR_END = 0.2
@@ -328,5 +329,10 @@ def _most_often_open(trace: Trace, threads: NDArray[np.int32], times: Int64) -> 
         innermost = intervals.innermost_at(starts, ends, times[threads == thread])
         for position in innermost.tolist():
             name = trace.names[ranges.name[candidates[position]]] if position >= 0 else ""
-            seen[NUMBER.sub("N", name)] += 1  # spans of whole steps have a number each
+            seen[_without_numbers(name)] += 1  # spans of whole steps have a number each
     return seen.most_common(1)[0][0] if seen else ""
+
+
+def _without_numbers(name: str) -> str:
+    """Return a name without what differs from step to step: sizes, counts, an object's address."""
+    return _NUMBER.sub("N", _ADDRESS.sub("", name))

@@ -35,6 +35,7 @@ FOR_RANKS = (
     "Find what the other ranks do longer (give the traces of all of them): a faster host of this "
     "one, or asynchronous batching, would only make it wait longer."
 )
+NO_GAIN = "A faster host gives next to nothing: what is left is the device's own work."
 # Whose verdict has said already what to do, or cannot.
 _COMPLETE = (VerdictKind.CANNOT_TELL, VerdictKind.NO_DEMAND, VerdictKind.COLD_START)
 
@@ -144,7 +145,7 @@ def _busy(device: MeasuredDevice) -> str:
             f"Copy beside the computing, or less: up to {hidden_pct:.1f} % of the time would be "
             "saved."
         )
-    return "A faster host gives next to nothing: what is left is the device's own work."
+    return NO_GAIN
 
 
 def _shorter_host(prediction: Prediction | None) -> str:
@@ -152,6 +153,8 @@ def _shorter_host(prediction: Prediction | None) -> str:
     what = "Shorten the host's work"
     if prediction is None:
         return f"{what}: what that gives is not told."
+    if prediction.bound.less_than(prediction.base) < WORTH:
+        return NO_GAIN
     return f"{what}: {_saved_with_free_host(prediction)}."
 
 

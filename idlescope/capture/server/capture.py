@@ -19,6 +19,8 @@ NO_COUNTERS = {
     ServerEngine.SGLANG: "it shows no counters at /metrics: start SGLang with --enable-metrics",
 }
 
+SLOWED = 1.05  # of a step before the recording: more is not its growing context
+
 
 @dataclass(frozen=True)
 class Captured:
@@ -41,7 +43,7 @@ def capture(recording: Recording, say: Say) -> Captured:
     before = step_time.watch(client, say)
     session = Session(recording, client, files_before, before[-1] if before else None)
     notes = profile(session, say)
-    _check_traffic(session, counters.read(client) if before else None)
+    notes += _traffic(session, counters.read(client) if before else None)
     new = wait_for_traces(recording, files_before, say)
     after = step_time.watch(client, say) if before else []
     step = step_time.unprofiled_step(engine, before, after)
@@ -54,19 +56,39 @@ def capture(recording: Recording, say: Say) -> Captured:
         )
     else:
         notes.append(_noted(new, step, [before, after]))
+        notes += _slowed(step, step_time.step_of(engine, after))
     return Captured(new.devices, step, notes)
 
 
-def _check_traffic(session: Session, now: Reading | None) -> None:
-    """Raise ServerError where the counters say that no step ran while the profiler was on."""
+def _traffic(session: Session, now: Reading | None) -> list[str]:
+    """Return a note where the server's counters stood still while the profiler was on.
+
+    Raises ServerError where they say that no step ran. A number of running requests does not move
+    in SGLang until it works on some again, so that it can be of earlier ones.
+    """
     before = session.counters_before
-    if before is None or now is None:
-        return
-    if step_time.was_idle(ServerEngine(session.recording.engine), before, now):
+    engine = ServerEngine(session.recording.engine)
+    if before is None or now is None or not step_time.stood_still(engine, before, now):
+        return []
+    if step_time.was_idle(engine, before, now):
         raise ServerError(
             f"{session.recording.url} served no request while its profiler was on, so there is "
             "nothing to see: send it requests meanwhile"
         )
+    return [
+        f"no token left {session.recording.url} while its profiler was on: send it requests "
+        "meanwhile, where the trace holds none"
+    ]
+
+
+def _slowed(before: UnprofiledStep, after: UnprofiledStep | None) -> list[str]:
+    """Return a note where steps are longer once the recording has ended."""
+    if after is None or after.step_ms < SLOWED * before.step_ms:
+        return []
+    return [
+        f"since the recording a step takes {after.step_ms:.3g} ms: the profiler stays in the "
+        "server's process, so restart the server before its speed matters or is measured again"
+    ]
 
 
 def _left_out(new: NewTraces) -> list[str]:

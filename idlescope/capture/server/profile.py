@@ -76,8 +76,24 @@ def profile(session: Session, say: Say) -> list[str]:
         raise
     # vLLM's front end records until it is told to stop; SGLang has ended, and would refuse.
     if session.is_vllm or not ended:
+        notes += _missed_steps(session)
         _stop(session, say)
     return notes
+
+
+def _missed_steps(session: Session) -> list[str]:
+    """Return a note where vLLM made fewer steps than were asked for, by its counters."""
+    before, asked = session.counters_before, session.recording.steps
+    if before is None or asked is None:
+        return []
+    now = counters.read(session.client)
+    steps = None if now is None else step_time.steps_done(before, now)
+    if steps is None or steps >= asked:
+        return []
+    return [
+        f"the server made {steps:.0f} of {asked} steps in {session.recording.longest_s:g} s: "
+        "send it requests meanwhile, or give more --seconds"
+    ]
 
 
 def _start(session: Session) -> list[str]:

@@ -55,7 +55,8 @@ def check(trace: Trace) -> None:
         for column in table.DTYPES:
             if column in sizes:
                 _check_range(getattr(table, column), f"{title}.{column}", 0, sizes[column])
-    processes = [owner.process for owner in (*trace.devices, *trace.threads)]
+    processes = [device.process for device in trace.devices]
+    processes += [thread.process for thread in trace.threads]
     if not all(0 <= process < MOST_PROCESSES for process in processes):
         raise ValueError("a process is numbered beyond any number of processes")
     if not all(-MOST_STEPS <= device.index < MOST_STEPS for device in trace.devices):

@@ -6,7 +6,13 @@ import pytest
 
 from idlescope.capture.server.counters import Reading, parse
 from idlescope.capture.server.recording import ServerEngine
-from idlescope.capture.server.step_time import growth, steps_done, unprofiled_step, was_idle
+from idlescope.capture.server.step_time import (
+    growth,
+    steps_done,
+    stood_still,
+    unprofiled_step,
+    was_idle,
+)
 
 VLLM, SGLANG = ServerEngine
 
@@ -41,15 +47,39 @@ other:a 1
     }
 
 
-def test_steps_are_counted_before_and_after_and_the_spread_is_that_of_the_intervals():
+def test_a_step_is_what_it_was_before_the_recording_and_the_spread_is_that_of_the_intervals():
     before = [vllm(0, 0), vllm(1, 100), vllm(2, 225)]  # 10 and 8 ms
-    after = [vllm(10, 1000), vllm(11, 1125), vllm(12, 1250)]  # 8 ms
-    step = unprofiled_step(VLLM, before, after)
-    assert step.step_ms == pytest.approx((2000 / 225 + 8) / 2)
+    slowed = [vllm(10, 1000), vllm(11, 1050), vllm(12, 1100)]  # 20 ms
+    step = unprofiled_step(VLLM, before, slowed)
+    assert step.step_ms == pytest.approx(2000 / 225)
     assert (step.low_ms, step.high_ms) == (8, 10)
     assert "vllm:iteration_tokens_total" in step.method
-    assert steps_done(before[0], after[-1]) == 1250
+    assert "after" not in step.method
+    assert steps_done(before[0], slowed[-1]) == 1100
     assert growth(before)["vllm:iteration_tokens_total_count"] == 225
+
+
+def test_where_only_the_readings_after_tell_that_is_said():
+    still = [vllm(0, 5, running=0), vllm(1, 5, running=0)]
+    step = unprofiled_step(VLLM, still, [vllm(10, 1000), vllm(11, 1050)])
+    assert step.step_ms == pytest.approx(20)
+    assert "after the recording, which may still slow it" in step.method
+
+
+def test_sglangs_throughput_is_old_where_no_token_came():
+    def reading(time_s, tokens):
+        values = {
+            "sglang:gen_throughput": {"a": 1000.0},
+            "sglang:num_running_reqs": {"a": 8.0},
+            "sglang:inter_token_latency_seconds_count": {"a": tokens},
+        }
+        return Reading(time_s, values)
+
+    assert unprofiled_step(SGLANG, [reading(0, 7), reading(1, 7)], []) is None
+    assert stood_still(SGLANG, reading(0, 7), reading(1, 7))
+    assert not was_idle(
+        SGLANG, reading(0, 7), reading(1, 7)
+    )  # what runs it may say too late
 
 
 def test_each_engine_of_several_makes_its_own_steps():
