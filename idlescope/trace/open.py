@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
+from glob import glob, has_magic
 from pathlib import Path
 
 from idlescope.errors import TraceError
-from idlescope.trace import ranks_folder, ranks_said, run_folder
-from idlescope.trace.formats import Progress, format_of
+from idlescope.trace import ranks_folder, ranks_said, remote, run_folder
+from idlescope.trace.formats import FORMATS, Progress, format_of
 from idlescope.trace.model import Trace
 from idlescope.trace.ranks_folder import Rank
 
@@ -27,13 +29,19 @@ def open_trace(
     report (`.nsys-rep`, exported with `nsys` where it is there), a recording of `idlescope run`, or
     a folder of such traces, one per rank; of this folder, `only` these where they are given. Of a
     folder that `idlescope run` wrote, the recording of `mode`, which need not be given where there
-    is one. `progress` is called with the number of events read so far. Without `frames`, operators
-    and Python frames are left out.
+    is one. A URL that fsspec speaks is fetched first (`remote`), and a pattern stands for the files
+    that it matches. `progress` is called with the number of events read so far. Without `frames`,
+    operators and Python frames are left out.
 
     Raises TraceError, one clear sentence, where there is no such file or it is none of these, and
     ConfigError where the mode has to be chosen, or cannot be.
     """
+    url = remote.url_of(path)
+    if url is not None:
+        return _open_remote(url, progress, frames)
     path = Path(path)
+    if only is None and has_magic(str(path)) and not path.exists():
+        only = _matching(path)
     if only is not None:
         return _open_ranks(path, only, progress, frames)
     run_folder.refuse_mode(path, mode)
@@ -42,6 +50,25 @@ def open_trace(
     if format_found is not None:
         return format_found.read(path, progress, frames)
     return _open_ranks(path, ranks_folder.files(path), progress, frames)
+
+
+def _open_remote(url: str, progress: Progress | None, frames: bool) -> Trace:
+    """Return the Trace of what a URL means, called by the URL without what lets one in."""
+    suffixes = [suffix for trace_format in FORMATS for suffix in trace_format.suffixes]
+    with remote.fetched(url, suffixes) as copy:
+        try:
+            opened = open_trace(copy, progress, frames=frames)
+        except TraceError as error:
+            raise TraceError(str(error).replace(str(copy), remote.shown(url))) from error
+    return replace(opened, meta=opened.meta.replace(path=remote.shown(url)))
+
+
+def _matching(pattern: Path) -> list[Path]:
+    """Return the files that a pattern matches, by name. Raises TraceError where there are none."""
+    found = [Path(name) for name in sorted(glob(str(pattern)))]
+    if not found:
+        raise TraceError(f"no file matches {pattern}")
+    return found
 
 
 def _open_ranks(

@@ -19,6 +19,7 @@ from idlescope.cli.options import Output
 from idlescope.cli.status import counting
 from idlescope.errors import ConfigError
 from idlescope.hardware.gpus import gpu
+from idlescope.trace import remote
 from idlescope.trace.model import Trace
 from idlescope.trace.names import user_file
 from idlescope.trace.open import open_trace
@@ -97,7 +98,12 @@ def analyze_command(
         analysis = of_rank(_analyse(opened_trace, selection), selection.rank)
     written: list[Path] = []
     if output.folder is not None:
-        command_words = command or ["idlescope", "analyze", str(path), *selection.words()]
+        command_words = command or [
+            "idlescope",
+            "analyze",
+            remote.shown(path),
+            *selection.words(),
+        ]
         written = _write_report(
             console, path, opened_trace, analysis, output, command_words
         )
@@ -365,5 +371,5 @@ def _show_next(
     for written_path in written:
         console.print(plain(written_path, "dim"), soft_wrap=True)
     mode = [] if selection.mode is None else ["--mode", selection.mode]
-    shown = [written[0].parent] if written else [path, *mode]
+    shown = [written[0].parent] if written else [remote.shown(path), *mode]
     show_next(console, ["view", *shown], "shows the timeline in a browser")
