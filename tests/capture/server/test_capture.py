@@ -265,6 +265,11 @@ class TestSteps:
         assert len(recorded(fake, steps=20, seconds=20)) == 1
         assert fake.asked == [("start_profile", None), ("stop_profile", None)]
 
+    def test_steps_that_did_not_come_are_said(self, serve):
+        fake = serve(pages={**OLD, "/metrics": Counting(step_ms=200).vllm})
+        notes = captured(fake, "vllm", steps=20, seconds=0.5).notes
+        assert any("of 20 steps in 0.5 s: send it requests" in note for note in notes)
+
     def test_an_older_vllm_without_counters_cannot(self, serve):
         fake = serve(pages=OLD)
         with pytest.raises(ServerError, match=r"--steps needs vLLM 0\.33"):
@@ -295,6 +300,21 @@ class TestUnprofiledStep:
         assert any(
             "a step takes" in note and "unprofiled.json" in note for note in result.notes
         )
+
+    def test_a_server_that_stays_slow_after_it_is_said_to(self, serve):
+        quick, slow = Counting(step_ms=5), Counting(step_ms=20)
+        counting = [quick]
+
+        def start(fake):
+            counting.append(slow)
+            fake.write()
+
+        fake = serve(
+            pages={"/metrics": lambda: counting[-1].vllm()}, faults={"start_profile": start}
+        )
+        result = captured(fake, "vllm")
+        assert result.step.step_ms == pytest.approx(5, rel=0.2)
+        assert any("restart the server" in note for note in result.notes)
 
     def test_a_server_without_counters_is_said_to_tell_nothing(self, serve):
         result = captured(serve(), "sglang")
