@@ -84,7 +84,7 @@ def compare_command(
         console.print()
         for written_path in written:
             console.print(plain(written_path, "dim"), soft_wrap=True)
-        _show_next(console, path_sides, selection.mode)
+        _show_next(console, path_sides, selection.mode, written)
 
 
 def _show(console: Console, mode: str, comparison: Comparison, verbose: bool) -> None:
@@ -103,11 +103,19 @@ def _show(console: Console, mode: str, comparison: Comparison, verbose: bool) ->
     console.print(plain(legend, "dim"))
 
 
-def _show_next(console: Console, sides: Sequence[Sequence[Path]], mode: str | None) -> None:
-    """Print how to look at the last side, which was compared with the first."""
-    last_path = sides[-1][-1]
+def _show_next(
+    console: Console,
+    sides: Sequence[Sequence[Path]],
+    mode: str | None,
+    written: Sequence[Path],
+) -> None:
+    """Print how to look at the page, or at the last side, which was compared with the first."""
+    if written:
+        show_next(console, ["view", written[0].parent], "shows it in a browser")
+        return
     chosen = [] if mode is None else ["--mode", mode]
-    show_next(console, ["view", last_path, *chosen], "shows its timeline in a browser")
+    what_for = "shows its timeline in a browser"
+    show_next(console, ["view", sides[-1][-1], *chosen], what_for)
 
 
 def split(words: Sequence[str]) -> list[list[Path]]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from idlescope.cli.next_command import show_next
 from idlescope.cli.status import counting
 from idlescope.export.convert import convert
 from idlescope.report.tables.terminal import plain
@@ -21,3 +22,4 @@ def convert_command(source: Path, target: Path, force: bool) -> None:
     console.print(plain(target), soft_wrap=True)
     for conversion_note in conversion_notes:
         console.print(plain(conversion_note, "yellow"), soft_wrap=True)
+    show_next(console, ["analyze", target], "says how idle it is, and why")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from idlescope.cli.next_command import show_next
 from idlescope.cli.status import counting
 from idlescope.report.tables.terminal import plain
 from idlescope.trace.scrub.copy import scrub
@@ -19,3 +20,4 @@ def scrub_command(source: Path, target: Path, force: bool) -> None:
     console.print(plain(target), soft_wrap=True)
     for result_line in result.lines():
         console.print(plain(f"  {result_line}"), soft_wrap=True)
+    show_next(console, ["analyze", target], "says the same of it as of the trace")
