@@ -13,6 +13,10 @@ from idlescope.analysis.verdict.findings import (
     VerdictKind,
 )
 
+# A collection, or a wait for a core, does not last so long; the longest seen was 0.4 s
+# (sglang#30596).
+SILENT_NS = 2_000_000_000
+
 
 def no_demand(findings: Findings) -> Verdict | None:
     """Return the verdict on a device that had little to do; None where that is not so."""
@@ -54,9 +58,9 @@ def _starved(findings: Findings) -> str | None:
             "cache more memory"
         )
     elif spread.no_demand_gaps:
-        mean_ms = spread.no_demand_ns / spread.no_demand_gaps / 1e6
+        mean_ns = spread.no_demand_ns // spread.no_demand_gaps
         why = (
-            f"in {spread.no_demand_gaps:,} gaps of {mean_ms:,.3g} ms in which the host did nothing "
+            f"in {spread.no_demand_gaps:,} gaps of {_lasting(mean_ns)} in which the host did nothing "
             "that was recorded"
         )
         todo = "There was no request: send more at a time, or serve with fewer GPUs"
@@ -81,7 +85,7 @@ def pauses(findings: Findings, batching: str) -> str | None:
     count = "one pause" if spread.pauses == 1 else f"{spread.pauses:,} pauses"
     return (
         f"The device is idle {findings.idle_text} of the time, {held_pct:.1f} % of that in "
-        f"{count} of {spread.pause_ns / 1e6:,.3g} ms in {steps:,} steps; between them it is "
+        f"{count} of {_lasting(spread.pause_ns)} in {steps:,} steps; between them it is "
         f"{_between(findings)}{batching}. {_pause_advice(findings)}"
     )
 
@@ -97,6 +101,11 @@ def _pause_advice(findings: Findings) -> str:
             f"The host was in {call}, which loads modules or allocates when it is first called: "
             "warm up before recording, or leave it out with --window."
         )
+    if doing == NOTHING_RECORDED and findings.spread.longest_pause_ns >= SILENT_NS:
+        return (
+            "Nothing of the host was recorded for so long: the profiler was off meanwhile, the file "
+            "holds two recordings, or its clock jumped; look at one part alone (--window time:A-B)."
+        )
     if doing == NOTHING_RECORDED or findings.spread.is_inside_span:
         inside = "" if doing == NOTHING_RECORDED else f" in {doing} with"
         nothing = (
@@ -107,6 +116,11 @@ def _pause_advice(findings: Findings) -> str:
             "frames, freeze the collector (gc.freeze()), or give the process cores of its own."
         )
     return f"The host was in {doing}: no step needs that, so look for what called it."
+
+
+def _lasting(ns: int) -> str:
+    """Return a length of time in ms, or in s where it is long."""
+    return f"{ns / 1e9:,.3g} s" if ns >= 1_000_000_000 else f"{ns / 1e6:,.3g} ms"
 
 
 def _between(findings: Findings) -> str:

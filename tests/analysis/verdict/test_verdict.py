@@ -59,6 +59,20 @@ def test_recorded_loops_have_a_verdict_with_a_remedy(name, kind, says):
     assert len(sentences(device)) == 2
 
 
+def test_a_silence_of_seconds_is_no_collection_but_something_that_was_not_recorded(
+    tmp_path,
+):
+    loop = Loop()
+    for step in range(30):
+        loop.pause(30_000 * MS if step == 15 else 0)
+        loop.wait(loop.launch())
+    text = analysed(tmp_path, loop.events).verdict.text
+    assert "in one pause of 30 s in 30 steps" in text
+    assert "the profiler was off meanwhile" in text
+    assert "--window" in text
+    assert "collection" not in text
+
+
 def test_pauses_are_counted_and_named_and_cost_no_step(tmp_path):
     device = analysed(tmp_path, sglang_overlapped(60, {20: 400 * MS, 40: 400 * MS}))
     assert (
