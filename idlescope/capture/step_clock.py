@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import gc
-from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
 
+from idlescope.capture.spilled import VALUES_IN_MEMORY, Spilled
 from idlescope.engine.devices.base import STREAMS, DeviceOperation
 from idlescope.engine.requests import Finish, Request
 from idlescope.engine.scheduler import Emitted
@@ -64,15 +64,26 @@ OPERATION_FIELDS = (
 COUNTER_FIELDS = ("time", *COUNTERS)
 REQUEST_FIELDS = ("time", "event", "request")
 
+# what is taken down, by the type of its values: integers, floats
+TABLES = {
+    "ranges": "q",
+    "waits": "q",
+    "operations": "q",
+    "flops": "d",
+    "counters": "q",
+    "requests": "q",
+}
+
 Columns = dict[str, Int64]
 
 
 class StepClock:
     """Implements the engine's `Recorder`; `trace` turns what was taken down into a Trace.
 
-    Rows are kept in flat arrays of machine integers, not as objects: nothing here makes the garbage
-    collector slower as a run grows longer. `phases` are the names of the phases, whose index
-    `phase` is told. Times are integer nanoseconds, as `now` returns them.
+    Rows are kept in flat arrays of machine integers, not as objects, and older ones in files:
+    nothing here makes the garbage collector slower, or memory fuller, as a run grows longer.
+    `phases` are the names of the phases, whose index `phase` is told. Times are integer
+    nanoseconds, as `now` returns them.
     """
 
     def __init__(
@@ -82,12 +93,13 @@ class StepClock:
         self._range_names = (*phases, *OTHER_RANGES)
         phase_kinds = (RangeKind.ANNOTATION,) * len(phases)
         self._range_kinds = (*phase_kinds, *OTHER_RANGES.values())
-        self._ranges = array("q")
-        self._waits = array("q")
-        self._operations = array("q")
-        self._flops = array("d")
-        self._counters = array("q")
-        self._requests = array("q")
+        self._rows = {name: Spilled(type_code) for name, type_code in TABLES.items()}
+        self._ranges = self._rows["ranges"].recent
+        self._waits = self._rows["waits"].recent
+        self._operations = self._rows["operations"].recent
+        self._flops = self._rows["flops"].recent
+        self._counters = self._rows["counters"].recent
+        self._requests = self._rows["requests"].recent
         self._names: Interner[str] = Interner()
         self._collection_start = 0
 
@@ -144,6 +156,13 @@ class StepClock:
     ) -> None:
         """Record the state of the scheduler after a step."""
         self._counters.extend((time, running, waiting, free_blocks, tokens))
+        if len(self._operations) >= VALUES_IN_MEMORY:
+            self._spill()
+
+    def _spill(self) -> None:
+        """Keep memory flat: what was taken down long ago goes to files."""
+        for rows in self._rows.values():
+            rows.spill()
 
     def requests(self, finished: Iterable[Request]) -> None:
         """Record when requests that ended had their first token and their last."""
@@ -177,7 +196,7 @@ class StepClock:
 
     def trace(self, device_name: str, meta: Metadata) -> Trace:
         """Return everything recorded so far: one device, one thread."""
-        operations = _columns(self._operations, OPERATION_FIELDS)
+        operations = self._columns("operations", OPERATION_FIELDS)
         # A launch call and its operation have the same correlation id, counted from 1; 0 is none.
         correlation = np.arange(1, operations["start"].size + 1)
         counters = self._counter_table()
@@ -194,7 +213,7 @@ class StepClock:
                 correlation=correlation,
                 step=operations["step"],
                 bytes=operations["bytes"],
-                flops=np.array(self._flops),
+                flops=self._rows["flops"].values(),
             ),
             calls=call_table.take(np.argsort(call_table.start, kind="stable")),
             ranges=ranges.take(np.argsort(ranges.start, kind="stable")),
@@ -208,7 +227,7 @@ class StepClock:
 
     def _call_table(self, operations: Columns, correlation: Int64) -> Calls:
         """Return the launch calls of operations, and the waits behind them."""
-        wait_columns = _columns(self._waits, WAIT_FIELDS)
+        wait_columns = self._columns("waits", WAIT_FIELDS)
         wait_count = wait_columns["start"].size
         wait_name = np.full(wait_count, self._names.code(WAIT_CALL))
         no_correlation = np.zeros(wait_count)
@@ -222,7 +241,7 @@ class StepClock:
 
     def _range_table(self) -> Ranges:
         """Return phases and what else the host's time was spent on."""
-        ranges = _columns(self._ranges, RANGE_FIELDS)
+        ranges = self._columns("ranges", RANGE_FIELDS)
         return Ranges.of(
             start=ranges["start"],
             end=ranges["end"],
@@ -234,8 +253,8 @@ class StepClock:
 
     def _counter_table(self) -> Counters:
         """Return the scheduler's state after each step, and the requests' events behind it."""
-        states = _columns(self._counters, COUNTER_FIELDS)
-        requests = _columns(self._requests, REQUEST_FIELDS)
+        states = self._columns("counters", COUNTER_FIELDS)
+        requests = self._columns("requests", REQUEST_FIELDS)
         # A row per state and counter: state by state, and in each the counters in their order.
         counter_names = self._names.codes(COUNTERS)
         state_time = np.repeat(states["time"], len(COUNTERS))
@@ -248,8 +267,7 @@ class StepClock:
             value=np.concatenate((state_value, requests["request"])),
         )
 
-
-def _columns(rows: array[int], fields: Sequence[str]) -> Columns:
-    """Return the columns of a flat array that holds these fields row after row."""
-    columns = np.array(rows, np.int64).reshape(-1, len(fields)).T
-    return dict(zip(fields, columns, strict=True))
+    def _columns(self, table: str, fields: Sequence[str]) -> Columns:
+        """Return the columns of a table whose rows hold these fields, one behind the other."""
+        columns = self._rows[table].values().reshape(-1, len(fields)).T
+        return dict(zip(fields, columns, strict=True))

@@ -16,6 +16,7 @@ import msgspec
 from idlescope.errors import IdlescopeError
 
 LONGEST_S = 10
+LONGEST_SENTENCE = 2_000  # characters; a line break in it is shown as a character
 ONLY_FILE = ""  # name of the file of a case that is no folder
 
 Files = dict[str, bytes]  # content by name
@@ -54,7 +55,7 @@ def tried(target: Target, files: Files, folder: Path) -> Find | None:
         with _limited():
             target.read(path)
     except IdlescopeError as error:
-        if "\n" in str(error).strip() or len(str(error)) > 2_000:
+        if len(str(error)) > LONGEST_SENTENCE:
             return Find(target.name, f"no sentence: {type(error).__name__}", files)
     except (Hang, Exception) as error:
         return Find(target.name, _signature(error), files)

@@ -246,7 +246,7 @@ def read_options(path: Path) -> None:
         typed = {
             name: value
             for name, value in config.items()
-            if value is None or isinstance(value, type(getattr(CONFIG, name)))
+            if isinstance(value, type(getattr(CONFIG, name)))
         }
         RunConfig(**typed)
 

@@ -67,7 +67,7 @@ class Rows:
     """Which of so many groups each operation is of."""
 
     group: NDArray[np.intp]
-    count: int
+    groups: int
 
 
 class GroupOccupancy(NamedTuple):
@@ -85,7 +85,7 @@ def occupancy_by_group(
     low, high = window
     active_ns = _covered(operations, rows, window)
     computing = is_compute(operations)
-    kernel_rows = Rows(rows.group[computing], rows.count)
+    kernel_rows = Rows(rows.group[computing], rows.groups)
     compute_ns = _covered(operations.take(computing), kernel_rows, window)
     return GroupOccupancy(active_ns, compute_ns, high - low - active_ns)
 
@@ -109,7 +109,7 @@ def _covered(operations: Operations, rows: Rows, window: tuple[int, int]) -> Int
     follows = np.flatnonzero(~is_first)
     reached_before[follows] = ends_by_rank[reached_rank[follows - 1] - base[follows]]
 
-    covered = np.zeros(rows.count, np.int64)
+    covered = np.zeros(rows.groups, np.int64)
     fresh_ns = np.maximum(0, end - np.maximum(start, reached_before))
     np.add.at(covered, group, fresh_ns)
     return covered
