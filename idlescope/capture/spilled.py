@@ -5,9 +5,11 @@ The file has no name: it is gone when the process is, however that ends.
 
 from __future__ import annotations
 
+import os
 import tempfile
+import weakref
 from array import array
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,15 +22,19 @@ class Spilled:
 
     def __init__(self, type_code: str) -> None:
         self.recent = array(type_code)
-        self._file: IO[bytes] | None = None
+        self._file: int | None = None  # its descriptor
 
     def spill(self) -> None:
         """Move what is recent to the file once it is much. Raises OSError on a full disk."""
         if len(self.recent) < VALUES_IN_MEMORY:
             return
         if self._file is None:
-            self._file = tempfile.TemporaryFile(prefix="idlescope-")  # noqa: SIM115 - stays open
-        self.recent.tofile(self._file)
+            with tempfile.TemporaryFile(prefix="idlescope-") as file:
+                self._file = os.dup(file.fileno())
+            weakref.finalize(self, os.close, self._file)
+        rest = self.recent.tobytes()
+        while rest:
+            rest = rest[os.write(self._file, rest) :]
         del self.recent[:]
 
     def values(self) -> NDArray[Any]:
@@ -37,7 +43,10 @@ class Spilled:
         recent = np.array(self.recent, dtype)
         if self._file is None:
             return recent
-        self._file.seek(0)
-        earlier = np.fromfile(self._file, dtype)
-        self._file.seek(0, 2)
+        with open(os.dup(self._file), "rb") as file:
+            file.seek(0)
+            earlier = np.fromfile(file, dtype)
+            file.seek(
+                0, os.SEEK_END
+            )  # which the two descriptors share: where to go on writing
         return np.concatenate((earlier, recent))

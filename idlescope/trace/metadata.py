@@ -78,7 +78,7 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         known: dict[str, Any] = {}
         for key, field in fields.items():
             if key in entries:
-                with suppress(msgspec.ValidationError):
+                with suppress(ValueError):  # of another type, or no text
                     known[field.name] = msgspec.convert(entries[key], field.type)
         lost: dict[str, int] = known.pop("lost", {})
         known["lost"] = {kind: lost[kind] for kind in lost if kind in KINDS_LOST}

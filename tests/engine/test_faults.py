@@ -1,0 +1,146 @@
+"""Whatever fails in the engine, and whenever: one sentence, no step in flight, no block taken, no hang."""
+
+from __future__ import annotations
+
+import errno
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from idlescope.capture import spilled
+from idlescope.capture.step_clock import StepClock
+from idlescope.engine.devices.modelled import ModelledDevice
+from idlescope.engine.loop import Engine
+from idlescope.engine.requests import Request
+from idlescope.engine.running_rows import Shape
+from idlescope.errors import EngineError
+from idlescope.hardware.gpus import gpu
+from idlescope.models.presets import model
+from idlescope.trace.metadata import Metadata
+
+SHAPE = Shape(rows=4, tokens=32, length=40, blocks=24, block_size=4)
+# where something can go wrong: owner and method
+PLACES = (
+    ("scheduler", "schedule"), ("scheduler", "update"), ("device", "submit"), ("device", "finish"), ("recorder", "phase"),
+    ("recorder", "operations"), ("recorder", "counters"), ("recorder", "wait"), ("engine", "emit"), ("slot", "fill"),
+)  # fmt: skip
+ERRORS = (
+    RuntimeError("out of luck"),
+    MemoryError(),
+    OSError(errno.ENOSPC, "No space left on device"),
+    KeyboardInterrupt(),
+)
+
+
+def started(depth, count, arrivals=0):
+    device = ModelledDevice(gpu("h200"), model("tiny"), host_ns=1_000_000)
+    slots = device.open(SHAPE, depth)
+    recorder = StepClock(device.clock.now)
+    requests = [
+        Request(
+            number,
+            np.arange(3, 3 + 4 + number % 5),
+            5 + number % 9,
+            arrival_ns=number * arrivals,
+        )
+        for number in range(count)
+    ]
+    return Engine(device, slots, requests, recorder), requests
+
+
+def spoiled(engine, place, calls, error):
+    """Let the so many-th call of a method fail."""
+    owner_name, method_name = place
+    owner = {
+        "scheduler": engine.scheduler, "device": engine.device, "recorder": engine.recorder, "engine": engine,
+        "slot": engine._slots[0],
+    }[owner_name]  # fmt: skip
+    method, left = getattr(owner, method_name), [calls]
+
+    def failing(*arguments):
+        left[0] -= 1
+        if not left[0]:
+            raise error
+        return method(*arguments)
+
+    setattr(owner, method_name, failing)
+
+
+def outcome(engine):
+    """Run; return what is said in the end, nothing where all requests ended."""
+    try:
+        engine.run()
+    except EngineError as failure:
+        return str(failure)
+    except KeyboardInterrupt:
+        return "interrupted"
+    return ""
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.sampled_from(PLACES), st.integers(1, 25), st.sampled_from(ERRORS), st.sampled_from([1, 2]), st.integers(1, 9),
+    st.sampled_from([0, 3_000_000]),
+)  # fmt: skip
+def test_a_fault_anywhere_leaks_nothing_and_is_one_sentence(
+    place, calls, error, depth, count, arrivals
+):
+    engine, _ = started(depth, count, arrivals)
+    spoiled(engine, place, calls, error)
+    said = outcome(engine)
+    if isinstance(error, KeyboardInterrupt):
+        assert said in ("", "interrupted")
+    else:
+        assert not said or (said.startswith("step ") and "\n" not in said)
+    assert not engine.in_flight
+    assert engine.scheduler.allocator.free == SHAPE.blocks
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data())
+def test_requests_cancelled_at_random_leak_nothing(data):
+    engine, requests = started(data.draw(st.sampled_from([1, 2])), 8)
+    doomed = data.draw(
+        st.lists(st.tuples(st.integers(0, 20), st.integers(0, 7)), max_size=8)
+    )
+
+    def cancel(running):
+        for step, number in doomed:
+            if running.steps == step and requests[number].finish is None:
+                running.scheduler.cancel(requests[number], running.clock.now())
+
+    engine.run(cancel)
+    assert all(request.finish is not None for request in requests)
+    assert not engine.in_flight
+    assert engine.scheduler.allocator.free == SHAPE.blocks
+
+
+class TestSpilled:
+    def test_what_was_spilled_is_in_the_trace_as_if_it_had_not_been(self, monkeypatch):
+        traces = []
+        for most in (1 << 16, 50):
+            monkeypatch.setattr(spilled, "VALUES_IN_MEMORY", most)
+            monkeypatch.setattr("idlescope.capture.step_clock.VALUES_IN_MEMORY", most)
+            engine, requests = started(2, 9)
+            engine.run()
+            engine.recorder.requests(requests)
+            assert len(engine.recorder._operations) < 50 + 60 or most > 50
+            traces.append(engine.recorder.trace("h200", Metadata()))
+        one, other = traces
+        for table in ("operations", "calls", "ranges", "counters"):
+            assert getattr(one, table).to_frame().equals(getattr(other, table).to_frame())
+
+    def test_a_full_disk_is_one_sentence(self, monkeypatch):
+        monkeypatch.setattr(spilled, "VALUES_IN_MEMORY", 50)
+        monkeypatch.setattr("idlescope.capture.step_clock.VALUES_IN_MEMORY", 50)
+
+        def full(**_):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr(spilled.tempfile, "TemporaryFile", full)
+        engine, _ = started(2, 9)
+        with pytest.raises(EngineError, match=r"step \d+ failed: OSError: .*No space left"):
+            engine.run()
+        assert engine.scheduler.allocator.free == SHAPE.blocks
