@@ -21,7 +21,7 @@ class Spilled:
     """Values of one type; `recent` is what is appended to, between calls of `spill`."""
 
     def __init__(self, type_code: str) -> None:
-        self.recent = array(type_code)
+        self.recent: array[Any] = array(type_code)
         self._file: int | None = None  # its descriptor
 
     def spill(self) -> None:

@@ -13,11 +13,27 @@ Source = Annotated[Path, typer.Argument(help="A trace or export to be shared.")]
 Target = Annotated[Path, typer.Argument(help="The copy to write, of the same format.")]
 
 
-def scrub(source: Source, target: Target, force: Force = False) -> None:
+KeepThreads = Annotated[
+    bool, typer.Option("--keep-threads", help="Keep the names that threads were given.")
+]
+KeepInstants = Annotated[
+    bool, typer.Option("--keep-instants", help="Keep the names of instants.")
+]
+
+
+def scrub(
+    source: Source,
+    target: Target,
+    keep_threads: KeepThreads = False,
+    keep_instants: KeepInstants = False,
+    force: Force = False,
+) -> None:
     """Copy a trace without environment, command lines, host names and process lists.
 
-    Its figures stay the same.
+    Names of threads and instants are left out, too, unless they are to be kept. Its figures stay
+    the same.
     """
     from idlescope.cli.actions.scrub import scrub_command
+    from idlescope.trace.scrub.counts import Kept
 
-    scrub_command(source, target, force)
+    scrub_command(source, target, force, Kept(keep_threads, keep_instants))

@@ -114,16 +114,18 @@ def kept(config: RunConfig, folder: Path) -> Cell | None:
     try:
         stored = json.loads(place(config, folder).read_text(encoding="utf-8"))
         is_done = stored["state"] == CellState.DONE and stored["config"] == asdict(config)
-        return Cell(config, CellState.DONE, None, _summary(stored)) if is_done else None
+        if not is_done:
+            return None
+        return Cell(config, CellState.DONE, None, _summary(stored, config))
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 
-def _summary(stored: dict[str, Any]) -> dict[str, Any]:
+def _summary(stored: dict[str, Any], config: RunConfig) -> dict[str, Any]:
     """Return the summary of a stored cell. Raises ValueError where it is no whole one."""
     summary: dict[str, Any] = stored["summary"]
     typed_summary = msgspec.convert(summary, Summary)
     json.dumps(summary, allow_nan=False)  # what holds NaN could not be written again
-    if not typed_summary.modes:
-        raise ValueError("no mode was run")
+    if set(typed_summary.modes) != set(config.modes):
+        raise ValueError("other modes were run")
     return summary

@@ -43,11 +43,16 @@ def read_columns(path: Path, columns: Sequence[str] | None) -> pa.Table:
     if path.is_dir():  # pyarrow would read all files in it
         raise ValueError(f"{path.name} is a folder")
     try:
-        with parquet.ParquetFile(path, read_dictionary=columns) as parquet_file:
-            _check_names(parquet_file.schema_arrow.names)
-            if columns is None:
-                return parquet_file.schema_arrow.empty_table()
-            _refuse_bomb(path, parquet_file.metadata, len(columns))
+        with parquet.ParquetFile(path) as parquet_file:
+            schema, metadata = parquet_file.schema_arrow, parquet_file.metadata
+        _check_names(schema.names)
+        if columns is None:
+            return schema.empty_table()
+        _refuse_bomb(path, metadata, len(columns))
+        texts = [column for column in columns if _is_text(schema.field(column).type)]
+        with parquet.ParquetFile(
+            path, read_dictionary=texts, metadata=metadata
+        ) as parquet_file:
             return parquet_file.read(list(columns))
     except (
         OSError,

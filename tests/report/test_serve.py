@@ -163,3 +163,26 @@ def test_no_browser_is_looked_for_where_nothing_can_show_its_window(monkeypatch)
     monkeypatch.setattr("sys.platform", "linux")
     monkeypatch.setattr("webbrowser.open", lambda url: pytest.fail(f"{url} was opened"))
     assert not serve.open_browser("http://127.0.0.1/")
+
+
+def test_more_connections_than_threads_are_closed_at_once(file, monkeypatch):
+    monkeypatch.setattr(serve, "MOST_CONNECTIONS", 3)
+    with serve.once(file, "https://ui.perfetto.dev", 0) as serving:
+        held = [socket.create_connection(("127.0.0.1", serving.port)) for _ in range(12)]
+        try:
+            for connection in held:
+                connection.settimeout(5)
+            closed = sum(is_closed(connection) for connection in held[3:])
+            assert closed == 9
+            assert threading.active_count() < 12
+        finally:
+            for connection in held:
+                connection.close()
+
+
+def is_closed(connection):
+    """Return whether the other side has ended a connection."""
+    try:
+        return connection.recv(1) == b""
+    except ConnectionError:
+        return True

@@ -10,13 +10,18 @@ from idlescope.cli.next_command import show_next
 from idlescope.cli.status import counting
 from idlescope.report.tables.terminal import plain
 from idlescope.trace.scrub.copy import scrub
+from idlescope.trace.scrub.counts import NOTHING_KEPT, Kept
 
 
-def scrub_command(source: Path, target: Path, force: bool) -> None:
+def scrub_command(
+    source: Path, target: Path, force: bool, kept: Kept = NOTHING_KEPT
+) -> None:
     """Write the copy that can be shared; say what was removed and what is still in it."""
     console = Console()
     with console.status("scrubbing") as status:
-        result = scrub(source, target, force, counting(status, "scrubbing", "records"))
+        result = scrub(
+            source, target, force, counting(status, "scrubbing", "records"), kept
+        )
     console.print(plain(target), soft_wrap=True)
     for result_line in result.lines():
         console.print(plain(f"  {result_line}"), soft_wrap=True)

@@ -65,6 +65,7 @@ FLOW_FIELDS = (("bp", ("e",)), ("s", ("t", "p", "g")))
 NUMBER = re.compile(r"-?(?:0[xX][0-9a-fA-F]+|\d+(?:\.\d+)?)")
 TIME = re.compile(r"\s*[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?\s*")
 TRACKS = re.compile(r"(?:stream )?-?\d+|Spans|Traces|(?:Trace )?PyTorch Profiler|")
+INSTANT = "instant"  # stands for the name of one
 DEEPEST = 4  # lists of lists of sizes, and no deeper
 
 
@@ -93,7 +94,11 @@ class EventCleaner:
         if category is not None:
             kept_fields["cat"] = category
         if event_name is not None:
-            kept_fields["name"] = self._texts.name(str(event_name))
+            is_hidden = phase == "i" and not self._own and not self._result.kept.instants
+            if is_hidden:
+                self._result.remove("names of instants")
+            shown_name = INSTANT if is_hidden else str(event_name)
+            kept_fields["name"] = self._texts.name(shown_name)
             self.names.add(kept_fields["name"])
         for field_name in ("pid", "tid", "id"):
             if field_name in event:
@@ -123,8 +128,11 @@ class EventCleaner:
             elif argument_name in TIDS and self._own:
                 kept_arguments[argument_name] = self._id("tid", value)
             elif is_label and argument_name in ("name", "labels"):
-                kept_arguments[argument_name] = self._texts.text(str(value))
-                self.names.add(kept_arguments[argument_name])
+                shown_label = self._texts.text(str(value))
+                if argument_name == "name":
+                    shown_label = self._texts.thread(shown_label)
+                kept_arguments[argument_name] = shown_label
+                self.names.add(shown_label)
             else:
                 self._result.remove("arguments of events")
         return kept_arguments

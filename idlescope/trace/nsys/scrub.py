@@ -22,7 +22,7 @@ from idlescope.trace.nsys.sinks import ParquetSink, Rows, Sink, SqliteSink
 from idlescope.trace.nsys.tables import NULL, Tables
 from idlescope.trace.scrub.counts import Scrubbed
 from idlescope.trace.scrub.meta import loss
-from idlescope.trace.scrub.texts import Texts
+from idlescope.trace.scrub.texts import Texts, is_generic
 from idlescope.trace.whole_files import new_database
 
 # columns of the tables that are copied row by row, with the types of their values
@@ -40,7 +40,10 @@ Progress = Callable[[int], None]
 
 
 def scrub(
-    source: Path, target: Path, result: Scrubbed, progress: Progress | None = None
+    source: Path,
+    target: Path,
+    result: Scrubbed,
+    progress: Progress | None = None,
 ) -> None:
     """Write the export anew: a folder of Parquet files where it is one, else an SQLite file.
 
@@ -60,7 +63,11 @@ class _Copy:
     """One copy in the making, with the strings and threads that its rows refer to."""
 
     def __init__(
-        self, tables: Tables, sink: Sink, result: Scrubbed, progress: Progress | None
+        self,
+        tables: Tables,
+        sink: Sink,
+        result: Scrubbed,
+        progress: Progress | None,
     ) -> None:
         self.tables = tables
         self.sink = sink
@@ -69,6 +76,7 @@ class _Copy:
         self.texts = Texts(result)
         self.names: set[str] = set()
         self.string_ids: set[int] = set()
+        self.string_ids_before_threads: set[int] = set()
         self.global_ids: set[int] = set()  # of threads and processes
         self.copied_rows = 0
 
@@ -155,6 +163,7 @@ class _Copy:
 
     def _copy_thread_names(self) -> None:
         """Copy the names of the threads that have records."""
+        self.string_ids_before_threads = set(self.string_ids)
         threads = {unsigned(global_id) for global_id in self.global_ids - {NULL}}
         name_rows = self.tables.rows("ThreadNames", list(THREAD_NAME))
         kept_names = []
@@ -166,7 +175,23 @@ class _Copy:
         self.result.remove(
             "names of threads without records", len(name_rows) - len(kept_names)
         )
+        if not self.result.kept.threads:
+            kept_names = self._generic_names(kept_names)
         self._write("ThreadNames", THREAD_NAME, kept_names)
+
+    def _generic_names(self, name_rows: Rows) -> Rows:
+        """Return the rows of ThreadNames whose names tell nothing; count the others."""
+        name_ids = {name_id for name_id, *_ in name_rows if isinstance(name_id, int)}
+        thread_names = self.tables.strings(sorted(name_ids))
+        generic_rows = []
+        for name_row in name_rows:
+            name_id = name_row[0] if isinstance(name_row[0], int) else None
+            if is_generic(thread_names.get(name_id or 0, "")):
+                generic_rows.append(name_row)
+        only_names = name_ids - self.string_ids_before_threads
+        self.string_ids -= only_names - {row[0] for row in generic_rows}
+        self.result.remove("names of threads", len(name_rows) - len(generic_rows))
+        return generic_rows
 
     def _copy_processes(self) -> None:
         """Write the ids of the processes that have records, without their names."""

@@ -41,7 +41,8 @@ def scrub(
         devices=tuple(_cleaned_device(device, texts) for device in trace.devices),
         streams=tuple(texts.text(stream) for stream in trace.streams),
         threads=tuple(
-            replace(thread, label=texts.text(thread.label)) for thread in trace.threads
+            replace(thread, label=texts.thread(texts.text(thread.label)))
+            for thread in trace.threads
         ),
         meta=Metadata.from_json(cleaned(trace.meta.to_json(), texts, result)),
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 from idlescope.errors import ConfigError, TraceError
 from idlescope.trace import formats
 from idlescope.trace.formats import Format
-from idlescope.trace.scrub.counts import Scrubbed
+from idlescope.trace.scrub.counts import NOTHING_KEPT, Kept, Scrubbed
 from idlescope.trace.whole_files import whole
 
 # suffixes by which people tell what is in a file
@@ -20,11 +20,13 @@ def scrub(
     target: Path,
     force: bool = False,
     progress: Callable[[int], None] | None = None,
+    kept: Kept = NOTHING_KEPT,
 ) -> Scrubbed:
     """Write a copy of a trace, in its own format, that can be shared; the trace is only read.
 
     Environment, command lines, names of hosts and processes, captured files and output, and times
-    of the capture are left out, and paths are cut to what says nothing about the machine. What
+    of the capture are left out, and paths are cut to what says nothing about the machine; so are
+    names of threads and instants that are more than a number, unless `kept` says otherwise. What
     `analyze` needs stays: every figure of the copy is that of the original. Returns what was
     removed. `progress` is called with the number of records copied.
 
@@ -38,7 +40,7 @@ def scrub(
             "give one trace at a time"
         )
     _refuse_other_format(source_format, target)
-    result = Scrubbed()
+    result = Scrubbed(kept=kept)
     with whole(source, target, force) as draft_path:
         source_format.scrub(source, draft_path, result, progress)
     return result

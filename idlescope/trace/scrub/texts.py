@@ -29,6 +29,18 @@ _NAMES_SOURCE_FILE = re.compile(_SUFFIX)
 _UUID = re.compile(r"^(GPU-|MIG-)?(?=[0-9a-fA-F])", re.ASCII)
 
 
+# Labels of threads that tell nothing: pid:tid, `thread 426 (python3)`, `stream 7`, our own.
+_GENERIC_THREAD = re.compile(
+    r"(thread |stream )?-?\d+( of \d+)?( \((python[\d.]*|pt_\w+)\))?"
+    r"|\S{0,40}:\d+|host|engine|GPU \d+|CPU|"
+)
+
+
+def is_generic(label: str) -> bool:
+    """Return whether the label of a thread tells nothing but numbers, or that it is Python's."""
+    return _GENERIC_THREAD.fullmatch(label.strip()) is not None
+
+
 class Texts:
     """Cleans the texts of one trace: equal ones stay equal, and different names different."""
 
@@ -36,6 +48,7 @@ class Texts:
         self._result = result
         self._names: dict[str, str] = {}  # names -> what stands for them
         self._owners: dict[str, str] = {}  # what stands for a name, or could -> the name
+        self._threads: dict[str, str] = {}  # labels -> what stands for them
         self._numbers: dict[str, int] = {}  # names cut -> the last number behind one
         self._identities: dict[str, int] = {}
 
@@ -48,6 +61,15 @@ class Texts:
             return text
         self._result.remove(CUT_PATHS, count)
         return cleaned
+
+    def thread(self, label: str) -> str:
+        """Return the label of a thread: unless it is to be kept, a number for what tells more."""
+        if self._result.kept.threads or is_generic(label):
+            return label
+        if label not in self._threads:
+            self._threads[label] = f"thread {len(self._threads) + 1}"
+            self._result.remove("names of threads")
+        return self._threads[label]
 
     def name(self, name: str) -> str:
         """Return a name with its paths cut.

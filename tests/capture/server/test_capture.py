@@ -408,7 +408,8 @@ class TestCommand:
         )
         assert not (tmp_path / "out").exists()
 
-    def test_ctrl_c_stops_the_servers_profiler(self, serve, folder):
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+    def test_what_ends_it_stops_the_servers_profiler(self, serve, folder, number):
         fake = serve()
         command = [
             sys.executable,
@@ -432,7 +433,7 @@ class TestCommand:
         while not fake.asked and time.monotonic() < end:
             time.sleep(0.05)
         time.sleep(0.3)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         _, said = process.communicate(timeout=20)
         assert process.returncode == 130
         assert names(fake) == ["start_profile", "stop_profile"]

@@ -9,6 +9,7 @@ import pytest
 from idlescope.errors import ConfigError, OutputExistsError, TraceError
 from idlescope.trace.recording import files
 from idlescope.trace.scrub.copy import scrub
+from idlescope.trace.scrub.counts import Kept
 from tests.make.kineto_files import document, operation, write
 from tests.make.secrets import figures, kineto_events, kineto_metadata, nsight_export
 from tests.make.traces import trace
@@ -88,3 +89,35 @@ class TestFormats:
         write(tmp_path / "in.json", [operation(0, 10)])
         scrub(tmp_path / "in.json", tmp_path / "out.v2")
         assert figures(tmp_path / "out.v2") == figures(tmp_path / "in.json")
+
+
+class TestNamesThatPeopleGive:
+    EVENTS = (
+        {"ph": "M", "name": "thread_name", "pid": 50, "tid": 100, "args": {"name": "alice's worker"}},
+        {"ph": "M", "name": "thread_name", "pid": 50, "tid": 101, "args": {"name": "thread 101 (python)"}},
+        {"ph": "i", "cat": "cpu_instant_event", "name": "customer 4711", "pid": 50, "tid": 100, "ts": 1.0, "s": "t"},
+    )  # fmt: skip
+
+    def scrubbed(self, tmp_path, *options):
+        source = write(
+            tmp_path / "in.json", [operation(0, 10), operation(20, 30), *self.EVENTS]
+        )
+        target = tmp_path / "out.json"
+        return target, scrub(source, target, True, None, *options)
+
+    def test_are_left_out(self, tmp_path):
+        target, result = self.scrubbed(tmp_path)
+        text = target.read_text()
+        assert "alice" not in text
+        assert "4711" not in text
+        assert "thread 101 (python)" in text
+        assert {"removed names of threads: 1", "removed names of instants: 1"} <= set(
+            result.lines()
+        )
+
+    def test_unless_they_are_to_be_kept(self, tmp_path):
+        target, result = self.scrubbed(tmp_path, Kept(threads=True, instants=True))
+        text = target.read_text()
+        assert "alice's worker" in text
+        assert "customer 4711" in text
+        assert "kept the names of threads, as asked" in result.lines()
