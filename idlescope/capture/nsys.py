@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import shlex
 import shutil
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from idlescope.capture.ranges import DOMAIN, USER, annotation, nvtx_listens
+from idlescope.children import start
 
 WINDOW = "window"  # the range that opens and closes the recording
 
@@ -52,7 +52,10 @@ def on_path() -> str | None:
 
 
 def command(
-    run: Sequence[str], report: Path, nsys: str = "nsys", python: str = "python3"
+    run: Sequence[str],
+    report: Path,
+    nsys: str = "nsys",
+    program: Sequence[str] = ("python3", "-m", "idlescope"),
 ) -> list[str]:
     """Return the command that records the window of an `idlescope run` into a report.
 
@@ -71,9 +74,7 @@ def command(
         "--capture-range-end=stop",
         "--force-overwrite=true",
         f"--output={report}",
-        python,
-        "-m",
-        "idlescope",
+        *program,
         *run,
     ]
 
@@ -88,4 +89,4 @@ def command_line(run: Sequence[str], report: Path) -> str:
 
 def this_command(run: Sequence[str], report: Path) -> list[str]:
     """Return the same command for this machine, where nsys is."""
-    return command(run, report, on_path() or "nsys", sys.executable)
+    return command(run, report, on_path() or "nsys", start.command("idlescope"))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from functools import cached_property
 from typing import NamedTuple
 
+from idlescope.children.start import command
 from idlescope.doctor.machine import DRIVER, Machine, Output
 
 COMMAND_S = (
@@ -17,17 +17,7 @@ TORCH_S = 60.0  # to import torch from a cold disk and wake several GPUs
 
 # Run in a process of its own: a torch that is broken, or a driver that hangs, must not take the
 # doctor along.
-TORCH_PROBE = """
-import sys
-sys.path[:] = [p for p in sys.path if p]
-import json, torch
-devices = []
-if torch.cuda.is_available():
-    for i in range(torch.cuda.device_count()):
-        device = torch.cuda.get_device_properties(i)
-        devices.append([device.name, device.total_memory])
-print(json.dumps({"build": torch.version.cuda, "hip": torch.version.hip, "devices": devices}))
-"""
+TORCH_PROBE = "idlescope.doctor.torch_probe"
 
 
 class TorchCuda(NamedTuple):
@@ -93,7 +83,7 @@ class Signs:
         """Return what torch says when imported; None, unasked, without signs of a driver."""
         if not self.driver or self.torch_version is None:
             return None
-        return self.machine.run([sys.executable, "-c", TORCH_PROBE], TORCH_S)
+        return self.machine.run(command(TORCH_PROBE), TORCH_S)
 
     @cached_property
     def torch_cuda(self) -> TorchCuda | None:
