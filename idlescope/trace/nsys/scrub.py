@@ -166,7 +166,7 @@ class _Copy:
         self.string_ids_before_threads = set(self.string_ids)
         threads = {unsigned(global_id) for global_id in self.global_ids - {NULL}}
         name_rows = self.tables.rows("ThreadNames", list(THREAD_NAME))
-        kept_names = []
+        kept_names: list[tuple[Any, ...]] = []
         for name_id, priority, thread in name_rows:
             if isinstance(thread, int) and unsigned(thread) in threads:
                 kept_names.append((name_id, priority, _signed(thread)))
@@ -176,18 +176,18 @@ class _Copy:
             "names of threads without records", len(name_rows) - len(kept_names)
         )
         if not self.result.kept.threads:
-            kept_names = self._generic_names(kept_names)
+            kept_names = list(self._generic_names(kept_names))
         self._write("ThreadNames", THREAD_NAME, kept_names)
 
     def _generic_names(self, name_rows: Rows) -> Rows:
         """Return the rows of ThreadNames whose names tell nothing; count the others."""
         name_ids = {name_id for name_id, *_ in name_rows if isinstance(name_id, int)}
         thread_names = self.tables.strings(sorted(name_ids))
-        generic_rows = []
-        for name_row in name_rows:
-            name_id = name_row[0] if isinstance(name_row[0], int) else None
-            if is_generic(thread_names.get(name_id or 0, "")):
-                generic_rows.append(name_row)
+        generic_rows = [
+            name_row
+            for name_row in name_rows
+            if is_generic(thread_names.get(name_row[0], ""))
+        ]
         only_names = name_ids - self.string_ids_before_threads
         self.string_ids -= only_names - {row[0] for row in generic_rows}
         self.result.remove("names of threads", len(name_rows) - len(generic_rows))
