@@ -40,7 +40,7 @@ def take(chromium, folder: Path) -> list[Path]:
     ]
     folder.mkdir(parents=True, exist_ok=True)
     _terminal(chromium, paths[0])
-    page = chromium.new_page(viewport={"width": 1100, "height": 760})
+    page = chromium.new_page(viewport={"width": 1200, "height": 980})
     page.goto((EXAMPLE / "report.html").as_uri())
     page.wait_for_selector("html.drawn")
     page.screenshot(path=paths[1])
@@ -51,7 +51,7 @@ def take(chromium, folder: Path) -> list[Path]:
     page.evaluate(
         "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
     )
-    page.locator(".interactive").screenshot(path=paths[2])
+    page.locator(".beside").screenshot(path=paths[2])
     page.close()
     (result,) = idlescope.analyze(files.read(EXAMPLE / "async.recording")).results
     middle = int(result.operations.start[len(result.operations) // 2])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from idlescope.analysis.prediction.prediction import WORTH
+from idlescope.analysis.prediction.prediction import WORTH, Prediction
 from idlescope.analysis.ranks.group import Group
 from idlescope.analysis.result import DeviceResult
 from idlescope.analysis.steps.batching import BatchingKind
@@ -125,20 +125,36 @@ def _faster_tokens(run: Run) -> Tile | None:
 
 
 def _saved_tile(result: DeviceResult) -> Tile:
-    """Return what asynchronous batching would save, as predicted."""
-    prediction, without_wait = result.prediction, saved_without_wait(result)
+    """Return what asynchronous batching would save, as predicted, or what leaving out a wait."""
+    without_wait = saved_without_wait(result)
     if without_wait is not None:
-        steps = max(len(result.steps), 1)
-        saved_ns = without_wait / 100 * result.occupancy.window_ns / steps
-        note = f"up to {milliseconds(saved_ns)} per step"
-        return Tile("time saved without the wait", f"{without_wait:.0f} %", note)
+        return _saved_by_wait(result, without_wait)
+    prediction = result.prediction
     if prediction is None:
         return Tile(SAVED, NOTHING, "not told by this trace")
     if prediction.depth == prediction.what.depth:
-        free_host = max(prediction.bound.less_than(prediction.base), 0.0)
-        note = f"a host that costs nothing: {100 * free_host:.1f} %"
-        return Tile(SAVED, "it is already", note)
+        return _saved_by_free_host(prediction)
     saved = prediction.predicted.less_than(prediction.base)
-    step_ms = prediction.predicted.step_ns / 1e6
-    note = f"{step_ms:.2f} ms per step instead of {prediction.base.step_ns / 1e6:.2f}"
-    return Tile(SAVED, f"{100 * saved:.1f} %" if saved >= WORTH else "nothing", note)
+    return _saved_per_step(prediction.predicted.step_ns, prediction.base.step_ns, saved)
+
+
+def _saved_per_step(predicted_ns: float, recorded_ns: float, saved: float) -> Tile:
+    saved_text = f"{100 * saved:.1f} %" if saved >= WORTH else "nothing"
+    predicted_ms, recorded_ms = predicted_ns / 1e6, recorded_ns / 1e6
+    note = f"{predicted_ms:.2f} ms per step instead of {recorded_ms:.2f}"
+    return Tile(SAVED, saved_text, note)
+
+
+def _saved_by_wait(result: DeviceResult, saved_pct: float) -> Tile:
+    saved_ns = saved_pct / 100 * result.occupancy.window_ns
+    per_step = milliseconds(saved_ns / max(len(result.steps), 1))
+    return Tile(
+        "time saved without the wait", f"{saved_pct:.0f} %", f"up to {per_step} per step"
+    )
+
+
+def _saved_by_free_host(prediction: Prediction) -> Tile:
+    """Return what is left to save where batching is asynchronous already."""
+    saved = max(prediction.bound.less_than(prediction.base), 0.0)
+    note = f"a host that costs nothing: {100 * saved:.1f} %"
+    return Tile(SAVED, "it is already", note)

@@ -19,6 +19,7 @@ SECTIONS: tuple[Section[dict[str, Any]], ...] = (
     cells.SECTION,
     origin.SECTION,
 )
+OVER_ALL = "over all cells"
 Rows = Sequence[dict[str, Any]]  # of sweep.json
 
 
@@ -80,18 +81,23 @@ def _how_measured(done: Rows) -> str:
 
 
 def _tiles(document: dict[str, Any], done: Rows) -> Iterator[Tile]:
-    for mode, title in MODE_TITLES.items():
-        idle = [row["idle_pct"] for row in done if row["mode"] == mode]
-        if idle:
-            yield Tile(
-                f"idle, {title}", f"{min(idle):.1f} to {max(idle):.1f} %", "over all cells"
-            )
-    gains = [row["speedup"] for row in done if row["speedup"] is not None]
-    if gains:
-        yield Tile(
-            "times faster", f"{min(gains):.2f} to {max(gains):.2f}", "over all cells"
-        )
-    counts = document["cells"]
-    missing = {state: counts[state] for state in ("refused", "failed") if counts[state]}
-    note = ", ".join(f"{count} {state}" for state, count in missing.items())
-    yield Tile("cells run", f"{counts['done']} of {counts['all']}", note or "all of them")
+    for mode_name, mode_title in MODE_TITLES.items():
+        idle_pct = [row["idle_pct"] for row in done if row["mode"] == mode_name]
+        if idle_pct:
+            idle_range = f"{min(idle_pct):.1f} to {max(idle_pct):.1f} %"
+            yield Tile(f"idle, {mode_title}", idle_range, OVER_ALL)
+    speedups = [row["speedup"] for row in done if row["speedup"] is not None]
+    if speedups:
+        gain_range = f"{min(speedups):.2f} to {max(speedups):.2f}"
+        yield Tile("times faster", gain_range, OVER_ALL)
+    yield _count_tile(document["cells"])
+
+
+def _count_tile(cell_counts: dict[str, int]) -> Tile:
+    missing = [
+        f"{cell_counts[state.value]} {state.value}"
+        for state in (CellState.REFUSED, CellState.FAILED)
+        if cell_counts[state.value]
+    ]
+    run_text = f"{cell_counts['done']} of {cell_counts['all']}"
+    return Tile("cells run", run_text, ", ".join(missing) or "all of them")
