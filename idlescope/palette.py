@@ -18,6 +18,7 @@ CAUSE: Mapping[str, str] = {
     "queued": SKY,
     "unattributed": GREY,
 }
+WITHOUT_DEMAND = "#DCC3A1"  # of the host's share: no request was there, and nothing to cure
 STATE: Mapping[str, str] = {
     "both busy": GREEN,
     "device only": BLUE,

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from idlescope.analysis.idle.causes import CAUSES
+from idlescope.analysis.idle.host_labels import NO_DEMAND
 from idlescope.analysis.intervals import percent
 from idlescope.analysis.result import DeviceResult
-from idlescope.palette import CAUSE
+from idlescope.palette import CAUSE, WITHOUT_DEMAND
 from idlescope.report.page.section import FragmentData, Material, Section, fragment_beside
 from idlescope.report.tables.devices import largest_host_parts
 from idlescope.report.text import NOTHING, milliseconds, shorten
@@ -21,8 +22,9 @@ class CauseRow(NamedTuple):
     """A cause, or what the host was in during its share."""
 
     label: str
-    colour: str  # empty for parts of the host's share
+    colour: str  # empty for what the bar does not tell apart
     cells: list[tuple[str, str]]  # time, share of the window
+    is_part: bool = False  # of the host's share
 
 
 def fill(material: Material) -> FragmentData | None:
@@ -48,16 +50,22 @@ def _idle_text(result: DeviceResult) -> str:
 
 def _bar(result: DeviceResult) -> list[dict[str, Any]]:
     """Return the parts of a bar: each cause as a share of the window, in %."""
-    totals = result.gaps.totals()
     bar_parts = []
     bar_left = 0.0
-    for cause_name in CAUSES:
-        part_width = percent(totals[cause_name], result.occupancy.window_ns)
-        bar_parts.append(
-            {"left": bar_left, "width": part_width, "colour": CAUSE[cause_name]}
-        )
+    for part_colour, part_ns in _parts(result):
+        part_width = percent(part_ns, result.occupancy.window_ns)
+        bar_parts.append({"left": bar_left, "width": part_width, "colour": part_colour})
         bar_left += part_width
     return bar_parts
+
+
+def _parts(result: DeviceResult) -> list[tuple[str, int]]:
+    """Return each cause's colour and time, ns; what no request was there for is told apart."""
+    totals = dict(result.gaps.totals())
+    no_demand_ns = result.host_ns.get(NO_DEMAND, 0)
+    totals["host"] -= no_demand_ns
+    of_causes = [(CAUSE[cause_name], totals[cause_name]) for cause_name in CAUSES]
+    return [*of_causes, (WITHOUT_DEMAND, no_demand_ns)]
 
 
 def _rows(lines: Sequence[WorkLine]) -> Iterator[CauseRow]:
@@ -72,7 +80,9 @@ def _rows(lines: Sequence[WorkLine]) -> Iterator[CauseRow]:
             continue
         for part_name in largest_host_parts(results):
             part_ns = [result.host_ns.get(part_name, 0) for result in results]
-            yield CauseRow(shorten(part_name), "", list(map(_cell, results, part_ns)))
+            part_colour = WITHOUT_DEMAND if part_name == NO_DEMAND else ""
+            part_cells = list(map(_cell, results, part_ns))
+            yield CauseRow(shorten(part_name), part_colour, part_cells, is_part=True)
 
 
 def _cell(result: DeviceResult, ns: int) -> tuple[str, str]:
