@@ -46,29 +46,24 @@ def lateness(
     spans = [_since_the_one_before(rank) for rank in ranks]
     by_step: _WaitedInStep = {}
     for calls in matched:
-        in_order = zip(calls.ranks.tolist(), calls.rows, strict=True)
-        found = np.stack(
-            [
-                _exposed(ranks[rank], releases[rank].time[rows], rows)
-                for rank, rows in in_order
-            ]
-        )
-        last_rank = releases[int(calls.ranks[0])].last[calls.rows[0]]
+        exposed_waits = [
+            _exposed(ranks[rank], releases[rank].time[rows], rows)
+            for rank, rows in calls.by_rank
+        ]
+        found = np.stack(exposed_waits)
+        first_rank, first_rows = calls.by_rank[0]
+        last_rank = releases[first_rank].last[first_rows]
         last = np.searchsorted(calls.ranks, last_rank)
+        collective = np.arange(last.size)
         np.add.at(waited, (calls.ranks[:, None], last_rank[None, :]), found)
         # What each rank did since its collective before: idle, idle of its host, computing.
         for reason in range(3):
-            did = np.stack(
-                [
-                    spans[rank][reason][rows]
-                    for rank, rows in zip(calls.ranks.tolist(), calls.rows, strict=True)
-                ]
-            )
-            more = did[last, np.arange(last.size)] - did
-            np.add.at(reasons[reason], last_rank, np.clip(more, 0, found).sum(0))
-        _add_steps(
-            by_step, ranks[int(calls.ranks[0])].calls.step[calls.rows[0]], last_rank, found
-        )
+            did = np.stack([spans[rank][reason][rows] for rank, rows in calls.by_rank])
+            more = did[last, collective] - did
+            because = np.clip(more, 0, found)
+            np.add.at(reasons[reason], last_rank, because.sum(0))
+        steps = ranks[first_rank].calls.step[first_rows]
+        _add_steps(by_step, steps, last_rank, found)
     idle, host, compute = reasons
     return Lateness(waited, idle, host, compute, _steps_last(by_step, count))
 

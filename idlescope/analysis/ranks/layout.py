@@ -100,15 +100,23 @@ def _suggested(keyed: KeyedCalls, places: Sequence[RankPlace]) -> list[Partition
 def _by_tags(keyed: KeyedCalls, places: Sequence[RankPlace]) -> Iterator[Partition]:
     """Yield the groups that the names of files suggest, where they differ along two axes."""
     tags = [places[rank].tags for rank in keyed.ranks]
-    varying = [axis for axis in AXES if len({tag.get(axis) for tag in tags}) > 1]
+    varying = [axis for axis in AXES if _varies(tags, axis)]
     if len(varying) < 2 or not all(tags):
         return
-    along = {"tp", "ep", "dp"} if keyed.collective in OF_EXPERTS else {"tp"}
-    fixed = [axis for axis in varying if axis not in along]
-    if fixed and len(fixed) < len(varying):
-        yield _grouped(
-            keyed.ranks, [tuple(tag.get(axis, 0) for axis in fixed) for tag in tags]
-        )
+    # Ranks that differ along these axes communicate; those that differ along others do not.
+    along = ("tp", "ep", "dp") if keyed.collective in OF_EXPERTS else ("tp",)
+    apart = [axis for axis in varying if axis not in along]
+    if apart and len(apart) < len(varying):
+        labels = [_label(tag, apart) for tag in tags]
+        yield _grouped(keyed.ranks, labels)
+
+
+def _varies(tags: Iterable[Mapping[str, int]], axis: str) -> bool:
+    return len({tag.get(axis) for tag in tags}) > 1
+
+
+def _label(tag: Mapping[str, int], axes: Iterable[str]) -> tuple[int, ...]:
+    return tuple(tag.get(axis, 0) for axis in axes)
 
 
 def _by_process_groups(
@@ -150,10 +158,8 @@ def _grouped(ranks: Iterable[int], labels: Iterable[tuple[int, ...]]) -> Partiti
 
 def _apart(keyed: KeyedCalls, ranks: Sequence[RankTimeline], partition: Partition) -> float:
     """Return how far apart the ends of calls of one group are, in ns: the median of some calls."""
-    ends = {
-        rank: np.sort(ranks[rank].calls.end[rows])
-        for rank, rows in zip(keyed.ranks, keyed.rows, strict=True)
-    }
+    in_order = map(np.sort, keyed.columns(ranks, "end"))
+    ends = dict(zip(keyed.ranks, in_order, strict=True))
     distances = [
         _distance(ends[group[0]], ends[rank]) for group in partition for rank in group[1:]
     ]

@@ -41,6 +41,16 @@ class MatchedCalls(NamedTuple):
         """Return whether none of them can end before all have begun."""
         return self.collective in SYNCHRONISING
 
+    @property
+    def by_rank(self) -> list[tuple[int, Int64]]:
+        """Return each rank with the rows of its calls."""
+        return list(zip(self.ranks.tolist(), self.rows, strict=True))
+
+    def column(self, ranks: Sequence[RankTimeline], name: str) -> Int64:
+        """Return a column of the calls: a row per rank, a column per collective."""
+        columns = [getattr(ranks[rank].calls, name)[rows] for rank, rows in self.by_rank]
+        return np.stack(columns)
+
 
 class KeyedCalls(NamedTuple):
     """The calls of one key, rank by rank; ranks without any are left out."""
@@ -50,6 +60,15 @@ class KeyedCalls(NamedTuple):
     ranks: list[int]
     rows: list[Int64]
 
+    @property
+    def by_rank(self) -> list[tuple[int, Int64]]:
+        """Return each rank with the rows of its calls."""
+        return list(zip(self.ranks, self.rows, strict=True))
+
+    def columns(self, ranks: Sequence[RankTimeline], name: str) -> list[Int64]:
+        """Return a column of each rank's calls."""
+        return [getattr(ranks[rank].calls, name)[rows] for rank, rows in self.by_rank]
+
 
 def by_key(
     ranks: Sequence[RankTimeline], collectives: Sequence[Collective]
@@ -57,15 +76,20 @@ def by_key(
     """Return the calls of all ranks by key; `collectives` are those that codes stand for."""
     found: dict[CallKey, KeyedCalls] = {}
     for rank_index, rank in enumerate(ranks):
-        order = np.argsort(rank.calls.key, kind="stable")
-        edges = np.searchsorted(rank.calls.key[order], np.arange(len(rank.keys) + 1))
-        for key_index, key in enumerate(rank.keys):
-            rows = order[edges[key_index] : edges[key_index + 1]]
-            what = collectives[int(rank.calls.collective[rows[0]])]
-            keyed = found.setdefault(key, KeyedCalls(key, what, [], []))
+        for key, rows in zip(rank.keys, _rows_of_keys(rank), strict=True):
+            code = int(rank.calls.collective[rows[0]])
+            nothing_yet = KeyedCalls(key, collectives[code], [], [])
+            keyed = found.setdefault(key, nothing_yet)
             keyed.ranks.append(rank_index)
             keyed.rows.append(rows)
     return list(found.values())
+
+
+def _rows_of_keys(rank: RankTimeline) -> list[Int64]:
+    """Return the rows of a rank's calls of each key, in order."""
+    by_key_then_start = np.argsort(rank.calls.key, kind="stable")
+    counts = np.bincount(rank.calls.key, minlength=len(rank.keys))
+    return np.split(by_key_then_start, np.cumsum(counts)[:-1])
 
 
 def is_in_pairs(ranks: Sequence[RankTimeline], keyed: KeyedCalls, one_clock: bool) -> bool:
@@ -78,19 +102,16 @@ def is_in_pairs(ranks: Sequence[RankTimeline], keyed: KeyedCalls, one_clock: boo
         return False
     if len({rows.size for rows in keyed.rows}) > 1 or not one_clock:
         return True
-    ends = [
-        ranks[rank].calls.end[rows]
-        for rank, rows in zip(keyed.ranks, keyed.rows, strict=True)
-    ]
-    apart = [abs(_distances(ends[0], of_rank, 0).median) for of_rank in ends[1:]]
-    return max(apart, default=0.0) > TOGETHER_NS
+    first_ends, *other_ends = keyed.columns(ranks, "end")
+    apart = [_distances(first_ends, ends, 0).median for ends in other_ends]
+    return max(map(abs, apart), default=0.0) > TOGETHER_NS
 
 
 def together(several: Sequence[KeyedCalls]) -> KeyedCalls:
     """Return the calls of several keys as those of one, in the order of each rank's calls."""
     rows: dict[int, list[Int64]] = {}
     for keyed in several:
-        for rank, rank_rows in zip(keyed.ranks, keyed.rows, strict=True):
+        for rank, rank_rows in keyed.by_rank:
             rows.setdefault(rank, []).append(rank_rows)
     ranks = sorted(rows)
     joined = [np.sort(np.concatenate(rows[rank])) for rank in ranks]

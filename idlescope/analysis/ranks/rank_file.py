@@ -140,11 +140,13 @@ def _rows(times: RankTimeline) -> list[int]:
 def _ranks(head: _Head, columns: bytes) -> list[RankSummary]:
     ranks, position = [], 0
     for figures, keys, rows in zip(head.figures, head.keys, head.rows, strict=True):
-        sizes = [rows[0]] * _CALLS + [size for size in rows[1:] for _ in range(2)]
+        call_count, *span_counts = rows
+        start_and_end = [count for count in span_counts for _ in range(2)]
         arrays: list[Int64] = []
-        for size in sizes:
-            arrays.append(np.frombuffer(columns, np.int64, size, position))
-            position += arrays[-1].nbytes
+        for count in [call_count] * _CALLS + start_and_end:
+            column = np.frombuffer(columns, np.int64, count, position)
+            arrays.append(column)
+            position += column.nbytes
         times = _timeline(keys, arrays)
         ranks.append(RankSummary(**vars(figures), times=times))
     return ranks

@@ -68,9 +68,10 @@ def names(labels: Sequence[str], most: int = 3) -> str:
         return labels[0]
     shown, further = numbers[:most], len(numbers) - most
     if further > 0:
-        listed = f"{', '.join(shown)} and {further} more"
+        first_ones, last_one = shown, f"{further} more"
     else:
-        listed = f"{', '.join(shown[:-1])} and {shown[-1]}"
+        *first_ones, last_one = shown
+    listed = f"{', '.join(first_ones)} and {last_one}"
     return f"{prefix}s {listed}" if prefix else listed
 
 

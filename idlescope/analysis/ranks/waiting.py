@@ -48,10 +48,10 @@ def by_start(
     ranks: Sequence[RankTimeline], releases: Sequence[Releases], calls: MatchedCalls
 ) -> None:
     """Note for matched calls that they could go on when the last rank had begun."""
-    starts = _column(ranks, calls, "start")
+    starts = calls.column(ranks, "start")
     latest = starts.max(0)
     last = calls.ranks[starts.argmax(0)]
-    for rank, rows in zip(calls.ranks.tolist(), calls.rows, strict=True):
+    for rank, rows in calls.by_rank:
         _note(ranks[rank], releases[rank], rows, latest, last)
 
 
@@ -62,10 +62,10 @@ def by_duration(
 
     The shortest is that of the last rank.
     """
-    lengths = _column(ranks, calls, "length")
+    lengths = calls.column(ranks, "length")
     shortest = lengths.min(0)
     last = calls.ranks[lengths.argmin(0)]
-    for rank, rows in zip(calls.ranks.tolist(), calls.rows, strict=True):
+    for rank, rows in calls.by_rank:
         release = ranks[rank].calls.end[rows] - shortest
         _note(ranks[rank], releases[rank], rows, release, last)
 
@@ -78,36 +78,38 @@ def by_pair(
     Which belong together, the clock tells: both end at the same time. Returns how long all of them
     waited, in ns.
     """
-    owner = np.repeat(keyed.ranks, [rows.size for rows in keyed.rows])
+    calls_of_each = [rows.size for rows in keyed.rows]
+    owner = np.repeat(keyed.ranks, calls_of_each)
     rows = np.concatenate(keyed.rows)
-    start = np.concatenate(
-        [
-            ranks[rank].calls.start[own]
-            for rank, own in zip(keyed.ranks, keyed.rows, strict=True)
-        ]
-    )
-    end = np.concatenate(
-        [
-            ranks[rank].calls.end[own]
-            for rank, own in zip(keyed.ranks, keyed.rows, strict=True)
-        ]
-    )
-    by_end = np.argsort(end, kind="stable")
-    owner, rows, start, end = owner[by_end], rows[by_end], start[by_end], end[by_end]
+    start = np.concatenate(keyed.columns(ranks, "start"))
+    end = np.concatenate(keyed.columns(ranks, "end"))
 
-    # A cluster ends where the next call ends much later.
-    begins = np.append(True, np.diff(end) > P2P_CLUSTER_NS)
-    cluster = np.cumsum(begins) - 1
-    order = np.lexsort((start, cluster))
-    last_of_cluster = order[np.append(np.flatnonzero(begins)[1:] - 1, end.size - 1)]
-    latest = start[last_of_cluster][cluster]
-    last = owner[last_of_cluster][cluster]
-    several = np.bincount(cluster)[cluster] > 1
+    pair = _clusters(end)
+    last_call = _last_to_start(pair, start)
+    has_partner = np.bincount(pair)[pair] > 1
+    release = start[last_call]
     for rank in keyed.ranks:
-        own = (owner == rank) & several
-        _note(ranks[rank], releases[rank], rows[own], latest[own], last[own])
-    waited = np.clip(latest, start, end) - start
-    return int(waited[several].sum())
+        own = (owner == rank) & has_partner
+        _note(ranks[rank], releases[rank], rows[own], release[own], owner[last_call[own]])
+    waited = np.clip(release, start, end) - start
+    return int(waited[has_partner].sum())
+
+
+def _clusters(end: Int64) -> Int64:
+    """Return the number of the cluster of each call: its calls end one soon after the other."""
+    by_end = np.argsort(end, kind="stable")
+    begins = np.append(False, np.diff(end[by_end]) > P2P_CLUSTER_NS)
+    cluster = np.empty(end.size, np.int64)
+    cluster[by_end] = np.cumsum(begins)
+    return cluster
+
+
+def _last_to_start(cluster: Int64, start: Int64) -> Int64:
+    """Return for each call the one of its cluster that started last."""
+    by_cluster = np.lexsort((start, cluster))
+    sizes = np.bincount(cluster)
+    last = by_cluster[np.cumsum(sizes) - 1]
+    return last[cluster]
 
 
 def divide(rank: RankTimeline, releases: Releases) -> WaitingTime:
@@ -125,16 +127,6 @@ def divide(rank: RankTimeline, releases: Releases) -> WaitingTime:
         transfer_ns=told.measure - waiting.measure,
         unmatched_ns=rank.covered.measure - told.measure,
         exposed_waiting_ns=intervals.subtract(waiting, rank.computing).measure,
-    )
-
-
-def _column(ranks: Sequence[RankTimeline], calls: MatchedCalls, name: str) -> Int64:
-    """Return a column of matched calls: a row per rank."""
-    return np.stack(
-        [
-            getattr(ranks[rank].calls, name)[rows]
-            for rank, rows in zip(calls.ranks.tolist(), calls.rows, strict=True)
-        ]
     )
 
 
