@@ -19,6 +19,7 @@ from idlescope.hardware.latencies import THIS_HOST
 
 NOTHING = "–"  # of what no cell tells
 MEASURED = "measured here"
+PER_STEP = " per step"
 Row = dict[str, Any]  # a SweepRow as JSON has it
 
 
@@ -130,9 +131,10 @@ def _short_answer(group: Sequence[Row]) -> ShortAnswer:
     faster = NOTHING
     if speedups:
         best_size = max(speedups, key=lambda size: speedups[size])
-        faster = f"{speedups[best_size]:.2f} × at {best_size}"
+        faster = f"{speedups[best_size]:.2f} × (batch {best_size})"
     model, device = group[0]["model"], group[0]["device"]
-    return ShortAnswer(model, device, _host(group), sync, asynchronous, faster)
+    host = _host(group).removesuffix(PER_STEP)
+    return ShortAnswer(model, device, host, sync, asynchronous, faster)
 
 
 def _busy_from(idle: dict[int, float]) -> str:
@@ -145,7 +147,7 @@ def _busy_from(idle: dict[int, float]) -> str:
         return f"from batch {batch_sizes[0]}"
     last_idling = idling[-1]
     if last_idling == batch_sizes[-1]:
-        return f"not up to {last_idling}"
+        return f"not to batch {last_idling}"
     return f"from batch {batch_sizes[batch_sizes.index(last_idling) + 1]}"
 
 
@@ -166,7 +168,7 @@ def _host(group: Sequence[Row]) -> str:
     """Return where the host times of a line of the grid are from."""
     first_row = group[0]
     if first_row["host_ms"] is not None:
-        return f"{first_row['host_ms']:g} ms per step"
+        return f"{first_row['host_ms']:g} ms{PER_STEP}"
     device_names = (row["device_name"] for row in group if row["device_name"])
     profile = host_of(next(device_names, ""))
     return MEASURED if profile in (None, THIS_HOST) else str(profile)

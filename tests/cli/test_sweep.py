@@ -35,7 +35,7 @@ def test_the_question_is_answered_in_a_sentence(tmp_path):
     result = idlescope(*FIXED, "--batch-size", "1,8", "--batch-size", "4", "--out", out)
     assert result.returncode == 0, result.stderr
     words = " ".join(result.stdout.split())
-    assert "tiny modelled:h200 1 ms per step not up to 8 not up to 8 " in words
+    assert "tiny modelled:h200 1 ms not to batch 8 not to batch 8 " in words
     (answer,) = json.loads((out / "sweep.json").read_text())["answers"]
     said = "host 1 ms per step. Synchronous: does not stop idling up to batch 8 (9"
     assert f"tiny on modelled:h200, {said}" in answer

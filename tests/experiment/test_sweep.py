@@ -328,7 +328,8 @@ class TestTables:
         summary = report.document(configs, cells)
         written = sweep_report.write(summary, tmp_path)
         assert {p.name for p in written} == {
-            "table.csv", "table.parquet", "sweep.json", "idle.png", "idle.svg", "gain.png", "gain.svg",
+            "report.html", "table.csv", "table.parquet", "sweep.json",
+            "idle.png", "idle.svg", "gain.png", "gain.svg",
         }  # fmt: skip
         assert json.loads((tmp_path / "sweep.json").read_text()) == summary
         assert summary["cells"] == {"all": 4, "done": 2, "refused": 2, "failed": 0}

@@ -81,7 +81,7 @@ def write_rows(table: list[Row], csv_path: Path, parquet_path: Path) -> None:
     parquet.write_table(columns, parquet_path)
 
 
-ANSWER_COLUMNS = ("model", "device", "host", "sync busy", "async busy", "async, at batch")
+ANSWER_COLUMNS = ("model", "device", "host", "sync busy", "async busy", "async faster")
 
 
 def answer_table(table: Sequence[Row]) -> Table:
