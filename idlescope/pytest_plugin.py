@@ -63,7 +63,9 @@ def idle_check(request: pytest.FixtureRequest) -> Iterator[IdleCheck]:
         calls += 1
         broken = [result.says for result in checks if not result.holds]
         if broken:
-            pytest.fail("\n".join(broken), pytrace=False)
+            from idlescope.report.text import as_line
+
+            pytest.fail("\n".join(map(as_line, broken)), pytrace=False)
         return checks
 
     yield check

@@ -45,7 +45,7 @@ def interruptible(command: Callable[..., None]) -> Callable[..., None]:
 
 def interrupted(interrupt: KeyboardInterrupt) -> int:
     """Say that Ctrl-C ended a command, and what was kept; return the exit code."""
-    kept = str(interrupt) or "nothing was recorded"
+    kept = str(interrupt) or "nothing was written"
     print(f"idlescope: interrupted; {visible(kept)}", file=sys.stderr)
     return EXIT_CODE
 

@@ -29,6 +29,12 @@ def visible(text: str) -> str:
     return shown_text.replace(_WORKFLOW_COMMAND, "##\ufffd[")
 
 
+def as_line(text: str) -> str:
+    """Return a text as a line of its own that no runner of workflows takes for a command."""
+    shown_text = visible(text)
+    return f"…{shown_text}" if shown_text.lstrip().startswith("::") else shown_text
+
+
 def encodable(text: str) -> str:
     """Return a text that UTF-8 can hold: file names that are not UTF-8 have surrogates in them."""
     return _SURROGATE.sub("\ufffd", text)

@@ -11,6 +11,7 @@ import argparse
 import hashlib
 import os
 import resource
+import subprocess
 import sys
 import tempfile
 import time
@@ -22,6 +23,19 @@ from tests.fuzz import other_targets, trace_targets
 from tests.fuzz.cases import Find, Target, minimised, packed, tried
 
 TARGETS = (*trace_targets.TARGETS, *other_targets.TARGETS)
+# how often a reader is tried in one round, the others MOST_TURNS times: those that write a database, or
+# tables, and analyse them take ten to a hundred times longer than those of a document
+TURNS = {
+    "parquet": 1,
+    "sqlite": 2,
+    "own": 2,
+    "notes": 1,
+    "kineto": 3,
+    "gzip": 3,
+    "recording": 3,
+    "cell": 4,
+}
+MOST_TURNS = 12
 MEMORY = 4 << 30  # bytes of address space, the libraries' own among them
 PLACES = ("/dev/shm", tempfile.gettempdir())  # noqa: S108 - the first is memory
 
@@ -29,28 +43,60 @@ PLACES = ("/dev/shm", tempfile.gettempdir())  # noqa: S108 - the first is memory
 def main() -> int:
     """Fuzz; return the exit code."""
     options = _options()
+    if options.jobs > 1 and options.first is None:
+        return _side_by_side(options.jobs)
+    options.first = options.first or 0
     warnings.simplefilter("ignore")
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    targets = [
-        target for target in TARGETS if target.name in (options.target or target.name)
-    ]
+    turns = _turns(options)
     finds: dict[str, Find] = {}
-    begin, number = time.monotonic(), 0
+    begin, number = time.monotonic(), options.first
     with tempfile.TemporaryDirectory(dir=next(filter(os.path.isdir, PLACES))) as scratch:
         while not _is_over(options, begin, number):
-            target = targets[number % len(targets)]
+            target = turns[number % len(turns)]
             find = case(target, options.seed, number, Path(scratch))
-            number += 1
+            number += options.jobs
             if find is not None and find.signature not in finds:
                 find = minimised(target, find, Path(scratch)) if options.finds else find
                 finds[find.signature] = find
-                print(f"case {number - 1}, {target.name}: {find.signature}", flush=True)
+                print(
+                    f"case {number - options.jobs}, {target.name}: {find.signature}",
+                    flush=True,
+                )
                 _keep(find, options.finds)
     seconds = time.monotonic() - begin
+    tried_cases = (number - options.first) // options.jobs
     print(
-        f"{number:,} cases in {seconds:.0f} s, seed {options.seed}: {len(finds)} kinds of fault"
+        f"{tried_cases:,} cases in {seconds:.0f} s, seed {options.seed}: "
+        f"{len(finds)} kinds of fault"
     )
     return 1 if finds else 0
+
+
+def _side_by_side(jobs: int) -> int:
+    """Share the cases out among so many processes; return the exit code."""
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-m", "tests.fuzz", *sys.argv[1:], "--first", str(first)]
+        )
+        for first in range(jobs)
+    ]
+    return max(process.wait() for process in processes)
+
+
+def _turns(options: argparse.Namespace) -> list[Target]:
+    """Return the readers in the order in which they are tried, again and again."""
+    targets = [
+        target for target in TARGETS if target.name in (options.target or target.name)
+    ]
+    if options.minutes is not None:
+        return targets
+    return [
+        target
+        for turn in range(MOST_TURNS)
+        for target in targets
+        if turn < TURNS.get(target.name, MOST_TURNS)
+    ]
 
 
 def case(target: Target, seed: int, number: int, folder: Path) -> Find | None:
@@ -82,6 +128,10 @@ def _options() -> argparse.Namespace:
         "--target", action="append", help="only this reader; may be given again"
     )
     parser.add_argument("--finds", type=Path, help="folder to keep minimised finds in")
+    parser.add_argument(
+        "--jobs", type=int, default=1, help="processes to share them out among"
+    )
+    parser.add_argument("--first", type=int, help=argparse.SUPPRESS)  # case of one of them
     options = parser.parse_args()
     if options.minutes is None and options.cases is None:
         options.cases = 20_000
