@@ -60,8 +60,8 @@ def _starved(findings: Findings) -> str | None:
     elif spread.no_demand_gaps:
         mean_ns = spread.no_demand_ns // spread.no_demand_gaps
         why = (
-            f"in {spread.no_demand_gaps:,} gaps of {_lasting(mean_ns)} in which the host did nothing "
-            "that was recorded"
+            f"in {spread.no_demand_gaps:,} gaps of {_lasting(mean_ns)} in which the host did "
+            "nothing that was recorded"
         )
         todo = "There was no request: send more at a time, or serve with fewer GPUs"
     else:
@@ -103,8 +103,9 @@ def _pause_advice(findings: Findings) -> str:
         )
     if doing == NOTHING_RECORDED and findings.spread.longest_pause_ns >= SILENT_NS:
         return (
-            "Nothing of the host was recorded for so long: the profiler was off meanwhile, the file "
-            "holds two recordings, or its clock jumped; look at one part alone (--window time:A-B)."
+            "Nothing of the host was recorded for so long: the profiler was off meanwhile, the "
+            "file holds two recordings, or its clock jumped; look at one part alone (--window "
+            "time:A-B)."
         )
     if doing == NOTHING_RECORDED or findings.spread.is_inside_span:
         inside = "" if doing == NOTHING_RECORDED else f" in {doing} with"

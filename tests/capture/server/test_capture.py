@@ -309,9 +309,10 @@ class TestUnprofiledStep:
             counting.append(slow)
             fake.write()
 
-        fake = serve(
-            pages={"/metrics": lambda: counting[-1].vllm()}, faults={"start_profile": start}
-        )
+        def metrics():
+            return counting[-1].vllm()
+
+        fake = serve(pages={"/metrics": metrics}, faults={"start_profile": start})
         result = captured(fake, "vllm")
         assert result.step.step_ms == pytest.approx(5, rel=0.2)
         assert any("restart the server" in note for note in result.notes)
