@@ -43,6 +43,14 @@ Rank = Annotated[
         rich_help_panel=LOOK,
     ),
 ]
+Cluster = Annotated[
+    Optional[str],
+    typer.Option(
+        help="Analyse a folder of ranks on a Dask cluster: the scheduler's tcp://host:8786, or "
+        "local:4.",
+        show_default=False,
+    ),
+]
 MinGap = Annotated[
     Optional[str],
     typer.Option(
@@ -100,6 +108,7 @@ def analyze(
     device: Devices = None,
     process: Process = None,
     rank: Rank = None,
+    cluster: Cluster = None,
     min_gap: MinGap = None,
     phases: PhaseFile = None,
     frames: Frames = True,
@@ -134,5 +143,6 @@ def analyze(
         gpu=gpu,
         step_ms=step_ms,
         rank=rank,
+        cluster=cluster,
     )
     analyze_command(trace, selection, Output(out, force, as_json, verbose), steps)

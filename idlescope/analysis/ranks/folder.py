@@ -60,15 +60,22 @@ def analyze_folder(
     paths: Sequence[Path],
     options: RankOptions,
     progress: Callable[[int], None] | None = None,
+    cluster: str | None = None,
 ) -> RanksAnalysis | None:
     """Return the analysis of a folder of ranks.
 
     None where its devices are no ranks of one job, so that their traces are needed together: one
-    device only, or several that may be one GPU. `progress` is called with the number of files that
-    are done. Raises TraceError where no file can be read.
+    device only, or several that may be one GPU. `cluster` is where Dask analyses the files
+    (cluster.py); else processes of this machine do. `progress` is called with the number of files
+    that are done. Raises TraceError where no file can be read.
     """
     paths, left_out = ranks_said.without_merged(paths)
-    outcomes = side_by_side.analyse_files(paths, options, progress)
+    if cluster is None:
+        outcomes = side_by_side.analyse_files(paths, options, progress)
+    else:
+        from idlescope.analysis.ranks import cluster as dask_cluster
+
+        outcomes = dask_cluster.analyse_files(cluster, paths, options, progress)
     files = [outcome for outcome in outcomes if isinstance(outcome, RankFile)]
     if not files:
         raise next(outcome for outcome in outcomes if isinstance(outcome, TraceError))

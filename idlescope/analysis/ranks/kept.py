@@ -21,7 +21,7 @@ from idlescope.analysis.ranks.rank_file import (
     RankBytesError,
     RankFile,
     RankOptions,
-    unpacked,
+    unpacked_whole,
 )
 
 VARIABLE = "IDLESCOPE_CACHE"
@@ -44,16 +44,9 @@ class KeptSummaries:
             entry = self._entry(path)
             if entry is None:
                 return None
-            text = entry.read_bytes()
-            if len(text) < HEAD_LENGTH.size:
-                return None
-            head_length, columns_length = HEAD_LENGTH.unpack_from(text)
-            columns_start = HEAD_LENGTH.size + head_length
-            head, columns = text[HEAD_LENGTH.size : columns_start], text[columns_start:]
-            if len(columns) == columns_length:
-                found = unpacked(head, columns)
-                os.utime(entry)  # used last
-                return found if isinstance(found, RankFile) else None
+            found = unpacked_whole(entry.read_bytes())
+            os.utime(entry)  # used last
+            return found if isinstance(found, RankFile) else None
         return None
 
     def keep(self, path: Path, head: bytes, columns: bytes) -> None:

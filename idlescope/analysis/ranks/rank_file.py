@@ -117,6 +117,21 @@ def unpacked(head_bytes: bytes, columns: bytes) -> RankFile | str:
         raise RankBytesError(f"{type(error).__name__}: {error}") from error
 
 
+def unpacked_whole(text: bytes) -> RankFile | str:
+    """Return the analysis in the bytes of `packed`, or the error in it.
+
+    Raises RankBytesError for bytes that are not whole.
+    """
+    if len(text) < HEAD_LENGTH.size:
+        raise RankBytesError("there is no head")
+    head_length, columns_length = HEAD_LENGTH.unpack_from(text)
+    columns_start = HEAD_LENGTH.size + head_length
+    head, columns = text[HEAD_LENGTH.size : columns_start], text[columns_start:]
+    if len(columns) != columns_length:
+        raise RankBytesError("columns are missing")
+    return unpacked(head, columns)
+
+
 def _with_head(head: _Head, columns_bytes: int) -> Iterator[bytes]:
     head_text = msgspec.json.encode(head)
     yield HEAD_LENGTH.pack(len(head_text), columns_bytes)

@@ -47,6 +47,7 @@ class Selection:
     gpu: str | None = None
     step_ms: float | None = None
     rank: int | None = None
+    cluster: str | None = None
 
     def words(self) -> list[str]:
         """Return the options that are not the default, to be repeated."""
@@ -131,15 +132,24 @@ def _side_by_side(
     needs_traces = (selection.rank, selection.process, selection.model, selection.gpu)
     asked_for_details = list_steps or selection.device or output.folder is not None
     if any(option is not None for option in needs_traces) or asked_for_details:
+        if selection.cluster is not None:
+            raise ConfigError(
+                "--cluster analyses the ranks of a folder: leave out what asks for the details of "
+                "one, and --out"
+            )
         return False
     from idlescope.analysis.ranks import folder, side_by_side
 
     paths = [*only] if only is not None else _rank_files(path, selection)
-    if not side_by_side.is_worth_it(paths):
+    if selection.cluster is not None and len(paths) < 2:
+        raise ConfigError(f"--cluster is for a folder of ranks: {path} is none")
+    if selection.cluster is None and not side_by_side.is_worth_it(paths):
         return False
     with console.status("analysing") as status:
         counted = counting(status, "analysing", f"of {len(paths):,} ranks")
-        found = folder.analyze_folder(path, paths, _rank_options(selection), counted)
+        found = folder.analyze_folder(
+            path, paths, _rank_options(selection), counted, selection.cluster
+        )
     if found is None:
         return False
     if output.as_json:
