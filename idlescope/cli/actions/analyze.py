@@ -113,8 +113,19 @@ def analyze_command(
 
         sys.stdout.write(to_text(analysis.to_json()))
         return
+    from idlescope.cli.next_command import show_next
+    from idlescope.report.tables.terminal import plain
+
     _show(console, analysis, list_steps, output.verbose)
-    _show_next(console, path, selection, written)
+    console.print()
+    for written_path in written:
+        console.print(plain(written_path, "dim"), soft_wrap=True)
+    if written:
+        _show_next(console, written[0].parent)
+    elif analysis.results:
+        _show_next(console, path, selection.mode)
+    else:
+        show_next(console, ["doctor"], "says what can be recorded on a machine")
 
 
 def _side_by_side(
@@ -158,6 +169,8 @@ def _side_by_side(
         sys.stdout.write(to_text(found.to_json()))
     else:
         _show_ranks(console, found)
+        console.print()
+        _show_next(console, path)
     return True
 
 
@@ -280,7 +293,9 @@ def _show(console: Console, analysis: Analysis, list_steps: bool, verbose: bool)
         console.print(phase_table(analysis))
     elif detailed:
         show = devices.analysis_tables if verbose else glance_tables
-        for shown_table in show(analysis):
+        for number, shown_table in enumerate(show(analysis)):
+            if number:
+                console.print()
             console.print(shown_table)
     for device in results:
         _show_details(console, device, list_steps, verbose)
@@ -356,30 +371,29 @@ def _show_details(
     from idlescope.report.tables.terminal import plain
     from idlescope.report.work_line import device_label
 
+    tables = []
     if list_steps and len(device.steps):
-        console.print(devices.step_table(device))
+        tables.append(devices.step_table(device))
+    if verbose and len(device.streams) > 1:
+        tables.append(devices.stream_table(device))
+    if verbose:
+        tables += spread_tables(device)
+    for table in tables:
+        console.print()
+        console.print(table)
     if not verbose:
         return
-    if len(device.streams) > 1:
-        console.print(devices.stream_table(device))
-    for table in spread_tables(device):
-        console.print(table)
+    console.print()
     if text_lines := gap_lines(device):
         console.print(plain(f"Longest gaps, {device_label(device)}", "italic"))
         for text_line in text_lines:
             console.print(plain(text_line))
 
 
-def _show_next(
-    console: Console, path: Path, selection: Selection, written: Sequence[Path]
-) -> None:
-    """Print what was written, and what to type next."""
+def _show_next(console: Console, path: Path, mode: str | None = None) -> None:
+    """Print how to look at a trace, of a run's folder that of a mode, or at a report."""
     from idlescope.cli.next_command import show_next
-    from idlescope.report.tables.terminal import plain
 
-    console.print()
-    for written_path in written:
-        console.print(plain(written_path, "dim"), soft_wrap=True)
-    mode = [] if selection.mode is None else ["--mode", selection.mode]
-    shown = [written[0].parent] if written else [remote.shown(path), *mode]
-    show_next(console, ["view", *shown], "shows the timeline in a browser")
+    chosen = [] if mode is None else ["--mode", mode]
+    words = ["view", remote.shown(path), *chosen]
+    show_next(console, words, "shows the timeline in a browser")

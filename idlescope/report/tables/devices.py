@@ -228,6 +228,8 @@ def cause_rows(analysis: Analysis) -> Rows:
     table_rows = []
     for cause_name in CAUSES:
         row_cells = [_cause_cell(device, cause_name) for device in devices]
+        if all(cell == NOTHING for cell in row_cells):
+            continue
         table_rows.append((cause_name, row_cells))
         if cause_name == "host":
             table_rows += [_host_row(devices, name) for name in largest_host_parts(devices)]
