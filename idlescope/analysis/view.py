@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from idlescope.analysis import launches
+from idlescope.analysis.grouping import most_common
 from idlescope.analysis.idle import waits
 from idlescope.trace.distinct import distinct
 from idlescope.trace.model import Device, OperationKind, Operations, Trace
@@ -40,6 +41,14 @@ class DeviceView:
     def process(self) -> int:
         """Return the code of the process that used the device (`Device.process`)."""
         return self.device.process
+
+    @property
+    def launching_thread(self) -> int:
+        """Return the thread that launched most of the operations; -1 where none is known."""
+        launching_calls = self.launches[self.launches >= 0]
+        if not launching_calls.size:
+            return -1
+        return most_common(self.trace.calls.thread[launching_calls])
 
 
 def device_views(

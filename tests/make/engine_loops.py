@@ -86,6 +86,35 @@ def sglang_overlapped(
     return loop.events
 
 
+def sglang_two_threads(steps: int, synchronous: bool) -> list[dict[str, Any]]:
+    """An SGLang whose scheduler hands each batch to a thread that launches it and waits.
+
+    The scheduler's result of a step comes when that thread has waited: for this step where it is
+    synchronous, else for the one before.
+    """
+    launching = Loop()
+    events: list[dict[str, Any]] = []
+    ends: list[int] = []
+    now = 0
+    for step in range(steps):
+        events.append(span(now, now + 400 * US, "scheduler.get_next_batch_to_run"))
+        now += 400 * US
+        events.append(span(now, now + 30 * US, "scheduler.run_batch"))
+        now += 30 * US
+        launching.now = max(launching.now, now)
+        ends.append(launching.launch("step[DECODE bs=32]"))
+        waited = step if synchronous else step - 1
+        if waited >= 0:
+            launching.wait(ends[waited])
+        # without a step before it, its first result is at hand
+        end = launching.now if waited >= 0 else now + 100 * US
+        events.append(span(now, end + 50 * US, "scheduler.process_batch_result"))
+        now = end + 50 * US
+    return events + [event | {"tid": 200} for event in launching.events if event["pid"] == 50] + [
+        event for event in launching.events if event["pid"] != 50
+    ]  # fmt: skip
+
+
 def vllm_bursts(bursts: int, steps: int, pause_ns: int) -> list[dict[str, Any]]:
     """A synchronous vLLM that has requests for some steps, then none for a while."""
     loop = Loop()

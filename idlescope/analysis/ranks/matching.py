@@ -87,6 +87,8 @@ def by_key(
 
 def _rows_of_keys(rank: RankTimeline) -> list[Int64]:
     """Return the rows of a rank's calls of each key, in order."""
+    if not rank.keys:
+        return []
     by_key_then_start = np.argsort(rank.calls.key, kind="stable")
     counts = np.bincount(rank.calls.key, minlength=len(rank.keys))
     return np.split(by_key_then_start, np.cumsum(counts)[:-1])

@@ -16,7 +16,7 @@ from idlescope.analysis.idle.causes import Gaps
 from idlescope.analysis.intervals import BEFORE_EVERYTHING
 from idlescope.analysis.steps.find import PROFILER_STEPS, RECORDED, by_engine
 from idlescope.analysis.steps.measure import Steps
-from idlescope.analysis.steps.waited_for import StepWaits, launching_thread, step_waits
+from idlescope.analysis.steps.waited_for import StepWaits, step_waits
 from idlescope.analysis.view import DeviceView
 from idlescope.trace.distinct import distinct
 from idlescope.trace.model import RangeKind, Trace
@@ -216,7 +216,7 @@ def _waits_for_each(view: DeviceView, steps: Steps, follows: Bool) -> bool:
     is over, a wait that found it so is enough.
     """
     calls = view.trace.calls
-    calls = calls.take(view.waits & (calls.thread == launching_thread(view)))
+    calls = calls.take(view.waits & (calls.thread == view.launching_thread))
     waiting = intervals.union(calls.start, calls.end)
     after = np.flatnonzero(follows)
     before = after - 1

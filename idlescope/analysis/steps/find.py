@@ -26,6 +26,7 @@ from idlescope.trace.distinct import distinct
 from idlescope.trace.model import RangeKind, Ranges, Trace
 from idlescope.trace.names.calls import GRAPH_LAUNCH, LAUNCH, matching
 from idlescope.trace.names.engines import (
+    FORWARD,
     PROFILER_STEP,
     STEP,
     STEP_MARKERS,
@@ -376,7 +377,26 @@ def _step_of_launch(view: DeviceView, host: Ranges) -> Int64:
         return step
     linked: Bool = view.launches >= 0
     launched = view.trace.calls.start[view.launches[linked]]
+    host = _of_launching_thread(view, host)
     row = np.searchsorted(host.start, launched, "right") - 1
     inside = (row >= 0) & (launched < host.end[row])
     step[linked] = np.where(inside, host.step[row], -1)
     return step
+
+
+def _of_launching_thread(view: DeviceView, host: Ranges) -> Ranges:
+    """Return the ranges of steps as the launching thread has them, where that is another.
+
+    It may launch a step when the scheduling thread is at the next one already. Its spans stand for
+    the steps in their order where there are as many of them.
+    """
+    thread = view.launching_thread
+    if thread < 0 or (host.thread == thread).any():
+        return host
+    working = view.names.named(STEP) | view.names.named(FORWARD)
+    spans = _spans(view.trace, view.process, view.names)
+    starts = _outermost_starts(spans.take((spans.thread == thread) & working[spans.name]))
+    if starts.size != len(host):
+        return host
+    ends = np.append(starts[1:], max(int(host.end[-1]), int(starts[-1]) + 1))
+    return host.replace(start=starts, end=ends)

@@ -72,7 +72,7 @@ def measure(view: DeviceView, division: Division, gaps: Gaps) -> Steps:
     host, operations = division.host, view.operations
     number, by_step = by_value(host.step)
     for_ranks = rank_waits(view.trace, view.names)
-    waited = blocked(view.trace, host, view.waits, for_ranks)
+    waited = blocked(view.trace, _of_waiting_thread(view, host), view.waits, for_ranks)
     worked = host.end - host.start - waited.length
 
     step_of_operation, known = by_key(number, division.step)
@@ -95,6 +95,17 @@ def measure(view: DeviceView, division: Division, gaps: Gaps) -> Steps:
         done=done,
         kind=by_step.last(division.kind, none=StepKind.UNKNOWN.code),
     )
+
+
+def _of_waiting_thread(view: DeviceView, host: Ranges) -> Ranges:
+    """Return the ranges of steps with the thread whose waits for the device are theirs.
+
+    Where one thread schedules and another launches and waits, the first waits for the second.
+    """
+    own_waits = view.waits & np.isin(view.trace.calls.thread, distinct(host.thread))
+    if view.launching_thread < 0 or own_waits.any():
+        return host
+    return host.replace(thread=np.full(len(host), view.launching_thread))
 
 
 def _exposed_idle(number: Int64, step: Int64, gaps: Gaps) -> Int64:

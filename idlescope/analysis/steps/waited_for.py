@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from idlescope.analysis import intervals
-from idlescope.analysis.grouping import Groups, most_common
+from idlescope.analysis.grouping import Groups
 from idlescope.analysis.steps.measure import Steps
 from idlescope.analysis.view import DeviceView
 from idlescope.trace.table import Bool, Int64
@@ -52,16 +52,6 @@ class StepWaits:
         return int((self.older & ~self.own).sum())
 
 
-def launching_thread(view: DeviceView) -> int:
-    """Return the thread that launched most of the device's operations; -1 where none is known."""
-    launching_calls = view.launches[view.launches >= 0]
-    return (
-        most_common(view.trace.calls.thread[launching_calls])
-        if launching_calls.size
-        else -1
-    )
-
-
 def step_waits(view: DeviceView, steps: Steps, step_of_operation: Int64) -> StepWaits:
     """Return which step each wait of the launching thread was for.
 
@@ -69,7 +59,7 @@ def step_waits(view: DeviceView, steps: Steps, step_of_operation: Int64) -> Step
     """
     calls, none = view.trace.calls, np.empty(0, np.int64)
     told_nothing = np.zeros(len(steps), np.bool_)
-    waits = np.flatnonzero(view.waits & (calls.thread == launching_thread(view)))
+    waits = np.flatnonzero(view.waits & (calls.thread == view.launching_thread))
     known = np.flatnonzero(steps.has_launch & (steps.operations > 0))
     if not waits.size or not known.size:
         return StepWaits(told_nothing, told_nothing, none, none)

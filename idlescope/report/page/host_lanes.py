@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from idlescope.analysis import intervals
 from idlescope.analysis.result import DeviceResult
-from idlescope.analysis.steps.waited_for import launching_thread
 from idlescope.palette import CALL, PHASE
 from idlescope.report.page.lane import NO_COLOUR, Lane
 from idlescope.report.work_line import WorkLine
@@ -90,7 +89,7 @@ def _innermost_lane(
 
 def _shown_thread(line: WorkLine) -> int:
     """Return the thread that made most launches, else the first one of the device's process."""
-    thread = launching_thread(line.result.view)
+    thread = line.result.view.launching_thread
     if thread >= 0:
         return thread
     of_process = line.trace.threads_of(line.result.device.process)

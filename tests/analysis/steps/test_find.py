@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.make.engine_loops import KERNELS, sglang_two_threads
 from tests.make.kineto_files import call, operation, span
 from tests.make.views import measured
 
@@ -67,3 +68,16 @@ def test_a_schedule_that_finds_nothing_to_do_begins_no_step(tmp_path):
 def test_of_nested_spans_the_outermost_begin_steps(tmp_path):
     nested = ((2_000, 5_000, "get_next_batch_to_run"), *SGLANG)
     assert len(measured(tmp_path, loop(4, spans=nested)).steps) == 4
+
+
+@pytest.mark.parametrize("synchronous", [True, False])
+def test_what_another_thread_launches_is_of_the_step_that_was_handed_to_it(
+    tmp_path, synchronous
+):
+    """Scheduling in one thread, launching and waiting in another: as in one thread."""
+    device = measured(tmp_path, sglang_two_threads(20, synchronous))
+    steps = device.steps
+    assert steps.operations.tolist() == [KERNELS] * 20
+    assert device.step.tolist() == [number for number in range(20) for _ in range(KERNELS)]
+    assert (steps.host[2:-1] < 1_000_000).all()  # what it waited for the other is no work
+    assert steps.early[2:].all() != synchronous
