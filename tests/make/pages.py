@@ -131,10 +131,13 @@ class Opened:
             "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
         )
 
-    def violations(self, axe):
-        """What axe, of that file, finds of the page that is serious."""
+    def violations(self, axe, rules=()):
+        """What axe, of that file, finds of the page that is serious: by all of its rules unless given."""
         self.page.add_script_tag(path=axe)
-        found = self.page.evaluate("axe.run().then((result) => result.violations)")
+        found = self.page.evaluate(
+            """(rules) => axe.run(rules.length ? { runOnly: rules } : {}).then((result) => result.violations)""",
+            list(rules),
+        )
         serious = [entry for entry in found if entry["impact"] in ("serious", "critical")]
         return [(entry["id"], entry["nodes"][0]["html"]) for entry in serious]
 
