@@ -30,6 +30,7 @@ TURNS = {
     "sqlite": 2,
     "own": 2,
     "notes": 1,
+    "ranks": 1,
     "kineto": 3,
     "gzip": 3,
     "recording": 3,

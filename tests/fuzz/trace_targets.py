@@ -260,10 +260,21 @@ def _folder_reference(path: Path) -> Active | None:
     return reference.of_tables(tables)
 
 
+def ranks(random: Random) -> Files:
+    """Return a folder of two ranks, one or both of them changed."""
+    changed = [mutate.of_json(kineto_document(), random) for _ in range(2)]
+    both = random.random() < 0.5
+    return {
+        "rank0.json": mutate.encoded(changed[0]),
+        "rank1.json": mutate.encoded(changed[1] if both else kineto_document()),
+    }
+
+
 TARGETS = (
     Target("kineto", ".json", kineto, lambda path: read(path, _kineto_reference)),
     Target("own", ".json", own, lambda path: read(path, lambda _: None)),
     Target("gzip", ".json.gz", packed, lambda path: read(path, _packed_reference)),
+    Target("ranks", "", ranks, lambda path: read(path, lambda _: None)),
     Target("sqlite", ".sqlite", sqlite, lambda path: read(path, reference.of_sqlite)),
     Target(
         "parquet", "", lambda random: _mutated_folder(parquet_export(), random), lambda path: read(path, _folder_reference)

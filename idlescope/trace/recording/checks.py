@@ -74,8 +74,6 @@ def check(trace: Trace) -> None:
     flops = trace.operations.flops
     if not (np.isfinite(flops) & (flops >= 0)).all():
         raise ValueError("operations.flops holds what is no number of operations")
-    if not np.isfinite(trace.counters.value).all():
-        raise ValueError("counters.value holds what is no number")
 
 
 def _check_ends(table: Table, start: NDArray[Any], end: NDArray[Any]) -> None:

@@ -347,13 +347,14 @@ class TestSampling:
 
 
 class TestWorker:
-    def test_its_death_is_one_clear_error_and_no_hang(self, llama):
+    @pytest.mark.parametrize(("step", "depth"), [(1, 1), (5, 2)])
+    def test_its_death_is_one_clear_error_and_no_hang(self, llama, step, depth):
         device = CpuDevice(llama)
         engines = []
 
         def kill(engine):
             engines.append(engine)
-            if engine.steps == 5:
+            if engine.steps == step:
                 os.kill(device._process.pid, signal.SIGKILL)
 
         start = time.monotonic()
@@ -361,7 +362,7 @@ class TestWorker:
             EngineError,
             match=r"step \d+ failed: .*the CPU worker died \(killed by SIGKILL\)",
         ):
-            run(llama, SHAPES["roomy"], 2, requests(8, 30), on_step=kill, device=device)
+            run(llama, SHAPES["roomy"], depth, requests(8, 30), on_step=kill, device=device)
         assert time.monotonic() - start < 20
         assert engines[0].scheduler.allocator.free == SHAPES["roomy"].blocks
 
