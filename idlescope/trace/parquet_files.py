@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyarrow.parquet import FileMetaData
 
-# Recordings of real runs grow 10 to 40 times in memory. More than this, beyond 64 MB, is a bomb.
+# Recordings of real runs grow 10 to 40 times in memory, modelled ones whose steps are all alike far
+# more. Beyond half a gigabyte, which is a million steps of these, more than this is a bomb.
 MOST_EXPANSION = 250
-EXPANSION_CHECKED_FROM = 64 << 20
+EXPANSION_CHECKED_FROM = 512 << 20
 VALUE_BYTES = 8  # of a number in memory
 DAMAGE = 120  # characters of pyarrow's words that are repeated
 

@@ -14,6 +14,7 @@ from pyarrow import parquet
 from idlescope.analysis.analyze import analyze
 from idlescope.errors import ConfigError, TraceError
 from idlescope.report.text import to_text
+from idlescope.trace import parquet_files
 from idlescope.trace.names import span_names, user_file
 from idlescope.trace.nsys import reader
 from idlescope.trace.open import open_trace
@@ -147,7 +148,10 @@ class TestParquet:
         )
         assert figures(folder)
 
-    def test_millions_of_equal_rows_in_a_small_file_are_refused(self, tmp_path):
+    def test_millions_of_equal_rows_in_a_small_file_are_refused(
+        self, tmp_path, monkeypatch
+    ):
+        monkeypatch.setattr(parquet_files, "EXPANSION_CHECKED_FROM", 64 << 20)
         folder = tmp_path / "bomb"
         folder.mkdir()
         same = pa.array([7]).take(pa.array([0] * 3_000_000))
