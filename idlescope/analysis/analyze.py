@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,7 +21,6 @@ from idlescope.analysis.measured import MeasuredDevice
 from idlescope.analysis.no_device import no_device
 from idlescope.analysis.observer import observe
 from idlescope.analysis.prediction.predict_device import predict_asynchronous
-from idlescope.analysis.ranks.of_trace import ranks_together, with_ranks
 from idlescope.analysis.result import Analysis, DeviceResult
 from idlescope.analysis.steps import batching, find, measure
 from idlescope.analysis.steps import window as windows
@@ -47,6 +46,9 @@ from idlescope.trace.names import span_names
 from idlescope.trace.names.engines import Rules
 from idlescope.trace.names.span_names import SpanNames
 from idlescope.trace.unprofiled import UnprofiledStep
+
+if TYPE_CHECKING:
+    from idlescope.analysis.ranks.group import Group
 
 LONGEST_STEP_MS = 1e9
 MOST_DEVICES = 2_048  # of a trace, each measured by itself
@@ -116,14 +118,9 @@ def analyze(
                 observer=observe(device, prediction),
             )
         )
-    predictions = [result.prediction for result in results]
-    together = ranks_together(trace, results, predictions)
-    if together is not None:
-        texts = with_ranks(together, [result.verdict for result in results])
-        results = [
-            replace(result, verdict=verdict)
-            for result, verdict in zip(results, texts, strict=True)
-        ]
+    together = None
+    if len(results) > 1:
+        together, results = _as_ranks(trace, results)
     warnings = [*trace.meta.warnings]
     warnings += [warning for device in measured for warning in advice(device)]
     if not results:
@@ -136,6 +133,22 @@ def analyze(
         warnings=tuple(dict.fromkeys(warnings)),
         group=together,
     )
+
+
+def _as_ranks(
+    trace: Trace, results: list[DeviceResult]
+) -> tuple[Group | None, list[DeviceResult]]:
+    """Return what several devices did together, and each with what that says of its verdict."""
+    from idlescope.analysis.ranks.of_trace import ranks_together, with_ranks
+
+    together = ranks_together(trace, results, [result.prediction for result in results])
+    if together is None:
+        return None, results
+    verdicts = with_ranks(together, [result.verdict for result in results])
+    return together, [
+        replace(result, verdict=verdict)
+        for result, verdict in zip(results, verdicts, strict=True)
+    ]
 
 
 def _unprofiled(trace: Trace, step_ms: float | None) -> UnprofiledStep | None:

@@ -15,8 +15,6 @@ from idlescope.analysis.drawn import Drawn
 from idlescope.analysis.measured import MeasuredDevice
 from idlescope.analysis.observer import Observer
 from idlescope.analysis.prediction.prediction import Prediction
-from idlescope.analysis.ranks.documents import group_entry
-from idlescope.analysis.ranks.group import Group
 from idlescope.analysis.roofline import Roofline
 from idlescope.analysis.steps.host_phases import HostPhases, host_phases
 from idlescope.trace.model import Trace
@@ -26,6 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from idlescope.analysis.document import Document
+    from idlescope.analysis.ranks.group import Group
 
 
 @dataclass(frozen=True, repr=False)
@@ -84,6 +83,7 @@ class Analysis(Drawn):
     def document(self) -> Document:
         """Return what `idlescope analyze --json` prints, typed."""
         from idlescope.analysis import document
+        from idlescope.analysis.ranks.documents import group_entry
 
         return document.Document(
             schema=document.SCHEMA,

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from idlescope.analysis.analyze import analyze
-from idlescope.analysis.ranks.group import Group
 from idlescope.analysis.result import Analysis, DeviceResult
 from idlescope.analysis.steps.window import FIRST_LAST, length_ns
 from idlescope.cli.options import Output
@@ -26,6 +25,7 @@ from idlescope.trace.open import open_trace
 
 if TYPE_CHECKING:
     from idlescope.analysis.ranks.folder import RanksAnalysis
+    from idlescope.analysis.ranks.group import Group
     from idlescope.analysis.ranks.rank_file import RankOptions
     from idlescope.models.architecture import Model
 
@@ -149,11 +149,13 @@ def _side_by_side(
                 "one, and --out"
             )
         return False
-    from idlescope.analysis.ranks import folder, side_by_side
-
     paths = [*only] if only is not None else _rank_files(path, selection)
     if selection.cluster is not None and len(paths) < 2:
         raise ConfigError(f"--cluster is for a folder of ranks: {path} is none")
+    if len(paths) < 2:
+        return False
+    from idlescope.analysis.ranks import folder, side_by_side
+
     if selection.cluster is None and not side_by_side.is_worth_it(paths):
         return False
     with console.status("analysing") as status:
