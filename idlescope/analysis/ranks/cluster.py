@@ -5,6 +5,7 @@ Workers must have idlescope, and see the files under the same paths or URLs.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -90,13 +91,19 @@ def _outcome(path: Path, future: Any) -> Outcome:
 def _connected(cluster: str) -> Iterator[Any]:
     """Give a client of the cluster."""
     try:
-        from distributed import Client, LocalCluster
+        from distributed import Client, SubprocessCluster
     except ImportError as error:
         raise ConfigError(f"--cluster is for Dask: {EXTRA}") from error
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what fails is said once
     local = _LOCAL.match(cluster)
     if local is not None:
-        workers = LocalCluster(
-            n_workers=int(local[1]), threads_per_worker=1, dashboard_address=None
+        # by a command each: what `multiprocessing` starts would run this command again
+        workers = SubprocessCluster(
+            n_workers=int(local[1]),
+            threads_per_worker=1,
+            worker_kwargs={"dashboard": False},
+            scheduler_kwargs={"dashboard": False},
+            silence_logs=logging.CRITICAL,
         )
         with workers, Client(workers) as client:
             yield client

@@ -81,3 +81,8 @@ def test_what_is_no_cluster_is_said(folder):
     pytest.importorskip("distributed")
     with pytest.raises(ConfigError, match="give the address of a Dask scheduler"):
         beside(folder, "local:many")
+
+
+def test_processes_of_this_machine_may_be_the_cluster(folder):
+    pytest.importorskip("distributed")
+    assert beside(folder, "local:1").to_json()["ranks"] == beside(folder).to_json()["ranks"]
