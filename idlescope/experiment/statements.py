@@ -56,16 +56,47 @@ def this_engine(compared: Compared) -> str:
         return f"Asynchronous batching changes little ({change}) {on_device}: {why}."
     faster = f"{sync_ns / async_ns:.3f} times faster"
     left = f"; {_host_left(compared)}" if _host_bound(compared) else ""
-    why = f"synchronous, {_why_idle(compared)}"
+    why = f"synchronous, {_why_idle(compared.noun, compared.sync)}"
     return f"Asynchronous batching is {faster} ({change}) {on_device}: {why}{left}."
 
 
 def _one_mode(compared: Compared) -> str:
     """Return the sentence where only one mode was run."""
     ((mode_name, mode_run),) = compared.modes.items()
-    took = f"{Mode(mode_name).adjective} batching took {time_text(mode_run.total_ns)}"
+    adjective = Mode(mode_name).adjective
+    if compared.load is not None:
+        return _one_at_load(compared, compared.load, mode_run)
+    took = f"{adjective} batching took {time_text(mode_run.total_ns)}"
     idle = f"with the {compared.noun} idle {mode_run.result.idle_pct:.2f} %"
-    return f"{took} {idle} on {compared.device}."
+    why = (
+        f": {_why_idle(compared.noun, mode_run)}"
+        if mode_run.result.occupancy.idle_ns
+        else ""
+    )
+    return f"{took} {idle} on {compared.device}{why}."
+
+
+def _one_at_load(compared: Compared, load: Load, mode_run: ModeRun) -> str:
+    """Return the sentence on requests that arrive, of one mode."""
+    latencies = mode_run.latencies()
+    figures = [
+        f"{words} {found.p50:,.1f} ms (p99 {found.p99:,.1f} ms)"
+        for name, words in LATENCIES_SAID.items()
+        if (found := latencies[name]) is not None
+    ]
+    at_load = f"At {load.requests_per_s:,.3g} requests/s ({load.arrival})"
+    said = f"{mode_run.mode.adjective.lower()} batching gives {' and '.join(figures)}"
+    idle = f"the {compared.noun} is idle {mode_run.idle_with_work_pct:.2f} %"
+    return (
+        f"{at_load} {said} on {compared.device}; while there are requests {idle} "
+        f"({_missing(mode_run.no_demand_pct)}).{_highest(load)}"
+    )
+
+
+def _missing(no_demand_pct: float) -> str:
+    return (
+        f"no request was there for {no_demand_pct:.1f} % of the time: no idleness to cure"
+    )
 
 
 def _idle_change(compared: Compared) -> str:
@@ -73,14 +104,14 @@ def _idle_change(compared: Compared) -> str:
     return f"idle {sync_pct:.2f} % → {compared.asynchronous.result.idle_pct:.2f} %"
 
 
-def _why_idle(compared: Compared) -> str:
-    """Return why the device is idle in the synchronous mode: the cause of most of it."""
-    result = compared.sync.result
+def _why_idle(noun: str, mode_run: ModeRun) -> str:
+    """Return why the device is idle in a mode: the cause of most of it."""
+    result = mode_run.result
     causes = result.gaps.totals()
     largest = max(causes, key=lambda cause: causes[cause])
     share_pct = percent(causes[largest], result.occupancy.idle_ns)
     _, because = READINGS[largest]
-    return f"the {compared.noun} is idle because {because} ({share_pct:.0f} % of it)"
+    return f"the {noun} is idle because {because} ({share_pct:.0f} % of it)"
 
 
 def _at_load(compared: Compared, load: Load) -> str:

@@ -112,3 +112,20 @@ def test_the_host_is_blamed_only_where_it_works_longer_than_the_device(factor, b
     modes = {name: with_host(mode, factor) for name, mode in made.modes.items()}
     sentence = this_engine(Compared(modes, "a GPU", "GPU", None, interrupted=False))
     assert ("the host still needs longer" in sentence) is blamed
+
+
+def test_one_mode_at_a_load_is_judged_by_its_latencies_too():
+    options = {"model": "1b", "tokens": 30, "batch_size": 8, "requests": 20}
+    made = run(
+        RunConfig(device="modelled:h200", mode="async", arrival="poisson:5", **options)
+    )
+    latency = made.modes["async"].latencies()["latency_ms"]
+    sentence = made.statements.this_engine
+    assert f"latency {latency.p50:,.1f} ms (p99 {latency.p99:,.1f} ms)" in sentence
+    assert "took" not in sentence
+
+
+def test_one_mode_alone_says_why_it_idles():
+    sentence = said(model="8b", mode="sync").this_engine
+    assert sentence.startswith("Synchronous batching took ")
+    assert "because it ran dry before the host had issued the next work (" in sentence
