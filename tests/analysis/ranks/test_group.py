@@ -210,3 +210,19 @@ def test_a_rank_that_mostly_waits_says_for_whom(tmp_path):
     assert second.verdict.kind == VerdictKind.COMMUNICATION_BOUND
     assert "it only waits for other ranks, most for rank 0" in second.verdict.text
     assert first.verdict.kind != VerdictKind.COMMUNICATION_BOUND
+
+
+def test_a_rank_without_requests_runs_dummy_batches_for_the_others(tmp_path):
+    made = job(Job(2, steps=8, longer_ns=(150_000, 0)))
+    spans = {0: "step[DECODE bs=32]", 1: "step[IDLE bs=0]"}
+    for rank, events in enumerate(made.events):
+        for event in list(events):
+            if event["name"].startswith("execute_context"):
+                whole = {"name": "scheduler.run_batch"}
+                events.append(event | whole)
+                event["name"] = spans[rank]
+    group = analyse(tmp_path, made.events).group
+    verdict = judge(group)
+    assert verdict.kind == GroupKind.DUMMIES
+    assert verdict.text.startswith("Rank 1 runs dummy batches (8 of 8 forward passes")
+    assert group.ranks[0].batch == 32
