@@ -74,7 +74,7 @@ def _empty_plot(cost: HostCost) -> Plot:
     of_points = [point.idle_pct for point in (*cost.measured, *cost.published)]
     highest = max([*(float(curve.idle_pct.max()) for curve in cost.curves), *of_points])
     x_axis = Axis("host work, ms per step", furthest_ms)
-    device = Tick(x_axis.place(cost.device_ms), f"device: {cost.device_ms:.3g} ms per step")
+    device = Tick(x_axis.place(cost.device_ms), f"device: {cost.device_ms:.3g} ms")
     return Plot(
         description="Idle over host work per step, in both modes, with measured points",
         x=x_axis,
