@@ -54,11 +54,18 @@ class Corruption:
         """Return the corrupt durations in a sentence; empty where there are none."""
         if not self.rows.size:
             return ""
-        how = "overlap later ones of their own stream"
-        if self.overlapping < self.rows.size:
-            how += ", end after a call that waited for them had returned, or outlast all like them"
+        longest_ms = f"{self.longest_ns / 1e6:,.1f} ms"
+        only_overlap = self.overlapping == self.rows.size
+        if self.rows.size == 1:
+            does = "overlaps later ones of its own stream"
+            if not only_overlap:
+                does = "ends after a call that waited for it had returned, or outlasts all like it"
+            return f"One operation of {longest_ms} {does}: its duration is corrupt."
+        do = "overlap later ones of their own stream"
+        if not only_overlap:
+            do += ", end after a call that waited for them had returned, or outlast all like them"
         return (
-            f"{self.rows.size:,} operations {how}, the longest of {self.longest_ns / 1e6:,.1f} ms: "
+            f"{self.rows.size:,} operations {do}, the longest of {longest_ms}: "
             "their durations are corrupt."
         )
 

@@ -252,6 +252,8 @@ def _batching(findings: Findings) -> str:
     driver = f" (as {batching.driver} says, which drives it)" if batching.driver else ""
     if batching.kind == ASYNCHRONOUS:
         early = f" ({batching.early} of {batching.followers} steps launched early)"
+        if not batching.early:
+            early = " (what the host waits for is of older steps)"
         return f"; batching is asynchronous{driver or early}{_slower_host(findings)}"
     if batching.kind == SERIALISED and batching.culprit:
         return f"; batching is serialised by {batching.culprit.text(steps)}"

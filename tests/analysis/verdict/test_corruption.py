@@ -76,7 +76,8 @@ def test_one_corrupt_duration_makes_idle_an_interval_that_holds_the_truth(tmp_pa
     assert (
         f"between {bounds.low_pct:.2f} and {bounds.high_pct:.2f} %" in device.verdict.text
     )
-    assert "their durations are corrupt" in device.verdict.text
+    assert "One operation of" in device.verdict.text
+    assert "its duration is corrupt" in device.verdict.text
 
 
 def test_no_verdict_crosses_the_bounds_and_no_check_passes_on_them(tmp_path):
@@ -117,7 +118,7 @@ def test_a_copy_that_ends_after_its_wait_returned_is_corrupt(tmp_path):
     copies[7]["dur"] *= 300
     device = measured(tmp_path, events)
     assert device.coverage.corrupt_operations == 1
-    assert "end after a call that waited for them had returned, or" in device.verdict.text
+    assert "ends after a call that waited for it had returned, or" in device.verdict.text
 
 
 def test_launches_on_an_idle_device_that_all_begin_late_are_clocks_that_disagree(tmp_path):
