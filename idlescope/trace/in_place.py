@@ -61,7 +61,10 @@ def _refuse_obstacles(draft: Path, target: Path) -> None:
         place = target / entry.name
         if place.exists() and entry.is_dir() != place.is_dir():
             what = "Is a directory" if place.is_dir() else "Not a directory"
-            raise OutputExistsError(f"{place}: {what}; move it, or give another --out")
+            raise OutputExistsError(
+                f"{place} is in the way of the result: move it, or give another place "
+                f"({place.name}: {what})"
+            )
         if entry.is_dir() and place.is_dir():
             _refuse_obstacles(entry, place)
 
