@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 MERGED = "merged-"  # how SGLang calls the profile of all ranks that it writes beside theirs
+MOST_RANKS = 1_000_000  # of any recording; what says more is damaged
 MOST_MISSING = 8  # ranks named in a sentence
 
 
@@ -36,7 +37,7 @@ def doubtful_ranks(ranks: Sequence[tuple[str, Mapping[str, Any]]]) -> list[str]:
         number, size = distributed.get("rank"), distributed.get("world_size")
         if isinstance(number, int):
             files_of.setdefault(number, []).append(file)
-        if isinstance(size, int):
+        if isinstance(size, int) and size <= MOST_RANKS:  # else it is damaged
             world_size = max(world_size, size)
     sentences = [
         f"{' and '.join(files)} both say that they are rank {number}: are they of one recording?"
