@@ -38,10 +38,10 @@ main()
             ),
         ),
         (
-            "tiny on modelled:h200",
+            "tiny modelled:h200 batch 8",
             ("sweep", "--model", "tiny", "--tokens", "5", "--device", "modelled"),
         ),
-        ("What this machine can measure", ("doctor",)),
+        ("no NVIDIA", ("doctor",)),
     ],
     ids=["analyze", "run", "sweep", "doctor"],
 )

@@ -48,7 +48,7 @@ class TestNsys:
                 "the run under nsys failed: no permission",
             ),
             (
-                'while [ "$1" != -m ]; do last=$1; shift; done; exec "$last" "$@"',
+                'while [ "$1" != -I ]; do last=$1; shift; done; exec "$last" "$@"',
                 "nsys recorded nothing",
             ),
         ],

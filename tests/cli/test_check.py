@@ -198,7 +198,7 @@ class TestRegression:
         options = ("--max-regression", "0.1%", "--against", paths / "base", "--github")
         result = idlescope(paths / "same", *options)
         assert result.returncode == 0
-        assert said(result)[0].startswith("The limit holds, but in doubt (")
+        assert said(result)[0].startswith("The limit holds, but in doubt")
         assert any(line.startswith("in doubt --max-regression ") for line in said(result))
         assert "::warning title=idlescope --max-regression::" in result.stdout
 

@@ -262,4 +262,6 @@ def test_the_command_says_what_it_did(kineto, tmp_path, capsys):
     from idlescope.cli.actions.convert import convert_command
 
     convert_command(kineto, tmp_path / "a.json.gz", force=False)
-    assert capsys.readouterr().out.split() == [str(tmp_path / "a.json.gz")]
+    written, *following = capsys.readouterr().out.splitlines()
+    assert written == str(tmp_path / "a.json.gz")
+    assert any(line.startswith("next: idlescope ") for line in following)

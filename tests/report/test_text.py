@@ -82,7 +82,10 @@ def test_causes_have_their_colour_on_a_terminal_and_none_in_a_file():
         }
         console = Console(file=io.StringIO(), width=100, **options, no_color=False)
         console.print(table)
-        for cause, color in CAUSE.items():
+        causes = [cause for cause in CAUSE if cause in console.file.getvalue()]
+        assert {"host", "launch"} <= set(causes)
+        for cause in causes:
+            color = CAUSE[cause]
             red, green, blue = (int(color[i : i + 2], 16) for i in (1, 3, 5))
             assert (
                 f"\x1b[38;2;{red};{green};{blue}m{cause}" in console.file.getvalue()

@@ -429,6 +429,8 @@ class TestCommand:
             stderr=subprocess.PIPE,
             text=True,
             env={**os.environ, "NO_COLOR": "1"},
+            # under nohup the tests' own process ignores a hang-up, and children would, too
+            preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),  # noqa: PLW1509
         )
         end = time.monotonic() + 20
         while not fake.asked and time.monotonic() < end:
