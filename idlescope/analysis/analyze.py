@@ -11,6 +11,7 @@ import numpy as np
 
 from idlescope import __version__
 from idlescope.analysis import roofline
+from idlescope.analysis.grouping import by_value
 from idlescope.analysis.idle import causes, concentration, host_time, stacks
 from idlescope.analysis.idle import occupancy as idle
 from idlescope.analysis.idle.communication import communication
@@ -361,12 +362,9 @@ def _refuse_crowds(trace: Trace) -> None:
 def _streams(view: DeviceView, window: Window) -> list[dict[str, Any]]:
     """Return the figures of each stream of a device."""
     operations = view.operations
-    streams, stream_row = np.unique(operations.stream, return_inverse=True)
-    rows_touching = stream_row[window.touches(operations)]
-    touching = np.bincount(rows_touching, minlength=streams.size)
-    of_streams = idle.occupancy_by_group(
-        operations, idle.Rows(stream_row, streams.size), (window.start, window.end)
-    )
+    streams, by_stream = by_value(operations.stream)
+    touching = by_stream.only(window.touches(operations)).sizes()
+    of_streams = idle.occupancy_by_group(operations, by_stream, (window.start, window.end))
     return [
         {
             "stream": view.trace.streams[stream],

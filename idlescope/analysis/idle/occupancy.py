@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from idlescope.analysis import intervals
+from idlescope.analysis.grouping import Groups
 from idlescope.analysis.intervals import Intervals
 from idlescope.trace.model import OperationKind, Operations
 from idlescope.trace.table import Bool, Int64
@@ -62,14 +62,6 @@ def occupancy(operations: Operations, window: tuple[int, int] | None = None) -> 
     )
 
 
-@dataclass(frozen=True)
-class Rows:
-    """Which of so many groups each operation is of."""
-
-    group: NDArray[np.intp]
-    groups: int
-
-
 class GroupOccupancy(NamedTuple):
     """How long each group of operations ran within a window, ns."""
 
@@ -79,40 +71,40 @@ class GroupOccupancy(NamedTuple):
 
 
 def occupancy_by_group(
-    operations: Operations, rows: Rows, window: tuple[int, int]
+    operations: Operations, groups: Groups, window: tuple[int, int]
 ) -> GroupOccupancy:
     """Measure groups of operations, such as streams, as `occupancy` does, in one pass for all."""
     low, high = window
-    active_ns = _covered(operations, rows, window)
+    active_ns = _covered(operations, groups, window)
     computing = is_compute(operations)
-    kernel_rows = Rows(rows.group[computing], rows.groups)
-    compute_ns = _covered(operations.take(computing), kernel_rows, window)
+    compute_ns = _covered(operations.take(computing), groups.only(computing), window)
     return GroupOccupancy(active_ns, compute_ns, high - low - active_ns)
 
 
-def _covered(operations: Operations, rows: Rows, window: tuple[int, int]) -> Int64:
-    """Return how much of a window the operations of each group cover, ns."""
+def _covered(operations: Operations, groups: Groups, window: tuple[int, int]) -> Int64:
+    """Return how much of a window the operations of each group cover, ns.
+
+    `Groups.covered` lays groups end to end, for which the windows of many streams, whose times may
+    be damaged, can be too long together.
+    """
     low, high = window
-    order = np.lexsort((operations.start, rows.group))
-    group = rows.group[order]
+    order = np.lexsort((operations.start, groups.row))
+    group = groups.row[order].astype(np.int64)
     start = operations.start[order].clip(low, high) - low
     end = operations.end[order].clip(low, high) - low
 
     # The end that earlier operations of a group reached: a running maximum, in which a group begins
     # anew since its ends stand above all of those before it. Ranks keep that within int64.
-    ranks = np.unique(end, return_inverse=True)[1]
+    ends_by_rank, ranks = np.unique(end, return_inverse=True)
     base = group * (end.size + 1)
     reached_rank = np.maximum.accumulate(base + ranks)
     reached_before = np.zeros(end.size, np.int64)
     is_first = np.append(True, group[1:] != group[:-1])[: end.size]
-    ends_by_rank = np.unique(end)
     follows = np.flatnonzero(~is_first)
     reached_before[follows] = ends_by_rank[reached_rank[follows - 1] - base[follows]]
 
-    covered = np.zeros(rows.groups, np.int64)
     fresh_ns = np.maximum(0, end - np.maximum(start, reached_before))
-    np.add.at(covered, group, fresh_ns)
-    return covered
+    return Groups(group, groups.count).total(fresh_ns)
 
 
 def is_compute(operations: Operations) -> Bool:
