@@ -113,13 +113,10 @@ def analyze_command(
 
         sys.stdout.write(to_text(analysis.to_json()))
         return
-    from idlescope.cli.next_command import show_next
-    from idlescope.report.tables.terminal import plain
+    from idlescope.cli.next_command import show_next, show_written
 
     _show(console, analysis, list_steps, output.verbose)
-    console.print()
-    for written_path in written:
-        console.print(plain(written_path, "dim"), soft_wrap=True)
+    show_written(console, written)
     if written:
         _show_next(console, written[0].parent)
     elif analysis.results:

@@ -15,7 +15,7 @@ from rich.console import Console
 from idlescope.analysis.comparison.change import Comparison, Side
 from idlescope.analysis.comparison.compare import of_sides
 from idlescope.analysis.comparison.read import read
-from idlescope.cli.next_command import show_next
+from idlescope.cli.next_command import show_next, show_written
 from idlescope.cli.options import FIRST_LAST, Output
 from idlescope.cli.status import counting
 from idlescope.errors import ConfigError
@@ -81,9 +81,7 @@ def compare_command(
         for mode_name, several in comparisons.items():
             for comparison in several:
                 _show(console, mode_name, comparison, output.verbose)
-        console.print()
-        for written_path in written:
-            console.print(plain(written_path, "dim"), soft_wrap=True)
+        show_written(console, written)
         _show_next(console, path_sides, selection.mode, written)
 
 

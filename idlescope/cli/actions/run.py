@@ -18,7 +18,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from idlescope.cli.next_command import show_next
+from idlescope.cli.next_command import show_next, show_written
 from idlescope.cli.options import Output
 from idlescope.cli.status import REFRESH_S
 from idlescope.experiment.config import RunConfig
@@ -83,13 +83,8 @@ def show(
 
 def _show_files(console: Console, written: Sequence[Path], verbose: bool) -> None:
     """Print where a run's report is, with all that was written where that is asked for."""
-    report, *others = written
-    console.print()
-    for path in written if verbose else [report]:
-        console.print(plain(path, "dim"), soft_wrap=True)
-    if not verbose:
-        console.print(plain(f"and {len(others)} more beside it (--verbose)", "dim"))
-    show_next(console, ["view", report.parent], "shows the timeline in a browser")
+    show_written(console, written, verbose)
+    show_next(console, ["view", written[0].parent], "shows the timeline in a browser")
 
 
 @contextmanager

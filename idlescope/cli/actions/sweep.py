@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 from rich.console import Console
 
 from idlescope.cli.actions.sweep_progress import run_missing
-from idlescope.cli.next_command import show_next
+from idlescope.cli.next_command import show_next, show_written
 from idlescope.cli.options import Output
 from idlescope.errors import ConfigError, OutputExistsError
 from idlescope.experiment import answers
@@ -135,13 +135,8 @@ def _show(
     if verbose or summary["cells"]["all"] <= FEW_CELLS:
         for sweep_table in report.terminal_tables(rows):
             console.print(sweep_table)
-    console.print()
-    document, *others = written
-    for written_path in written if verbose else [document]:
-        console.print(plain(written_path, "dim"), soft_wrap=True)
-    if others and not verbose:
-        console.print(plain(f"and {len(others)} more beside it (--verbose)", "dim"))
-    _show_next(console, rows, document.parent)
+    show_written(console, written, verbose)
+    _show_next(console, rows, written[0].parent)
 
 
 def _show_next(console: Console, rows: Sequence[dict[str, Any]], folder: Path) -> None:
