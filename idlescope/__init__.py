@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from idlescope.profiling import Profile as profile  # noqa: N813
     from idlescope.trace.model import Trace
     from idlescope.trace.open import open_trace as open  # noqa: A004 - idlescope.open reads as intended
+    from idlescope.watching.watch import Watch as watch  # noqa: N813
 
 __all__ = [
     "Analysis",
@@ -67,6 +68,7 @@ __all__ = [
     "range",
     "run",
     "sweep",
+    "watch",
 ]
 
 # public name -> module, and the name there; a module itself has none
@@ -88,6 +90,7 @@ _HOME = {
     "range": ("idlescope.capture.ranges", "Range"),
     "run": ("idlescope.experiment.run", "run"),
     "sweep": ("idlescope.experiment.grid_sweep", "sweep"),
+    "watch": ("idlescope.watching.watch", "Watch"),
 }
 
 

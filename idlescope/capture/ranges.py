@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from contextlib import ContextDecorator
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from threading import get_ident
+from typing import Any, Protocol
 
 from idlescope.palette import PHASE
 
@@ -23,6 +24,19 @@ OPAQUE = 0xFF000000
 COLOURS: Mapping[str, int] = {  # by category, ARGB
     category: OPAQUE | int(colour[1:], 16) for category, colour in PHASE.items()
 }
+
+
+class Listener(Protocol):
+    """What is told of the ranges of one thread: a watch (`idlescope.watching`)."""
+
+    def begin_phase(self) -> None:
+        """Note that a range begins."""
+
+    def end_phase(self, name: str) -> None:
+        """Note that the range that began last has ended."""
+
+
+LISTENERS: dict[int, Listener] = {}  # by thread; empty where nothing is watched
 
 
 class Range(ContextDecorator):
@@ -40,6 +54,7 @@ class Range(ContextDecorator):
         self._step = step
         self._annotation: Any = None  # an NVTX range
         self._handle: Any = None  # of torch.profiler's range
+        self._listener: Listener | None = None
 
     def _recreate_cm(self) -> Range:
         """Return a range for one call of a decorated function, which several threads may call."""
@@ -50,10 +65,18 @@ class Range(ContextDecorator):
             self._annotation = annotation(self._name, self._phase or USER, self._step)
             self._annotation.__enter__()
         self._handle = begin_recorded(self._name)
+        if LISTENERS:
+            self._listener = LISTENERS.get(get_ident())
+            if self._listener is not None:
+                self._listener.begin_phase()
         return self
 
     def __exit__(self, *exception: object) -> None:
-        end_recorded(self._handle)
+        if self._listener is not None:
+            self._listener.end_phase(self._name)
+            self._listener = None
+        if self._handle is not None:
+            end_recorded(self._handle)
         if self._annotation is not None:
             self._annotation.__exit__(None, None, None)
             self._annotation = None

@@ -14,6 +14,7 @@ DOCUMENTS = {
     "sweep": ("idlescope.experiment.document", "SweepDocument"),
     "comparison": ("idlescope.analysis.comparison.documents", "ComparisonsDocument"),
     "check": ("idlescope.analysis.comparison.documents", "ChecksDocument"),
+    "watch": ("idlescope.watching.state", "WatchState"),
     "prediction": ("idlescope.analysis.prediction.documents", "PredictionsDocument"),
 }
 

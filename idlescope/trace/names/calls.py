@@ -18,7 +18,7 @@ SYNCHRONISING = re.compile(
     r"|^(cuda|hip)Memcpy(2D|3D|ToSymbol|FromSymbol)?(_v\d+)?$"
     r"|^hipMemcpyWithStream"
     r"|^cuMemcpy(DtoH|HtoD|DtoD)?(_v\d+)?$"
-    r"|^event\.synchronize$"
+    r"|^event\.synchronize( \(.*\))?$"
     # Intel GPUs: Unified Runtime, its predecessor (pi), and Level Zero
     r"|^(ur|pi)(QueueFinish|EventWait|EventsWait)$"
     r"|^ze(CommandQueue|Event|Fence|CommandList)(Host)?Synchronize$"

@@ -1,0 +1,91 @@
+"""What the thread of a loop takes down: flat lists of integers, which another thread empties.
+
+Nothing is computed here. A row is added by one `extend`, and taken off the front by one slice and
+one `del`: each is one step under the interpreter's lock, so neither side needs another lock.
+Integers are no objects to the garbage collector, so it does not run more often than before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from idlescope.trace.table import Int64
+
+# What a row of each list holds; names are codes of `Rows.names`, times in ns of perf_counter.
+STEP_FIELDS = ("number", "kind", "start", "end", "tokens", "requests")
+CALL_FIELDS = ("name", "step", "start", "end", "launch")  # launch: its number; 0: a wait
+PHASE_FIELDS = ("name", "step", "start", "end")
+
+# Codes of what is no phase of the loop's own.
+COLLECTION, NO_DEMAND, OVERHEAD, OTHER = range(4)
+RESERVED_NAMES = ("garbage collection", "no demand", "idlescope watch", "other")
+MOST_NAMES = (
+    1_024  # further ones are "other": names that hold numbers would grow without end
+)
+MOST_VALUES = 1 << 18  # in one list: what is not taken in time is dropped
+
+Columns = dict[str, Int64]
+
+
+class Codes(dict[str, int]):
+    """Gives each name the next integer, as far as there is room for names."""
+
+    def __missing__(self, name: str) -> int:
+        code = len(self)
+        if code >= MOST_NAMES:
+            return OTHER
+        self[name] = code
+        return code
+
+
+class Taken(NamedTuple):
+    """Rows that were taken off the lists, as columns."""
+
+    steps: Columns
+    calls: Columns
+    phases: Columns
+
+
+class Rows:
+    """The lists of one loop; `lost` is how many rows were dropped because nobody took them."""
+
+    def __init__(self) -> None:
+        self.names = Codes()
+        for name in RESERVED_NAMES:
+            self.names[name]  # a look-up gives it its code
+        self.steps: list[int] = []
+        self.calls: list[int] = []
+        self.phases: list[int] = []
+        self.lost = 0
+
+    def shorten(self) -> None:
+        """Drop the older half of lists that grew too long: nobody takes their rows."""
+        for values, fields in (
+            (self.steps, STEP_FIELDS),
+            (self.calls, CALL_FIELDS),
+            (self.phases, PHASE_FIELDS),
+        ):
+            if len(values) > MOST_VALUES:
+                rows = MOST_VALUES // 2 // len(fields)
+                del values[: rows * len(fields)]
+                self.lost += rows
+
+    def take(self) -> Taken:
+        """Take all rows that are there."""
+        # Steps first: whatever belongs to a step that has ended is there by then.
+        return Taken(
+            _taken(self.steps, STEP_FIELDS),
+            _taken(self.calls, CALL_FIELDS),
+            _taken(self.phases, PHASE_FIELDS),
+        )
+
+
+def _taken(values: list[int], fields: Sequence[str]) -> Columns:
+    size = len(values) // len(fields) * len(fields)
+    rows = values[:size]
+    del values[:size]
+    columns = np.array(rows, np.int64).reshape(-1, len(fields)).T
+    return dict(zip(fields, columns, strict=True))

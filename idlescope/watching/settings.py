@@ -1,0 +1,74 @@
+"""What the environment says of the watch; plugins read it, and nothing else turns them on."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from idlescope.errors import ConfigError
+
+PREFIX = "IDLESCOPE_WATCH"
+OFF = ("", "0", "off")
+BEST = ("1", "on")  # the best way that there is
+WAYS = ("events", "activity", "host")
+STEPS = 4_096
+RECORDINGS = 8
+LOOPBACK = "127.0.0.1"
+LAST_PORT = 65_535
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of a process. Raises ConfigError, in `read`, for a value that makes no sense."""
+
+    on: bool = False
+    way: str | None = None  # one of WAYS; None: the best that there is
+    folder: Path = Path()  # of what processes write of themselves, and of recordings
+    port: int = 0  # 0: a free one
+    host: str = LOOPBACK
+    steps: int = STEPS  # in the ring
+    record_when: str = ""  # a rule, such as `idle > 10% for 30s`
+    recordings: int = RECORDINGS  # kept at most
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str] = os.environ) -> Settings:
+        """Return what the environment says."""
+        asked = environment.get(PREFIX, "").strip().lower()
+        if asked not in (*OFF, *BEST, *WAYS):
+            choices = ", ".join(("0", "1", *WAYS))
+            raise ConfigError(f"{PREFIX} is {asked!r}: give one of {choices}")
+        folder = environment.get(f"{PREFIX}_FOLDER")
+        return cls(
+            on=asked not in OFF,
+            way=asked if asked in WAYS else None,
+            folder=Path(folder) if folder else default_folder(environment),
+            port=_number(environment, "PORT", 0, 0, LAST_PORT),
+            host=environment.get(f"{PREFIX}_HOST", "").strip() or LOOPBACK,
+            steps=_number(environment, "STEPS", STEPS, 16, 1_000_000),
+            record_when=environment.get(f"{PREFIX}_RECORD_WHEN", "").strip(),
+            recordings=_number(environment, "RECORDINGS", RECORDINGS, 1, 10_000),
+        )
+
+
+def default_folder(environment: Mapping[str, str] = os.environ) -> Path:
+    """Return the folder of this user's watches, where none is given."""
+    runtime = environment.get("XDG_RUNTIME_DIR")
+    parent = Path(runtime) if runtime else Path(tempfile.gettempdir())
+    user = os.getuid() if hasattr(os, "getuid") else os.environ.get("USERNAME", "user")
+    return parent / f"idlescope-watch-{user}"
+
+
+def _number(
+    environment: Mapping[str, str], name: str, default: int, least: int, most: int
+) -> int:
+    text = environment.get(f"{PREFIX}_{name}", "").strip()
+    if not text:
+        return default
+    if not text.isdecimal() or not least <= int(text) <= most:
+        raise ConfigError(
+            f"{PREFIX}_{name} is {text!r}: give a number from {least:,} to {most:,}"
+        )
+    return int(text)

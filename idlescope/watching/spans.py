@@ -1,0 +1,92 @@
+"""The context managers of a watch: each is made once and used again, so that a step makes nothing.
+
+What goes wrong in one of them turns the watch off (`Watch.turn_off`) and is not seen by the loop.
+"""
+
+from __future__ import annotations
+
+from time import perf_counter_ns
+from typing import Protocol
+
+from idlescope.watching.rows import NO_DEMAND
+
+
+class LoopWatch(Protocol):
+    """What the spans tell: a `Watch`. Codes are those of its names (`Rows.names`)."""
+
+    def end_step(self) -> None:
+        """End the open step."""
+
+    def begin_launch(self) -> None:
+        """Note that a call begins that issues device work."""
+
+    def end_launch(self, code: int) -> None:
+        """Note that it has returned."""
+
+    def begin_wait(self) -> None:
+        """Note that the host is blocked."""
+
+    def end_wait(self, code: int, start: int) -> None:
+        """Note that the host was blocked since `start`."""
+
+    def begin_phase(self) -> None:
+        """Note that a phase begins."""
+
+    def end_phase_of(self, code: int) -> None:
+        """Note that it has ended."""
+
+
+class StepSpan:
+    """`with watch.step():`."""
+
+    def __init__(self, watch: LoopWatch) -> None:
+        self._watch = watch
+
+    def __enter__(self) -> None:
+        """Do nothing: `Watch.step` has begun the step."""
+
+    def __exit__(self, *exception: object) -> None:
+        self._watch.end_step()
+
+
+class LaunchSpan:
+    """`with watch.launching(NAME):`."""
+
+    def __init__(self, watch: LoopWatch, code: int) -> None:
+        self._watch = watch
+        self._code = code
+
+    def __enter__(self) -> None:
+        self._watch.begin_launch()
+
+    def __exit__(self, *exception: object) -> None:
+        self._watch.end_launch(self._code)
+
+
+class WaitSpan:
+    """`with watch.waiting(NAME):`."""
+
+    def __init__(self, watch: LoopWatch, code: int) -> None:
+        self._watch = watch
+        self._code = code
+        self._start = 0
+
+    def __enter__(self) -> None:
+        self._start = perf_counter_ns()
+        self._watch.begin_wait()
+
+    def __exit__(self, *exception: object) -> None:
+        self._watch.end_wait(self._code, self._start)
+
+
+class NoDemandSpan:
+    """`with watch.no_demand():`."""
+
+    def __init__(self, watch: LoopWatch) -> None:
+        self._watch = watch
+
+    def __enter__(self) -> None:
+        self._watch.begin_phase()
+
+    def __exit__(self, *exception: object) -> None:
+        self._watch.end_phase_of(NO_DEMAND)

@@ -1,0 +1,1 @@
+"""The ways in which a watch learns when the device worked."""
