@@ -1,4 +1,4 @@
-"""One palette for every picture: figures, pages, terminals, NVTX ranges.
+"""One palette for every picture, and what modes are called: figures, pages, terminals, NVTX ranges.
 
 Colours that the colour-blind can tell apart: Okabe and Ito, Color Universal Design (2008).
 """
@@ -12,6 +12,7 @@ VERMILION, PURPLE = "#D55E00", "#CC79A7"
 GREY, PALE = "#BBBBBB", "#EEEEEE"
 
 MODE: Mapping[str, str] = {"sync": VERMILION, "async": BLUE}
+MODE_TITLES: Mapping[str, str] = {"sync": "synchronous", "async": "asynchronous"}
 CAUSE: Mapping[str, str] = {
     "host": VERMILION,
     "launch": ORANGE,

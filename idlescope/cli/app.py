@@ -17,7 +17,7 @@ from idlescope.cli.signals import interruptible
 # heading of the help -> commands; each is a module of idlescope.cli with a function of that name
 PANELS = {
     "Try it without a trace": ("run", "sweep"),
-    "Explain a trace": ("analyze", "predict", "compare", "view"),
+    "Explain a trace": ("analyze", "explain", "predict", "compare", "view"),
     "Record and guard": ("capture", "check", "doctor"),
     "Files": ("convert", "scrub", "schema"),
 }

@@ -23,6 +23,11 @@ EXAMPLES = {
         "idlescope analyze trace.json.gz --window steps:5-20 --out report",
         "idlescope analyze export.sqlite --step-ms 7.5 --verbose",
     ),
+    "explain": (
+        "idlescope explain serialised",
+        "idlescope explain cannot tell",
+        "idlescope explain 'call: cudaStreamSynchronize'",
+    ),
     "predict": (
         "idlescope predict trace.json.gz",
         "idlescope predict trace.json.gz --host 0.5 --without detokenize",

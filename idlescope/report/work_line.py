@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 from idlescope.analysis.measured import MeasuredDevice
 from idlescope.analysis.result import Analysis, DeviceResult
+from idlescope.palette import MODE_TITLES
 from idlescope.trace.model import Trace
 from idlescope.trace.names.span_names import SpanNames
-
-MODE_TITLES = {"sync": "synchronous", "async": "asynchronous"}
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from idlescope.palette import BLUE, GREY, GROUND, INK, VERMILION
+from idlescope.palette import BLUE, GREY, GROUND, INK, MODE_TITLES, VERMILION
 from idlescope.report.figures.style import canvas, drawn_text, figure_title, ink, styled
 from idlescope.report.text import NOTHING
-from idlescope.report.work_line import MODE_TITLES
 from idlescope.trace.names.own_engine import DEPTHS
 from idlescope.trace.table import Float64
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from idlescope.analysis.prediction.curve import HostCost
 from idlescope.analysis.prediction.published import Point
-from idlescope.palette import GREEN, GREY, GROUND, MODE, REMARK
+from idlescope.palette import GREEN, GREY, GROUND, MODE, MODE_TITLES, REMARK
 from idlescope.report.figures.style import (
     MAX_LABEL_CHARACTERS,
     MODE_DASHES,
@@ -15,7 +15,6 @@ from idlescope.report.figures.style import (
     stacked,
 )
 from idlescope.report.text import shorten
-from idlescope.report.work_line import MODE_TITLES
 from idlescope.trace.names.own_engine import DEPTHS
 
 if TYPE_CHECKING:

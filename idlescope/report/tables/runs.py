@@ -9,9 +9,9 @@ from rich.table import Table
 
 from idlescope.analysis.idle.causes import CAUSES
 from idlescope.analysis.latency import PERCENTILES
+from idlescope.palette import MODE_TITLES
 from idlescope.report.tables.terminal import IDLE_PER_STEP, INDENT, Rows, side_by_side
 from idlescope.report.text import NOTHING, milliseconds, share, shorten
-from idlescope.report.work_line import MODE_TITLES
 
 MAX_HOST_ROWS = 6  # largest divisions of `host`
 HOST_NAME_WIDTH = 32

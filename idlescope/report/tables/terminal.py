@@ -8,9 +8,8 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from idlescope.palette import CAUSE, MODE
+from idlescope.palette import CAUSE, MODE, MODE_TITLES
 from idlescope.report.text import visible
-from idlescope.report.work_line import MODE_TITLES
 
 Rows = list[tuple[str, list[str]]]  # a label, and one cell per column
 IDLE_PER_STEP = "idle per step: "  # before the name of a cause

@@ -9,11 +9,10 @@ from idlescope.analysis.prediction.curve import Curve as IdleCurve
 from idlescope.analysis.prediction.curve import HostCost
 from idlescope.analysis.prediction.published import Point
 from idlescope.experiment.document import PublishedHost
-from idlescope.palette import GREEN, MODE
+from idlescope.palette import GREEN, MODE, MODE_TITLES
 from idlescope.report.page.plot import Axis, Curve, Mark, Plot, Tick, polyline, round_up
 from idlescope.report.page.section import FragmentData, Material, Section, fragment_beside
 from idlescope.report.text import shorten
-from idlescope.report.work_line import MODE_TITLES
 from idlescope.trace.names.own_engine import DEPTHS
 
 MODE_OF_DEPTH = {depth: mode for mode, depth in DEPTHS.items()}

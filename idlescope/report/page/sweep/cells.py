@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from idlescope.experiment.cells import CellState
+from idlescope.palette import MODE_TITLES
 from idlescope.report.page.section import FragmentData, Section, fragment_beside
 from idlescope.report.text import NOTHING
-from idlescope.report.work_line import MODE_TITLES
 
 COLUMNS = {  # heading: key of a row, format
     "batch": ("batch_size", "{}"),

@@ -6,10 +6,9 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from idlescope.palette import BLUE, VERMILION
+from idlescope.palette import BLUE, MODE_TITLES, VERMILION
 from idlescope.report.page.section import FragmentData, Section, fragment_beside
 from idlescope.report.text import NOTHING
-from idlescope.report.work_line import MODE_TITLES
 
 Rows = Sequence[dict[str, Any]]  # of sweep.json
 STRONGEST = 0.6  # opacity of the largest figure: letters on it can still be read

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from idlescope.experiment.cells import CellState
+from idlescope.palette import MODE_TITLES
 from idlescope.report.page import frame
 from idlescope.report.page.content import Head, Tile
 from idlescope.report.page.section import Section
 from idlescope.report.page.sweep import answers, cells, maps, origin
-from idlescope.report.work_line import MODE_TITLES
 
 SECTIONS: tuple[Section[dict[str, Any]], ...] = (
     maps.SECTION,
