@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
@@ -32,6 +35,19 @@ OTHER_TRACES = sorted(
     and _ours(path) not in {ours.name for ours in OUR_TRACES}
 )
 REAL_TRACES = [pytest.param(path, id=path.name) for path in (*OUR_TRACES, *OTHER_TRACES)]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_workers():
+    """The CPU device's workers are forked, which saves each the import of torch."""
+    if sys.platform != "linux" or find_spec("torch") is None:
+        yield
+        return
+    from idlescope.engine.devices.cpu import CpuDevice
+    from tests.make.forked_workers import spawn
+
+    with patch.object(CpuDevice, "_spawn", spawn):
+        yield
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from copy import deepcopy
 
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
@@ -18,6 +19,7 @@ from idlescope.trace.model import OperationKind, RangeKind
 from idlescope.trace.recording import files
 from tests.conftest import REAL_TRACES
 from tests.make import perfetto_lint as lint
+from tests.make import real_traces
 from tests.make.kineto_files import call, operation, span, write
 from tests.make.traces import any_trace, trace
 
@@ -46,15 +48,19 @@ def kineto(tmp_path):
     return write(tmp_path / "in.json", events)
 
 
-def figures(path):
+def document_of(path):
+    return idlescope.analyze(idlescope.open(path)).to_json()
+
+
+def figures(path, document=None):
     """The figures of each device that do not depend on what the host did."""
-    devices = idlescope.analyze(idlescope.open(path)).to_json()["devices"]
+    devices = (document or document_of(path))["devices"]
     return {(d["process"], d["device"]): {k: d[k] for k in WITHOUT_HOST} for d in devices}
 
 
-def analysis(path):
+def analysis(path, document=None):
     """What is said of a file, but for the profiler's share: a copy does not say who recorded it."""
-    document = idlescope.analyze(idlescope.open(path)).to_json()
+    document = deepcopy(document or document_of(path))
     for device in document["devices"]:
         del device["observer"]
         (device["predicted"] or {}).pop("text", None)
@@ -86,13 +92,14 @@ def test_there_and_back_again(kineto, tmp_path):
 
 @pytest.mark.parametrize("real", REAL_TRACES)
 def test_figures_and_causes_of_real_traces_survive(real, tmp_path):
-    convert(real, tmp_path / "a.sqlite")
-    assert figures(tmp_path / "a.sqlite") == figures(real)
+    said = real_traces.document_of(real)
     convert(real, tmp_path / "a.recording")
-    assert analysis(tmp_path / "a.recording") == analysis(real)
+    assert analysis(tmp_path / "a.recording") == analysis(real, said)
+    convert(tmp_path / "a.recording", tmp_path / "a.sqlite")
+    assert figures(tmp_path / "a.sqlite") == figures(real, said)
     convert(tmp_path / "a.sqlite", tmp_path / "a.json")
     assert lint.findings(lint.load(tmp_path / "a.json")) == []
-    assert figures(tmp_path / "a.json") == figures(real)
+    assert figures(tmp_path / "a.json") == figures(real, said)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)

@@ -82,8 +82,14 @@ def address(traces):
         yield where
 
 
+@pytest.fixture(scope="module")
+def ui(chromium, address):
+    with perfetto_ui.without_trace(chromium, address) as opened:
+        yield opened
+
+
 @pytest.mark.parametrize("name", NAMES)
-def test_the_engine_holds_every_slice_arrow_and_counter(chromium, address, traces, name):
+def test_the_engine_holds_every_slice_arrow_and_counter(ui, address, traces, name):
     events = json.loads(gzip.decompress((traces / f"{name}.json.gz").read_bytes()))[
         "traceEvents"
     ]
@@ -107,21 +113,21 @@ def test_the_engine_holds_every_slice_arrow_and_counter(chromium, address, trace
     caused = Counter()
     for result in idlescope.analyze(read).results if len(read.operations) else ():
         caused.update(result.gaps.totals())
-    with perfetto_ui.opened(chromium, address, f"{name}.json.gz") as loaded:
-        assert loaded.rows(BAD, name="s", value="n") == []
-        assert {
-            (p, t): n for p, t, n in loaded.rows(TRACKS, process="s", track="s", n="n")
-        } == slices
-        assert loaded.rows("select count(*) as n from slice where dur < 0", n="n") == [[0]]
-        arrows = sum(e["ph"] in "tf" for e in events)
-        assert loaded.rows("select count(*) as n from flow", n="n") == [[arrows]]
-        assert loaded.rows(ARROWS, started="n", ended="n", n="n") == []
-        assert {
-            (p, c): (n, pytest.approx(total)) for p, c, n, total in
-            loaded.rows(COUNTERS, process="s", counter="s", n="n", total="f")
-        } == {key: (len(values), sum(values)) for key, values in counters.items()}  # fmt: skip
-        assert dict(loaded.rows(GAPS, cause="s", ns="n")) == +caused
-        assert loaded.errors == []
+    ui.open(f"{address}/traces/{name}.json.gz")
+    assert ui.rows(BAD, name="s", value="n") == []
+    assert {
+        (p, t): n for p, t, n in ui.rows(TRACKS, process="s", track="s", n="n")
+    } == slices
+    assert ui.rows("select count(*) as n from slice where dur < 0", n="n") == [[0]]
+    arrows = sum(e["ph"] in "tf" for e in events)
+    assert ui.rows("select count(*) as n from flow", n="n") == [[arrows]]
+    assert ui.rows(ARROWS, started="n", ended="n", n="n") == []
+    assert {
+        (p, c): (n, pytest.approx(total)) for p, c, n, total in
+        ui.rows(COUNTERS, process="s", counter="s", n="n", total="f")
+    } == {key: (len(values), sum(values)) for key, values in counters.items()}  # fmt: skip
+    assert dict(ui.rows(GAPS, cause="s", ns="n")) == +caused
+    assert ui.errors == []
 
 
 def test_an_address_lands_on_the_worst_gap_with_its_tracks_pinned(

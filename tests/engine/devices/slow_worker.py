@@ -5,14 +5,14 @@ What forgets to wait for them reads the inputs of an earlier step.
 
 import time
 
-from idlescope.engine.devices.worker import Worker, main
+from idlescope.engine.devices import worker
 
 
-class SlowWorker(Worker):
+class SlowWorker(worker.Worker):
     def copy_in(self, slot, words):
         time.sleep(0.004)
         super().copy_in(slot, words)
 
 
-if __name__ == "__main__":
-    main(SlowWorker)
+def main():
+    worker.main(SlowWorker)

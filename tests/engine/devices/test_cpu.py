@@ -33,7 +33,7 @@ from idlescope.errors import ConfigError, EngineError
 from idlescope.models.presets import model
 from idlescope.trace.metadata import Metadata
 from idlescope.trace.names.own_engine import DEPTHS
-from tests.make import checkpoints
+from tests.make import checkpoints, forked_workers
 from tests.make.checkpoints import write
 
 TOKENS, COUNT, VOCAB = 12, 64, 512
@@ -79,19 +79,19 @@ def requests(count=COUNT, tokens=TOKENS, stops=()):
 
 
 def reference(folder, some):
-    network, outputs = checkpoints.network(folder), []
-    for prompt in some:
-        ids = torch.from_numpy(prompt.astype(np.int64))[None]
-        out = network.generate(
-            ids,
-            attention_mask=torch.ones_like(ids),
-            max_new_tokens=TOKENS,
-            do_sample=False,
-            eos_token_id=None,
-            pad_token_id=0,
-        )
-        outputs.append(out[0, ids.shape[1] :].tolist())
-    return outputs
+    """What transformers says to all prompts at once, each behind its padding."""
+    longest = max(map(len, some))
+    ids = np.stack([np.pad(prompt, (longest - len(prompt), 0)) for prompt in some])
+    is_prompt = np.stack([np.arange(longest) >= longest - len(prompt) for prompt in some])
+    out = checkpoints.network(folder).generate(
+        torch.from_numpy(ids).long(),
+        attention_mask=torch.from_numpy(is_prompt).long(),
+        max_new_tokens=TOKENS,
+        do_sample=False,
+        eos_token_id=None,
+        pad_token_id=0,
+    )
+    return out[:, longest:].tolist()
 
 
 def run(network, shape, depth, some, *, spoil=None, on_step=None, device=None):
@@ -306,8 +306,10 @@ class TestBrokenOnPurpose:
 
 
 class SlowCopies(CpuDevice):
-    def _program(self):
-        return [sys.executable, str(Path(__file__).with_name("slow_worker.py"))]
+    def _spawn(self, socket, memory):
+        return forked_workers.spawn(
+            self, socket, memory, "tests.engine.devices.slow_worker"
+        )
 
 
 def spoil_carry(engine, change, known=-1):
@@ -347,6 +349,10 @@ class TestSampling:
 
 
 class TestWorker:
+    @pytest.fixture(autouse=True)
+    def as_in_use(self, monkeypatch):
+        monkeypatch.setattr(CpuDevice, "_spawn", forked_workers.SPAWN_AS_IN_USE)
+
     @pytest.mark.parametrize(("step", "depth"), [(1, 1), (5, 2)])
     def test_its_death_is_one_clear_error_and_no_hang(self, llama, step, depth):
         device = CpuDevice(llama)
