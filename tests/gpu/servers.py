@@ -22,10 +22,12 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-URL = "http://127.0.0.1:8000"
+PORT = 8000
 REQUESTS, PROMPT_TOKENS, TOKENS = 32, 256, 4000
 KEY = "a-key-of-this-test"
 SIZES = {  # hidden size, layers, heads, heads of keys and values, inner size
@@ -78,9 +80,19 @@ def write_model(folder: Path, size: str) -> None:
     (folder / "tokenizer_config.json").write_text(json.dumps(described))
 
 
-def server_command(engine: str, model: Path, traces: Path, mode: str) -> list[str]:
+def url_of(port: int) -> str:
+    """Return the address of a server."""
+    return f"http://127.0.0.1:{port}"
+
+
+URL = url_of(PORT)
+
+
+def server_command(
+    engine: str, model: Path, traces: Path, mode: str, port: int = PORT
+) -> list[str]:
     """Return the command of a server that can be profiled."""
-    shared = ["--host", "127.0.0.1", "--port", "8000", "--served-model-name", "m"]
+    shared = ["--host", "127.0.0.1", "--port", str(port), "--served-model-name", "m"]
     shared += ["--load-format", "dummy", "--api-key", KEY]
     if engine == "vllm":
         profiler = {"profiler": "torch", "torch_profiler_dir": str(traces)}
@@ -99,8 +111,20 @@ def server_command(engine: str, model: Path, traces: Path, mode: str) -> list[st
 class Server:
     """A server in a session of its own."""
 
-    def __init__(self, engine: str, model: Path, traces: Path, mode: str, log: Path):
+    def __init__(
+        self,
+        engine: str,
+        model: Path,
+        traces: Path,
+        mode: str,
+        log: Path,
+        port: int = PORT,
+        more: Sequence[str] = (),
+        settings: Mapping[str, str] = MappingProxyType({}),
+    ):
+        """Start it; `more` are words of its command, `settings` variables of its environment."""
         traces.mkdir(parents=True, exist_ok=True)
+        self.url = url_of(port)
         environment = os.environ | {
             "PYTHONPATH": os.environ.get("SITE", ""),
             "HF_HUB_OFFLINE": "1",
@@ -110,9 +134,10 @@ class Server:
             "SGLANG_TORCH_PROFILER_DIR": str(traces),
             "PYTHONUNBUFFERED": "1",
         }
+        environment |= settings
         self.log = log
         self.process = subprocess.Popen(
-            server_command(engine, model, traces, mode),
+            [*server_command(engine, model, traces, mode, port), *more],
             stdout=log.open("w"),
             stderr=subprocess.STDOUT,
             env=environment,
@@ -126,7 +151,7 @@ class Server:
             if self.process.poll() is not None:
                 raise RuntimeError(self.log.read_text()[-3000:])
             try:
-                with urllib.request.urlopen(f"{URL}/health", timeout=2) as answer:  # noqa: S310
+                with urllib.request.urlopen(f"{self.url}/health", timeout=2) as answer:  # noqa: S310
                     if answer.status == 200:
                         return
             except OSError:
@@ -147,7 +172,7 @@ class Server:
         time.sleep(2)
 
 
-async def _serve_load(seconds: float) -> float:
+async def _serve_load(seconds: float, url: str) -> float:
     import aiohttp
 
     arrivals: list[float] = []
@@ -164,7 +189,7 @@ async def _serve_load(seconds: float) -> float:
         }
         headers = {"Authorization": f"Bearer {KEY}"}
         async with session.post(
-            f"{URL}/v1/completions", json=body, headers=headers
+            f"{url}/v1/completions", json=body, headers=headers
         ) as answer:
             async for line in answer.content:
                 if line.startswith(b"data: {"):
@@ -182,9 +207,9 @@ async def _serve_load(seconds: float) -> float:
     return sum(low <= arrival < high for arrival in arrivals) / (high - low)
 
 
-def load(seconds: float) -> float:
+def load(seconds: float, url: str = URL) -> float:
     """Keep REQUESTS requests decoding; return tokens/s of the last three quarters."""
-    return asyncio.run(_serve_load(seconds))
+    return asyncio.run(_serve_load(seconds, url))
 
 
 def idlescope(*words: str, key: str | None = KEY) -> subprocess.Popen[str]:

@@ -1,0 +1,1 @@
+"""How engines are watched without a line of theirs changed: their methods are wrapped."""

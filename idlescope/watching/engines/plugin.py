@@ -1,0 +1,98 @@
+"""What the plugins of engines share: when they watch at all, and with what."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from idlescope.watching.engines.loop import Loop, harmless
+from idlescope.watching.engines.versions import Known, installed
+from idlescope.watching.patching import Wrapping, around
+from idlescope.watching.safety import LOGGER, described
+from idlescope.watching.settings import Settings
+from idlescope.watching.watch import Watch
+
+NO_CUDA = -1  # a device that cannot be timed
+
+
+def register(known: Known, install: Callable[[Loop], None]) -> None:
+    """Watch an engine of a known version by its hooks, another by its graph replays and waits.
+
+    Does nothing unless the environment asks for it; never raises.
+    """
+    try:
+        settings = Settings.read()
+        if not settings.on or known.package in _REGISTERED:
+            return
+        version = engine_version(known.package)
+        loop = Loop(starter(settings, known.package, version))
+        _REGISTERED[known.package] = loop
+        if known.holds(version):
+            install(loop)
+        else:
+            watch_unknown(loop, f"{known.package} {version} is not {known}")
+    except Exception as error:
+        LOGGER.warning("%s is not watched: %s", known.package, described(error))
+
+
+_REGISTERED: dict[
+    str, Loop
+] = {}  # by package: engines load a plugin once a process, or twice
+
+
+def engine_version(package: str) -> str:
+    """Return the version of an engine that is imported or installed."""
+    module = sys.modules.get(package)
+    return installed(package) or str(getattr(module, "__version__", "") or "")
+
+
+def starter(
+    settings: Settings, engine: str, version: str
+) -> Callable[[int | None, int | None], Watch]:
+    """Return what makes the watch of a loop: of a device, by a rank."""
+
+    def start(device: int | None, rank: int | None) -> Watch:
+        way = "host" if device == NO_CUDA else settings.way
+        index = None if device == NO_CUDA else device
+        return Watch(way=way, device=index, engine=engine, version=version, rank=rank)
+
+    return start
+
+
+def watch_unknown(loop: Loop, reason: str) -> None:
+    """Watch an engine by its graph replays and waits, and say why in the log."""
+    from idlescope.watching.engines.unknown import UnknownEngine
+
+    LOGGER.warning("%s: watched by its CUDA graph replays and waits", reason)
+    UnknownEngine(loop).install()
+
+
+def demand(loop: Loop, *found: bool) -> None:
+    """Give up an engine's hooks where a method is missing that they cannot do without."""
+    if not all(found):
+        watch_unknown(loop, "methods of the engine were not found")
+
+
+class Phase:
+    """Makes calls of a function a phase of the loop."""
+
+    def __init__(self, loop: Loop, name: str) -> None:
+        self.loop = loop
+        self._name = name
+
+    @harmless
+    def before(self, *arguments: Any, **named: Any) -> None:
+        """Begin the phase."""
+        self.loop.begin_phase(self._name)
+
+    @harmless
+    def after(self, *arguments: Any, **named: Any) -> None:
+        """End it."""
+        self.loop.end_phase(self._name)
+
+
+def phase(loop: Loop, name: str) -> Wrapping:
+    """Return what makes calls of a function a phase of the loop."""
+    made = Phase(loop, name)
+    return around(made.before, made.after)

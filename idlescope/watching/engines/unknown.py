@@ -1,0 +1,70 @@
+"""Engines whose methods are not known: their CUDA graph replays are launches, torch's waits waits.
+
+A step begins with the first replay after a wait: a loop waits for its tokens once a step, whether
+they are those of this step or of the one before. A loop that never waits has a step a replay.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from idlescope.analysis.steps.step_kind import StepKind
+from idlescope.watching.engines.loop import Loop, harmless
+from idlescope.watching.engines.replays import Replays, Waits
+
+
+class UnknownEngine:
+    """Watches a loop by what it calls of torch."""
+
+    def __init__(self, loop: Loop) -> None:
+        self.loop = loop
+        self._replays = StepReplays(loop, self)
+        self._waits = StepWaits(loop, self)
+        self._replays_since_wait = 0
+        self._waits_seen = 0
+
+    def install(self) -> None:
+        """Wrap replays and waits."""
+        self._replays.install()
+        self._waits.install()
+
+    def replay(self) -> None:
+        """Begin a step where a replay is the first after a wait; the first replay of all starts."""
+        self.loop.begin(None, None)
+        if not self._replays_since_wait or not self._waits_seen:
+            self.loop.begin_step(0, 0, StepKind.UNKNOWN)
+        self._replays_since_wait += 1
+
+    def waited(self) -> None:
+        """Note that the loop has waited."""
+        self._waits_seen += 1
+        self._replays_since_wait = 0
+
+
+class StepReplays(Replays):
+    """Replays that begin steps."""
+
+    def __init__(self, loop: Loop, engine: UnknownEngine) -> None:
+        super().__init__(loop)
+        self._engine = engine
+
+    @harmless
+    def before_replay(self, graph: Any) -> None:
+        """Begin a step where it is time, and a launch call."""
+        self._engine.replay()
+        Replays.before_replay(self, graph)
+
+
+class StepWaits(Waits):
+    """Waits that end steps."""
+
+    def __init__(self, loop: Loop, engine: UnknownEngine) -> None:
+        super().__init__(loop)
+        self._engine = engine
+
+    @harmless
+    def after_wait(self, *arguments: Any, **named: Any) -> None:
+        """End the wait: the next replay begins a step."""
+        if self.loop.is_here():
+            self._engine.waited()
+        Waits.after_wait(self, *arguments, **named)

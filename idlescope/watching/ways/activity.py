@@ -1,0 +1,255 @@
+"""Times all that a device does by the records of CUPTI: one a kernel, a copy, a graph launch."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from idlescope.trace.model import Device
+from idlescope.trace.table import Int64
+from idlescope.watching.safety import LOGGER
+from idlescope.watching.ways import profiler_turns
+from idlescope.watching.ways.base import Ended
+from idlescope.watching.ways.cupti import Completed, Cupti, CuptiError
+from idlescope.watching.ways.cupti_records import (
+    CallRecords,
+    DeviceRecords,
+    RecordSizes,
+    call_records,
+    device_records,
+    joined_calls,
+    joined_operations,
+)
+from idlescope.watching.ways.events import NOTED_NS, EventsWay
+from idlescope.watching.ways.kernel_names import KernelNames
+from idlescope.watching.ways.launch_calls import LaunchCalls
+from idlescope.watching.ways.record_clock import RecordClock
+
+LIMITS = ("what ran within a CUDA graph is one operation",)
+# Work of a launch call has ended so long after it returned, where no record of it is to come.
+OVER_NS = 5_000_000_000
+# Another tool has taken CUPTI where so long no record came although so much was launched.
+SILENT_NS, SILENT_LAUNCHES = 10_000_000_000, 200
+AHEAD_NS = 10_000_000  # a record so far in the future is on another clock
+
+
+class Records(NamedTuple):
+    """What the buffers of one answer held, on the host's clock."""
+
+    operations: DeviceRecords
+    calls: CallRecords
+
+
+class ActivityWay:
+    """Implements `DeviceWay` by CUPTI, which serves one tool at a time.
+
+    While torch.profiler records, launch calls are timed by events instead; where another tool took
+    CUPTI, from then on. Raises CuptiError where one has it already, ConfigError where there is no
+    CUPTI or no device.
+    """
+
+    name = "activity"
+    tells_communication = True
+    limits = LIMITS
+
+    def __init__(
+        self,
+        device: int | None = None,
+        cupti: Cupti | None = None,
+        events: EventsWay | None = None,
+    ) -> None:
+        self._events = EventsWay(device) if events is None else events
+        self.device: Device | None = self._events.device
+        assert self.device is not None
+        self._index = self.device.index
+        self._cupti = Cupti() if cupti is None else cupti
+        self._clock = RecordClock(self._cupti.now)
+        self._sizes = RecordSizes()
+        self._kernels = KernelNames()
+        self._launches = LaunchCalls()
+        self._held = joined_operations([])  # operations whose calls have not come yet
+        self._open = (0, 0)  # launch call that has not returned: number, start
+        self._newest_seen = 0  # launch call of the newest operation that came
+        self._until_ns = 0
+        self._heard_ns = time.perf_counter_ns()  # when records came last
+        self._begun = self._begun_when_heard = 0  # launch calls
+        self._cupti.start()
+        self._away = False  # another tool has CUPTI
+        profiler_turns.take_turns(self)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return the names of operations so far."""
+        return tuple(self._kernels.names)
+
+    def begin(self, launch: int, start_ns: int) -> None:
+        """Note the call: CUPTI records what it issues."""
+        self._begun += 1
+        self._open = (launch, start_ns)
+        if self._away:
+            self._events.begin(launch, start_ns)
+
+    def end(self, launch: int) -> None:
+        """Note that the call has returned."""
+        number, start = self._open
+        self._launches.note(number, start, time.perf_counter_ns())
+        self._open = (0, 0)
+        self._events.end(launch)  # nothing where it did not begin there
+
+    def ended(self) -> Ended:
+        """Return the operations whose records are complete, and what events timed meanwhile."""
+        by_events = self._events.ended()
+        if self._away:
+            self._launches.take_notes()
+            return by_events
+        flush_ns = time.perf_counter_ns()
+        self._cupti.flush()
+        records = self._take()
+        by_records = self._attributed(records, flush_ns)
+        if flush_ns - self._heard_ns > SILENT_NS:
+            self._look_for_silence()
+        return _both(by_records, by_events)
+
+    def now(self) -> int:
+        """Return the host's time."""
+        return time.perf_counter_ns()
+
+    def close(self) -> None:
+        """Give CUPTI back."""
+        profiler_turns.leave_turns(self)
+        if not self._away:
+            self._away = True
+            self._cupti.stop()
+        self._events.close()
+
+    def give_way(self) -> None:
+        """Leave CUPTI to another tool: events time what is launched from now on."""
+        if not self._away:
+            self._away = True
+            self._cupti.stop()
+
+    def come_back(self) -> None:
+        """Take CUPTI again, unless another tool has it still."""
+        if not self._away:
+            return
+        try:
+            self._cupti.start()
+        except CuptiError as error:
+            LOGGER.warning("timing by events from here on: %s", error)
+            return
+        self._clock = RecordClock(self._cupti.now)  # the other may have set its clock
+        self._heard_ns, self._begun_when_heard = time.perf_counter_ns(), self._begun
+        self._away = False
+
+    def _look_for_silence(self) -> None:
+        """Give way to a tool that took CUPTI without a word."""
+        if self._begun - self._begun_when_heard > SILENT_LAUNCHES:
+            LOGGER.warning(
+                "no records of CUPTI come any more: timing by events from here on"
+            )
+            profiler_turns.leave_turns(self)
+            self._away = True
+
+    def _take(self) -> Records:
+        """Take the buffers that are complete; return their records on the host's clock."""
+        completed = self._cupti.buffers.completed
+        operation_parts, call_parts = [], []
+        for _ in range(len(completed)):
+            operations, calls = self._parsed(completed.popleft())
+            operation_parts.append(operations)
+            call_parts.append(calls)
+        self._clock.tie()
+        operations, calls = joined_operations(operation_parts), joined_calls(call_parts)
+        # Without times, or of another device: nothing to account for.
+        ours = (operations.start > 0) & (operations.end >= operations.start)
+        ours &= operations.device == self._index
+        operations = operations.only(ours)
+        host = self._clock.host
+        operations = operations._replace(
+            start=host(operations.start), end=host(operations.end)
+        )
+        calls = calls._replace(start=host(calls.start), end=host(calls.end))
+        return Records(operations, calls)
+
+    def _parsed(self, completed: Completed) -> tuple[DeviceRecords, CallRecords]:
+        """Return the records of a buffer, and give it back."""
+        offsets = self._sizes.offsets(
+            completed.buffer,
+            completed.valid,
+            lambda offset: self._cupti.record_size(completed, offset),
+        )
+        operations = device_records(completed.buffer, offsets)
+        calls = call_records(completed.buffer, offsets)
+        self._cupti.buffers.give_back(completed.address)
+        return operations, calls
+
+    def _attributed(self, records: Records, flush_ns: int) -> Ended:
+        """Return the operations with the launch calls that issued them, where those are known."""
+        launches = self._launches
+        open_launch, open_start = self._open
+        launches.take_notes()
+        launches.add_calls(records.calls, open_launch, open_start)
+        operations = joined_operations([self._held, records.operations])
+        held_before = self._held.start.size
+        if operations.start.size:
+            self._heard_ns, self._begun_when_heard = flush_ns, self._begun
+            if np.max(operations.start) > flush_ns + AHEAD_NS:
+                raise CuptiError("records of CUPTI are not on its clock")
+        launch, known = launches.of(operations.correlation)
+        if not launches.has_calls:  # this CUPTI records no calls: the order must do
+            launch, known = launches.before(operations.start), np.ones_like(known)
+        # An operation may come before its call does: it is held back once.
+        known[:held_before] = True
+        self._held = operations.only(~known)
+        operations = operations.only(known)
+        return self._answer(operations, launch[known], flush_ns)
+
+    def _answer(self, operations: DeviceRecords, launch: Int64, flush_ns: int) -> Ended:
+        if launch.size:
+            self._newest_seen = max(self._newest_seen, int(launch.max()))
+        name = self._kernels.codes(operations.kind, operations.name)
+        return Ended(
+            launch=launch,
+            stream=operations.stream,
+            kind=operations.kind,
+            name=name,
+            start=operations.start,
+            end=operations.end,
+            communication=self._kernels.communicates(name),
+            until_ns=self._complete_until(flush_ns),
+        )
+
+    def _complete_until(self, flush_ns: int) -> int:
+        """Return until when every operation has come."""
+        newest, returned_ns = self._launches.newest()
+        nothing_open = not self._open[0]
+        over = nothing_open and flush_ns - returned_ns > OVER_NS
+        if not self._cupti.buffers.out and not self._held.start.size:
+            until_ns = flush_ns - NOTED_NS
+        elif over and self._newest_seen == newest:
+            until_ns = flush_ns - OVER_NS
+        else:  # buffers come in order: all of the launch calls before the newest seen is there
+            start = self._launches.start_of(self._newest_seen)
+            until_ns = self._until_ns if start is None else start
+        self._until_ns = max(self._until_ns, until_ns)
+        return self._until_ns
+
+
+def _both(first: Ended, second: Ended) -> Ended:
+    """Return the rows of both answers, which are complete until the earlier of their times."""
+
+    def joined(field: str) -> Any:
+        return np.concatenate((getattr(first, field), getattr(second, field)))
+
+    return Ended(
+        launch=joined("launch"),
+        stream=joined("stream"),
+        kind=joined("kind"),
+        name=joined("name"),
+        start=joined("start"),
+        end=joined("end"),
+        communication=joined("communication"),
+        until_ns=min(first.until_ns, second.until_ns),
+    )

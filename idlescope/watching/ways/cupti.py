@@ -1,0 +1,247 @@
+"""CUPTI's activity API by ctypes: the thin layer over the libcupti that torch brought.
+
+Only what the watch needs, one method a function of the library; tests replace the library.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import glob
+import os
+import re
+from collections import deque
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from idlescope.errors import ConfigError
+from idlescope.watching.ways.cupti_records import (
+    CONCURRENT_KERNEL,
+    GRAPH_TRACE,
+    MEMCPY,
+    MEMSET,
+    PEER_COPY,
+)
+
+# A buffer is only given back when all of its records are complete: with small ones that is soon
+# after the work has ended, although there is always some in flight.
+BUFFER_BYTES = 64 * 1024
+MOST_BUFFERS = 256  # beyond them CUPTI drops records, which `Buffers.refused` counts
+KINDS = (MEMCPY, MEMSET, PEER_COPY, CONCURRENT_KERNEL, GRAPH_TRACE)
+OPTIONAL_KINDS = (PEER_COPY,)
+
+# Calls that launch work, by their callback ids (cupti_runtime_cbid.h, cupti_driver_cbid.h). Ids are
+# never given anew; those that a version does not know are passed over.
+RUNTIME_LAUNCHES = (
+    *(211, 214, 430, 431, 505, 506),  # cudaLaunchKernel, …ExC, __cudaLaunchKernel
+    *(269, 270),  # cudaLaunchCooperativeKernel
+    *(311, 312),  # cudaGraphLaunch
+    *(31, 41, 225, 44, 228),  # cudaMemcpy, cudaMemcpyAsync, cudaMemcpy2DAsync
+    *(51, 235),  # cudaMemsetAsync
+)
+DRIVER_LAUNCHES = (
+    307,
+    442,
+    652,
+    653,
+    477,
+    478,
+)  # cuLaunchKernel, …Ex, …Cooperative: Triton
+
+REQUESTED = ctypes.CFUNCTYPE(
+    None,
+    ctypes.POINTER(ctypes.c_void_p),
+    ctypes.POINTER(ctypes.c_size_t),
+    ctypes.POINTER(ctypes.c_size_t),
+)
+COMPLETED = ctypes.CFUNCTYPE(
+    None,
+    ctypes.c_void_p,
+    ctypes.c_uint32,
+    ctypes.c_void_p,
+    ctypes.c_size_t,
+    ctypes.c_size_t,
+)
+FORCED = 1  # CUPTI_ACTIVITY_FLAG_FLUSH_FORCED
+
+
+class CuptiError(Exception):
+    """A function of CUPTI failed."""
+
+
+class Completed(NamedTuple):
+    """A buffer that CUPTI has filled."""
+
+    address: int
+    buffer: NDArray[np.uint8]
+    valid: int  # bytes
+
+
+class Buffers:
+    """The memory that CUPTI writes records to; each piece is used again and again.
+
+    Its two callbacks may be called by any thread, within any call of CUDA: they only move a
+    buffer from one list to another.
+    """
+
+    def __init__(self, size: int = BUFFER_BYTES, most: int = MOST_BUFFERS) -> None:
+        self._size = size
+        self._most = most
+        self._made: dict[int, NDArray[np.uint8]] = {}  # by address
+        self._free: deque[int] = deque()
+        self.completed: deque[Completed] = deque()
+        self.out = 0  # buffers that CUPTI holds
+        self.refused = 0
+        self.requested_callback = REQUESTED(self._requested)
+        self.completed_callback = COMPLETED(self._completed)
+
+    def give_back(self, address: int) -> None:
+        """Let a buffer that was completed be used again."""
+        self._free.append(address)
+
+    def _requested(self, buffer: Any, size: Any, most_records: Any) -> None:
+        most_records[0] = 0  # as many as there is room for
+        try:
+            address = self._free.popleft()
+        except IndexError:
+            address = self._make()
+        buffer[0] = address or None
+        size[0] = self._size if address else 0
+        self.out += bool(address)
+
+    def _completed(
+        self, context: Any, stream: int, address: int, size: int, valid: int
+    ) -> None:
+        buffer = self._made.get(address or 0)
+        if buffer is not None:  # else it is another's, whose place we took
+            self.out -= 1
+            self.completed.append(Completed(address, buffer, valid))
+
+    def _make(self) -> int:
+        """Return the address of a new buffer; 0: there are enough."""
+        if len(self._made) >= self._most:
+            self.refused += 1
+            return 0
+        buffer = np.zeros(self._size // 8, np.uint64)  # records begin at multiples of 8
+        address = buffer.ctypes.data
+        self._made[address] = buffer.view(np.uint8)
+        return address
+
+
+class Cupti:
+    """The functions of a libcupti. Raises ConfigError where none is found."""
+
+    def __init__(self, library: Any = None) -> None:
+        self._library = load() if library is None else library
+        self.buffers = Buffers()
+
+    def version(self) -> int:
+        """Return the version of CUPTI's API."""
+        version = ctypes.c_uint32()
+        self._call("cuptiGetVersion", ctypes.byref(version))
+        return version.value
+
+    def start(self) -> None:
+        """Take records from now on. Raises CuptiError where another tool has CUPTI."""
+        buffers = self.buffers
+        self._call(
+            "cuptiActivityRegisterCallbacks",
+            buffers.requested_callback,
+            buffers.completed_callback,
+        )
+        for kind in KINDS:
+            try:
+                self._call("cuptiActivityEnable", ctypes.c_uint32(kind))
+            except CuptiError:
+                if kind not in OPTIONAL_KINDS:
+                    raise
+        self._enable_calls(1)
+
+    def stop(self) -> None:
+        """Take no more records; what there is comes at once, complete or not."""
+        self._enable_calls(0)
+        for kind in KINDS:
+            self._try("cuptiActivityDisable", ctypes.c_uint32(kind))
+        self._try("cuptiActivityFlushAll", ctypes.c_uint32(FORCED))
+
+    def flush(self) -> None:
+        """Have the buffers completed of which every record is complete; waits for no device."""
+        self._call("cuptiActivityFlushAll", ctypes.c_uint32(0))
+
+    def now(self) -> int:
+        """Return the time on the clock of the records."""
+        moment = ctypes.c_uint64()
+        self._call("cuptiGetTimestamp", ctypes.byref(moment))
+        return moment.value
+
+    def record_size(self, completed: Completed, offset: int) -> int:
+        """Return how long the record at this place is; 0 where none follows it."""
+        record = ctypes.c_void_p(completed.address + offset)
+        status = self._library.cuptiActivityGetNextRecord(
+            ctypes.c_void_p(completed.address),
+            ctypes.c_size_t(completed.valid),
+            ctypes.byref(record),
+        )
+        if status or not record.value:
+            return 0
+        return record.value - completed.address - offset
+
+    def _enable_calls(self, enable: int) -> None:
+        """Turn the records of calls that launch work on or off; without them steps are guessed."""
+        for function, callbacks in (
+            ("cuptiActivityEnableRuntimeApi", RUNTIME_LAUNCHES),
+            ("cuptiActivityEnableDriverApi", DRIVER_LAUNCHES),
+        ):
+            for callback in callbacks:
+                self._try(function, ctypes.c_uint32(callback), ctypes.c_uint8(enable))
+
+    def _try(self, function: str, *arguments: Any) -> bool:
+        """Call a function; return whether it is there and did it."""
+        try:
+            self._call(function, *arguments)
+        except (CuptiError, AttributeError):
+            return False
+        return True
+
+    def _call(self, function: str, *arguments: Any) -> None:
+        status = getattr(self._library, function)(*arguments)
+        if status:
+            raise CuptiError(f"{function} failed with {status} ({self._meaning(status)})")
+
+    def _meaning(self, status: int) -> str:
+        text = ctypes.c_char_p()
+        try:
+            self._library.cuptiGetResultString(ctypes.c_int(status), ctypes.byref(text))
+        except AttributeError:
+            return "no text"
+        return (text.value or b"no text").decode(errors="replace")
+
+
+def load() -> ctypes.CDLL:
+    """Return the libcupti that this process has loaded, else the one beside torch."""
+    for path in (*_loaded(), *_beside_torch()):
+        try:
+            return ctypes.CDLL(path)
+        except OSError:
+            continue
+    raise ConfigError("no libcupti was found beside torch: no records of activity")
+
+
+def _loaded() -> list[str]:
+    """Return the paths of libcupti in the map of this process's memory."""
+    try:
+        text = Path("/proc/self/maps").read_text(errors="replace")
+    except OSError:
+        return []
+    return list(dict.fromkeys(re.findall(r"(/\S*libcupti\.so[.\d]*)\n", text)))
+
+
+def _beside_torch() -> list[str]:
+    """Return the paths of libcupti in the packages that torch's wheel depends on."""
+    import torch
+
+    packages = os.path.join(os.path.dirname(torch.__file__), "..", "nvidia")
+    found = glob.glob(os.path.join(packages, "*", "lib", "libcupti.so*"))
+    return sorted(found, reverse=True)

@@ -1,0 +1,101 @@
+"""Which launch call of the loop issued an operation that CUPTI recorded."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from idlescope.trace.table import Bool, Int64
+from idlescope.watching.ways.cupti_records import CallRecords
+
+FIELDS = ("launch", "start", "end")  # of a launch call of the loop
+MOST_LAUNCHES = 4_096
+MOST_CALLS = 32_768  # of the API, whose operations may still come
+SLACK_NS = 5_000  # two clocks, tied to a few microseconds
+FAR = np.iinfo(np.int64).max
+
+
+class LaunchCalls:
+    """Knows the loop's launch calls and CUDA's calls within them; keeps the newest of both."""
+
+    def __init__(self) -> None:
+        none = np.empty(0, np.int64)
+        self._rows: list[int] = []  # of FIELDS: `note` adds them in the thread of the loop
+        self._launches = none.reshape(len(FIELDS), 0)
+        self._correlations = none  # of calls, as they came: ids begin anew after 2**32
+        self._launch_of_call = none
+        self.has_calls = False
+
+    def note(self, launch: int, start: int, end: int) -> None:
+        """Add a launch call of the loop, which has returned."""
+        self._rows.extend((launch, start, end))
+
+    def take_notes(self) -> None:
+        """Take in what was noted."""
+        size = len(self._rows) // len(FIELDS) * len(FIELDS)
+        rows = self._rows[:size]
+        del self._rows[:size]
+        columns = np.array(rows, np.int64).reshape(-1, len(FIELDS)).T
+        launches = np.concatenate((self._launches, columns), axis=1)
+        self._launches = launches[:, -MOST_LAUNCHES:]
+
+    def start_of(self, launch: int) -> int | None:
+        """Return when a launch call began; None where it is no longer known."""
+        row = int(np.searchsorted(self._launches[0], launch))
+        known = row < self._launches[0].size and self._launches[0][row] == launch
+        return int(self._launches[1][row]) if known else None
+
+    def newest(self) -> tuple[int, int]:
+        """Return the number of the last launch call that has returned, and when; 0, 0: none."""
+        if not self._launches.size:
+            return 0, 0
+        return int(self._launches[0][-1]), int(self._launches[2][-1])
+
+    def add_calls(self, calls: CallRecords, open_launch: int, open_start: int) -> None:
+        """Take in calls of the API, on the host's clock.
+
+        `open_launch` is the launch call that has not returned yet; 0: none.
+        """
+        if not calls.start.size:
+            return
+        self.has_calls = True
+        launch = self.at(calls.start, open_launch, open_start)
+        correlations = np.concatenate((self._correlations, calls.correlation))
+        launches = np.concatenate((self._launch_of_call, launch))
+        self._correlations = correlations[-MOST_CALLS:]
+        self._launch_of_call = launches[-MOST_CALLS:]
+
+    def at(self, moment: Int64, open_launch: int, open_start: int) -> Int64:
+        """Return the launch call in which each moment lies; 0: in none."""
+        numbers, starts, ends = self._launches
+        if open_launch:
+            numbers = np.append(numbers, open_launch)
+            starts, ends = np.append(starts, open_start), np.append(ends, FAR)
+        if not numbers.size:
+            return np.zeros(moment.size, np.int64)
+        row = np.searchsorted(starts, moment + SLACK_NS, "right") - 1
+        within = (row >= 0) & (moment - SLACK_NS <= ends[row])
+        return np.where(within, numbers[row], 0)
+
+    def of(self, correlation: Int64) -> tuple[Int64, Bool]:
+        """Return the launch call of operations by their correlation ids, and whether it is known.
+
+        0, and known: a call outside of launch calls.
+        """
+        if not self._correlations.size:
+            nothing = np.zeros(correlation.size, np.int64)
+            return nothing, nothing.astype(np.bool_)
+        # A call of the runtime and the driver's call in it have one correlation id, and lie in the
+        # same launch call: either will do.
+        order = np.argsort(self._correlations, kind="stable")
+        place = np.searchsorted(self._correlations, correlation, sorter=order)
+        row = order[np.minimum(place, order.size - 1)]
+        known = self._correlations[row] == correlation
+        return np.where(known, self._launch_of_call[row], 0), known
+
+    def before(self, moment: Int64) -> Int64:
+        """Return the last launch call that began before each moment; 0: none did."""
+        numbers, starts, _ = self._launches
+        row = np.searchsorted(starts, moment, "right") - 1
+        return (
+            np.where(row >= 0, numbers[np.maximum(row, 0)], 0) if numbers.size else row * 0
+        )

@@ -1,0 +1,288 @@
+"""Does a watch cost what it should, and say what is true? On a GPU:
+
+    python3 tests/gpu/watch.py OUT vllm|sglang MODE…     # sync, async; SIZE=8b|1b
+    python3 tests/gpu/watch.py OUT own                   # our own engine, against its step clock
+
+For each mode three servers with random weights are started side by side: bare, watched by events,
+watched by activity. They are loaded by turns, one at a time. OUT/watch.jsonl gets all figures:
+
+ratio      tokens/s of a watched server to those of the bare one, turn by turn (goals: 0.99 by
+           events, 0.97 by activity)
+idle       as the watch says it while requests decode, and as it is without a watch: one less the
+           device's time per step, as watched, over the bare server's time per step (goal: 1.5 points)
+
+Then each watched server writes a recording that `analyze` reads, and torch.profiler is turned on and
+off in the one watched by activity. SITE is the folder of the servers' packages, RUN where models, logs and
+recordings go, ROUNDS and SECONDS how often and how long each is loaded.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from statistics import median
+
+import tomllib
+
+sys.path[:0] = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).parent)]
+
+import servers
+
+WAYS = ("bare", "events", "activity")
+GOAL_RATIO = {"events": 0.99, "activity": 0.97}
+GOAL_POINTS = 1.5
+ROUNDS = int(os.environ.get("ROUNDS", "3"))
+SECONDS = float(os.environ.get("SECONDS", "10"))
+KV_BYTES = 10 << 30  # so that three servers fit beside one another
+SMALL = {
+    "vllm": ["--kv-cache-memory-bytes", str(KV_BYTES)],
+    "sglang": ["--max-total-tokens", "80000", "--mem-fraction-static", "0.8"],
+}
+WORK = Path(os.environ.get("RUN", "watched"))
+
+
+def plugin_folder() -> Path:
+    """Write what an installed idlescope would have told of its entry points; return its folder."""
+    project = tomllib.loads((servers.REPOSITORY / "pyproject.toml").read_text())["project"]
+    folder = WORK / "entry_points"
+    info = folder / f"idlescope-{project['version']}.dist-info"
+    info.mkdir(parents=True, exist_ok=True)
+    name, version = project["name"], project["version"]
+    (info / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+    )
+    lines = []
+    for group, entries in project["entry-points"].items():
+        lines.append(f"[{group}]")
+        lines += [f"{entry} = {place}" for entry, place in entries.items()]
+    (info / "entry_points.txt").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+class Watched:
+    """A server, watched or bare, and what its watch says."""
+
+    def __init__(self, engine: str, size: str, mode: str, way: str, port: int):
+        self.name = f"{engine}_{size}_{mode}_{way}"
+        self.way = way
+        self.folder = WORK / "watches" / self.name
+        shutil.rmtree(self.folder, ignore_errors=True)
+        paths = [str(plugin_folder()), str(servers.REPOSITORY), os.environ.get("SITE", "")]
+        settings = {"PYTHONPATH": os.pathsep.join(paths)}
+        settings["IDLESCOPE_WATCH"] = "0" if way == "bare" else way
+        settings["IDLESCOPE_WATCH_FOLDER"] = str(self.folder.resolve())
+        self.log = WORK / f"{self.name}.log"
+        model, traces = WORK / f"model-{size}", WORK / "traces" / self.name
+        if not model.exists():
+            servers.write_model(model, size)
+        self.server = servers.Server(
+            engine, model, traces, mode, self.log, port, SMALL[engine], settings
+        )
+
+    def processes(self) -> list[dict]:
+        """Return what the watched processes of the server say of themselves."""
+        found = sorted(self.folder.glob("*.json"))
+        return [json.loads(path.read_text()) for path in found if path.stem.isdecimal()]
+
+    def state(self) -> dict | None:
+        """Return the state of the one device that is watched; None: there is none."""
+        for process in self.processes():
+            with urllib.request.urlopen(f"{process['url']}/state", timeout=5) as answer:  # noqa: S310
+                state = json.load(answer)
+            for device in state["devices"]:
+                return device | {"url": process["url"], "recordings": state["recordings"]}
+        return None
+
+    def loaded(self) -> dict:
+        """Load it; return the tokens/s, and what the watch counted while requests decoded."""
+        with ThreadPoolExecutor(1) as pool:
+            load = pool.submit(servers.load, SECONDS, self.server.url)
+            time.sleep(0.35 * SECONDS)
+            before = self.state()
+            time.sleep(0.55 * SECONDS)
+            after = self.state()
+            rate = load.result()
+        time.sleep(1)
+        found = {"tokens_per_s": rate, "step_ms": 1000 * servers.REQUESTS / rate}
+        if before is not None and after is not None:
+            found["watched"] = between(before, after)
+        return found
+
+    def post(self, url: str) -> str:
+        """Post nothing to an address; return the answer."""
+        key = {"Authorization": f"Bearer {servers.KEY}"}
+        request = urllib.request.Request(url, b"", key, method="POST")  # noqa: S310
+        with urllib.request.urlopen(request, timeout=120) as answer:  # noqa: S310
+            return answer.read().decode()
+
+    def profiled(self) -> dict:
+        """Turn the server's profiler on and off under load; return what the watch says after."""
+        with ThreadPoolExecutor(1) as pool:
+            load = pool.submit(servers.load, 25, self.server.url)
+            time.sleep(3)
+            self.post(f"{self.server.url}/start_profile")
+            time.sleep(1)
+            self.post(f"{self.server.url}/stop_profile")
+            time.sleep(1.5)
+            before = self.state()
+            load.result()
+        after = self.state()
+        if before is None or after is None:
+            return {}
+        return between(before, after) | {"off": after["off"], "notes": after["notes"]}
+
+    def recorded(self, out: Path) -> dict:
+        """Have a recording written, and analyze it."""
+        state = self.state()
+        if state is None:
+            return {}
+        folder = Path(self.post(f"{state['url']}/record").strip().strip('"'))
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path[:1])}
+        environment["COLUMNS"] = "110"
+        analyzed = subprocess.run(
+            [sys.executable, "-m", "idlescope", "analyze", str(folder)],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        kept = shutil.make_archive(str(out / self.name), "gztar", folder)
+        return {
+            "folder": str(folder),
+            "archive": kept,
+            "exit_code": analyzed.returncode,
+            "said": (analyzed.stdout + analyzed.stderr)[-4000:],
+        }
+
+
+def between(before: dict, after: dict) -> dict:
+    """Return what was counted between two states of a watch."""
+
+    def grown(name: str) -> int:
+        return (after[name] or 0) - (before[name] or 0)
+
+    steps = sum(after["steps"].values()) - sum(before["steps"].values())
+    busy_ns, watched_ns = grown("busy_ns"), grown("watched_ns")
+    causes_before = before["idle_ns"] or {}
+    idle_ns = {
+        cause: ns - causes_before.get(cause, 0)
+        for cause, ns in (after["idle_ns"] or {}).items()
+    }
+    host_ns = {
+        phase: ns - before["host_ns"].get(phase, 0)
+        for phase, ns in after["host_ns"].items()
+    }
+    told = grown("launched_told")
+    per_step = 1e6 * max(steps, 1)
+    return {
+        "steps": steps,
+        "watched_s": watched_ns / 1e9,
+        "busy_ms_per_step": busy_ns / per_step,
+        "idle_pct": 100 * sum(idle_ns.values()) / max(watched_ns, 1),
+        "idle_ms_per_step": {cause: ns / per_step for cause, ns in idle_ns.items() if ns},
+        "host_ms_per_step": {phase: ns / per_step for phase, ns in host_ns.items() if ns},
+        "launched_early_pct": 100 * grown("launched_early") / told if told else None,
+        "overhead_us_per_step": grown("overhead_ns") / 1e3 / max(steps, 1),
+        "batching": after["batching"],
+        "asynchronous": after["asynchronous"],
+        "lost": grown("steps_lost"),
+        "tokens": grown("tokens"),
+        "way": after["way"],
+        "notes": after["notes"],
+    }
+
+
+def try_mode(engine: str, size: str, mode: str, out: Path) -> dict:
+    """Start the servers of one mode and load them by turns."""
+    found: dict = {"engine": engine, "size": size, "mode": mode, "rounds": []}
+    started: list[Watched] = []
+    begin = time.monotonic()
+    try:
+        for number, way in enumerate(WAYS):
+            started.append(Watched(engine, size, mode, way, servers.PORT + number))
+            time.sleep(3)
+        for watched in started:
+            watched.server.wait(360)
+        found["up_s"] = round(time.monotonic() - begin, 1)
+        print(f"{engine} {mode}: up after {found['up_s']} s", flush=True)
+        for watched in started:
+            servers.load(4, watched.server.url)
+        for number in range(ROUNDS):
+            turn = started if number % 2 == 0 else started[::-1]
+            found["rounds"].append({watched.way: watched.loaded() for watched in turn})
+        for watched in started[1:]:
+            profiles = ("profiled",) if watched.way == "activity" else ()
+            for what in ("recorded", *profiles):
+                try:
+                    arguments = (out,) if what == "recorded" else ()
+                    found[f"{what} {watched.way}"] = getattr(watched, what)(*arguments)
+                except Exception as error:  # what there is so far is worth keeping
+                    found[f"{what} {watched.way}"] = repr(error)[-500:]
+    except Exception as error:
+        found["error"] = repr(error)[-3000:]
+    finally:
+        for watched in started:
+            watched.server.kill()
+            lines = watched.log.read_text(errors="replace").splitlines()
+            found[f"log {watched.way}"] = [
+                line[-400:] for line in lines if "idlescope" in line.lower()
+            ][:20]
+            if "error" in found:
+                found[f"tail {watched.way}"] = lines[-25:]
+            shutil.copy(watched.log, out)
+    return found
+
+
+def summary(found: dict) -> str:
+    """Return the figures of a mode as a table."""
+    rounds = found["rounds"]
+    lines = [f"== {found['engine']} {found['size']} {found['mode']}"]
+    if not rounds:
+        return "\n".join([*lines, found.get("error", "nothing was measured")])
+    bare_ms = median(turn["bare"]["step_ms"] for turn in rounds)
+    lines.append(f"bare {bare_ms:.3f} ms per step, over {len(rounds)} rounds")
+    for way in WAYS[1:]:
+        ratio = median(
+            turn[way]["tokens_per_s"] / turn["bare"]["tokens_per_s"] for turn in rounds
+        )
+        line = f"{way:9} ratio {ratio:.4f} (goal {GOAL_RATIO[way]})"
+        watched = [turn[way]["watched"] for turn in rounds if "watched" in turn[way]]
+        if watched:
+            idle = median(row["idle_pct"] for row in watched)
+            busy_ms = median(row["busy_ms_per_step"] for row in watched)
+            without = 100 * (1 - busy_ms / bare_ms)
+            line += (
+                f"  idle {idle:.2f} % watched, {without:.2f} % by {busy_ms:.3f} ms of device over "
+                f"the bare step: {idle - without:+.2f} points (goal {GOAL_POINTS})"
+            )
+        lines.append(line)
+        for row in watched[:1]:
+            lines += [f"          {key}: {value}" for key, value in row.items()]
+    for key, value in found.items():
+        if key.startswith(("log ", "tail ", "recorded ", "profiled ", "error")):
+            lines.append(f"{key}: {json.dumps(value, indent=1)[:3000]}")
+    return "\n".join(lines)
+
+
+def main(out: Path, engine: str, modes: list[str]) -> None:
+    """Try each mode."""
+    out.mkdir(parents=True, exist_ok=True)
+    WORK.mkdir(parents=True, exist_ok=True)
+    size = os.environ.get("SIZE", "8b")
+    for mode in modes or ["sync", "async"]:
+        found = try_mode(engine, size, mode, out)
+        with (out / "watch.jsonl").open("a") as lines:
+            lines.write(json.dumps(found) + "\n")
+        print(summary(found), flush=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2], sys.argv[3:])

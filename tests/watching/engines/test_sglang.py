@@ -1,0 +1,100 @@
+"""SGLang, by fakes of its classes: steps of both loops, no demand, and what is launched and waited for."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from idlescope.analysis.steps.step_kind import StepKind
+
+WAIT = "event.synchronize (event)"
+
+
+class Mode:
+    """A forward mode, as SGLang's enumeration is asked."""
+
+    def __init__(self, name):
+        self._name = name
+
+    def __getattr__(self, question):
+        asked = question.removeprefix("is_")
+        return lambda: asked == self._name or (asked, self._name) == ("extend", "mixed")
+
+
+def batch(mode, requests=2, extend_tokens=None):
+    return SimpleNamespace(
+        forward_mode=Mode(mode),
+        reqs=[object()] * requests,
+        extend_num_tokens=extend_tokens,
+    )
+
+
+@pytest.fixture
+def sglang(fake):
+    engine = fake["sglang"]
+    engine.write("0.5.13")
+    engine.module("srt")  # the package is imported before its plugins are
+    engine.register()
+    return engine
+
+
+def test_a_synchronous_loop(sglang):
+    batches = [batch("extend", 1, 700), batch("decode"), batch("decode")]
+    sglang.module("srt.managers.scheduler").Scheduler(batches).event_loop()
+    steps, calls, phases = sglang.took_down()
+    # the last one is still open
+    assert steps == [(StepKind.PREFILL.code, 700, 1), (StepKind.DECODE.code, 2, 2)]
+    assert calls == ["launch.forward", "launch.sample", WAIT] * 3
+    between = ["receive requests", "receive requests", "schedule"]
+    assert phases == (["prepare", "update", *between] * 3)[: -len(between)]
+
+
+def test_an_overlapped_loop_processes_the_batch_before(sglang):
+    scheduler = sglang.module("srt.managers.scheduler").Scheduler
+    scheduler([batch("decode"), batch("decode"), None], overlap=True).event_loop()
+    _, calls, _ = sglang.took_down()
+    launch = ["launch.forward", "launch.sample"]
+    assert calls == [*launch, *launch, WAIT, WAIT]
+
+
+def test_without_requests_the_loop_goes_round_and_nothing_is_taken_down(sglang):
+    batches = [batch("decode"), *[None] * 1000, batch("decode"), batch("decode")]
+    sglang.module("srt.managers.scheduler").Scheduler(batches).event_loop()
+    steps, _, phases = sglang.took_down()
+    assert len(steps) == 2
+    assert phases.count("no demand") == 1
+    assert len(phases) < 20
+
+
+def test_what_a_batch_computes(sglang):
+    from idlescope.watching.engines.sglang_hooks import step_work
+
+    assert step_work(batch("idle", 0)) == (0, 0, StepKind.EMPTY)
+    assert step_work(batch("mixed", 3, 120)) == (120, 3, StepKind.MIXED)
+    assert step_work(batch("target_verify", 4)) == (4, 4, StepKind.DECODE)
+
+
+def test_the_rank_counts_stages_of_a_pipeline(sglang):
+    from idlescope.watching.engines.sglang_hooks import rank_of
+
+    runner = sglang.module("srt.model_executor.model_runner").ModelRunner()
+    assert rank_of(runner) == 3
+
+
+def test_sampling_that_waits_for_a_grammar_is_launched_later(sglang):
+    scheduler = sglang.module("srt.managers.scheduler").Scheduler([batch("decode")])
+    scheduler.event_loop()
+    sglang.took_down()
+    scheduler.launch_batch_sample_if_needed(SimpleNamespace(delay_sample_func=print))
+    scheduler.launch_batch_sample_if_needed(SimpleNamespace(delay_sample_func=None))
+    scheduler.launch_batch_sample_if_needed(None)
+    assert sglang.took_down()[1] == ["launch.sample"]
+
+
+def test_an_embedding_model_without_sampling_is_watched_too(sglang, monkeypatch):
+    module = sglang.module("srt.managers.scheduler")
+    scheduler = module.Scheduler([batch("extend", 1, 9)])
+    monkeypatch.setattr(scheduler.model_runner, "sample", lambda *arguments: None)
+    scheduler.event_loop()
+    assert sglang.took_down()[1][:1] == ["launch.forward"]
