@@ -14,6 +14,7 @@ from contextlib import ContextDecorator
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from threading import get_ident
+from time import perf_counter_ns
 from typing import Any, Protocol
 
 from idlescope.palette import PHASE
@@ -27,13 +28,14 @@ COLOURS: Mapping[str, int] = {  # by category, ARGB
 
 
 class Listener(Protocol):
-    """What is told of the ranges of one thread: a watch (`idlescope.watching`)."""
+    """What takes the ranges of one thread down: the rows of a watch (`idlescope.watching`).
 
-    def begin_phase(self) -> None:
-        """Note that a range begins."""
+    They are added to here, without a call: a range costs a microsecond where it is watched.
+    """
 
-    def end_phase(self, name: str) -> None:
-        """Note that the range that began last has ended."""
+    names: dict[str, int]  # gives a code to any name that it is asked for
+    open_phases: list[int]  # code, start, code, start, …: the outermost first
+    phases: list[int]  # code, -1, start, end, code, …: times in ns of perf_counter
 
 
 LISTENERS: dict[int, Listener] = {}  # by thread; empty where nothing is watched
@@ -46,15 +48,16 @@ class Range(ContextDecorator):
     colour; `step`, the number of the step that it is host work for, is the payload.
     """
 
+    _annotation: Any = None  # an NVTX range
+    _handle: Any = None  # of torch.profiler's range
+    _listener: Listener | None = None
+
     def __init__(
         self, name: str, phase: str | None = None, step: int | None = None
     ) -> None:
         self._name = name
         self._phase = phase
         self._step = step
-        self._annotation: Any = None  # an NVTX range
-        self._handle: Any = None  # of torch.profiler's range
-        self._listener: Listener | None = None
 
     def _recreate_cm(self) -> Range:
         """Return a range for one call of a decorated function, which several threads may call."""
@@ -66,15 +69,20 @@ class Range(ContextDecorator):
             self._annotation.__enter__()
         self._handle = begin_recorded(self._name)
         if LISTENERS:
-            self._listener = LISTENERS.get(get_ident())
-            if self._listener is not None:
-                self._listener.begin_phase()
+            rows = self._listener = LISTENERS.get(get_ident())
+            if rows is not None:
+                rows.open_phases.extend((rows.names[self._name], perf_counter_ns()))
         return self
 
     def __exit__(self, *exception: object) -> None:
-        if self._listener is not None:
-            self._listener.end_phase(self._name)
+        rows = self._listener
+        if rows is not None:
+            phase_end = perf_counter_ns()
             self._listener = None
+            open_phases = rows.open_phases
+            if open_phases:
+                phase_start = open_phases.pop()
+                rows.phases.extend((open_phases.pop(), -1, phase_start, phase_end))
         if self._handle is not None:
             end_recorded(self._handle)
         if self._annotation is not None:

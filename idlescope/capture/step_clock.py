@@ -32,11 +32,11 @@ from idlescope.trace.names.own_engine import (
     FREE_BLOCKS,
     RUNNING,
     TOKENS,
+    WAIT_CALL,
     WAITING,
 )
 from idlescope.trace.table import Int64
 
-WAIT_CALL = "event.synchronize"
 COUNTERS = (RUNNING, WAITING, FREE_BLOCKS, TOKENS)
 OTHER_RANGES = {
     "garbage collection": RangeKind.GARBAGE_COLLECTION,

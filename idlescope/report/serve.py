@@ -60,7 +60,7 @@ def files(folder: Path, port: int = 0) -> Iterator[Serving]:
     """
     served_root = folder.resolve()
 
-    class Handler(_Local, SimpleHTTPRequestHandler):
+    class Handler(LocalHandler, SimpleHTTPRequestHandler):
         def translate_path(self, path: str) -> str:
             asked_file = Path(super().translate_path(path))
             inside = (
@@ -82,7 +82,7 @@ def once(file: Path, origin: str, port: int) -> Iterator[Serving]:
     """
     was_fetched = threading.Event()
 
-    class Handler(_Local):
+    class Handler(LocalHandler):
         def allowed(self) -> bool:
             if not super().allowed():
                 return False
@@ -161,12 +161,13 @@ class BoundedServer(ThreadingHTTPServer):
             self._free.release()
 
 
-class _Local(BaseHTTPRequestHandler):
+class LocalHandler(BaseHTTPRequestHandler):
     """Answers only requests that are allowed: for this machine by its loopback name."""
 
     timeout = REQUEST_S
 
     def allowed(self) -> bool:
+        """Return whether a request is answered; where not, an error has been sent."""
         own_port = self.server.server_port  # type: ignore[attr-defined]
         if self.headers.get("Host") in {f"{LOOPBACK}:{own_port}", f"localhost:{own_port}"}:
             return True
@@ -174,6 +175,7 @@ class _Local(BaseHTTPRequestHandler):
         return False
 
     def parse_request(self) -> bool:
+        """Return whether a request can be read, and is answered."""
         return super().parse_request() and self.allowed()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - http.server calls it so

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from idlescope.trace.table import Int64
+from idlescope.trace.table import Bool, Int64
 
 # What a row of each list holds; names are codes of `Rows.names`, times in ns of perf_counter.
 STEP_FIELDS = ("number", "kind", "start", "end", "tokens", "requests")
@@ -50,15 +50,19 @@ class Taken(NamedTuple):
 
 
 class Rows:
-    """The lists of one loop; `lost` is how many rows were dropped because nobody took them."""
+    """The lists of one loop; `lost` is how many rows were dropped because nobody took them.
+
+    Implements `capture.ranges.Listener`.
+    """
 
     def __init__(self) -> None:
-        self.names = Codes()
+        self.names: dict[str, int] = Codes()
         for name in RESERVED_NAMES:
             self.names[name]  # a look-up gives it its code
         self.steps: list[int] = []
         self.calls: list[int] = []
         self.phases: list[int] = []
+        self.open_phases: list[int] = []  # name, start, name, start, …: the outermost first
         self.lost = 0
 
     def shorten(self) -> None:
@@ -83,9 +87,24 @@ class Rows:
         )
 
 
+def joined(parts: Sequence[Columns]) -> Columns:
+    """Return the columns of one table for those of several parts, in order."""
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def chosen(columns: Columns, rows: Int64 | Bool) -> Columns:
+    """Return the rows chosen by an index array or a mask."""
+    return {name: column[rows] for name, column in columns.items()}
+
+
+def row_table(values: Sequence[int], fields: Sequence[str]) -> Columns:
+    """Return the columns of rows that stand one behind the other."""
+    columns = np.array(values, np.int64).reshape(-1, len(fields)).T
+    return dict(zip(fields, columns, strict=True))
+
+
 def _taken(values: list[int], fields: Sequence[str]) -> Columns:
     size = len(values) // len(fields) * len(fields)
     rows = values[:size]
     del values[:size]
-    columns = np.array(rows, np.int64).reshape(-1, len(fields)).T
-    return dict(zip(fields, columns, strict=True))
+    return row_table(rows, fields)

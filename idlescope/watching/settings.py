@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from idlescope.errors import ConfigError
@@ -15,6 +15,7 @@ OFF = ("", "0", "off")
 BEST = ("1", "on")  # the best way that there is
 WAYS = ("events", "activity", "host")
 STEPS = 4_096
+FEWEST_STEPS = 16
 RECORDINGS = 8
 LOOPBACK = "127.0.0.1"
 LAST_PORT = 65_535
@@ -47,9 +48,32 @@ class Settings:
             folder=Path(folder) if folder else default_folder(environment),
             port=_number(environment, "PORT", 0, 0, LAST_PORT),
             host=environment.get(f"{PREFIX}_HOST", "").strip() or LOOPBACK,
-            steps=_number(environment, "STEPS", STEPS, 16, 1_000_000),
+            steps=_number(environment, "STEPS", STEPS, FEWEST_STEPS, 1_000_000),
             record_when=environment.get(f"{PREFIX}_RECORD_WHEN", "").strip(),
             recordings=_number(environment, "RECORDINGS", RECORDINGS, 1, 10_000),
+        )
+
+    def changed(
+        self,
+        steps: int | None,
+        folder: str | Path | None,
+        port: int | None,
+        record_when: str | None,
+    ) -> Settings:
+        """Return the settings with what is given in place of what the environment says."""
+        if (steps is not None and steps < FEWEST_STEPS) or (
+            port is not None and not 0 <= port <= LAST_PORT
+        ):
+            raise ConfigError(
+                f"steps={steps}, port={port}: give at least {FEWEST_STEPS} steps, "
+                f"and a port up to {LAST_PORT}"
+            )
+        return replace(
+            self,
+            steps=self.steps if steps is None else steps,
+            folder=self.folder if folder is None else Path(folder),
+            port=self.port if port is None else port,
+            record_when=self.record_when if record_when is None else record_when,
         )
 
 

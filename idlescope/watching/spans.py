@@ -5,10 +5,7 @@ What goes wrong in one of them turns the watch off (`Watch.turn_off`) and is not
 
 from __future__ import annotations
 
-from time import perf_counter_ns
 from typing import Protocol
-
-from idlescope.watching.rows import NO_DEMAND
 
 
 class LoopWatch(Protocol):
@@ -23,17 +20,17 @@ class LoopWatch(Protocol):
     def end_launch(self, code: int) -> None:
         """Note that it has returned."""
 
-    def begin_wait(self) -> None:
+    def begin_wait(self, code: int) -> None:
         """Note that the host is blocked."""
 
-    def end_wait(self, code: int, start: int) -> None:
-        """Note that the host was blocked since `start`."""
+    def end_wait(self) -> None:
+        """Note that it is not any more."""
 
-    def begin_phase(self) -> None:
-        """Note that a phase begins."""
+    def begin_no_demand(self) -> None:
+        """Note that there is no request."""
 
-    def end_phase_of(self, code: int) -> None:
-        """Note that it has ended."""
+    def end_no_demand(self) -> None:
+        """Note that there is one again."""
 
 
 class StepSpan:
@@ -69,14 +66,12 @@ class WaitSpan:
     def __init__(self, watch: LoopWatch, code: int) -> None:
         self._watch = watch
         self._code = code
-        self._start = 0
 
     def __enter__(self) -> None:
-        self._start = perf_counter_ns()
-        self._watch.begin_wait()
+        self._watch.begin_wait(self._code)
 
     def __exit__(self, *exception: object) -> None:
-        self._watch.end_wait(self._code, self._start)
+        self._watch.end_wait()
 
 
 class NoDemandSpan:
@@ -86,7 +81,7 @@ class NoDemandSpan:
         self._watch = watch
 
     def __enter__(self) -> None:
-        self._watch.begin_phase()
+        self._watch.begin_no_demand()
 
     def __exit__(self, *exception: object) -> None:
-        self._watch.end_phase_of(NO_DEMAND)
+        self._watch.end_no_demand()

@@ -6,6 +6,8 @@ from __future__ import annotations
 ENGINE_PHASES = ("schedule", "prepare", "submit", "retrieve", "update")
 DEPTHS = {"sync": 1, "async": 2}  # its modes: steps in flight
 
+WAIT_CALL = "event.synchronize"  # what the host's wait for tokens is called
+
 # Its counters after each step.
 RUNNING = "requests running"
 WAITING = "requests waiting"

@@ -1,0 +1,338 @@
+"""The account of one device: each nanosecond is busy, or idle for a cause, as `analysis` says.
+
+What is not settled yet, such as an operation that has not ended, waits for the next stretch.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from idlescope.analysis import intervals
+from idlescope.analysis.grouping import by_key, by_value
+from idlescope.analysis.idle import causes, host_time
+from idlescope.analysis.idle.causes import CAUSES, Gaps
+from idlescope.analysis.idle.host_labels import CALL_PREFIX, UNTRACED, phase_of
+from idlescope.analysis.idle.occupancy import occupancy
+from idlescope.analysis.intervals import AFTER_EVERYTHING, BEFORE_EVERYTHING, Intervals
+from idlescope.analysis.steps.step_kind import STEP_KINDS
+from idlescope.analysis.view import DeviceView
+from idlescope.trace.model import Device
+from idlescope.trace.table import Int64
+from idlescope.watching.history import GapRow, History
+from idlescope.watching.rows import (
+    CALL_FIELDS,
+    PHASE_FIELDS,
+    STEP_FIELDS,
+    Columns,
+    Taken,
+    chosen,
+    joined,
+    row_table,
+)
+from idlescope.watching.state import NO_DEMAND
+from idlescope.watching.stretch import (
+    OPERATION_FIELDS,
+    Stretch,
+    empty_step_times,
+    launching_call,
+    touches,
+)
+from idlescope.watching.totals import Totals
+from idlescope.watching.ways.base import Ended
+
+LONG_GAP_NS = 1_000_000
+LONG_GAP_TIMES = 3  # the idle time of a step, on the average
+MOST_CARRIED = (
+    200_000  # rows of a table that wait; a device that never ends anything fills no more
+)
+MARK_FIELDS = ("step", "launched", "done", "idle")
+
+
+class OpenRows(NamedTuple):
+    """What the host is in the midst of: rows without an end."""
+
+    phases: list[int]  # name, start, name, start, …
+    wait: tuple[int, int] | None  # the name and start of a wait
+    step: int
+
+
+class Account:
+    """Counts what is settled into `totals` and `history`."""
+
+    def __init__(self, device: Device | None) -> None:
+        self.totals = Totals()
+        self.history = History()
+        self.until = 0  # everything before is settled
+        self.dropped = 0  # rows that waited in vain
+        self._device = device
+        self._settled_until: int | None = None  # None: no operation has been seen
+        self._operations = row_table((), OPERATION_FIELDS)
+        self._calls = row_table((), CALL_FIELDS)
+        self._phases = row_table((), PHASE_FIELDS)
+        self._steps = row_table((), STEP_FIELDS)  # that have ended on the host
+        self._marks = row_table((), MARK_FIELDS)  # what is known of steps on the device
+        self._early = row_table((), OPERATION_FIELDS)  # whose launch is not taken down yet
+        self._newest_launch = 0
+        self._cut_gap_ns = 0  # of a gap that the end of the last stretch cuts off
+        self._last_step = (-1, BEFORE_EVERYTHING)  # number, end on the device
+
+    def settle(
+        self, ended: Ended, taken: Taken, still_open: OpenRows, names: tuple[str, ...]
+    ) -> Columns:
+        """Take in what has happened; return the operations that are new, with their steps."""
+        self._calls = joined((self._calls, taken.calls))
+        self._phases = joined((self._phases, taken.phases))
+        self._steps = joined((self._steps, taken.steps))
+        fresh, until = self._with_steps(ended)
+        self._operations = joined((self._operations, fresh))
+        if self._settled_until is None and self._operations["start"].size:
+            self._settled_until = int(self._operations["start"].min())
+        low = self._settled_until
+        if self._device is not None and low is not None and until > low:
+            self._measure(self._stretch(low, until, still_open, names, self._device))
+            self._settled_until = until
+        self._finish_steps(until)
+        self._carry(until)
+        self.until = until
+        return fresh
+
+    def _with_steps(self, ended: Ended) -> tuple[Columns, int]:
+        """Return operations, each with the step of the call that launched it, and until when.
+
+        One whose call is only about to be taken down waits for the next time.
+        """
+        columns = {
+            name: np.asarray(getattr(ended, name), np.int64)
+            for name in OPERATION_FIELDS[:-1]
+        }
+        columns["step"] = np.full(ended.start.size, -1)
+        columns = joined((self._early, columns))
+        row = launching_call(self._calls, columns["launch"])
+        columns["step"] = np.append(self._calls["step"], -1)[row]
+        self._newest_launch = max(
+            self._newest_launch, int(self._calls["launch"].max(initial=0))
+        )
+        is_early = columns["launch"] > self._newest_launch
+        self._early = chosen(columns, is_early)
+        until = min(ended.until_ns, int(self._early["start"].min(initial=ended.until_ns)))
+        return chosen(columns, ~is_early), until
+
+    def _stretch(
+        self,
+        low: int,
+        high: int,
+        still_open: OpenRows,
+        names: tuple[str, ...],
+        device: Device,
+    ) -> Stretch:
+        """Return the stretch [low, high); what is open lasts until its end."""
+        phases, calls = self._phases, self._calls
+        open_phases: list[int] = []
+        for name, start in zip(
+            still_open.phases[::2], still_open.phases[1::2], strict=False
+        ):
+            if start < high:
+                open_phases += (name, still_open.step, start, high)
+        if open_phases:
+            phases = joined((phases, row_table(open_phases, PHASE_FIELDS)))
+        if still_open.wait is not None and still_open.wait[1] < high:
+            name, start = still_open.wait
+            open_wait = (name, still_open.step, start, high, 0)
+            calls = joined((calls, row_table(open_wait, CALL_FIELDS)))
+        return Stretch(
+            low=low,
+            high=high,
+            names=names,
+            device=device,
+            operations=self._operations,
+            calls=calls,
+            phases=phases,
+            empty_steps=empty_step_times(self._steps),
+        )
+
+    def _measure(self, stretch: Stretch) -> None:
+        """Count the busy and idle time of a stretch."""
+        view = stretch.view()
+        occupied = occupancy(view.operations, (stretch.low, stretch.high))
+        gaps = causes.attribute(view, occupied.gaps)
+
+        # The host's part of gaps, less that in which there was no request.
+        _, cause, parts = gaps.parts()
+        idle = {
+            name: Intervals(parts.start[cause == code], parts.end[cause == code])
+            for code, name in enumerate(CAUSES)
+        }
+        no_request = intervals.overlaps(idle["host"], stretch.no_demand()).intervals
+        with_request = intervals.subtract(idle["host"], no_request)
+        idle |= {"host": with_request, NO_DEMAND: no_request}
+
+        totals = self.totals
+        totals.busy_ns += occupied.active_ns
+        for name, times in idle.items():
+            totals.idle_ns[name] += times.measure
+        totals.communication_ns += stretch.communication()
+        host_ns = host_time.divide(view, _host_gaps(gaps, with_request))
+        totals.add_host(_by_phase(host_ns))
+        self._count_launches(view, gaps)
+        self._mark_steps(view, gaps, stretch.high)
+
+        busy = intervals.clip(
+            intervals.union(view.operations.start, view.operations.end),
+            stretch.low,
+            stretch.high,
+        )
+        self.history.add_device(stretch.low, stretch.high, busy, idle)
+        self._note_long_gaps(view, gaps, stretch.high, host_ns)
+
+    def _count_launches(self, view: DeviceView, gaps: Gaps) -> None:
+        """Count how long it took from a launch call to its operation, where the device was idle."""
+        known = np.flatnonzero(gaps.call >= 0)
+        call_start = view.trace.calls.start[gaps.call[known]]
+        waited_for = (call_start >= gaps.start[known]) & (call_start < gaps.end[known])
+        latency = gaps.end[known][waited_for] - call_start[waited_for]
+        self.totals.launch_latency_ns += int(latency.sum())
+        self.totals.launches += int(waited_for.sum())
+
+    def _mark_steps(self, view: DeviceView, gaps: Gaps, high: int) -> None:
+        """Note when steps were launched and ended, and which idle time they exposed."""
+        operations = view.operations
+        real = operations.step >= 0
+        number, by_step = by_value(operations.step[real])
+        launch = view.launches[real]
+        call_start = np.append(view.trace.calls.start, AFTER_EVERYTHING)[launch]
+        step_of_gap, length = self._ended_gaps(view, gaps, high)
+        groups, known = by_key(number, step_of_gap)
+        marks = {
+            "step": number,
+            "launched": by_step.first(call_start),
+            "done": by_step.last(operations.end[real]),
+            "idle": groups.total(length[known]),
+        }
+        self._marks = joined((self._marks, marks))
+
+    def _ended_gaps(self, view: DeviceView, gaps: Gaps, high: int) -> tuple[Int64, Int64]:
+        """Return the step that ended each gap, and its whole length; a cut one waits."""
+        length = gaps.length.copy()
+        if length.size and gaps.start[0] == self._settled_until:
+            length[0] += self._cut_gap_ns
+            self._cut_gap_ns = 0
+        is_cut = gaps.end == high
+        self._cut_gap_ns += int(length[is_cut].sum())
+        step = view.operations.step[gaps.operation].astype(np.int64)
+        return np.where(is_cut, -1, step), np.where(is_cut, 0, length)
+
+    def _note_long_gaps(
+        self, view: DeviceView, gaps: Gaps, high: int, host_ns: dict[str, int]
+    ) -> None:
+        """Remember gaps that are far longer than what a step exposes."""
+        seen = self.totals.idle_per_step
+        usual_ns = seen.sum_ns // seen.count if seen.count else 0
+        shortest = max(LONG_GAP_NS, LONG_GAP_TIMES * usual_ns)
+        rows = np.flatnonzero((gaps.length >= shortest) & (gaps.end < high))
+        for row in rows[-self.history.gaps.maxlen :].tolist():  # type: ignore[operator]
+            parts = {cause: int(getattr(gaps, cause)[row]) for cause in CAUSES}
+            cause = max(parts, key=lambda name: parts[name])
+            one = Intervals(gaps.start[row : row + 1], gaps.end[row : row + 1])
+            phase_ns = host_time.divide(view, _host_gaps(gaps, one)) if host_ns else {}
+            self.history.gaps.append(
+                GapRow(
+                    start=int(gaps.start[row]),
+                    length_ns=int(gaps.length[row]),
+                    step=int(view.operations.step[gaps.operation[row]]),
+                    cause=cause,
+                    phase=next(iter(_by_phase(phase_ns)), "") if cause == "host" else "",
+                )
+            )
+
+    def _finish_steps(self, until: int) -> None:
+        """Count the steps of which everything is known."""
+        steps = self._steps
+        unsettled = self._operations["step"][touches(self._operations, until)]
+        running = self._calls["step"][touches(self._calls, until)]
+        ended = (steps["end"] <= until) & ~np.isin(steps["number"], (*unsettled, *running))
+        finished = chosen(steps, ended)
+        self._steps = chosen(steps, ~ended)
+        if not finished["number"].size:
+            return
+        totals = self.totals
+        totals.step_time.add(finished["end"] - finished["start"])
+        totals.tokens += int(finished["tokens"].sum())
+        totals.requests = int(finished["requests"][-1])
+        per_kind = np.bincount(finished["kind"], minlength=len(STEP_KINDS))
+        for kind, count in zip(STEP_KINDS, per_kind.tolist(), strict=True):
+            totals.steps[kind.value] += count
+        self.history.add_steps(finished)
+        if self._device is not None:
+            self._finish_on_device(np.sort(finished["number"]))
+
+    def _finish_on_device(self, number: Int64) -> None:
+        """Count what steps, given by their numbers, exposed on the device."""
+        groups, known = by_key(number, self._marks["step"])
+        marks = chosen(self._marks, known)
+        self._marks = chosen(self._marks, self._marks["step"] > number[-1])
+        has_work = groups.occupied()
+        self.totals.idle_per_step.add(groups.total(marks["idle"])[has_work])
+
+        # Whether a step was launched before its predecessor ended, where both are known.
+        launched, done = groups.first(marks["launched"]), groups.last(marks["done"])
+        before_number = np.concatenate(([self._last_step[0]], number[:-1]))
+        before_done = np.concatenate(([self._last_step[1]], done[:-1]))
+        told = (launched < AFTER_EVERYTHING) & (before_done > BEFORE_EVERYTHING)
+        told &= before_number == number - 1
+        self.totals.launched_told += int(told.sum())
+        self.totals.launched_early += int((told & (launched < before_done)).sum())
+        self._last_step = (int(number[-1]), int(done[-1]))
+
+    def _carry(self, until: int) -> None:
+        """Keep what the next stretch needs: rows that last beyond this one, and their calls."""
+        self._operations = self._newest(
+            chosen(self._operations, touches(self._operations, until))
+        )
+        launched = np.isin(self._calls["launch"], self._operations["launch"])
+        launched &= self._calls["launch"] > 0
+        self._calls = self._newest(
+            chosen(self._calls, touches(self._calls, until) | launched)
+        )
+        self._phases = self._newest(chosen(self._phases, touches(self._phases, until)))
+        self._steps = self._newest(self._steps)
+        self._marks = self._newest(self._marks)
+
+    def _newest(self, columns: Columns) -> Columns:
+        rows = next(iter(columns.values())).size
+        if rows <= MOST_CARRIED:
+            return columns
+        self.dropped += rows - MOST_CARRIED
+        return chosen(columns, np.arange(rows - MOST_CARRIED, rows))
+
+
+def _host_gaps(gaps: Gaps, times: Intervals) -> Gaps:
+    """Return gaps that are these times of the host's part of others, with the same calls."""
+    parent = np.searchsorted(gaps.start, times.start, "right") - 1
+    none = np.zeros(times.start.size, np.int64)
+    host_end = gaps.start[parent] + gaps.host[parent]
+    host_ns = np.clip(np.minimum(times.end, host_end) - times.start, 0, None)
+    return Gaps(
+        start=times.start,
+        end=times.end,
+        host=host_ns,
+        launch=none,
+        queued=none,
+        unattributed=none,
+        call=gaps.call[parent],
+        operation=gaps.operation[parent],
+    )
+
+
+def _by_phase(host_ns: dict[str, int]) -> dict[str, int]:
+    """Return host time by phase, the largest first: waits are one, and so is what is untraced."""
+    by_phase: dict[str, int] = {}
+    for label, time_ns in host_ns.items():
+        phase = phase_of(label).removeprefix("range: ")
+        if phase.startswith("between "):
+            phase = UNTRACED
+        if phase.startswith(CALL_PREFIX):
+            phase = "waiting"
+        by_phase[phase] = by_phase.get(phase, 0) + time_ns
+    return dict(sorted(by_phase.items(), key=lambda item: -item[1]))

@@ -1,0 +1,73 @@
+"""What asynchronous batching would give a watched loop: its last steps, analysed and replayed.
+
+This is the analysis of a recording, some 30 ms of it, so it is only made when somebody asks, of few
+steps, and not again for ten seconds.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from idlescope.analysis.analyze import analyze
+from idlescope.analysis.steps.batching import BatchingKind
+from idlescope.errors import IdlescopeError
+from idlescope.trace.model import Trace
+from idlescope.watching.state import AsynchronousGain
+
+STEPS = 128  # that are replayed
+FEWEST_STEPS = 16
+AGAIN_NS = 10_000_000_000
+
+
+class Foreseen(NamedTuple):
+    """What was told the last time."""
+
+    batching: str
+    gain: AsynchronousGain | None
+    note: str  # why there is none; "" where there is one
+
+
+NOT_YET = Foreseen(str(BatchingKind.UNKNOWN), None, "too few steps so far to tell more")
+
+
+class Foresight:
+    """Keeps what was told for a while."""
+
+    def __init__(self) -> None:
+        self._told = NOT_YET
+        self._again_ns = 0
+
+    def look(self, last_steps: Callable[[], Trace], steps: int) -> Foreseen:
+        """Return what the last steps tell; `last_steps` gives their trace, of so many at most."""
+        now = time.perf_counter_ns()
+        if now >= self._again_ns and steps >= FEWEST_STEPS:
+            self._again_ns = now + AGAIN_NS
+            self._told = _foresee(last_steps())
+        return self._told
+
+
+def _foresee(trace: Trace) -> Foreseen:
+    try:
+        analysis = analyze(trace)
+    except IdlescopeError as error:
+        return NOT_YET._replace(note=str(error))
+    if not analysis.results:
+        return NOT_YET._replace(note="no device was timed in the last steps")
+    device = analysis.results[0]
+    batching = str(device.batching.kind)
+    prediction = device.prediction
+    if prediction is None:
+        return Foreseen(batching, None, "the last steps cannot be replayed")
+    if (prediction.depth or 0) > 1:
+        return Foreseen(batching, None, "the loop is asynchronous already")
+    gain = AsynchronousGain(
+        step_ns=round(prediction.base.step_ns),
+        predicted_step_ns=round(prediction.predicted.step_ns),
+        saved_pct=100.0 * prediction.predicted.less_than(prediction.base),
+        steps=prediction.recorded.steps,
+        how=prediction.text(),
+        unix_ns=time.time_ns(),
+    )
+    return Foreseen(batching, gain, "")

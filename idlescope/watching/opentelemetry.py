@@ -1,0 +1,77 @@
+"""The families as OpenTelemetry wants them (extra `otel`), through the application's own provider.
+
+Instruments are observed when the application's reader collects. Of histograms there are the sum and
+the count, since what was counted elsewhere cannot be observed as a histogram.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from idlescope import __version__
+from idlescope.watching.families import (
+    Family,
+    FamilyKind,
+    HistogramFamily,
+    Seen,
+    families,
+    histograms,
+)
+from idlescope.watching.state import WatchedProcess
+
+Source = Callable[[], tuple[WatchedProcess, Sequence[Seen]]]
+
+
+def register(source: Source, provider: Any = None) -> None:
+    """Register instruments with a meter provider, the global one unless given.
+
+    `source` is called at each collection. Raises ImportError without the extra.
+    """
+    from opentelemetry import metrics
+
+    meters = metrics.get_meter_provider() if provider is None else provider
+    meter = meters.get_meter("idlescope", __version__)
+    process, watches = source()
+    for family in _all_families(process, watches):
+        make = meter.create_observable_counter
+        if family.kind is FamilyKind.GAUGE:
+            make = meter.create_observable_gauge
+        unit = "s" if family.name.endswith("seconds") else ""
+        make(
+            family.name,
+            callbacks=[_observer(source, family.name)],
+            unit=unit,
+            description=family.what,
+        )
+
+
+def _observer(source: Source, name: str) -> Callable[[Any], Iterable[Any]]:
+    """Return the callback that observes one family."""
+
+    def observe(_: Any) -> Iterable[Any]:
+        from opentelemetry.metrics import Observation
+
+        for family in _all_families(*source()):
+            if family.name == name:
+                for labels, value in family.values:
+                    yield Observation(value, dict(labels))
+
+    return observe
+
+
+def _all_families(process: WatchedProcess, watches: Sequence[Seen]) -> list[Family]:
+    found = list(families(process, watches))
+    for histogram in histograms(watches):
+        found += _sum_and_count(histogram)
+    return found
+
+
+def _sum_and_count(family: HistogramFamily) -> list[Family]:
+    base = family.name.removesuffix("_seconds")
+    sums = [(labels, histogram.sum_ns / 1e9) for labels, histogram in family.values]
+    counts = [(labels, float(histogram.count)) for labels, histogram in family.values]
+    return [
+        Family(f"{base}_sum_seconds", FamilyKind.COUNTER, f"{family.what} The sum.", sums),
+        Family(f"{base}_count", FamilyKind.COUNTER, f"{family.what} The count.", counts),
+    ]

@@ -1,0 +1,167 @@
+"""Our own engine, watched through its recorder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from time import perf_counter_ns
+
+from idlescope.engine.clock import SUBMIT, SystemClock
+from idlescope.engine.devices.base import Device, DeviceOperation
+from idlescope.engine.loop import Recorder
+from idlescope.engine.requests import Request
+from idlescope.engine.scheduler import Emitted
+from idlescope.errors import ConfigError
+from idlescope.trace.names.own_engine import ENGINE_PHASES, WAIT_CALL
+from idlescope.watching.rows import NO_DEMAND, OVERHEAD
+from idlescope.watching.safety import described
+from idlescope.watching.watch import Watch
+from idlescope.watching.ways.own_engine import OwnEngineWay
+
+NOT_KNOWN = 0  # the code of the kind of its steps: the engine does not say it
+
+
+def watch_engine(
+    device: Device, recorder: Recorder, **settings: object
+) -> OwnEngineRecorder:
+    """Return a recorder that passes everything on to another one, and to a watch.
+
+    `settings` are those of `Watch`. Raises ConfigError for a device on a clock that is modelled:
+    there is nothing to watch.
+    """
+    clock = device.clock
+    if not isinstance(clock, SystemClock):
+        raise ConfigError(
+            f"--device {device.kind} is modelled, and only what really runs can be watched"
+        )
+    way = OwnEngineWay(device.kind, device.name)
+    watch = Watch(way=way, engine="idlescope", **settings)  # type: ignore[arg-type]
+    watch.steps_in_phases = True
+    return OwnEngineRecorder(clock, recorder, watch, way)
+
+
+class OwnEngineRecorder:
+    """Implements the engine's `Recorder`."""
+
+    def __init__(
+        self, clock: SystemClock, recorder: Recorder, watch: Watch, way: OwnEngineWay
+    ) -> None:
+        self.watch = watch
+        self._clock = clock
+        self._recorder = recorder
+        self._way = way
+        names = watch.rows.names
+        self._phases = [names[phase] for phase in ENGINE_PHASES]
+        self._wait_call = names[WAIT_CALL]
+        self._zero = 0  # perf_counter at the clock's 0, which a run sets
+        self._launch = 0
+        self._step = 0  # that was retired last
+        self._step_start = 0  # of the iteration that retires one; 0: none has begun
+
+    def begin(self, phase: int, step: int) -> None:
+        """Note that host work on a step begins."""
+        self._recorder.begin(phase, step)
+        watch = self.watch
+        if watch.off:
+            return
+        try:
+            begun = perf_counter_ns()
+            self._zero = begun - self._clock.at(begun)
+            watch.rows.open_phases[:] = (self._phases[phase], begun)
+            self._step_start = self._step_start or begun
+            if phase == SUBMIT:
+                self._way.launched(step)
+        except Exception as error:
+            watch.turn_off(described(error))
+
+    def phase(self, phase: int, step: int, start: int, end: int) -> None:
+        """Record host work on a step, which has just ended."""
+        self._recorder.phase(phase, step, start, end)
+        if not self.watch.off:
+            self._add_phase(self._phases[phase], step, start, end)
+            self.watch.rows.open_phases.clear()
+
+    def arrived(self, request: Request) -> None:
+        """Note that a request was queued."""
+        self._recorder.arrived(request)
+
+    def emitted(self, emitted: Emitted) -> None:
+        """Note what a step yielded."""
+        self._recorder.emitted(emitted)
+
+    def abandon(self) -> None:
+        """Note that the engine has failed: whatever has begun is over."""
+        self._recorder.abandon()
+        self.watch.rows.open_phases.clear()
+        self._way.abandoned()
+
+    def wait(self, step: int, start: int, end: int) -> None:
+        """Record that the host was blocked until a step's tokens were there."""
+        self._recorder.wait(step, start, end)
+        if not self.watch.off:
+            zero = self._zero
+            self.watch.rows.calls.extend(
+                (self._wait_call, step, start + zero, end + zero, 0)
+            )
+
+    def no_demand(self, start: int, end: int) -> None:
+        """Record that there was no request to work on."""
+        self._recorder.no_demand(start, end)
+        if not self.watch.off:
+            self._add_phase(NO_DEMAND, -1, start, end)
+            self._step_start = 0
+
+    def operations(self, step: int, operations: Iterable[DeviceOperation]) -> None:
+        """Record what a retired step ran on the device."""
+        operations = tuple(operations)
+        self._recorder.operations(step, operations)
+        if self.watch.off:
+            return
+        try:
+            self._add_operations(step, operations)
+            self._step = step
+        except Exception as error:
+            self.watch.turn_off(described(error))
+
+    def overhead(self, start: int, end: int) -> None:
+        """Record the time that recording itself took."""
+        self._recorder.overhead(start, end)
+        if not self.watch.off and end > start:
+            self._add_phase(OVERHEAD, -1, start, end)
+
+    def counters(
+        self, time: int, running: int, waiting: int, free_blocks: int, tokens: int
+    ) -> None:
+        """Record the state of the scheduler after a step: here a step is over."""
+        self._recorder.counters(time, running, waiting, free_blocks, tokens)
+        watch = self.watch
+        if watch.off:
+            return
+        try:
+            step_end = time + self._zero
+            watch.rows.steps.extend(
+                (self._step, NOT_KNOWN, self._step_start, step_end, tokens, running)
+            )
+            self._step_start = step_end
+            watch.rows.shorten()
+        except Exception as error:
+            watch.turn_off(described(error))
+
+    def _add_phase(self, code: int, step: int, start: int, end: int) -> None:
+        zero = self._zero
+        self.watch.rows.phases.extend((code, step, start + zero, end + zero))
+
+    def _add_operations(self, step: int, operations: Iterable[DeviceOperation]) -> None:
+        """Take down the operations of a step, and the call that launched each."""
+        names, zero = self.watch.rows.names, self._zero
+        calls = self.watch.rows.calls
+        rows: list[int] = []
+        for operation in operations:
+            self._launch = launch = self._launch + 1
+            call = names[operation.call]
+            calls.extend(
+                (call, step, operation.call_start + zero, operation.call_end + zero, launch)
+            )
+            rows += (launch, operation.stream, int(operation.kind))
+            rows += (self._way.code(operation.name),)
+            rows += (operation.start + zero, operation.end + zero)
+        self._way.retired(step, rows)

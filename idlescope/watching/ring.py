@@ -1,0 +1,260 @@
+"""The last steps of a watch, kept as they came: what a recording is made of."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import NamedTuple
+
+import numpy as np
+
+from idlescope import __version__
+from idlescope.analysis.steps.step_kind import STEP_KINDS, StepKind
+from idlescope.trace.interner import Interner
+from idlescope.trace.metadata import Metadata
+from idlescope.trace.model import (
+    Calls,
+    Counters,
+    Device,
+    Operations,
+    RangeKind,
+    Ranges,
+    Thread,
+    Trace,
+)
+from idlescope.trace.names.own_engine import RUNNING, TOKENS
+from idlescope.trace.table import Int64
+from idlescope.watching.rows import (
+    CALL_FIELDS,
+    PHASE_FIELDS,
+    STEP_FIELDS,
+    Columns,
+    Taken,
+    chosen,
+    joined,
+    row_table,
+)
+from idlescope.watching.stretch import OPERATION_FIELDS, range_kinds
+
+ROWS_PER_STEP = 64  # on the average; steps with more make the ring hold fewer of them
+NO_DEVICE = Device(0, 0, "not timed")
+
+
+class Kept(NamedTuple):
+    """The rows of one stretch."""
+
+    steps: Columns
+    calls: Columns
+    phases: Columns
+    operations: Columns
+
+    @property
+    def rows(self) -> int:
+        """Return how many rows there are."""
+        return sum(next(iter(table.values())).size for table in self)
+
+
+class Watched(NamedTuple):
+    """What a recording says of how it was made."""
+
+    way: str
+    limits: tuple[str, ...]  # what the way cannot see
+    engine: str
+    version: str
+    rank: int | None
+    steps_in_phases: bool  # phases say for which step they are (our own engine)
+
+
+class Ring:
+    """Holds the rows of the last so many steps."""
+
+    def __init__(self, steps: int) -> None:
+        self._most_steps = steps
+        self._kept: deque[Kept] = deque()
+        self._steps = 0
+        self._rows = 0
+
+    def add(self, taken: Taken, operations: Columns) -> None:
+        """Add rows, and forget the oldest where there are enough without them."""
+        kept = Kept(*taken, operations)
+        if not kept.rows:
+            return
+        self._kept.append(kept)
+        self._count(kept, 1)
+        while len(self._kept) > 1 and self._is_full():
+            self._count(self._kept.popleft(), -1)
+
+    def _count(self, kept: Kept, sign: int) -> None:
+        self._steps += sign * kept.steps["number"].size
+        self._rows += sign * kept.rows
+
+    def _is_full(self) -> bool:
+        without_oldest = self._steps - self._kept[0].steps["number"].size
+        too_many_rows = self._rows > self._most_steps * ROWS_PER_STEP
+        return without_oldest >= self._most_steps or too_many_rows
+
+    def tables(self, steps: int | None = None) -> Kept:
+        """Return the rows of the last so many steps, of all unless told."""
+        kept = list(self._kept)  # another thread may add to it meanwhile
+        count = self._most_steps if steps is None else min(steps, self._most_steps)
+        fields = (STEP_FIELDS, CALL_FIELDS, PHASE_FIELDS, OPERATION_FIELDS)
+        tables = [
+            joined([row_table((), names), *(part[place] for part in kept)])
+            for place, names in enumerate(fields)
+        ]
+        step_rows = tables[0]
+        first = np.sort(step_rows["number"])[-count:][:1]
+        if first.size:
+            start = int(step_rows["start"][step_rows["number"] >= first[0]].min())
+            tables = [chosen(table, table["start"] >= start) for table in tables]
+        return Kept(*tables)
+
+
+def trace_of(
+    kept: Kept,
+    until: int,
+    names: tuple[str, ...],
+    operation_names: tuple[str, ...],
+    device: Device | None,
+    watched: Watched,
+    unix_offset_ns: int,
+) -> Trace:
+    """Return the Trace of some rows, up to a time at which everything is known.
+
+    Its times begin with the first row. `unix_offset_ns` is the wall clock less the steady one.
+    """
+    tables = [chosen(table, table["start"] < until) for table in kept]
+    zero = min(
+        (int(table["start"].min()) for table in tables if table["start"].size), default=0
+    )
+    steps, calls, phases, operations = (_from_zero(table, zero) for table in tables)
+    interner: Interner[str] = Interner()
+    name_codes = interner.codes(names).astype(np.int64)
+    call_of_launch = dict(
+        zip(calls["launch"].tolist(), calls["name"].tolist(), strict=True)
+    )
+    trace_calls = Calls.of(
+        start=calls["start"],
+        end=calls["end"],
+        thread=np.zeros(calls["start"].size),
+        name=name_codes[calls["name"]],
+        correlation=calls["launch"],
+    )
+    ranges = _ranges(steps, phases, name_codes, interner, watched.steps_in_phases)
+    counters = _counters(steps, interner)
+    op_names = _operation_names(
+        operations, operation_names, call_of_launch, names, interner
+    )
+    streams, stream = np.unique(operations["stream"], return_inverse=True)
+    none = np.zeros(operations["start"].size)
+    return Trace(
+        operations=Operations.of(
+            start=operations["start"],
+            end=operations["end"],
+            kind=operations["kind"],
+            device=none,
+            stream=stream,
+            name=op_names,
+            correlation=operations["launch"],
+            step=operations["step"],
+            bytes=none,
+            flops=none,
+        ),
+        calls=trace_calls.take(np.argsort(trace_calls.start, kind="stable")),
+        ranges=ranges.take(np.argsort(ranges.start, kind="stable")),
+        counters=counters.take(np.argsort(counters.time, kind="stable")),
+        names=interner.values(),
+        devices=(device or NO_DEVICE,),
+        streams=tuple(f"stream {number}" for number in streams.tolist()) or ("stream 0",),
+        threads=(Thread(0, "loop"),),
+        meta=_metadata(watched, zero + unix_offset_ns),
+    )
+
+
+def _from_zero(table: Columns, zero: int) -> Columns:
+    return {
+        name: column - zero if name in ("start", "end") else column
+        for name, column in table.items()
+    }
+
+
+def _ranges(
+    steps: Columns,
+    phases: Columns,
+    name_codes: Int64,
+    interner: Interner[str],
+    steps_in_phases: bool,
+) -> Ranges:
+    """Return phases, and a range around each step unless the phases say for which step they are."""
+    phase_step = phases["step"] if steps_in_phases else np.full(phases["step"].size, -1)
+    step_rows = chosen(steps, np.zeros(0, np.int64)) if steps_in_phases else steps
+    step_names = [
+        f"idlescope:step[{STEP_KINDS[kind]} requests={requests} tokens={tokens}]"
+        for kind, requests, tokens in zip(
+            step_rows["kind"].tolist(),
+            step_rows["requests"].tolist(),
+            step_rows["tokens"].tolist(),
+            strict=True,
+        )
+    ]
+    count = len(step_names) + phases["start"].size
+    step_kinds = np.full(len(step_names), RangeKind.ANNOTATION)
+    return Ranges.of(
+        start=np.concatenate((step_rows["start"], phases["start"])),
+        end=np.concatenate((step_rows["end"], phases["end"])),
+        thread=np.zeros(count),
+        name=np.concatenate((interner.codes(step_names), name_codes[phases["name"]])),
+        kind=np.concatenate((step_kinds, range_kinds(phases["name"]))),
+        step=np.concatenate((np.full(len(step_names), -1), phase_step)),
+    )
+
+
+def _counters(steps: Columns, interner: Interner[str]) -> Counters:
+    """Return the tokens and requests of each step, where the engine says them."""
+    said = chosen(steps, (steps["tokens"] > 0) | (steps["kind"] == StepKind.EMPTY.code))
+    count = said["end"].size
+    codes = interner.codes((RUNNING, TOKENS))
+    return Counters.of(
+        time=np.repeat(said["end"], 2),
+        name=np.tile(codes, count),
+        value=np.column_stack((said["requests"], said["tokens"])).ravel(),
+    )
+
+
+def _operation_names(
+    operations: Columns,
+    operation_names: tuple[str, ...],
+    call_of_launch: dict[int, int],
+    names: tuple[str, ...],
+    interner: Interner[str],
+) -> Int64:
+    """Return the code of each operation's name: its own, or that of the call that launched it."""
+    found = []
+    for name, launch in zip(
+        operations["name"].tolist(), operations["launch"].tolist(), strict=True
+    ):
+        if name >= 0:
+            found.append(operation_names[name])
+        elif launch in call_of_launch:
+            found.append(names[call_of_launch[launch]].removeprefix("launch."))
+        else:
+            found.append("work")
+    return interner.codes(found).astype(np.int64)
+
+
+def _metadata(watched: Watched, base_time_ns: int) -> Metadata:
+    said = {
+        "source": "idlescope watch",
+        "way": watched.way,
+        "engine": watched.engine,
+        "engine_version": watched.version,
+        "tool_version": __version__,
+    }
+    distributed = {} if watched.rank is None else {"rank": watched.rank}
+    return Metadata(
+        format="recording",
+        base_time_ns=base_time_ns,
+        measured=True,
+        warnings=tuple(f"watched by {watched.way}: {limit}" for limit in watched.limits),
+        distributed=distributed,
+        extra=said,
+    )

@@ -1,0 +1,213 @@
+"""A stretch of time that is settled: what the host and the device did in it, ready to be measured.
+
+A stretch ends at `Ended.until_ns`: everything that was issued before has ended and is known. So
+the idle time at its end, if there is any, is the host's: nothing has been issued that could end it.
+A call of no real operation, beginning right there, says so to `analysis.idle.causes`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from idlescope.analysis import intervals
+from idlescope.analysis.intervals import Intervals
+from idlescope.analysis.steps.step_kind import StepKind
+from idlescope.analysis.view import DeviceView
+from idlescope.trace.model import (
+    Calls,
+    Counters,
+    Device,
+    OperationKind,
+    Operations,
+    RangeKind,
+    Ranges,
+    Thread,
+    Trace,
+)
+from idlescope.trace.names.span_names import SpanNames
+from idlescope.trace.table import Bool, Int64
+from idlescope.watching.rows import COLLECTION, NO_DEMAND, OVERHEAD, Columns
+
+OPERATION_FIELDS = (
+    "launch",
+    "stream",
+    "kind",
+    "name",
+    "start",
+    "end",
+    "communication",
+    "step",
+)
+KINDS = {
+    COLLECTION: RangeKind.GARBAGE_COLLECTION,
+    NO_DEMAND: RangeKind.NO_DEMAND,
+    OVERHEAD: RangeKind.OVERHEAD,
+}
+LAUNCH_PREFIX = "launch."
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """All rows that touch [low, high); times are ns of perf_counter."""
+
+    low: int
+    high: int
+    names: tuple[str, ...]  # of calls and phases
+    device: Device
+    operations: Columns  # OPERATION_FIELDS, in any order
+    calls: Columns
+    phases: Columns
+    empty_steps: Intervals  # of steps that scheduled no token
+
+    def no_demand(self) -> Intervals:
+        """Return when there was no request, as disjoint intervals."""
+        idle = self.phases["name"] == NO_DEMAND
+        start = np.concatenate((self.phases["start"][idle], self.empty_steps.start))
+        end = np.concatenate((self.phases["end"][idle], self.empty_steps.end))
+        return intervals.union(start, end)
+
+    def communication(self) -> int:
+        """Return how long data moved between devices, ns."""
+        moves = self.operations["communication"] > 0
+        start, end = self.operations["start"][moves], self.operations["end"][moves]
+        return intervals.clip(intervals.union(start, end), self.low, self.high).measure
+
+    def view(self) -> DeviceView:
+        """Return what the analysis of a device starts from."""
+        operations = _in_order(self.operations)
+        calls = self.calls
+        row_of_launch = launching_call(calls, operations["launch"])
+        if not self._next_is_issued(operations, row_of_launch):
+            calls, operations, row_of_launch = self._with_end(
+                calls, operations, row_of_launch
+            )
+        trace = Trace(
+            operations=_operation_table(operations),
+            calls=_call_table(calls),
+            ranges=_range_table(self.phases),
+            counters=Counters.empty(),
+            names=self.names,
+            devices=(self.device,),
+            streams=("",),
+            threads=(Thread(self.device.process, "loop"),),
+        )
+        count = len(trace.operations)
+        return DeviceView(
+            trace=trace,
+            device=self.device,
+            operations=trace.operations,
+            launches=row_of_launch,
+            waits=np.asarray(calls["launch"] == 0, np.bool_),
+            blocking_copies=np.empty(0, np.int64),
+            names=phase_names(self.names),
+            collective=np.zeros(count, np.int64),
+            process_group=np.full(count, -1, np.int64),
+        )
+
+    def _next_is_issued(self, operations: Columns, row_of_launch: Int64) -> bool:
+        """Return whether the next operation after the stretch was issued within it."""
+        following = np.flatnonzero(operations["start"] >= self.high)
+        if not following.size:
+            return False
+        row = row_of_launch[following[0]]
+        return row < 0 or bool(self.calls["start"][row] < self.high)
+
+    def _with_end(
+        self, calls: Columns, operations: Columns, row_of_launch: Int64
+    ) -> tuple[Columns, Columns, Int64]:
+        """Return the rows with a call and its operation that begin where the stretch ends."""
+        place = int(np.searchsorted(operations["start"], self.high, "right"))
+        end_row = dict.fromkeys(operations, -1)
+        end_row |= {"start": self.high, "end": self.high + 1}
+        end_row |= {"kind": OperationKind.KERNEL, "stream": 0, "communication": 0}
+        with_end = {
+            name: np.insert(column, place, end_row[name])
+            for name, column in operations.items()
+        }
+        end_call = {"name": 0, "step": -1, "start": self.high, "end": self.high + 1}
+        end_call["launch"] = -1
+        with_call = {
+            name: np.append(column, end_call[name]) for name, column in calls.items()
+        }
+        return with_call, with_end, np.insert(row_of_launch, place, calls["start"].size)
+
+
+def launching_call(calls: Columns, launches: Int64) -> Int64:
+    """Return the row of the call of each launch number; -1: not there."""
+    order = np.argsort(calls["launch"], kind="stable")
+    numbers = calls["launch"][order]
+    place = np.searchsorted(numbers, launches)
+    found = (place < numbers.size) & (launches > 0)
+    found[found] = numbers[place[found]] == launches[found]
+    row = np.full(launches.size, -1, np.int64)
+    row[found] = order[place[found]]
+    return row
+
+
+def phase_names(names: tuple[str, ...]) -> SpanNames:
+    """Return what the names of a watch mean: each phase is one of its own name."""
+    return SpanNames("", np.arange(len(names), dtype=np.int32), names)
+
+
+def empty_step_times(steps: Columns) -> Intervals:
+    """Return the times of the steps that scheduled no token."""
+    empty = steps["kind"] == StepKind.EMPTY.code
+    return Intervals(steps["start"][empty], steps["end"][empty])
+
+
+def _in_order(operations: Columns) -> Columns:
+    order = np.lexsort((operations["end"], operations["start"]))
+    return {name: column[order] for name, column in operations.items()}
+
+
+def _operation_table(operations: Columns) -> Operations:
+    none = np.zeros(operations["start"].size)
+    return Operations.of(
+        start=operations["start"],
+        end=operations["end"],
+        kind=operations["kind"],
+        device=none,
+        stream=none,
+        name=none,
+        correlation=none,
+        step=operations["step"],
+        bytes=none,
+        flops=none,
+    )
+
+
+def _call_table(calls: Columns) -> Calls:
+    none = np.zeros(calls["start"].size)
+    return Calls.of(
+        start=calls["start"],
+        end=calls["end"],
+        thread=none,
+        name=calls["name"],
+        correlation=none,
+    )
+
+
+def _range_table(phases: Columns) -> Ranges:
+    return Ranges.of(
+        start=phases["start"],
+        end=phases["end"],
+        thread=np.zeros(phases["start"].size),
+        name=phases["name"],
+        kind=range_kinds(phases["name"]),
+        step=np.full(phases["start"].size, -1),
+    )
+
+
+def range_kinds(names: Int64) -> Int64:
+    """Return the RangeKind of rows of phases, by the codes of their names."""
+    kinds = np.full(names.size, RangeKind.ANNOTATION, np.int64)
+    for code, kind in KINDS.items():
+        kinds[names == code] = kind
+    return kinds
+
+
+def touches(columns: Columns, low: int) -> Bool:
+    """Return which rows last beyond a time."""
+    return np.asarray(columns["end"] > low, np.bool_)
