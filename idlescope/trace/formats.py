@@ -10,15 +10,32 @@ from typing import Any
 
 from idlescope.errors import TraceError
 from idlescope.trace import other_tools
+from idlescope.trace.containers.recognise import Packing, packing_of, unpacked_head
 from idlescope.trace.model import Trace
 from idlescope.trace.nsys import recognise as nsys
+from idlescope.trace.rocprof import recognise as rocprof
+from idlescope.trace.rpd import recognise as rpd
 from idlescope.trace.scrub.counts import Scrubbed
+from idlescope.trace.sqlite.recognise import SQLITE_MAGIC
 
 HEAD = 1 << 16  # bytes of a file that `Format.recognises` is given
 KINETO_ADVICE = "torch.profiler with ProfilerActivity.CPU and ProfilerActivity.CUDA"
 NSYS_ADVICE = "nsys profile --trace=cuda,nvtx"
+ROCPROF_ADVICE = "rocprofv3 --runtime-trace"
 
 Progress = Callable[[int], None]
+
+PACKED_SUFFIXES = (
+    ".zst",
+    ".xz",
+    ".bz2",
+    ".zip",
+    ".tar",
+    ".tar.gz",
+    ".tgz",
+    ".rpd.gz",
+    ".db.gz",
+)
 
 
 @dataclass(frozen=True)
@@ -28,16 +45,17 @@ class Format:
     # as in `Trace.meta.format`; forms of one trace, such as a report and its export, share a name
     name: str
     title: str  # what messages call such a trace
-    # whether a path holds the format; given the first HEAD bytes of a file, none of a folder
+    # whether a path holds the format; given the first HEAD bytes of a file, unpacked where it is
+    # a gzip file, and none of a folder
     recognises: Callable[[Path, bytes], bool]
     # path, progress, frames (see `open_trace`) -> Trace; raises TraceError
     read: Callable[[Path, Progress | None, bool], Trace]
     # source, target, what was removed (filled in), progress; raises TraceError
     scrub: Callable[[Path, Path, Scrubbed, Progress | None], None]
     how_to_record: str  # with which tool and options device operations are recorded
-    suffixes: tuple[
-        str, ...
-    ] = ()  # of its files in a folder of ranks; none: it is a folder
+    # of its files in a folder of ranks; none: it is a folder
+    suffixes: tuple[str, ...] = ()
+    reads_gzip: bool = False  # itself, as it goes; files of others are unpacked first
 
 
 def _function(module: str, name: str) -> Callable[..., Any]:
@@ -49,9 +67,42 @@ def _function(module: str, name: str) -> Callable[..., Any]:
     return imported
 
 
+def _refuse_scrub(title: str) -> Callable[[Path, Path, Scrubbed, Progress | None], None]:
+    """Return what says that files of a format cannot be scrubbed, and what to do."""
+
+    def refuse(source: Path, _target: Path, _result: Scrubbed, _progress: Any) -> None:
+        raise TraceError(
+            f"{source} is {title}, of which no scrubbed copy can be made: `idlescope convert` it "
+            "to a torch.profiler trace, and scrub that"
+        )
+
+    return refuse
+
+
 # The first that recognises a path reads it: Kineto takes whatever is left, and says what is wrong
 # with it. Of several forms of one trace in a folder, the first here is read.
+_PACKED = Format(
+    name="packed",
+    title="a packed file or an archive",
+    recognises=lambda _path, head: packing_of(head) is not None,
+    read=_function("containers.reader", "read"),
+    scrub=_function("containers.reader", "refuse"),
+    how_to_record=KINETO_ADVICE,
+    suffixes=(
+        ".zst",
+        ".xz",
+        ".bz2",
+        ".zip",
+        ".tar",
+        ".tar.gz",
+        ".tgz",
+        ".rpd.gz",
+        ".db.gz",
+        ".pb.gz",
+    ),
+)
 FORMATS: tuple[Format, ...] = (
+    _PACKED,
     Format(
         name="recording",
         title="a recording, a folder",
@@ -61,9 +112,36 @@ FORMATS: tuple[Format, ...] = (
         how_to_record="idlescope run",
     ),
     Format(
+        name="rpd",
+        title="an RPD trace (rocmProfileData)",
+        recognises=rpd.is_rpd,
+        read=_function("rpd.reader", "read"),
+        scrub=_refuse_scrub("an RPD trace"),
+        how_to_record="runTracer.sh (rocmProfileData)",
+        suffixes=(".rpd",),
+    ),
+    Format(
+        name="rocprof",
+        title="a rocprofv3 result (rocpd)",
+        recognises=rocprof.is_rocpd,
+        read=_function("rocprof.rocpd", "read"),
+        scrub=_refuse_scrub("a rocprofv3 result"),
+        how_to_record=ROCPROF_ADVICE,
+        suffixes=("_results.db", ".db"),
+    ),
+    Format(
+        name="rocprof",
+        title="a rocprofv3 result (JSON)",
+        recognises=rocprof.is_json,
+        read=_function("rocprof.json_file", "read"),
+        scrub=_refuse_scrub("a rocprofv3 result"),
+        how_to_record=ROCPROF_ADVICE,
+        suffixes=("_results.json",),
+    ),
+    Format(
         name="nsys",
         title="an Nsight Systems export",
-        recognises=lambda _path, head: head.startswith(nsys.SQLITE_MAGIC),
+        recognises=lambda _path, head: head.startswith(SQLITE_MAGIC),
         read=_function("nsys.reader", "read"),
         scrub=_function("nsys.scrub", "scrub"),
         how_to_record=NSYS_ADVICE,
@@ -94,6 +172,7 @@ FORMATS: tuple[Format, ...] = (
         scrub=_function("kineto.scrub", "scrub"),
         how_to_record=KINETO_ADVICE,
         suffixes=(".json", ".json.gz"),
+        reads_gzip=True,
     ),
 )
 
@@ -104,15 +183,22 @@ def format_of(path: Path) -> Format | None:
     Raises TraceError where nothing is there, or nothing that can be read, such as a file of another
     tool.
     """
-    file_head = b"" if path.is_dir() else _head(path)
-    if file_head:
-        other_tools.refuse(path, file_head)
+    if path.is_dir():
+        return _recognised(path, b"")
+    file_head = _head(path)
+    text_head = unpacked_head(path, file_head)
+    if packing_of(text_head) is not None:
+        return _PACKED
+    other_tools.refuse(path, text_head)
+    found = _recognised(path, text_head)
+    is_gzip = packing_of(file_head) is Packing.GZIP
+    return _PACKED if is_gzip and found and not found.reads_gzip else found
+
+
+def _recognised(path: Path, head: bytes) -> Format | None:
+    """Return the first format that recognises a path; `head` is as for Format.recognises."""
     return next(
-        (
-            trace_format
-            for trace_format in FORMATS
-            if trace_format.recognises(path, file_head)
-        ),
+        (trace_format for trace_format in FORMATS if trace_format.recognises(path, head)),
         None,
     )
 

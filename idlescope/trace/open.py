@@ -26,8 +26,9 @@ def open_trace(
     """Return the Trace in a file or folder.
 
     A Kineto JSON (`.json`, `.json.gz`), an Nsight Systems export (SQLite or Parquet folder) or
-    report (`.nsys-rep`, exported with `nsys` where it is there), a recording of `idlescope run`, or
-    a folder of such traces, one per rank; of this folder, `only` these where they are given. Of a
+    report (`.nsys-rep`, exported with `nsys` where it is there), a file of another profiler that
+    `FORMATS` has, any of them packed, a recording of `idlescope run`, or a folder or archive of
+    such traces, one per rank; of this folder, `only` these where they are given. Of a
     folder that `idlescope run` wrote, the recording of `mode`, which need not be given where there
     is one. A URL that fsspec speaks is fetched first (`remote`), and a pattern stands for the files
     that it matches. `progress` is called with the number of events read so far. Without `frames`,

@@ -67,7 +67,8 @@ def _is_best_form(path: Path, forms_of: dict[tuple[str, str], list[int]]) -> boo
 
 def _trace(path: Path, form: int) -> tuple[str, str]:
     """Return what forms of one trace have in common: the name of the format, and their own."""
-    return formats.FORMATS[form].name, _stem(path)
+    trace_format = formats.FORMATS[form]
+    return trace_format.name, _stem(path, trace_format.suffixes)
 
 
 def _form(path: Path) -> int | None:
@@ -86,10 +87,11 @@ def _form(path: Path) -> int | None:
     return None
 
 
-def _stem(path: Path) -> str:
+def _stem(path: Path, suffixes: Sequence[str]) -> str:
     if path.is_dir():  # nsys calls a folder of Parquet files NAME_pqtdir
         return path.name.removesuffix("_pqtdir").removesuffix(".parquet")
-    return path.stem
+    own_suffix = next(suffix for suffix in suffixes if path.name.endswith(suffix))
+    return path.name.removesuffix(own_suffix)
 
 
 def labelled(rank: Rank) -> Trace:

@@ -19,10 +19,10 @@ import warnings
 from pathlib import Path
 from random import Random
 
-from tests.fuzz import other_targets, trace_targets
+from tests.fuzz import format_targets, other_targets, trace_targets
 from tests.fuzz.cases import Find, Target, minimised, packed, tried
 
-TARGETS = (*trace_targets.TARGETS, *other_targets.TARGETS)
+TARGETS = (*trace_targets.TARGETS, *format_targets.TARGETS, *other_targets.TARGETS)
 # how often a reader is tried in one round, the others MOST_TURNS times: those that write a database, or
 # tables, and analyse them take ten to a hundred times longer than those of a document
 TURNS = {
@@ -31,6 +31,9 @@ TURNS = {
     "own": 2,
     "notes": 1,
     "ranks": 1,
+    "rpd": 2,
+    "rocpd": 2,
+    "archive": 3,
     "kineto": 3,
     "gzip": 3,
     "recording": 3,

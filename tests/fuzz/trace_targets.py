@@ -131,11 +131,16 @@ def export() -> bytes:
 
 
 def sqlite(random: Random) -> Files:
-    """Return an SQLite export: bytes changed, or values, types, tables for views."""
+    """Return an SQLite export, changed."""
+    return mutated_database(export(), random)
+
+
+def mutated_database(content: bytes, random: Random) -> Files:
+    """Return an SQLite file: bytes changed, or values, types, tables for views."""
     if random.random() < 0.5:
-        return {ONLY_FILE: mutate.of_bytes(export(), random)}
+        return {ONLY_FILE: mutate.of_bytes(content, random)}
     with closing(sqlite3.connect(":memory:")) as database:
-        database.deserialize(export()) if hasattr(database, "deserialize") else None
+        database.deserialize(content) if hasattr(database, "deserialize") else None
         for _ in range(random.randint(1, 3)):
             _change(database, random)
         database.commit()

@@ -77,7 +77,7 @@ class TestSqlite:
         assert figures(path) == [(50, 500)]
 
     def test_a_query_without_an_end_is_stopped(self, tmp_path, monkeypatch):
-        from idlescope.trace.nsys import sqlite_guard
+        from idlescope.trace.sqlite import guard as sqlite_guard
 
         monkeypatch.setattr(sqlite_guard, "LEAST_INSTRUCTIONS", 0)
         monkeypatch.setattr(sqlite_guard, "INSTRUCTIONS_PER_BYTE", 0)

@@ -3,14 +3,7 @@
 from __future__ import annotations
 
 import gzip
-import io
 import json
-import sqlite3
-import tarfile
-import tempfile
-import zipfile
-from contextlib import closing
-from pathlib import Path
 
 import pytest
 
@@ -22,17 +15,6 @@ from tests.make.nsys_files import Export
 KERNEL = [call(0, 10, 1), operation(20, 30, correlation=1)]
 
 
-def database(*statements):
-    """The bytes of an SQLite file that has these tables and views."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "made"
-        with closing(sqlite3.connect(path)) as connection:
-            for statement in statements:
-                connection.execute(statement)
-            connection.commit()
-        return path.read_bytes()
-
-
 def field(number, content):
     """A length-delimited field of a protobuf message."""
     return bytes([number << 3 | 2, len(content)]) + content
@@ -42,28 +24,7 @@ def process(name):
     return {"ph": "M", "name": "process_name", "pid": 2, "args": {"name": name}}
 
 
-def tar(name, content):
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w") as archive:
-        entry = tarfile.TarInfo(name)
-        entry.size = len(content)
-        archive.addfile(entry, io.BytesIO(content))
-    return packed.getvalue()
-
-
-def zipped(name, content):
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w") as archive:
-        archive.writestr(name, content)
-    return packed.getvalue()
-
-
 TRACE = json.dumps(document(KERNEL)).encode()
-RPD_TABLES = ["CREATE TABLE rocpd_api (id)", "CREATE TABLE rocpd_op (id)"]
-ROCPD_TABLES = [
-    "CREATE TABLE rocpd_info_node_0000 (id)",
-    "CREATE TABLE rocpd_kernel_dispatch_0000 (id)",
-]
 ASCEND = [process("Ascend Hardware"), {"ph": "X", "name": "MatMul", "ts": "1.0", "dur": 2}]
 JAX = {"metadata": {"highres-ticks": True}, "traceEvents": [process("/device:GPU:0")]}
 RPD_JSON = '[ {}\n,{"name": "process_name", "ph": "M", "pid":"2","args":{"name":"GPU2"}}\n]'
@@ -72,25 +33,13 @@ PLANE = field(1, b"\x08\x01" + field(2, b"/device:GPU:0") + b"\x00" * 9)
 PACKET = field(1, b"\x50\x01" + field(6, b"\x08\x00\x10\x07"))
 
 FILES = {
-    "rocpd.db": (database(*ROCPD_TABLES), "rocprofv3 result (rocpd", "torch.profiler"),
-    "a.rpd": (database(*RPD_TABLES), "RPD trace", "torch.profiler"),
-    "a.rpd.gz": (gzip.compress(database(*RPD_TABLES)), "packed SQLite", "gunzip"),
-    "results.json": (
-        b'{"rocprofiler-sdk-tool": [{}]}',
-        "rocprofv3 result (JSON",
-        "torch.profiler",
-    ),
     "rpd.json": (RPD_JSON.encode(), "made of an RPD trace", "torch.profiler"),
     "host.xplane.pb": (PLANE, "XLA profile", "nsys profile"),
     "jax.json.gz": (gzip.compress(json.dumps(JAX).encode()), "JAX", "nsys profile"),
     "trace_view.json": (json.dumps(ASCEND).encode(), "Ascend", "NPUs are not known"),
     "a.pftrace": (PACKET, "Perfetto trace", "torch.profiler JSON"),
     "a.pftrace.gz": (gzip.compress(PACKET), "Perfetto trace", "torch.profiler JSON"),
-    "a.tar": (tar("t.json", TRACE), "an archive", "unpack it"),
-    "a.tar.gz": (gzip.compress(tar("t.json", TRACE)), "an archive", "unpack it"),
-    "a.zip": (zipped("t.json", TRACE), "an archive", "unpack it"),
-    "a.json.xz": (b"\xfd7zXZ\x00\x00", "an archive", "unpack it"),
-    "a.json.zst": (b"\x28\xb5\x2f\xfd\x00", "an archive", "unpack it"),
+    "a.7z": (b"7z\xbc\xaf\x27\x1c\x00", "an archive", "unpack it"),
     "a.ncu-rep": (b"NVR\x00\x01", "Nsight Compute", "nsys profile"),
     "snapshot.pickle": (b"\x80\x04\x95\x00", "a pickle", "torch.profiler"),
     "requests.jsonl": (REQUESTS.encode(), "NVIDIA Dynamo", "idlescope capture"),

@@ -15,8 +15,9 @@ from idlescope.trace.damage import Damage
 from idlescope.trace.interner import Interner
 from idlescope.trace.kineto import categories
 from idlescope.trace.kineto.records import Args, Batch, Event
-from idlescope.trace.kineto.times import Spans, all_plausible, doubts, exact_ns, typical_ns
+from idlescope.trace.kineto.times import exact_ns, typical_ns
 from idlescope.trace.model import Calls, Collectives, Counters, Operations, Ranges
+from idlescope.trace.plausible_times import Spans, all_plausible, doubts
 from idlescope.trace.table import Int32, Int64, Table
 
 _INT64 = range(-(2**63), 2**63)

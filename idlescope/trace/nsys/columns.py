@@ -13,8 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idlescope.trace.damage import Damage
+from idlescope.trace.distinct import combined, indexed
 from idlescope.trace.interner import Interner
-from idlescope.trace.nsys.tables import NULL, Tables
+from idlescope.trace.nsys.tables import Tables
+from idlescope.trace.sqlite.numbers import NULL
 from idlescope.trace.table import Bool, Int32, Int64
 
 PROCESS_BITS = -(1 << 24)  # what of a globalTid is the globalPid
@@ -118,19 +120,7 @@ class Export:
 
     def labelled(self, label: Callable[..., str], *columns: Int64) -> Int32:
         """Return, as indices of names, the label of the values that each row has in columns."""
-        values, index = indexed(columns[0])
-        combinations = [(int(value),) for value in values]
-        for column in columns[1:]:
-            # number the pairs of an earlier combination and a value of this column
-            values, value_index = indexed(column)
-            pair_codes, index = indexed(index * len(values) + value_index)
-            earlier, last_index = np.divmod(pair_codes, len(values))
-            combinations = [
-                (*combinations[pair_index], int(values[value]))
-                for pair_index, value in zip(
-                    earlier.tolist(), last_index.tolist(), strict=True
-                )
-            ]
+        combinations, index = combined(*columns)
         return self.names.codes(label(*combination) for combination in combinations)[index]
 
     def threaded(self, global_tids: Int64) -> Int32:
@@ -150,20 +140,6 @@ def coded(interner: Interner[int], values: Int64) -> Int32:
     """Return a column as the codes that an interner gives its values."""
     found, index = indexed(values)
     return interner.codes(found.tolist())[index]
-
-
-def indexed(values: Int64) -> tuple[Int64, NDArray[np.intp]]:
-    """Return the distinct values of a column in order, and each row's index among them."""
-    lowest, highest = (int(values.min()), int(values.max())) if values.size else (0, 0)
-    if highest - lowest > 4 * values.size + 1000:
-        distinct_values, value_index = np.unique(values, return_inverse=True)
-        return distinct_values, value_index
-    # ids of an export lie close together: a table of all that lies between takes a fraction of the
-    # time of sorting
-    offset = values - lowest
-    is_used = np.zeros(highest - lowest + 1, np.bool_)
-    is_used[offset] = True
-    return np.flatnonzero(is_used) + lowest, (np.cumsum(is_used) - 1)[offset]
 
 
 def repeated(columns: Sequence[Int64]) -> Bool:

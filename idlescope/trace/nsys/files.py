@@ -6,10 +6,16 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from idlescope.trace.nsys.parquet import ParquetTables
-from idlescope.trace.nsys.sqlite import open_sqlite
 from idlescope.trace.nsys.tables import Tables
+from idlescope.trace.sqlite.tables import open_sqlite
+
+EXPORT_AGAIN = "export the report again with `nsys export --type sqlite REPORT.nsys-rep`"
 
 
 def open_tables(path: Path) -> AbstractContextManager[Tables]:
     """Open an export for reading: a folder as Parquet files, anything else as an SQLite file."""
-    return nullcontext(ParquetTables(path)) if path.is_dir() else open_sqlite(path)
+    return (
+        nullcontext(ParquetTables(path))
+        if path.is_dir()
+        else open_sqlite(path, EXPORT_AGAIN)
+    )

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from idlescope.trace.distinct import indexed
 from idlescope.trace.model import OperationKind as Kind
 from idlescope.trace.model import Operations
-from idlescope.trace.nsys.columns import NO_STRING, Export, coded, indexed
-from idlescope.trace.nsys.tables import NULL, Tables
+from idlescope.trace.nsys.columns import NO_STRING, Export, coded
+from idlescope.trace.nsys.tables import Tables
+from idlescope.trace.sqlite.numbers import NULL
 from idlescope.trace.table import Int32, Int64
 
 TABLES = {

@@ -11,8 +11,9 @@ import numpy as np
 from idlescope.errors import TraceError
 from idlescope.trace.damage import Damage
 from idlescope.trace.interner import Interner
-from idlescope.trace.nsys.tables import NULL, Key, whole_numbers
+from idlescope.trace.nsys.tables import Key
 from idlescope.trace.parquet_files import plain_values, read_columns, rows_of, texts_of
+from idlescope.trace.sqlite.numbers import NULL, whole_numbers
 from idlescope.trace.table import Int32, Int64
 
 if TYPE_CHECKING:

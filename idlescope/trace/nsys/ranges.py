@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from typing import NamedTuple
-
 import numpy as np
 from numpy.typing import NDArray
 
+from idlescope.trace.distinct import indexed
 from idlescope.trace.model import RangeKind, Ranges
-from idlescope.trace.nsys.columns import NO_STRING, PROCESS_BITS, Export, indexed
-from idlescope.trace.nsys.tables import NULL
+from idlescope.trace.names.operators import RangeText, range_text
+from idlescope.trace.nsys.columns import NO_STRING, PROCESS_BITS, Export
+from idlescope.trace.sqlite.numbers import NULL
 from idlescope.trace.table import Bool, Int32, Int64
 
 NVTX = "NVTX_EVENTS"
@@ -21,20 +20,8 @@ RANGE_TYPES = (59, 60)  # NvtxPushPopRange, NvtxStartEndRange
 DOMAIN_CREATE = 75
 DEFAULT_DOMAIN = 0
 
-# PyTorch's emit_nvtx writes `aten::view, seq = 3, op_id = 314290, sizes = [[2, 3]]`, each part
-# after the name only where it is known (torch/csrc/profiler/util.cpp, getNvtxStr): the ids would
-# make every name a name of its own.
-OPERATOR = re.compile(r", (?:seq|op_id) = -?\d+(?:,|$)")
-
 OUR_DOMAIN = "idlescope"  # its payloads are step numbers
 PAYLOADS = ("int64Value", "uint64Value", "int32Value", "uint32Value")
-
-
-class RangeText(NamedTuple):
-    """The text of a range without an operator's ids."""
-
-    text: str
-    is_operator: bool
 
 
 def read(export: Export, frames: bool) -> Ranges:
@@ -91,22 +78,13 @@ def _texts(export: Export, text_ids: Int64) -> tuple[Int64, list[RangeText]]:
 
     These are those written out in the rows, those of StringIds, and one for rows without.
     """
-    text_codes, written = export.tables.texts(NVTX, "text", _range_text)
+    text_codes, written = export.tables.texts(NVTX, "text", range_text)
     distinct_ids, id_index = indexed(text_ids)
     registered = export.tables.strings(distinct_ids.tolist())
     range_texts = list(written)
     for string_id in distinct_ids.tolist():
-        range_texts.append(_range_text(registered.get(string_id, "unnamed range")))
+        range_texts.append(range_text(registered.get(string_id, "unnamed range")))
     return np.where(text_codes >= 0, text_codes, len(written) + id_index), range_texts
-
-
-def _range_text(text: str) -> RangeText:
-    operator_ids = OPERATOR.search(text)
-    return (
-        RangeText(text[: operator_ids.start()], True)
-        if operator_ids
-        else RangeText(text, False)
-    )
 
 
 def _domains(rows: dict[str, Int64], texts: list[RangeText]) -> tuple[Int64, list[str]]:

@@ -35,7 +35,8 @@ from idlescope.trace.nsys.columns import (
 )
 from idlescope.trace.nsys.files import open_tables
 from idlescope.trace.nsys.gpus import gpus
-from idlescope.trace.nsys.tables import NULL, Tables
+from idlescope.trace.nsys.tables import Tables
+from idlescope.trace.sqlite.numbers import NULL
 
 CALLS = "CUPTI_ACTIVITY_KIND_RUNTIME"  # runtime and driver
 EVENTS = (*nsys_operations.TABLES, CALLS, nsys_ranges.NVTX)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-SQLITE_MAGIC = b"SQLite format 3\x00"
 # Reports begin with "NVIDIA Tegra Profiler Report" (nsys 2023.4).
 REPORT_MAGIC = b"NVIDIA Tegra Pro"
 REPORT_SUFFIXES = (".nsys-rep", ".qdrep")  # the second until 2021

@@ -13,16 +13,17 @@ from typing import Any
 
 from idlescope.trace.damage import LOSS, Damage
 from idlescope.trace.distinct import distinct
+from idlescope.trace.names.operators import OPERATOR
 from idlescope.trace.nsys import scrub_tables as known
 from idlescope.trace.nsys.columns import PROCESS_BITS, pid_of, unsigned
 from idlescope.trace.nsys.files import open_tables
-from idlescope.trace.nsys.ranges import OPERATOR
 from idlescope.trace.nsys.reader import SCHEMA_TABLES
 from idlescope.trace.nsys.sinks import ParquetSink, Rows, Sink, SqliteSink
-from idlescope.trace.nsys.tables import NULL, Tables
+from idlescope.trace.nsys.tables import Tables
 from idlescope.trace.scrub.counts import Scrubbed
 from idlescope.trace.scrub.meta import loss
 from idlescope.trace.scrub.texts import Texts, is_generic
+from idlescope.trace.sqlite.numbers import NULL
 from idlescope.trace.whole_files import new_database
 
 # columns of the tables that are copied row by row, with the types of their values

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from idlescope.trace.nsys.sqlite import ROWS_AT_ONCE
-from idlescope.trace.nsys.tables import NULL
+from idlescope.trace.sqlite.numbers import NULL
+from idlescope.trace.sqlite.tables import ROWS_AT_ONCE
 from idlescope.trace.table import Int64
 
 Rows = Sequence[tuple[Any, ...]]

@@ -13,7 +13,7 @@ import pytest
 
 from idlescope.errors import TraceError
 from idlescope.trace.nsys import reader
-from idlescope.trace.nsys import sqlite as sqlite_tables
+from idlescope.trace.sqlite import tables as sqlite_tables
 from tests.make.nsys_files import CALLS, NVTX
 from tests.trace.nsys.small_export import small, tables
 

@@ -1,21 +1,21 @@
-"""The tables of an SQLite export; nothing is written to its file or beside it."""
+"""The tables of an SQLite file; nothing is written to it or beside it."""
 
 from __future__ import annotations
 
 import sqlite3
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from idlescope.errors import TraceError
 from idlescope.trace.damage import Damage
 from idlescope.trace.interner import Interner
-from idlescope.trace.nsys.sqlite_guard import STORED_TABLE, Guard, row_number
-from idlescope.trace.nsys.tables import NULL, Key, whole_numbers
+from idlescope.trace.sqlite.guard import STORED_NAMES, STORED_TABLE, Guard, row_number
+from idlescope.trace.sqlite.numbers import NULL, whole_numbers
 from idlescope.trace.table import Int32, Int64
 
 ROWS_AT_ONCE = 20_000  # one chunk of text of a few hundred kB per column
@@ -31,22 +31,25 @@ LOCK_TIMEOUT_S = 0.5  # to wait for another program that is writing
 # Byte 18 of an SQLite file's header (sqlite.org/fileformat2.html): 1 is a rollback journal.
 JOURNAL_BYTE, WRITE_AHEAD_LOG = 18, 2
 
-EXPORT_AGAIN = "export the report again with `nsys export --type sqlite REPORT.nsys-rep`"
+Key = TypeVar("Key", bound=Hashable)
 
 
 @contextmanager
-def open_sqlite(path: Path) -> Iterator[SqliteTables]:
-    """Open an SQLite export. Raises TraceError where it cannot be read, or is being written."""
-    database_uri = f"{path.absolute().as_uri()}?{_access(path)}"
-    with _sqlite_errors(path):
+def open_sqlite(path: Path, make_again: str) -> Iterator[SqliteTables]:
+    """Open an SQLite file; `make_again` says how one gets a new one of a damaged file.
+
+    Raises TraceError where it cannot be read, or is being written.
+    """
+    database_uri = f"{path.absolute().as_uri()}?{_access(path, make_again)}"
+    with _sqlite_errors(path, make_again):
         connection = sqlite3.connect(database_uri, uri=True, timeout=LOCK_TIMEOUT_S)
     with closing(connection):
-        with _sqlite_errors(path):
+        with _sqlite_errors(path, make_again):
             guard = Guard(path, connection)
-        yield SqliteTables(path, connection, guard)
+        yield SqliteTables(path, connection, guard, make_again)
 
 
-def _access(path: Path) -> str:
+def _access(path: Path, make_again: str) -> str:
     """Return the URI parameters that keep SQLite from making or changing any file.
 
     With a write-ahead log, SQLite makes `-wal` and `-shm` files beside a database even to read it,
@@ -66,34 +69,37 @@ def _access(path: Path) -> str:
     if has_unmerged_changes:
         raise TraceError(
             f"{path} has changes in {write_ahead_log.name} that are not part of it yet: "
-            f"close the program that has it open, or {EXPORT_AGAIN}"
+            f"close the program that has it open, or {make_again}"
         )
     return "mode=ro&immutable=1"
 
 
 @contextmanager
-def _sqlite_errors(path: Path) -> Iterator[None]:
+def _sqlite_errors(path: Path, make_again: str) -> Iterator[None]:
     try:
         yield
     except (sqlite3.Error, OverflowError, ValueError) as error:
         if "locked" in str(error):
             raise TraceError(
-                f"{path} is being written by another program: wait until the export has ended"
+                f"{path} is being written by another program: wait until it has ended"
             ) from error
         reason = "its tables have no end" if str(error) == "interrupted" else error
         raise TraceError(
-            f"{path} is not a whole SQLite database ({reason}): copy it again, or {EXPORT_AGAIN}"
+            f"{path} is not a whole SQLite database ({reason}): copy it again, or {make_again}"
         ) from error
 
 
 class SqliteTables:
-    """An SQLite export: see `Tables`.
+    """The tables of an SQLite file: see `nsys.tables.Tables`.
 
     It needs no index: every table is read once in its own order, only the columns asked for.
     """
 
-    def __init__(self, path: Path, connection: sqlite3.Connection, guard: Guard) -> None:
+    def __init__(
+        self, path: Path, connection: sqlite3.Connection, guard: Guard, make_again: str
+    ) -> None:
         self.path = path
+        self.make_again = make_again
         self.connection = connection
         self._guard = guard
         # text that is not UTF-8 must not stop a reader; numbers are parsed from bytes
@@ -180,31 +186,31 @@ class SqliteTables:
             code_parts.append(np.array(text_codes, np.int32))
         return np.concatenate(code_parts), known_keys.values()
 
-    def strings(self, ids: Sequence[int]) -> dict[int, str]:  # noqa: D102
+    def strings(  # noqa: D102
+        self, ids: Sequence[int], table: str = "StringIds", column: str = "value"
+    ) -> dict[int, str]:
         strings_found: dict[int, str] = {}
-        if not {"id", "value"} <= self.columns("StringIds"):
+        if not {"id", column} <= self.columns(table):
             return strings_found
         wanted = set(map(int, ids))
         # by its key where few are wanted; of many, all are looked through once
         some_of_them = ""
         if len(wanted) <= STRINGS_AT_ONCE:
             some_of_them = f"WHERE id IN ({', '.join('?' * len(wanted))})"
-        strings_query = _query("id, value", "StringIds", some_of_them)
+        strings_query = _query(f'id, "{column}"', table, some_of_them)
         parameters = tuple(wanted) if some_of_them else ()
         for string_id, string_value in self._each(strings_query, parameters):
             if string_id in wanted:
                 strings_found[string_id] = _text(string_value) or ""
         return strings_found
 
+    def names(self) -> list[str]:
+        """Return the names of all stored tables, in order; views are none."""
+        names_found = self._fetch(STORED_NAMES)
+        return [_text(name) or "" for (name,) in names_found]
+
     def sizes(self) -> dict[str, int]:  # noqa: D102
-        table_names = self._fetch(
-            "SELECT name FROM sqlite_master WHERE type = 'table' "
-            "AND sql NOT LIKE 'CREATE VIRTUAL%' ORDER BY name"
-        )
-        return {
-            table_name: self._size(table_name)
-            for table_name in (_text(name) or "" for (name,) in table_names)
-        }
+        return {table_name: self._size(table_name) for table_name in self.names()}
 
     def _size(self, table: str) -> int:
         quoted = table.replace('"', '""')
@@ -230,7 +236,7 @@ class SqliteTables:
             if last < first:
                 raise TraceError(
                     f"{self.path} is not a whole SQLite database (the rows of {table} are out "
-                    f"of order): copy it again, or {EXPORT_AGAIN}"
+                    f"of order): copy it again, or {self.make_again}"
                 )
             yield first, last
             if last == -NULL - 1:
@@ -247,7 +253,7 @@ class SqliteTables:
         if number is None:
             raise TraceError(
                 f"{self.path} has columns in {table} that hide the numbers of its rows: "
-                f"{EXPORT_AGAIN}"
+                f"{self.make_again}"
             )
         return number
 
@@ -262,7 +268,7 @@ class SqliteTables:
 
     def _each(self, query: str, parameters: Sequence[Any] = ()) -> Iterator[Any]:
         """Yield the rows of a query."""
-        with _sqlite_errors(self.path):
+        with _sqlite_errors(self.path, self.make_again):
             self._guard.begin()
             yield from self.connection.execute(query, parameters)
 

@@ -24,6 +24,10 @@ ROW_NUMBERS = (
     "oid",
 )  # what SQLite calls them, unless columns are called so
 
+STORED_NAMES = """
+SELECT name FROM sqlite_master
+WHERE type = 'table' AND sql NOT LIKE 'CREATE VIRTUAL%' ORDER BY name
+"""
 STORED_TABLE = """
 SELECT count(*) FROM sqlite_master
 WHERE type = 'table' AND name = ? AND sql NOT LIKE 'CREATE VIRTUAL%'

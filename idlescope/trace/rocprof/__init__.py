@@ -1,0 +1,1 @@
+"""Results of rocprofv3: rocpd databases and JSON."""

@@ -1,0 +1,1 @@
+"""RPD traces of rocmProfileData."""

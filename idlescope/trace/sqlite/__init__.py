@@ -1,0 +1,1 @@
+"""SQLite files, read without being written to."""
