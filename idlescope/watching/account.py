@@ -259,7 +259,8 @@ class Account:
         totals = self.totals
         totals.step_time.add(finished["end"] - finished["start"])
         totals.tokens += int(finished["tokens"].sum())
-        totals.requests = int(finished["requests"][-1])
+        if finished["requests"].any():
+            totals.requests = int(finished["requests"][-1])
         per_kind = np.bincount(finished["kind"], minlength=len(STEP_KINDS))
         for kind, count in zip(STEP_KINDS, per_kind.tolist(), strict=True):
             totals.steps[kind.value] += count

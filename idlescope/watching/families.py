@@ -40,6 +40,14 @@ class HistogramFamily(NamedTuple):
     values: Sequence[tuple[Labels, Histogram]]
 
 
+class SummaryFamily(NamedTuple):
+    """One sum of seconds and a count: a count and ns for each set of labels."""
+
+    name: str
+    what: str
+    values: Sequence[tuple[Labels, int, int]]
+
+
 class Seen(NamedTuple):
     """One watch, as it is exported."""
 
@@ -82,14 +90,10 @@ def families(process: WatchedProcess, watches: Sequence[Seen]) -> Iterator[Famil
             for kind, count in seen.state.steps.items()
         ],
     )
-    for name, what, value in _PLAIN:
-        entries = [(device_label(seen), getattr(seen.state, value)) for seen in watches]
-        yield _counter(name, what, entries)
-    for name, what, value in _TIMES:
-        entries = [
-            (device_label(seen), getattr(seen.state, value) / 1e9) for seen in watches
-        ]
-        yield _counter(name, what, entries)
+    for counted in _COUNTED:
+        yield _plain(counted, watches)
+    for counted in _COUNTED_OF_DEVICES:
+        yield _plain(counted, timed)
     yield Family(
         "idlescope_requests_running",
         FamilyKind.GAUGE,
@@ -123,45 +127,62 @@ def histograms(watches: Sequence[Seen]) -> Iterator[HistogramFamily]:
     )
 
 
-_PLAIN = (
-    (
-        "idlescope_steps_launched_early",
-        "Steps launched before their predecessor ended: asynchronous batching.",
-        "launched_early",
-    ),
-    (
-        "idlescope_steps_launched_told",
-        "Steps of which it is known whether they were launched early.",
-        "launched_told",
-    ),
-    (
-        "idlescope_tokens",
-        "Tokens that steps worked on, where the engine says it.",
-        "tokens",
-    ),
-    (
-        "idlescope_launches_to_idle_device",
-        "Launches that found the device idle: the count of the latency's seconds.",
-        "launches",
-    ),
-    (
+def summaries(watches: Sequence[Seen]) -> Iterator[SummaryFamily]:
+    """Yield what has a sum and a count."""
+    yield SummaryFamily(
+        "idlescope_launch_latency_seconds",
+        "Time from launch calls that found the device idle to the start of their work.",
+        [
+            (device_label(seen), seen.state.launches, seen.state.launch_latency_ns)
+            for seen in watches
+            if seen.state.watched_ns is not None
+        ],
+    )
+
+
+class _Counted(NamedTuple):
+    """A counter that is one field of `DeviceState`."""
+
+    name: str
+    what: str
+    field: str
+    unit: float = 1.0
+
+
+_COUNTED = (
+    _Counted("idlescope_tokens", "Tokens of steps, where the engine says it.", "tokens"),
+    _Counted(
         "idlescope_watch_steps_lost",
         "Rows that were dropped because nobody took them in time.",
         "steps_lost",
     ),
-)
-_TIMES = (
-    (
-        "idlescope_launch_latency_seconds",
-        "Time from launch calls that found the device idle to the start of their work.",
-        "launch_latency_ns",
-    ),
-    (
+    _Counted(
         "idlescope_watch_overhead_seconds",
         "Time that the watch itself took, sampled.",
         "overhead_ns",
+        1e9,
     ),
 )
+_COUNTED_OF_DEVICES = (
+    _Counted(
+        "idlescope_steps_launched_early",
+        "Steps launched before their predecessor ended: asynchronous batching.",
+        "launched_early",
+    ),
+    _Counted(
+        "idlescope_steps_launched_told",
+        "Steps of which it is known whether they were launched early.",
+        "launched_told",
+    ),
+)
+
+
+def _plain(counted: _Counted, watches: Sequence[Seen]) -> Family:
+    values = [
+        (device_label(seen), getattr(seen.state, counted.field) / counted.unit)
+        for seen in watches
+    ]
+    return _counter(counted.name, counted.what, values)
 
 
 def device_label(seen: Seen) -> dict[str, str]:

@@ -13,10 +13,11 @@ from idlescope import __version__
 from idlescope.watching.families import (
     Family,
     FamilyKind,
-    HistogramFamily,
+    Labels,
     Seen,
     families,
     histograms,
+    summaries,
 )
 from idlescope.watching.state import WatchedProcess
 
@@ -62,16 +63,21 @@ def _observer(source: Source, name: str) -> Callable[[Any], Iterable[Any]]:
 
 def _all_families(process: WatchedProcess, watches: Sequence[Seen]) -> list[Family]:
     found = list(families(process, watches))
+    for summary in summaries(watches):
+        found += _sum_and_count(*summary)
     for histogram in histograms(watches):
-        found += _sum_and_count(histogram)
+        values = [(labels, seen.count, seen.sum_ns) for labels, seen in histogram.values]
+        found += _sum_and_count(histogram.name, histogram.what, values)
     return found
 
 
-def _sum_and_count(family: HistogramFamily) -> list[Family]:
-    base = family.name.removesuffix("_seconds")
-    sums = [(labels, histogram.sum_ns / 1e9) for labels, histogram in family.values]
-    counts = [(labels, float(histogram.count)) for labels, histogram in family.values]
+def _sum_and_count(
+    name: str, what: str, values: Sequence[tuple[Labels, int, int]]
+) -> list[Family]:
+    base = name.removesuffix("_seconds")
+    sums = [(labels, sum_ns / 1e9) for labels, _, sum_ns in values]
+    counts = [(labels, float(count)) for labels, count, _ in values]
     return [
-        Family(f"{base}_sum_seconds", FamilyKind.COUNTER, f"{family.what} The sum.", sums),
-        Family(f"{base}_count", FamilyKind.COUNTER, f"{family.what} The count.", counts),
+        Family(f"{base}_sum_seconds", FamilyKind.COUNTER, f"{what} The sum.", sums),
+        Family(f"{base}_count", FamilyKind.COUNTER, f"{what} The count.", counts),
     ]

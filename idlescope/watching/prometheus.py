@@ -10,8 +10,10 @@ from idlescope.watching.families import (
     FamilyKind,
     HistogramFamily,
     Seen,
+    SummaryFamily,
     families,
     histograms,
+    summaries,
 )
 from idlescope.watching.state import WatchedProcess
 
@@ -44,6 +46,9 @@ class _Collector:
         for family in families(self._process, self._watches):
             if family.values:
                 yield _plain(family)
+        for summary in summaries(self._watches):
+            if summary.values:
+                yield _summary(summary)
         for histogram in histograms(self._watches):
             if histogram.values:
                 yield _histogram(histogram)
@@ -58,6 +63,15 @@ def _plain(family: Family) -> Any:
     metric = metric_type(family.name, family.what, labels=label_names)
     for labels, value in family.values:
         metric.add_metric(list(labels.values()), value)
+    return metric
+
+
+def _summary(family: SummaryFamily) -> Any:
+    from prometheus_client.core import SummaryMetricFamily
+
+    metric = SummaryMetricFamily(family.name, family.what, labels=list(family.values[0][0]))
+    for labels, count, sum_ns in family.values:
+        metric.add_metric(list(labels.values()), count, sum_ns / 1e9)
     return metric
 
 

@@ -29,7 +29,7 @@ class LoopWatch(Protocol):
     def begin_no_demand(self) -> None:
         """Note that there is no request."""
 
-    def end_no_demand(self) -> None:
+    def end_phase(self) -> None:
         """Note that there is one again."""
 
 
@@ -84,4 +84,4 @@ class NoDemandSpan:
         self._watch.begin_no_demand()
 
     def __exit__(self, *exception: object) -> None:
-        self._watch.end_no_demand()
+        self._watch.end_phase()

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from idlescope.analysis.steps.step_kind import StepKind
 from idlescope.capture import ranges
+from idlescope.errors import ConfigError
 from idlescope.trace.model import Trace
 from idlescope.trace.names.own_engine import WAIT_CALL
 from idlescope.watching import recording, runtime
@@ -27,12 +28,12 @@ from idlescope.watching.ring import Ring, Watched, trace_of
 from idlescope.watching.rows import COLLECTION, NO_DEMAND, Rows
 from idlescope.watching.rules import Rule, Trigger
 from idlescope.watching.safety import LOGGER, described
-from idlescope.watching.settings import Settings
+from idlescope.watching.settings import WAYS, Settings
 from idlescope.watching.shown import device_state
 from idlescope.watching.spans import LaunchSpan, NoDemandSpan, StepSpan, WaitSpan
 from idlescope.watching.state import WatchState
 from idlescope.watching.ways.base import DeviceWay
-from idlescope.watching.ways.choose import choose
+from idlescope.watching.ways.choice import way_called
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 CLOSED = "closed"
@@ -74,8 +75,7 @@ class Watch:
     ) -> None:
         settings = Settings.read().changed(steps, folder, port, record_when)
         rule = Rule.parse(settings.record_when) if settings.record_when else None
-        is_name = way is None or isinstance(way, str)
-        self.way: DeviceWay = choose(way or settings.way, device) if is_name else way  # type: ignore[arg-type, assignment]
+        self.way = _chosen(way, settings, device)
         self.off = ""
         self.engine, self.version, self.rank = engine, version, rank
         self.settings = settings
@@ -273,8 +273,13 @@ class Watch:
         if not self.off:
             self.rows.open_phases.extend((NO_DEMAND, perf_counter_ns()))
 
-    def end_no_demand(self) -> None:
-        """Note that there is one again."""
+    def begin_phase(self, name: str) -> None:
+        """Begin a phase; for hooks, where `with idlescope.range` does not fit."""
+        if not self.off:
+            self.rows.open_phases.extend((self.rows.names[name], perf_counter_ns()))
+
+    def end_phase(self) -> None:
+        """End what is open and began last: a phase, or the time without requests."""
         rows = self.rows
         if rows.open_phases and not self.off:
             phase_start = rows.open_phases.pop()
@@ -431,3 +436,14 @@ class Watch:
         elif self._collection_start:
             collection = (COLLECTION, self._step_number, self._collection_start)
             self.rows.phases.extend((*collection, perf_counter_ns()))
+
+
+def _chosen(
+    way: str | DeviceWay | None, settings: Settings, device: int | None
+) -> DeviceWay:
+    """Return the way that is asked for. Raises ConfigError for a name that is none."""
+    if way is not None and not isinstance(way, str):
+        return way
+    if way not in (None, *WAYS):
+        raise ConfigError(f"way={way!r}: give one of {', '.join(WAYS)}, or none")
+    return way_called(way or settings.way, device)

@@ -99,14 +99,14 @@ class Loop:
         if self.watch is None or not self.is_here() or not self.has_demand:
             return
         self._phases.append(name)
-        self.watch.begin_phase()
+        self.watch.begin_phase(name)
 
     def end_phase(self, name: str) -> None:
         """End the phase that began last, if it is this one and is still open."""
         if self.watch is None or not self._phases or self._phases[-1] != name:
             return
         self._phases.pop()
-        self.watch.end_phase(name)
+        self.watch.end_phase()
 
     # -- launch calls --------------------------------------------------------------------------
 
