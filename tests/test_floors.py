@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "idlescope"
 FLOORS = {
     "palette": 0, "errors": 0, "children": 0, "hardware": 1, "models": 1, "trace": 2, "analysis": 3, "capture": 4,
     "engine": 4, "doctor": 5, "experiment": 5, "export": 6, "report": 6, "profiling": 7, "figures": 7, "parts": 7,
-    "pytest_plugin": 7, "watching": 7, "cli": 8,
+    "pytest_plugin": 7, "agents": 7, "watching": 7, "cli": 8,
 }  # fmt: skip
 # Rooms of one floor that know each other, in one direction.
 BESIDE = {("capture", "engine"), ("report", "export"), ("experiment", "doctor")}

@@ -19,6 +19,7 @@ PANELS = {
     "Try it without a trace": ("run", "sweep"),
     "Explain a trace": ("analyze", "explain", "predict", "compare", "view"),
     "Record and guard": ("capture", "check", "doctor"),
+    "For agents": ("mcp", "skill"),
     "Files": ("convert", "scrub", "schema"),
 }
 COMMANDS = tuple(name for names in PANELS.values() for name in names)

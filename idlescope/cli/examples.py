@@ -50,6 +50,11 @@ EXAMPLES = {
     "doctor": ("idlescope doctor",),
     "convert": ("idlescope convert export.sqlite trace.json.gz",),
     "scrub": ("idlescope scrub trace.json.gz to_share.json.gz",),
+    "mcp": (
+        "idlescope mcp traces/",
+        "idlescope mcp before.json.gz after.json.gz",
+    ),
+    "skill": ("idlescope skill",),
     "schema": ("idlescope schema summary",),
 }
 

@@ -12,6 +12,7 @@ from idlescope.experiment.device_choice.choose import choose
 from idlescope.experiment.result import Run
 from idlescope.export.perfetto import writer
 from idlescope.hardware.latencies import THIS_HOST
+from idlescope.palette import MODE_TITLES
 from idlescope.report.figures.report_figures import draw_all, host_cost_of, still_picture
 from idlescope.report.figures.style import save
 from idlescope.report.page import page
@@ -20,7 +21,7 @@ from idlescope.report.page.sections.order import OF_RUN
 from idlescope.report.page.tiles import run_tiles
 from idlescope.report.tables.runs import figure_rows, profiled_rows
 from idlescope.report.text import to_text
-from idlescope.report.work_line import MODE_TITLES, WorkLine
+from idlescope.report.work_line import WorkLine
 from idlescope.trace.recording import files
 
 REPORT = "report.html"

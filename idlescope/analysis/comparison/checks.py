@@ -56,6 +56,7 @@ class _Task:
     limits: Limits
     against: Sequence[Source]
     options: dict[str, Any]  # of `analyze`
+    breakdown_of: Callable[[Analysis], Breakdown]
 
 
 def examine(
@@ -65,13 +66,15 @@ def examine(
     *,
     mode: str | None = None,
     progress: Callable[[int], None] | None = None,
+    breakdown_of: Callable[[Analysis], Breakdown] = of_analysis,
     **options: Any,
 ) -> list[Check]:
     """Hold a trace, or each recording of a folder of `idlescope run`, to limits.
 
     `against` is what regressions are measured from: one recording, or several of one configuration;
     of a folder of `idlescope run`, the recording of the same mode. `options` are those of
-    `analyze`. Raises ConfigError, TraceError.
+    `analyze`. `breakdown_of` makes of an analysis what regressions are measured by: one who has it
+    already gives it. Raises ConfigError, TraceError.
     """
     if not limits.given():
         options_known = ", ".join(option(field.name) for field in fields(Limits))
@@ -85,7 +88,7 @@ def examine(
         raise ConfigError(
             "a Breakdown cannot be checked: give the Analysis that it was made of"
         )
-    task = _Task(limits, against, options)
+    task = _Task(limits, against, options, breakdown_of)
     if isinstance(trace, Analysis):
         refuse_choice(trace.source["path"], options)
         return _examine(trace, "", task, mode)
@@ -135,7 +138,7 @@ def _examine(analysis: Analysis, prefix: str, task: _Task, mode: str | None) -> 
         checks += _waiting(analysis, prefix, task.limits.max_waiting)
     if task.limits.max_regression is not None:
         base = tuple(read(source, mode=mode, **task.options) for source in task.against)
-        trace = of_analysis(analysis)
+        trace = task.breakdown_of(analysis)
         comparison = of_sides(Side("the base", base), Side("the trace", (trace,)))
         subject = f"{prefix}{analysis.source['path']}"
         checks.append(_regression(comparison, subject, task.limits.max_regression))
