@@ -102,9 +102,10 @@ class Ring:
             for place, names in enumerate(fields)
         ]
         step_rows = tables[0]
-        first = np.sort(step_rows["number"])[-count:][:1]
-        if first.size:
-            start = int(step_rows["start"][step_rows["number"] >= first[0]].min())
+        numbers = np.sort(step_rows["number"])
+        if numbers.size > count:
+            last_steps = step_rows["number"] >= numbers[-count]
+            start = int(step_rows["start"][last_steps].min())
             tables = [chosen(table, table["start"] >= start) for table in tables]
         return Kept(*tables)
 

@@ -20,6 +20,7 @@ class FakeEngine:
 
     def __init__(self, package: str, files: dict[str, str], folder: Path):
         self._package, self._files, self._folder = package, files, folder
+        self._seen = (0, 0, 0)  # rows that were told already
 
     def write(self, version: str, **changes: str) -> None:
         """Write it; `changes` are files of other text, by the last part of their names."""
@@ -42,16 +43,21 @@ class FakeEngine:
         return plugin._REGISTERED[self._package]
 
     def took_down(self) -> tuple[list[tuple], list[str], list[str]]:
-        """Return the steps (kind, tokens, requests), the calls and the phases, in their order."""
-        rows = self.loop.watch.rows
-        names = list(rows.names)
-        taken = rows.take()
-        steps = zip(
-            *(taken.steps[name].tolist() for name in ("kind", "tokens", "requests")),
-            strict=True,
+        """Return the steps (kind, tokens, requests), the calls and the phases that are new."""
+        watch = self.loop.watch
+        watch.settle()  # another thread takes the rows once a second
+        names = list(watch.rows.names)
+        kept = watch._ring.tables()
+        steps = list(
+            zip(
+                *(kept.steps[n].tolist() for n in ("kind", "tokens", "requests")),
+                strict=True,
+            )
         )
-        calls = [names[code] for code in taken.calls["name"]]
-        return list(steps), calls, [names[code] for code in taken.phases["name"]]
+        calls = [names[code] for code in kept.calls["name"]]
+        phases = [names[code] for code in kept.phases["name"]]
+        seen, self._seen = self._seen, (len(steps), len(calls), len(phases))
+        return steps[seen[0] :], calls[seen[1] :], phases[seen[2] :]
 
 
 @pytest.fixture
