@@ -198,8 +198,9 @@ class ActivityWay:
             if np.max(operations.start) > flush_ns + AHEAD_NS:
                 raise CuptiError("records of CUPTI are not on its clock")
         launch, known = launches.of(operations.correlation)
-        if not launches.has_calls:  # this CUPTI records no calls: the order must do
-            launch, known = launches.before(operations.start), np.ones_like(known)
+        if not self._cupti.records_calls:  # the order must do
+            launch = launches.before(operations.start, open_launch, open_start)
+            known = np.ones_like(known)
         # An operation may come before its call does: it is held back once.
         known[:held_before] = True
         self._held = operations.only(~known)

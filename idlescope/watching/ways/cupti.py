@@ -42,13 +42,13 @@ RUNTIME_LAUNCHES = (
     *(51, 235),  # cudaMemsetAsync
 )
 DRIVER_LAUNCHES = (
-    307,
-    442,
-    652,
-    653,
-    477,
-    478,
-)  # cuLaunchKernel, …Ex, …Cooperative: Triton
+    *(307, 442, 652, 653),  # cuLaunchKernel, cuLaunchKernelEx: Triton
+    *(477, 478),  # cuLaunchCooperativeKernel
+)
+LAUNCHES = {  # by the function that turns their records on and off
+    "cuptiActivityEnableRuntimeApi": RUNTIME_LAUNCHES,
+    "cuptiActivityEnableDriverApi": DRIVER_LAUNCHES,
+}
 
 REQUESTED = ctypes.CFUNCTYPE(
     None,
@@ -136,6 +136,7 @@ class Cupti:
     def __init__(self, library: Any = None) -> None:
         self._library = load() if library is None else library
         self.buffers = Buffers()
+        self.records_calls = False  # whether calls that launch work are recorded, too
 
     def version(self) -> int:
         """Return the version of CUPTI's API."""
@@ -157,7 +158,7 @@ class Cupti:
             except CuptiError:
                 if kind not in OPTIONAL_KINDS:
                     raise
-        self._enable_calls(1)
+        self.records_calls = self._enable_calls(1)
 
     def stop(self) -> None:
         """Take no more records; what there is comes at once, complete or not."""
@@ -188,14 +189,14 @@ class Cupti:
             return 0
         return record.value - completed.address - offset
 
-    def _enable_calls(self, enable: int) -> None:
-        """Turn the records of calls that launch work on or off; without them steps are guessed."""
-        for function, callbacks in (
-            ("cuptiActivityEnableRuntimeApi", RUNTIME_LAUNCHES),
-            ("cuptiActivityEnableDriverApi", DRIVER_LAUNCHES),
-        ):
-            for callback in callbacks:
-                self._try(function, ctypes.c_uint32(callback), ctypes.c_uint8(enable))
+    def _enable_calls(self, enable: int) -> bool:
+        """Turn the records of calls that launch work on or off; return whether any of them was."""
+        turned = [
+            self._try(function, ctypes.c_uint32(callback), ctypes.c_uint8(enable))
+            for function, callbacks in LAUNCHES.items()
+            for callback in callbacks
+        ]
+        return any(turned)
 
     def _try(self, function: str, *arguments: Any) -> bool:
         """Call a function; return whether it is there and did it."""

@@ -23,7 +23,6 @@ class LaunchCalls:
         self._launches = none.reshape(len(FIELDS), 0)
         self._correlations = none  # of calls, as they came: ids begin anew after 2**32
         self._launch_of_call = none
-        self.has_calls = False
 
     def note(self, launch: int, start: int, end: int) -> None:
         """Add a launch call of the loop, which has returned."""
@@ -57,7 +56,6 @@ class LaunchCalls:
         """
         if not calls.start.size:
             return
-        self.has_calls = True
         launch = self.at(calls.start, open_launch, open_start)
         correlations = np.concatenate((self._correlations, calls.correlation))
         launches = np.concatenate((self._launch_of_call, launch))
@@ -66,10 +64,7 @@ class LaunchCalls:
 
     def at(self, moment: Int64, open_launch: int, open_start: int) -> Int64:
         """Return the launch call in which each moment lies; 0: in none."""
-        numbers, starts, ends = self._launches
-        if open_launch:
-            numbers = np.append(numbers, open_launch)
-            starts, ends = np.append(starts, open_start), np.append(ends, FAR)
+        numbers, starts, ends = self._with_open(open_launch, open_start)
         if not numbers.size:
             return np.zeros(moment.size, np.int64)
         row = np.searchsorted(starts, moment + SLACK_NS, "right") - 1
@@ -92,10 +87,17 @@ class LaunchCalls:
         known = self._correlations[row] == correlation
         return np.where(known, self._launch_of_call[row], 0), known
 
-    def before(self, moment: Int64) -> Int64:
+    def before(self, moment: Int64, open_launch: int, open_start: int) -> Int64:
         """Return the last launch call that began before each moment; 0: none did."""
-        numbers, starts, _ = self._launches
+        numbers, starts, _ = self._with_open(open_launch, open_start)
         row = np.searchsorted(starts, moment, "right") - 1
         return (
             np.where(row >= 0, numbers[np.maximum(row, 0)], 0) if numbers.size else row * 0
         )
+
+    def _with_open(self, open_launch: int, open_start: int) -> Int64:
+        """Return the columns of FIELDS, with the launch call that has not returned, if any."""
+        if not open_launch:
+            return self._launches
+        still_open = np.array([[open_launch], [open_start], [FAR]], np.int64)
+        return np.concatenate((self._launches, still_open), axis=1)

@@ -1,0 +1,293 @@
+"""Records of CUPTI: read in bulk, tied to the host's clock, given to the launch calls that issued them."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+from idlescope.trace.model import OperationKind
+from idlescope.watching.ways import activity, cupti, profiler_turns
+from idlescope.watching.ways.activity import ActivityWay
+from idlescope.watching.ways.cupti import Cupti, CuptiError
+from idlescope.watching.ways.cupti_records import CONCURRENT_KERNEL, GRAPH_TRACE, MEMCPY
+from idlescope.watching.ways.events import EventsWay
+from tests.make.fake_cuda import FakeCuda
+
+GRAPH_LAUNCH, KERNEL_LAUNCH, COPY_CALL = 311, 211, 41
+US, MS = 1_000, 1_000_000
+EXACT_NS = 100_000
+# Names stay where CUPTI has them.
+GEMM, ALL_REDUCE = b"_Z4gemmPfS_", b"ncclDevKernel_AllReduce_Sum_bf16_RING_LL"
+
+
+class Device:
+    """Issues work as an engine would, which the stub records; times are on the records' clock."""
+
+    def __init__(self, stub, way, index=0):
+        self.stub, self.way, self.index = stub, way, index
+        self.correlation = 0
+
+    def launch(self, number, *operations):
+        """Issue operations within a launch call: a kind, and how long it lasts."""
+        self.way.begin(number, time.perf_counter_ns())
+        truths = [self.issue(kind, length) for kind, length in operations]
+        self.way.end(number)
+        return truths
+
+    def issue(self, kind, length):
+        self.correlation += 1
+        begun = self.stub.stub_now()
+        time.sleep(0.0003)
+        call = {"graph": GRAPH_LAUNCH, "copy": COPY_CALL}.get(kind, KERNEL_LAUNCH)
+        start = self.stub.stub_now()
+        end = start + length
+        host_start = time.perf_counter_ns()
+        self.stub.stub_call(call, self.correlation, begun, start)
+        place = (self.index, 3, self.correlation, start, end)
+        if kind == "graph":
+            self.stub.stub_graph(*place)
+        elif kind == "copy":
+            self.stub.stub_copy(MEMCPY, *place)
+        else:
+            self.stub.stub_kernel(kind, *place)
+        return host_start, length
+
+
+@pytest.fixture
+def way(stub):
+    made = ActivityWay(cupti=Cupti(stub), events=EventsWay(calls=FakeCuda()))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def device(stub, way):
+    return Device(stub, way)
+
+
+def test_every_operation_has_its_kind_its_name_its_time_and_its_launch_call(way, device):
+    truths = device.launch(1, ("copy", 4 * US), ("graph", 50 * US))
+    truths += device.launch(2, (GEMM, 9 * US), (ALL_REDUCE, 7 * US))
+    ended = way.ended()
+    order = np.argsort(ended.start)
+    assert ended.launch[order].tolist() == [1, 1, 2, 2]
+    kernel = OperationKind.KERNEL
+    kinds = [OperationKind.MEMCPY, OperationKind.GRAPH, kernel, kernel]
+    assert ended.kind[order].tolist() == kinds
+    names = [way.names[code] for code in ended.name[order]]
+    assert names == ["copy", "graph", "gemm(float*, float*)", ALL_REDUCE.decode()]
+    assert ended.communication[order].tolist() == [False, False, False, True]
+    for row, (start, length) in zip(order, truths, strict=True):
+        assert ended.start[row] == pytest.approx(start, abs=EXACT_NS)
+        assert ended.end[row] - ended.start[row] == pytest.approx(length, abs=100)
+
+
+def test_records_of_any_length_are_walked(stub, way, device):
+    """A kernel's record had 160 bytes in CUDA 11.1, 208 in 12.3, 216 in 13.0."""
+    stub.stub_size(CONCURRENT_KERNEL, 208)
+    stub.stub_size(GRAPH_TRACE, 48)
+    device.launch(1, *[(GEMM, US), ("graph", US), ("copy", US)] * 40)
+    assert np.bincount(way.ended().kind).tolist() == [40, 40, 0, 40]
+
+
+def test_thousands_of_records_over_many_buffers(way, device, stub):
+    count = 3_000
+    way.begin(1, time.perf_counter_ns())
+    base = stub.stub_now()
+    for number in range(1, count + 1):
+        stub.stub_call(KERNEL_LAUNCH, number, base + number, base + number)
+        stub.stub_kernel(GEMM, 0, 3, number, base + number * US, base + number * US + 500)
+    way.end(1)
+    time.sleep(0.005)
+    ended = way.ended()
+    assert ended.launch.tolist() == [1] * count
+    assert int((ended.end - ended.start).sum()) == count * 500
+    made = len(way._cupti.buffers._made)
+    assert made >= count * (216 + 40) // cupti.BUFFER_BYTES
+    # they are used again
+    for number in range(1, 500):
+        stub.stub_kernel(GEMM, 0, 3, number, base, base + 1)
+    way.ended()
+    assert len(way._cupti.buffers._made) == made
+    assert way._cupti.buffers.out == 0
+
+
+def test_another_devices_work_is_not_ours(stub, way):
+    other = Device(stub, way, index=1)
+    other.launch(1, (GEMM, US))
+    assert not way.ended().launch.size
+
+
+def test_an_operation_outside_of_launch_calls_is_told_without_one(way, device):
+    device.launch(1, (GEMM, US))
+    time.sleep(0.001)
+    device.issue("copy", US)
+    time.sleep(0.001)
+    device.launch(2, (GEMM, US))
+    ended = way.ended()
+    assert ended.launch[np.argsort(ended.start)].tolist() == [1, 0, 2]
+
+
+def test_an_operation_that_comes_before_its_call_waits_for_it_once(stub, way):
+    way.begin(1, time.perf_counter_ns())
+    moment = stub.stub_now()
+    stub.stub_kernel(GEMM, 0, 3, 8, moment, moment + US)
+    assert not way.ended().launch.size
+    stub.stub_call(KERNEL_LAUNCH, 8, moment, moment)
+    way.end(1)
+    assert way.ended().launch.tolist() == [1]
+    stub.stub_kernel(GEMM, 0, 3, 9, moment, moment + US)
+    way.ended()
+    assert way.ended().launch.tolist() == [0]  # its call was never recorded
+
+
+def test_correlation_ids_begin_anew(stub, way):
+    for number, correlation in enumerate((2**32 - 2, 2**32 - 1, 1, 2), 1):
+        way.begin(number, time.perf_counter_ns())
+        moment = stub.stub_now()
+        stub.stub_call(KERNEL_LAUNCH, correlation, moment, moment)
+        stub.stub_kernel(GEMM, 0, 3, correlation, moment, moment + 1)
+        way.end(number)
+        time.sleep(0.001)
+    assert way.ended().launch.tolist() == [1, 2, 3, 4]
+
+
+def test_without_records_of_calls_the_order_tells(stub):
+    stub.stub_without_calls()
+    way = ActivityWay(cupti=Cupti(stub), events=EventsWay(calls=FakeCuda()))
+    device = Device(stub, way)
+    device.launch(1, (GEMM, US), ("graph", US))
+    device.launch(2, (GEMM, US))
+    ended = way.ended()
+    assert ended.launch[np.argsort(ended.start)].tolist() == [1, 1, 2]
+    way.close()
+
+
+def test_what_is_complete_is_known_only_up_to_the_newest_call_while_work_is_in_flight(
+    stub, way, device
+):
+    device.launch(1, (GEMM, US))
+    before = time.perf_counter_ns()
+    assert before - 40 * MS < way.ended().until_ns <= before + 10 * MS
+    stub.stub_hold(1)  # the newest buffer has a record without an end
+    held_since = time.perf_counter_ns()
+    device.launch(2, (GEMM, US))
+    time.sleep(0.03)
+    assert way.ended().until_ns <= held_since
+    stub.stub_hold(0)
+    ended = way.ended()
+    assert ended.launch.tolist() == [2]
+    assert ended.until_ns > held_since
+
+
+def test_the_clock_of_records_may_be_set_and_may_count_in_another_unit(stub, way, device):
+    stub.stub_clock(-3_600_000_000_000, 1.0)  # an hour back
+    device.launch(1, (GEMM, 3 * MS))
+    time.sleep(0.02)
+    way.ended()
+    stub.stub_clock(0, 2.4)  # ticks of a processor's counter
+    way.give_way()
+    way.come_back()
+    for _ in range(2):
+        way.ended()
+        time.sleep(0.05)
+    truths = device.launch(4, (GEMM, 24_000_000))  # ticks: 10 ms
+    time.sleep(0.02)
+    ended = way.ended()
+    (start, _), number = truths[0], int(ended.launch[-1])
+    assert number == 4
+    assert ended.start[-1] == pytest.approx(start, abs=1 * MS)
+    assert ended.end[-1] - ended.start[-1] == pytest.approx(10 * MS, rel=0.05)
+
+
+def test_torch_profiler_has_cupti_while_it_records(stub, way, device):
+    import torch
+
+    device.launch(1, (GEMM, US))
+    assert way.ended().launch.tolist() == [1]
+
+    class OnADevice(torch.autograd.profiler.profile):
+        use_device = "cuda"
+
+    profiler = OnADevice(use_kineto=True, use_device=None)
+    profiler.use_device = "cuda"
+    with profiler:
+        assert not stub.stub_enabled(CONCURRENT_KERNEL)
+        way.begin(2, time.perf_counter_ns())  # timed by events meanwhile
+        way.end(2)
+        time.sleep(0.005)
+        assert way.ended().launch.tolist() == [2]
+        profiler.use_device = None  # there is no device to synchronise at its end
+        profiler_turns._ended(type("", (), {"use_device": "cuda"})())
+    assert stub.stub_enabled(CONCURRENT_KERNEL)
+    device.launch(3, (GEMM, US))
+    assert way.ended().launch.tolist() == [3]
+
+
+def test_a_profiler_of_the_host_alone_leaves_it_be(stub, way):
+    import torch
+
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]):
+        assert stub.stub_enabled(CONCURRENT_KERNEL)
+
+
+def test_a_tool_that_has_cupti_already_is_named(stub):
+    stub.stub_take(1)
+    with pytest.raises(CuptiError, match="MULTIPLE_SUBSCRIBERS"):
+        ActivityWay(cupti=Cupti(stub), events=EventsWay(calls=FakeCuda()))
+
+
+def test_a_tool_that_does_not_give_cupti_back_leaves_events(stub, way, caplog):
+    way.give_way()
+    stub.stub_take(1)
+    way.come_back()
+    assert "timing by events from here on" in caplog.text
+    way.begin(1, time.perf_counter_ns())
+    way.end(1)
+    time.sleep(0.002)
+    assert way.ended().launch.tolist() == [1]
+
+
+def test_a_tool_that_takes_cupti_without_a_word_is_noticed(stub, way, monkeypatch, caplog):
+    monkeypatch.setattr(activity, "SILENT_NS", 1_000)
+    for number in range(1, activity.SILENT_LAUNCHES + 2):
+        way.begin(number, time.perf_counter_ns())
+        way.end(number)
+    way.ended()
+    assert "no records of CUPTI come any more" in caplog.text
+    way.begin(900, time.perf_counter_ns())
+    way.end(900)
+    time.sleep(0.002)
+    assert way.ended().launch.tolist() == [900]
+
+
+def test_records_on_another_clock_are_an_error(stub, way, device):
+    device.launch(1, (GEMM, US))
+    way.ended()
+    moment = stub.stub_now() + 10**12
+    stub.stub_call(KERNEL_LAUNCH, 77, moment, moment)
+    stub.stub_kernel(GEMM, 0, 3, 77, moment, moment + 1)
+    with pytest.raises(CuptiError, match="not on its clock"):
+        way.ended()
+
+
+def test_more_records_than_there_is_room_for_are_counted(stub):
+    buffers = cupti.Buffers(size=4096, most=2)
+    reader = Cupti(stub)
+    reader.buffers = buffers
+    reader.start()
+    for number in range(100):
+        stub.stub_kernel(GEMM, 0, 3, number, 1, 2)
+    assert buffers.refused > 0
+    assert stub.stub_dropped() > 0
+    reader.stop()
+
+
+def test_after_close_cupti_records_nothing(stub, way):
+    way.close()
+    assert not any(stub.stub_enabled(kind) for kind in cupti.KINDS)
+    way.close()
