@@ -143,7 +143,8 @@ class Watched:
         state = self.state()
         if state is None:
             return {}
-        folder = Path(self.post(f"{state['url']}/record").strip().strip('"'))
+        written = json.loads(self.post(f"{state['url']}/record"))["recordings"]
+        folder = Path(written[-1])
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path[:1])}
         environment["COLUMNS"] = "110"
         analyzed = subprocess.run(
@@ -272,11 +273,78 @@ def summary(found: dict) -> str:
     return "\n".join(lines)
 
 
+def run_own(mode: str, way: str) -> dict:
+    """Run our own engine, watched as an unknown one is: by its graph replays and waits."""
+    import idlescope
+    from idlescope.analysis.analyze import analyze
+    from idlescope.watching.engines.loop import Loop
+    from idlescope.watching.engines.unknown import UnknownEngine
+    from idlescope.watching.watch import Watch
+
+    def start(device: int | None, rank: int | None) -> Watch:
+        return Watch(way=way, device=device, steps=100_000, folder=WORK, engine="unknown")
+
+    loop = Loop(start)
+    if way != "bare":
+        UnknownEngine(loop).install()
+    size = os.environ.get("SIZE", "8b")
+    config = idlescope.RunConfig(
+        model=size, device="cuda", mode=mode, batch_size=32, prompt_tokens=256, tokens=500
+    )
+    analysis = idlescope.run(config).modes[mode].analysis
+    clock = analysis.results[0].occupancy
+    steps = len(analysis.steps)
+    found = {"mode": mode, "way": way, "steps": steps}
+    found["step_ms"] = clock.window_ns / 1e6 / steps
+    found["idle_pct"] = 100 * clock.idle_ns / clock.window_ns
+    found["compute_idle_pct"] = 100 * clock.compute_idle_ns / clock.window_ns
+    if loop.watch is not None:
+        time.sleep(0.5)
+        device = loop.watch.state().devices[0]
+        watched = analyze(loop.watch.trace()).results[0].occupancy
+        found |= {"off": device.off, "notes": device.notes, "seen": device.steps}
+        found["batching"] = device.batching
+        found["overhead_us_per_step"] = device.overhead_ns / 1e3 / steps
+        found["watched_idle_pct"] = 100 * watched.idle_ns / watched.window_ns
+        found["watched_compute_idle_pct"] = (
+            100 * watched.compute_idle_ns / watched.window_ns
+        )
+        found["watched_s"] = watched.window_ns / 1e9
+    return found
+
+
+def own(out: Path) -> None:
+    """Run our own engine in each mode, bare and watched, each in a process of its own."""
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)
+    }
+    for mode in ("sync", "async"):
+        for way in WAYS:
+            run = subprocess.run(
+                [sys.executable, __file__, str(out), "own", mode, way],
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=200,
+                check=False,
+            )
+            last = (run.stdout.splitlines() or [""])[-1]
+            with (out / "own.jsonl").open("a") as lines:
+                lines.write(last + "\n")
+            print(last, run.stderr[-1500:] if run.returncode else "", flush=True)
+
+
 def main(out: Path, engine: str, modes: list[str]) -> None:
     """Try each mode."""
     out.mkdir(parents=True, exist_ok=True)
     WORK.mkdir(parents=True, exist_ok=True)
     size = os.environ.get("SIZE", "8b")
+    if engine == "own":
+        if modes:
+            print(json.dumps(run_own(*modes)))
+        else:
+            own(out)
+        return
     for mode in modes or ["sync", "async"]:
         found = try_mode(engine, size, mode, out)
         with (out / "watch.jsonl").open("a") as lines:
