@@ -19,7 +19,6 @@ from idlescope.analysis.idle.concentration import Spread
 from idlescope.analysis.idle.host_labels import NO_DEMAND
 from idlescope.analysis.idle.shared_gpu import SharedGpu, shared_gpus
 from idlescope.analysis.measured import MeasuredDevice
-from idlescope.analysis.no_device import no_device
 from idlescope.analysis.observer import observe
 from idlescope.analysis.prediction.predict_device import predict_asynchronous
 from idlescope.analysis.result import Analysis, DeviceResult
@@ -91,7 +90,7 @@ def analyze(
     names = _span_names(trace, phases)
     everything = spec.kind == WindowKind.FIRST_LAST and devices is None and process is None
     if not len(trace.operations) and not (everything and host_phases(trace, names)):
-        raise TraceError(no_device(trace))
+        raise TraceError(_why_no_device(trace))
     _refuse_crowds(trace)
 
     chosen = _chosen(trace, devices, process) if len(trace.operations) else []
@@ -125,7 +124,7 @@ def analyze(
     warnings = [*trace.meta.warnings]
     warnings += [warning for device in measured for warning in advice(device)]
     if not results:
-        warnings.append(no_device(trace))
+        warnings.append(_why_no_device(trace))
     return Analysis(
         source=_source(trace),
         phases=names,
@@ -150,6 +149,12 @@ def _as_ranks(
         replace(result, verdict=verdict)
         for result, verdict in zip(results, verdicts, strict=True)
     ]
+
+
+def _why_no_device(trace: Trace) -> str:
+    from idlescope.analysis.no_device import no_device
+
+    return no_device(trace)
 
 
 def _unprofiled(trace: Trace, step_ms: float | None) -> UnprofiledStep | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import errno
 import gc
 import sys
@@ -20,6 +21,7 @@ def main() -> None:
     # Imports make many objects that stay: looking through them again and again for cycles of
     # garbage takes a tenth of the start.
     gc.set_threshold(GARBAGE_THRESHOLD)
+    atexit.register(gc.freeze)  # nor need they be looked through as the process ends
     from idlescope.cli.app import app
     from idlescope.cli.signals import end_as_interrupted, interrupted
     from idlescope.cli.workflow_safe import guarded_streams

@@ -4,13 +4,38 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Protocol
 
-from rich.status import Status
+if TYPE_CHECKING:
+    from rich.console import Console
 
 REFRESH_S = 0.1
 
 
-def counting(status: Status, doing: str, what: str) -> Callable[[int], None]:
+class StatusLine(Protocol):
+    """A line that can say something else."""
+
+    def update(self, status: str, /) -> None:
+        """Say something else."""
+
+
+class _Unseen:
+    """The line where there is no terminal to show it."""
+
+    def update(self, status: str, /) -> None:
+        """Say it to nobody."""
+
+
+def status_line(console: Console, doing: str) -> AbstractContextManager[StatusLine]:
+    """Return a line that says what a command does, while it does it.
+
+    Where a file or a pipe is written to, what rich draws it with is not even imported: 15 ms.
+    """
+    return console.status(doing) if console.is_terminal else nullcontext(_Unseen())
+
+
+def counting(status: StatusLine, doing: str, what: str) -> Callable[[int], None]:
     """Return what to call with a count so far, as often as one likes.
 
     The line is renewed ten times a second.

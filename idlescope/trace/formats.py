@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from idlescope.errors import TraceError
 from idlescope.trace import other_tools
@@ -15,8 +15,10 @@ from idlescope.trace.model import Trace
 from idlescope.trace.nsys import recognise as nsys
 from idlescope.trace.rocprof import recognise as rocprof
 from idlescope.trace.rpd import recognise as rpd
-from idlescope.trace.scrub.counts import Scrubbed
 from idlescope.trace.sqlite.recognise import SQLITE_MAGIC
+
+if TYPE_CHECKING:
+    from idlescope.trace.scrub.counts import Scrubbed
 
 HEAD = 1 << 16  # bytes of a file that `Format.recognises` is given
 KINETO_ADVICE = "torch.profiler with ProfilerActivity.CPU and ProfilerActivity.CUDA"

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from functools import cached_property
-from html import escape
 from typing import Any, ClassVar
 
 import numpy as np
@@ -185,6 +184,8 @@ class Trace:
 
     def _repr_html_(self) -> str:
         """Return how much of what the trace holds, as a small table for notebooks."""
+        from html import escape
+
         cells = "".join(
             f"<tr><td>{what}</td><td>{count:,}</td></tr>"
             for what, count in self._sizes().items()

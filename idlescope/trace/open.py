@@ -9,10 +9,9 @@ from glob import glob, has_magic
 from pathlib import Path
 
 from idlescope.errors import TraceError
-from idlescope.trace import ranks_folder, ranks_said, remote, run_folder
+from idlescope.trace import remote, run_folder
 from idlescope.trace.formats import FORMATS, Progress, format_of
 from idlescope.trace.model import Trace
-from idlescope.trace.ranks_folder import Rank
 
 
 def open_trace(
@@ -43,14 +42,13 @@ def open_trace(
     path = Path(path)
     if only is None and has_magic(str(path)) and not path.exists():
         only = _matching(path)
-    if only is not None:
-        return _open_ranks(path, only, progress, frames)
-    run_folder.refuse_mode(path, mode)
-    path = run_folder.recording(path, mode)
-    format_found = format_of(path)
-    if format_found is not None:
-        return format_found.read(path, progress, frames)
-    return _open_ranks(path, ranks_folder.files(path), progress, frames)
+    if only is None:
+        run_folder.refuse_mode(path, mode)
+        path = run_folder.recording(path, mode)
+        format_found = format_of(path)
+        if format_found is not None:
+            return format_found.read(path, progress, frames)
+    return _open_ranks(path, only, progress, frames)
 
 
 def _open_remote(url: str, progress: Progress | None, frames: bool) -> Trace:
@@ -73,18 +71,25 @@ def _matching(pattern: Path) -> list[Path]:
 
 
 def _open_ranks(
-    folder: Path, paths: Sequence[Path], progress: Progress | None, frames: bool
+    folder: Path, only: Sequence[Path] | None, progress: Progress | None, frames: bool
 ) -> Trace:
-    """Return the traces of a folder as one; a file that is none of them is left out, and said."""
-    paths, left_out = ranks_said.without_merged(paths)
-    open_ranks: list[Rank] = []
+    """Return the traces of a folder as one, or `only` these of it.
+
+    A file that is no trace is left out, and said.
+    """
+    from idlescope.trace import ranks_folder, ranks_said
+
+    paths, left_out = ranks_said.without_merged(
+        ranks_folder.files(folder) if only is None else only
+    )
+    open_ranks: list[ranks_folder.Rank] = []
     errors: dict[Path, TraceError] = {}
     for rank_path in paths:
         earlier_events = sum(earlier_rank.trace.meta.events for earlier_rank in open_ranks)
         counted = None if progress is None else partial(_count, progress, earlier_events)
         try:
             open_ranks.append(
-                Rank(rank_path, open_trace(rank_path, counted, frames=frames))
+                ranks_folder.Rank(rank_path, open_trace(rank_path, counted, frames=frames))
             )
         except TraceError as error:  # such as a configuration that ends in .json, too
             errors[rank_path] = error

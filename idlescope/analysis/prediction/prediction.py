@@ -11,7 +11,6 @@ import msgspec
 from idlescope.analysis.idle.concentration import Spread
 from idlescope.analysis.intervals import percent
 from idlescope.analysis.measured import MeasuredDevice
-from idlescope.analysis.notebook import shown
 from idlescope.analysis.prediction.documents import (
     LeverDocument,
     PredictionDocument,
@@ -57,6 +56,8 @@ class Prediction:
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows: what it amounts to, and a row per case."""
+        from idlescope.analysis.notebook import shown
+
         rows = [
             (label, f"{outcome.step_ns / 1e6:,.2f} ms", f"{outcome.compute_idle_pct:.2f} %")
             for label, outcome in self.cases()

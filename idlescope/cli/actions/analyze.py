@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rich.console import Console
 
@@ -15,12 +15,11 @@ from idlescope.analysis.analyze import analyze
 from idlescope.analysis.result import Analysis, DeviceResult
 from idlescope.analysis.steps.window import FIRST_LAST, length_ns
 from idlescope.cli.options import Output
-from idlescope.cli.status import counting
+from idlescope.cli.status import counting, status_line
 from idlescope.errors import ConfigError
-from idlescope.hardware.gpus import gpu
+from idlescope.hardware.gpus import GPU, gpu
 from idlescope.trace import remote
 from idlescope.trace.model import Trace
-from idlescope.trace.names import user_file
 from idlescope.trace.open import open_trace
 
 if TYPE_CHECKING:
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from idlescope.analysis.ranks.group import Group
     from idlescope.analysis.ranks.rank_file import RankOptions
     from idlescope.models.architecture import Model
+    from idlescope.trace.names.engines import Rules
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,15 @@ class Selection:
         return command_words
 
 
+class Meaning(NamedTuple):
+    """What the texts of a Selection mean."""
+
+    min_gap_ns: int
+    phases: dict[str, Rules] | None  # of the user's engines, by name
+    model: Model | None
+    gpu: GPU | None
+
+
 def analyze_command(
     path: Path,
     selection: Selection,
@@ -84,10 +93,10 @@ def analyze_command(
     `analyze` unless given.
     """
     console = output.console()
-    _check(selection)
-    if _side_by_side(console, path, selection, output, list_steps, only):
+    meaning = _meaning(selection)
+    if _side_by_side(console, path, selection, meaning, output, list_steps, only):
         return
-    with console.status("reading") as status:
+    with status_line(console, "reading") as status:
         opened_trace = open_trace(
             path,
             counting(status, "reading", "events"),
@@ -96,7 +105,7 @@ def analyze_command(
             mode=selection.mode,
         )
         status.update("analysing")
-        analysis = of_rank(_analyse(opened_trace, selection), selection.rank)
+        analysis = of_rank(_analyse(opened_trace, selection, meaning), selection.rank)
     written: list[Path] = []
     if output.folder is not None:
         command_words = command or [
@@ -129,6 +138,7 @@ def _side_by_side(
     console: Console,
     path: Path,
     selection: Selection,
+    meaning: Meaning,
     output: Output,
     list_steps: bool,
     only: Sequence[Path] | None,
@@ -155,10 +165,10 @@ def _side_by_side(
 
     if selection.cluster is None and not side_by_side.is_worth_it(paths):
         return False
-    with console.status("analysing") as status:
+    with status_line(console, "analysing") as status:
         counted = counting(status, "analysing", f"of {len(paths):,} ranks")
         found = folder.analyze_folder(
-            path, paths, _rank_options(selection), counted, selection.cluster
+            path, paths, _rank_options(selection, meaning), counted, selection.cluster
         )
     if found is None:
         return False
@@ -183,15 +193,14 @@ def _rank_files(path: Path, selection: Selection) -> list[Path]:
     return ranks_folder.files(path) if format_of(path) is None else []
 
 
-def _rank_options(selection: Selection) -> RankOptions:
+def _rank_options(selection: Selection, meaning: Meaning) -> RankOptions:
     from idlescope.analysis.ranks.rank_file import RankOptions
 
-    rules = None if selection.phases is None else user_file.load(selection.phases)
     return RankOptions(
         window=selection.window,
-        min_gap_ns=0 if selection.min_gap is None else length_ns(selection.min_gap),
+        min_gap_ns=meaning.min_gap_ns,
         frames=selection.frames,
-        phases=None if rules is None else dict(rules),
+        phases=meaning.phases,
         step_ms=selection.step_ms,
     )
 
@@ -206,20 +215,22 @@ def _show_ranks(console: Console, found: RanksAnalysis) -> None:
     console.print(plain(_source_text(found.source, found.engine), "dim"))
 
 
-def _check(selection: Selection) -> None:
-    """Raise ConfigError for options that cannot be, before anything is read."""
+def _meaning(selection: Selection) -> Meaning:
+    """Return what options mean, before anything is read.
+
+    Raises ConfigError for those that cannot be.
+    """
     of_model = selection.batch_size is not None or selection.context is not None
     if selection.model is None and of_model:
         raise ConfigError(
             "--batch-size and --context are for the roofline of a model: give --model, too"
         )
-    _model(selection.model)
-    if selection.min_gap is not None:
-        length_ns(selection.min_gap)
-    if selection.phases is not None:
-        user_file.load(selection.phases)
-    if selection.gpu is not None:
-        gpu(selection.gpu)
+    return Meaning(
+        model=_model(selection.model),
+        min_gap_ns=0 if selection.min_gap is None else length_ns(selection.min_gap),
+        phases=_phases(selection.phases),
+        gpu=None if selection.gpu is None else gpu(selection.gpu),
+    )
 
 
 def _model(name: str | None) -> Model | None:
@@ -230,18 +241,26 @@ def _model(name: str | None) -> Model | None:
     return model(name)
 
 
-def _analyse(trace: Trace, selection: Selection) -> Analysis:
+def _phases(path: Path | None) -> dict[str, Rules] | None:
+    if path is None:
+        return None
+    from idlescope.trace.names import user_file
+
+    return user_file.load(path)
+
+
+def _analyse(trace: Trace, selection: Selection, meaning: Meaning) -> Analysis:
     return analyze(
         trace,
         window=selection.window,
         devices=selection.device or None,
         process=selection.process,
-        min_gap_ns=0 if selection.min_gap is None else length_ns(selection.min_gap),
-        phases=None if selection.phases is None else user_file.load(selection.phases),
-        model=_model(selection.model),
+        min_gap_ns=meaning.min_gap_ns,
+        phases=meaning.phases,
+        model=meaning.model,
         batch_size=selection.batch_size,
         context=selection.context,
-        gpu=None if selection.gpu is None else gpu(selection.gpu),
+        gpu=meaning.gpu,
         step_ms=selection.step_ms,
     )
 
@@ -260,7 +279,7 @@ def _write_report(
     assert output.folder is not None
     with (
         output_folder.written(output.folder, output.force, path) as draft,
-        console.status("writing the report"),
+        status_line(console, "writing the report"),
     ):
         shown_command = shlex.join([*command, "--out", str(output.folder)])
         written = trace_report.write_analysis(trace, analysis, draft.folder, shown_command)

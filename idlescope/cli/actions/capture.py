@@ -11,6 +11,7 @@ from idlescope.capture.server.capture import capture
 from idlescope.capture.server.recording import Recording, ServerEngine
 from idlescope.cli.actions.analyze import Selection, analyze_command
 from idlescope.cli.options import Output
+from idlescope.cli.status import status_line
 from idlescope.report import output_folder
 from idlescope.report.text import visible
 
@@ -26,7 +27,7 @@ def capture_command(recording: Recording, output: Output) -> None:
     if output.folder is not None:
         claimed = output_folder.claimed(output.folder, output.force, recording.traces)
     try:
-        with claimed, console.status("") as status:
+        with claimed, status_line(console, "") as status:
             captured = capture(recording, status.update)
     except KeyboardInterrupt as error:
         kept = f"what the server recorded is in {recording.traces}, not analysed"

@@ -14,7 +14,7 @@ from idlescope.analysis.comparison.checks import Check, examine
 from idlescope.analysis.comparison.limits import Limits
 from idlescope.cli.actions.compare import Selection
 from idlescope.cli.next_command import show_next
-from idlescope.cli.status import counting
+from idlescope.cli.status import counting, status_line
 from idlescope.cli.workflow_safe import say_command
 from idlescope.report.tables import checks as report
 from idlescope.report.tables.terminal import plain
@@ -47,7 +47,7 @@ def check_command(
     console = Console(stderr=announced.as_json)
     if announced.junit is not None:
         report.refuse(announced.junit)
-    with console.status("reading") as status:
+    with status_line(console, "reading") as status:
         progress = counting(status, "reading", "events")
         options = selection.options()
         checks = examine(

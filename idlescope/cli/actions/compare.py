@@ -17,7 +17,7 @@ from idlescope.analysis.comparison.compare import of_sides
 from idlescope.analysis.comparison.read import read
 from idlescope.cli.next_command import show_next, show_written
 from idlescope.cli.options import FIRST_LAST, Output
-from idlescope.cli.status import counting
+from idlescope.cli.status import counting, status_line
 from idlescope.errors import ConfigError
 from idlescope.report import comparison_report, output_folder
 from idlescope.report.tables import comparison as report
@@ -70,7 +70,7 @@ def compare_command(
             output_folder.claim(output.folder, output.force, side_path)
         with (
             output_folder.written(output.folder, output.force, sources[0]) as draft,
-            console.status("writing"),
+            status_line(console, "writing"),
         ):
             written = draft.placed(comparison_report.write(comparisons, draft.folder))
     if output.as_json:
@@ -192,7 +192,7 @@ def _compare(
     letters = iter(string.ascii_uppercase)
     read_sides: list[Side] = []
     recordings_read = 0
-    with console.status("reading") as status:
+    with status_line(console, "reading") as status:
         for one_side in sides:
             samples = []
             for side_path in one_side:

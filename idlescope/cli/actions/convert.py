@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from idlescope.cli.next_command import show_next
-from idlescope.cli.status import counting
+from idlescope.cli.status import counting, status_line
 from idlescope.export.convert import convert
 from idlescope.report.tables.terminal import plain
 
@@ -15,7 +15,7 @@ from idlescope.report.tables.terminal import plain
 def convert_command(source: Path, target: Path, force: bool) -> None:
     """Convert, and say what could not be carried over."""
     console = Console()
-    with console.status("reading") as status:
+    with status_line(console, "reading") as status:
         conversion_notes = convert(
             source, target, force, counting(status, "reading", "events")
         )

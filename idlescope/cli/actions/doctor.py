@@ -7,6 +7,7 @@ import sys
 from rich.console import Console
 
 from idlescope.cli.next_command import show_next
+from idlescope.cli.status import status_line
 from idlescope.doctor.checks import examine
 from idlescope.doctor.findings import State
 from idlescope.doctor.machine import Machine
@@ -17,7 +18,7 @@ from idlescope.report.tables.terminal import plain
 def doctor_command(as_json: bool) -> None:
     """Look, print; whatever is found, the exit code is 0."""
     console = Console(stderr=as_json)
-    with console.status("looking"):
+    with status_line(console, "looking"):
         found = examine(Machine())
     if as_json:
         sys.stdout.write(findings.to_text(found))

@@ -13,7 +13,7 @@ from idlescope.analysis.prediction.predict_device import predict_device
 from idlescope.analysis.prediction.prediction import WORTH, Prediction
 from idlescope.analysis.prediction.what_if import WhatIf
 from idlescope.cli.next_command import show_next
-from idlescope.cli.status import counting
+from idlescope.cli.status import counting, status_line
 from idlescope.errors import TraceError
 from idlescope.report.tables.predictions import table, to_json
 from idlescope.report.tables.terminal import plain
@@ -33,7 +33,7 @@ def predict_command(
     console = Console(stderr=as_json)
     predictions: list[Prediction] = []
     refused: list[str] = []
-    with console.status("reading") as status:
+    with status_line(console, "reading") as status:
         opened_trace = open_trace(path, counting(status, "reading", "events"), mode=mode)
         status.update("replaying")
         analysis = analyze(opened_trace, window=window, step_ms=step_ms)

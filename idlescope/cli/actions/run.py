@@ -20,7 +20,7 @@ from rich.progress import (
 
 from idlescope.cli.next_command import show_next, show_written
 from idlescope.cli.options import Output
-from idlescope.cli.status import REFRESH_S
+from idlescope.cli.status import REFRESH_S, status_line
 from idlescope.experiment.config import RunConfig
 from idlescope.experiment.device_choice.choose import choose
 from idlescope.experiment.progress import Progress as Report
@@ -50,7 +50,7 @@ def run_command(config: RunConfig, output: Output) -> None:
         with live(console, config.modes, tokens) as progress:
             result = run(config, progress, draft.folder)
         summary = result.summary()
-        with console.status("writing the report"):
+        with status_line(console, "writing the report"):
             written = draft.placed(run_report.write_run(result, draft.folder))
     if output.as_json:
         sys.stdout.write(to_text(summary))

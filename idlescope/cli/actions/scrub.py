@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from idlescope.cli.next_command import show_next
-from idlescope.cli.status import counting
+from idlescope.cli.status import counting, status_line
 from idlescope.report.tables.terminal import plain
 from idlescope.trace.scrub.copy import scrub
 from idlescope.trace.scrub.counts import NOTHING_KEPT, Kept
@@ -18,7 +18,7 @@ def scrub_command(
 ) -> None:
     """Write the copy that can be shared; say what was removed and what is still in it."""
     console = Console()
-    with console.status("scrubbing") as status:
+    with status_line(console, "scrubbing") as status:
         result = scrub(
             source, target, force, counting(status, "scrubbing", "records"), kept
         )

@@ -14,6 +14,7 @@ from rich.console import Console
 from idlescope.cli.actions.sweep_progress import run_missing
 from idlescope.cli.next_command import show_next, show_written
 from idlescope.cli.options import Output
+from idlescope.cli.status import status_line
 from idlescope.errors import ConfigError, OutputExistsError
 from idlescope.experiment import answers
 from idlescope.experiment.cells import Cell, CellState, grid, kept
@@ -84,7 +85,7 @@ def sweep_command(
         in_order = [kept_cells[config] for config in configs if config in kept_cells]
         summary = report.document(configs, in_order)
         with (
-            console.status("writing the tables"),
+            status_line(console, "writing the tables"),
             output_folder.added(place.folder) as draft,
         ):
             in_draft = sweep_report.write(summary, draft.folder)

@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 from idlescope.analysis.analyze import analyze
-from idlescope.cli.status import counting
+from idlescope.cli.status import counting, status_line
 from idlescope.errors import ConfigError
 from idlescope.export.perfetto import excerpt, writer
 from idlescope.report import perfetto_ui, serve, trace_report
@@ -44,7 +44,7 @@ def view_command(
     else:
         with tempfile.TemporaryDirectory(prefix="idlescope-") as scratch:
             opened_trace = _read(console, _trace(path, mode))
-            with console.status("writing the report"):
+            with status_line(console, "writing the report"):
                 command = shlex.join(["idlescope", "analyze", str(path)])
                 trace_report.write_analysis(
                     opened_trace, analyze(opened_trace), Path(scratch), command
@@ -95,7 +95,7 @@ def _source(analysis_path: Path) -> str:
 
 
 def _read(console: Console, path: Path) -> Trace:
-    with console.status("reading") as status:
+    with status_line(console, "reading") as status:
         return open_trace(path, counting(status, "reading", "events"))
 
 
@@ -122,7 +122,7 @@ def _perfetto(console: Console, path: Path, mode: str | None, open_browser: bool
     results = analyze(opened_trace).results if len(opened_trace.operations) else ()
     with tempfile.TemporaryDirectory(prefix="idlescope-") as scratch:
         trace_file = Path(scratch) / f"{_stem(source)}.json.gz"
-        with console.status("writing the trace"):
+        with status_line(console, "writing the trace"):
             writer.write(opened_trace, trace_file, results)
         shown_part = ""
         if results:

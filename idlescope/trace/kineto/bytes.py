@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO
 
@@ -14,6 +13,9 @@ PIECE_BYTES = 1 << 18  # read at once
 # read of packed data at once: what lies behind each member, of 200,000 at times, is copied
 PACKED_BYTES = 1 << 14
 UNPACKED_BYTES = 4 << 20  # unpacked at once
+WORTH_A_THREAD_BYTES = (
+    1 << 18
+)  # packed; of less, all is unpacked before a thread would help
 # Traces shrink 10 to 40 times; deflate can reach 1,032. More than this, after the first 64 MB, is a
 # bomb, not a trace.
 MOST_EXPANSION = 250
@@ -41,8 +43,10 @@ class Source:
                 packed = file.read(2) == GZIP_MAGIC
                 file.seek(self.start)
                 if packed:
-                    pieces = iter(lambda: file.read(PACKED_BYTES), b"")
-                    yield from _ahead(_gathered(self._unpacked(pieces)))
+                    packed_pieces = iter(lambda: file.read(PACKED_BYTES), b"")
+                    text_pieces = _gathered(self._unpacked(packed_pieces))
+                    long = self.path.stat().st_size >= WORTH_A_THREAD_BYTES
+                    yield from _cut(_ahead(text_pieces) if long else text_pieces)
                 else:
                     yield from self._plain(file)
         except OSError as error:
@@ -117,17 +121,25 @@ def _gathered(pieces: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _ahead(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Yield pieces cut small, while a thread makes the next one: zlib works beside what decodes.
+    """Yield pieces, while a thread makes the next one: zlib works beside what decodes.
 
     A piece takes longer than Python lets one thread wait for the other (5 ms), else they would take
     turns.
     """
+    from concurrent.futures import ThreadPoolExecutor
+
     with ThreadPoolExecutor(1) as thread:
         following = thread.submit(next, pieces, b"")
         while text_piece := following.result():
             following = thread.submit(next, pieces, b"")
-            for start in range(0, len(text_piece), PIECE_BYTES):
-                yield text_piece[start : start + PIECE_BYTES]
+            yield text_piece
+
+
+def _cut(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield pieces cut to what is decoded at once."""
+    for text_piece in pieces:
+        for start in range(0, len(text_piece), PIECE_BYTES):
+            yield text_piece[start : start + PIECE_BYTES]
 
 
 def _until_it_breaks(unpacker: zlib._Decompress, packed: bytes) -> Iterator[bytes]:

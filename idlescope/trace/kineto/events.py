@@ -21,7 +21,6 @@ from idlescope.trace.damage import Damage
 from idlescope.trace.kineto.bytes import Source
 from idlescope.trace.kineto.records import Batch, Event, decode_list, decode_object
 from idlescope.trace.kineto.repair import CUT, object_end, repairs
-from idlescope.trace.kineto.salvage import Salvage
 from idlescope.trace.kineto.text_damage import TextDamage, holds_events
 
 CHUNK_BYTES = 1 << 18  # decoded at once: fits a core's cache
@@ -194,6 +193,8 @@ class KinetoEvents:
 
     def _salvage(self, wrong_at: int | None, final: bool = False) -> Batch | None:
         """Take the buffer apart object by object; None where that uses up nothing of it."""
+        from idlescope.trace.kineto.salvage import Salvage
+
         salvage = Salvage(
             self._buffer,
             self._offset,

@@ -131,14 +131,14 @@ def _match(
 
         names_of_codes = {int(name_code): names[name_code] for name_code in used}
         return _Match(engine, first_matches(engine.name, rules, names_of_codes))
+    # most names match no rule: each is compiled only for those that do
     any_rule = re.compile("|".join(f"(?:{rule})" for rule, _ in rules))
-    each_rule = [re.compile(rule) for rule, _ in rules]
     for name_code in used:
         if any_rule.search(names[name_code]):
             matching = (
                 rule_index
-                for rule_index, rule in enumerate(each_rule)
-                if rule.search(names[name_code])
+                for rule_index, (rule, _) in enumerate(rules)
+                if re.search(rule, names[name_code])
             )
             rule_of[name_code] = next(matching)
     return _Match(engine, rule_of)
