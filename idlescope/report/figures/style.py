@@ -86,12 +86,19 @@ def save(figures: dict[str, Figure], folder: Path) -> list[Path]:
     figure_paths = []
     with styled():
         for figure_name, figure in figures.items():
+            _lay_out(figure)
             for suffix, metadata in FILE_METADATA.items():
                 figure_path = folder / f"{figure_name}.{suffix}"
                 figure.savefig(figure_path, metadata=metadata)
                 figure_paths.append(figure_path)
             _follow_scheme(folder / f"{figure_name}.svg")
     return figure_paths
+
+
+def _lay_out(figure: Figure) -> None:
+    """Find the place of everything once, not anew for each file."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
 
 
 def _follow_scheme(svg_path: Path) -> None:
