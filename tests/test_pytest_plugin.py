@@ -1,4 +1,4 @@
-"""The pytest plugin in a test suite of its own, in another process."""
+"""The pytest plugin in a test suite of its own."""
 
 from __future__ import annotations
 
@@ -17,11 +17,9 @@ def run(pytester, monkeypatch):
     """Run the body of a test module."""
     monkeypatch.setenv("COLUMNS", "300")
 
-    def run(source, *options):
+    def run(source, *options, how=pytester.runpytest_inprocess):
         pytester.makepyfile(f"import pytest\n{source}")
-        return pytester.runpytest_subprocess(
-            "-p", PLUGIN, "--strict-markers", "-p", "no:cacheprovider", *options
-        )
+        return how("-p", PLUGIN, "--strict-markers", "-p", "no:cacheprovider", *options)
 
     return run
 
@@ -125,7 +123,7 @@ def test_a_marked_test_that_checks_nothing_never_passes(run):
     positional.assert_outcomes(errors=1)
 
 
-def test_start_up_imports_nothing_heavy_and_the_marker_is_listed(run):
+def test_start_up_imports_nothing_heavy_and_the_marker_is_listed(run, pytester):
     result = run(
         """
 import sys
@@ -138,6 +136,7 @@ def test_it():
 """,
         "-p",
         "no:hypothesispytest",
+        how=pytester.runpytest_subprocess,
     )
     result.assert_outcomes(passed=1)
     result = run("", "--markers")
