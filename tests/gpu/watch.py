@@ -42,7 +42,7 @@ ROUNDS = int(os.environ.get("ROUNDS", "3"))
 SECONDS = float(os.environ.get("SECONDS", "10"))
 KV_BYTES = 10 << 30  # so that three servers fit beside one another
 SMALL = {
-    "vllm": ["--kv-cache-memory-bytes", str(KV_BYTES)],
+    "vllm": ["--kv-cache-memory-bytes", str(KV_BYTES), "--gpu-memory-utilization", "0.25"],
     "sglang": ["--max-total-tokens", "80000", "--mem-fraction-static", "0.8"],
 }
 WORK = Path(os.environ.get("RUN", "watched"))

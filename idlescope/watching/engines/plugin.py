@@ -16,15 +16,17 @@ from idlescope.watching.watch import Watch
 NO_CUDA = -1  # a device that cannot be timed
 
 
-def register(known: Known, install: Callable[[Loop], None]) -> None:
+def register(
+    known: Known, install: Callable[[Loop], None], asked: bool = False
+) -> Loop | None:
     """Watch an engine of a known version by its hooks, another by its graph replays and waits.
 
-    Does nothing unless the environment asks for it; never raises.
+    Does nothing unless it is `asked` for, by the program or the environment; never raises.
     """
     try:
         settings = Settings.read()
-        if not settings.on or known.package in _REGISTERED:
-            return
+        if not (asked or settings.on) or known.package in _REGISTERED:
+            return _REGISTERED.get(known.package)
         version = engine_version(known.package)
         loop = Loop(starter(settings, known.package, version))
         _REGISTERED[known.package] = loop
@@ -34,6 +36,8 @@ def register(known: Known, install: Callable[[Loop], None]) -> None:
             watch_unknown(loop, f"{known.package} {version} is not {known}")
     except Exception as error:
         LOGGER.warning("%s is not watched: %s", known.package, described(error))
+        return None
+    return loop
 
 
 _REGISTERED: dict[

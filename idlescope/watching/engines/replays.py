@@ -43,8 +43,9 @@ class Replays:
 class Waits:
     """Makes torch's waits in the thread of a loop waits of its watch."""
 
-    def __init__(self, loop: Loop) -> None:
+    def __init__(self, loop: Loop, name: str = WAIT) -> None:
         self.loop = loop
+        self._name = name
         self._span: Any = None
 
     def install(self) -> None:
@@ -66,7 +67,7 @@ class Waits:
         if loop.watch is None or not loop.is_here() or self._span is not None:
             return
         loop.shut()
-        self._span = loop.watch.waiting(WAIT)
+        self._span = loop.watch.waiting(self._name)
         self._span.__enter__()
 
     @harmless

@@ -22,7 +22,7 @@ from idlescope.watching.engines.loop import (
     Loop,
     harmless,
 )
-from idlescope.watching.engines.replays import Replays
+from idlescope.watching.engines.replays import Replays, Waits
 from idlescope.watching.patching import Wrapping, around, when_imported, wrap
 
 RUNNERS = ("vllm.v1.worker.gpu.model_runner", "vllm.v1.worker.gpu_model_runner")
@@ -49,7 +49,8 @@ class VllmHooks:
 
     def __init__(self, loop: Loop) -> None:
         self.loop = loop
-        self._wait: Any = None  # the span that is open
+        waits = Waits(loop, TOKENS)  # other threads' tell nothing of the loop
+        self._waiting = around(waits.before_wait, waits.after_wait)
 
     # -- what is wrapped -----------------------------------------------------------------------
 
@@ -156,26 +157,6 @@ class VllmHooks:
     def after_launch(self, *arguments: Any, **named: Any) -> None:
         """End what is launched."""
         self.loop.shut()
-
-    @harmless
-    def before_wait(self, *arguments: Any, **named: Any) -> None:
-        """Begin to wait for tokens; other threads' waits tell nothing of the loop."""
-        loop = self.loop
-        if loop.watch is not None and loop.is_here() and self._wait is None:
-            loop.shut()
-            self._wait = loop.watch.waiting(TOKENS)
-            self._wait.__enter__()
-
-    @harmless
-    def after_wait(self, *arguments: Any, **named: Any) -> None:
-        """End the wait."""
-        if self._wait is not None and self.loop.is_here():
-            span, self._wait = self._wait, None
-            span.__exit__(None, None, None)
-
-    @property
-    def _waiting(self) -> Wrapping:
-        return around(self.before_wait, self.after_wait)
 
     def _phase(self, name: str) -> Wrapping:
         return plugin.phase(self.loop, name)

@@ -57,13 +57,18 @@ class CudaCalls:
 
     @contextmanager
     def beside_captures(self) -> Iterator[None]:
-        """Meanwhile this thread may ask about events although another captures a graph."""
+        """Meanwhile this thread may ask about events although another captures a graph.
+
+        The device is made the thread's own meanwhile: calls of a thread that has none would take
+        memory of the first device.
+        """
         mode = ctypes.c_int(RELAXED)
-        self._exchange_mode(ctypes.byref(mode))  # swaps: `mode` is the thread's own now
-        try:
-            yield
-        finally:
-            self._exchange_mode(ctypes.byref(mode))
+        with self._torch.cuda.device(self.index):
+            self._exchange_mode(ctypes.byref(mode))  # swaps: `mode` is the thread's own now
+            try:
+                yield
+            finally:
+                self._exchange_mode(ctypes.byref(mode))
 
 
 def _exchange_capture_mode() -> Any:
