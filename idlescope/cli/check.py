@@ -12,6 +12,7 @@ from idlescope.cli.options import (
     OUTPUT,
     AsJson,
     Devices,
+    Force,
     PhaseFile,
     Process,
     RunFolderModes,
@@ -79,6 +80,42 @@ Against = Annotated[
         rich_help_panel=LIMITS,
     ),
 ]
+MaxCreep = Annotated[
+    Optional[str],
+    typer.Option(
+        help="Rise of idle or time per step above the best level of --history, in one commit or in "
+        "many, beyond noise: 10%.",
+        show_default=False,
+        rich_help_panel=LIMITS,
+    ),
+]
+HISTORY = "History"
+HistoryFile = Annotated[
+    Optional[Path],
+    typer.Option(
+        "--history",
+        help="Add a line for this commit to this file (JSON lines), and show the trend.",
+        show_default=False,
+        rich_help_panel=HISTORY,
+    ),
+]
+Commit = Annotated[
+    Optional[str],
+    typer.Option(
+        help="What the recording is of; as CI or the repository around says, unless given.",
+        show_default=False,
+        rich_help_panel=HISTORY,
+    ),
+]
+TrendFolder = Annotated[
+    Optional[Path],
+    typer.Option(
+        "--out",
+        help="Folder for the trend of --history: trend.md, check.json and figures.",
+        show_default=False,
+        rich_help_panel=OUTPUT,
+    ),
+]
 JUnit = Annotated[
     Optional[Path],
     typer.Option(
@@ -105,6 +142,9 @@ def check(
     min_coverage: MinCoverage = None,
     max_regression: MaxRegression = None,
     against: Against = None,
+    max_creep: MaxCreep = None,
+    history: HistoryFile = None,
+    commit: Commit = None,
     mode: RunFolderModes = None,
     window: Window = FIRST_LAST,
     device: Devices = None,
@@ -112,6 +152,8 @@ def check(
     phases: PhaseFile = None,
     junit: JUnit = None,
     github: GitHub = None,
+    out: TrendFolder = None,
+    force: Force = False,
     as_json: AsJson = False,
 ) -> None:
     """Hold a trace to limits: exit code 0 where all hold, 1 where one does not, 2 for no trace.
@@ -119,7 +161,7 @@ def check(
     What the trace cannot tell does not hold.
     """
     from idlescope.analysis.comparison.limits import Limits
-    from idlescope.cli.actions.check import Announced, check_command
+    from idlescope.cli.actions.check import Announced, Remembered, check_command
     from idlescope.cli.actions.compare import Selection
 
     limits = Limits.of(
@@ -129,8 +171,14 @@ def check(
         max_waiting=max_waiting,
         min_coverage=min_coverage,
         max_regression=max_regression,
+        max_creep=max_creep,
     )
     selection = Selection(mode, window, tuple(device or ()), process, phases)
     check_command(
-        trace, limits, against or (), selection, Announced(junit, github, as_json)
+        trace,
+        limits,
+        against or (),
+        selection,
+        Announced(junit, github, as_json),
+        Remembered(history, commit, out, force),
     )

@@ -46,6 +46,7 @@ EXAMPLES = {
     "check": (
         "idlescope check trace.json.gz --max-idle 5% --min-coverage 95%",
         "idlescope check new.json.gz --max-regression 2% --against base.json.gz",
+        "idlescope check new.json.gz --history idle.jsonl --max-creep 10%",
     ),
     "doctor": ("idlescope doctor",),
     "convert": ("idlescope convert export.sqlite trace.json.gz",),

@@ -12,12 +12,13 @@ DOCUMENTS = {
     "summary.json": {"config", "modes"},
     "comparison.json": {"comparisons"},
     "sweep.json": {"grid", "cells"},
+    "check.json": {"holds", "checks", "trends"},
 }
-FIGURE = r"(timeline|causes|idle|gaps|cost|gain|comparison)[\w.-]*\.(png|svg)"
+FIGURE = r"(timeline|causes|idle|gaps|cost|gain|comparison|trend)[\w.-]*\.(png|svg)"
 # Everything that is written into the folder of a result, by its path there.
 WRITTEN = re.compile(
     rf"{'|'.join(map(re.escape, DOCUMENTS))}"
-    r"|report\.html|comparison\.md|table\.(csv|parquet)"
+    r"|report\.html|(comparison|trend)\.md|table\.(csv|parquet)"
     r"|(sync|async)(\.trace\.json\.gz|\.kineto\.json\.gz|\.nsys-rep)"
     r"|(sync|async)\.recording/(meta\.json|(operations|calls|ranges|samples)\.parquet)"
     rf"|figures/{FIGURE}"

@@ -319,3 +319,80 @@ class TestLimits:
         assert covered_pct(lost, len(result.operations)) == 93
         graphs = replace(lost, graph_launches=10, graph_launches_without_operations=2)
         assert covered_pct(graphs, len(result.operations)) == 80
+
+
+def add(path, name, commit, *options):
+    return idlescope(
+        FIXTURES / f"loop_{name}.json.gz", "--history", path, "--commit", commit, *options
+    )
+
+
+@pytest.fixture(scope="module")
+def worse(tmp_path_factory):
+    """A history of six commits, three good ones and three bad ones; the last result."""
+    folder = tmp_path_factory.mktemp("history")
+    for number in range(5):
+        name = "async" if number < 3 else "sync"
+        assert add(folder / "idle.jsonl", name, f"c{number}").returncode == 0
+    options = ("--max-creep", "10%", "--out", folder / "trend", "--no-github")
+    return folder, add(folder / "idle.jsonl", "sync", "c5", *options)
+
+
+def test_a_history_that_got_worse_breaks_its_limit(worse):
+    folder, result = worse
+    assert result.returncode == 1, result.stderr
+    assert (
+        "idle per step rose from 0.0877 to 1.64 ms, 1.56 of that at commit c3."
+        in result.stdout
+    )
+    assert "▁▁▁███" in result.stdout
+    assert len((folder / "idle.jsonl").read_text().splitlines()) == 6
+
+
+def test_the_trend_is_written_as_markdown_and_figures(worse):
+    folder, _ = worse
+    written = {
+        path.relative_to(folder / "trend").as_posix()
+        for path in (folder / "trend").rglob("*.*")
+    }
+    assert written == {"trend.md", "check.json", "figures/trend.svg", "figures/trend.png"}
+    markdown = (folder / "trend" / "trend.md").read_text()
+    assert "| c5 | 1.64 ms | 5.77 ms |" in markdown
+    assert "```mermaid\nxychart-beta" in markdown
+
+
+def test_an_earlier_trend_is_replaced_only_when_forced(worse, tmp_path):
+    folder, _ = worse
+    before = (folder / "idle.jsonl").read_bytes()
+    options = ("--out", folder / "trend")
+    refused(add(folder / "idle.jsonl", "sync", "c6", *options), "already holds files")
+    assert (folder / "idle.jsonl").read_bytes() == before
+
+
+def test_trends_are_in_the_document(worse, tmp_path):
+    folder, _ = worse
+    shown = json.loads((folder / "trend" / "check.json").read_text())
+    assert [trend["kind"] for trend in shown["trends"]] == ["jump", "jump"]
+    assert not shown["holds"]
+
+
+def test_a_damaged_line_is_said_and_costs_nothing(tmp_path):
+    path = tmp_path / "idle.jsonl"
+    add(path, "async", "c1")
+    with path.open("a") as file:
+        file.write('{"schema": 1, "comm')
+    result = add(path, "async", "c2")
+    assert "1 line is damaged and left out, the first is line 2" in result.stdout
+    assert "2 commits are too few for a trend" in result.stdout
+
+
+def test_what_needs_a_history_asks_for_one():
+    refused(idlescope(SYNC, "--max-creep", "10%"), "give --history")
+    refused(idlescope(SYNC, "--max-idle", "5%", "--commit", "abc"), "give --history")
+
+
+def test_a_trace_is_no_history(tmp_path):
+    path = tmp_path / "trace.json"
+    path.write_text('{"traceEvents": []}')
+    refused(add(path, "async", "c1"), "holds no history of idlescope")
+    assert path.read_text() == '{"traceEvents": []}'

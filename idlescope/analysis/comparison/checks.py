@@ -57,6 +57,7 @@ class _Task:
     against: Sequence[Source]
     options: dict[str, Any]  # of `analyze`
     breakdown_of: Callable[[Analysis], Breakdown]
+    seen: Callable[[str, Analysis], None] | None
 
 
 def examine(
@@ -67,6 +68,7 @@ def examine(
     mode: str | None = None,
     progress: Callable[[int], None] | None = None,
     breakdown_of: Callable[[Analysis], Breakdown] = of_analysis,
+    seen: Callable[[str, Analysis], None] | None = None,
     **options: Any,
 ) -> list[Check]:
     """Hold a trace, or each recording of a folder of `idlescope run`, to limits.
@@ -74,9 +76,10 @@ def examine(
     `against` is what regressions are measured from: one recording, or several of one configuration;
     of a folder of `idlescope run`, the recording of the same mode. `options` are those of
     `analyze`. `breakdown_of` makes of an analysis what regressions are measured by: one who has it
-    already gives it. Raises ConfigError, TraceError.
+    already gives it. `seen` is called with each recording's analysis and with what its subjects
+    begin with; with it, limits need not be given. Raises ConfigError, TraceError.
     """
-    if not limits.given():
+    if not limits.given() and seen is None:
         options_known = ", ".join(option(field.name) for field in fields(Limits))
         raise ConfigError(f"nothing to check: give {options_known}")
     if (limits.max_regression is None) != (not against):
@@ -88,7 +91,7 @@ def examine(
         raise ConfigError(
             "a Breakdown cannot be checked: give the Analysis that it was made of"
         )
-    task = _Task(limits, against, options, breakdown_of)
+    task = _Task(limits, against, options, breakdown_of, seen)
     if isinstance(trace, Analysis):
         refuse_choice(trace.source["path"], options)
         return _examine(trace, "", task, mode)
@@ -131,6 +134,8 @@ def _examine(analysis: Analysis, prefix: str, task: _Task, mode: str | None) -> 
     """Return the checks of one recording; `prefix` is what its subjects begin with."""
     if not analysis.results:
         raise TraceError(no_device(analysis.trace))
+    if task.seen is not None:
+        task.seen(prefix, analysis)
     checks = []
     for device in analysis.results:
         checks += _check_device(device, prefix, task.limits)
@@ -145,11 +150,16 @@ def _examine(analysis: Analysis, prefix: str, task: _Task, mode: str | None) -> 
     return checks
 
 
-def _check_device(device: MeasuredDevice, prefix: str, limits: Limits) -> list[Check]:
-    """Return the checks of one device."""
+def subject_of(device: MeasuredDevice, prefix: str) -> str:
+    """Return what a device is called in sentences; `prefix` is what its recording is called."""
     process = device.device.process_name
     rank = f"{process}, " if process.startswith("rank ") else ""
-    subject = f"{prefix}{rank}device {device.device.index} {device.device.name}".rstrip()
+    return f"{prefix}{rank}device {device.device.index} {device.device.name}".rstrip()
+
+
+def _check_device(device: MeasuredDevice, prefix: str, limits: Limits) -> list[Check]:
+    """Return the checks of one device."""
+    subject = subject_of(device, prefix)
     unknown = device.verdict.text if device.verdict.kind == CANNOT_TELL else None
     steps = len(device.steps)
     checks = []

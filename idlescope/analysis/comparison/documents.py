@@ -89,9 +89,25 @@ class CheckDocument(Struct):
     allowed: str  # the limit's, the same
 
 
+class TrendDocument(Struct):
+    """What one figure did over the commits of a history."""
+
+    subject: str
+    figure: str
+    unit: str
+    kind: str
+    commits: int
+    untold: int  # commits that do not tell it
+    best: float
+    last: float
+    noise: float
+    says: str
+
+
 class ChecksDocument(Struct):
     """The whole of `check --json`."""
 
     schema: int
     holds: bool
     checks: list[CheckDocument]
+    trends: list[TrendDocument] = []  # of --history

@@ -22,6 +22,7 @@ class Limits:
     )
     min_coverage: float | None = None  # %, as `covered_pct` says
     max_regression: float | None = None  # % of the base's time per step, or per token
+    max_creep: float | None = None  # % of the best level of a history
 
     @classmethod
     def of(cls, **limits: float | str | None) -> Limits:

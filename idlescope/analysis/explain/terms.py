@@ -241,8 +241,8 @@ METHOD_TERMS = (
     _term(
         "creep",
         "the median of the last five commits' figure less the lowest median of five commits in a "
-        "row before them, where that is more than 10 % and more than three times the noise of "
-        "neighbouring commits",
+        "row before them, where that is more than 10 % of it (or --max-creep), than three times "
+        "the noise of neighbouring commits, and than 1 % of a step",
         means="A figure that many commits made worse, each by less than noise.",
         do="`idlescope check TRACE --history FILE --max-creep 10%` fails on it; the trend says "
         "which commits added most.",

@@ -12,7 +12,11 @@ from rich.table import Table
 from rich.text import Text
 
 from idlescope.analysis.comparison.checks import Check
-from idlescope.analysis.comparison.documents import CHECK_SCHEMA, ChecksDocument
+from idlescope.analysis.comparison.documents import (
+    CHECK_SCHEMA,
+    ChecksDocument,
+    TrendDocument,
+)
 from idlescope.analysis.comparison.limits import option
 from idlescope.errors import ConfigError, OutputExistsError
 from idlescope.report.tables.terminal import empty_table, plain
@@ -22,12 +26,15 @@ SUITE = "idlescope"
 HEAD_BYTES = 512  # of a file, enough to tell JUnit XML of ours
 
 
-def to_json(checks: Sequence[Check]) -> dict[str, Any]:
+def to_json(
+    checks: Sequence[Check], trends: Sequence[TrendDocument] = ()
+) -> dict[str, Any]:
     """Return the document of `check --json` (report/README.md)."""
     document = ChecksDocument(
         schema=CHECK_SCHEMA,
         holds=all(check.holds for check in checks),
         checks=[check.document() for check in checks],
+        trends=list(trends),
     )
     return dict(msgspec.to_builtins(document))
 
@@ -65,6 +72,8 @@ def _outcome(check: Check) -> Text:
 
 def verdict(checks: Sequence[Check]) -> str:
     """Return in a sentence whether all limits hold, and of what where that is one thing."""
+    if not checks:
+        return "No limits were given."
     subjects = {limit_check.subject for limit_check in checks}
     of_what = f" ({subjects.pop()})" if len(subjects) == 1 else ""
     broken = sum(not limit_check.holds for limit_check in checks)

@@ -1,0 +1,72 @@
+"""One line of a history: what was measured at one commit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timezone
+
+import msgspec
+
+from idlescope import __version__
+from idlescope.analysis.comparison.checks import subject_of
+from idlescope.analysis.result import Analysis, DeviceResult
+from idlescope.analysis.verdict.findings import CANNOT_TELL
+
+SCHEMA = 1
+
+
+class Point(msgspec.Struct, frozen=True):
+    """The figures of one device at one commit; times in ms per step, null where none is known."""
+
+    told: bool  # whether a verdict can be given: what is not told is in no trend
+    verdict: str
+    window_ms: float
+    steps: int
+    idle_pct: float
+    idle_ms_per_step: float | None
+    step_ms: float | None
+    host_ms_per_step: float | None
+    device_ms_per_step: float | None
+
+
+class Line(msgspec.Struct, frozen=True):
+    """What was measured at one commit, by what was looked at."""
+
+    schema: int
+    commit: str
+    time: str  # UTC, ISO 8601
+    idlescope: str  # its version
+    points: dict[str, Point]
+
+
+def line_of(
+    commit: str, analyses: Mapping[str, Analysis], now: datetime | None = None
+) -> Line:
+    """Return the line of some recordings of one commit; keys are what their subjects begin with."""
+    moment = now or datetime.now(timezone.utc)
+    points = {
+        subject_of(result, prefix): _point(result)
+        for prefix, analysis in analyses.items()
+        for result in analysis.results
+    }
+    return Line(SCHEMA, commit, moment.isoformat(timespec="seconds"), __version__, points)
+
+
+def _point(result: DeviceResult) -> Point:
+    steps = len(result.steps)
+
+    def per_step(ns: int) -> float | None:
+        return round(ns / steps / 1e6, 6) if steps else None
+
+    busy_and_idle = int(result.steps.device.sum() + result.steps.idle.sum())
+    return Point(
+        told=result.verdict.kind != CANNOT_TELL,
+        verdict=str(result.verdict.kind),
+        window_ms=round(result.occupancy.window_ns / 1e6, 6),
+        steps=steps,
+        idle_pct=round(result.idle_pct, 4),
+        idle_ms_per_step=per_step(result.occupancy.idle_ns),
+        step_ms=per_step(busy_and_idle),
+        host_ms_per_step=per_step(int(result.steps.host.sum())),
+        device_ms_per_step=per_step(int(result.steps.device.sum())),
+    )
