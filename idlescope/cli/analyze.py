@@ -31,7 +31,8 @@ TraceToAnalyze = Annotated[
     Path,
     typer.Argument(
         help="A torch.profiler trace (.json, .json.gz), an Nsight Systems export (SQLite or "
-        "Parquet folder) or report, a file of rocprofv3 or RPD, any of them packed, "
+        "Parquet folder) or report, a file of rocprofv3, RPD, XLA or "
+        "Perfetto, any of them packed, "
         "a recording's folder, a folder of `idlescope run` with --mode, "
         "or a folder of traces, one per rank."
     ),

@@ -13,9 +13,11 @@ from idlescope.trace import other_tools
 from idlescope.trace.containers.recognise import Packing, packing_of, unpacked_head
 from idlescope.trace.model import Trace
 from idlescope.trace.nsys import recognise as nsys
+from idlescope.trace.perfetto import recognise as perfetto
 from idlescope.trace.rocprof import recognise as rocprof
 from idlescope.trace.rpd import recognise as rpd
 from idlescope.trace.sqlite.recognise import SQLITE_MAGIC
+from idlescope.trace.xla import recognise as xla
 
 if TYPE_CHECKING:
     from idlescope.trace.scrub.counts import Scrubbed
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 HEAD = 1 << 16  # bytes of a file that `Format.recognises` is given
 KINETO_ADVICE = "torch.profiler with ProfilerActivity.CPU and ProfilerActivity.CUDA"
 NSYS_ADVICE = "nsys profile --trace=cuda,nvtx"
+XLA_ADVICE = "jax.profiler.trace(FOLDER)"
 ROCPROF_ADVICE = "rocprofv3 --runtime-trace"
 
 Progress = Callable[[int], None]
@@ -165,6 +168,42 @@ FORMATS: tuple[Format, ...] = (
         scrub=_function("nsys.report_file", "scrub"),
         how_to_record=NSYS_ADVICE,
         suffixes=nsys.REPORT_SUFFIXES,
+    ),
+    Format(
+        name="xla",
+        title="a log folder of JAX's profiler",
+        recognises=xla.is_log_folder,
+        read=_function("xla.log_folder", "read"),
+        scrub=_refuse_scrub("a profile of XLA"),
+        how_to_record=XLA_ADVICE,
+    ),
+    Format(
+        name="xla",
+        title="an XLA profile (xplane.pb)",
+        recognises=xla.is_xplane,
+        read=_function("xla.xplane", "read"),
+        scrub=_refuse_scrub("a profile of XLA"),
+        how_to_record=XLA_ADVICE,
+        suffixes=(".xplane.pb",),
+    ),
+    Format(
+        name="xla",
+        title="a trace of JAX's or TensorFlow's profiler (JSON)",
+        recognises=xla.is_json,
+        read=_function("xla.trace_json", "read"),
+        scrub=_refuse_scrub("a profile of XLA"),
+        how_to_record=XLA_ADVICE,
+        suffixes=(".trace.json.gz", ".trace.json"),
+        reads_gzip=True,
+    ),
+    Format(
+        name="perfetto",
+        title="a Perfetto trace (protobuf)",
+        recognises=perfetto.is_perfetto,
+        read=_function("perfetto.reader", "read"),
+        scrub=_refuse_scrub("a Perfetto trace"),
+        how_to_record=KINETO_ADVICE,
+        suffixes=(".pftrace", ".perfetto-trace"),
     ),
     Format(
         name="kineto",

@@ -13,10 +13,6 @@ from pathlib import Path
 from idlescope.errors import TraceError
 
 BY_TORCH = "record with torch.profiler (ProfilerActivity.CUDA is for AMD's GPUs, too)"
-BY_NSYS = (
-    "on an NVIDIA GPU record with `nsys profile --trace=cuda,nvtx`, which sees programs of any "
-    "framework, and give the .nsys-rep"
-)
 
 
 @dataclass(frozen=True)
@@ -28,11 +24,6 @@ class Sample:
     def has(self, pattern: bytes) -> bool:
         """Return whether a regular expression is found in it."""
         return re.search(pattern, self.head) is not None
-
-    @property
-    def is_binary(self) -> bool:
-        """Return whether it has bytes that no JSON has."""
-        return re.search(rb"[\x00-\x08]", self.head) is not None
 
 
 @dataclass(frozen=True)
@@ -64,22 +55,6 @@ def _is_rpd_json(sample: Sample) -> bool:
     )
 
 
-def _is_xplane(sample: Sample) -> bool:
-    # tsl/profiler/protobuf/xplane.proto: XSpace.planes is field 1, XPlane.name field 2
-    plane_names = rb"\x12[\x00-\x7f](/host:|/device:|Task Environment)"
-    return sample.head.startswith(b"\n") and sample.is_binary and sample.has(plane_names)
-
-
-def _is_perfetto(sample: Sample) -> bool:
-    # perfetto/trace/trace.proto: Trace.packet is field 1
-    return sample.head.startswith(b"\n") and sample.is_binary
-
-
-def _is_jax(sample: Sample) -> bool:
-    # tsl/profiler/convert/trace_events_to_json.cc
-    return sample.has(rb'"name"\s*:\s*"/(host:CPU|host:metadata|device:[A-Z]+:\d+)')
-
-
 def _is_json_lines(sample: Sample) -> bool:
     # a whole object on the first line, and another on the next; two Kineto traces, one behind the
     # other, look so, too, and the first of them is read
@@ -89,8 +64,6 @@ def _is_json_lines(sample: Sample) -> bool:
 
 OTHER_TOOLS: tuple[OtherTool, ...] = (
     OtherTool("a Chrome trace that was made of an RPD trace", _is_rpd_json, BY_TORCH),
-    OtherTool("an XLA profile (xplane.pb) of JAX or TensorFlow", _is_xplane, BY_NSYS),
-    OtherTool("a trace of JAX's or TensorFlow's profiler", _is_jax, BY_NSYS),
     OtherTool(
         "a trace of Ascend's profiler",
         lambda sample: sample.has(rb'"name"\s*:\s*"Ascend Hardware"'),
@@ -100,11 +73,6 @@ OTHER_TOOLS: tuple[OtherTool, ...] = (
         "an archive (7z)",
         lambda sample: sample.head.startswith(b"7z\xbc\xaf\x27\x1c"),
         "unpack it, and give the trace, or the folder of ranks, that is in it",
-    ),
-    OtherTool(
-        "a Perfetto trace (protobuf)",
-        _is_perfetto,
-        "give the torch.profiler JSON or the Nsight Systems report that it was made of",
     ),
     OtherTool(
         "an Nsight Compute report",

@@ -6,9 +6,11 @@ As in `reference`, they return how long each device was active; None where they 
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from collections.abc import Iterable
 from contextlib import closing
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +27,13 @@ PLAIN = 2**31
 Rows = Iterable[tuple[Any, Any, Any]]
 
 
-def active(rows: Rows) -> Active | None:
+def active(rows: Rows, around: int = BASE) -> Active | None:
     """Return the active time of each device; None where a value is odd."""
     devices: dict[Any, list[tuple[int, int]]] = {}
     for start, end, device in rows:
         if not all(type(value) is int for value in (start, end, device)):
             return None
-        if not (BASE - NEAR < start <= end < BASE + NEAR and 0 <= device < PLAIN):
+        if not (around - NEAR < start <= end < around + NEAR and 0 <= device < PLAIN):
             return None
         devices.setdefault(device, []).append((start, end))
     return sorted(map(union, devices.values()))
@@ -143,4 +145,40 @@ def of_rocprof_json(path: Path) -> Active | None:
             rows.append((copy["start_timestamp"], copy["end_timestamp"], gpu))
         return active(rows)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+
+
+def of_xla_json(path: Path) -> Active | None:
+    """Return the active time of each GPU of XLA's JSON."""
+    try:
+        events = json.loads(path.read_bytes(), parse_float=Decimal)["traceEvents"]
+        names = {
+            (event["name"], event["pid"], event.get("tid")): event["args"]["name"]
+            for event in events
+            if event.get("ph") == "M"
+        }
+        rows = []
+        for event in events:
+            if event.get("ph") != "X":
+                continue
+            plane = names.get(("process_name", event["pid"], None), "")
+            line = names.get(("thread_name", event["pid"], event["tid"]), "")
+            times = [event["ts"] * 1000, event["dur"] * 1000]
+            if any(time != int(time) for time in times) or not all(
+                isinstance(one, str) for one in (plane, line)
+            ):
+                return None
+            device = re.fullmatch(r"/device:GPU:(\d{1,9})", plane, re.ASCII)
+            if device and line.startswith("Stream #"):
+                start, length = map(int, times)
+                rows.append((start, start + length, int(device[1])))
+        return active(rows, 1_000_000_000)
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+        ArithmeticError,
+    ):
         return None

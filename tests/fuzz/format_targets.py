@@ -16,7 +16,7 @@ from typing import Any
 from tests.fuzz import format_references, mutate
 from tests.fuzz.cases import ONLY_FILE, Files, Target
 from tests.fuzz.trace_targets import kineto_document, mutated_database, read
-from tests.make import rocprof_files, rpd_files
+from tests.make import perfetto_files, rocprof_files, rpd_files, xla_files
 from tests.make.known_work import Known, steps
 
 
@@ -84,6 +84,33 @@ def _database_in_gzip(_content: bytes) -> bytes:
     return gzip.compress(rpd_file(), mtime=0)
 
 
+@cache
+def xla_program() -> Known:
+    """Return the same, on the clock of a profile of XLA."""
+    return steps(2, base=1_000_000_000).renamed(xla_files.NAMES)
+
+
+def xplane(random: Random) -> Files:
+    """Return an XSpace message, changed."""
+    return {ONLY_FILE: mutate.of_bytes(xla_files.space(xla_program()), random)}
+
+
+def xla_json(random: Random) -> Files:
+    """Return XLA's JSON: values changed, or bytes of it."""
+    document = xla_files.document(xla_program())
+    if random.random() < 0.3:
+        return {ONLY_FILE: mutate.of_bytes(mutate.encoded(document), random)}
+    return {ONLY_FILE: mutate.encoded(mutate.of_json(document, random))}
+
+
+def perfetto(random: Random) -> Files:
+    """Return a Perfetto trace of rocprofv3 or torch, changed."""
+    write = random.choice(
+        (perfetto_files.rocprof, perfetto_files.torch, perfetto_files.stages)
+    )
+    return {ONLY_FILE: mutate.of_bytes(write(program()), random)}
+
+
 TARGETS = (
     Target(
         "rpd", ".rpd", lambda random: mutated_database(rpd_file(), random),
@@ -96,5 +123,10 @@ TARGETS = (
     Target(
         "rocprof", ".json", rocprof_json, lambda path: read(path, format_references.of_rocprof_json)
     ),
+    Target("xplane", ".xplane.pb", xplane, lambda path: read(path, lambda _: None)),
+    Target(
+        "xla_json", ".trace.json", xla_json, lambda path: read(path, format_references.of_xla_json)
+    ),
+    Target("perfetto", ".pftrace", perfetto, lambda path: read(path, lambda _: None)),
     Target("archive", ".packed", archive, lambda path: read(path, lambda _: None)),
 )  # fmt: skip

@@ -60,6 +60,11 @@ class Known:
     calls: list[Call] = field(default_factory=list)
     spans: list[Span] = field(default_factory=list)
 
+    def renamed(self, names: dict[str, str]) -> Known:
+        """Return the same with some operations called otherwise."""
+        work = [one._replace(name=names.get(one.name, one.name)) for one in self.work]
+        return Known(work, self.calls, self.spans)
+
     def idle(self, device: int) -> int:
         """Return how long a device was idle between its first operation and its last."""
         spans = [(work.start, work.end) for work in self.work if work.device == device]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 
 import pytest
@@ -15,30 +14,18 @@ from tests.make.nsys_files import Export
 KERNEL = [call(0, 10, 1), operation(20, 30, correlation=1)]
 
 
-def field(number, content):
-    """A length-delimited field of a protobuf message."""
-    return bytes([number << 3 | 2, len(content)]) + content
-
-
 def process(name):
     return {"ph": "M", "name": "process_name", "pid": 2, "args": {"name": name}}
 
 
 TRACE = json.dumps(document(KERNEL)).encode()
 ASCEND = [process("Ascend Hardware"), {"ph": "X", "name": "MatMul", "ts": "1.0", "dur": 2}]
-JAX = {"metadata": {"highres-ticks": True}, "traceEvents": [process("/device:GPU:0")]}
 RPD_JSON = '[ {}\n,{"name": "process_name", "ph": "M", "pid":"2","args":{"name":"GPU2"}}\n]'
 REQUESTS = '{"schema": "dynamo.request.trace.v1", "id": 1}\n{"schema": "dynamo.request.trace.v1"}\n'
-PLANE = field(1, b"\x08\x01" + field(2, b"/device:GPU:0") + b"\x00" * 9)
-PACKET = field(1, b"\x50\x01" + field(6, b"\x08\x00\x10\x07"))
 
 FILES = {
     "rpd.json": (RPD_JSON.encode(), "made of an RPD trace", "torch.profiler"),
-    "host.xplane.pb": (PLANE, "XLA profile", "nsys profile"),
-    "jax.json.gz": (gzip.compress(json.dumps(JAX).encode()), "JAX", "nsys profile"),
     "trace_view.json": (json.dumps(ASCEND).encode(), "Ascend", "NPUs are not known"),
-    "a.pftrace": (PACKET, "Perfetto trace", "torch.profiler JSON"),
-    "a.pftrace.gz": (gzip.compress(PACKET), "Perfetto trace", "torch.profiler JSON"),
     "a.7z": (b"7z\xbc\xaf\x27\x1c\x00", "an archive", "unpack it"),
     "a.ncu-rep": (b"NVR\x00\x01", "Nsight Compute", "nsys profile"),
     "snapshot.pickle": (b"\x80\x04\x95\x00", "a pickle", "torch.profiler"),

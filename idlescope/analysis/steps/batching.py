@@ -14,7 +14,12 @@ from idlescope.analysis import intervals
 from idlescope.analysis.grouping import by_value
 from idlescope.analysis.idle.causes import Gaps
 from idlescope.analysis.intervals import BEFORE_EVERYTHING
-from idlescope.analysis.steps.find import PROFILER_STEPS, RECORDED, by_engine
+from idlescope.analysis.steps.find import (
+    PROFILER_STEPS,
+    RECORDED,
+    STEP_ANNOTATIONS,
+    by_engine,
+)
 from idlescope.analysis.steps.measure import Steps
 from idlescope.analysis.steps.waited_for import StepWaits, step_waits
 from idlescope.analysis.view import DeviceView
@@ -206,7 +211,9 @@ def _knows_starts(steps: Steps) -> bool:
 
     Steps that were cut at launches or waits do not tell.
     """
-    return steps.found in (RECORDED, PROFILER_STEPS) or by_engine(steps.found)
+    return steps.found in (RECORDED, PROFILER_STEPS, STEP_ANNOTATIONS) or by_engine(
+        steps.found
+    )
 
 
 def _waits_for_each(view: DeviceView, steps: Steps, follows: Bool) -> bool:

@@ -2,8 +2,9 @@
 
 A step is one iteration of the loop: one forward pass, and what the host does for it. Where a
 recording does not name them, steps are found, in this order, by the spans of a known engine,
-torch.profiler's `ProfilerStep#`, the launches of CUDA graphs, or the rhythm of the calls that wait
-for the device. An operation belongs to the step in which it was launched.
+torch.profiler's `ProfilerStep#` or JAX's step annotations, the launches of CUDA graphs, or the
+rhythm of the calls that wait for the device. An operation belongs to the step in which it was
+launched.
 
 What scheduled no token is no step of the engine, though it may run a dummy batch on the device: the
 ranges of such are of the kind EMPTY (`Division.of_engine`, `Division.of_nothing`).
@@ -38,6 +39,7 @@ from idlescope.trace.table import Bool, Int64
 # How steps were found, beside "<engine> spans" and "<engine> frames".
 RECORDED = "recorded"  # our own recordings say it
 PROFILER_STEPS = "ProfilerStep#"
+STEP_ANNOTATIONS = "step annotations"
 GRAPH_LAUNCHES = "graph launches"
 WAITING_CALLS = "waiting calls"
 NOT_FOUND = "none"
@@ -103,7 +105,7 @@ def find(view: DeviceView) -> Division:
         steps = _engine_first(steps)
     if not len(steps.ranges):
         steps = _by_calls(view)
-    if steps.found != PROFILER_STEPS:
+    if steps.found not in (PROFILER_STEPS, STEP_ANNOTATIONS):
         steps = steps._replace(kind=_kinds_by_launch(view, steps))
     step = _step_of_launch(view, steps.ranges)
     return Division(steps.found, steps.ranges, step, steps.kind)
@@ -263,11 +265,21 @@ def _by_profiler(trace: Trace, ranges: Ranges) -> HostSteps:
     is_step = np.array([match is not None for match in matches], np.bool_)
     spans = ranges.take(is_step[ranges.name])
     if not len(spans):
-        return _NONE
+        return _by_annotations(ranges)
     spans = spans.take(np.argsort(spans.start, kind="stable"))
     stated = [int(match[1]) for name in spans.name.tolist() if (match := matches[name])]
     numbered = spans.replace(step=_once_each(stated, spans))
     return HostSteps.of_unknown_kind(PROFILER_STEPS, numbered)
+
+
+def _by_annotations(ranges: Ranges) -> HostSteps:
+    """Return the spans that state their step, as jax.profiler.StepTraceAnnotation does."""
+    spans = ranges.take(ranges.step >= 0)
+    if not len(spans):
+        return _NONE
+    spans = spans.take(np.argsort(spans.start, kind="stable"))
+    numbered = spans.replace(step=_once_each(spans.step.tolist(), spans))
+    return HostSteps.of_unknown_kind(STEP_ANNOTATIONS, numbered)
 
 
 def _once_each(stated: list[int], spans: Ranges) -> Int64:
