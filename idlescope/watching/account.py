@@ -87,9 +87,13 @@ class Account:
         self._steps = joined((self._steps, taken.steps))
         fresh, until = self._with_steps(ended)
         self._operations = joined((self._operations, fresh))
-        if self._settled_until is None and self._operations["start"].size:
-            self._settled_until = int(self._operations["start"].min())
+        if self._settled_until is None:
+            # what begins later may not be the first that began
+            begun = self._operations["start"][self._operations["start"] < until]
+            self._settled_until = int(begun.min()) if begun.size else None
         low = self._settled_until
+        if self._device is not None and low is not None and until > low:
+            until = self._before_a_gap_that_is_told(low, until)
         if self._device is not None and low is not None and until > low:
             self._measure(self._stretch(low, until, still_open, names, self._device))
             self._settled_until = until
@@ -118,6 +122,23 @@ class Account:
         self._early = chosen(columns, is_early)
         until = min(ended.until_ns, int(self._early["start"].min(initial=ended.until_ns)))
         return chosen(columns, ~is_early), until
+
+    def _before_a_gap_that_is_told(self, low: int, until: int) -> int:
+        """Return where a stretch ends: not in a gap of which it is known what ends it.
+
+        Whether the rest of a gap is launch latency or queueing depends on where it begins.
+        """
+        operations = self._operations
+        following = np.flatnonzero(operations["start"] >= until)
+        if not following.size:
+            return until
+        first = following[operations["start"][following].argmin()]
+        call = launching_call(self._calls, operations["launch"][[first]])
+        if call[0] >= 0 and self._calls["start"][call[0]] >= until:
+            return until
+        begun = operations["start"] < until
+        last_end = int(operations["end"][begun].max(initial=low))
+        return min(last_end, until)
 
     def _stretch(
         self,

@@ -11,6 +11,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from idlescope.analysis.analyze import analyze
+from idlescope.analysis.idle.concentration import Spread
+from idlescope.analysis.prediction.predict_device import predict_device
+from idlescope.analysis.result import DeviceResult
 from idlescope.analysis.steps.batching import BatchingKind
 from idlescope.errors import IdlescopeError
 from idlescope.trace.model import Trace
@@ -48,6 +51,17 @@ class Foresight:
         return self._told
 
 
+def _why_not(trace: Trace, device: DeviceResult) -> str:
+    """Return why the steps of a device cannot be replayed."""
+    if device.spread.kind == Spread.NO_DEMAND:
+        return "most idle time is for want of requests, about which batching does nothing"
+    try:
+        predict_device(trace, device, levers=False)
+    except IdlescopeError as error:
+        return str(error)
+    return "the last steps cannot be replayed"
+
+
 def _foresee(trace: Trace) -> Foreseen:
     try:
         analysis = analyze(trace)
@@ -59,7 +73,7 @@ def _foresee(trace: Trace) -> Foreseen:
     batching = str(device.batching.kind)
     prediction = device.prediction
     if prediction is None:
-        return Foreseen(batching, None, "the last steps cannot be replayed")
+        return Foreseen(batching, None, _why_not(trace, device))
     if (prediction.depth or 0) > 1:
         return Foreseen(batching, None, "the loop is asynchronous already")
     gain = AsynchronousGain(

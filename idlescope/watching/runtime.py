@@ -221,25 +221,28 @@ class Runtime:
 
 
 _running: list[Runtime] = []  # one, or none
+_joining = threading.Lock()
 
 
 def join(member: Member, settings: Settings) -> Runtime:
     """Take a watch in; the first of a process starts what there is once."""
-    if not _running:
-        _running.append(Runtime(settings))
-    runtime = _running[0]
-    runtime.add(member)
+    with _joining:
+        if not _running:
+            _running.append(Runtime(settings))
+        runtime = _running[0]
+        runtime.add(member)
     return runtime
 
 
 def leave(member: Member) -> None:
     """Let a watch go; the last of a process ends what there is once."""
-    for runtime in list(_running):
-        if member in runtime.members:
-            runtime.members.remove(member)
-        if not runtime.members:
-            _running.remove(runtime)
-            runtime.close()
+    with _joining:
+        for runtime in list(_running):
+            if member in runtime.members:
+                runtime.members.remove(member)
+            if not runtime.members:
+                _running.remove(runtime)
+                runtime.close()
 
 
 def close_all() -> None:
@@ -251,6 +254,8 @@ def close_all() -> None:
 
 
 def _after_fork() -> None:
+    global _joining  # noqa: PLW0603 - another thread of the parent may hold it for ever
+    _joining = threading.Lock()
     ranges.LISTENERS.clear()
     while _running:
         _running.pop().abandon()

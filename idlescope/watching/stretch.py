@@ -1,8 +1,9 @@
 """A stretch of time that is settled: what the host and the device did in it, ready to be measured.
 
-A stretch ends at `Ended.until_ns`: everything that was issued before has ended and is known. So
-the idle time at its end, if there is any, is the host's: nothing has been issued that could end it.
-A call of no real operation, beginning right there, says so to `analysis.idle.causes`.
+A stretch ends where everything that was issued before has ended and is known, and never within a
+gap of which it is known what ends it. So the idle time at its end, if there is any, is the host's:
+nothing has been issued that could end it. A call of no real operation, beginning right there, says
+so to `analysis.idle.causes`.
 """
 
 from __future__ import annotations
@@ -79,10 +80,7 @@ class Stretch:
         operations = _in_order(self.operations)
         calls = self.calls
         row_of_launch = launching_call(calls, operations["launch"])
-        if not self._next_is_issued(operations, row_of_launch):
-            calls, operations, row_of_launch = self._with_end(
-                calls, operations, row_of_launch
-            )
+        calls, operations, row_of_launch = self._with_end(calls, operations, row_of_launch)
         trace = Trace(
             operations=_operation_table(operations),
             calls=_call_table(calls),
@@ -105,14 +103,6 @@ class Stretch:
             collective=np.zeros(count, np.int64),
             process_group=np.full(count, -1, np.int64),
         )
-
-    def _next_is_issued(self, operations: Columns, row_of_launch: Int64) -> bool:
-        """Return whether the next operation after the stretch was issued within it."""
-        following = np.flatnonzero(operations["start"] >= self.high)
-        if not following.size:
-            return False
-        row = row_of_launch[following[0]]
-        return row < 0 or bool(self.calls["start"][row] < self.high)
 
     def _with_end(
         self, calls: Columns, operations: Columns, row_of_launch: Int64

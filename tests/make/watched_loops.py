@@ -1,0 +1,96 @@
+"""A device that is pretended, with exact times, and loops that drive it while they are watched."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+import idlescope
+from idlescope.trace.model import Device, OperationKind
+from idlescope.watching.ways.base import Ended
+
+MS = 1_000_000
+FIELDS = ("launch", "stream", "kind", "name", "start", "end")
+
+
+class PretendedDevice:
+    """Implements `DeviceWay`: each launch runs so long, after its call and after the one before."""
+
+    name = "pretended"
+    names = ("forward",)
+    tells_communication = True
+    limits = ("nothing of it is real",)
+
+    def __init__(self, length_ns: int = 2 * MS, latency_ns: int = 10_000, index: int = 0):
+        self.device = Device(0, index, f"pretended {index}")
+        self.length_ns, self.latency_ns = length_ns, latency_ns
+        self.operations: list[tuple[int, ...]] = []  # FIELDS, all there ever were
+        self.calls: list[tuple[int, int]] = []
+        self.free = 0
+        self.closed = 0
+        self._told = 0
+        self._begun = 0
+
+    def begin(self, launch: int, start_ns: int) -> None:
+        self._begun = start_ns
+
+    def end(self, launch: int) -> None:
+        returned = self.now()
+        start = max(returned + self.latency_ns, self.free)
+        self.free = start + self.length_ns
+        self.calls.append((self._begun, returned))
+        self.operations.append((launch, 0, OperationKind.GRAPH, 0, start, self.free))
+
+    def wait(self, launch: int) -> None:
+        """Block until a launch has ended."""
+        end = self.operations[launch - 1][-1]
+        while (rest := end - self.now()) > 0:
+            if rest > 2 * MS:  # what sleeps wakes late
+                time.sleep((rest - 2 * MS) / 1e9)
+
+    def ended(self) -> Ended:
+        now = self.now()
+        done = sum(row[-1] <= now for row in self.operations)
+        fresh = self.operations[self._told : done]
+        self._told = done
+        until = self.calls[done][0] if done < len(self.calls) else now
+        columns = np.array(fresh, np.int64).reshape(-1, len(FIELDS)).T
+        communication = np.zeros(len(fresh), np.bool_)
+        return Ended(
+            **dict(zip(FIELDS, columns, strict=True)),
+            communication=communication,
+            until_ns=until,
+        )
+
+    def now(self) -> int:
+        return time.perf_counter_ns()
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def busy(ns: int) -> None:
+    """Work on the host for so long."""
+    end = time.perf_counter_ns() + ns
+    while time.perf_counter_ns() < end:
+        pass
+
+
+def drive(watch, device, steps: int, depth: int = 1, host_ns: int = MS) -> None:
+    """Serve so many steps; `depth` 1 waits for each before it begins the next."""
+    first = len(device.operations)
+    for number in range(steps):
+        with watch.step(tokens=4, requests=4):
+            with idlescope.range("prepare"):
+                busy(host_ns)
+            with watch.launching("forward"):
+                pass
+            waited_for = first + number + 2 - depth
+            if waited_for > first:
+                with watch.waiting("tokens"):
+                    device.wait(waited_for)
+            with idlescope.range("update"):
+                busy(host_ns // 4)
+    if device.operations:
+        device.wait(len(device.operations))

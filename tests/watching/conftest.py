@@ -1,0 +1,15 @@
+"""Watches of the tests keep to a folder of their own, and none outlives its test."""
+
+from __future__ import annotations
+
+import pytest
+
+from idlescope.watching import runtime
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("IDLESCOPE_WATCH_FOLDER", str(tmp_path / "watches"))
+    yield
+    runtime.close_all()
+    assert not runtime._running

@@ -1,0 +1,266 @@
+"""The account is exact: however time is cut into stretches, it says what the analysis of all says."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+from idlescope.analysis.idle import causes, host_time
+from idlescope.analysis.idle.occupancy import occupancy
+from idlescope.analysis.intervals import Intervals
+from idlescope.analysis.steps.step_kind import StepKind
+from idlescope.trace.model import Device, OperationKind
+from idlescope.watching.account import Account, OpenRows, _by_phase
+from idlescope.watching.rows import (
+    CALL_FIELDS,
+    NO_DEMAND,
+    PHASE_FIELDS,
+    RESERVED_NAMES,
+    STEP_FIELDS,
+    Taken,
+    row_table,
+)
+from idlescope.watching.stretch import OPERATION_FIELDS, Stretch
+from idlescope.watching.ways.base import Ended
+
+NAMES = (*RESERVED_NAMES, "launch.forward", "event.synchronize", "prepare", "update")
+LAUNCH, WAIT, PREPARE, UPDATE = range(len(RESERVED_NAMES), len(NAMES))
+DEVICE = Device(0, 0, "a device")
+NOTHING_OPEN = OpenRows([], None, -1)
+US = 1_000
+PHASES = (Phase.explicit, Phase.reuse, Phase.generate)  # shrinking takes minutes
+
+
+@st.composite
+def loops(draw):
+    """Draw the steps of a loop: what the host does, and when its work ran on one of two streams."""
+    time = 1_000_000
+    free = [time, time]
+    steps, calls, phases, operations = [], [], [], []
+    for number in range(draw(st.integers(1, 12))):
+        start = time
+        for name in (PREPARE, UPDATE):
+            length = draw(st.integers(0, 300)) * US
+            phases.append((name, -1, time, time + length))
+            time += length + draw(st.integers(0, 20)) * US
+            if name == UPDATE:
+                break
+            for _ in range(draw(st.integers(0, 3))):
+                launch = len(calls) + 1
+                returned = time + draw(st.integers(1, 50)) * US
+                calls.append((LAUNCH, number, time, returned, launch))
+                stream = draw(st.integers(0, 1))
+                begun = max(free[stream], time + draw(st.integers(0, 200)) * US)
+                free[stream] = begun + draw(st.integers(1, 400)) * US
+                operations.append((launch, stream, begun, free[stream], number))
+                time = returned
+            if draw(st.booleans()):
+                ended = max(time, *free)
+                calls.append((WAIT, number, time, ended, 0))
+                time = ended
+        steps.append((number, 0, start, time, 1, 1))
+        if draw(st.integers(0, 5)) == 0:
+            pause = draw(st.integers(1, 500)) * US
+            phases.append((NO_DEMAND, -1, time, time + pause))
+            time += pause
+    cuts = draw(st.lists(st.integers(1_000_000, max(time, *free)), max_size=6))
+    return steps, calls, phases, operations, sorted(cuts), max(time, *free) + 1
+
+
+def settled(loop) -> Account:
+    """Let an account take in a loop as it comes, cut at the loop's cuts."""
+    steps, calls, phases, operations, cuts, end = loop
+    account = Account(DEVICE)
+    before = 0
+    for now in (*cuts, end):
+        pending = [c[2] for c, o in _pairs(calls, operations) if c[2] <= now < o[3]]
+        begun = [row for row in phases if row[2] < now < row[3]]
+        waits = [c for c in calls if not c[4] and c[2] < now < c[3]]
+        account.settle(
+            _ended([o for o in operations if before < o[3] <= now], min([now, *pending])),
+            Taken(
+                row_table(_flat(s for s in steps if before < s[3] <= now), STEP_FIELDS),
+                row_table(_flat(c for c in calls if before < c[3] <= now), CALL_FIELDS),
+                row_table(_flat(p for p in phases if before < p[3] <= now), PHASE_FIELDS),
+            ),
+            OpenRows(
+                [value for row in begun for value in (row[0], row[2])],
+                (waits[0][0], waits[0][2]) if waits else None,
+                -1,
+            ),
+            NAMES,
+        )
+        before = now
+    return account
+
+
+def _pairs(calls, operations):
+    by_launch = {call[4]: call for call in calls if call[4]}
+    return [(by_launch[operation[0]], operation) for operation in operations]
+
+
+def _flat(rows):
+    return [value for row in rows for value in row]
+
+
+def _ended(operations, until):
+    columns = np.array(operations, np.int64).reshape(-1, 5).T
+    count = columns.shape[1]
+    return Ended(
+        launch=columns[0],
+        stream=columns[1],
+        kind=np.full(count, OperationKind.GRAPH),
+        name=np.full(count, -1),
+        start=columns[2],
+        end=columns[3],
+        communication=columns[1] == 1,
+        until_ns=until,
+    )
+
+
+def whole(loop) -> Stretch:
+    """Return all of a loop as one stretch."""
+    steps, calls, phases, operations, _, end = loop
+    rows = [
+        (o[0], o[1], OperationKind.GRAPH, -1, o[2], o[3], o[1] == 1, o[4])
+        for o in operations
+    ]
+    return Stretch(
+        low=min(o[2] for o in operations),
+        high=end,
+        names=NAMES,
+        device=DEVICE,
+        operations=row_table(_flat(rows), OPERATION_FIELDS),
+        calls=row_table(_flat(calls), CALL_FIELDS),
+        phases=row_table(_flat(phases), PHASE_FIELDS),
+        empty_steps=Intervals(np.empty(0, np.int64), np.empty(0, np.int64)),
+    )
+
+
+@settings(max_examples=40, deadline=None, phases=PHASES)
+@given(loops())
+def test_cut_anywhere_it_says_what_the_analysis_of_the_whole_says(loop):
+    totals = settled(loop).totals
+    if not loop[3]:
+        assert totals.watched_ns == 0
+        return
+    stretch = whole(loop)
+    view = stretch.view()
+    truth = occupancy(view.operations, (stretch.low, stretch.high))
+    gaps = causes.attribute(view, truth.gaps)
+    said = dict(totals.idle_ns)
+    said["host"] += said.pop("no demand")
+    assert totals.busy_ns == truth.active_ns
+    assert said == gaps.totals()
+    assert totals.watched_ns == stretch.high - stretch.low
+    assert totals.communication_ns == stretch.communication()
+    assert sum(totals.host_ns.values()) == totals.idle_ns["host"]
+
+
+@settings(max_examples=25, deadline=None, phases=PHASES)
+@given(loops())
+def test_host_time_by_phase_is_that_of_the_analysis(loop):
+    if not loop[3] or any(phase[0] == NO_DEMAND for phase in loop[2]):
+        return
+    account = settled(loop)
+    stretch = whole(loop)
+    view = stretch.view()
+    idle = occupancy(view.operations, (stretch.low, stretch.high)).gaps
+    truth = _by_phase(host_time.divide(view, causes.attribute(view, idle)))
+    for phase in ("prepare", "update", "waiting"):
+        assert account.totals.host_ns.get(phase, 0) == truth.get(phase, 0)
+
+
+@settings(max_examples=25, deadline=None, phases=PHASES)
+@given(loops())
+def test_the_idle_time_of_steps_adds_up_to_what_their_operations_ended(loop):
+    totals = settled(loop).totals
+    assert totals.step_time.count == len(loop[0])
+    if not loop[3]:
+        return
+    stretch = whole(loop)
+    view = stretch.view()
+    idle = occupancy(view.operations, (stretch.low, stretch.high)).gaps
+    gaps = causes.attribute(view, idle)
+    ended_by_step = view.operations.step[gaps.operation] >= 0
+    assert totals.idle_per_step.sum_ns == int(gaps.length[ended_by_step].sum())
+
+
+def test_a_step_of_nobody_and_time_without_requests_are_no_demand():
+    account = Account(DEVICE)
+    empty = StepKind.EMPTY.code
+    account.settle(
+        _ended([(1, 0, 100, 200, 0), (2, 0, 600, 700, 2)], 1_000),
+        Taken(
+            row_table(
+                (0, 2, 50, 210, 1, 1, 1, empty, 300, 400, 0, 0, 2, 2, 500, 650, 1, 1),
+                STEP_FIELDS,
+            ),
+            row_table((LAUNCH, 0, 60, 70, 1, LAUNCH, 2, 590, 595, 2), CALL_FIELDS),
+            row_table((NO_DEMAND, -1, 420, 500), PHASE_FIELDS),
+        ),
+        OpenRows([NO_DEMAND, 800], None, -1),
+        NAMES,
+    )
+    totals = account.totals
+    assert totals.busy_ns == 200
+    assert totals.idle_ns["no demand"] == 100 + 80 + 200
+    assert totals.idle_ns["host"] == 590 - 200 - 180 + 100
+    assert totals.steps["empty"] == 1
+    assert totals.tokens == 2
+
+
+def test_steps_launched_before_their_predecessor_ended_are_counted():
+    account = Account(DEVICE)
+    operations = [(1, 0, 100, 200, 0), (2, 0, 200, 300, 1), (3, 0, 400, 500, 2)]
+    calls = (LAUNCH, 0, 90, 95, 1, LAUNCH, 1, 150, 160, 2, LAUNCH, 2, 350, 360, 3)
+    steps = (0, 0, 80, 96, 1, 1, 1, 0, 140, 165, 1, 1, 2, 0, 340, 370, 1, 1)
+    account.settle(
+        _ended(operations, 600),
+        Taken(
+            row_table(steps, STEP_FIELDS),
+            row_table(calls, CALL_FIELDS),
+            row_table((), PHASE_FIELDS),
+        ),
+        NOTHING_OPEN,
+        NAMES,
+    )
+    assert (account.totals.launched_told, account.totals.launched_early) == (2, 1)
+    assert account.totals.launch_latency_ns == 400 - 350
+    assert account.totals.launches == 1
+
+
+def test_a_long_gap_is_remembered_with_its_cause_and_phase():
+    account = Account(DEVICE)
+    second = 1_000_000_000
+    account.settle(
+        _ended([(1, 0, 100, 200, 0), (2, 0, second, second + 50, 1)], second + 100),
+        Taken(
+            row_table((0, 0, 50, 210, 1, 1, 1, 0, 300, second + 20, 1, 1), STEP_FIELDS),
+            row_table(
+                (LAUNCH, 0, 60, 70, 1, LAUNCH, 1, second - 10, second - 5, 2), CALL_FIELDS
+            ),
+            row_table((PREPARE, -1, 300, second - 20), PHASE_FIELDS),
+        ),
+        NOTHING_OPEN,
+        NAMES,
+    )
+    (gap,) = account.history.long_gaps(unix_offset_ns=7)
+    assert (gap.unix_ns, gap.length_ns) == (207, second - 200)
+    assert (gap.step, gap.cause, gap.phase) == (1, "host", "prepare")
+
+
+@pytest.mark.parametrize("rows", [0, 1])
+def test_without_a_device_steps_are_counted_and_nothing_is_idle(rows):
+    account = Account(None)
+    steps = (0, 0, 10, 20, 3, 1)[: 6 * rows]
+    taken = Taken(
+        row_table(steps, STEP_FIELDS),
+        row_table((), CALL_FIELDS),
+        row_table((), PHASE_FIELDS),
+    )
+    account.settle(Ended.nothing(100), taken, NOTHING_OPEN, NAMES)
+    assert account.totals.watched_ns == 0
+    assert account.totals.tokens == 3 * rows
