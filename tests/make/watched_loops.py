@@ -7,7 +7,10 @@ import time
 import numpy as np
 
 import idlescope
-from idlescope.trace.model import Device, OperationKind
+from idlescope.analysis.steps.step_kind import StepKind
+from idlescope.trace.model import Device, OperationKind, Trace
+from idlescope.watching.ring import Kept, Watched, trace_of
+from idlescope.watching.rows import RESERVED_NAMES, joined
 from idlescope.watching.ways.base import Ended
 
 MS = 1_000_000
@@ -94,3 +97,39 @@ def drive(watch, device, steps: int, depth: int = 1, host_ns: int = MS) -> None:
                 busy(host_ns // 4)
     if device.operations:
         device.wait(len(device.operations))
+
+
+REGULAR_NAMES = (
+    *RESERVED_NAMES, "launch.forward", "event.synchronize (tokens)", "prepare", "update"
+)  # fmt: skip
+
+
+def regular_rows(steps: int, step_ns: int = 5 * MS) -> Kept:
+    """Return the rows of a synchronous loop of equal steps, of 3 ms on the device each."""
+    number = np.arange(steps)
+    begun = 1_000 * MS + number * step_ns
+    zero, one = np.zeros(steps, np.int64), np.ones(steps, np.int64)
+
+    def at(microseconds: int) -> np.ndarray:
+        return begun + 1_000 * microseconds
+
+    step_rows = {"number": number, "kind": zero + StepKind.DECODE.code}
+    step_rows |= {"start": begun, "end": at(4_990), "tokens": 4 * one, "requests": 4 * one}
+    code = len(RESERVED_NAMES) + zero
+    launches = {"name": code, "step": number, "start": at(1_500), "end": at(1_550)}
+    waits = {"name": code + 1, "step": number, "start": at(1_600), "end": at(4_570)}
+    calls = joined([{**launches, "launch": number + 1}, {**waits, "launch": zero}])
+    prepare = {"name": code + 2, "step": -one, "start": at(0), "end": at(1_490)}
+    update = {"name": code + 3, "step": -one, "start": at(4_580), "end": at(4_980)}
+    operations = {"launch": number + 1, "stream": zero, "kind": 3 * one, "name": -one}
+    operations |= {"start": at(1_560), "end": at(4_560), "communication": zero}
+    return Kept(step_rows, calls, joined([prepare, update]), {**operations, "step": number})
+
+
+def regular_trace(steps: int, rank: int | None = None) -> Trace:
+    """Return the Trace of such a loop, as a watch makes it."""
+    said = Watched("events", ("kernels are not told apart",), "vllm", "0.24.0", rank, False)
+    end = (2_000 + 6 * steps) * MS
+    return trace_of(
+        regular_rows(steps), end, REGULAR_NAMES, (), Device(0, 0, "a GPU"), said, 10**18
+    )

@@ -122,7 +122,7 @@ def _ended(operations, until):
 
 def whole(loop) -> Stretch:
     """Return all of a loop as one stretch."""
-    steps, calls, phases, operations, _, end = loop
+    _, calls, phases, operations, _, end = loop
     rows = [
         (o[0], o[1], OperationKind.GRAPH, -1, o[2], o[3], o[1] == 1, o[4])
         for o in operations

@@ -44,17 +44,6 @@ def test_an_asynchronous_loop_has_no_idle_and_is_told_so():
     assert state.batching == "asynchronous"
 
 
-def test_what_asynchronous_batching_would_give_is_replayed_from_the_last_steps():
-    device = PretendedDevice(length_ns=3 * MS)
-    watch = idlescope.watch(way=device)
-    drive(watch, device, 30)
-    state = watch.state().devices[0]
-    assert state.batching == "synchronous"
-    assert state.asynchronous is not None
-    assert state.asynchronous.predicted_step_ns < state.asynchronous.step_ns
-    assert state.asynchronous.predicted_step_ns >= 3 * MS
-
-
 def test_without_device_times_idle_cannot_be_told():
     watch = idlescope.watch(way="host")
     with watch.step(tokens=7, kind=StepKind.DECODE):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from idlescope.trace.names.own_engine import WATCHED_STEP
+
 NOT_KNOWN = -1
 
 # vLLM's worker, by version (`annotate_profile`): numbers of requests, or of requests and tokens;
@@ -29,6 +31,7 @@ _TRTLLM = re.compile(
     r"^\[Executor\] _forward_step \d+: (?P<prompts>\d+) ctx reqs, "
     r"(?P<prompt_tokens>\d+) ctx tokens, (?P<decodes>\d+) gen reqs"
 )
+_WATCHED = re.compile(WATCHED_STEP)
 
 
 class StatedWork(NamedTuple):
@@ -54,7 +57,24 @@ def parse(name: str) -> StatedWork | None:
         return _of_vllm(match)
     if match := _TRTLLM.match(name):
         return _of_trtllm(match)
+    if match := _WATCHED.match(name):
+        return _of_watch(match)
     return None
+
+
+def _of_watch(match: re.Match[str]) -> StatedWork:
+    """Return the work in `idlescope:step[decode requests=32 tokens=32]`, as a watch was told it.
+
+    Of a step of both prompts and decodes it was not told how many are which: one at least is.
+    """
+    kind, requests, tokens = match["kind"], int(match["requests"]), int(match["tokens"])
+    if kind == "empty":
+        return StatedWork(sampled=0, tokens=0, context=0, pairs=0, prompts=0, decodes=0)
+    if not requests:
+        return StatedWork()
+    known = {"prefill": (requests, 0), "decode": (0, requests), "mixed": (1, requests - 1)}
+    prompts, decodes = known.get(kind, (NOT_KNOWN, NOT_KNOWN))
+    return StatedWork(sampled=requests, tokens=tokens, prompts=prompts, decodes=decodes)
 
 
 def _of_sglang(match: re.Match[str]) -> StatedWork:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from idlescope.trace.names.own_engine import ENGINE_PHASES
+from idlescope.trace.names.own_engine import ENGINE_PHASES, WATCHED_STEP
 
 STEP = "step"  # a span around a whole step
 FORWARD = "forward"
@@ -67,7 +67,10 @@ class Engine:
 ENGINES: tuple[Engine, ...] = (
     Engine(
         name="idlescope",
-        rules=tuple((rf"^(idlescope:)?{phase}$", phase) for phase in ENGINE_PHASES),
+        rules=(
+            (WATCHED_STEP, STEP),
+            *((rf"^(idlescope:)?{phase}$", phase) for phase in ENGINE_PHASES),
+        ),
         common=r"^(?!idlescope:)",
     ),
     # its methods wrapped as `cb:<method>`, since it has no spans of its own

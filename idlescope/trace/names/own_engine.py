@@ -6,6 +6,12 @@ from __future__ import annotations
 ENGINE_PHASES = ("schedule", "prepare", "submit", "retrieve", "update")
 DEPTHS = {"sync": 1, "async": 2}  # its modes: steps in flight
 
+# A step as a watch records it, and what its name says.
+WATCHED_STEP = (
+    r"^idlescope:step\[(?P<kind>[a-z ]+) "
+    r"requests=(?P<requests>\d+) tokens=(?P<tokens>\d+)\]$"
+)
+
 WAIT_CALL = "event.synchronize"  # what the host's wait for tokens is called
 
 # Its counters after each step.
