@@ -15,7 +15,7 @@ import msgspec
 
 from idlescope import __version__
 from idlescope.capture import ranges
-from idlescope.watching import prometheus, recording
+from idlescope.watching import opentelemetry, prometheus, recording
 from idlescope.watching.families import Seen
 from idlescope.watching.safety import LOGGER, described
 from idlescope.watching.served import Answer, Pages, WatchServer, serve
@@ -88,6 +88,8 @@ class Runtime:
         """Take in a watch."""
         self.members.append(member)
         self._write_file()
+        if self.settings.otel and len(self.members) == 1:
+            self._tell_opentelemetry()
 
     def process(self) -> WatchedProcess:
         """Return what the process says of itself."""
@@ -193,6 +195,12 @@ class Runtime:
         body = msgspec.json.encode({"recordings": [str(path) for path in written]})
         status = HTTPStatus.OK if written else HTTPStatus.CONFLICT
         return Answer(body, JSON, status)
+
+    def _tell_opentelemetry(self) -> None:
+        try:
+            opentelemetry.register(self.source)
+        except Exception as error:
+            LOGGER.warning("OpenTelemetry is not told: %s", described(error))
 
     # -- the file and the signal ---------------------------------------------------------------
 

@@ -33,6 +33,7 @@ class Settings:
     steps: int = STEPS  # in the ring
     record_when: str = ""  # a rule, such as `idle > 10% for 30s`
     recordings: int = RECORDINGS  # kept at most
+    otel: bool = False  # whether OpenTelemetry's meter provider is told, too
 
     @classmethod
     def read(cls, environment: Mapping[str, str] = os.environ) -> Settings:
@@ -50,6 +51,7 @@ class Settings:
             host=environment.get(f"{PREFIX}_HOST", "").strip() or LOOPBACK,
             steps=_number(environment, "STEPS", STEPS, FEWEST_STEPS, 1_000_000),
             record_when=environment.get(f"{PREFIX}_RECORD_WHEN", "").strip(),
+            otel=environment.get(f"{PREFIX}_OTEL", "").strip() in BEST,
             recordings=_number(environment, "RECORDINGS", RECORDINGS, 1, 10_000),
         )
 

@@ -1,0 +1,114 @@
+"""Our own engine on the CPU device, whose worker reports real times: the truth is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+from idlescope.analysis.analyze import analyze
+from idlescope.capture.step_clock import StepClock
+from idlescope.engine.devices.cpu import CpuDevice
+from idlescope.engine.loop import Engine
+from idlescope.engine.network.network import Network
+from idlescope.engine.requests import Request
+from idlescope.engine.running_rows import Shape
+from idlescope.errors import ConfigError
+from idlescope.models.presets import model
+from idlescope.trace.metadata import Metadata
+from idlescope.trace.names.own_engine import DEPTHS
+from idlescope.trace.open import open_trace
+from idlescope.watching.own_engine import watch_engine
+from idlescope.watching.ways.own_engine import OwnEngineWay
+
+ROWS, NEW = 4, 40
+SHAPE = Shape(ROWS, 512, 16 + NEW, ROWS * 27, 16)
+
+
+@pytest.fixture(scope="module", params=list(DEPTHS))
+def run(request, tmp_path_factory):
+    """Serve a few requests in one mode, watched; return the watch and what the step clock has."""
+    device = CpuDevice(Network(model("tiny"), "float32"), host_ns=1_000_000)
+    depth = DEPTHS[request.param]
+    slots = device.open(SHAPE, depth)
+    clock = StepClock(device.clock.now)
+    recorder = watch_engine(device, clock, folder=tmp_path_factory.mktemp("watches"))
+    prompt = np.arange(16, dtype=np.int32)
+    requests = [Request(index, prompt + index, NEW) for index in range(ROWS)]
+    engine = Engine(device, slots, requests, recorder)
+    device.begin()
+    engine.run(lambda engine: recorder.watch.settle() if engine.steps % 7 == 0 else None)
+    recorder.watch.settle()
+    state = recorder.watch.seen(foresee=True).state
+    recording = recorder.watch.record(tmp_path_factory.mktemp("recording") / "r")
+    recorder.watch.close()
+    device.close()
+    said = Metadata(format="recording", measured=True, mode=request.param)
+    return request.param, state, clock.trace(device.name, said), open_trace(recording)
+
+
+def test_idle_and_its_causes_are_those_of_the_step_clock_to_the_nanosecond(run):
+    _, state, trace, _ = run
+    truth = analyze(trace).results[0]
+    after_ns = state.watched_ns - truth.occupancy.window_ns  # the last operation
+    assert after_ns >= 0
+    idle = dict(state.idle_ns)
+    idle["host"] += idle.pop("no demand") - after_ns
+    assert idle == truth.gaps.totals()
+    assert state.busy_ns == truth.occupancy.active_ns
+    assert sum(state.host_ns.values()) == state.idle_ns["host"]
+    for phase in ("prepare", "submit"):
+        assert state.host_ns[phase] == truth.host_ns[phase]
+
+
+def test_idle_is_within_half_a_point(run):
+    _, state, trace, _ = run
+    truth = analyze(trace).results[0]
+    after_ns = state.watched_ns - truth.occupancy.window_ns
+    idle_ns = sum(state.idle_ns.values()) - after_ns
+    idle_pct = 100 * idle_ns / (state.watched_ns - after_ns)
+    assert idle_pct == pytest.approx(truth.idle_pct, abs=0.5)
+
+
+def test_steps_and_tokens_are_counted(run):
+    _, state, trace, _ = run
+    assert sum(state.steps.values()) == NEW
+    assert state.tokens == ROWS * NEW
+    assert state.launched_told == NEW - 1
+    assert trace.operations.step.max() == NEW - 1
+
+
+def test_the_recording_says_what_the_step_clock_says(run):
+    mode, _, trace, recording = run
+    truth, found = analyze(trace).results[0], analyze(recording).results[0]
+    assert found.steps.found == truth.steps.found
+    assert found.gaps.totals() == truth.gaps.totals()
+    assert len(found.steps) == NEW
+    assert found.steps.device.tolist() == truth.steps.device.tolist()
+    if mode == "sync":
+        assert found.batching.kind == truth.batching.kind
+
+
+def test_a_modelled_device_has_nothing_to_watch():
+    class Modelled:
+        kind, clock = "modelled", object()
+
+    with pytest.raises(ConfigError, match="modelled"):
+        watch_engine(Modelled(), None)
+
+
+def test_an_error_in_the_watch_leaves_the_run_as_it_is(tmp_path, monkeypatch, caplog):
+    device = CpuDevice(Network(model("tiny"), "float32"))
+    slots = device.open(SHAPE, 1)
+    clock = StepClock(device.clock.now)
+    recorder = watch_engine(device, clock, folder=tmp_path)
+    monkeypatch.setattr(OwnEngineWay, "retired", lambda *_: 1 / 0)
+    engine = Engine(device, slots, [Request(0, np.arange(4, dtype=np.int32), 8)], recorder)
+    device.begin()
+    engine.run()
+    device.close()
+    assert engine.tokens == 8
+    assert "ZeroDivisionError" in recorder.watch.off
+    assert len([line for line in caplog.messages if "turned itself off" in line]) == 1
+    assert len(clock.trace(device.name, Metadata()).operations) == 24
