@@ -60,7 +60,7 @@ def device_views(
     """
     views: dict[int, DeviceView] = {}
     for file_trace in trace.files():
-        in_file = set(np.unique(file_trace.operations.device).tolist())
+        in_file = set(distinct(file_trace.operations.device).tolist())
         of_file = [device for device in devices if device in in_file]
         views |= zip(of_file, _views(file_trace, names, of_file), strict=True)
     return [views[device] for device in devices]

@@ -180,7 +180,7 @@ def _analysis() -> Any:
 def analysis(random: Random) -> Files:
     """Return an analysis.json."""
     document = mutate.of_json(_analysis(), random)
-    return {ONLY_FILE: json.dumps(document, indent=1).encode()}
+    return {ONLY_FILE: mutate.encoded(document)}
 
 
 def read_analysis(path: Path) -> None:

@@ -20,6 +20,7 @@ TABLES = {
     "CUPTI_ACTIVITY_KIND_MEMSET",
     "CUPTI_ACTIVITY_KIND_GRAPH_TRACE",
 }
+TABLES_READ = {"operations", *TABLES}  # of a recording, of an export
 LARGEST = 2**50  # ns: beyond it, whether a time can be true is for the reader to judge
 
 Active = list[int]  # ns of each device, sorted

@@ -209,7 +209,7 @@ def _changed(tables: Tables, random: Random) -> Tables:
     return changed
 
 
-def _of_parquet(files: dict[str, bytes]) -> Tables:
+def _tables(files: dict[str, bytes]) -> Tables:
     return {
         name.removesuffix(".parquet"): parquet.read_table(io.BytesIO(content)).to_pydict()
         for name, content in files.items()
@@ -235,7 +235,19 @@ def recording() -> dict[str, bytes]:
         return {file.name: file.read_bytes() for file in (Path(folder) / "r").iterdir()}
 
 
-def _mutated_folder(files: dict[str, bytes], random: Random) -> Files:
+@cache
+def parquet_tables() -> Tables:
+    """Return the tables of a small Parquet export, which are not to be changed."""
+    return _tables(parquet_export())
+
+
+@cache
+def recording_tables() -> Tables:
+    """Return the tables of a small recording, which are not to be changed."""
+    return _tables(recording())
+
+
+def _mutated_folder(files: dict[str, bytes], tables: Tables, random: Random) -> Files:
     """Return a folder of Parquet files: bytes of one changed, or columns, or the document beside them."""
     kind = random.random()
     if kind < 0.2:
@@ -244,12 +256,11 @@ def _mutated_folder(files: dict[str, bytes], random: Random) -> Files:
     if kind < 0.5 and "meta.json" in files:
         meta = mutate.of_json(json.loads(files["meta.json"]), random)
         return {**files, "meta.json": mutate.encoded(meta)}
-    before = _of_parquet(files)
-    after = _changed(before, random)
+    after = _changed(tables, random)
     changed = {
         f"{table}.parquet": _parquet_file(columns)
         for table, columns in after.items()
-        if columns != before[table]
+        if columns != tables[table]
     }
     return {**files, **changed}
 
@@ -259,6 +270,7 @@ def _folder_reference(path: Path) -> Active | None:
         tables = {
             file.stem: parquet.read_table(file).to_pydict()
             for file in path.glob("*.parquet")
+            if file.stem in reference.TABLES_READ
         }
     except Exception:
         return None
@@ -282,10 +294,10 @@ TARGETS = (
     Target("ranks", "", ranks, lambda path: read(path, lambda _: None)),
     Target("sqlite", ".sqlite", sqlite, lambda path: read(path, reference.of_sqlite)),
     Target(
-        "parquet", "", lambda random: _mutated_folder(parquet_export(), random), lambda path: read(path, _folder_reference)
+        "parquet", "", lambda random: _mutated_folder(parquet_export(), parquet_tables(), random), lambda path: read(path, _folder_reference)
     ),
     Target(
-        "recording", ".recording", lambda random: _mutated_folder(recording(), random),
+        "recording", ".recording", lambda random: _mutated_folder(recording(), recording_tables(), random),
         lambda path: read(path, _folder_reference),
     ),
 )  # fmt: skip

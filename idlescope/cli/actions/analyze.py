@@ -185,10 +185,12 @@ def _side_by_side(
 
 def _rank_files(path: Path, selection: Selection) -> list[Path]:
     """Return the files of a folder of ranks; none for anything else."""
+    if not path.is_dir() or selection.mode is not None:
+        return []
     from idlescope.trace import ranks_folder, run_folder
     from idlescope.trace.formats import format_of
 
-    if not path.is_dir() or selection.mode is not None or run_folder.recordings(path):
+    if run_folder.recordings(path):
         return []
     return ranks_folder.files(path) if format_of(path) is None else []
 

@@ -20,7 +20,7 @@ from idlescope.errors import TraceError
 from idlescope.trace.damage import Damage
 from idlescope.trace.kineto.bytes import Source
 from idlescope.trace.kineto.records import Batch, Event, decode_list, decode_object
-from idlescope.trace.kineto.repair import CUT, object_end, repairs
+from idlescope.trace.kineto.repair import CUT, object_end, repairs, versions
 from idlescope.trace.kineto.text_damage import TextDamage, holds_events
 
 CHUNK_BYTES = 1 << 18  # decoded at once: fits a core's cache
@@ -234,7 +234,7 @@ class KinetoEvents:
         text_behind = self._buffer if self._to_end else b""
         bare = self._is_list or not self._closed or not self._to_end
         text_around = self._head + b"]" + text_behind + (b"}" if bare else b"")
-        for text, repairs_done in ((text_around, []), *repairs(text_around)):
+        for text, repairs_done in versions(text_around):
             document = _decode_document(text)
             if document is None:
                 continue

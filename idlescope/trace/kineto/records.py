@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from idlescope.trace.kineto.repair import Done, object_end, repairs
+from idlescope.trace.kineto.repair import Done, object_end, versions
 
 _SPACE_AND_COMMAS = re.compile(rb"[\s,]*")
 _BYTE_OF_ERROR = re.compile(r"\(byte (\d+)\)")
@@ -132,7 +132,7 @@ def decode_list(text: bytes) -> Decoded:
 
 def decode_object(text: bytes) -> RepairedEvent | None:
     """Return the event in the text of one object, repaired as far as needed; None if it is none."""
-    for repaired_text, repairs_done in ((text, []), *repairs(text)):
+    for repaired_text, repairs_done in versions(text):
         events = decode_list(repaired_text).events
         event = events[0] if events else _coerced(repaired_text)
         if event is not None:

@@ -91,6 +91,12 @@ def repairs(text: bytes) -> Iterator[tuple[bytes, Done]]:
             yield text, repairs_done
 
 
+def versions(text: bytes) -> Iterator[tuple[bytes, Done]]:
+    """Yield a text as it is, then what `repairs` makes of it, as far as one goes on asking."""
+    yield text, []
+    yield from repairs(text)
+
+
 def _replace_bad_utf8(text: bytes) -> Repaired:
     try:
         text.decode()

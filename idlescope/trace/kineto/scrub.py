@@ -18,7 +18,7 @@ from idlescope.trace.kineto.document import LOG_LEVELS, device_properties
 from idlescope.trace.kineto.event_cleaner import NUMBER, EventCleaner
 from idlescope.trace.kineto.events import KinetoEvents
 from idlescope.trace.kineto.own_files import MARKER, written_by_idlescope
-from idlescope.trace.kineto.repair import object_end, repairs
+from idlescope.trace.kineto.repair import object_end, versions
 from idlescope.trace.scrub.counts import Scrubbed
 from idlescope.trace.scrub.meta import OTHER_ENTRIES, cleaned, distributed, losses
 from idlescope.trace.scrub.texts import Texts
@@ -107,7 +107,7 @@ def _decoded(text: bytes, result: Scrubbed) -> Iterator[dict[str, Any]]:
 
 
 def _decoded_object(text: bytes) -> dict[str, Any] | None:
-    for repaired_text in (text, *(repaired_text for repaired_text, _ in repairs(text))):
+    for repaired_text, _ in versions(text):
         try:
             return _decode(b"[" + repaired_text + b"]")[0]
         except _UNDECODABLE:
