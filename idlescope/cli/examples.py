@@ -49,7 +49,10 @@ EXAMPLES = {
         "idlescope check new.json.gz --history idle.jsonl --max-creep 10%",
     ),
     "doctor": ("idlescope doctor",),
-    "convert": ("idlescope convert export.sqlite trace.json.gz",),
+    "convert": (
+        "idlescope convert export.sqlite trace.json.gz",
+        "idlescope convert --perfetto-sql > idle.sql",
+    ),
     "scrub": ("idlescope scrub trace.json.gz to_share.json.gz",),
     "mcp": (
         "idlescope mcp traces/",
