@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from idlescope.errors import TraceError
 from idlescope.trace import other_tools
+from idlescope.trace.ascend import recognise as ascend
 from idlescope.trace.containers.recognise import Packing, packing_of, unpacked_head
+from idlescope.trace.dynamo import recognise as dynamo
 from idlescope.trace.model import Trace
 from idlescope.trace.nsys import recognise as nsys
 from idlescope.trace.perfetto import recognise as perfetto
@@ -206,6 +208,26 @@ FORMATS: tuple[Format, ...] = (
         suffixes=(".pftrace", ".perfetto-trace"),
     ),
     Format(
+        name="ascend",
+        title="a trace of Ascend's profiler",
+        recognises=ascend.is_trace_view,
+        read=_function("ascend.reader", "read"),
+        scrub=_refuse_scrub("a trace of Ascend's profiler"),
+        how_to_record="torch_npu.profiler with ProfilerActivity.CPU and ProfilerActivity.NPU",
+        reads_gzip=True,
+        suffixes=("trace_view.json",),
+    ),
+    Format(
+        name="dynamo",
+        title="forward-pass metrics of NVIDIA Dynamo",
+        recognises=dynamo.is_forward_passes,
+        read=_function("dynamo.reader", "read"),
+        scrub=_refuse_scrub("a file of forward-pass metrics"),
+        how_to_record="idlescope capture",
+        reads_gzip=True,
+        suffixes=(".jsonl", ".jsonl.gz"),
+    ),
+    Format(
         name="kineto",
         title="a torch.profiler trace",
         recognises=lambda path, _head: not path.is_dir(),
@@ -230,8 +252,9 @@ def format_of(path: Path) -> Format | None:
     text_head = unpacked_head(path, file_head)
     if packing_of(text_head) is not None:
         return _PACKED
-    other_tools.refuse(path, text_head)
     found = _recognised(path, text_head)
+    if found is None or found.name == "kineto":  # which takes what is left
+        other_tools.refuse(path, text_head)
     is_gzip = packing_of(file_head) is Packing.GZIP
     return _PACKED if is_gzip and found and not found.reads_gzip else found
 

@@ -65,11 +65,6 @@ def _is_json_lines(sample: Sample) -> bool:
 OTHER_TOOLS: tuple[OtherTool, ...] = (
     OtherTool("a Chrome trace that was made of an RPD trace", _is_rpd_json, BY_TORCH),
     OtherTool(
-        "a trace of Ascend's profiler",
-        lambda sample: sample.has(rb'"name"\s*:\s*"Ascend Hardware"'),
-        "NPUs are not known; of GPUs torch.profiler's traces and Nsight Systems' reports are read",
-    ),
-    OtherTool(
         "an archive (7z)",
         lambda sample: sample.head.startswith(b"7z\xbc\xaf\x27\x1c"),
         "unpack it, and give the trace, or the folder of ranks, that is in it",

@@ -182,3 +182,40 @@ def of_xla_json(path: Path) -> Active | None:
         ArithmeticError,
     ):
         return None
+
+
+def of_ascend(path: Path) -> Active | None:
+    """Return the active time of each NPU of a trace of Ascend's profiler."""
+    try:
+        events = json.loads(path.read_bytes(), parse_float=Decimal)
+        names: dict[Any, str] = {}
+        numbers: dict[Any, int] = {}
+        for event in events:
+            if event.get("ph") == "M" and event["name"] == "process_name":
+                names[event["pid"]] = event["args"]["name"]
+            if event.get("ph") == "M" and event["name"] == "process_labels":
+                numbers[event["pid"]] = int(event["args"]["labels"].split()[-1])
+        rows = []
+        for event in events:
+            if event.get("ph") != "X" or names.get(event.get("pid")) != "Ascend Hardware":
+                continue
+            if (
+                event["args"]["Task Type"] not in ("AI_CORE", "MEMCPY_ASYNC")
+                or type(event["ts"]) is not str
+            ):
+                return None
+            start, length = Decimal(event["ts"]) * 1000, event["dur"] * 1000
+            if start != int(start) or length != int(length):
+                return None
+            rows.append((int(start), int(start) + int(length), numbers[event["pid"]]))
+        return active(rows)
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+        ArithmeticError,
+        IndexError,
+    ):
+        return None

@@ -16,7 +16,14 @@ from typing import Any
 from tests.fuzz import format_references, mutate
 from tests.fuzz.cases import ONLY_FILE, Files, Target
 from tests.fuzz.trace_targets import kineto_document, mutated_database, read
-from tests.make import perfetto_files, rocprof_files, rpd_files, xla_files
+from tests.make import (
+    ascend_files,
+    dynamo_files,
+    perfetto_files,
+    rocprof_files,
+    rpd_files,
+    xla_files,
+)
 from tests.make.known_work import Known, steps
 
 
@@ -111,6 +118,29 @@ def perfetto(random: Random) -> Files:
     return {ONLY_FILE: mutate.of_bytes(write(program()), random)}
 
 
+def ascend(random: Random) -> Files:
+    """Return a trace of Ascend's profiler: values changed, or bytes of it."""
+    document = ascend_files.events(
+        ascend_files.of_npu(steps(2)), arrows=random.random() < 0.3
+    )
+    if random.random() < 0.3:
+        return {ONLY_FILE: mutate.of_bytes(mutate.encoded(document), random)}
+    return {ONLY_FILE: mutate.encoded(mutate.of_json(document, random))}
+
+
+def dynamo(random: Random) -> Files:
+    """Return forward-pass metrics of Dynamo: values of a line changed, or bytes, packed or not."""
+    lines = [dynamo_files.record(number) for number in range(4)]
+    changed = random.randrange(len(lines))
+    lines[changed] = mutate.of_json(lines[changed], random)
+    content = b"\n".join(map(mutate.encoded, lines))
+    if random.random() < 0.5:
+        content = gzip.compress(content, mtime=0)
+    return {
+        ONLY_FILE: mutate.of_bytes(content, random) if random.random() < 0.5 else content
+    }
+
+
 TARGETS = (
     Target(
         "rpd", ".rpd", lambda random: mutated_database(rpd_file(), random),
@@ -128,5 +158,9 @@ TARGETS = (
         "xla_json", ".trace.json", xla_json, lambda path: read(path, format_references.of_xla_json)
     ),
     Target("perfetto", ".pftrace", perfetto, lambda path: read(path, lambda _: None)),
+    Target(
+        "ascend", ".json", ascend, lambda path: read(path, format_references.of_ascend)
+    ),
+    Target("dynamo", ".jsonl", dynamo, lambda path: read(path, lambda _: None)),
     Target("archive", ".packed", archive, lambda path: read(path, lambda _: None)),
 )  # fmt: skip

@@ -19,13 +19,11 @@ def process(name):
 
 
 TRACE = json.dumps(document(KERNEL)).encode()
-ASCEND = [process("Ascend Hardware"), {"ph": "X", "name": "MatMul", "ts": "1.0", "dur": 2}]
 RPD_JSON = '[ {}\n,{"name": "process_name", "ph": "M", "pid":"2","args":{"name":"GPU2"}}\n]'
 REQUESTS = '{"schema": "dynamo.request.trace.v1", "id": 1}\n{"schema": "dynamo.request.trace.v1"}\n'
 
 FILES = {
     "rpd.json": (RPD_JSON.encode(), "made of an RPD trace", "torch.profiler"),
-    "trace_view.json": (json.dumps(ASCEND).encode(), "Ascend", "NPUs are not known"),
     "a.7z": (b"7z\xbc\xaf\x27\x1c\x00", "an archive", "unpack it"),
     "a.ncu-rep": (b"NVR\x00\x01", "Nsight Compute", "nsys profile"),
     "snapshot.pickle": (b"\x80\x04\x95\x00", "a pickle", "torch.profiler"),

@@ -22,6 +22,8 @@ SYNCHRONISING = re.compile(
     # Intel GPUs: Unified Runtime, its predecessor (pi), and Level Zero
     r"|^(ur|pi)(QueueFinish|EventWait|EventsWait)$"
     r"|^ze(CommandQueue|Event|Fence|CommandList)(Host)?Synchronize$"
+    # Ascend NPUs
+    r"|^AscendCL@aclrt(Synchronize(Stream|Device|Event)(WithTimeout)?|Memcpy)$"
 )
 GRAPH_LAUNCH = re.compile(r"GraphLaunch")
 LAUNCH = re.compile(
@@ -29,6 +31,7 @@ LAUNCH = re.compile(
     # Intel GPUs: urEnqueueKernelLaunch, urEnqueueUSMMemcpy, zeCommandListAppendMemoryCopy, …
     r"|^(ur|pi)(ext|ext_oneapi_)?(Enqueue|USMEnqueue)(?!.*(Wait|Barrier))"
     r"|^zeCommandListAppend(LaunchKernel|Memory)"
+    r"|^Node@launch$"  # Ascend NPUs
 )
 MEMSET = re.compile(r"Memset")
 COPY = re.compile(r"Memcpy")

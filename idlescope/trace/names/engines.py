@@ -215,6 +215,12 @@ ENGINES: tuple[Engine, ...] = (
         ),
         common=ANY_NAME,
     ),
+    # as trace/dynamo names the passes of its metrics, whichever engine made them
+    Engine(
+        name="dynamo",
+        step_markers=(*STEP_MARKERS, FORWARD),
+        rules=((r"^dynamo:forward_pass$", FORWARD),),
+    ),
     Engine(
         name="minisgl",
         rules=(

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 _BINARY = re.compile(rb"[\x00-\x08]")
+_JSON = re.compile(rb'\s*[\[{]\s*["{\]]')  # behind a line break, as damaged as it may be
 
 
 def is_perfetto(_path: Path, head: bytes) -> bool:
@@ -13,4 +14,6 @@ def is_perfetto(_path: Path, head: bytes) -> bool:
 
     XLA's profiles begin alike, and are to be told before.
     """
-    return head.startswith(b"\n") and _BINARY.search(head) is not None
+    if not head.startswith(b"\n") or _JSON.match(head):
+        return False
+    return _BINARY.search(head) is not None

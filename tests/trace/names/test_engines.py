@@ -33,6 +33,7 @@ ENGINES = {
     "transformers": [("cb:prepare_next_batch", "schedule"), ("cb:prepare_batch_tensors", "prepare"),
                      ("cb:get_model_kwargs", "h2d"), ("cb:compute_batch", "forward"),
                      ("cb:retrieve_device_outputs", "d2h"), ("cb:update_batch", "postprocess")],
+    "dynamo": [("dynamo:forward_pass", "forward")],
     "idlescope": [(f"idlescope:{p}", p) for p in ENGINE_PHASES],
 }  # fmt: skip
 

@@ -1,0 +1,1 @@
+"""Forward-pass metrics of NVIDIA Dynamo."""
