@@ -163,6 +163,8 @@ def of_xla_json(path: Path) -> Active | None:
                 continue
             plane = names.get(("process_name", event["pid"], None), "")
             line = names.get(("thread_name", event["pid"], event["tid"]), "")
+            if type(event["pid"]) is not int or type(event["tid"]) is not int:
+                return None
             times = [event["ts"] * 1000, event["dur"] * 1000]
             if any(time != int(time) for time in times) or not all(
                 isinstance(one, str) for one in (plane, line)
