@@ -38,6 +38,7 @@ class Listener(Protocol):
     phases: list[int]  # code, -1, start, end, code, …: times in ns of perf_counter
 
 
+_loaded = sys.modules.get  # a module, if it is imported: what is not does not record
 LISTENERS: dict[int, Listener] = {}  # by thread; empty where nothing is watched
 
 
@@ -67,14 +68,16 @@ class Range(ContextDecorator):
         if nvtx_listens():
             self._annotation = annotation(self._name, self._phase or USER, self._step)
             self._annotation.__enter__()
-        self._handle = begin_recorded(self._name)
+        profiler = _loaded("torch.autograd.profiler")
+        if profiler is not None and profiler._is_profiler_enabled:
+            self._handle = begin_recorded(self._name)
         if LISTENERS:
             rows = self._listener = LISTENERS.get(get_ident())
             if rows is not None:
                 rows.open_phases.extend((rows.names[self._name], perf_counter_ns()))
         return self
 
-    def __exit__(self, *exception: object) -> None:
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
         rows = self._listener
         if rows is not None:
             phase_end = perf_counter_ns()
@@ -115,9 +118,7 @@ def begin_recorded(name: str) -> Any:
 
     It is ended by `end_recorded`, in the same thread.
     """
-    profiler = sys.modules.get(
-        "torch.autograd.profiler"
-    )  # what is not imported does not record
+    profiler = _loaded("torch.autograd.profiler")
     if profiler is None or not profiler._is_profiler_enabled:
         return None
     # What record_function does, at a third of its cost (6.6 us): its own entrance is made for

@@ -11,12 +11,18 @@ from idlescope.experiment.device_choice.base import DeviceChoice
 from idlescope.experiment.device_choice.choose import choose
 from idlescope.experiment.progress import Progress
 from idlescope.experiment.result import Run
+from idlescope.experiment.watched import Watched, unwatched
 
 
 def run(
-    config: RunConfig, progress: Progress | None = None, folder: Path | None = None
+    config: RunConfig,
+    progress: Progress | None = None,
+    folder: Path | None = None,
+    watched: Watched = unwatched,
 ) -> Run:
     """Run a configuration; `progress` is called after every step, outside of what is timed.
+
+    `watched` gives our own engine a recorder that tells a watch, too.
 
     A profiler's traces are written to `folder`, which must be there. Ctrl-C stops the mode that is
     running and skips the next; what was recorded until then is kept. Where nothing was,
@@ -33,7 +39,7 @@ def run(
         return run_transformers.run(config, choice, progress, folder)
     from idlescope.experiment import run_own
 
-    return run_own.run(config, choice, progress, folder)
+    return run_own.run(config, choice, progress, folder, watched)
 
 
 def runnable(config: RunConfig, choice: DeviceChoice) -> RunConfig:

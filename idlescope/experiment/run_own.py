@@ -28,6 +28,7 @@ from idlescope.experiment.progress import Progress
 from idlescope.experiment.result import Run
 from idlescope.experiment.run_modes import Served, requests_of, run_modes, warm_up_demand
 from idlescope.experiment.target import Target
+from idlescope.experiment.watched import Watched, unwatched
 from idlescope.hardware.gpus import GPU
 from idlescope.trace.metadata import Metadata
 
@@ -37,6 +38,7 @@ def run(
     choice: DeviceChoice,
     progress: Progress | None = None,
     folder: Path | None = None,
+    watched: Watched = unwatched,
 ) -> Run:
     """Run a configuration on a device; see `experiment.run.run`."""
     cache_shape, warning = kv_cache.shape(config, choice)
@@ -44,7 +46,9 @@ def run(
 
     def run_one(mode: Mode) -> Served:
         device = choice.make(config)
-        mode_run = run_mode(config, mode, device, choice.gpu, cache_shape, progress, folder)
+        mode_run = run_mode(
+            config, mode, device, choice.gpu, cache_shape, progress, folder, watched
+        )
         return Served(mode_run, device.name, device.notes())
 
     served = run_modes(config, run_one, folder)
@@ -69,6 +73,7 @@ def run_mode(
     shape: Shape,
     progress: Progress | None = None,
     folder: Path | None = None,
+    watched: Watched = unwatched,
 ) -> ModeRun:
     """Run one mode on a fresh device, which is closed at the end.
 
@@ -87,8 +92,9 @@ def run_mode(
         device_slots = device.open(shape, mode.depth)
         if device.measured and config.warmup:
             _warm_up(config, device, device_slots)
-        engine = Engine(device, device_slots, requests_of(config), recorder)
-        interrupted, total_ns = _serve(engine, device, recorder, watch_engine)
+        with watched(device, recorder) as engine_recorder:
+            engine = Engine(device, device_slots, requests_of(config), engine_recorder)
+            interrupted, total_ns = _serve(engine, device, recorder, watch_engine)
     finally:
         if window is not None and engine is not None:
             window.close(engine.steps)

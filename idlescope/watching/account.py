@@ -5,6 +5,8 @@ What is not settled yet, such as an operation that has not ended, waits for the 
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +22,9 @@ from idlescope.analysis.steps.step_kind import STEP_KINDS
 from idlescope.analysis.view import DeviceView
 from idlescope.trace.model import Device
 from idlescope.trace.table import Int64
-from idlescope.watching.history import GapRow, History
+from idlescope.watching import long_gaps
+from idlescope.watching.history import History
+from idlescope.watching.long_gaps import WholeGaps
 from idlescope.watching.rows import (
     CALL_FIELDS,
     PHASE_FIELDS,
@@ -42,8 +46,9 @@ from idlescope.watching.stretch import (
 from idlescope.watching.totals import Totals
 from idlescope.watching.ways.base import Ended
 
-LONG_GAP_NS = 1_000_000
-LONG_GAP_TIMES = 3  # the idle time of a step, on the average
+# Between pieces of work the interpreter's lock is let go, so that a loop which has something to do
+# waits for a millisecond at most, not for the five of its switch interval.
+BREATH_S = 50e-6
 MOST_CARRIED = (
     200_000  # rows of a table that wait; a device that never ends anything fills no more
 )
@@ -194,10 +199,12 @@ class Account:
         for name, times in idle.items():
             totals.idle_ns[name] += times.measure
         totals.communication_ns += stretch.communication()
-        host_ns = host_time.divide(view, _host_gaps(gaps, with_request))
-        totals.add_host(_by_phase(host_ns))
+        whole = self._whole_gaps(view, gaps, stretch.high)
+        time.sleep(BREATH_S)
+        self._divide_host(view, gaps, whole, with_request)
+        time.sleep(BREATH_S)
         self._count_launches(view, gaps)
-        self._mark_steps(view, gaps, stretch.high)
+        self._mark_steps(view, whole)
 
         busy = intervals.clip(
             intervals.union(view.operations.start, view.operations.end),
@@ -205,7 +212,18 @@ class Account:
             stretch.high,
         )
         self.history.add_device(stretch.low, stretch.high, busy, idle)
-        self._note_long_gaps(view, gaps, stretch.high, host_ns)
+
+    def _divide_host(
+        self, view: DeviceView, gaps: Gaps, whole: WholeGaps, times: Intervals
+    ) -> None:
+        """Count by phase the times in which the host had not issued work; note long gaps."""
+        parent = np.searchsorted(gaps.start, times.start, "right") - 1
+        rows = long_gaps.rows_of(whole, long_gaps.shortest_ns(self.totals))
+        groups = long_gaps.grouped(rows, len(gaps), parent)
+        by_label = host_time.divide_by(view, _parts_of_gaps(gaps, parent, times), groups)
+        by_phase = _by_phase(by_label)
+        self.totals.add_host({phase: int(ns.sum()) for phase, ns in by_phase.items()})
+        self.history.gaps.extend(long_gaps.described(rows, gaps, whole, by_phase))
 
     def _count_launches(self, view: DeviceView, gaps: Gaps) -> None:
         """Count how long it took from a launch call to its operation, where the device was idle."""
@@ -216,25 +234,24 @@ class Account:
         self.totals.launch_latency_ns += int(latency.sum())
         self.totals.launches += int(waited_for.sum())
 
-    def _mark_steps(self, view: DeviceView, gaps: Gaps, high: int) -> None:
+    def _mark_steps(self, view: DeviceView, whole: WholeGaps) -> None:
         """Note when steps were launched and ended, and which idle time they exposed."""
         operations = view.operations
         real = operations.step >= 0
         number, by_step = by_value(operations.step[real])
         launch = view.launches[real]
         call_start = np.append(view.trace.calls.start, AFTER_EVERYTHING)[launch]
-        step_of_gap, length = self._ended_gaps(view, gaps, high)
-        groups, known = by_key(number, step_of_gap)
+        groups, known = by_key(number, whole.step)
         marks = {
             "step": number,
             "launched": by_step.first(call_start),
             "done": by_step.last(operations.end[real]),
-            "idle": groups.total(length[known]),
+            "idle": groups.total(whole.length[known]),
         }
         self._marks = joined((self._marks, marks))
 
-    def _ended_gaps(self, view: DeviceView, gaps: Gaps, high: int) -> tuple[Int64, Int64]:
-        """Return the step that ended each gap, and its whole length; a cut one waits."""
+    def _whole_gaps(self, view: DeviceView, gaps: Gaps, high: int) -> WholeGaps:
+        """Return the gaps in full; one that the stretch cuts off waits for the next."""
         length = gaps.length.copy()
         if length.size and gaps.start[0] == self._settled_until:
             length[0] += self._cut_gap_ns
@@ -242,30 +259,7 @@ class Account:
         is_cut = gaps.end == high
         self._cut_gap_ns += int(length[is_cut].sum())
         step = view.operations.step[gaps.operation].astype(np.int64)
-        return np.where(is_cut, -1, step), np.where(is_cut, 0, length)
-
-    def _note_long_gaps(
-        self, view: DeviceView, gaps: Gaps, high: int, host_ns: dict[str, int]
-    ) -> None:
-        """Remember gaps that are far longer than what a step exposes."""
-        seen = self.totals.idle_per_step
-        usual_ns = seen.sum_ns // seen.count if seen.count else 0
-        shortest = max(LONG_GAP_NS, LONG_GAP_TIMES * usual_ns)
-        rows = np.flatnonzero((gaps.length >= shortest) & (gaps.end < high))
-        for row in rows[-self.history.gaps.maxlen :].tolist():  # type: ignore[operator]
-            parts = {cause: int(getattr(gaps, cause)[row]) for cause in CAUSES}
-            cause = max(parts, key=lambda name: parts[name])
-            one = Intervals(gaps.start[row : row + 1], gaps.end[row : row + 1])
-            phase_ns = host_time.divide(view, _host_gaps(gaps, one)) if host_ns else {}
-            self.history.gaps.append(
-                GapRow(
-                    start=int(gaps.start[row]),
-                    length_ns=int(gaps.length[row]),
-                    step=int(view.operations.step[gaps.operation[row]]),
-                    cause=cause,
-                    phase=next(iter(_by_phase(phase_ns)), "") if cause == "host" else "",
-                )
-            )
+        return WholeGaps(np.where(is_cut, 0, length), np.where(is_cut, -1, step))
 
     def _finish_steps(self, until: int) -> None:
         """Count the steps of which everything is known."""
@@ -329,16 +323,13 @@ class Account:
         return chosen(columns, np.arange(rows - MOST_CARRIED, rows))
 
 
-def _host_gaps(gaps: Gaps, times: Intervals) -> Gaps:
+def _parts_of_gaps(gaps: Gaps, parent: Int64, times: Intervals) -> Gaps:
     """Return gaps that are these times of the host's part of others, with the same calls."""
-    parent = np.searchsorted(gaps.start, times.start, "right") - 1
     none = np.zeros(times.start.size, np.int64)
-    host_end = gaps.start[parent] + gaps.host[parent]
-    host_ns = np.clip(np.minimum(times.end, host_end) - times.start, 0, None)
     return Gaps(
         start=times.start,
         end=times.end,
-        host=host_ns,
+        host=times.length,
         launch=none,
         queued=none,
         unattributed=none,
@@ -347,14 +338,14 @@ def _host_gaps(gaps: Gaps, times: Intervals) -> Gaps:
     )
 
 
-def _by_phase(host_ns: dict[str, int]) -> dict[str, int]:
-    """Return host time by phase, the largest first: waits are one, and so is what is untraced."""
-    by_phase: dict[str, int] = {}
-    for label, time_ns in host_ns.items():
+def _by_phase(by_label: Mapping[str, Int64]) -> dict[str, Int64]:
+    """Return host time by phase: waits are one, and so is what is untraced."""
+    by_phase: dict[str, Int64] = {}
+    for label, time_ns in by_label.items():
         phase = phase_of(label).removeprefix("range: ")
         if phase.startswith("between "):
             phase = UNTRACED
         if phase.startswith(CALL_PREFIX):
             phase = "waiting"
-        by_phase[phase] = by_phase.get(phase, 0) + time_ns
-    return dict(sorted(by_phase.items(), key=lambda item: -item[1]))
+        by_phase[phase] = by_phase[phase] + time_ns if phase in by_phase else time_ns
+    return by_phase

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from time import perf_counter_ns
 
 from idlescope.engine.clock import SUBMIT, SystemClock
@@ -13,11 +14,29 @@ from idlescope.engine.scheduler import Emitted
 from idlescope.errors import ConfigError
 from idlescope.trace.names.own_engine import ENGINE_PHASES, WAIT_CALL
 from idlescope.watching.rows import NO_DEMAND, OVERHEAD
-from idlescope.watching.safety import described
+from idlescope.watching.safety import LOGGER, described
 from idlescope.watching.watch import Watch
 from idlescope.watching.ways.own_engine import OwnEngineWay
 
 NOT_KNOWN = 0  # the code of the kind of its steps: the engine does not say it
+
+
+@contextmanager
+def watched(device: Device, recorder: Recorder) -> Iterator[Recorder]:
+    """Give a recorder that tells a watch, too, as the environment says; closed at the end.
+
+    Implements `experiment.watched.Watched`. What is modelled is not watched, which is logged.
+    """
+    try:
+        watching = watch_engine(device, recorder)
+    except ConfigError as error:
+        LOGGER.warning("not watched: %s", error)
+        yield recorder
+        return
+    try:
+        yield watching
+    finally:
+        watching.watch.close()
 
 
 def watch_engine(

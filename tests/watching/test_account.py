@@ -7,6 +7,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from idlescope.analysis.grouping import Groups
 from idlescope.analysis.idle import causes, host_time
 from idlescope.analysis.idle.occupancy import occupancy
 from idlescope.analysis.intervals import Intervals
@@ -168,7 +169,9 @@ def test_host_time_by_phase_is_that_of_the_analysis(loop):
     stretch = whole(loop)
     view = stretch.view()
     idle = occupancy(view.operations, (stretch.low, stretch.high)).gaps
-    truth = _by_phase(host_time.divide(view, causes.attribute(view, idle)))
+    gaps = causes.attribute(view, idle)
+    one_group = Groups(np.zeros(len(gaps), np.int64), 1)
+    truth = _by_phase(host_time.divide_by(view, gaps, one_group))
     for phase in ("prepare", "update", "waiting"):
         assert account.totals.host_ns.get(phase, 0) == truth.get(phase, 0)
 
@@ -250,6 +253,33 @@ def test_a_long_gap_is_remembered_with_its_cause_and_phase():
     (gap,) = account.history.long_gaps(unix_offset_ns=7)
     assert (gap.unix_ns, gap.length_ns) == (207, second - 200)
     assert (gap.step, gap.cause, gap.phase) == (1, "host", "prepare")
+
+
+def test_a_gap_that_lasts_over_several_stretches_is_one_and_for_want_of_requests():
+    account = Account(DEVICE)
+    second = 1_000_000_000
+    nothing = Taken(
+        row_table((), STEP_FIELDS), row_table((), CALL_FIELDS), row_table((), PHASE_FIELDS)
+    )
+    first = nothing._replace(
+        steps=row_table((0, 0, 50, 210, 1, 1), STEP_FIELDS),
+        calls=row_table((LAUNCH, 0, 60, 70, 1), CALL_FIELDS),
+    )
+    last = nothing._replace(
+        steps=row_table((1, 0, 3 * second - 50, 3 * second, 1, 1), STEP_FIELDS),
+        calls=row_table((LAUNCH, 1, 3 * second - 40, 3 * second - 30, 2), CALL_FIELDS),
+        phases=row_table((NO_DEMAND, -1, 300, 3 * second - 60), PHASE_FIELDS),
+    )
+    waiting = OpenRows([NO_DEMAND, 300], None, 0)
+    account.settle(_ended([(1, 0, 100, 200, 0)], second), first, waiting, NAMES)
+    account.settle(_ended([], 2 * second), nothing, waiting, NAMES)
+    ended = _ended([(2, 0, 3 * second, 3 * second + 10, 1)], 3 * second + 20)
+    account.settle(ended, last, NOTHING_OPEN, NAMES)
+    (gap,) = account.history.long_gaps(unix_offset_ns=0)
+    assert (gap.unix_ns, gap.length_ns, gap.step) == (200, 3 * second - 200, 1)
+    assert gap.cause == "no demand"
+    assert account.totals.idle_ns["no demand"] == 3 * second - 60 - 300
+    assert account.totals.idle_per_step.sum_ns == 3 * second - 200
 
 
 @pytest.mark.parametrize("rows", [0, 1])

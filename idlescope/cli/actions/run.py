@@ -26,6 +26,7 @@ from idlescope.experiment.device_choice.choose import choose
 from idlescope.experiment.progress import Progress as Report
 from idlescope.experiment.progress import Running
 from idlescope.experiment.run import prepared, run
+from idlescope.experiment.watched import Watched, unwatched
 from idlescope.report import output_folder, run_report
 from idlescope.report.tables import runs
 from idlescope.report.tables.run_at_a_glance import glance_table
@@ -48,7 +49,7 @@ def run_command(config: RunConfig, output: Output) -> None:
             console.print(plain(choice.note, "dim"))
         tokens = int(config.demand.output_tokens.sum())
         with live(console, config.modes, tokens) as progress:
-            result = run(config, progress, draft.folder)
+            result = run(config, progress, draft.folder, _watched())
         summary = result.summary()
         with status_line(console, "writing the report"):
             written = draft.placed(run_report.write_run(result, draft.folder))
@@ -60,6 +61,17 @@ def run_command(config: RunConfig, output: Output) -> None:
         _show_files(console, written, output.verbose)
     if result.interrupted:
         raise SystemExit(130)
+
+
+def _watched() -> Watched:
+    """Return what lets a watch take part, where the environment asks for it."""
+    from idlescope.watching.engines.asked import watching_is_asked_for
+
+    if not watching_is_asked_for():
+        return unwatched
+    from idlescope.watching.own_engine import watched
+
+    return watched
 
 
 def show(

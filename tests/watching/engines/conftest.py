@@ -12,6 +12,7 @@ import pytest
 
 from idlescope.watching import patching
 from idlescope.watching.engines import plugin
+from idlescope.watching.rows import COLLECTION
 from tests.make.fake_engines import SGLANG, VLLM, write_engine
 
 
@@ -55,7 +56,7 @@ class FakeEngine:
             )
         )
         calls = [names[code] for code in kept.calls["name"]]
-        phases = [names[code] for code in kept.phases["name"]]
+        phases = [names[code] for code in kept.phases["name"] if code != COLLECTION]
         seen, self._seen = self._seen, (len(steps), len(calls), len(phases))
         return steps[seen[0] :], calls[seen[1] :], phases[seen[2] :]
 
