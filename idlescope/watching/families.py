@@ -53,6 +53,18 @@ class Seen(NamedTuple):
 
     state: DeviceState
     totals: Totals
+    device: str  # the label: the device's number; "" where none is timed
+
+
+def told_apart(watches: Sequence[Seen]) -> list[Seen]:
+    """Return watches of which no two have one label: the second of device 0 is `0#2`."""
+    counts: dict[str, int] = {}
+    found = []
+    for seen in watches:
+        count = counts[seen.device] = counts.get(seen.device, 0) + 1
+        label = seen.device if count == 1 else f"{seen.device}#{count}"
+        found.append(seen._replace(device=label))
+    return found
 
 
 def families(process: WatchedProcess, watches: Sequence[Seen]) -> Iterator[Family]:
@@ -186,10 +198,8 @@ def _plain(counted: _Counted, watches: Sequence[Seen]) -> Family:
 
 
 def device_label(seen: Seen) -> dict[str, str]:
-    """Return the label of a watch: its device, and the engine where no device is timed."""
-    if seen.state.device < 0:
-        return {"device": ""}
-    return {"device": str(seen.state.device)}
+    """Return the label of a watch."""
+    return {"device": seen.device}
 
 
 def _counter(name: str, what: str, values: Sequence[tuple[Labels, float]]) -> Family:

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from idlescope.analysis.analyze import analyze
-from idlescope.analysis.idle.concentration import Spread
-from idlescope.analysis.prediction.predict_device import predict_device
-from idlescope.analysis.result import DeviceResult
 from idlescope.analysis.steps.batching import BatchingKind
 from idlescope.errors import IdlescopeError
 from idlescope.trace.model import Trace
 from idlescope.watching.state import AsynchronousGain
+
+if TYPE_CHECKING:
+    from idlescope.analysis.measured import MeasuredDevice
 
 STEPS = 128  # that are replayed
 FEWEST_STEPS = 16
@@ -51,8 +50,11 @@ class Foresight:
         return self._told
 
 
-def _why_not(trace: Trace, device: DeviceResult) -> str:
+def _why_not(trace: Trace, device: MeasuredDevice) -> str:
     """Return why the steps of a device cannot be replayed."""
+    from idlescope.analysis.idle.concentration import Spread
+    from idlescope.analysis.prediction.predict_device import predict_device
+
     if device.spread.kind == Spread.NO_DEMAND:
         return "most idle time is for want of requests, about which batching does nothing"
     try:
@@ -63,6 +65,8 @@ def _why_not(trace: Trace, device: DeviceResult) -> str:
 
 
 def _foresee(trace: Trace) -> Foreseen:
+    from idlescope.analysis.analyze import analyze
+
     try:
         analysis = analyze(trace)
     except IdlescopeError as error:

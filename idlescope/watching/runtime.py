@@ -16,7 +16,7 @@ import msgspec
 from idlescope import __version__
 from idlescope.capture import ranges
 from idlescope.watching import opentelemetry, prometheus, recording
-from idlescope.watching.families import Seen
+from idlescope.watching.families import Seen, told_apart
 from idlescope.watching.safety import LOGGER, described
 from idlescope.watching.served import Answer, Pages, WatchServer, serve
 from idlescope.watching.settings import Settings
@@ -107,7 +107,7 @@ class Runtime:
 
     def source(self) -> tuple[WatchedProcess, list[Seen]]:
         """Return everything that is exported."""
-        return self.process(), [member.seen() for member in list(self.members)]
+        return self.process(), told_apart([member.seen() for member in list(self.members)])
 
     def ask_to_record(self, *_: Any) -> None:
         """Let the thread make recordings; a signal handler may call it."""

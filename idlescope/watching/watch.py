@@ -343,7 +343,9 @@ class Watch:
             told = self._foresight.look(lambda: self.trace(FORESEEN_STEPS), step_count)
         with self._settling:
             state = device_state(self, self._account, told, self._overhead_ns)
-            return Seen(state, deepcopy(totals))
+            return Seen(
+                state, deepcopy(totals), "" if state.device < 0 else str(state.device)
+            )
 
     def state(self) -> WatchState:
         """Return what has been seen so far, up to now as far as that is known."""
@@ -392,7 +394,8 @@ class Watch:
     # -- life ----------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Stop watching; again: nothing."""
+        """Stop watching, once all that has ended is taken in; again: nothing."""
+        self.settle()
         if not self.off:
             self.forget(CLOSED)
             self._close_way()

@@ -17,6 +17,8 @@ import idlescope
 from idlescope.watching.state import IDLE_CAUSES, WatchState
 from tests.make.watched_loops import MS, PretendedDevice, drive
 
+STEP_COUNT = "idlescope_step_seconds_count"
+
 
 @pytest.fixture
 def watched():
@@ -76,6 +78,21 @@ def test_metrics_are_the_account_in_seconds(watched):
     ]
     assert labels.items() >= info.items()
     assert value == 1
+
+
+def test_two_watches_of_one_device_are_told_apart():
+    first, second = idlescope.watch(way="host"), idlescope.watch(way="host")
+    with second.step():
+        pass
+    second.settle()
+    scraped = values(ask(first, "/metrics")[2])
+    counts = {
+        labels: value for (name, labels), value in scraped.items() if name == STEP_COUNT
+    }
+    assert counts == {
+        frozenset({("device", "")}): 0,
+        frozenset({("device", "#2")}): 1,
+    }
 
 
 def test_a_watch_that_turned_itself_off_says_so(watched):
