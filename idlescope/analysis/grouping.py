@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from idlescope.analysis import intervals
 from idlescope.analysis.intervals import AFTER_EVERYTHING, BEFORE_EVERYTHING
 from idlescope.trace.table import Bool, Float64, Int64
 
@@ -65,17 +64,22 @@ class Groups:
 
     def covered(self, start: Int64, end: Int64) -> Int64:
         """Return the nanoseconds that the union of each group's intervals covers."""
-        if not self.count:
-            return np.empty(0, np.int64)
-        # Lay the groups one behind the other, one nanosecond apart so that they never touch. Then a
-        # single union serves all of them.
-        low, high = self.first(start), self.last(end)
-        room = np.where(high > low, high - low + 1, 1)
-        origin = np.cumsum(room) - room
-        shift = origin[self.row] - low[self.row]
-        union = intervals.union(start + shift, end + shift)
-        group_of_piece = np.searchsorted(origin, union.start, "right") - 1
-        return Groups(group_of_piece, self.count).total(union.length)
+        by_start = np.argsort(start, kind="stable")
+        in_groups = by_start[np.argsort(self.row[by_start], kind="stable")]
+        start, end, row = start[in_groups], end[in_groups], self.row[in_groups]
+
+        # What of each interval lies behind all earlier ones of its group: one running maximum of
+        # ends serves all groups, in which each begins anew since its ends stand above all before.
+        # Their ranks do: times themselves, which may be damaged, could leave int64.
+        by_end = np.argsort(end, kind="stable")
+        rank = np.empty(end.size, np.int64)
+        rank[by_end] = np.arange(end.size)
+        base = row.astype(np.int64) * end.size
+        reached_rank = np.maximum.accumulate(base + rank)[:-1] - base[:-1]
+        reached_before = np.append(start[:1], end[by_end[reached_rank]])
+        follows = np.append(False, row[1:] == row[:-1])[: end.size]
+        begins = np.where(follows, np.maximum(start, reached_before), start)
+        return Groups(row, self.count).total(np.maximum(end - begins, 0))
 
 
 def by_value(values: NDArray[np.integer[Any]]) -> tuple[Int64, Groups]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
@@ -38,7 +38,7 @@ class Table:
             object.__setattr__(self, column_name, column)
 
     def __len__(self) -> int:
-        return len(getattr(self, fields(self)[0].name))
+        return len(getattr(self, next(iter(self.DTYPES))))
 
     @classmethod
     def of(cls: type[TableT], **columns: ArrayLike) -> TableT:

@@ -75,36 +75,11 @@ def occupancy_by_group(
 ) -> GroupOccupancy:
     """Measure groups of operations, such as streams, as `occupancy` does, in one pass for all."""
     low, high = window
-    active_ns = _covered(operations, groups, window)
+    start, end = operations.start.clip(low, high), operations.end.clip(low, high)
+    active_ns = groups.covered(start, end)
     computing = is_compute(operations)
-    compute_ns = _covered(operations.take(computing), groups.only(computing), window)
+    compute_ns = groups.only(computing).covered(start[computing], end[computing])
     return GroupOccupancy(active_ns, compute_ns, high - low - active_ns)
-
-
-def _covered(operations: Operations, groups: Groups, window: tuple[int, int]) -> Int64:
-    """Return how much of a window the operations of each group cover, ns.
-
-    `Groups.covered` lays groups end to end, for which the windows of many streams, whose times may
-    be damaged, can be too long together.
-    """
-    low, high = window
-    order = np.lexsort((operations.start, groups.row))
-    group = groups.row[order].astype(np.int64)
-    start = operations.start[order].clip(low, high) - low
-    end = operations.end[order].clip(low, high) - low
-
-    # The end that earlier operations of a group reached: a running maximum, in which a group begins
-    # anew since its ends stand above all of those before it. Ranks keep that within int64.
-    ends_by_rank, ranks = np.unique(end, return_inverse=True)
-    base = group * (end.size + 1)
-    reached_rank = np.maximum.accumulate(base + ranks)
-    reached_before = np.zeros(end.size, np.int64)
-    is_first = np.append(True, group[1:] != group[:-1])[: end.size]
-    follows = np.flatnonzero(~is_first)
-    reached_before[follows] = ends_by_rank[reached_rank[follows - 1] - base[follows]]
-
-    fresh_ns = np.maximum(0, end - np.maximum(start, reached_before))
-    return Groups(group, groups.count).total(fresh_ns)
 
 
 def is_compute(operations: Operations) -> Bool:
