@@ -11,6 +11,9 @@ from idlescope.errors import IdlescopeError
 from idlescope.report.text import visible
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # a disk, a quota, a file
+# Dependencies that an installation without figures, pages and recordings does not have
+# (.ci/slim.txt).
+LEFT_OUT_BY_SLIM = ("jinja2", "matplotlib", "nvtx", "pandas", "pyarrow")
 GARBAGE_THRESHOLD = (
     50_000  # new objects from one collection to the next; Python's own is 700
 )
@@ -38,6 +41,11 @@ def main() -> None:
     except IdlescopeError as error:
         print(f"idlescope: {visible(str(error))}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in LEFT_OUT_BY_SLIM:
+            raise
+        print(f"idlescope: {_what_is_missing(error)}", file=sys.stderr)
+        sys.exit(2)
     except KeyboardInterrupt as interrupt:
         sys.exit(interrupted(interrupt))
     except BrokenPipeError:
@@ -48,6 +56,14 @@ def main() -> None:
     ) as error:  # what no command foresaw: a full disk, a folder that may not be read
         print(f"idlescope: {visible(_what_failed(error))}", file=sys.stderr)
         sys.exit(2)
+
+
+def _what_is_missing(error: ModuleNotFoundError) -> str:
+    """Return in a sentence which dependency a slim installation lacks, and how to get it."""
+    return (
+        f"this needs {error.name}, which a slim installation leaves out: pip install idlescope "
+        "installs all that it needs"
+    )
 
 
 def _what_failed(error: OSError) -> str:
