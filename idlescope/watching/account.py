@@ -12,13 +12,11 @@ from typing import NamedTuple
 import numpy as np
 
 from idlescope.analysis import intervals
-from idlescope.analysis.grouping import by_key, by_value
 from idlescope.analysis.idle import causes, host_time
 from idlescope.analysis.idle.causes import CAUSES, Gaps
 from idlescope.analysis.idle.host_labels import CALL_PREFIX, UNTRACED, phase_of
 from idlescope.analysis.idle.occupancy import occupancy
-from idlescope.analysis.intervals import AFTER_EVERYTHING, BEFORE_EVERYTHING, Intervals
-from idlescope.analysis.steps.step_kind import STEP_KINDS
+from idlescope.analysis.intervals import Intervals
 from idlescope.analysis.view import DeviceView
 from idlescope.trace.model import Device
 from idlescope.trace.table import Int64
@@ -28,7 +26,6 @@ from idlescope.watching.long_gaps import WholeGaps
 from idlescope.watching.rows import (
     CALL_FIELDS,
     PHASE_FIELDS,
-    STEP_FIELDS,
     Columns,
     Taken,
     chosen,
@@ -36,10 +33,10 @@ from idlescope.watching.rows import (
     row_table,
 )
 from idlescope.watching.state import NO_DEMAND
+from idlescope.watching.step_account import StepAccount
 from idlescope.watching.stretch import (
     OPERATION_FIELDS,
     Stretch,
-    empty_step_times,
     launching_call,
     touches,
 )
@@ -52,7 +49,6 @@ BREATH_S = 50e-6
 MOST_CARRIED = (
     200_000  # rows of a table that wait; a device that never ends anything fills no more
 )
-MARK_FIELDS = ("step", "launched", "done", "idle")
 
 
 class OpenRows(NamedTuple):
@@ -76,12 +72,10 @@ class Account:
         self._operations = row_table((), OPERATION_FIELDS)
         self._calls = row_table((), CALL_FIELDS)
         self._phases = row_table((), PHASE_FIELDS)
-        self._steps = row_table((), STEP_FIELDS)  # that have ended on the host
-        self._marks = row_table((), MARK_FIELDS)  # what is known of steps on the device
+        self._steps = StepAccount(self.totals, self.history)
         self._early = row_table((), OPERATION_FIELDS)  # whose launch is not taken down yet
         self._newest_launch = 0
         self._cut_gap_ns = 0  # of a gap that the end of the last stretch cuts off
-        self._last_step = (-1, BEFORE_EVERYTHING)  # number, end on the device
 
     def settle(
         self, ended: Ended, taken: Taken, still_open: OpenRows, names: tuple[str, ...]
@@ -89,7 +83,7 @@ class Account:
         """Take in what has happened; return the operations that are new, with their steps."""
         self._calls = joined((self._calls, taken.calls))
         self._phases = joined((self._phases, taken.phases))
-        self._steps = joined((self._steps, taken.steps))
+        self._steps.add(taken.steps)
         fresh, until = self._with_steps(ended)
         self._operations = joined((self._operations, fresh))
         if self._settled_until is None:
@@ -102,7 +96,7 @@ class Account:
         if self._device is not None and low is not None and until > low:
             self._measure(self._stretch(low, until, still_open, names, self._device))
             self._settled_until = until
-        self._finish_steps(until)
+        self._steps.finish(until, self._unsettled(until), self._device is not None)
         self._carry(until)
         self.until = until
         return fresh
@@ -175,7 +169,7 @@ class Account:
             operations=self._operations,
             calls=calls,
             phases=phases,
-            empty_steps=empty_step_times(self._steps),
+            empty_steps=self._steps.empty_times(),
         )
 
     def _measure(self, stretch: Stretch) -> None:
@@ -204,7 +198,7 @@ class Account:
         self._divide_host(view, gaps, whole, with_request)
         time.sleep(BREATH_S)
         self._count_launches(view, gaps)
-        self._mark_steps(view, whole)
+        self._steps.mark(view, whole)
 
         busy = intervals.clip(
             intervals.union(view.operations.start, view.operations.end),
@@ -234,22 +228,6 @@ class Account:
         self.totals.launch_latency_ns += int(latency.sum())
         self.totals.launches += int(waited_for.sum())
 
-    def _mark_steps(self, view: DeviceView, whole: WholeGaps) -> None:
-        """Note when steps were launched and ended, and which idle time they exposed."""
-        operations = view.operations
-        real = operations.step >= 0
-        number, by_step = by_value(operations.step[real])
-        launch = view.launches[real]
-        call_start = np.append(view.trace.calls.start, AFTER_EVERYTHING)[launch]
-        groups, known = by_key(number, whole.step)
-        marks = {
-            "step": number,
-            "launched": by_step.first(call_start),
-            "done": by_step.last(operations.end[real]),
-            "idle": groups.total(whole.length[known]),
-        }
-        self._marks = joined((self._marks, marks))
-
     def _whole_gaps(self, view: DeviceView, gaps: Gaps, high: int) -> WholeGaps:
         """Return the gaps in full; one that the stretch cuts off waits for the next."""
         length = gaps.length.copy()
@@ -261,45 +239,11 @@ class Account:
         step = view.operations.step[gaps.operation].astype(np.int64)
         return WholeGaps(np.where(is_cut, 0, length), np.where(is_cut, -1, step))
 
-    def _finish_steps(self, until: int) -> None:
-        """Count the steps of which everything is known."""
-        steps = self._steps
-        unsettled = self._operations["step"][touches(self._operations, until)]
-        running = self._calls["step"][touches(self._calls, until)]
-        ended = (steps["end"] <= until) & ~np.isin(steps["number"], (*unsettled, *running))
-        finished = chosen(steps, ended)
-        self._steps = chosen(steps, ~ended)
-        if not finished["number"].size:
-            return
-        totals = self.totals
-        totals.step_time.add(finished["end"] - finished["start"])
-        totals.tokens += int(finished["tokens"].sum())
-        if finished["requests"].any():
-            totals.requests = int(finished["requests"][-1])
-        per_kind = np.bincount(finished["kind"], minlength=len(STEP_KINDS))
-        for kind, count in zip(STEP_KINDS, per_kind.tolist(), strict=True):
-            totals.steps[kind.value] += count
-        self.history.add_steps(finished)
-        if self._device is not None:
-            self._finish_on_device(np.sort(finished["number"]))
-
-    def _finish_on_device(self, number: Int64) -> None:
-        """Count what steps, given by their numbers, exposed on the device."""
-        groups, known = by_key(number, self._marks["step"])
-        marks = chosen(self._marks, known)
-        self._marks = chosen(self._marks, self._marks["step"] > number[-1])
-        has_work = groups.occupied()
-        self.totals.idle_per_step.add(groups.total(marks["idle"])[has_work])
-
-        # Whether a step was launched before its predecessor ended, where both are known.
-        launched, done = groups.first(marks["launched"]), groups.last(marks["done"])
-        before_number = np.concatenate(([self._last_step[0]], number[:-1]))
-        before_done = np.concatenate(([self._last_step[1]], done[:-1]))
-        told = (launched < AFTER_EVERYTHING) & (before_done > BEFORE_EVERYTHING)
-        told &= before_number == number - 1
-        self.totals.launched_told += int(told.sum())
-        self.totals.launched_early += int((told & (launched < before_done)).sum())
-        self._last_step = (int(number[-1]), int(done[-1]))
+    def _unsettled(self, until: int) -> Int64:
+        """Return the steps of which something lasts beyond a time."""
+        operations = self._operations["step"][touches(self._operations, until)]
+        calls = self._calls["step"][touches(self._calls, until)]
+        return np.concatenate((operations, calls))
 
     def _carry(self, until: int) -> None:
         """Keep what the next stretch needs: rows that last beyond this one, and their calls."""
@@ -312,8 +256,7 @@ class Account:
             chosen(self._calls, touches(self._calls, until) | launched)
         )
         self._phases = self._newest(chosen(self._phases, touches(self._phases, until)))
-        self._steps = self._newest(self._steps)
-        self._marks = self._newest(self._marks)
+        self._steps.rows = self._newest(self._steps.rows)
 
     def _newest(self, columns: Columns) -> Columns:
         rows = next(iter(columns.values())).size

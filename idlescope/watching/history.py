@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from idlescope.analysis import intervals
+from idlescope.analysis.grouping import Groups
 from idlescope.analysis.intervals import Intervals
 from idlescope.trace.table import Int64
 from idlescope.watching.rows import Columns
@@ -75,13 +76,15 @@ class History:
             return
         edges = _edges(int(steps["end"].min()), int(steps["end"].max()) + 1)
         rows = self._rows(edges)
-        index = steps["end"] // SECOND - edges[0] // SECOND
-        columns = (index, steps["tokens"], steps["end"] - steps["start"])
-        values = (column.tolist() for column in columns)
-        for place, tokens, length in zip(*values, strict=True):
-            rows[place].steps += 1
-            rows[place].tokens += tokens
-            rows[place].step_ns += length
+        place = steps["end"] // SECOND - edges[0] // SECOND
+        count = np.bincount(place, minlength=len(rows))
+        by_second = Groups(place, len(rows))
+        tokens = by_second.total(steps["tokens"])
+        step_ns = by_second.total(steps["end"] - steps["start"])
+        for number, row in enumerate(rows):
+            row.steps += int(count[number])
+            row.tokens += int(tokens[number])
+            row.step_ns += int(step_ns[number])
 
     def seconds(self, unix_offset_ns: int) -> list[Second]:
         """Return the rows; `unix_offset_ns` is the wall clock less the steady one, now."""

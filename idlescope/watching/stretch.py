@@ -14,7 +14,6 @@ import numpy as np
 
 from idlescope.analysis import intervals
 from idlescope.analysis.intervals import Intervals
-from idlescope.analysis.steps.step_kind import StepKind
 from idlescope.analysis.view import DeviceView
 from idlescope.trace.model import (
     Calls,
@@ -139,12 +138,6 @@ def launching_call(calls: Columns, launches: Int64) -> Int64:
 def phase_names(names: tuple[str, ...]) -> SpanNames:
     """Return what the names of a watch mean: each phase is one of its own name."""
     return SpanNames("", np.arange(len(names), dtype=np.int32), names)
-
-
-def empty_step_times(steps: Columns) -> Intervals:
-    """Return the times of the steps that scheduled no token."""
-    empty = steps["kind"] == StepKind.EMPTY.code
-    return Intervals(steps["start"][empty], steps["end"][empty])
 
 
 def _in_order(operations: Columns) -> Columns:
