@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Protocol
 
 
-class LoopWatch(Protocol):
-    """What the spans tell: a `Watch`. Codes are those of its names (`Rows.names`)."""
+class Told(Protocol):
+    """What the spans tell: a `LoopWatch`. Codes are those of its names (`Rows.names`)."""
 
     def end_step(self) -> None:
         """End the open step."""
@@ -36,7 +36,7 @@ class LoopWatch(Protocol):
 class StepSpan:
     """`with watch.step():`."""
 
-    def __init__(self, watch: LoopWatch) -> None:
+    def __init__(self, watch: Told) -> None:
         self._watch = watch
 
     def __enter__(self) -> None:
@@ -49,7 +49,7 @@ class StepSpan:
 class LaunchSpan:
     """`with watch.launching(NAME):`."""
 
-    def __init__(self, watch: LoopWatch, code: int) -> None:
+    def __init__(self, watch: Told, code: int) -> None:
         self._watch = watch
         self._code = code
 
@@ -63,7 +63,7 @@ class LaunchSpan:
 class WaitSpan:
     """`with watch.waiting(NAME):`."""
 
-    def __init__(self, watch: LoopWatch, code: int) -> None:
+    def __init__(self, watch: Told, code: int) -> None:
         self._watch = watch
         self._code = code
 
@@ -77,7 +77,7 @@ class WaitSpan:
 class NoDemandSpan:
     """`with watch.no_demand():`."""
 
-    def __init__(self, watch: LoopWatch) -> None:
+    def __init__(self, watch: Told) -> None:
         self._watch = watch
 
     def __enter__(self) -> None:

@@ -5,42 +5,33 @@ from __future__ import annotations
 import gc
 import threading
 import time
-from collections.abc import Callable
 from copy import deepcopy
-from functools import wraps
 from pathlib import Path
-from threading import get_ident
 from time import perf_counter_ns
-from typing import Any, TypeVar
 
-from idlescope.analysis.steps.step_kind import StepKind
 from idlescope.capture import ranges
 from idlescope.errors import ConfigError
 from idlescope.trace.model import Trace
-from idlescope.trace.names.own_engine import WAIT_CALL
 from idlescope.watching import recording, runtime
 from idlescope.watching.account import Account, OpenRows
 from idlescope.watching.families import Seen
 from idlescope.watching.foresight import STEPS as FORESEEN_STEPS
 from idlescope.watching.foresight import Foresight
+from idlescope.watching.loop_watch import LoopWatch
 from idlescope.watching.overhead import phase_cost_ns
 from idlescope.watching.ring import Ring, Watched, trace_of
-from idlescope.watching.rows import COLLECTION, NO_DEMAND, Rows
 from idlescope.watching.rules import Rule, Trigger
 from idlescope.watching.safety import LOGGER, described
 from idlescope.watching.settings import WAYS, Settings
 from idlescope.watching.shown import device_state
-from idlescope.watching.spans import LaunchSpan, NoDemandSpan, StepSpan, WaitSpan
 from idlescope.watching.state import WatchState
 from idlescope.watching.ways.base import DeviceWay
 from idlescope.watching.ways.choice import way_called
 
-Function = TypeVar("Function", bound=Callable[..., Any])
 CLOSED = "closed"
-SAMPLED = 64  # one step in so many says what the watch itself costs
 
 
-class Watch:
+class Watch(LoopWatch):
     """Watches the loop of the thread that makes its steps.
 
         watch = idlescope.watch()
@@ -75,29 +66,10 @@ class Watch:
     ) -> None:
         settings = Settings.read().changed(steps, folder, port, record_when)
         rule = Rule.parse(settings.record_when) if settings.record_when else None
-        self.way = _chosen(way, settings, device)
-        self.off = ""
+        super().__init__(_chosen(way, settings, device))
         self.engine, self.version, self.rank = engine, version, rank
         self.settings = settings
-        self.rows = Rows()
         self.steps_in_phases = False  # whether phases say for which step they are
-        self.due_ns = 0
-
-        # on the hot path
-        self._step_span, self._no_demand_span = StepSpan(self), NoDemandSpan(self)
-        self._launch_spans: dict[str, LaunchSpan] = {}
-        self._wait_spans: dict[str, WaitSpan] = {}
-        self._thread = 0
-        self._step_number = -1
-        self._step_start = 0  # 0: none is open
-        self._step_work = (0, 0, 0)  # kind, tokens, requests
-        self._launch_number = 0
-        self._launch_start = 0  # 0: none is open
-        self._implicit_launch = -1  # the code of the call that `wrap` is in; -1: none
-        self._says_launches = False  # within what `wrap` wraps
-        self._open_wait: tuple[int, int] | None = None
-        self._collection_start = 0
-        self._overhead_ns = 0
 
         # in another thread
         self._settling = threading.Lock()
@@ -105,196 +77,9 @@ class Watch:
         self._ring = Ring(settings.steps)
         self._foresight = Foresight()
         self._trigger = Trigger(rule) if rule is not None else None
-        gc.callbacks.append(self._on_collection)
+        self._settling_ns = 0  # that it cost so far
         self._runtime = runtime.join(self, settings)
-
-    # -- steps ---------------------------------------------------------------------------------
-
-    def step(
-        self, tokens: int = 0, requests: int = 0, kind: StepKind | None = None
-    ) -> StepSpan:
-        """Return a context manager of one step, which has begun."""
-        self.begin_step(tokens, requests, kind)
-        return self._step_span
-
-    def begin_step(
-        self, tokens: int = 0, requests: int = 0, kind: StepKind | None = None
-    ) -> None:
-        """Begin a step, and end one that is open; for hooks whose step spans functions.
-
-        `kind` is StepKind.EMPTY for a step without any request's work; None: not told.
-        """
-        if self.off:
-            return
-        sampled_at = 0 if self._step_number % SAMPLED else perf_counter_ns()
-        try:
-            if self._step_start:
-                self.end_step()
-            if self._thread != get_ident():
-                self._bind()
-            self._step_work = (0 if kind is None else kind.code, tokens, requests)
-            self._step_number += 1
-            self._step_start = step_start = perf_counter_ns()
-            if sampled_at:
-                self._overhead_ns += SAMPLED * (step_start - sampled_at)
-        except Exception as error:
-            self.turn_off(described(error))
-
-    def work(self, tokens: int, requests: int, kind: StepKind | None = None) -> None:
-        """Say what the open step computes, where that is known only after it has begun."""
-        self._step_work = (0 if kind is None else kind.code, tokens, requests)
-
-    def end_step(self) -> None:
-        """End the step that is open; nothing where none is."""
-        step_start = self._step_start
-        if self.off or not step_start:
-            return
-        try:
-            step_end = perf_counter_ns()
-            self._step_start = 0
-            kind, tokens, requests = self._step_work
-            self.rows.steps.extend(
-                (self._step_number, kind, step_start, step_end, tokens, requests)
-            )
-            if not self._step_number % SAMPLED:
-                self.rows.shorten()
-                self._overhead_ns += SAMPLED * (perf_counter_ns() - step_end)
-        except Exception as error:
-            self.turn_off(described(error))
-
-    def wrap(self, function: Function) -> Function:
-        """Return a function, each call of which is one step.
-
-        Everything in it launches, but what is in `waiting`; where `launching` is used inside, only
-        that does.
-        """
-        code = self.rows.names[f"launch.{getattr(function, '__name__', 'step')}"]
-
-        @wraps(function)
-        def watched(*arguments: Any, **named: Any) -> Any:
-            with self.step():
-                self._begin_implicit(code)
-                try:
-                    return function(*arguments, **named)
-                finally:
-                    self._end_implicit()
-
-        return watched  # type: ignore[return-value]
-
-    # -- what the host does in a step ----------------------------------------------------------
-
-    def launching(self, name: str = "forward") -> LaunchSpan:
-        """Return a context manager around a host call that issues device work."""
-        if self._implicit_launch >= 0:
-            self._says_launches = True
-            self._end_implicit()
-        span = self._launch_spans.get(name)
-        if span is None:
-            span = LaunchSpan(self, self.rows.names[f"launch.{name}"])
-            self._launch_spans[name] = span
-        return span
-
-    def begin_launch(self) -> None:
-        """Note that a call begins that issues device work; one within another counts with it."""
-        if self.off or self._launch_start:
-            return
-        try:
-            self._launch_number = launch = self._launch_number + 1
-            self._launch_start = launch_start = perf_counter_ns()
-            self.way.begin(launch, launch_start)
-            if not launch % SAMPLED:
-                self._overhead_ns += SAMPLED * (perf_counter_ns() - launch_start)
-        except Exception as error:
-            self.turn_off(described(error))
-
-    def end_launch(self, code: int) -> None:
-        """Note that the call has returned; `code` is that of its name in `rows.names`."""
-        launch_start = self._launch_start
-        if self.off or not launch_start:
-            return
-        try:
-            launch = self._launch_number
-            sampled_at = 0 if launch % SAMPLED else perf_counter_ns()
-            self.way.end(launch)
-            launch_end = perf_counter_ns()
-            self.rows.calls.extend(
-                (code, self._step_number, launch_start, launch_end, launch)
-            )
-            self._launch_start = 0
-            if sampled_at:
-                self._overhead_ns += SAMPLED * (launch_end - sampled_at)
-        except Exception as error:
-            self.turn_off(described(error))
-
-    def waiting(self, name: str = "") -> WaitSpan:
-        """Return a context manager in which the host is blocked until the device is done."""
-        span = self._wait_spans.get(name)
-        if span is None:
-            call = f"{WAIT_CALL} ({name})" if name else WAIT_CALL
-            span = self._wait_spans[name] = WaitSpan(self, self.rows.names[call])
-        return span
-
-    def begin_wait(self, code: int) -> None:
-        """Note that the host is blocked from now on: a good moment to settle what has happened."""
-        if self.off:
-            return
-        try:
-            if self._implicit_launch >= 0:
-                self.end_launch(self._implicit_launch)
-            wait_start = perf_counter_ns()
-            self._open_wait = (code, wait_start)
-            if wait_start >= self.due_ns:
-                self.due_ns = wait_start + runtime.SETTLE_NS
-                self._runtime.wake.set()
-        except Exception as error:
-            self.turn_off(described(error))
-
-    def end_wait(self) -> None:
-        """Note that the host is not blocked any more."""
-        wait = self._open_wait
-        if self.off or wait is None:
-            return
-        try:
-            self.rows.calls.extend(
-                (wait[0], self._step_number, wait[1], perf_counter_ns(), 0)
-            )
-            self._open_wait = None
-            if self._implicit_launch >= 0:
-                self.begin_launch()
-        except Exception as error:
-            self.turn_off(described(error))
-
-    def no_demand(self) -> NoDemandSpan:
-        """Return a context manager in which there is no request to work on."""
-        return self._no_demand_span
-
-    def begin_no_demand(self) -> None:
-        """Note that there is no request from now on."""
-        if not self.off:
-            self.rows.open_phases.extend((NO_DEMAND, perf_counter_ns()))
-
-    def begin_phase(self, name: str) -> None:
-        """Begin a phase; for hooks, where `with idlescope.range` does not fit."""
-        if not self.off:
-            self.rows.open_phases.extend((self.rows.names[name], perf_counter_ns()))
-
-    def end_phase(self) -> None:
-        """End what is open and began last: a phase, or the time without requests."""
-        rows = self.rows
-        if rows.open_phases and not self.off:
-            phase_start = rows.open_phases.pop()
-            rows.phases.extend((rows.open_phases.pop(), -1, phase_start, perf_counter_ns()))
-
-    def _begin_implicit(self, code: int) -> None:
-        """Begin the launch that all of a wrapped function is, unless it says its launches."""
-        if not self._says_launches:
-            self._implicit_launch = code
-            self.begin_launch()
-
-    def _end_implicit(self) -> None:
-        code, self._implicit_launch = self._implicit_launch, -1
-        if code >= 0:
-            self.end_launch(code)
+        gc.callbacks.append(self._on_collection)
 
     # -- what it has seen ----------------------------------------------------------------------
 
@@ -311,18 +96,25 @@ class Watch:
                 )
                 taken = self.rows.take()
                 phases = taken.phases["name"].size
-                self._overhead_ns += round(phases * phase_cost_ns())
+                self._settling_ns += round(phases * phase_cost_ns())
                 fresh = self._account.settle(
                     ended, taken, still_open, tuple(self.rows.names)
                 )
                 self._ring.add(taken, fresh)
-            if self._trigger is not None:
-                until = self._account.until
-                if self._trigger.fires(self._account.history, until):
-                    LOGGER.info("%s: %s", self.settings.record_when, self.record_next())
         except Exception as error:
             self.turn_off(described(error))
-        self._overhead_ns += time.thread_time_ns() - begun_ns
+        self._settling_ns += time.thread_time_ns() - begun_ns
+        if self._trigger is not None:
+            self._record_by_rule(self._trigger)
+
+    def _record_by_rule(self, trigger: Trigger) -> None:
+        """Make a recording where the rule has begun to hold."""
+        try:
+            if trigger.fires(self._account.history, self._account.until):
+                written = self.record_next()
+                LOGGER.info("%s: recorded %s", self.settings.record_when, written)
+        except Exception as error:
+            LOGGER.warning("no recording was written: %s", described(error))
 
     @property
     def way_name(self) -> str:
@@ -341,8 +133,9 @@ class Watch:
         if foresee and self.way.device is not None and not self.off:
             step_count = totals.step_time.count
             told = self._foresight.look(lambda: self.trace(FORESEEN_STEPS), step_count)
+        overhead_ns = self._overhead_ns + self._settling_ns
         with self._settling:
-            state = device_state(self, self._account, told, self._overhead_ns)
+            state = device_state(self, self._account, told, overhead_ns)
             return Seen(
                 state, deepcopy(totals), "" if state.device < 0 else str(state.device)
             )
@@ -391,6 +184,11 @@ class Watch:
         settings = self.settings
         return recording.write_next(self.trace(), settings.folder, settings.recordings)
 
+    def good_moment(self, now_ns: int) -> None:
+        """Let the runtime settle what has happened: the loop waits for its device."""
+        self.due_ns = now_ns + runtime.SETTLE_NS
+        self._runtime.wake.set()
+
     # -- life ----------------------------------------------------------------------------------
 
     def close(self) -> None:
@@ -422,23 +220,6 @@ class Watch:
             del ranges.LISTENERS[self._thread]
         if self._on_collection in gc.callbacks:
             gc.callbacks.remove(self._on_collection)
-
-    def _bind(self) -> None:
-        """Let `idlescope.range` tell this watch of the phases of the current thread."""
-        if ranges.LISTENERS.get(self._thread) is self.rows:
-            del ranges.LISTENERS[self._thread]
-        self._thread = get_ident()
-        ranges.LISTENERS[self._thread] = self.rows
-
-    def _on_collection(self, moment: str, _: dict[str, int]) -> None:
-        """Take down a run of the garbage collector in the thread of the loop."""
-        if get_ident() != self._thread:
-            return
-        if moment == "start":
-            self._collection_start = perf_counter_ns()
-        elif self._collection_start:
-            collection = (COLLECTION, self._step_number, self._collection_start)
-            self.rows.phases.extend((*collection, perf_counter_ns()))
 
 
 def _chosen(

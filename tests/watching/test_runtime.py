@@ -149,3 +149,18 @@ def test_a_process_that_ends_without_closing_leaves_nothing(tmp_path):
     assert done.stdout == "0 {'not told': 1}\n", done.stderr
     assert done.stderr == ""
     assert not list((tmp_path / "watches").glob("*.json"))
+
+
+def test_a_recording_that_cannot_be_written_is_said_and_the_watch_goes_on(
+    monkeypatch, caplog
+):
+    watch = idlescope.watch(way=PretendedDevice(), record_when="idle > 10% for 2s")
+    monkeypatch.setattr(watch._trigger, "fires", lambda *_: True)
+    monkeypatch.setattr(
+        watch, "record_next", lambda: (_ for _ in ()).throw(OSError("full"))
+    )
+    drive(watch, watch.way, 2)
+    watch.settle()
+    assert "OSError: full" in caplog.text
+    assert not watch.off
+    monkeypatch.undo()
