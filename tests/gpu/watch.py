@@ -13,7 +13,7 @@ idle       as the watch says it while requests decode, and as it is without a wa
 
 Then each watched server writes a recording that `analyze` reads, and torch.profiler is turned on and
 off in the one watched by activity. SITE is the folder of the servers' packages, RUN where models, logs and
-recordings go, ROUNDS and SECONDS how often and how long each is loaded.
+recordings go, WAYS which servers are compared ("bare,activity"), ROUNDS and SECONDS how often and how long each is loaded.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
+from typing import TYPE_CHECKING
 
 import tomllib
 
@@ -35,7 +36,10 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).par
 
 import servers
 
-WAYS = ("bare", "events", "activity")
+if TYPE_CHECKING:
+    from idlescope.watching.watch import Watch
+
+WAYS = tuple(os.environ.get("WAYS", "bare,events,activity").split(","))  # bare comes first
 GOAL_RATIO = {"events": 0.99, "activity": 0.97}
 GOAL_POINTS = 1.5
 ROUNDS = int(os.environ.get("ROUNDS", "3"))
@@ -43,7 +47,7 @@ SECONDS = float(os.environ.get("SECONDS", "10"))
 KV_BYTES = 10 << 30  # so that three servers fit beside one another
 SMALL = {
     "vllm": ["--kv-cache-memory-bytes", str(KV_BYTES), "--gpu-memory-utilization", "0.25"],
-    "sglang": ["--max-total-tokens", "80000", "--mem-fraction-static", "0.8"],
+    "sglang": ["--max-total-tokens", "140000", "--mem-fraction-static", "0.8"],
 }
 WORK = Path(os.environ.get("RUN", "watched"))
 
@@ -145,7 +149,8 @@ class Watched:
             return {}
         written = json.loads(self.post(f"{state['url']}/record"))["recordings"]
         folder = Path(written[-1])
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path[:1])}
+        paths = [str(servers.REPOSITORY), os.environ.get("SITE", "")]
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
         environment["COLUMNS"] = "110"
         analyzed = subprocess.run(
             [sys.executable, "-m", "idlescope", "analyze", str(folder)],
@@ -276,7 +281,6 @@ def summary(found: dict) -> str:
 def run_own(mode: str, way: str) -> dict:
     """Run our own engine, watched as an unknown one is: by its graph replays and waits."""
     import idlescope
-    from idlescope.analysis.analyze import analyze
     from idlescope.watching.engines.loop import Loop
     from idlescope.watching.engines.unknown import UnknownEngine
     from idlescope.watching.watch import Watch
@@ -291,26 +295,48 @@ def run_own(mode: str, way: str) -> dict:
     config = idlescope.RunConfig(
         model=size, device="cuda", mode=mode, batch_size=32, prompt_tokens=256, tokens=500
     )
-    analysis = idlescope.run(config).modes[mode].analysis
+    begun_unix_ns = time.time_ns()
+    result = idlescope.run(config).modes[mode]
+    analysis = result.analysis
     clock = analysis.results[0].occupancy
     steps = len(analysis.steps)
     found = {"mode": mode, "way": way, "steps": steps}
     found["step_ms"] = clock.window_ns / 1e6 / steps
     found["idle_pct"] = 100 * clock.idle_ns / clock.window_ns
     found["compute_idle_pct"] = 100 * clock.compute_idle_ns / clock.window_ns
+    print(json.dumps(found), flush=True)  # kept, should what follows fail
     if loop.watch is not None:
-        time.sleep(0.5)
+        time.sleep(1.5)
         device = loop.watch.state().devices[0]
-        watched = analyze(loop.watch.trace()).results[0].occupancy
         found |= {"off": device.off, "notes": device.notes, "seen": device.steps}
         found["batching"] = device.batching
         found["overhead_us_per_step"] = device.overhead_ns / 1e3 / steps
-        found["watched_idle_pct"] = 100 * watched.idle_ns / watched.window_ns
-        found["watched_compute_idle_pct"] = (
-            100 * watched.compute_idle_ns / watched.window_ns
-        )
-        found["watched_s"] = watched.window_ns / 1e9
+        found["run_s"] = (time.time_ns() - begun_unix_ns) / 1e9
+        found |= last_steps(loop.watch, steps)
     return found
+
+
+def last_steps(watch: Watch, steps: int) -> dict:
+    """Return what a watch saw in the steps that the step clock timed: the last of the run.
+
+    They go from the first operation of the first of them to the last operation of all.
+    """
+    from idlescope.analysis.idle.occupancy import occupancy
+
+    operations = watch.trace().operations
+    known = operations.step >= 0
+    if not known.any():
+        return {"watched": "no operation of a known step"}
+    first = int(operations.step.max()) - steps + 1
+    ours = known & (operations.step >= first)
+    window = int(operations.start[ours].min()), int(operations.end[ours].max())
+    seen = occupancy(operations, window)
+    return {
+        "watched_idle_pct": 100 * seen.idle_ns / seen.window_ns,
+        "watched_compute_idle_pct": 100 * seen.compute_idle_ns / seen.window_ns,
+        "watched_step_ms": seen.window_ns / 1e6 / steps,
+        "watched_operations": int(ours.sum()),
+    }
 
 
 def own(out: Path) -> None:
@@ -321,17 +347,29 @@ def own(out: Path) -> None:
     for mode in ("sync", "async"):
         for way in WAYS:
             run = subprocess.run(
-                [sys.executable, __file__, str(out), "own", mode, way],
+                [
+                    sys.executable,
+                    "-X",
+                    "faulthandler",
+                    __file__,
+                    str(out),
+                    "own",
+                    mode,
+                    way,
+                ],
                 env=environment,
                 capture_output=True,
                 text=True,
                 timeout=200,
                 check=False,
             )
-            last = (run.stdout.splitlines() or [""])[-1]
+            (out / f"own_{mode}_{way}.err").write_text(run.stderr)
+            last = (run.stdout.splitlines() or ["{}"])[-1]
+            if run.returncode:
+                last = json.dumps(json.loads(last) | {"exit_code": run.returncode})
             with (out / "own.jsonl").open("a") as lines:
                 lines.write(last + "\n")
-            print(last, run.stderr[-1500:] if run.returncode else "", flush=True)
+            print(mode, way, last, run.stderr[-1500:] if run.returncode else "", flush=True)
 
 
 def main(out: Path, engine: str, modes: list[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from threading import Lock
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,7 +33,9 @@ LIMITS = ("what ran within a CUDA graph is one operation",)
 OVER_NS = 5_000_000_000
 # Another tool has taken CUPTI where so long no record came although so much was launched.
 SILENT_NS, SILENT_LAUNCHES = 10_000_000_000, 200
-AHEAD_NS = 10_000_000  # a record so far in the future is on another clock
+AHEAD_NS = 10_000_000  # a record so far out of its time is on another clock
+# So many operations without the record of a call: none will come, whatever CUPTI said.
+CALLS_MISSED = 2_000
 
 
 class Records(NamedTuple):
@@ -40,6 +43,9 @@ class Records(NamedTuple):
 
     operations: DeviceRecords
     calls: CallRecords
+
+
+NO_RECORDS = Records(joined_operations([]), joined_calls([]))
 
 
 class ActivityWay:
@@ -66,17 +72,21 @@ class ActivityWay:
         self._index = self.device.index
         self._cupti = Cupti() if cupti is None else cupti
         self._clock = RecordClock(self._cupti.now)
+        self._since_ns = time.perf_counter_ns() - AHEAD_NS  # no record is older
         self._sizes = RecordSizes()
         self._kernels = KernelNames()
         self._launches = LaunchCalls()
         self._held = joined_operations([])  # operations whose calls have not come yet
         self._open = (0, 0)  # launch call that has not returned: number, start
+        self._without_call = 0  # operations since the last of which the call was known
         self._newest_seen = 0  # launch call of the newest operation that came
         self._until_ns = 0
         self._heard_ns = time.perf_counter_ns()  # when records came last
         self._begun = self._begun_when_heard = 0  # launch calls
         self._cupti.start()
         self._away = False  # another tool has CUPTI
+        self._turns = Lock()  # between the thread that settles and the one that profiles
+        self._left = NO_RECORDS  # that came when CUPTI was given away
         profiler_turns.take_turns(self)
 
     @property
@@ -101,16 +111,26 @@ class ActivityWay:
     def ended(self) -> Ended:
         """Return the operations whose records are complete, and what events timed meanwhile."""
         by_events = self._events.ended()
-        if self._away:
-            self._launches.take_notes()
-            return by_events
+        with self._turns:
+            by_records = self._by_records()
+        return by_events if by_records is None else _both(by_records, by_events)
+
+    def _by_records(self) -> Ended | None:
+        """Return what records tell; None: there are none while another tool has CUPTI."""
         flush_ns = time.perf_counter_ns()
-        self._cupti.flush()
-        records = self._take()
+        records, self._left = self._left, NO_RECORDS
+        if self._away and not records.operations.start.size:
+            self._launches.take_notes()
+            return None
+        if not self._away:
+            self._cupti.flush()
+            self._clock.tie()
+            if self._clock.is_known():
+                records = _joined(records, self._take())
         by_records = self._attributed(records, flush_ns)
-        if flush_ns - self._heard_ns > SILENT_NS:
+        if not self._away and flush_ns - self._heard_ns > SILENT_NS:
             self._look_for_silence()
-        return _both(by_records, by_events)
+        return by_records
 
     def now(self) -> int:
         """Return the host's time."""
@@ -119,29 +139,35 @@ class ActivityWay:
     def close(self) -> None:
         """Give CUPTI back."""
         profiler_turns.leave_turns(self)
-        if not self._away:
-            self._away = True
-            self._cupti.stop()
+        self.give_way()
         self._events.close()
 
     def give_way(self) -> None:
-        """Leave CUPTI to another tool: events time what is launched from now on."""
-        if not self._away:
-            self._away = True
-            self._cupti.stop()
+        """Leave CUPTI to another tool: events time what is launched from now on.
+
+        What was recorded is taken at once: the other may set the clock of the records.
+        """
+        with self._turns:
+            if not self._away:
+                self._away = True
+                self._clock.tie()
+                self._cupti.stop()
+                self._left = _joined(self._left, self._take())
 
     def come_back(self) -> None:
         """Take CUPTI again, unless another tool has it still."""
-        if not self._away:
-            return
-        try:
-            self._cupti.start()
-        except CuptiError as error:
-            LOGGER.warning("timing by events from here on: %s", error)
-            return
-        self._clock = RecordClock(self._cupti.now)  # the other may have set its clock
-        self._heard_ns, self._begun_when_heard = time.perf_counter_ns(), self._begun
-        self._away = False
+        with self._turns:
+            if not self._away:
+                return
+            try:
+                self._cupti.start()
+            except CuptiError as error:
+                LOGGER.warning("timing by events from here on: %s", error)
+                return
+            self._clock = RecordClock(self._cupti.now)  # the other may have set its clock
+            self._heard_ns, self._begun_when_heard = time.perf_counter_ns(), self._begun
+            self._since_ns = self._heard_ns - AHEAD_NS
+            self._away = False
 
     def _look_for_silence(self) -> None:
         """Give way to a tool that took CUPTI without a word."""
@@ -160,7 +186,6 @@ class ActivityWay:
             operations, calls = self._parsed(completed.popleft())
             operation_parts.append(operations)
             call_parts.append(calls)
-        self._clock.tie()
         operations, calls = joined_operations(operation_parts), joined_calls(call_parts)
         # Without times, or of another device: nothing to account for.
         ours = (operations.start > 0) & (operations.end >= operations.start)
@@ -171,7 +196,10 @@ class ActivityWay:
             start=host(operations.start), end=host(operations.end)
         )
         calls = calls._replace(start=host(calls.start), end=host(calls.end))
-        return Records(operations, calls)
+        # Made before another tool set the clock: when that was cannot be told.
+        latest = time.perf_counter_ns() + AHEAD_NS
+        possible = (operations.start >= self._since_ns) & (operations.end <= latest)
+        return Records(operations.only(possible), calls)
 
     def _parsed(self, completed: Completed) -> tuple[DeviceRecords, CallRecords]:
         """Return the records of a buffer, and give it back."""
@@ -195,10 +223,12 @@ class ActivityWay:
         held_before = self._held.start.size
         if operations.start.size:
             self._heard_ns, self._begun_when_heard = flush_ns, self._begun
-            if np.max(operations.start) > flush_ns + AHEAD_NS:
-                raise CuptiError("records of CUPTI are not on its clock")
         launch, known = launches.of(operations.correlation)
-        if not self._cupti.records_calls:  # the order must do
+        self._without_call += int(known.size - known.sum())
+        if known.any():
+            self._without_call = 0
+        if not self._cupti.records_calls or self._without_call > CALLS_MISSED:
+            # the order must do
             launch = launches.before(operations.start, open_launch, open_start)
             known = np.ones_like(known)
         # An operation may come before its call does: it is held back once.
@@ -236,6 +266,14 @@ class ActivityWay:
             until_ns = self._until_ns if start is None else start
         self._until_ns = max(self._until_ns, until_ns)
         return self._until_ns
+
+
+def _joined(first: Records, second: Records) -> Records:
+    """Return the rows of both."""
+    return Records(
+        joined_operations([first.operations, second.operations]),
+        joined_calls([first.calls, second.calls]),
+    )
 
 
 def _both(first: Ended, second: Ended) -> Ended:

@@ -10,6 +10,7 @@ import glob
 import os
 import re
 from collections import deque
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,10 +20,12 @@ from numpy.typing import NDArray
 from idlescope.errors import ConfigError
 from idlescope.watching.ways.cupti_records import (
     CONCURRENT_KERNEL,
+    DRIVER,
     GRAPH_TRACE,
     MEMCPY,
     MEMSET,
     PEER_COPY,
+    RUNTIME,
 )
 
 # A buffer is only given back when all of its records are complete: with small ones that is soon
@@ -32,23 +35,37 @@ MOST_BUFFERS = 256  # beyond them CUPTI drops records, which `Buffers.refused` c
 KINDS = (MEMCPY, MEMSET, PEER_COPY, CONCURRENT_KERNEL, GRAPH_TRACE)
 OPTIONAL_KINDS = (PEER_COPY,)
 
-# Calls that launch work, by their callback ids (cupti_runtime_cbid.h, cupti_driver_cbid.h). Ids are
-# never given anew; those that a version does not know are passed over.
-RUNTIME_LAUNCHES = (
-    *(211, 214, 430, 431, 505, 506),  # cudaLaunchKernel, …ExC, __cudaLaunchKernel
-    *(269, 270),  # cudaLaunchCooperativeKernel
-    *(311, 312),  # cudaGraphLaunch
-    *(31, 41, 225, 44, 228),  # cudaMemcpy, cudaMemcpyAsync, cudaMemcpy2DAsync
-    *(51, 235),  # cudaMemsetAsync
+
+class ApiCalls(NamedTuple):
+    """Calls of one of CUDA's two APIs, and how records of them are chosen."""
+
+    kind: int  # of their records
+    domain: int  # CUpti_CallbackDomain
+    choose: str  # the function that turns the records of one call on and off
+    launches: re.Pattern[str]  # names of those that issue work
+
+
+# Names end in the version of the call, and in _ptsz where it takes a thread's default stream.
+_END = r"(_ptsz)?(_v\d+)?(_ptsz)?"
+APIS = (
+    ApiCalls(
+        RUNTIME,
+        2,
+        "cuptiActivityEnableRuntimeApi",
+        re.compile(
+            r"(__)?cuda(Launch(Cooperative)?Kernel(ExC)?|GraphLaunch"
+            rf"|Memcpy(2D|3D|Peer)?(Async)?|Memset(2D|3D)?(Async)?){_END}"
+        ),
+    ),
+    # What Triton and others call past the runtime.
+    ApiCalls(
+        DRIVER,
+        1,
+        "cuptiActivityEnableDriverApi",
+        re.compile(rf"cuLaunch(Cooperative)?Kernel(Ex)?{_END}"),
+    ),
 )
-DRIVER_LAUNCHES = (
-    *(307, 442, 652, 653),  # cuLaunchKernel, cuLaunchKernelEx: Triton
-    *(477, 478),  # cuLaunchCooperativeKernel
-)
-LAUNCHES = {  # by the function that turns their records on and off
-    "cuptiActivityEnableRuntimeApi": RUNTIME_LAUNCHES,
-    "cuptiActivityEnableDriverApi": DRIVER_LAUNCHES,
-}
+MOST_CALLBACKS = 10_000  # no version has so many
 
 REQUESTED = ctypes.CFUNCTYPE(
     None,
@@ -158,12 +175,12 @@ class Cupti:
             except CuptiError:
                 if kind not in OPTIONAL_KINDS:
                     raise
-        self.records_calls = self._enable_calls(1)
+        recorded = [self._record_calls(api) for api in APIS]
+        self.records_calls = any(recorded)
 
     def stop(self) -> None:
         """Take no more records; what there is comes at once, complete or not."""
-        self._enable_calls(0)
-        for kind in KINDS:
+        for kind in (*KINDS, *(api.kind for api in APIS)):
             self._try("cuptiActivityDisable", ctypes.c_uint32(kind))
         self._try("cuptiActivityFlushAll", ctypes.c_uint32(FORCED))
 
@@ -189,14 +206,33 @@ class Cupti:
             return 0
         return record.value - completed.address - offset
 
-    def _enable_calls(self, enable: int) -> bool:
-        """Turn the records of calls that launch work on or off; return whether any of them was."""
-        turned = [
-            self._try(function, ctypes.c_uint32(callback), ctypes.c_uint8(enable))
-            for function, callbacks in LAUNCHES.items()
-            for callback in callbacks
-        ]
-        return any(turned)
+    def _record_calls(self, api: ApiCalls) -> bool:
+        """Have the calls recorded that launch work; return whether they are.
+
+        Where a context exists already, as in an engine, a call whose records are turned on by
+        itself is not recorded: the whole kind is turned on, then all other calls off.
+        """
+        if not hasattr(self._library, api.choose):
+            return False  # it could only record every call
+        names = list(self._call_names(api.domain))
+        if not names or not self._try("cuptiActivityEnable", ctypes.c_uint32(api.kind)):
+            return False
+        recorded = 0
+        for callback, name in names:
+            if api.launches.fullmatch(name):
+                recorded += 1
+            else:
+                self._try(api.choose, ctypes.c_uint32(callback), ctypes.c_uint8(0))
+        return recorded > 0
+
+    def _call_names(self, domain: int) -> Iterator[tuple[int, str]]:
+        """Yield the calls that this version knows: their callback ids and names."""
+        name = ctypes.c_char_p()
+        for callback in range(1, MOST_CALLBACKS):
+            place = ctypes.c_int(domain), ctypes.c_uint32(callback), ctypes.byref(name)
+            if not self._try("cuptiGetCallbackName", *place):
+                return
+            yield callback, (name.value or b"").decode(errors="replace")
 
     def _try(self, function: str, *arguments: Any) -> bool:
         """Call a function; return whether it is there and did it."""

@@ -12,6 +12,9 @@ from idlescope.trace.table import Int64
 
 TRIES = 3  # of which the quickest is the most exact
 TIES = 16  # kept: records come within a few seconds
+# Ties that lie closer say nothing of the rate: each is exact to a few microseconds.
+APART_NS = 100_000_000
+NEAR_NS = 60_000_000_000  # of a clock that counts ns as the host's do
 
 
 class RecordClock:
@@ -24,6 +27,11 @@ class RecordClock:
     def __init__(self, now: Callable[[], int]) -> None:
         self._now = now
         self._ties: deque[tuple[int, int]] = deque(maxlen=TIES)  # record clock, host clock
+        self.tie()
+
+    def is_known(self) -> bool:
+        """Return whether the rate is known: after two ties, or at once where it counts ns."""
+        return len(self._ties) > 1 or self._counts_ns()
 
     def tie(self) -> None:
         """Read both clocks at once: several times a second, and after records were taken."""
@@ -36,7 +44,15 @@ class RecordClock:
         _, record_ns, host_ns = min(attempts)
         if self._ties and record_ns <= self._ties[-1][0]:
             self._ties.clear()  # it was set back: what lies before cannot be told apart
-        self._ties.append((record_ns, host_ns))
+        if not self._ties or host_ns - self._ties[-1][1] >= APART_NS:
+            self._ties.append((record_ns, host_ns))
+
+    def _counts_ns(self) -> bool:
+        """Return whether the last tie is near one of the host's own clocks."""
+        record_ns = self._ties[-1][0]
+        since_tie = time.perf_counter_ns() - self._ties[-1][1]
+        clocks = (time.time_ns(), time.perf_counter_ns())
+        return any(abs(clock - since_tie - record_ns) < NEAR_NS for clock in clocks)
 
     def host(self, record_ns: Int64) -> Int64:
         """Return these times on the host's clock."""

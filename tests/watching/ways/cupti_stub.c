@@ -30,7 +30,19 @@ int cuptiGetResultString(int status, const char **text) {
     return 0;
 }
 int cuptiActivityRegisterCallbacks(requested_t r, completed_t c) { requested = r; completed = c; return 0; }
-int cuptiActivityEnable(uint32_t kind) { if (taken) return 39; enabled[kind] = 1; return 0; }
+/* As CUPTI: turning a kind of calls on turns all of them on. */
+int cuptiActivityEnable(uint32_t kind) {
+    if (taken) return 39;
+    enabled[kind] = 1;
+    if (kind == 5) for (int id = 0; id < 1024; id++) runtime[id] = 1;
+    return 0;
+}
+int cuptiGetCallbackName(int domain, uint32_t id, const char **name) {
+    static const char *runtime_names[] = {[41] = "cudaMemcpyAsync_v3020", [211] = "cudaLaunchKernel_v7000", [311] = "cudaGraphLaunch_v10000"};
+    if (no_calls || id > (domain == 2 ? 522 : 806)) return 1;
+    *name = domain == 2 && id <= 311 && runtime_names[id] ? runtime_names[id] : "another";
+    return 0;
+}
 int cuptiActivityDisable(uint32_t kind) { enabled[kind] = 0; return 0; }
 int cuptiActivityEnableRuntimeApi(uint32_t id, uint8_t enable) {
     if (no_calls) return 1;
@@ -76,7 +88,8 @@ static void put64(uint8_t *place, int at, uint64_t value) { memcpy(place + at, &
 static void put32(uint8_t *place, int at, uint32_t value) { memcpy(place + at, &value, 4); }
 
 void stub_call(uint32_t id, uint32_t correlation, uint64_t start, uint64_t end) {
-    if (!runtime[id]) return;
+    /* The context exists: without its kind, a call that was turned on is not recorded. */
+    if (!enabled[5] || !runtime[id]) return;
     uint8_t *place = record(5);
     if (!place) return;
     put32(place, 4, id); put64(place, 8, start); put64(place, 16, end); put32(place, 32, correlation);
