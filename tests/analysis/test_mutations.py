@@ -80,8 +80,42 @@ def test_one_duration_a_thousand_times_as_long(name):
     trace = recorded(name)
     random = np.random.default_rng(1)
     lasting = np.flatnonzero(trace.operations.end > trace.operations.start)
-    for row in random.choice(lasting, 3, replace=False).tolist():
+    last_to_end = int(trace.operations.end.argmax())
+    for row in [*random.choice(lasting, 3, replace=False).tolist(), last_to_end]:
         assert held(name, longer(trace, row, 1000)) in ("bounded", "marked")
+
+
+def test_a_kernel_of_no_stream_in_use_a_thousand_times_as_long():
+    """Nothing of its stream comes after it for so long: only those like it tell."""
+    name = "loop_eager"
+    trace = recorded(name)
+    operations = trace.operations
+    alone = operations.replace(stream=np.arange(len(operations)) % 2**15)
+    common = np.bincount(operations.name).argmax()
+    row = int(np.flatnonzero(operations.name == common)[3])
+    apart = replace(trace, operations=alone, streams=tuple(map(str, range(2**15))))
+    assert held(name, longer(apart, row, 1000)) == "bounded"
+
+
+def test_one_replay_of_a_graph_from_which_kernels_are_lost():
+    """No other replay tells how many it has; the gaps that they leave do."""
+    name = "vllm_8b_sync"
+    trace = recorded(name)
+    calls, counts = np.unique(trace.operations.correlation, return_counts=True)
+    start, end = (
+        edge(trace.operations.start[trace.operations.correlation == calls[counts.argmax()]])
+        for edge in (np.min, np.max)
+    )
+    inside = (trace.operations.start >= start) & (trace.operations.start <= end)
+    one = replace(trace, operations=trace.operations.take(inside))
+    keep = np.random.default_rng(6).random(len(one.operations)) >= 0.02
+    (true,), result = (
+        idlescope.analyze(one).results,
+        analysed(replace(one, operations=one.operations.take(keep))),
+    )
+    bounds = result.doubts.bounds
+    assert bounds.apart or result.verdict.kind == CANNOT_TELL
+    assert bounds.low_pct - CLOSE_PCT <= true.idle_pct <= bounds.high_pct + CLOSE_PCT
 
 
 @pytest.mark.parametrize("ms", [-5, -0.5, 0.5, 5])

@@ -70,15 +70,20 @@ def idle_bounds(
 
 
 def _because(missing: Unrecorded, corruption: Corruption) -> tuple[str, ...]:
-    lost = replays = late = ""
+    lost = replays = single = late = ""
     if missing.launches:
         lost = f"{missing.launches:,} launches have no record of what they ran."
     if missing.replays:
         replays = f"{missing.replays:,} graph replays have fewer operations than others."
+    if missing.single_replays:
+        single = (
+            "A graph was replayed once, and has gaps in which operations may be missing: "
+            "no other replay tells how many it has."
+        )
     if missing.late_replays:
         late = (
             f"{missing.late_replays:,} graph replays seem to begin long after they were launched, "
             "on a device with nothing to do: most likely the first of their kernels were not "
             "recorded."
         )
-    return lost, replays, late, corruption.text
+    return lost, replays, single, late, corruption.text

@@ -15,10 +15,11 @@ import numpy as np
 from idlescope.analysis import intervals
 from idlescope.analysis.idle.causes import Gaps
 from idlescope.analysis.idle.occupancy import Occupancy
+from idlescope.analysis.verdict.outlying import outlying
 from idlescope.analysis.verdict.returned_early import waits_for_operations
 from idlescope.analysis.view import DeviceView
 from idlescope.trace.distinct import distinct
-from idlescope.trace.model import OperationKind, Operations
+from idlescope.trace.model import Operations
 from idlescope.trace.names.calls import GRAPH_LAUNCH, matching
 from idlescope.trace.table import Bool, Int64
 
@@ -29,8 +30,6 @@ CLOCK_NS = 50_000  # less than this is within what two clocks are aligned to
 LAUNCH_NS = 200_000  # a launch on an idle device takes 4 to 12 µs in the real traces
 MANY_LAUNCHES = 10
 IDLE_NS = 50_000  # a gap that is longer is none between kernels that follow one another
-OUTLYING = 100  # times as long as any other copy of its name
-FEWEST_ALIKE = 5
 FEWEST = 3  # records that make a habit
 
 
@@ -111,8 +110,7 @@ def find(view: DeviceView, gaps: Gaps) -> Corruption:
     if not clock_ns and not overlapping.size:
         clock_ns, records = _device_ahead(view, gaps)
         slow_to_begin = clock_ns > 0
-    outlying = _outlying_copies(operations)
-    rows = distinct(overlapping, unfinished, outlying)
+    rows = distinct(overlapping, unfinished, outlying(view))
     lengths = operations.end[rows] - operations.start[rows]
     return Corruption(
         rows=rows,
@@ -157,28 +155,6 @@ def _too_long(start: Int64, end: Int64) -> Bool:
     next_start = start[np.minimum(after, start.size - 1)]
     covers_some = after > row + 1
     return too_long | (covers_some & (end - next_start > OVERLAP_NS))
-
-
-def _outlying_copies(operations: Operations) -> Int64:
-    """Return the copies and memsets that lasted far longer than any other of their name.
-
-    Kernels can: one that communicates waits for the other devices.
-    """
-    moving = np.flatnonzero(
-        (operations.kind == OperationKind.MEMCPY)
-        | (operations.kind == OperationKind.MEMSET)
-    )
-    lengths = (operations.end - operations.start)[moving]
-    found = []
-    long = distinct(operations.name[moving[lengths > OVERLAP_NS]])
-    for name in long.tolist():
-        alike = np.flatnonzero(operations.name[moving] == name)
-        if alike.size <= FEWEST_ALIKE:
-            continue
-        second, longest = alike[np.argsort(lengths[alike])[-2:]]
-        if lengths[longest] > OUTLYING * lengths[second]:
-            found.append(moving[longest])
-    return np.array(found, np.int64)
 
 
 def _device_ahead(view: DeviceView, gaps: Gaps) -> tuple[int, int]:

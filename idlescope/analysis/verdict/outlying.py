@@ -1,0 +1,77 @@
+"""Operations that last so much longer than all like them that their durations must be corrupt."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from idlescope.analysis.view import DeviceView
+from idlescope.trace.distinct import distinct
+from idlescope.trace.model import Trace
+from idlescope.trace.table import Int64
+
+LONG_NS = 100_000  # what is shorter moves no figure
+OUTLYING = 100  # times as long as any other operation of its name
+FEWEST_ALIKE = 5
+# How much later than everything else the last operation of a recording may end: a profiler that
+# stops waits for the device, and that wait is in the recording.
+LAST_NS = 1_000_000
+LAST_OUTLYING = 10  # times as long as any other of its name: two signs need less of each
+
+
+def outlying(view: DeviceView) -> Int64:
+    """Return the operations of a device that outlast all like them, ascending.
+
+    What communicates counts only where nothing shows how long it took: it waits for other devices.
+    """
+    return distinct(_of_their_name(view), _last_to_end(view))
+
+
+def _of_their_name(view: DeviceView) -> Int64:
+    """Return the operations that lasted far longer than any other of their name.
+
+    Of 40 real traces no kernel that does not communicate did so for 20 times as long.
+    """
+    operations = view.operations
+    lengths = operations.end - operations.start
+    long = np.flatnonzero((lengths > LONG_NS) & (view.collective == 0))
+    # Sorted by name, then by length: the last of each name is its longest.
+    long = long[np.lexsort((lengths[long], operations.name[long]))]
+    name, length = operations.name[long], lengths[long]
+    is_last = np.append(name[1:] != name[:-1], True)[: long.size]
+    is_first = np.append(True, name[1:] != name[:-1])[: long.size]
+    before = np.append(0, length[:-1])[: long.size]
+    second = np.where(is_first, 0, before)  # 0: no other is long
+    found = []
+    for row in long[is_last & (length > OUTLYING * second)].tolist():
+        alike = np.flatnonzero(operations.name == operations.name[row])
+        others = lengths[alike[alike != row]]
+        if others.size >= FEWEST_ALIKE and lengths[row] > OUTLYING * others.max():
+            found.append(row)
+    return np.array(found, np.int64)
+
+
+def _last_to_end(view: DeviceView) -> Int64:
+    """Return the operation that ends long after all else, if it outlasts those like it; else none.
+
+    Like it are those of its name, or all of the device's where it is the only one so called.
+    """
+    operations = view.operations
+    none = np.empty(0, np.int64)
+    if len(operations) <= FEWEST_ALIKE or not len(view.trace.calls):
+        return none
+    last = int(operations.end.argmax())
+    if view.collective[last] or operations.end[last] - _rest_ended(view.trace) <= LAST_NS:
+        return none
+    lengths = operations.end - operations.start
+    alike = operations.name == operations.name[last]
+    alike[last] = False
+    others = lengths[alike] if alike.any() else np.delete(lengths, last)
+    is_outlying = lengths[last] > max(LAST_OUTLYING * others.max(), LONG_NS)
+    return np.array([last]) if is_outlying else none
+
+
+def _rest_ended(trace: Trace) -> int:
+    """Return when the last record but one ended, of whatever kind."""
+    ends = [table.end.max() for table in (trace.calls, trace.ranges) if len(table)]
+    ends.append(np.partition(trace.operations.end, -2)[-2])
+    return int(max(ends))
