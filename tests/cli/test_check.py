@@ -383,7 +383,7 @@ def test_a_damaged_line_is_said_and_costs_nothing(tmp_path):
         file.write('{"schema": 1, "comm')
     result = add(path, "async", "c2")
     assert "1 line is damaged and left out, the first is line 2" in result.stdout
-    assert "2 commits are too few for a trend" in result.stdout
+    assert "of 2 commits makes no trend" in result.stdout
 
 
 def test_what_needs_a_history_asks_for_one():

@@ -16,6 +16,7 @@ class WordKind(str, Enum):
     HOST = "host"  # what the host did during `host` idle
     BATCHING = "batching"
     SPREAD = "spread"  # how idle is spread over the steps
+    COMPARISON = "comparison"  # of recordings
     TERM = "term"  # a number, or what numbers are of
 
     def __str__(self) -> str:

@@ -246,7 +246,7 @@ METHOD_TERMS = (
         means="A figure that many commits made worse, each by less than noise.",
         do="`idlescope check TRACE --history FILE --max-creep 10%` fails on it; the trend says "
         "which commits added most.",
-        also=("trend", "drift", "history"),
+        also=("trend", "drift", "history", "jump"),
         see=("noise", "idle per step"),
     ),
 )

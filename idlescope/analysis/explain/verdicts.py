@@ -7,7 +7,7 @@ from idlescope.analysis.explain.entry import Entry, Usually, WordKind
 VERDICTS = (
     Entry(
         name="cannot tell",
-        kinds=(WordKind.VERDICT, WordKind.RANKS),
+        kinds=(WordKind.VERDICT, WordKind.RANKS, WordKind.COMPARISON),
         means="The recording lacks what a verdict needs, and a verdict would be a guess.",
         measured="records are missing or contradict one another (README of analysis, Coverage), or "
         "no launch call was recorded for most of idle",

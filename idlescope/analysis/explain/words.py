@@ -6,6 +6,7 @@ import re
 from difflib import get_close_matches
 
 from idlescope.analysis.explain.causes import CAUSES
+from idlescope.analysis.explain.comparisons import COMPARISONS
 from idlescope.analysis.explain.entry import Entry, WordKind
 from idlescope.analysis.explain.host_work import HOST_WORK
 from idlescope.analysis.explain.ranks import RANKS
@@ -14,7 +15,7 @@ from idlescope.analysis.explain.terms import TERMS
 from idlescope.analysis.explain.verdicts import VERDICTS
 from idlescope.errors import ConfigError
 
-ENTRIES = (*VERDICTS, *CAUSES, *HOST_WORK, *STEPS, *RANKS, *TERMS)
+ENTRIES = (*VERDICTS, *CAUSES, *HOST_WORK, *STEPS, *RANKS, *COMPARISONS, *TERMS)
 MOST_SUGGESTIONS = 4
 LONGEST_WORD = 60  # of what is repeated in an error
 _SPACES = re.compile(r"[\s_-]+")

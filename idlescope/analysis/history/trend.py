@@ -8,7 +8,7 @@ more than 10 % (or the limit given), more than three times the noise, and matter
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
@@ -24,6 +24,7 @@ CREEP_PCT = 10.0
 NOISES = 3.0
 NEIGHBOURS_PER_SIGMA = 0.954  # median |difference| of two normal values: 0.6745 * sqrt(2)
 MATTERS = 0.01  # of a step's time
+SHORT_COMMIT = 12  # characters
 JUMP_SHARE = 0.5  # of the rise that one commit makes is a jump
 
 
@@ -75,23 +76,56 @@ class Trend:
 
     def text(self) -> str:
         """Return what the figure did, in a sentence."""
-        unit, count = self.figure.unit, len(self.commits)
         what = f"{self.subject}: {self.figure.name}"
-        if self.kind == TrendKind.TOO_FEW:
-            return f"{what}: {count} commits are too few for a trend ({FEWEST_COMMITS} are needed)."
-        levels = f"{self.best:.3g} to {self.last:.3g} {unit}"
-        if self.kind == TrendKind.STEADY:
-            return f"{what} is steady over {count} commits, at {self.last:.3g} {unit}."
-        if self.kind == TrendKind.BETTER:
-            return f"{what} is better than it was: {self.last:.3g} {unit}, over {count} commits."
-        added = self.values[self.worst_row] - self.values[self.worst_row - 1]
-        commit = self.commits[self.worst_row][:12]
-        if self.kind == TrendKind.JUMP:
-            return f"{what} rose from {levels}, {added:.3g} of that at commit {commit}."
-        return (
-            f"{what} has crept from {levels} over {count} commits; no single one added more than "
-            f"{added:.3g} ({commit}), so comparing each with the one before does not show it."
-        )
+        return f"{what} {_SAYS[self.kind](self)}."
+
+    @property
+    def added(self) -> float:
+        """Return what the commit added that added most."""
+        return float(self.values[self.worst_row] - self.values[self.worst_row - 1])
+
+    @property
+    def worst_commit(self) -> str:
+        """Return that commit, shortened."""
+        return self.commits[self.worst_row][:SHORT_COMMIT]
+
+
+def _too_few(trend: Trend) -> str:
+    count = len(trend.commits)
+    return f"of {count} commits makes no trend ({FEWEST_COMMITS} are needed)"
+
+
+def _steady(trend: Trend) -> str:
+    level = f"{trend.last:.3g} {trend.figure.unit}"
+    return f"is steady over {len(trend.commits)} commits, at {level}"
+
+
+def _better(trend: Trend) -> str:
+    level = f"{trend.last:.3g} {trend.figure.unit}"
+    return f"is better than it was: {level}, over {len(trend.commits)} commits"
+
+
+def _jump(trend: Trend) -> str:
+    levels = f"{trend.best:.3g} to {trend.last:.3g} {trend.figure.unit}"
+    return f"rose from {levels}, {trend.added:.3g} of that at commit {trend.worst_commit}"
+
+
+def _creep(trend: Trend) -> str:
+    levels = f"{trend.best:.3g} to {trend.last:.3g} {trend.figure.unit}"
+    return (
+        f"has crept from {levels} over {len(trend.commits)} commits; no single one added more "
+        f"than {trend.added:.3g} ({trend.worst_commit}), so comparing each with the one before "
+        "does not show it"
+    )
+
+
+_SAYS: Mapping[TrendKind, Callable[[Trend], str]] = {
+    TrendKind.TOO_FEW: _too_few,
+    TrendKind.STEADY: _steady,
+    TrendKind.BETTER: _better,
+    TrendKind.JUMP: _jump,
+    TrendKind.CREEP: _creep,
+}
 
 
 def trends(lines: Sequence[Line], allowed_pct: float = CREEP_PCT) -> list[Trend]:
@@ -111,63 +145,100 @@ def level_length(commits: int) -> int:
     return max(1, min(LEVEL_COMMITS, commits // 2))
 
 
+class _Told(NamedTuple):
+    """The commits that tell a figure of a subject."""
+
+    of_commits: dict[str, list[float]]
+    steps_ms: list[float]
+    untold: int
+
+    @property
+    def values(self) -> Float64:
+        """Return a figure for each commit: the median of its recordings."""
+        medians = [np.median(several) for several in self.of_commits.values()]
+        return np.array(medians, np.float64)
+
+
+class _Levels(NamedTuple):
+    """What a trend is judged by."""
+
+    best: float
+    usual: float  # of the commits before the last ones
+    last: float
+    noise: float
+
+
 def _trend(
     lines: Sequence[Line], subject: str, figure: Figure, allowed_pct: float
 ) -> Trend:
-    of_commits: dict[str, list[float]] = {}
-    untold = 0
-    steps_ms: list[float] = []
-    for line in lines:
-        point = line.points.get(subject)
-        value = None if point is None or not point.told else figure.value(point)
-        if point is None or value is None or not np.isfinite(value):
-            untold += 1
-            continue
-        of_commits.setdefault(line.commit, []).append(value)
-        steps_ms.append(point.step_ms or 0.0)
-    values = np.array([np.median(several) for several in of_commits.values()], np.float64)
-    return _judged(
-        subject, figure, tuple(of_commits), values, untold, steps_ms, allowed_pct
+    told = _told(lines, subject, figure)
+    values = told.values
+    if values.size < FEWEST_COMMITS:
+        last = float(values[-1]) if values.size else 0.0
+        levels, kind, worst_row = _Levels(last, last, last, 0.0), TrendKind.TOO_FEW, -1
+    else:
+        levels = _levels(values)
+        worst_row = 1 + int(np.diff(values).argmax())
+        step_ms = float(np.median(told.steps_ms))
+        matters = MATTERS * (step_ms if figure.unit == "ms" else 100.0)
+        kind = _kind(values, levels, allowed_pct, matters)
+    return Trend(
+        subject=subject,
+        figure=figure,
+        commits=tuple(told.of_commits),
+        values=values,
+        untold=told.untold,
+        kind=kind,
+        best=levels.best,
+        last=levels.last,
+        noise=levels.noise,
+        worst_row=worst_row,
     )
 
 
-def _judged(
-    subject: str,
-    figure: Figure,
-    commits: tuple[str, ...],
-    values: Float64,
-    untold: int,
-    steps_ms: Sequence[float],
-    allowed_pct: float,
-) -> Trend:
-    if values.size < FEWEST_COMMITS:
-        last = float(values[-1]) if values.size else 0.0
-        kind = TrendKind.TOO_FEW
-        return Trend(subject, figure, commits, values, untold, kind, last, last, 0.0, -1)
+def _told(lines: Sequence[Line], subject: str, figure: Figure) -> _Told:
+    told = _Told({}, [], 0)
+    for line in lines:
+        point = line.points.get(subject)
+        value = figure.value(point) if point is not None and point.told else None
+        if point is None or value is None or not np.isfinite(value):
+            told = told._replace(untold=told.untold + 1)
+            continue
+        told.of_commits.setdefault(line.commit, []).append(value)
+        told.steps_ms.append(point.step_ms or 0.0)
+    return told
 
-    # Levels are medians over neighbouring commits, so that one outlier is no level.
+
+def _levels(values: Float64) -> _Levels:
+    """Return the levels of some commits, and their noise."""
+    # Levels are medians over neighbouring commits, so that one outlier is no level. Those of the
+    # last commits and those before them have none in common.
     length = level_length(values.size)
     windows = np.lib.stride_tricks.sliding_window_view(values, length)
-    levels = np.median(windows, axis=1)
-    last, earlier = float(levels[-1]), levels[: values.size - 2 * length + 1]
-    best = float(earlier.min())
+    medians = np.median(windows, axis=1)
+    earlier = medians[: values.size - 2 * length + 1]
 
     # A steady slope is no noise, and the medians leave single jumps out.
     differences = np.diff(values)
     apart = np.abs(differences - np.median(differences))
-    noise = float(np.median(apart)) / NEIGHBOURS_PER_SIGMA
-    rise = last - best
-    matters = MATTERS * (float(np.median(steps_ms)) if figure.unit == "ms" else 100.0)
-    kind = TrendKind.STEADY
-    if rise > max(allowed_pct / 100 * best, NOISES * noise, matters):
-        kind = TrendKind.CREEP
-    usual = float(np.median(earlier))
-    if usual - last > max(CREEP_PCT / 100 * usual, NOISES * noise, matters):
-        kind = TrendKind.BETTER
-    worst_row = 1 + int(differences.argmax())
-    added = float(differences.max())
-    if kind == TrendKind.CREEP and added >= JUMP_SHARE * rise and added > NOISES * noise:
-        kind = TrendKind.JUMP
-    return Trend(
-        subject, figure, commits, values, untold, kind, best, last, noise, worst_row
+    return _Levels(
+        best=float(earlier.min()),
+        usual=float(np.median(earlier)),
+        last=float(medians[-1]),
+        noise=float(np.median(apart)) / NEIGHBOURS_PER_SIGMA,
     )
+
+
+def _kind(
+    values: Float64, levels: _Levels, allowed_pct: float, matters: float
+) -> TrendKind:
+    """Return what some commits did; `matters` is the least change that does."""
+    certain = max(NOISES * levels.noise, matters)
+    rise = levels.last - levels.best
+    if rise > max(allowed_pct / 100 * levels.best, certain):
+        added = float(np.diff(values).max())
+        at_once = added >= JUMP_SHARE * rise and added > NOISES * levels.noise
+        return TrendKind.JUMP if at_once else TrendKind.CREEP
+    if levels.usual - levels.last > max(CREEP_PCT / 100 * levels.usual, certain):
+        return TrendKind.BETTER
+    return TrendKind.STEADY

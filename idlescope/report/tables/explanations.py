@@ -17,6 +17,7 @@ TITLES = {
     WordKind.BATCHING: "Batching",
     WordKind.SPREAD: "How idle is spread over the steps",
     WordKind.RANKS: "Verdicts on ranks",
+    WordKind.COMPARISON: "Comparisons",
     WordKind.TERM: "Terms",
 }
 

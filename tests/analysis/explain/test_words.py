@@ -8,6 +8,7 @@ from collections import Counter
 import msgspec
 import pytest
 
+from idlescope.analysis.comparison.change import ComparisonKind
 from idlescope.analysis.explain.entry import WordKind
 from idlescope.analysis.explain.words import ENTRIES, explained, find, nearest, of_kind
 from idlescope.analysis.idle.causes import CAUSES
@@ -50,6 +51,7 @@ TERMS = (
         (WordKind.BATCHING, BatchingKind),
         (WordKind.SPREAD, Spread),
         (WordKind.RANKS, GroupKind),
+        (WordKind.COMPARISON, ComparisonKind),
     ],
 )
 def test_an_entry_stands_for_each_word_of_a_kind_and_for_no_other(kind, words):
@@ -71,7 +73,8 @@ def test_terms_are_explained(term):
 
 def test_what_has_a_cause_says_it_for_every_loop_and_what_to_do():
     for entry in ENTRIES:
-        assert (entry.usually is None) == (entry.kinds == (WordKind.TERM,)), entry.name
+        without_cause = set(entry.kinds) <= {WordKind.TERM, WordKind.COMPARISON}
+        assert (entry.usually is None) == without_cause, entry.name
         if entry.usually is not None:
             assert all(entry.usually.by_loop().values())
             assert entry.do, entry.name
