@@ -14,7 +14,7 @@ from idlescope.watching.ways.base import Ended
 from idlescope.watching.ways.cuda_calls import CudaCalls
 from idlescope.watching.ways.event_clock import LONGEST_NS, EventClock
 
-PAIRS = 512  # in flight at most: launch calls beyond them are not timed
+PAIRS = 4_096  # in flight at most: launch calls beyond them are not timed
 # How long after a launch call began `ended` surely knows of it: the interpreter may switch threads
 # (every 5 ms) between the reading of the clock and the noting of the call.
 NOTED_NS = 20_000_000
