@@ -29,19 +29,25 @@ TARGETS = (*trace_targets.TARGETS, *format_targets.TARGETS, *other_targets.TARGE
 # tables, and analyse them take ten to a hundred times longer than those of a document
 TURNS = {
     "parquet": 1,
-    "sqlite": 2,
-    "own": 2,
     "notes": 1,
     "ranks": 1,
+    "own": 2,
+    "sqlite": 2,
     "rpd": 2,
     "rocpd": 2,
-    "archive": 3,
     "kineto": 3,
     "gzip": 3,
     "recording": 3,
+    "archive": 3,
+    "xla_json": 3,
+    "perfetto": 3,
+    "ascend": 3,
+    "dynamo": 4,
     "cell": 4,
+    "rocprof": 7,
+    "xplane": 6,
 }
-MOST_TURNS = 12
+MOST_TURNS = 16  # an odd number of turns in all: two processes both have all readers
 MEMORY = 4 << 30  # bytes of address space, the libraries' own among them
 PLACES = ("/dev/shm", tempfile.gettempdir())  # noqa: S108 - the first is memory
 
