@@ -18,6 +18,15 @@ Around a loop of your own, in Nsight Systems and torch.profiler alike:
                 ...
             p.step()
 
+The same loop watched while it serves, always on (`idlescope/watching/README.md`):
+
+    watch = idlescope.watch()
+    for batch in batches:
+        with watch.step():
+            with watch.launching():
+                ...
+    watch.state()
+
 The names in `__all__` are public, with what their docstrings say; anything else may change with any
 version. What each number means is in README.md.
 """

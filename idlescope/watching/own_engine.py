@@ -19,6 +19,7 @@ from idlescope.watching.watch import Watch
 from idlescope.watching.ways.own_engine import OwnEngineWay
 
 NOT_KNOWN = 0  # the code of the kind of its steps: the engine does not say it
+_MODELLED = "--device {} is modelled, and only what really runs can be watched"
 
 
 @contextmanager
@@ -26,13 +27,14 @@ def watched(device: Device, recorder: Recorder) -> Iterator[Recorder]:
     """Give a recorder that tells a watch, too, as the environment says; closed at the end.
 
     Implements `experiment.watched.Watched`. What is modelled is not watched, which is logged.
+    Raises ConfigError where what the environment says makes no sense.
     """
-    try:
-        watching = watch_engine(device, recorder)
-    except ConfigError as error:
-        LOGGER.warning("not watched: %s", error)
+    if not isinstance(device.clock, SystemClock):
+        LOGGER.warning("not watched: %s", _MODELLED.format(device.kind))
         yield recorder
         return
+    watching = watch_engine(device, recorder)
+    LOGGER.info("watched at %s", watching.watch.url)
     try:
         yield watching
     finally:
@@ -49,9 +51,7 @@ def watch_engine(
     """
     clock = device.clock
     if not isinstance(clock, SystemClock):
-        raise ConfigError(
-            f"--device {device.kind} is modelled, and only what really runs can be watched"
-        )
+        raise ConfigError(_MODELLED.format(device.kind))
     way = OwnEngineWay(device.kind, device.name)
     watch = Watch(way=way, engine="idlescope", **settings)  # type: ignore[arg-type]
     watch.steps_in_phases = True

@@ -122,6 +122,11 @@ class Watch(LoopWatch):
         return self.way.name
 
     @property
+    def url(self) -> str:
+        """Return where `/metrics` and `/state` are served; "" where they are not."""
+        return self._runtime.url
+
+    @property
     def lost(self) -> int:
         """Return how many rows were dropped because nobody took them in time."""
         return self.rows.lost + self._account.dropped

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 
 pytest.importorskip("torch")
 
+import idlescope
 from idlescope.analysis.analyze import analyze
 from idlescope.capture.step_clock import StepClock
+from idlescope.engine.clock import VirtualClock
 from idlescope.engine.devices.cpu import CpuDevice
 from idlescope.engine.loop import Engine
 from idlescope.engine.network.network import Network
 from idlescope.engine.requests import Request
 from idlescope.engine.running_rows import Shape
 from idlescope.errors import ConfigError
+from idlescope.experiment.config import RunConfig
 from idlescope.models.presets import model
 from idlescope.trace.metadata import Metadata
 from idlescope.trace.names.own_engine import DEPTHS
 from idlescope.trace.open import open_trace
-from idlescope.watching.own_engine import watch_engine
+from idlescope.watching.own_engine import watch_engine, watched
 from idlescope.watching.ways.own_engine import OwnEngineWay
 
 ROWS, NEW = 4, 40
@@ -90,12 +95,35 @@ def test_the_recording_says_what_the_step_clock_says(run):
         assert found.batching.kind == truth.batching.kind
 
 
-def test_a_modelled_device_has_nothing_to_watch():
-    class Modelled:
-        kind, clock = "modelled", object()
+class Modelled:
+    kind, clock = "modelled", VirtualClock()
 
+
+def test_a_modelled_device_has_nothing_to_watch(caplog):
     with pytest.raises(ConfigError, match="modelled"):
         watch_engine(Modelled(), None)
+    recorder = StepClock(Modelled.clock.now)
+    with watched(Modelled(), recorder) as given:
+        assert given is recorder
+    assert "only what really runs can be watched" in caplog.text
+
+
+def test_a_run_is_watched_where_it_is_asked_for():
+    seen = []
+
+    @contextmanager
+    def watching(device, recorder):
+        with watched(device, recorder) as given:
+            yield given
+            given.watch.settle()
+            seen.append(given.watch.seen().state)
+
+    config = RunConfig(model="tiny", device="cpu", tokens=6, requests=2, mode="sync")
+    run = idlescope.run(config, watched=watching)
+    (state,) = seen
+    assert sum(state.steps.values()) == len(run.modes["sync"].result.steps)
+    assert state.busy_ns == run.modes["sync"].result.occupancy.active_ns
+    assert state.engine == "idlescope"
 
 
 def test_an_error_in_the_watch_leaves_the_run_as_it_is(tmp_path, monkeypatch, caplog):
