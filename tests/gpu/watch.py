@@ -379,7 +379,7 @@ def main(out: Path, engine: str, modes: list[str]) -> None:
     size = os.environ.get("SIZE", "8b")
     if engine == "own":
         if modes:
-            print(json.dumps(run_own(*modes)))
+            print(json.dumps(run_own(*modes)), flush=True)
         else:
             own(out)
         return
