@@ -121,6 +121,8 @@ def within_int64(value: int) -> int:
 
 def integer(value: Any, otherwise: int = 0) -> int:
     """Return an argument as an integer, which some tools write as text."""
+    if type(value) is int and value in _INT64:
+        return value
     try:
         number = int(value)
     except (TypeError, ValueError, OverflowError):

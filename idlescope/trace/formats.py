@@ -145,6 +145,17 @@ FORMATS: tuple[Format, ...] = (
         how_to_record=ROCPROF_ADVICE,
         suffixes=("_results.json",),
     ),
+    # Only for what rocprofv3 calls it, so that it is not read beside the same result in another
+    # form; its content is that of any Perfetto trace.
+    Format(
+        name="rocprof",
+        title="a rocprofv3 result (Perfetto)",
+        recognises=lambda _path, _head: False,
+        read=_function("perfetto.reader", "read"),
+        scrub=_refuse_scrub("a rocprofv3 result"),
+        how_to_record=ROCPROF_ADVICE,
+        suffixes=("_results.pftrace",),
+    ),
     Format(
         name="nsys",
         title="an Nsight Systems export",

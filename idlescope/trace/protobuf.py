@@ -13,7 +13,7 @@ VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5
 MOST_SHIFT = 63  # bits: a varint has ten bytes at the most
 _WORD, _HALF = struct.Struct("<Q"), struct.Struct("<I")
 
-Value = int | memoryview
+Value = int | bytes
 
 
 class MalformedError(ValueError):
@@ -26,7 +26,7 @@ class Walk:
     def __init__(self) -> None:
         self.cut = False  # a message ended before its length was reached
 
-    def fields(self, message: memoryview) -> Iterator[tuple[int, Value]]:
+    def fields(self, message: bytes) -> Iterator[tuple[int, Value]]:
         """Yield the number and the value of each field of a message.
 
         A value is an unsigned integer, or the bytes of a string or a message.
@@ -48,7 +48,10 @@ class Walk:
                         value, place = _varint(message, place - 1)
                     yield key >> 3, value
                 elif wire_type == LENGTH:
-                    length, place = _varint(message, place)
+                    length = message[place]
+                    place += 1
+                    if length >= 0x80:
+                        length, place = _varint(message, place - 1)
                     if place + length > end:
                         self.cut = True
                     yield key >> 3, message[place : place + length]
@@ -65,7 +68,7 @@ class Walk:
             self.cut = True  # within a number
 
 
-def _varint(message: memoryview, place: int) -> tuple[int, int]:
+def _varint(message: bytes, place: int) -> tuple[int, int]:
     """Return the number that starts at a byte, and the byte after it."""
     number = shift = 0
     while True:
@@ -96,9 +99,9 @@ def double(value: Value) -> float:
 
 def text(value: Value) -> str:
     """Return a string; "" for what is none."""
-    return "" if isinstance(value, int) else bytes(value).decode("utf-8", "replace")
+    return "" if isinstance(value, int) else value.decode("utf-8", "replace")
 
 
-def message(value: Value) -> memoryview:
+def message(value: Value) -> bytes:
     """Return a message; an empty one for what is none."""
-    return memoryview(b"") if isinstance(value, int) else value
+    return b"" if isinstance(value, int) else value

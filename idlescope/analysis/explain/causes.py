@@ -66,7 +66,7 @@ CAUSES = (
             trtllm="An nsys recording without `--trace=cuda` for the launching process.",
             own="torch.profiler without ProfilerActivity.CPU.",
         ),
-        do="Record the CUDA API calls, too, and start the profiler some steps earlier.",
+        do="Record the runtime's calls (CUDA, HIP) and start the profiler some steps earlier.",
         see=("coverage", "cannot tell"),
     ),
 )

@@ -85,7 +85,7 @@ def _unlinked(coverage: Coverage, operations: int) -> str | None:
     return (
         f"Only {coverage.linked_pct:.1f} % of the device's operations have a known launch (at "
         f"least {MIN_LINKED_PCT:.0f} % are needed): start the profiler before the work and record "
-        "the CUDA API calls."
+        "the runtime's calls (CUDA, HIP)."
     )
 
 

@@ -111,7 +111,7 @@ class Packets:
         self._sequences: dict[int, _Sequence] = {}
         self._events: dict[int, list[tuple[bool, int, Slice | None]]] = {}
 
-    def read(self, content: memoryview) -> None:
+    def read(self, content: bytes) -> None:
         """Read a whole trace. Raises MalformedError where it is none."""
         for packet_number, (number, value) in enumerate(self.walk.fields(content)):
             if number != TRACE_PACKET:
@@ -126,7 +126,7 @@ class Packets:
         for track, events in self._events.items():
             self._close(track, events)
 
-    def _packet(self, message: memoryview) -> None:
+    def _packet(self, message: bytes) -> None:
         fields: dict[int, Value] = dict(self.walk.fields(message))
         sequence_id = _number(fields.get(SEQUENCE_ID))
         sequence = self._sequences.setdefault(sequence_id, _Sequence())
@@ -148,7 +148,7 @@ class Packets:
             else:
                 self._stage(sequence, protobuf.message(fields[RENDER_STAGE]), time_ns)
 
-    def _defaults(self, sequence: _Sequence, message: memoryview) -> None:
+    def _defaults(self, sequence: _Sequence, message: bytes) -> None:
         for number, value in self.walk.fields(message):
             if number == CLOCK_ID:
                 sequence.default_clock = _number(value)
@@ -157,7 +157,7 @@ class Packets:
                     if inner == EVENT_TRACK:
                         sequence.default_track = _number(inner_value)
 
-    def _snapshot(self, sequence: _Sequence, message: memoryview) -> None:
+    def _snapshot(self, sequence: _Sequence, message: bytes) -> None:
         """Take in how clocks stand to each other; the trace's is the first builtin one."""
         readings = []
         for number, value in self.walk.fields(message):
@@ -181,7 +181,7 @@ class Packets:
             timestamp = clock.now
         return clock.offset + timestamp * clock.unit
 
-    def _intern(self, sequence: _Sequence, message: memoryview) -> None:
+    def _intern(self, sequence: _Sequence, message: bytes) -> None:
         wanted = (INTERNED_CATEGORY, INTERNED_NAME, INTERNED_NOTE_NAME, INTERNED_GPU)
         for number, value in self.walk.fields(message):
             if number in wanted or number == INTERNED_STRING:
@@ -189,7 +189,7 @@ class Packets:
                 key = number, _number(said.get(1))
                 sequence.interned[key] = protobuf.text(said.get(2, 0))
 
-    def _describe(self, message: memoryview) -> None:
+    def _describe(self, message: bytes) -> None:
         uuid, name, pid, tid = 0, "", 0, 0
         for number, value in self.walk.fields(message):
             if number == TRACK_UUID:
@@ -207,7 +207,7 @@ class Packets:
                 name = protobuf.text(said.get(5, 0)) or name
         self.tracks[uuid] = Track(name, pid, tid)
 
-    def _event(self, sequence: _Sequence, message: memoryview, time_ns: int) -> None:
+    def _event(self, sequence: _Sequence, message: bytes, time_ns: int) -> None:
         kind, track, name, category = 0, sequence.default_track, "", ""
         arguments: dict[str, Any] = {}
         interned = sequence.interned
@@ -236,7 +236,7 @@ class Packets:
         elif kind == END:
             self._events.setdefault(track, []).append((False, time_ns, None))
 
-    def _note(self, sequence: _Sequence, message: memoryview) -> tuple[str, Any]:
+    def _note(self, sequence: _Sequence, message: bytes) -> tuple[str, Any]:
         """Return the name and the value of an argument."""
         name: str = ""
         said: Any = None
@@ -260,7 +260,7 @@ class Packets:
                 said = "array"
         return name, said
 
-    def _stage(self, sequence: _Sequence, message: memoryview, time_ns: int) -> None:
+    def _stage(self, sequence: _Sequence, message: bytes, time_ns: int) -> None:
         fields: dict[int, Value] = {}
         arguments = {}
         for number, value in self.walk.fields(message):

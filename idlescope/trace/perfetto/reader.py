@@ -60,7 +60,7 @@ def read(
     packets = Packets(gathered.damage)
     try:
         content = path.read_bytes()
-        packets.read(memoryview(content))
+        packets.read(content)
     except OSError as error:
         raise TraceError(f"{path} cannot be read: {error.strerror or error}") from error
     except MalformedError as error:

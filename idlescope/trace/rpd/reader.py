@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,7 +27,7 @@ from idlescope.trace.names.operators import range_text
 from idlescope.trace.sqlite.numbers import NULL
 from idlescope.trace.sqlite.strings import TextColumn, texts_of_ids
 from idlescope.trace.sqlite.tables import SqliteTables, open_sqlite
-from idlescope.trace.table import Int32, Int64
+from idlescope.trace.table import Bool, Int32, Int64
 
 RECORD_AGAIN = "record again with `runTracer.sh -o trace.rpd COMMAND`"
 STRINGS = "rocpd_string"
@@ -73,9 +73,8 @@ class _Host(NamedTuple):
     """The rows of rocpd_api."""
 
     rows: dict[str, Int64]
-    name: TextColumn
-    process: NDArray[np.object_]  # of each row, as people call it
-    is_call: NDArray[np.bool_]
+    name: TextColumn  # of a call, or of a marker
+    is_call: Bool
 
 
 def _host(tables: SqliteTables, gathered: Gathered) -> _Host:
@@ -83,18 +82,22 @@ def _host(tables: SqliteTables, gathered: Gathered) -> _Host:
     wanted |= {"apiName_id": NULL, "args_id": NULL}
     rows = tables.integers("rocpd_api", wanted, gathered.damage)
     name = texts_of_ids(tables, rows["apiName_id"], STRINGS)
+    is_marker = _rows_with(name, [text == MARKER for text in name.texts])
+    is_call = _rows_with(
+        name, [rocm.API_CALL.match(text) is not None for text in name.texts]
+    )
+
     # the text of a marker stands among the arguments
     arguments = texts_of_ids(tables, rows["args_id"], STRINGS)
-    is_marker = np.array([text == MARKER for text in (*name.texts, "")])[name.text_of_row]
     texts = np.where(is_marker, arguments.of_rows(), name.of_rows())
-    distinct_texts, index = np.unique(texts.astype(str), return_inverse=True)
-    is_call = np.array([rocm.API_CALL.search(text) is not None for text in name.texts])
-    return _Host(
-        rows=rows,
-        name=TextColumn(distinct_texts.tolist(), index),
-        process=rows["pid"].astype(str).astype(np.object_),
-        is_call=np.append(is_call, False).astype(np.bool_)[name.text_of_row] & ~is_marker,
-    )
+    distinct_texts, text_of_row = np.unique(texts.astype(str), return_inverse=True)
+    said = TextColumn(distinct_texts.tolist(), text_of_row)
+    return _Host(rows, said, is_call & ~is_marker)
+
+
+def _rows_with(column: TextColumn, has_property: list[bool]) -> Bool:
+    """Return which rows have a text with a property; rows without a text have not."""
+    return np.array([*has_property, False], np.bool_)[column.text_of_row]
 
 
 def _threads(gathered: Gathered, host: _Host, chosen: Int64) -> Int32:
@@ -199,21 +202,33 @@ def _kind_and_name(operation_type: str, description: str) -> tuple[OperationKind
 
 def _devices(gathered: Gathered, host: _Host, gpu_ids: Int64, launch_ids: Int64) -> Int32:
     """Return each operation's device: a GPU as the process saw it that launched the work."""
-    api_rows = rows_of(host.rows["id"], launch_ids)
-    pids = np.where(api_rows >= 0, np.append(host.rows["pid"], NULL)[api_rows], NULL)
-    pairs, index = combined(gpu_ids, pids)
-    operations_of = Counter(dict(zip(pairs, np.bincount(index).tolist(), strict=True)))
-    launcher: dict[int, int] = {}
-    for gpu_id, pid in [pair for pair, _ in operations_of.most_common()]:
-        if pid != NULL:
-            launcher.setdefault(gpu_id, pid)
-    anyone = str(host.rows["pid"][0]) if host.rows["pid"].size else NO_PROCESS
+    pid_of_call = np.append(host.rows["pid"], NULL)  # NULL for no call, whose row is -1
+    pids = pid_of_call[rows_of(host.rows["id"], launch_ids)]
+    pairs, pair_of_row = combined(gpu_ids, pids)
+    launchers = _launchers(pairs, np.bincount(pair_of_row).tolist())
     keys = []
     for gpu_id, pid in pairs:
-        known_pid = launcher.get(gpu_id, NULL) if pid == NULL else pid
-        process = anyone if known_pid == NULL else str(known_pid)
+        known_pid = launchers.get(gpu_id, _first_pid(host)) if pid == NULL else pid
+        process = NO_PROCESS if known_pid == NULL else str(known_pid)
         keys.append((process, 0 if gpu_id == NULL else gpu_id))
-    return gathered.devices.codes(keys)[index]
+    return gathered.devices.codes(keys)[pair_of_row]
+
+
+def _launchers(
+    pairs: Sequence[tuple[int, ...]], operations: Sequence[int]
+) -> dict[int, int]:
+    """Return the process that launched most operations of each GPU, given those of each pair."""
+    launchers: dict[int, int] = {}
+    counts = dict(zip(pairs, operations, strict=True))
+    for (gpu_id, pid), _ in Counter(counts).most_common():
+        if pid != NULL:
+            launchers.setdefault(gpu_id, pid)
+    return launchers
+
+
+def _first_pid(host: _Host) -> int:
+    pids = host.rows["pid"]
+    return int(pids[0]) if pids.size else NULL
 
 
 def _streams(gathered: Gathered, queues: Int64) -> Int32:

@@ -32,6 +32,11 @@ PYTHON_FRAME = "$"  # before the file of a function, as the Python tracer names 
 HLO_OPERATION = "hlo_op"
 STEP = "step_num"  # of jax.profiler.StepTraceAnnotation
 
+THREADS_APART = (
+    "XLA names the threads of calls otherwise than those of ranges: what the host did while a "
+    "device waited for it is not told"
+)
+
 Statistics = Mapping[str, Any]
 
 
@@ -51,6 +56,16 @@ class Line(NamedTuple):
     name: str
 
 
+class LineMeaning(NamedTuple):
+    """Whose events a line has."""
+
+    device: (
+        tuple[str, int] | None
+    )  # process and number of a device; None: a thread of the host
+    stream: str
+    thread: tuple[str, str]  # process and name
+
+
 class Meaning:
     """Sorts the events of a profile into tables."""
 
@@ -58,14 +73,28 @@ class Meaning:
         self.gathered = rows.gathered
         self.process = process
         self._rows = rows
+        self._lines: dict[Line, LineMeaning | None] = {}
+        self._is_call: dict[str, bool] = {}
+        self._calling: set[str] = set()
+        self._ranging: set[str] = set()
 
-    def is_wanted(self, line: Line) -> bool:
-        """Return whether a line has what is read."""
+    def of_line(self, line: Line) -> LineMeaning | None:
+        """Return whose events a line has; None for one that is not read."""
+        if line not in self._lines:
+            self._lines[line] = self._of_line(line)
+        return self._lines[line]
+
+    def _of_line(self, line: Line) -> LineMeaning | None:
+        thread = (self.process, line.name)
         device = DEVICE.match(line.plane)
         if device is None:
-            return HOST.match(line.plane) is not None
-        is_stream = STREAM.match(line.name) is not None
-        return line.name == TPU_OPERATIONS if device[1] == "TPU" else is_stream
+            return LineMeaning(None, "", thread) if HOST.match(line.plane) else None
+        key = (self.process, int(device[2]))
+        if device[1] == "TPU":
+            is_read = line.name == TPU_OPERATIONS
+            return LineMeaning(key, line.name, thread) if is_read else None
+        stream = STREAM.match(line.name)
+        return LineMeaning(key, f"stream {stream[1]}", thread) if stream else None
 
     def describe(self, plane: str, statistics: Statistics) -> None:
         """Keep what a plane says of its device."""
@@ -74,40 +103,52 @@ class Meaning:
             said = statistics.get("device_type_string") or statistics.get("device_vendor")
             self.gathered.gpus[self.process, int(device[2])] = Gpu(str(said or ""))
 
-    def add(self, line: Line, event: Event) -> None:
-        """Add an event of a line that is wanted; instants have no length and are left out."""
-        correlation = integer(event.statistics.get("correlation_id"))
-        span = Span(event.name, event.start, event.end)
-        thread = (self.process, line.name)
-        device = DEVICE.match(line.plane)
-        if device is not None:
-            self._add_operation(line, event, int(device[2]), correlation)
-        elif rocm.API_CALL.match(event.name):
-            self._rows.call(span, thread, correlation)
-        elif event.name.startswith(PYTHON_FRAME):
-            frame = span._replace(name=event.name.removeprefix(PYTHON_FRAME))
-            self._rows.range(frame, thread, RangeKind.FRAME)
-        elif event.end > event.start:
-            is_operation = HLO_OPERATION in event.statistics
-            kind = RangeKind.OPERATOR if is_operation else RangeKind.ANNOTATION
-            step = integer(event.statistics.get(STEP), -1)
-            self._rows.range(span, thread, kind, step)
+    def add(self, line: LineMeaning, event: Event) -> None:
+        """Add an event; instants have no length and are left out."""
+        name, start, end, statistics = event
+        if line.device is not None:
+            self._add_operation(line, event)
+            return
+        is_call = self._is_call.get(name)
+        if is_call is None:
+            is_call = self._is_call[name] = rocm.API_CALL.match(name) is not None
+        if is_call:
+            correlation = integer(statistics.get("correlation_id", 0))
+            self._calling.add(line.thread[1])
+            self._rows.call(Span(name, start, end), line.thread, correlation)
+        elif end > start:
+            self._add_range(line, event)
 
-    def _add_operation(
-        self, line: Line, event: Event, device: int, correlation: int
-    ) -> None:
+    def _add_range(self, line: LineMeaning, event: Event) -> None:
+        name, kind = event.name, RangeKind.ANNOTATION
+        if name.startswith(PYTHON_FRAME):
+            name, kind = name.removeprefix(PYTHON_FRAME), RangeKind.FRAME
+        elif HLO_OPERATION in event.statistics:
+            kind = RangeKind.OPERATOR
+        step = integer(event.statistics.get(STEP, -1), -1)
+        self._ranging.add(line.thread[1])
+        self._rows.range(Span(name, event.start, event.end), line.thread, kind, step)
+
+    def _add_operation(self, line: LineMeaning, event: Event) -> None:
+        assert line.device is not None
         kind, name = _kind_and_name(event.name, event.statistics)
-        details = str(event.statistics.get("memcpy_details", ""))
-        size = SIZE.search(details) if kind == OperationKind.MEMCPY else None
-        stream = STREAM.match(line.name)
+        size = None
+        if kind == OperationKind.MEMCPY:
+            size = SIZE.search(str(event.statistics.get("memcpy_details", "")))
         self._rows.operation(
             Span(name, event.start, event.end),
             kind,
-            (self.process, device),
-            f"stream {stream[1]}" if stream else line.name,
-            correlation,
+            line.device,
+            line.stream,
+            integer(event.statistics.get("correlation_id", 0)),
             int(size[1]) if size else 0,
         )
+
+    def finish(self) -> None:
+        """Hand the tables over, and say what the profile cannot tell."""
+        if self._calling and self._ranging and not self._calling & self._ranging:
+            self.gathered.notes.append(THREADS_APART)
+        self._rows.finish("event")
 
 
 def _kind_and_name(name: str, statistics: Statistics) -> tuple[OperationKind, str]:

@@ -35,8 +35,7 @@ def read(
     events = chrome_events.decoded(path, ADVICE)
     planes = chrome_events.names_of(events, "process_name")
     lines = chrome_events.names_of(events, "thread_name")
-    rows = EventRows(gathered, frames)
-    meaning = Meaning(rows, "host")
+    meaning = Meaning(EventRows(gathered, frames), "host")
     timed_events = chrome_events.timed(events)
     if len(timed_events) >= MOST_EVENTS:
         gathered.damage.cut(
@@ -46,8 +45,8 @@ def read(
     for event, start, end in timed_events:
         plane = planes.get(str(event.pid), "")
         line_name = lines.get(str((event.pid, event.tid)), str(event.tid))
-        line = Line(plane, line_name)
-        if not meaning.is_wanted(line):
+        line = meaning.of_line(Line(plane, line_name))
+        if line is None:
             continue
         if start is None or end is None:
             place = f"{plane}, {line_name}"
@@ -55,7 +54,7 @@ def read(
             continue
         statistics = event.args if isinstance(event.args, dict) else {}
         meaning.add(line, Event(event.name, start, end, statistics))
-    rows.finish("event")
+    meaning.finish()
     if not gathered.events:
         raise TraceError(f"{path} holds no events: {ADVICE}")
     return gathered.trace("xla", path)

@@ -39,8 +39,8 @@ class _Plane:
     """A plane, whose lines are read once its names are known."""
 
     name: str = ""
-    lines: list[memoryview] = field(default_factory=list)
-    statistics: list[memoryview] = field(default_factory=list)
+    lines: list[bytes] = field(default_factory=list)
+    statistics: list[bytes] = field(default_factory=list)
     event_names: dict[int, str] = field(default_factory=dict)
     statistic_names: dict[int, str] = field(default_factory=dict)
 
@@ -63,16 +63,15 @@ def read(
         raise TraceError(f"{path} cannot be read: {error.strerror or error}") from error
     said: dict[str, list[str]] = {"errors": [], "warnings": []}
     try:
-        planes = list(_planes(walk, memoryview(content), said))
+        planes = list(_planes(walk, content, said))
     except MalformedError as error:
         raise TraceError(
             f"{path} is damaged ({error}): copy it again, or {RECORD_AGAIN}"
         ) from error
-    rows = EventRows(gathered, frames)
-    meaning = Meaning(rows, _process(walk, planes))
+    meaning = Meaning(EventRows(gathered, frames), _process(walk, planes))
     for plane in planes:
         _read_plane(walk, plane, meaning)
-    rows.finish("event")
+    meaning.finish()
     if walk.cut:
         gathered.damage.cut("the file ends within an event", f"byte {len(content):,}")
     if not gathered.events:
@@ -86,7 +85,7 @@ def read(
     )
 
 
-def _planes(walk: Walk, space: memoryview, said: dict[str, list[str]]) -> Iterator[_Plane]:
+def _planes(walk: Walk, space: bytes, said: dict[str, list[str]]) -> Iterator[_Plane]:
     for number, value in walk.fields(space):
         if number == SPACE_PLANE:
             yield _plane(walk, protobuf.message(value))
@@ -96,7 +95,7 @@ def _planes(walk: Walk, space: memoryview, said: dict[str, list[str]]) -> Iterat
             said["warnings"].append(protobuf.text(value))
 
 
-def _plane(walk: Walk, message: memoryview) -> _Plane:
+def _plane(walk: Walk, message: bytes) -> _Plane:
     plane = _Plane()
     for number, value in walk.fields(message):
         if number == PLANE_NAME:
@@ -113,7 +112,7 @@ def _plane(walk: Walk, message: memoryview) -> _Plane:
     return plane
 
 
-def _named(walk: Walk, entry: memoryview) -> tuple[int, str]:
+def _named(walk: Walk, entry: bytes) -> tuple[int, str]:
     """Return the id and the name of an entry of a map of metadata."""
     key, name = 0, ""
     for number, value in walk.fields(entry):
@@ -138,8 +137,8 @@ def _read_plane(walk: Walk, plane: _Plane, meaning: Meaning) -> None:
         except MalformedError:
             damage.dropped("lines that cannot be read were left out", plane.name, "unknown")
             continue
-        line = Line(plane.name, name)
-        if not meaning.is_wanted(line):
+        line = meaning.of_line(Line(plane.name, name))
+        if line is None:
             continue
         for event_number, event_message in enumerate(events):
             try:
@@ -153,7 +152,7 @@ def _read_plane(walk: Walk, plane: _Plane, meaning: Meaning) -> None:
                 meaning.add(line, event)
 
 
-def _line(walk: Walk, message: memoryview) -> tuple[str, int, list[memoryview]]:
+def _line(walk: Walk, message: bytes) -> tuple[str, int, list[bytes]]:
     """Return the name, the time (ns) and the events of a line."""
     name, display_name, timestamp_ns = "", "", 0
     events = []
@@ -169,9 +168,7 @@ def _line(walk: Walk, message: memoryview) -> tuple[str, int, list[memoryview]]:
     return name or display_name, timestamp_ns, events
 
 
-def _event(
-    walk: Walk, plane: _Plane, message: memoryview, timestamp_ns: int
-) -> Event | None:
+def _event(walk: Walk, plane: _Plane, message: bytes, timestamp_ns: int) -> Event | None:
     """Return an event; None for one without a known name."""
     metadata_id, offset_ps, duration_ps = 0, 0, 0
     statistics = []
@@ -195,7 +192,7 @@ def _event(
     )
 
 
-def _statistics(walk: Walk, plane: _Plane, messages: list[memoryview]) -> dict[str, Any]:
+def _statistics(walk: Walk, plane: _Plane, messages: list[bytes]) -> dict[str, Any]:
     """Return the statistics of an event or a plane by their names."""
     found: dict[str, Any] = {}
     for message in messages:

@@ -14,7 +14,7 @@ from idlescope.errors import TraceError
 from idlescope.trace.model import RangeKind
 from idlescope.trace.open import open_trace
 from tests.fuzz.reference import union
-from tests.make import rocprof_files
+from tests.make import perfetto_files, rocprof_files
 from tests.make.known_work import (
     BASE,
     Known,
@@ -174,7 +174,9 @@ def test_forms_of_one_result_in_a_folder_are_one_rank(tmp_path):
     known = program()
     old(tmp_path, known)
     as_json(tmp_path, known)
+    (tmp_path / "1_results.pftrace").write_bytes(perfetto_files.rocprof(known))
     assert len(open_trace(tmp_path).operations) == len(known.work)
+    assert not open_trace(tmp_path).meta.warnings
 
 
 def test_a_real_file_has_the_figures_of_a_brute_force_count():
