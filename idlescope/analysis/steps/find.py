@@ -24,7 +24,7 @@ from idlescope.analysis.steps.forwards import eager_forwards, forwards_outside
 from idlescope.analysis.steps.step_kind import StepKind, stated_kinds
 from idlescope.analysis.view import DeviceView
 from idlescope.trace.distinct import distinct
-from idlescope.trace.model import RangeKind, Ranges, Trace
+from idlescope.trace.model import Calls, RangeKind, Ranges, Trace
 from idlescope.trace.names.calls import GRAPH_LAUNCH, LAUNCH, matching
 from idlescope.trace.names.engines import (
     FORWARD,
@@ -325,8 +325,13 @@ def _by_calls(view: DeviceView) -> HostSteps:
         launched = np.sort(np.concatenate((launched, eager_forwards(view, thread).start)))
 
     # Waits of any thread of the process count: one thread may wait for the others.
-    wait_ends = np.sort(trace.calls.end[view.waits])
-    cuts = _last_waits_between(launched, wait_ends)
+    waits = trace.calls.take(view.waits)
+    waits = waits.take(np.argsort(waits.end, kind="stable"))
+    cuts = (
+        _longest_waits_between(launched, waits)
+        if by_graphs
+        else (_last_waits_between(launched, waits.end))
+    )
     if cuts.size + 1 < ENOUGH:
         if not by_graphs:
             return _NONE
@@ -366,6 +371,22 @@ def _last_waits_between(launch_starts: Int64, wait_ends: Int64) -> Int64:
     waited = (last_wait >= 0) & (wait_before < last_wait)
     waited[:1] = False  # a wait before the first launch ends no step
     return wait_ends[last_wait[waited]]
+
+
+def _longest_waits_between(launch_starts: Int64, waits: Calls) -> Int64:
+    """Return, for consecutive launches with waits between them, when the longest of these ended.
+
+    It is that for a step's tokens; copies of unpinned memory, which prepare the next step, wait for
+    microseconds. `waits` are sorted by their ends.
+    """
+    between = np.searchsorted(launch_starts, waits.end) - 1  # the launch before each ends
+    known = np.flatnonzero((between >= 0) & (between < launch_starts.size - 1))
+    order = np.lexsort(
+        (waits.end[known], waits.end[known] - waits.start[known], between[known])
+    )
+    known = known[order]
+    is_longest = np.append(np.diff(between[known]) > 0, True)[: known.size]
+    return waits.end[known[is_longest]]
 
 
 def _from_each_to_the_next(starts: Int64, thread: int, last: int) -> Ranges:

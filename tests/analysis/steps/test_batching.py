@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 import idlescope
@@ -213,3 +215,21 @@ def test_the_copy_in_which_sglang_waits_is_named():
     (device,) = idlescope.analyze(open_trace(FIXTURES / "sglang_8b_sync.json.gz")).results
     assert device.batching.token_wait.call == "cudaMemcpyAsync"
     assert device.batching.token_wait.inside == "aten::copy_"
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("transformers_sync", "synchronous"),
+        ("transformers_async", "asynchronous"),
+        ("vllm_8b_sync", "synchronous"),
+        ("vllm_8b_async", "asynchronous"),
+        ("sglang_8b_sync", "synchronous"),
+    ],
+)
+def test_batching_of_real_engines_is_told_without_any_of_their_spans(name, kind):
+    """Steps are cut at the wait for the tokens of the last, not at small ones that prepare the next."""
+    trace = idlescope.open(FIXTURES / f"{name}.json.gz")
+    bare = replace(trace, ranges=trace.ranges.take(slice(0)))
+    (result,) = idlescope.analyze(bare).results
+    assert (result.steps.found, result.batching.kind) == ("graph launches", kind)
