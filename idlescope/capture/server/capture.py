@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from idlescope.capture.server import counters, step_time
+from idlescope.capture.server.address import ServerEngine
 from idlescope.capture.server.client import Client
 from idlescope.capture.server.counters import Reading
 from idlescope.capture.server.profile import Session, profile
-from idlescope.capture.server.recording import Recording, ServerEngine
+from idlescope.capture.server.recording import Recording
 from idlescope.capture.server.traces import NewTraces, Say, folder_state, wait_for_traces
 from idlescope.errors import ServerError
 from idlescope.trace.unprofiled import UnprofiledStep, write_beside

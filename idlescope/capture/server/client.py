@@ -9,8 +9,8 @@ from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from idlescope.capture.server.address import KEY_VARIABLE, Server, ServerEngine
 from idlescope.capture.server.deadline import Deadline, cut_off
-from idlescope.capture.server.recording import KEY_VARIABLE, Recording, ServerEngine
 from idlescope.errors import ConfigError, ServerError
 
 CONNECT_S = 10.0
@@ -53,21 +53,19 @@ class Answer(NamedTuple):
 class Client:
     """Posts to a server's endpoints and gets its pages; the key is sent only where it is wanted."""
 
-    def __init__(
-        self, recording: Recording, environment: Mapping[str, str] = os.environ
-    ) -> None:
-        self.recording = recording
+    def __init__(self, server: Server, environment: Mapping[str, str] = os.environ) -> None:
+        self.server = server
         self.sends_key = False  # the server asked for it
         self._key = _key_of(environment)
 
     def post(self, name: str, body: Mapping[str, object] | None = None) -> None:
         """Post to an endpoint below the URL. Raises ServerError, NotStartedError if refused."""
-        url = self.recording.endpoint(name)
+        url = self.server.endpoint(name)
         data, headers = b"", {}
         if body is not None:
             data = json.dumps(body).encode()
             headers = {"Content-Type": "application/json"}
-        answer = self._ask("POST", url, data, headers, self.recording.timeout)
+        answer = self._ask("POST", url, data, headers, self.server.timeout)
         if not answer.is_success:
             raise self._refusal(url, answer)
 
@@ -76,10 +74,10 @@ class Client:
 
         Raises NotStartedError where the server cannot be reached.
         """
-        address = self.recording.address
+        address = self.server.address
         url = f"{address.scheme}://{address.netloc}{path}"
         try:
-            answer = self._ask("GET", url, b"", {}, min(READ_S, self.recording.timeout))
+            answer = self._ask("GET", url, b"", {}, min(READ_S, self.server.timeout))
         except NotStartedError:
             raise
         except ServerError:
@@ -120,7 +118,7 @@ class Client:
                 connection.close()
 
     def _connected(self, timeout: float, deadline: Deadline) -> HTTPConnection:
-        address = self.recording.address
+        address = self.server.address
         connection_class = HTTPSConnection if address.scheme == "https" else HTTPConnection
         connect_s = min(CONNECT_S, timeout)
         connection = connection_class(
@@ -137,14 +135,14 @@ class Client:
                 else error.strerror or error
             )
             raise NotStartedError(
-                f"{self.recording.url} cannot be reached: {why}; is the server running there?"
+                f"{self.server.url} cannot be reached: {why}; is the server running there?"
             ) from error
         connection.sock.settimeout(timeout)
         return connection
 
     def _refusal(self, url: str, answer: Answer) -> NotStartedError:
         if answer.status == NOT_FOUND:
-            enable = ENABLE[ServerEngine(self.recording.engine)]
+            enable = ENABLE[ServerEngine(self.server.engine)]
             error = NotStartedError(f"{url} is not there (404): {enable}")
         else:
             message = " ".join(answer.text.split()) or answer.reason

@@ -7,8 +7,8 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from idlescope.capture.server.address import ServerEngine
 from idlescope.capture.server.client import Client
-from idlescope.capture.server.recording import ServerEngine
 
 # Of the Prometheus text format: name{labels} value [timestamp]
 SAMPLE = re.compile(r"([A-Za-z_:][\w:]*)(\{.*\})?[ \t]+(\S+)(?:[ \t]+-?\d+)?[ \t]*")
@@ -36,29 +36,33 @@ class Reading:
 def read(client: Client) -> Reading | None:
     """Return the engine's counters now; None where the server shows none.
 
-    The page is looked for below the URL, then at the server's root: the profiler's endpoints may be
-    below another path than it, as on dynamo's system port. Raises NotStartedError where the server
-    cannot be reached.
+    Raises NotStartedError where the server cannot be reached.
     """
-    path = client.recording.address.path.rstrip("/")
-    prefix = f"{ServerEngine(client.recording.engine).value}:"
-    for place in dict.fromkeys((f"{path}/metrics", "/metrics")):
+    return read_named(client, (f"{ServerEngine(client.server.engine).value}:",))
+
+
+def read_named(client: Client, prefixes: tuple[str, ...]) -> Reading | None:
+    """Return the counters now whose names begin with one of the prefixes; None where none does.
+
+    Raises NotStartedError where the server cannot be reached.
+    """
+    for place in client.server.places("metrics"):
         start = time.monotonic()
         page = client.get(place)
         end = time.monotonic()
-        if page is not None and (values := parse(page, prefix)):
+        if page is not None and (values := parse(page, prefixes)):
             return Reading((start + end) / 2, values)
     return None
 
 
-def parse(page: str, prefix: str) -> dict[str, dict[str, float]]:
-    """Return the samples of a Prometheus page whose names begin with a prefix, by name and labels.
+def parse(page: str, prefixes: str | tuple[str, ...]) -> dict[str, dict[str, float]]:
+    """Return the samples of a Prometheus page whose names begin so, by name and labels.
 
     Buckets of histograms are left out, and lines that cannot be read.
     """
     values: dict[str, dict[str, float]] = {}
     for line in page.splitlines():
-        sample = SAMPLE.fullmatch(line) if line.startswith(prefix) else None
+        sample = SAMPLE.fullmatch(line) if line.startswith(prefixes) else None
         if sample is None or sample[1].endswith("_bucket"):
             continue
         try:

@@ -11,9 +11,10 @@ import time
 from dataclasses import dataclass
 
 from idlescope.capture.server import counters, step_time
+from idlescope.capture.server.address import ServerEngine
 from idlescope.capture.server.client import Client, NotStartedError
 from idlescope.capture.server.counters import Reading
-from idlescope.capture.server.recording import Recording, ServerEngine
+from idlescope.capture.server.recording import Recording
 from idlescope.capture.server.traces import (
     POLL_S,
     FolderState,
@@ -117,7 +118,7 @@ def _start(session: Session) -> list[str]:
 
 def _takes_options(client: Client) -> bool:
     """Return whether vLLM is new enough for options; True where it does not say."""
-    page = client.get(f"{client.recording.address.path.rstrip('/')}/version")
+    page = client.get(f"{client.server.address.path.rstrip('/')}/version")
     try:
         version = str(json.loads(page or "")["version"])
         major, minor = version.split(".")[:2]

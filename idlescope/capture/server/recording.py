@@ -5,31 +5,22 @@ from __future__ import annotations
 import math
 import shlex
 from dataclasses import dataclass
-from enum import Enum
-from functools import cached_property
 from pathlib import Path
-from urllib.parse import SplitResult, urlsplit
 
+from idlescope.capture.server.address import KEY_VARIABLE, Server, ServerEngine
 from idlescope.errors import ConfigError
 
 SECONDS = 5.0  # to record, unless so many steps are asked for
 STEPS_LIMIT_S = 60.0  # to wait for so many steps, unless given
-KEY_VARIABLE = "IDLESCOPE_API_KEY"
-
-
-class ServerEngine(str, Enum):
-    """Whose server it is."""
-
-    VLLM = "vllm"
-    SGLANG = "sglang"
 
 
 @dataclass(frozen=True)
-class Recording:
-    """What is to be recorded. Raises ConfigError, one clear sentence, where that cannot be."""
+class Recording(Server):
+    """What is to be recorded. Raises ConfigError, one clear sentence, where that cannot be.
 
-    url: str  # the profiler's endpoints are below it
-    engine: ServerEngine | str
+    The profiler's endpoints are below the URL; `timeout` is for the trace files, too.
+    """
+
     traces: Path  # where the server writes, as seen from here
     seconds: float | None = (
         None  # to record; with `steps`, the longest time to wait for them
@@ -38,7 +29,6 @@ class Recording:
     stacks: bool = False
     shapes: bool = False
     ranks: int | None = None  # trace files to wait for; None: until no more appear
-    timeout: float = 300.0  # seconds for each answer, and for the files
 
     def __post_init__(self) -> None:
         if self.engine not in list(ServerEngine):
@@ -64,31 +54,6 @@ class Recording:
         if self.seconds is not None:
             return self.seconds
         return SECONDS if self.steps is None else STEPS_LIMIT_S
-
-    @cached_property
-    def address(self) -> SplitResult:
-        """The parts of the URL. Raises ConfigError where it is no plain address of a server."""
-        try:
-            parts = urlsplit(self.url)
-            is_address = (
-                parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
-            )
-        except ValueError:
-            is_address = False
-        printable = self.url.isascii() and self.url.isprintable() and " " not in self.url
-        if not is_address or not printable:
-            raise ConfigError(
-                f"{self.url} is no address of a server: give one like http://localhost:8000"
-            )
-        if parts.query or parts.fragment or parts.username is not None:
-            raise ConfigError(
-                f"{parts.hostname}: give the address without user, query and fragment"
-            )
-        return parts
-
-    def endpoint(self, name: str) -> str:
-        """Return the URL of an endpoint."""
-        return f"{self.url.rstrip('/')}/{name}"
 
     def by_hand(self, with_key: bool) -> str:
         """Return the command that stops the server's profiler without idlescope."""

@@ -8,9 +8,9 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from idlescope.capture.server import counters
+from idlescope.capture.server.address import ServerEngine
 from idlescope.capture.server.client import Client
 from idlescope.capture.server.counters import Reading
-from idlescope.capture.server.recording import ServerEngine
 from idlescope.trace.unprofiled import UnprofiledStep
 
 BASELINE_S = 2.0  # that the counters are watched for, before and after a recording

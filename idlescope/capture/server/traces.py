@@ -9,7 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from idlescope.capture.server.recording import Recording, ServerEngine
+from idlescope.capture.server.address import ServerEngine
+from idlescope.capture.server.recording import Recording
 from idlescope.errors import ServerError
 from idlescope.trace import unprofiled
 from idlescope.trace.kineto.bytes import EXPANSION_CHECKED_FROM, MOST_EXPANSION

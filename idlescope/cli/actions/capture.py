@@ -7,8 +7,9 @@ from contextlib import AbstractContextManager, nullcontext
 
 from rich.console import Console
 
+from idlescope.capture.server.address import ServerEngine
 from idlescope.capture.server.capture import capture
-from idlescope.capture.server.recording import Recording, ServerEngine
+from idlescope.capture.server.recording import Recording
 from idlescope.cli.actions.analyze import Selection, analyze_command
 from idlescope.cli.options import Output
 from idlescope.cli.status import status_line

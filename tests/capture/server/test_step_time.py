@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from idlescope.capture.server.address import ServerEngine
 from idlescope.capture.server.counters import Reading, parse
-from idlescope.capture.server.recording import ServerEngine
 from idlescope.capture.server.step_time import (
     growth,
     steps_done,
