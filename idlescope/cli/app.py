@@ -18,7 +18,7 @@ from idlescope.cli.signals import interruptible
 PANELS = {
     "Try it without a trace": ("run", "sweep"),
     "Explain a trace": ("analyze", "explain", "predict", "compare", "view"),
-    "Record and guard": ("capture", "check", "doctor"),
+    "Record and guard": ("capture", "watch", "check", "doctor"),
     "For agents": ("mcp", "skill"),
     "Files": ("convert", "scrub", "schema"),
 }

@@ -15,6 +15,7 @@ DOCUMENTS = {
     "comparison": ("idlescope.analysis.comparison.documents", "ComparisonsDocument"),
     "check": ("idlescope.analysis.comparison.documents", "ChecksDocument"),
     "watch": ("idlescope.watching.state", "WatchState"),
+    "watched": ("idlescope.watching.view.document", "WatchedDocuments"),
     "explanations": ("idlescope.analysis.explain.document", "ExplanationsDocument"),
     "prediction": ("idlescope.analysis.prediction.documents", "PredictionsDocument"),
 }

@@ -43,6 +43,11 @@ EXAMPLES = {
     "capture": (
         "idlescope capture http://localhost:8000 --engine vllm --traces /tmp/traces",
     ),
+    "watch": (
+        "idlescope watch",
+        "idlescope watch http://127.0.0.1:9401 --for 60s --max-idle 5%",
+        "idlescope watch --rules monitoring",
+    ),
     "check": (
         "idlescope check trace.json.gz --max-idle 5% --min-coverage 95%",
         "idlescope check new.json.gz --max-regression 2% --against base.json.gz",

@@ -1,7 +1,8 @@
 """Rules such as `idle > 10% for 30s`: when a recording is made by itself.
 
-What is compared is the mean over the whole time: idle as a share of the time that was accounted
-for, or the length of a step. Idle for want of requests is `no demand` and counts as none other.
+What is compared is the mean over the whole time: idle as a share of the time with requests, as
+`idlescope watch` and the alert rules have it, or the length of a step. Idle for want of requests is
+`no demand`, a share of all the time, and counts as none other.
 """
 
 from __future__ import annotations
@@ -63,7 +64,10 @@ class Rule:
             for cause, time_ns in row.idle_ns.items()
             if cause == self.what or (self.what == "idle" and cause != NO_DEMAND)
         )
-        return 100.0 * idle / watched
+        # Without requests there is no idle time that a rule could be about.
+        quiet = sum(row.idle_ns.get(NO_DEMAND, 0) for row in rows)
+        counted = watched if self.what == NO_DEMAND else watched - quiet
+        return 100.0 * idle / counted if counted else None
 
     def holds(self, history: History, until_ns: int) -> bool:
         """Return whether it holds over the last seconds before a time of the steady clock."""

@@ -12,6 +12,8 @@ from idlescope.watching.state import DeviceState
 from idlescope.watching.totals import Totals
 from idlescope.watching.ways.base import DeviceWay
 
+ASYNCHRONOUS_NOTE = "what asynchronous batching would give: "
+
 
 class Shown(Protocol):
     """What is shown of a watch beside its account."""
@@ -80,5 +82,5 @@ def _notes(watch: Shown, totals: Totals, told: Foreseen | None) -> list[str]:
     if watch.lost:
         notes.append(f"{watch.lost:,} rows were dropped: figures are too low by these")
     if told is not None and told.note:
-        notes.append(f"what asynchronous batching would give: {told.note}")
+        notes.append(f"{ASYNCHRONOUS_NOTE}{told.note}")
     return notes

@@ -87,7 +87,7 @@ def test_bash_completes_with_that_script(tmp_path):
 @pytest.mark.parametrize(
     ("typed", "offered"),
     [
-        ("idlescope s", ["sweep", "scrub", "schema"]),
+        ("idlescope s", ["sweep", "skill", "scrub", "schema"]),
         ("idlescope run --model qw", ["qwen3-0.6b", "qwen3-8b"]),
         ("idlescope run --device modelled:h1", ["modelled:h100", "modelled:h100-nvl", "modelled:h100-pcie"]),
         ("idlescope run --host-profile m", ["measured-here"]),

@@ -5,14 +5,19 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
-from contextlib import ExitStack
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from unittest.mock import patch
 
 from tests.conftest import FIXTURES
 from tests.make.commands import idlescope
+from tests.make.servers import FakeServer, serving
+from tests.make.watched_states import example, page
 
 SCREENS = Path(__file__).parents[1] / "cli" / "screens"
 WIDTHS = (60, 80, 200)
@@ -38,6 +43,7 @@ COMMANDS = {
         *("check", "loop_async.json.gz", "--max-idle", "1%"),
         *("--max-idle-ms-per-step", "0.3", "--min-coverage", "95%"),
     ),
+    "watch": ("watch", "--max-idle", "20%"),  # and the address of a watch
     "sweep": (
         *("sweep", "--model", "1b,8b", "--device", "modelled:h200", "--host-ms", "1"),
         *("--batch-size", "1,64", "--tokens", "20", "--jobs", "1", "--out", "o"),
@@ -54,6 +60,17 @@ SCREENS_KEPT = [
 ]
 
 
+@contextmanager
+def watched() -> Iterator[str]:
+    """Serve a state that is known, in UTC; yield its address."""
+    with patch.dict(os.environ, TZ="UTC"):
+        time.tzset()
+        with serving(FakeServer(Path())) as server:
+            server.pages["/state"] = page(example())
+            yield server.url
+    time.tzset()
+
+
 def screen(name: str, width: int) -> str:
     """What a command prints on a terminal of that many columns, run where the traces are.
 
@@ -65,7 +82,10 @@ def screen(name: str, width: int) -> str:
             patched.enter_context(undrawn)
         for trace in TRACES:
             shutil.copy(FIXTURES / trace, scratch)
-        result = idlescope(*COMMANDS[name], cwd=scratch, columns=width)
+        words = COMMANDS[name]
+        if name == "watch":
+            words = (*words, patched.enter_context(watched()))
+        result = idlescope(*words, cwd=scratch, columns=width)
     assert result.returncode in (0, 1), result.stderr
     lines = (line.rstrip() for line in result.stdout.splitlines())
     return "\n".join(lines) + "\n"

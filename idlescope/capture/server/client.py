@@ -69,15 +69,16 @@ class Client:
         if not answer.is_success:
             raise self._refusal(url, answer)
 
-    def get(self, path: str) -> str | None:
+    def get(self, path: str, patience_s: float = READ_S) -> str | None:
         """Return the page at a path of the server; None where there is none, or no answer.
 
+        It is waited for no longer than `patience_s`, and than for any answer of the server.
         Raises NotStartedError where the server cannot be reached.
         """
         address = self.server.address
         url = f"{address.scheme}://{address.netloc}{path}"
         try:
-            answer = self._ask("GET", url, b"", {}, min(READ_S, self.server.timeout))
+            answer = self._ask("GET", url, b"", {}, min(patience_s, self.server.timeout))
         except NotStartedError:
             raise
         except ServerError:

@@ -72,9 +72,16 @@ def unprofiled_step(
 
 def step_of(engine: ServerEngine, readings: Sequence[Reading]) -> UnprofiledStep | None:
     """Return the time of a step while some readings were taken, by the best method that tells."""
+    return step_by(METHODS[engine], readings)
+
+
+def step_by(
+    methods: Sequence[Method], readings: Sequence[Reading]
+) -> UnprofiledStep | None:
+    """Return the time of a step by the first method that tells; None where none does."""
     if len(readings) < 2:
         return None
-    for method in METHODS[engine]:
+    for method in methods:
         step_ms = method.step_ms(readings)
         if step_ms is not None:
             parts = [method.step_ms(interval) for interval in pairwise(readings)]
@@ -99,9 +106,9 @@ def growth(readings: Sequence[Reading]) -> dict[str, float]:
     grown = {"seconds": last.time_s - first.time_s}
     for name in last.values:
         if name.endswith(("_total", "_count", "_sum")):
-            difference = _difference(first, last, name)
-            if difference:
-                grown[name] = difference
+            increase = difference(first, last, name)
+            if increase:
+                grown[name] = increase
     return grown
 
 
@@ -114,7 +121,7 @@ def was_idle(engine: ServerEngine, first: Reading, last: Reading) -> bool:
 def stood_still(engine: ServerEngine, first: Reading, last: Reading) -> bool:
     """Return whether no counter of tokens or steps moved; False where the server shows none."""
     names = [name for name in ACTIVITY[engine] if last.series(name)]
-    return bool(names) and not any(_difference(first, last, name) for name in names)
+    return bool(names) and not any(difference(first, last, name) for name in names)
 
 
 def steps_done(first: Reading, last: Reading) -> float | None:
@@ -141,8 +148,8 @@ def _by_latency(histogram: str) -> Callable[[Sequence[Reading]], float | None]:
 
     def mean(readings: Sequence[Reading]) -> float | None:
         first, last = readings[0], readings[-1]
-        count = _difference(first, last, f"{histogram}_count")
-        seconds = _difference(first, last, f"{histogram}_sum")
+        count = difference(first, last, f"{histogram}_count")
+        seconds = difference(first, last, f"{histogram}_sum")
         if count < LEAST_COUNT or seconds <= 0:
             return None
         return 1e3 * seconds / count
@@ -170,7 +177,8 @@ def _growth_by_engine(first: Reading, last: Reading, name: str) -> list[float]:
     return [value - before.get(labels, 0.0) for labels, value in last.series(name).items()]
 
 
-def _difference(first: Reading, last: Reading, name: str) -> float:
+def difference(first: Reading, last: Reading, name: str) -> float:
+    """Return by how much a counter grew, over all of the server's processes."""
     return sum(_growth_by_engine(first, last, name))
 
 
@@ -178,7 +186,8 @@ def _known(times: Sequence[float | None]) -> list[float]:
     return [time_ms for time_ms in times if time_ms is not None]
 
 
-def _latency_method(histogram: str) -> Method:
+def latency_method(histogram: str) -> Method:
+    """Return the way by a histogram of the time from token to token."""
     return Method(f"mean of the server's {histogram}", _by_latency(histogram))
 
 
@@ -186,12 +195,12 @@ def _latency_method(histogram: str) -> Method:
 METHODS = {
     ServerEngine.VLLM: (
         Method("steps counted by the server's vllm:iteration_tokens_total", _by_iterations),
-        _latency_method("vllm:inter_token_latency_seconds"),
-        _latency_method("vllm:time_per_output_token_seconds"),
+        latency_method("vllm:inter_token_latency_seconds"),
+        latency_method("vllm:time_per_output_token_seconds"),
     ),
     ServerEngine.SGLANG: (
-        _latency_method("sglang:inter_token_latency_seconds"),
-        _latency_method("sglang:time_per_output_token_seconds"),
+        latency_method("sglang:inter_token_latency_seconds"),
+        latency_method("sglang:time_per_output_token_seconds"),
         Method("running requests by the server's sglang:gen_throughput", _by_throughput),
     ),
 }

@@ -13,6 +13,7 @@ from idlescope.report.text import visible
 
 Rows = list[tuple[str, list[str]]]  # a label, and one cell per column
 IDLE_PER_STEP = "idle per step: "  # before the name of a cause
+BARS = "▁▂▃▄▅▆▇█"
 INDENT = "  "  # before the label of a part of the row above
 _MODE_STYLES = {MODE_TITLES[mode]: color for mode, color in MODE.items()}
 _PER_STEP_STYLES = {f"{IDLE_PER_STEP}{cause}": color for cause, color in CAUSE.items()}
@@ -22,6 +23,15 @@ STYLES = {**_MODE_STYLES, **CAUSE, **_PER_STEP_STYLES}  # of what names a mode o
 def plain(text: object, style: str = "") -> Text:
     """Return what the terminal shows as it stands: no markup, no emoji, nothing that acts."""
     return Text(visible(str(text)), style)
+
+
+def little_bars(values: Sequence[float | None]) -> str:
+    """Return values as bars from zero to the largest of them; a space for what is not known."""
+    most = max((value for value in values if value is not None), default=0.0)
+    scale = (len(BARS) - 1) / most if most > 0 else 0.0
+    return "".join(
+        " " if value is None else BARS[max(round(value * scale), 0)] for value in values
+    )
 
 
 def empty_table(title: str) -> Table:

@@ -10,11 +10,10 @@ from idlescope.analysis.comparison.documents import TrendDocument
 from idlescope.analysis.history.file import History
 from idlescope.analysis.history.trend import IDLE, IDLE_PER_STEP, Trend, TrendKind
 from idlescope.report.markdown import MarkdownRow, MarkdownSection
-from idlescope.report.tables.terminal import empty_table, plain
+from idlescope.report.tables.terminal import empty_table, little_bars, plain
 
 SHOWN_COMMITS = 20  # of a table
 CHART_COMMITS = 60  # of a chart in Markdown
-BARS = "▁▂▃▄▅▆▇█"
 SHORT_COMMIT = 12
 WORSE = (TrendKind.CREEP, TrendKind.JUMP)
 
@@ -38,12 +37,7 @@ def trend_table(trends: Sequence[Trend]) -> Table:
 
 def bars(trend: Trend) -> str:
     """Return the last commits' figures as bars from zero."""
-    values = trend.values[-SHOWN_COMMITS:]
-    most = float(values.max()) if values.size else 0.0
-    if most <= 0:
-        return BARS[0] * values.size
-    heights = (values / most * (len(BARS) - 1)).round().astype(int)
-    return "".join(BARS[max(height, 0)] for height in heights.tolist())
+    return little_bars(trend.values[-SHOWN_COMMITS:].tolist())
 
 
 def damage_text(history: History) -> str:
