@@ -14,7 +14,7 @@ from idlescope.cli.options import LOOK, OUTPUT, AsJson
 Places = Annotated[
     Optional[list[str]],
     typer.Argument(
-        metavar="[URL|FOLDER]...",
+        metavar="URL|FOLDER",
         help="Of a process with a watch, http://127.0.0.1:PORT; of a vLLM, SGLang or Dynamo "
         "server without one; or the folder where watched processes are listed: this user's, "
         "unless given.",
