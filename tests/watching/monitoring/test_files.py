@@ -37,7 +37,7 @@ def exported():
     watched = device(
         9, 9, idle_ms={"host": 1}, host_ms={"schedule": 1}, communication_ns=MS
     )
-    text, _ = exposition(process(), [Seen(watched, Totals())])
+    text, _ = exposition(process(), [Seen(watched, Totals(), "0")])
     return {
         sample.name: set(sample.labels)
         for family in parser.text_string_to_metric_families(text.decode())
