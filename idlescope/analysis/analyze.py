@@ -253,8 +253,32 @@ def _measure(
 ) -> MeasuredDevice:
     """Return what one device did within the window that was asked for."""
     division = find.find(view)
+    window = windows.resolve(spec, view, division.of_engine)
+    device = _figures(view, division, window, unprofiled, shared)
+    of_rest = None
+    if not device.coverage.in_flight_at_start:
+        of_rest = _verdict_on_rest(device, division)
+    longest = stacks.longest(view, device.step, device.gaps)
+    return judged(
+        replace(
+            device,
+            min_gap_ns=min_gap_ns,
+            longest=[gap for gap in longest if gap.length_ns >= min_gap_ns],
+            streams=_streams(view, window),
+            of_rest=of_rest,
+        )
+    )
+
+
+def _figures(
+    view: DeviceView,
+    division: find.Division,
+    window: Window,
+    unprofiled: UnprofiledStep | None,
+    shared: SharedGpu | None,
+) -> MeasuredDevice:
+    """Return what the verdict on a device depends on: no lists of its longest gaps and streams."""
     of_engine = division.of_engine
-    window = windows.resolve(spec, view, of_engine)
     occupancy = idle.occupancy(view.operations, (window.start, window.end))
     gaps = causes.attribute(view, occupancy.gaps)
     steps = measure.measure(view, of_engine, gaps)
@@ -275,48 +299,42 @@ def _measure(
     spread = concentration.concentration(
         view, gaps, steps, empty, division.step, no_demand_ns
     )
-    longest = stacks.longest(view, of_engine.step, gaps)
-    device = MeasuredDevice(
+    return MeasuredDevice(
         view=view,
         window=window,
         occupancy=occupancy,
         communication=communication(view, occupancy),
         gaps=gaps,
-        min_gap_ns=min_gap_ns,
+        min_gap_ns=0,
         host_ns=host_ns,
         steps=steps,
         empty=empty,
         spread=spread,
         step=of_engine.step,
         batching=seen,
-        longest=[gap for gap in longest if gap.length_ns >= min_gap_ns],
+        longest=[],
         coverage=covered,
         verdict=NOT_JUDGED,
-        streams=_streams(view, window),
+        streams=[],
         doubts=doubted,
-        of_rest=None
-        if covered.in_flight_at_start
-        else _verdict_on_rest(view, window, min_gap_ns, unprofiled, shared),
+        of_rest=None,
         unprofiled=unprofiled,
         shared=shared,
     )
-    return judged(device)
 
 
-def _verdict_on_rest(
-    view: DeviceView,
-    window: Window,
-    min_gap_ns: int,
-    unprofiled: UnprofiledStep | None,
-    shared: SharedGpu | None,
-) -> Verdict | None:
+def _verdict_on_rest(device: MeasuredDevice, division: find.Division) -> Verdict | None:
     """Return the verdict without work begun before the recording; None where there is little."""
+    view, window = device.view, device.window
     rest = begun_before.rest(view, window)
     if rest is None:
         return None
     start, end = rest
     asked = windows.time_text(view, start, end)
-    measured = _measure(view, windows.parse(asked), min_gap_ns, unprofiled, shared)
+    rest_window = windows.resolve(windows.parse(asked), view, division.of_engine)
+    measured = judged(
+        _figures(view, division, rest_window, device.unprofiled, device.shared)
+    )
     left_out_ms = (start - window.start) / 1e6
     text = (
         f"Without its first {left_out_ms:,.1f} ms, which ran what was launched before the "
