@@ -6,6 +6,7 @@ torch.profiler's files have a reader of their own (kineto/), which bears damage 
 from __future__ import annotations
 
 import gzip
+import io
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,9 +16,13 @@ import msgspec
 from msgspec import Struct
 
 from idlescope.errors import TraceError
+from idlescope.trace.json_crowds import refuse_crowd
 from idlescope.trace.kineto.times import exact_ns
 
 GZIP_MAGIC = b"\x1f\x8b"
+# As for other packed files (containers/unpack.py): what unpacks to more is no trace.
+MOST_EXPANSION = 250
+EXPANSION_CHECKED_FROM = 64 << 20
 
 
 class ChromeEvent(Struct, gc=False):
@@ -58,7 +63,8 @@ def decoded(path: Path, instead: str) -> Sequence[ChromeEvent]:
     try:
         content = path.read_bytes()
         if content.startswith(GZIP_MAGIC):
-            content = gzip.decompress(content)
+            content = _unpacked(path, content)
+        refuse_crowd(path, content)
         if content.lstrip()[:1] == b"[":
             return msgspec.json.decode(content, type=list[ChromeEvent])
         return msgspec.json.decode(content, type=_Document).events
@@ -66,6 +72,19 @@ def decoded(path: Path, instead: str) -> Sequence[ChromeEvent]:
         raise TraceError(f"{path} cannot be read: {error.strerror or error}") from error
     except (ValueError, RecursionError, EOFError, zlib.error) as error:
         raise TraceError(f"{path} is damaged ({error}): {instead}") from error
+
+
+def _unpacked(path: Path, packed: bytes) -> bytes:
+    """Return the content of a gzip file; raise TraceError where it is a bomb."""
+    most = max(EXPANSION_CHECKED_FROM, MOST_EXPANSION * len(packed))
+    with gzip.GzipFile(fileobj=io.BytesIO(packed)) as packed_file:
+        content = packed_file.read(most + 1)
+        if len(content) > most:
+            raise TraceError(
+                f"{path} unpacks to over {MOST_EXPANSION} times its size: no trace does; unpack it "
+                "yourself first if you trust it"
+            )
+    return content
 
 
 def timed(events: Sequence[ChromeEvent]) -> list[TimedEvent]:

@@ -28,6 +28,7 @@ NS_PER_MS, NS_PER_S = 1_000_000, 1_000_000_000
 LONGEST_PASS_S = 3600.0
 LARGEST_MS = 2**42  # the year 2109
 GZIP_MAGIC = b"\x1f\x8b"
+LONGEST_LINE = 1 << 16  # bytes; a pass takes under 1 kB, and what is longer is none
 ADVICE = "let the worker end, which closes its files, and copy them again"
 NO_DEVICE = (
     "forward-pass metrics have the wall time of steps, to the millisecond, and not what a GPU did: "
@@ -135,7 +136,8 @@ def _lines(path: Path, gathered: Gathered) -> Iterator[bytes]:
         with path.open("rb") as raw_file:
             is_packed = raw_file.read(2) == GZIP_MAGIC
         with gzip.open(path) if is_packed else path.open("rb") as lines:
-            yield from lines
+            while line := lines.readline(LONGEST_LINE):
+                yield line
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         gathered.damage.cut(f"its gzip data breaks ({error})", "its end")
     except OSError as error:

@@ -45,6 +45,11 @@ STATE_CLEARED = 1  # TracePacket.SequenceFlags: what was interned is void
 
 FIRST_OWN_CLOCK = 64  # clocks from here on are a sequence's own
 US = 1000  # ns
+MOST_SLICES = 5_000_000  # one takes half a kB in memory, however short its packet is
+
+
+class TooManySlicesError(Exception):
+    """A trace has more slices than can be read at once."""
 
 
 class Track(NamedTuple):
@@ -233,6 +238,8 @@ class Packets:
             made = Slice(name, category, track, time_ns, None, arguments)
             self._events.setdefault(track, []).append((True, time_ns, made))
             self.slices.append(made)
+            if len(self.slices) > MOST_SLICES:
+                raise TooManySlicesError
         elif kind == END:
             self._events.setdefault(track, []).append((False, time_ns, None))
 

@@ -19,7 +19,14 @@ from idlescope.trace.kineto import categories
 from idlescope.trace.model import Calls, OperationKind, Operations, RangeKind, Trace
 from idlescope.trace.names import rocm
 from idlescope.trace.names.operators import range_text
-from idlescope.trace.perfetto.packets import Packets, Slice, Stage, Track
+from idlescope.trace.perfetto.packets import (
+    MOST_SLICES,
+    Packets,
+    Slice,
+    Stage,
+    TooManySlicesError,
+    Track,
+)
 from idlescope.trace.protobuf import MalformedError
 
 # Categories of rocprofv3 (rocprofiler-sdk/cxx/perfetto.hpp).
@@ -63,6 +70,11 @@ def read(
         packets.read(content)
     except OSError as error:
         raise TraceError(f"{path} cannot be read: {error.strerror or error}") from error
+    except TooManySlicesError as error:
+        raise TraceError(
+            f"{path} holds over {MOST_SLICES:,} slices, more than can be read at once: record "
+            f"fewer steps, or {RECORD_OTHERWISE}"
+        ) from error
     except MalformedError as error:
         raise TraceError(
             f"{path} is no whole Perfetto trace ({error}): copy it again, or {RECORD_OTHERWISE}"

@@ -14,6 +14,7 @@ import numpy as np
 
 from idlescope.errors import TraceError
 from idlescope.trace.gathered import Gathered, Gpu
+from idlescope.trace.json_crowds import refuse_crowd
 from idlescope.trace.model import Calls, OperationKind, Operations, RangeKind, Ranges, Trace
 from idlescope.trace.names import rocm
 from idlescope.trace.rocprof.categories import (
@@ -59,7 +60,9 @@ def read(
 
 def _processes(path: Path) -> Sequence[Process]:
     try:
-        document = msgspec.json.decode(path.read_bytes(), type=Document)
+        content = path.read_bytes()
+        refuse_crowd(path, content)
+        document = msgspec.json.decode(content, type=Document)
     except OSError as error:
         raise TraceError(f"{path} cannot be read: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors

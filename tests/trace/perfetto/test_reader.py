@@ -144,6 +144,13 @@ class TestWhatItRefuses:
         if len(trace.operations):
             assert idlescope.analyze(trace).results[0].verdict.kind == "cannot tell"
 
+    def test_too_many_slices_are_refused(self, tmp_path, monkeypatch):
+        from idlescope.trace.perfetto import packets
+
+        monkeypatch.setattr(packets, "MOST_SLICES", 10)
+        with pytest.raises(TraceError, match="more than can be read at once"):
+            open_trace(written(tmp_path / "a.pftrace", torch(nvidia())))
+
     def test_slices_that_never_end_are_counted(self, tmp_path):
         content = torch(nvidia()) + protobuf.message(
             [packet((8, BASE), (11, [(9, 1), (11, 151), (23, "open")]))]
