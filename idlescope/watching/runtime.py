@@ -25,6 +25,7 @@ from idlescope.watching.state import WatchedProcess, WatchState
 # Settling costs some 3.5 ms each time, and little more per step: it is done seldom, and when
 # somebody asks.
 SETTLE_NS = 3_000_000_000
+JOIN_S = 2.0  # how long the end of a process waits for the thread
 PATIENCE_S = 3.5  # where no loop says that now is a good moment
 FRESH_NS = 1_000_000_000  # what is asked for is no older
 JSON = "application/json"
@@ -122,6 +123,9 @@ class Runtime:
         """Stop the thread and the server, and remove the file."""
         self._ending = True
         self.wake.set()
+        if threading.current_thread() is not self._thread:
+            # it must not be in the midst of the device's library when that is taken down
+            self._thread.join(JOIN_S)
         if self._own_signal and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGUSR2, signal.SIG_DFL)
         if self._server is not None:
@@ -163,6 +167,7 @@ class Runtime:
             self._settle()
 
     def _record_all(self) -> list[Path]:
+        self._settle()
         written = []
         for member in list(self.members):
             if not member.off:

@@ -84,7 +84,7 @@ class Watch(LoopWatch):
     # -- what it has seen ----------------------------------------------------------------------
 
     def settle(self) -> None:
-        """Take in what has happened; in the thread of the runtime, once a second."""
+        """Take in what has happened; in the thread of the runtime, and for those who ask."""
         if self.off:
             return
         begun_ns = time.thread_time_ns()
