@@ -102,8 +102,17 @@ def test_names_of_a_process_do_nothing_to_a_terminal(fake):
 
 
 def test_what_ended_is_said_and_nothing_is_waited_for(fake):
-    answers = iter([page(example(pid=2**22 + 1))] * 2)
-    fake.pages["/state"] = lambda: next(answers, "")
+    """It ends as soon as all have ended for good; what only hangs may be back."""
+    answers = iter([page(example(pid=2**22 + 1))] * 2 + [None] * 2)
+
+    def last_words():
+        answer = next(answers)
+        if answer is None:
+            fake.shutdown()
+            fake.server_close()
+        return answer or "<html>"
+
+    fake.pages["/state"] = last_words
     begun = time.monotonic()
     result = idlescope(fake.url, "--for", "600s", "--max-idle", "30%")
     assert time.monotonic() - begun < 30

@@ -106,18 +106,24 @@ def exported(exporter: Exporter, readings: Sequence[Reading]) -> Exported:
     tokens = difference(first, last, exporter.tokens)
     counts_tokens = seconds > 0 and bool(last.series(exporter.tokens))
     forward_pct = _forward_pct(readings)
+    step_ms = _finite(None if step is None else step.step_ms)
     return Exported(
         engine=exporter.engine,
         seconds=seconds,
-        step_ms=None if step is None else step.step_ms,
-        step_by="" if step is None else step.method,
+        step_ms=step_ms,
+        step_by="" if step is None or step_ms is None else step.method,
         forward_pct=forward_pct,
         no_work_pct=_share_pct(first, last, SGLANG_NO_WORK),
-        requests_running=last.total(exporter.running),
-        requests_waiting=last.total(exporter.waiting),
-        tokens_per_s=tokens / seconds if counts_tokens else None,
-        notes=[*_of_step(step is not None, seconds), _of_idle(exporter, forward_pct)],
+        requests_running=_finite(last.total(exporter.running)),
+        requests_waiting=_finite(last.total(exporter.waiting)),
+        tokens_per_s=_finite(tokens / seconds if counts_tokens else None),
+        notes=[*_of_step(step_ms is not None, seconds), _of_idle(exporter, forward_pct)],
     )
+
+
+def _finite(value: float | None) -> float | None:
+    """Return a figure; None for NaN and infinity, which gauges have that were never set."""
+    return value if value is not None and math.isfinite(value) else None
 
 
 def _forward_pct(readings: Sequence[Reading]) -> float | None:
@@ -140,7 +146,7 @@ def _share_pct(first: Reading, last: Reading, name: str) -> float | None:
     seconds = last.time_s - first.time_s
     if not ranks or seconds <= 0:
         return None
-    return 100.0 * difference(first, last, name) / seconds / len(ranks)
+    return _finite(100.0 * difference(first, last, name) / seconds / len(ranks))
 
 
 def _of_step(is_told: bool, seconds: float) -> list[str]:

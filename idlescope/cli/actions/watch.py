@@ -7,26 +7,27 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 from rich.console import Console
 from rich.live import Live
 
-from idlescope.analysis.comparison.checks import Check
 from idlescope.analysis.comparison.limits import Limits
 from idlescope.analysis.steps.window import length_ns
 from idlescope.cli.next_command import show_next, show_written
 from idlescope.errors import ConfigError
-from idlescope.report.tables import checks as check_tables
 from idlescope.report.tables.terminal import plain
 from idlescope.report.text import to_text
 from idlescope.watching import monitoring
 from idlescope.watching.view.document import WatchedDocument, WatchedDocuments
-from idlescope.watching.view.limits import examine
 from idlescope.watching.view.members import Span
 from idlescope.watching.view.places import Members
 from idlescope.watching.view.screen import screen
 from idlescope.watching.view.session import documents, look_once, watch_for
+
+if TYPE_CHECKING:
+    from idlescope.analysis.comparison.checks import Check
 
 LONGEST_NS = 7 * 86_400 * 10**9
 REDRAWN_PER_S = 4
@@ -69,7 +70,7 @@ def watch_command(asked: Asked) -> None:
         with suppress(KeyboardInterrupt):
             _watch(console, members, asked, lives)
     watched = documents(members, span)
-    checks = examine(watched, asked.limits) if asked.limits.given() else []
+    checks = _checked(watched, asked.limits)
     if asked.as_json:
         sys.stdout.write(to_text(_document(watched, checks, members.notes)))
     else:
@@ -104,6 +105,15 @@ def _watch(console: Console, members: Members, asked: Asked, lives: bool) -> Non
         watch_for(members, asked.seconds, show)
 
 
+def _checked(watched: list[WatchedDocument], limits: Limits) -> list[Check]:
+    """Return a check of each limit that is given."""
+    if not limits.given():
+        return []
+    from idlescope.watching.view.limits import examine
+
+    return examine(watched, limits)
+
+
 def _document(
     watched: list[WatchedDocument], checks: Sequence[Check], notes: list[str]
 ) -> dict[str, object]:
@@ -120,6 +130,8 @@ def _show_checks(console: Console, checks: Sequence[Check]) -> None:
     """Print whether the limits hold, each of them, and a sentence on those that do not."""
     if not checks:
         return
+    from idlescope.report.tables import checks as check_tables
+
     console.print()
     console.print(plain(check_tables.verdict(checks), "bold"))
     console.print(check_tables.outcome_table(checks))

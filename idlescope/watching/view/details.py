@@ -49,8 +49,10 @@ def whose(shown: Shown) -> str:
     state, document = shown.state, shown.document
     version = document.state.process.version if document.state else ""
     engine = f"{state.engine} {version}".rstrip()
-    device = f"device {state.device} {state.name}".rstrip()
-    return f"{document.label}: {engine} on {device}, watched by {state.way}"
+    device = ""
+    if state.device >= 0:
+        device = f" on device {state.device} {state.name}".rstrip()
+    return f"{document.label}: {engine}{device}, watched by {state.way}"
 
 
 def cause_rows(figures: Figures) -> Rows:
@@ -115,9 +117,21 @@ def _gaps(state: DeviceState) -> Table:
     rows.add_column("before step", justify="right")
     rows.add_column("cause")
     for gap in list(reversed(state.gaps))[:MOST_GAPS]:
-        clock = time.strftime("%H:%M:%S", time.localtime(gap.unix_ns / 1e9))
         phase = f": {shorten(gap.phase, LABEL_WIDTH)}" if gap.phase else ""
         step = f"{gap.step:,}" if gap.step >= 0 else NOTHING
-        cells = (clock, milliseconds(gap.length_ns), step, f"{gap.cause}{phase}")
+        cells = (
+            _clock(gap.unix_ns),
+            milliseconds(gap.length_ns),
+            step,
+            f"{gap.cause}{phase}",
+        )
         rows.add_row(*map(plain, cells))
     return rows
+
+
+def _clock(unix_ns: int) -> str:
+    """Return the time of day here; a dash for a time that no calendar has."""
+    try:
+        return time.strftime("%H:%M:%S", time.localtime(unix_ns / 1e9))
+    except (OverflowError, OSError, ValueError):
+        return NOTHING

@@ -23,6 +23,11 @@ class WatchedDocument(msgspec.Struct, frozen=True, kw_only=True):
     state: WatchState | None  # the last one; None: it has no watch
     exported: Exported | None  # what a server without a watch says itself
 
+    def subject(self, figures: Figures) -> str:
+        """Return what figures of it are of: the process, and the device where one is timed."""
+        device = f", device {figures.device}" if figures.device >= 0 else ""
+        return f"{self.label}{device}"
+
 
 class WatchedDocuments(msgspec.Struct, frozen=True, kw_only=True):
     """The whole of `watch --json`."""

@@ -27,12 +27,6 @@ def examine(documents: Sequence[WatchedDocument], limits: Limits) -> list[Check]
     return [check for document in documents for check in _of_document(document, limits)]
 
 
-def subject_of(document: WatchedDocument, figures: Figures) -> str:
-    """Return what a row is about: the process, and its device where one is timed."""
-    device = f", device {figures.device}" if figures.device >= 0 else ""
-    return f"{document.label}{device}"
-
-
 def _of_document(document: WatchedDocument, limits: Limits) -> Iterator[Check]:
     """Yield the checks of one process or server."""
     if not document.figures:
@@ -43,7 +37,7 @@ def _of_document(document: WatchedDocument, limits: Limits) -> Iterator[Check]:
             yield from _check(held, document.label, limits, why)
     states = document.state.devices if document.state else []
     for figures, state in zip(document.figures, states, strict=True):
-        subject = subject_of(document, figures)
+        subject = document.subject(figures)
         why = _why_unknown(figures, state, document.gone)
         for held in _held(figures):
             yield from _check(held, subject, limits, why)

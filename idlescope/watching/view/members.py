@@ -27,7 +27,10 @@ KEPT = 16  # readings, one a second: those of the last ten seconds, and some to 
 LOOPBACKS = ("127.0.0.1", "localhost", "::1")
 NO_ANSWER = "it does not answer"
 NOT_SERVED = "it serves nothing: its log says why"
+UNREACHED = "it cannot be reached"
 ENDED = "it has ended"
+WATCH_ENDED = "its watch has ended"
+FOR_GOOD = (NOT_SERVED, ENDED, WATCH_ENDED)  # what does not answer may be back
 
 
 class Span(Enum):
@@ -86,12 +89,13 @@ class WatchedMember:
         try:
             state = self._ask() if self._url else None
         except NotStartedError:
-            state = None
+            self.gone = self._why_unreached()
+            return
         except ServerError as error:
             self.gone = str(error)
             return
         if state is None:
-            self.gone = self._why_gone()
+            self.gone = NO_ANSWER if self._url else NOT_SERVED
             return
         if _identity(state.process) != _identity(self.process):
             self._first = None  # another process has taken the address
@@ -139,11 +143,12 @@ class WatchedMember:
         ]
         return recent[0] if recent else None
 
-    def _why_gone(self) -> str:
-        if not self._url:
-            return NOT_SERVED
-        local = self._url.startswith(tuple(f"http://{host}" for host in LOOPBACKS))
-        return ENDED if local and not is_alive(self.process.pid) else NO_ANSWER
+    def _why_unreached(self) -> str:
+        """Return why nobody listens: of this machine's processes it is known which are there."""
+        is_local = Server(self._url, "").address.hostname in LOOPBACKS
+        if not is_local:
+            return UNREACHED
+        return WATCH_ENDED if is_alive(self.process.pid) else ENDED
 
 
 class ServerMember:
@@ -168,7 +173,8 @@ class ServerMember:
         try:
             reading = counters.read_named(self._client, PREFIXES)
         except NotStartedError:
-            reading = None
+            self.gone = UNREACHED
+            return
         self.gone = NO_ANSWER if reading is None else ""
         if reading is not None:
             self._readings.append(reading)
@@ -223,7 +229,7 @@ def _decoded(page: str, url: str) -> WatchState | None:
     """Return the state that a page holds; None where it is not of a watch at all."""
     try:
         state = msgspec.json.decode(page, type=WatchState)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         if '"process"' not in page[:200]:
             return None
         raise ServerError(
@@ -247,5 +253,21 @@ def _same(before: WatchState | None, place: int, device: DeviceState) -> DeviceS
     if before is None or place >= len(before.devices):
         return None
     earlier = before.devices[place]
-    known = (earlier.device, earlier.engine) == (device.device, device.engine)
-    return earlier if known and earlier.step_ns <= device.step_ns else None
+    is_same = (earlier.device, earlier.engine) == (device.device, device.engine)
+    return earlier if is_same and _has_grown(earlier, device) else None
+
+
+def _has_grown(before: DeviceState, now: DeviceState) -> bool:
+    """Return whether no count of one state is above that of the other: they only grow."""
+    counts = [
+        (before.busy_ns or 0, now.busy_ns or 0),
+        (before.step_ns, now.step_ns),
+        (before.tokens, now.tokens),
+        (before.overhead_ns, now.overhead_ns),
+        (sum(before.steps.values()), sum(now.steps.values())),
+    ]
+    counts += [
+        (time_ns, (now.idle_ns or {}).get(cause, 0))
+        for cause, time_ns in (before.idle_ns or {}).items()
+    ]
+    return all(earlier <= later for earlier, later in counts)

@@ -62,7 +62,7 @@ class Members:
     def _look_into_folders(self) -> None:
         for folder in self._folders:
             for path in sorted(folder.glob("*.json")):
-                if path.stem.isdecimal():
+                if path.stem.isdecimal() and path.is_file():
                     self._add(path)
 
     def _add(self, path: Path) -> None:
@@ -70,7 +70,7 @@ class Members:
         try:
             content = path.read_bytes()
             process = msgspec.json.decode(content, type=WatchedProcess)
-        except (OSError, msgspec.DecodeError):
+        except (OSError, msgspec.DecodeError, RecursionError):
             return  # it is gone again, or none of ours
         key = (path, str(process.started_unix_ns))
         if key in self._known:

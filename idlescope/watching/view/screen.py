@@ -35,8 +35,8 @@ def screen(documents: Sequence[WatchedDocument], span: Span, notes: Sequence[str
     idlest = _idlest(watches)
     parts: list[RenderableType] = [plain(headline(documents, idlest, span), "bold"), ""]
     parts.append(_rows(documents))
-    if idlest is not None:
-        parts += details(idlest)
+    if watches:
+        parts += details(idlest or watches[0])
     lines = [*_ended(documents), *_notes(watches, idlest)]
     for document in documents:
         lines += _said_by_server(document)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from idlescope.watching.view.document import WatchedDocument
-from idlescope.watching.view.members import Span
+from idlescope.watching.view.members import FOR_GOOD, Span
 from idlescope.watching.view.places import Members
 
 EVERY_S = 1.0
@@ -16,7 +16,7 @@ ONCE_S = 2.0  # between two readings of a server that has only counters
 def watch_for(
     members: Members, seconds: float | None, show: Callable[[], None] | None = None
 ) -> None:
-    """Read until the time is over, or nothing is left that answers; Ctrl-C is the caller's.
+    """Read until the time is over, or all have ended; Ctrl-C is the caller's.
 
     `seconds` is None for no end.
     """
@@ -27,7 +27,7 @@ def watch_for(
         time_now = time.monotonic()
         if end is not None and time_now >= end:
             return
-        if _all_gone(members) and not members.may_grow:
+        if _all_ended(members) and not members.may_grow:
             return
         left_s = EVERY_S if end is None else min(EVERY_S, end - time_now)
         time.sleep(left_s)
@@ -46,5 +46,5 @@ def documents(members: Members, span: Span) -> list[WatchedDocument]:
     return [member.document(span) for member in members.members]
 
 
-def _all_gone(members: Members) -> bool:
-    return all(member.gone for member in members.members)
+def _all_ended(members: Members) -> bool:
+    return all(member.gone in FOR_GOOD for member in members.members)

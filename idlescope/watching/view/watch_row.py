@@ -10,7 +10,6 @@ from idlescope.report.text import NOTHING, milliseconds
 from idlescope.watching.state import HISTORY_S, DeviceState
 from idlescope.watching.view.document import WatchedDocument
 from idlescope.watching.view.figures import Figures, idle_share
-from idlescope.watching.view.limits import subject_of
 
 
 class Shown(NamedTuple):
@@ -37,7 +36,7 @@ class Shown(NamedTuple):
     @property
     def subject(self) -> str:
         """Return what it is called."""
-        return subject_of(self.document, self.figures)
+        return self.document.subject(self.figures)
 
 
 def main_cause(figures: Figures) -> tuple[str, str] | None:

@@ -100,3 +100,14 @@ def test_one_reading_tells_what_is_true_at_an_instant():
 
 def test_a_page_of_others_is_nobodys():
     assert exporter_of(reading(0, "python_gc_objects_collected_total 3\n")) is None
+
+
+@pytest.mark.parametrize("value", ["NaN", "+Inf"])
+def test_what_was_never_set_is_not_told(value):
+    page = SGLANG.format(1, 100).replace(" 32", f" {value}")
+    page += f"sglang:generation_tokens_total {value}\n"
+    page += f"sglang:scheduler_idle_seconds_total {value}\n"
+    now = told(page, page.replace(" 100", f" {value}"))
+    assert (now.step_ms, now.requests_running, now.tokens_per_s) == (None,) * 3
+    assert now.no_work_pct is None
+    assert now.step_by == ""

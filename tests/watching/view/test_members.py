@@ -8,8 +8,17 @@ import sys
 import msgspec
 import pytest
 
+from idlescope.capture.server.client import NotStartedError
 from idlescope.errors import ConfigError, ServerError
-from idlescope.watching.view.members import ENDED, NO_ANSWER, NOT_SERVED, Span
+from idlescope.watching.view.members import (
+    ENDED,
+    NO_ANSWER,
+    NOT_SERVED,
+    UNREACHED,
+    WATCH_ENDED,
+    Span,
+    WatchedMember,
+)
 from idlescope.watching.view.places import Members
 from tests.make.servers import FakeServer, serving
 from tests.make.watched_states import device, example, page, process, state
@@ -85,6 +94,7 @@ def test_processes_of_a_folder_come_and_go(fake, folder, dead):
     listed(folder, process(fake.url, pid=4242))
     listed(folder, process("http://127.0.0.1:1", pid=dead))
     (folder / "5.json").write_text("no JSON")
+    (folder / "6.json").write_text('{"x":' + "[" * 100_000)
     (folder / "notes.json").write_text("{}")
     members = Members([str(folder)])
     assert len(members.members) == 1
@@ -94,20 +104,46 @@ def test_processes_of_a_folder_come_and_go(fake, folder, dead):
     assert [member.gone for member in members.members] == ["", NOT_SERVED]
 
 
-def test_one_that_ends_or_hangs_is_said_and_its_figures_are_kept(tmp_path, folder, dead):
-    with serving(FakeServer(tmp_path)) as fake:
-        for pid in (dead, None):
-            answer = example(pid=process(pid=pid).pid)
-            fake.pages["/state"] = page(answer)
-            members = Members([fake.url])
-            fake.pages.clear()
-            members.read()
-            gone = ENDED if pid == dead else NO_ANSWER
-            assert document(members).gone == gone
-            assert document(members, Span.BEGUN).figures[0].steps == 1_000
-            fake.pages["/state"] = page(answer)
-            members.read()
-            assert document(members).gone == ""
+@pytest.mark.parametrize("is_dead", [True, False])
+def test_one_that_ends_is_said_and_its_figures_are_kept(tmp_path, dead, is_dead):
+    pid = dead if is_dead else process().pid
+    pages = {"/state": page(example(pid=pid))}
+    with serving(FakeServer(tmp_path, pages=pages)) as fake:
+        members = Members([fake.url])
+    members.read()
+    assert document(members).gone == (ENDED if is_dead else WATCH_ENDED)
+    assert document(members, Span.BEGUN).figures[0].steps == 1_000
+
+
+def test_one_that_does_not_answer_for_a_while_is_back(fake):
+    fake.pages["/state"] = answer = page(example())
+    members = Members([fake.url])
+    fake.pages.clear()
+    members.read()
+    assert document(members).gone == NO_ANSWER
+    fake.pages["/state"] = answer
+    members.read()
+    assert document(members).gone == ""
+
+
+def test_of_another_machine_it_is_not_known_what_lives_there(monkeypatch):
+    def refused():
+        raise NotStartedError
+
+    member = WatchedMember(refused, "http://gpu-7:9401", process())
+    member.read()
+    assert member.gone == UNREACHED
+    assert member.label.startswith("gpu-7 ")
+
+
+def test_a_watch_that_is_not_the_same_as_before_counts_from_its_beginning(fake):
+    """Watches are told apart by their place, which changes where one is closed."""
+    one, other = device(9_000, 900), device(20, 2)
+    states = iter([state(one, after_s=50, url=fake.url)] * 2 + [state(other, url=fake.url)])
+    fake.pages["/state"] = lambda: page(next(states))
+    members = Members([fake.url])
+    members.read()
+    assert document(members).figures[0].steps == 2
 
 
 def test_a_watch_of_another_version_is_said(fake, folder):
@@ -149,9 +185,10 @@ def test_a_file_that_names_no_address_is_not_asked(folder):
 
 
 def test_where_there_is_nothing_to_watch_is_said_in_a_sentence(fake, folder, tmp_path):
-    fake.pages["/state"] = '{"status": "ok"}'
-    with pytest.raises(ServerError, match=r"shows no watch \(/state\), nor counters"):
-        Members([fake.url])
+    for answer in ('{"status": "ok"}', '{"x":' + "[" * 100_000, "<html>"):
+        fake.pages["/state"] = answer
+        with pytest.raises(ServerError, match=r"shows no watch \(/state\), nor counters"):
+            Members([fake.url])
     with pytest.raises(ConfigError, match=f"no process is watched in {folder}"):
         Members([str(folder)])
     with pytest.raises(ConfigError, match="is no folder, so no process"):
