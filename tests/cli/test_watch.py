@@ -42,7 +42,7 @@ def loop(tmp_path_factory):
 
 
 def test_a_loop_is_watched_for_some_time_and_held_to_limits(loop):
-    result = idlescope(loop, "--for", "2.5s", "--max-idle", "30%", columns=200)
+    result = idlescope(loop, "--for", "1s", "--max-idle", "30%", columns=200)
     assert result.returncode == 1, result.stderr
     assert "because it ran dry before the host had issued the next work" in result.stdout
     assert "schedule" in result.stdout
@@ -180,7 +180,7 @@ def test_ctrl_c_ends_the_live_view_with_the_last_table(loop):
     try:
         while chunk := os.read(screen, 65_536):
             shown += chunk
-            if not is_pressed and b"% of the last 4 s" in shown:
+            if not is_pressed and shown.count(b"Ctrl-C ends it") >= 3:
                 is_pressed = True
                 process.send_signal(signal.SIGINT)
     except OSError:
@@ -188,8 +188,8 @@ def test_ctrl_c_ends_the_live_view_with_the_last_table(loop):
     os.close(screen)
     code = process.wait()
     live, _, last = shown.decode().rpartition("Ctrl-C ends it")
-    assert "% of the last" in live
-    assert " s watched, " in last
+    for part in (live, last):
+        assert "since the watch began, " in part
     assert "The limit is broken" in last
     assert b"Traceback" not in shown
     assert code == 1

@@ -94,7 +94,8 @@ def _sentences(shown: Shown) -> Iterator[str]:
             f"instead of {milliseconds(gain.step_ns)}, {gain.saved_pct:.1f} % less (of the last "
             f"{gain.steps} steps)"
         )
-    seconds = figures.elapsed_ns / 1e9
+    # of the time that is accounted for, which is up to some seconds ago
+    seconds = (figures.watched_ns or figures.elapsed_ns) / 1e9
     if seconds > 0:
         running = ""
         if state.requests_running is not None:

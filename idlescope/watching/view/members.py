@@ -22,7 +22,9 @@ from idlescope.watching.view.figures import between
 
 LATELY_NS = 10_000_000_000
 ANSWER_S = 10.0  # that a state may take: the first of a process imports what foresees
-SHORTEST_NS = 2_000_000_000
+# A watch takes in what happened every three seconds (`runtime.SETTLE_NS`): so long, and there is
+# something between two states.
+SHORTEST_NS = 7_000_000_000
 KEPT = 16  # readings, one a second: those of the last ten seconds, and some to spare
 LOOPBACKS = ("127.0.0.1", "localhost", "::1")
 NO_ANSWER = "it does not answer"
@@ -126,8 +128,7 @@ class WatchedMember:
     def _before(self, span: Span) -> WatchState | None:
         """Return the state from which on figures count; None: from the beginning.
 
-        A watch takes in what happened once a second: between two states that are hardly older
-        there is nothing yet.
+        Between two states of nearly the same time there may be nothing yet.
         """
         if span is Span.BEGUN or not self._states:
             return None

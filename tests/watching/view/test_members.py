@@ -10,10 +10,12 @@ import pytest
 
 from idlescope.capture.server.client import NotStartedError
 from idlescope.errors import ConfigError, ServerError
+from idlescope.watching import runtime
 from idlescope.watching.view.members import (
     ENDED,
     NO_ANSWER,
     NOT_SERVED,
+    SHORTEST_NS,
     UNREACHED,
     WATCH_ENDED,
     Span,
@@ -197,3 +199,13 @@ def test_where_there_is_nothing_to_watch_is_said_in_a_sentence(fake, folder, tmp
         Members(["localhost:9401"])
     with pytest.raises(ServerError, match="cannot be reached"):
         Members(["http://127.0.0.1:1"])
+
+
+def test_figures_are_of_no_shorter_time_than_a_watch_needs_to_take_things_in():
+    assert SHORTEST_NS > 2 * runtime.SETTLE_NS
+
+
+def test_of_less_than_that_all_time_since_the_beginning_is_told(fake):
+    states = iter([state(device(100, 9), after_s=5), state(device(200, 19), after_s=9)] * 2)
+    fake.pages["/state"] = lambda: page(next(states))
+    assert document(Members([fake.url])).figures[0].steps == 19
