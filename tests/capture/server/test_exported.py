@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+from pathlib import Path
+
 import pytest
 
 from idlescope.capture.server.counters import Reading, parse
-from idlescope.capture.server.exported import PREFIXES, exported, exporter_of
+from idlescope.capture.server.exported import (
+    EXPORTERS,
+    PREFIXES,
+    SGLANG_FORWARD,
+    SGLANG_OCCUPANCY,
+    exported,
+    exporter_of,
+)
+
+VLLM_NAMES, SGLANG_NAMES = (
+    (exporter.running, exporter.waiting, exporter.tokens) for exporter in EXPORTERS[:2]
+)
+SGLANG_NAMES = (*SGLANG_NAMES, SGLANG_FORWARD, SGLANG_OCCUPANCY)
 
 
 def reading(time_s, page):
@@ -111,3 +126,23 @@ def test_what_was_never_set_is_not_told(value):
     assert (now.step_ms, now.requests_running, now.tokens_per_s) == (None,) * 3
     assert now.no_work_pct is None
     assert now.step_by == ""
+
+
+@pytest.mark.parametrize(
+    ("package", "source", "counts"),
+    [
+        ("vllm", "v1/metrics/loggers.py", VLLM_NAMES),
+        ("sglang", "srt/observability/metrics_collector.py", SGLANG_NAMES),
+    ],
+)
+def test_an_engine_that_is_installed_here_exports_under_these_names(
+    package, source, counts
+):
+    """Found, not imported: that takes a GPU."""
+    found = find_spec(package)
+    if found is None or not found.submodule_search_locations:
+        pytest.skip(f"{package} is not installed")
+    path = Path(found.submodule_search_locations[0]) / source
+    text = path.read_text(encoding="utf-8")
+    missing = {name for name in counts if f'"{name.removesuffix("_total")}' not in text}
+    assert not missing
