@@ -95,6 +95,12 @@ def firing(api, name):
     ]
 
 
+def numbers(api, asked):
+    """The numbers that answer a question; what is not known yet is none."""
+    found = ask(f"{api}/query", query=asked).get("result", ())
+    return [sample["value"][1] for sample in found if sample["value"][1] != "NaN"]
+
+
 def test_the_alert_of_a_device_that_idles_fires(api):
     (alert,) = until(lambda: firing(api, "IdlescopeDeviceIdle"))
     assert float(alert["value"]) > 0.5  # two thirds, if nothing else is in the way
@@ -115,3 +121,11 @@ def test_the_scrape_is_whole(api):
 def test_a_loop_that_waits_for_each_step_is_told_to_be_synchronous(api):
     assert until(lambda: firing(api, "IdlescopeSynchronous"))
     assert not firing(api, "IdlescopeWatchOff")
+
+
+def test_every_panel_of_the_dashboard_has_something_to_show(api):
+    panels = json.loads(text_of("idlescope.dashboard.json"))["panels"]
+    for panel in panels:
+        asked = panel["targets"][0]["expr"]
+        asked = asked.replace("$__rate_interval", "8s").replace("$instance", ".*")
+        assert until(lambda asked=asked: numbers(api, asked)), panel["title"]
