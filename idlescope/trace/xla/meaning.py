@@ -112,7 +112,8 @@ class Meaning:
         is_call = self._is_call.get(name)
         if is_call is None:
             is_call = self._is_call[name] = rocm.API_CALL.match(name) is not None
-        if is_call:
+        # Copies of newer versions are called by their direction on the host, too (`MemcpyD2H`).
+        if is_call or "correlation_id" in statistics:
             correlation = integer(statistics.get("correlation_id", 0))
             self._calling.add(line.thread[1])
             self._rows.call(Span(name, start, end), line.thread, correlation)

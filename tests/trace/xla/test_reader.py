@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 import random
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 import idlescope
 from idlescope.errors import TraceError
 from idlescope.trace.open import open_trace
+from tests.conftest import FIXTURES
 from tests.fuzz.reference import union
 from tests.make import protobuf, xla_files
 from tests.make.known_work import (
@@ -185,9 +187,7 @@ def test_a_real_file_has_the_figures_of_a_brute_force_count(name):
 
 def test_a_profile_that_jax_made_here_is_read():
     """A file of JAX 0.10.2 on a CPU, three steps: tests/fixtures/README.md."""
-    from pathlib import Path
-
-    path = Path(__file__).parents[2] / "fixtures" / "jax_cpu.xplane.pb"
+    path = FIXTURES / "jax_cpu.xplane.pb"
     trace = open_trace(path)
     names = [trace.names[name] for name in trace.ranges.name]
     assert names.count("decode") == 3
@@ -195,6 +195,19 @@ def test_a_profile_that_jax_made_here_is_read():
     assert "sample" in names
     beside = open_trace(path.with_name("jax_cpu.trace.json.gz"))
     assert sorted(names) == sorted(beside.names[name] for name in beside.ranges.name)
+
+
+def test_a_profile_that_jax_made_on_an_h200_is_read_whole():
+    """Each operation has its call, copies too, which the host calls by their direction."""
+    path = FIXTURES / "jax_h200.xplane.pb.xz"
+    trace = open_trace(path)
+    (result,) = idlescope.analyze(trace).results
+    (spans,) = brute_force(lzma.decompress(path.read_bytes())).values()
+    assert result.occupancy.active_ns == union(spans) == 1_396_117
+    assert result.gaps.totals() == {"host": 44_126_025, "launch": 2_962_062, "queued": 33_092, "unattributed": 0}  # fmt: skip
+    assert (result.coverage.linked_pct, len(result.steps)) == (100, 10)
+    # its host slices each of 32 tokens out of an array: 3.8 ms a step without the profiler
+    assert "ran dry before the host" in result.verdict.text
 
 
 def brute_force(content):
