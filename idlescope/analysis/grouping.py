@@ -68,18 +68,24 @@ class Groups:
         in_groups = by_start[np.argsort(self.row[by_start], kind="stable")]
         start, end, row = start[in_groups], end[in_groups], self.row[in_groups]
 
-        # What of each interval lies behind all earlier ones of its group: one running maximum of
-        # ends serves all groups, in which each begins anew since its ends stand above all before.
-        # Their ranks do: times themselves, which may be damaged, could leave int64.
-        by_end = np.argsort(end, kind="stable")
-        rank = np.empty(end.size, np.int64)
-        rank[by_end] = np.arange(end.size)
-        base = row.astype(np.int64) * end.size
-        reached_rank = np.maximum.accumulate(base + rank)[:-1] - base[:-1]
-        reached_before = np.append(start[:1], end[by_end[reached_rank]])
+        reached_before = np.append(start[:1], _reached(row, end)[:-1])
         follows = np.append(False, row[1:] == row[:-1])[: end.size]
         begins = np.where(follows, np.maximum(start, reached_before), start)
         return Groups(row, self.count).total(np.maximum(end - begins, 0))
+
+
+def _reached(row: NDArray[np.integer[Any]], end: Int64) -> Int64:
+    """Return up to each place the latest end of its group; groups lie one behind the other.
+
+    One running maximum serves all groups, in which each begins anew since its ends stand above all
+    before. Their ranks do: times themselves, which may be damaged, could leave int64.
+    """
+    by_end = np.argsort(end, kind="stable")
+    rank = np.empty(end.size, np.int64)
+    rank[by_end] = np.arange(end.size)
+    base = row.astype(np.int64) * end.size
+    highest_rank = np.maximum.accumulate(base + rank) - base
+    return end[by_end[highest_rank]]
 
 
 def by_value(values: NDArray[np.integer[Any]]) -> tuple[Int64, Groups]:

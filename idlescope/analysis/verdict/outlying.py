@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
+from idlescope.analysis.grouping import by_value
 from idlescope.analysis.view import DeviceView
 from idlescope.trace.distinct import distinct
 from idlescope.trace.model import Trace
@@ -33,21 +35,25 @@ def _of_their_name(view: DeviceView) -> Int64:
     """
     operations = view.operations
     lengths = operations.end - operations.start
-    long = np.flatnonzero((lengths > LONG_NS) & (view.collective == 0))
-    # Sorted by name, then by length: the last of each name is its longest.
-    long = long[np.lexsort((lengths[long], operations.name[long]))]
-    name, length = operations.name[long], lengths[long]
-    is_last = np.append(name[1:] != name[:-1], True)[: long.size]
-    is_first = np.append(True, name[1:] != name[:-1])[: long.size]
-    before = np.append(0, length[:-1])[: long.size]
-    second = np.where(is_first, 0, before)  # 0: no other is long
+    is_long = (lengths > LONG_NS) & (view.collective == 0)
     found = []
-    for row in long[is_last & (length > OUTLYING * second)].tolist():
+    for row in _longest_by_far(np.flatnonzero(is_long), operations.name, lengths):
         alike = np.flatnonzero(operations.name == operations.name[row])
         others = lengths[alike[alike != row]]
         if others.size >= FEWEST_ALIKE and lengths[row] > OUTLYING * others.max():
             found.append(row)
     return np.array(found, np.int64)
+
+
+def _longest_by_far(rows: Int64, name: NDArray[np.int32], lengths: Int64) -> list[int]:
+    """Return, of each name, the longest of some operations if none of them comes near."""
+    _, by_name = by_value(name[rows])
+    longest = by_name.last(lengths[rows])[by_name.row]
+    is_longest = lengths[rows] == longest
+    second = by_name.last(np.where(is_longest, 0, lengths[rows]), none=0)[by_name.row]
+    is_alone = by_name.total(is_longest)[by_name.row] == 1
+    by_far = is_longest & is_alone & (longest > OUTLYING * second)
+    return [int(row) for row in rows[by_far]]
 
 
 def _last_to_end(view: DeviceView) -> Int64:
