@@ -63,7 +63,11 @@ def _is_json_lines(sample: Sample) -> bool:
 
 
 OTHER_TOOLS: tuple[OtherTool, ...] = (
-    OtherTool("a Chrome trace that was made of an RPD trace", _is_rpd_json, BY_TORCH),
+    OtherTool(
+        "a Chrome trace that was made of an RPD trace",
+        _is_rpd_json,
+        "give the .rpd file that it was made of, which holds the calls that launched what",
+    ),
     OtherTool(
         "an archive (7z)",
         lambda sample: sample.head.startswith(b"7z\xbc\xaf\x27\x1c"),

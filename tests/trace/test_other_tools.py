@@ -23,7 +23,7 @@ RPD_JSON = '[ {}\n,{"name": "process_name", "ph": "M", "pid":"2","args":{"name":
 REQUESTS = '{"schema": "dynamo.request.trace.v1", "id": 1}\n{"schema": "dynamo.request.trace.v1"}\n'
 
 FILES = {
-    "rpd.json": (RPD_JSON.encode(), "made of an RPD trace", "torch.profiler"),
+    "rpd.json": (RPD_JSON.encode(), "made of an RPD trace", "give the .rpd file"),
     "a.7z": (b"7z\xbc\xaf\x27\x1c\x00", "an archive", "unpack it"),
     "a.ncu-rep": (b"NVR\x00\x01", "Nsight Compute", "nsys profile"),
     "snapshot.pickle": (b"\x80\x04\x95\x00", "a pickle", "torch.profiler"),
