@@ -5,11 +5,14 @@ from __future__ import annotations
 import pytest
 
 from idlescope.watching import runtime
+from idlescope.watching.ways.graph_captures import CAPTURES
 
 
 @pytest.fixture(autouse=True)
 def own_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("IDLESCOPE_WATCH_FOLDER", str(tmp_path / "watches"))
+    for name, nothing in (("captured", 0), ("replayed", False)):  # of a test before
+        monkeypatch.setattr(CAPTURES, name, nothing)
     yield
     runtime.close_all()
     assert not runtime._running

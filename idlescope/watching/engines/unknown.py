@@ -1,7 +1,8 @@
 """Engines whose methods are not known: their CUDA graph replays are launches, torch's waits waits.
 
 A step begins with the first replay after a wait: a loop waits for its tokens once a step, whether
-they are those of this step or of the one before. A loop that never waits has a step a replay.
+they are those of this step or of the one before. A loop that never waits has a step a replay. The
+watch begins at a replay, when there are graphs: they are timed by events, never by CUPTI.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Any
 from idlescope.analysis.steps.step_kind import StepKind
 from idlescope.watching.engines.loop import Loop, harmless
 from idlescope.watching.engines.replays import Replays, Waits
+from idlescope.watching.ways.graph_captures import CAPTURES
 
 
 class UnknownEngine:
@@ -30,6 +32,7 @@ class UnknownEngine:
 
     def replay(self) -> None:
         """Begin a step where a replay is the first after a wait; the first replay of all starts."""
+        CAPTURES.replayed = True
         self.loop.begin(None, None)
         if not self._replays_since_wait or not self._waits_seen:
             self.loop.begin_step(0, 0, StepKind.UNKNOWN)

@@ -24,6 +24,7 @@ from idlescope.watching.ways.cupti_records import (
     joined_operations,
 )
 from idlescope.watching.ways.events import NOTED_NS, EventsWay
+from idlescope.watching.ways.graph_captures import CAPTURES
 from idlescope.watching.ways.kernel_names import KernelNames
 from idlescope.watching.ways.launch_calls import LaunchCalls
 from idlescope.watching.ways.record_clock import RecordClock
@@ -36,6 +37,10 @@ SILENT_NS, SILENT_LAUNCHES = 10_000_000_000, 200
 AHEAD_NS = 10_000_000  # a record so far out of its time is on another clock
 # So many operations without the record of a call: none will come, whatever CUPTI said.
 CALLS_MISSED = 2_000
+TOO_LATE = (
+    "there are CUDA graphs already, of which CUPTI cannot begin to tell: begin the watch before "
+    "the first capture"
+)
 
 
 class Records(NamedTuple):
@@ -52,8 +57,8 @@ class ActivityWay:
     """Implements `DeviceWay` by CUPTI, which serves one tool at a time.
 
     While torch.profiler records, launch calls are timed by events instead; where another tool took
-    CUPTI, from then on. Raises CuptiError where one has it already, ConfigError where there is no
-    CUPTI or no device.
+    CUPTI, from then on. Raises CuptiError where one has it already or there are CUDA graphs,
+    ConfigError where there is no CUPTI or no device.
     """
 
     name = "activity"
@@ -66,6 +71,8 @@ class ActivityWay:
         cupti: Cupti | None = None,
         events: EventsWay | None = None,
     ) -> None:
+        if CAPTURES.exist():
+            raise CuptiError(TOO_LATE)
         self._events = EventsWay(device) if events is None else events
         self.device: Device | None = self._events.device
         assert self.device is not None
@@ -84,6 +91,8 @@ class ActivityWay:
         self._heard_ns = time.perf_counter_ns()  # when records came last
         self._begun = self._begun_when_heard = 0  # launch calls
         self._cupti.start()
+        CAPTURES.follow()
+        self._captured = 0  # before CUPTI was given away
         self._away = False  # another tool has CUPTI
         self._turns = Lock()  # between the thread that settles and the one that profiles
         self._left = NO_RECORDS  # that came when CUPTI was given away
@@ -150,16 +159,19 @@ class ActivityWay:
         with self._turns:
             if not self._away:
                 self._away = True
+                self._captured = CAPTURES.captured
                 self._clock.tie()
                 self._cupti.stop()
                 self._left = _joined(self._left, self._take())
 
     def come_back(self) -> None:
-        """Take CUPTI again, unless another tool has it still."""
+        """Take CUPTI again, unless another tool has it still or graphs were made meanwhile."""
         with self._turns:
             if not self._away:
                 return
             try:
+                if CAPTURES.captured != self._captured:
+                    raise CuptiError(TOO_LATE)
                 self._cupti.start()
             except CuptiError as error:
                 LOGGER.warning("timing by events from here on: %s", error)

@@ -9,6 +9,7 @@ import pytest
 from idlescope.watching.engines.loop import Loop
 from idlescope.watching.engines.unknown import UnknownEngine
 from idlescope.watching.watch import Watch
+from idlescope.watching.ways.graph_captures import CAPTURES
 
 
 class Torch:
@@ -93,6 +94,12 @@ def test_a_loop_that_never_waits_has_a_step_a_replay(loop, torch_calls):
     for _ in range(5):
         torch_calls.graph.replay()
     assert seen(loop)[0] == [0, 1, 2, 3]
+
+
+def test_it_is_never_watched_by_cupti_since_there_are_graphs(loop, torch_calls):
+    assert not CAPTURES.exist()
+    torch_calls.graph.replay()
+    assert CAPTURES.exist()
 
 
 def test_an_error_of_the_watch_leaves_the_loop_alone(loop, torch_calls, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 
 import numpy as np
@@ -10,8 +11,9 @@ import pytest
 pytest.importorskip("torch")
 
 from idlescope.trace.model import OperationKind
-from idlescope.watching.ways import activity, cupti, profiler_turns
+from idlescope.watching.ways import activity, cupti, events, profiler_turns
 from idlescope.watching.ways.activity import ActivityWay
+from idlescope.watching.ways.choice import way_called
 from idlescope.watching.ways.cupti import Cupti, CuptiError
 from idlescope.watching.ways.cupti_records import CONCURRENT_KERNEL, GRAPH_TRACE, MEMCPY
 from idlescope.watching.ways.events import EventsWay
@@ -348,6 +350,69 @@ def test_more_records_than_there_is_room_for_are_counted(stub):
     assert buffers.refused > 0
     assert stub.stub_dropped() > 0
     reader.stop()
+
+
+class Graph:
+    """A CUDA graph, as torch keeps one."""
+
+    def capture_begin(self):
+        """Capture nothing."""
+
+
+class EnginesGraph(Graph):
+    """A graph of an engine's own type."""
+
+
+@pytest.fixture
+def graphs(monkeypatch):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
+
+
+@pytest.mark.parametrize("kind", [Graph, EnginesGraph])
+def test_it_does_not_begin_where_there_are_graphs_but_times_by_events(
+    stub, graphs, kind, monkeypatch, caplog
+):
+    """CUPTI crashes what replays a graph that was made before it was turned on."""
+    monkeypatch.setattr(activity, "Cupti", lambda: Cupti(stub))
+    monkeypatch.setattr(activity, "EventsWay", lambda device: EventsWay(calls=FakeCuda()))
+    monkeypatch.setattr(events, "EventsWay", lambda device: EventsWay(calls=FakeCuda()))
+    graph = kind()
+    assert way_called("activity").name == "events"
+    assert len(caplog.messages) == 1
+    assert "begin the watch before the first capture" in caplog.text
+    assert not any(stub.stub_enabled(kind) for kind in cupti.KINDS)
+    del graph
+    way = way_called("activity")
+    assert way.name == "activity"
+    way.close()
+
+
+def test_it_does_not_begin_where_graphs_may_be_frozen(stub, graphs):
+    graph = Graph()
+    gc.freeze()
+    try:
+        with pytest.raises(CuptiError, match="before the first capture"):
+            ActivityWay(cupti=Cupti(stub), events=EventsWay(calls=FakeCuda()))
+    finally:
+        gc.unfreeze()
+    del graph
+
+
+def test_it_does_not_come_back_where_graphs_were_made_meanwhile(graphs, stub, way, caplog):
+    way.give_way()
+    way.come_back()
+    assert stub.stub_enabled(CONCURRENT_KERNEL)
+    Graph().capture_begin()  # while it records: it comes back
+    way.give_way()
+    way.come_back()
+    assert stub.stub_enabled(CONCURRENT_KERNEL)
+    way.give_way()
+    Graph().capture_begin()
+    way.come_back()
+    assert not stub.stub_enabled(CONCURRENT_KERNEL)
+    assert "timing by events from here on: there are CUDA graphs already" in caplog.text
 
 
 def test_after_close_cupti_records_nothing(stub, way):
