@@ -1,14 +1,21 @@
 """What asynchronous batching would give a watched loop: its last steps, analysed and replayed.
 
-This is the analysis of a recording, some 30 ms of it, so it is only made when somebody asks, of few
-steps, and not again for ten seconds.
+This is the analysis of a recording, so it is only made when somebody asks, of few steps, and not
+again for ten seconds. It holds the interpreter's lock for 30 to 200 ms, in which the loop could not
+go on: for those who ask over the network it is made in a process of its own.
 """
 
 from __future__ import annotations
 
+import os
+import pickle
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
 
 from idlescope.analysis.steps.batching import BatchingKind
 from idlescope.errors import IdlescopeError
@@ -21,6 +28,7 @@ if TYPE_CHECKING:
 STEPS = 128  # that are replayed
 FEWEST_STEPS = 16
 AGAIN_NS = 10_000_000_000
+PATIENCE_S = 20.0  # with the other process, which imports the analysis first
 
 
 class Foreseen(NamedTuple):
@@ -34,6 +42,9 @@ class Foreseen(NamedTuple):
 NOT_YET = Foreseen(str(BatchingKind.UNKNOWN), None, "too few steps so far to tell more")
 
 
+Foresee = Callable[[Trace], Foreseen]
+
+
 class Foresight:
     """Keeps what was told for a while."""
 
@@ -41,12 +52,17 @@ class Foresight:
         self._told = NOT_YET
         self._again_ns = 0
 
-    def look(self, last_steps: Callable[[], Trace], steps: int) -> Foreseen:
-        """Return what the last steps tell; `last_steps` gives their trace, of so many at most."""
+    def look(
+        self, last_steps: Callable[[], Trace], steps: int, foresee: Foresee
+    ) -> Foreseen:
+        """Return what the last steps tell; `last_steps` gives their trace, of so many at most.
+
+        `foresee` is `here` or `elsewhere`.
+        """
         now = time.perf_counter_ns()
         if now >= self._again_ns and steps >= FEWEST_STEPS:
             self._again_ns = now + AGAIN_NS
-            self._told = _foresee(last_steps())
+            self._told = foresee(last_steps())
         return self._told
 
 
@@ -64,7 +80,33 @@ def _why_not(trace: Trace, device: MeasuredDevice) -> str:
     return "the last steps cannot be replayed"
 
 
-def _foresee(trace: Trace) -> Foreseen:
+def elsewhere(trace: Trace) -> Foreseen:
+    """Return what steps tell, found by another process: this one's interpreter stays free."""
+    environment = os.environ | {"IDLESCOPE_WATCH": "0"}
+    environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+    command = [sys.executable, "-c", f"from {__name__} import main; main()"]
+    try:
+        found = subprocess.run(  # noqa: S603 - ourselves
+            command,
+            input=pickle.dumps(trace),
+            capture_output=True,
+            env=environment,
+            timeout=PATIENCE_S,
+            check=True,
+        )
+        return msgspec.json.decode(found.stdout, type=Foreseen)
+    except (OSError, subprocess.SubprocessError, msgspec.MsgspecError) as error:
+        return NOT_YET._replace(note=f"the analysis did not succeed: {error}")
+
+
+def main() -> None:
+    """Tell of the trace on standard input: what `elsewhere` starts."""
+    trace = pickle.load(sys.stdin.buffer)  # noqa: S301 - of the process that started this one
+    sys.stdout.buffer.write(msgspec.json.encode(here(trace)))
+
+
+def here(trace: Trace) -> Foreseen:
+    """Return what steps tell."""
     from idlescope.analysis.analyze import analyze
 
     try:

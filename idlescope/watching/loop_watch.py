@@ -18,6 +18,7 @@ from idlescope.watching.ways.base import DeviceWay
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 SAMPLED = 64  # one step in so many says what the watch itself costs
+LONGEST_SAMPLE_NS = 100_000
 
 
 class LoopWatch:
@@ -79,7 +80,7 @@ class LoopWatch:
             self._step_number += 1
             self._step_start = step_start = perf_counter_ns()
             if sampled_at:
-                self._overhead_ns += SAMPLED * (step_start - sampled_at)
+                self._count_overhead(step_start - sampled_at)
         except Exception as error:
             self.turn_off(described(error))
 
@@ -101,7 +102,7 @@ class LoopWatch:
             )
             if not self._step_number % SAMPLED:
                 self.rows.shorten()
-                self._overhead_ns += SAMPLED * (perf_counter_ns() - step_end)
+                self._count_overhead(perf_counter_ns() - step_end)
         except Exception as error:
             self.turn_off(described(error))
 
@@ -146,7 +147,7 @@ class LoopWatch:
             self._launch_start = launch_start = perf_counter_ns()
             self.way.begin(launch, launch_start)
             if not launch % SAMPLED:
-                self._overhead_ns += SAMPLED * (perf_counter_ns() - launch_start)
+                self._count_overhead(perf_counter_ns() - launch_start)
         except Exception as error:
             self.turn_off(described(error))
 
@@ -165,7 +166,7 @@ class LoopWatch:
             )
             self._launch_start = 0
             if sampled_at:
-                self._overhead_ns += SAMPLED * (launch_end - sampled_at)
+                self._count_overhead(launch_end - sampled_at)
         except Exception as error:
             self.turn_off(described(error))
 
@@ -237,6 +238,10 @@ class LoopWatch:
         code, self._implicit_launch = self._implicit_launch, -1
         if code >= 0:
             self.end_launch(code)
+
+    def _count_overhead(self, sample_ns: int) -> None:
+        """Count what one of SAMPLED cost; of a longer one, another thread had the rest."""
+        self._overhead_ns += SAMPLED * min(sample_ns, LONGEST_SAMPLE_NS)
 
     def _bind(self) -> None:
         """Let `idlescope.range` tell this watch of the phases of the current thread."""

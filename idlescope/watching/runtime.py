@@ -17,6 +17,7 @@ from idlescope import __version__
 from idlescope.capture import ranges
 from idlescope.watching import opentelemetry, prometheus, recording
 from idlescope.watching.families import Seen, told_apart
+from idlescope.watching.foresight import Foresee, elsewhere
 from idlescope.watching.safety import LOGGER, described
 from idlescope.watching.served import Answer, Pages, WatchServer, serve
 from idlescope.watching.settings import Settings
@@ -48,7 +49,7 @@ class Member(Protocol):
     def settle(self) -> None:
         """Take in what has happened."""
 
-    def seen(self, foresee: bool = False) -> Seen:
+    def seen(self, foresee: Foresee | None = None) -> Seen:
         """Return what has been seen; with what asynchronous batching would give if asked."""
 
     def record_next(self) -> Path:
@@ -197,7 +198,7 @@ class Runtime:
 
     def _state(self) -> Answer:
         self._freshen()
-        devices = [member.seen(foresee=True).state for member in list(self.members)]
+        devices = [member.seen(elsewhere).state for member in list(self.members)]
         return Answer(msgspec.json.encode(self.state_of(devices)), JSON)
 
     def state_of(self, devices: list[Any]) -> WatchState:

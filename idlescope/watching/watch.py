@@ -12,11 +12,11 @@ from time import perf_counter_ns
 from idlescope.capture import ranges
 from idlescope.errors import ConfigError
 from idlescope.trace.model import Trace
-from idlescope.watching import recording, runtime
+from idlescope.watching import foresight, recording, runtime
 from idlescope.watching.account import Account, OpenRows
 from idlescope.watching.families import Seen
 from idlescope.watching.foresight import STEPS as FORESEEN_STEPS
-from idlescope.watching.foresight import Foresight
+from idlescope.watching.foresight import Foresee, Foresight
 from idlescope.watching.loop_watch import LoopWatch
 from idlescope.watching.overhead import phase_cost_ns
 from idlescope.watching.ring import Ring, Watched, trace_of
@@ -131,13 +131,18 @@ class Watch(LoopWatch):
         """Return how many rows were dropped because nobody took them in time."""
         return self.rows.lost + self._account.dropped
 
-    def seen(self, foresee: bool = False) -> Seen:
-        """Return what has been seen; with what asynchronous batching would give if asked."""
+    def seen(self, foresee: Foresee | None = None) -> Seen:
+        """Return what has been seen; with what asynchronous batching would give if asked.
+
+        `foresee` is `foresight.here`, or `foresight.elsewhere` while the loop goes on.
+        """
         told = None
         totals = self._account.totals
-        if foresee and self.way.device is not None and not self.off:
+        if foresee is not None and self.way.device is not None and not self.off:
             step_count = totals.step_time.count
-            told = self._foresight.look(lambda: self.trace(FORESEEN_STEPS), step_count)
+            told = self._foresight.look(
+                lambda: self.trace(FORESEEN_STEPS), step_count, foresee
+            )
         overhead_ns = self._overhead_ns + self._settling_ns
         with self._settling:
             state = device_state(self, self._account, told, overhead_ns)
@@ -148,7 +153,7 @@ class Watch(LoopWatch):
     def state(self) -> WatchState:
         """Return what has been seen so far, up to now as far as that is known."""
         self.settle()
-        return self._runtime.state_of([self.seen(foresee=True).state])
+        return self._runtime.state_of([self.seen(foresight.here).state])
 
     def trace(self, steps: int | None = None) -> Trace:
         """Return the last so many steps, all of the ring unless told, as a Trace."""

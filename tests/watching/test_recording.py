@@ -8,8 +8,8 @@ import pytest
 import idlescope
 from idlescope.errors import OutputExistsError
 from idlescope.trace.open import open_trace
-from idlescope.watching import recording
-from idlescope.watching.foresight import Foresight
+from idlescope.watching import foresight, recording
+from idlescope.watching.foresight import Foresight, elsewhere, here
 from idlescope.watching.ring import Ring
 from idlescope.watching.rows import Taken, chosen
 from tests.make.watched_loops import MS, PretendedDevice, drive, regular_rows, regular_trace
@@ -63,7 +63,7 @@ def test_what_is_not_known_in_full_is_left_out():
 
 
 def test_the_last_steps_tell_what_asynchronous_batching_would_give():
-    told = Foresight().look(lambda: regular_trace(40), 40)
+    told = Foresight().look(lambda: regular_trace(40), 40, here)
     assert told.batching == "synchronous"
     assert told.gain is not None
     assert told.gain.step_ns == 5 * MS
@@ -79,8 +79,23 @@ def test_it_is_not_looked_again_for_a_while():
         return regular_trace(40)
 
     for _ in range(3):
-        foresight.look(trace, 40)
+        foresight.look(trace, 40, here)
     assert len(looked) == 1
+
+
+def test_another_process_tells_the_same(monkeypatch):
+    trace = regular_trace(40)
+    told, found = here(trace), elsewhere(trace)
+    assert found.gain is not None
+    assert found._replace(gain=None) == told._replace(gain=None)
+    assert found.gain.predicted_step_ns == told.gain.predicted_step_ns
+
+
+def test_an_analysis_that_fails_elsewhere_is_told(monkeypatch):
+    monkeypatch.setattr(foresight, "__name__", "idlescope.none_such")
+    found = elsewhere(regular_trace(4))
+    assert found.gain is None
+    assert "the analysis did not succeed" in found.note
 
 
 def test_the_ring_holds_the_last_steps_and_forgets_the_others():

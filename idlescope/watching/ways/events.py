@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from bisect import bisect_left
 from collections import defaultdict, deque
 from itertools import count
 from typing import Any
@@ -12,14 +13,16 @@ import numpy as np
 from idlescope.trace.model import Device, OperationKind
 from idlescope.watching.ways.base import Ended
 from idlescope.watching.ways.cuda_calls import CudaCalls
-from idlescope.watching.ways.event_clock import LONGEST_NS, EventClock
+from idlescope.watching.ways.event_clock import LONGEST_NS, Anchor, EventClock
 
 PAIRS = 4_096  # in flight at most: launch calls beyond them are not timed
 # How long after a launch call began `ended` surely knows of it: the interpreter may switch threads
 # (every 5 ms) between the reading of the clock and the noting of the call.
 NOTED_NS = 20_000_000
 
-FIELDS = ("launch", "stream", "start", "end")
+FIELDS = ("launch", "stream", "issued")
+PIECE = 64  # pairs that are read before the interpreter's lock is let go
+BREATH_S = 50e-6
 LIMITS = (
     "what one launch call issued is one operation: kernels within it, and gaps between them, "
     "were not seen",
@@ -104,7 +107,7 @@ class EventsWay:
             known_ns = min(known_ns, open_start)
         if self._pending:
             known_ns = min(known_ns, self._pending[0].start_ns)
-        return _columns(rows, known_ns)
+        return rows._replace(until_ns=known_ns)
 
     def now(self) -> int:
         """Return the host's time."""
@@ -116,41 +119,62 @@ class EventsWay:
         self._pending.clear()
         self._free.clear()
 
-    def _rows(self) -> list[int]:
-        """Take the pairs that have happened off the queue; their FIELDS, one behind the other."""
-        rows: list[int] = []
-        anchor = self._clock.keep()
-        pending = self._pending
-        # Calls are numbered in the order in which they were issued, but streams end theirs in any.
+    def _happened(self) -> list[Pair]:
+        """Take the pairs that have happened off the queue, those of a stream in their order.
+
+        A stream ends what it is given in order, so few have to be asked about.
+        """
+        of_stream: dict[Any, list[Pair]] = {}
+        for _ in range(len(self._pending)):
+            pair = self._pending.popleft()
+            of_stream.setdefault(pair.stream.stream_id, []).append(pair)
+        happened: list[Pair] = []
         still_pending: list[Pair] = []
-        busy_streams = set()
-        for _ in range(len(pending)):
-            pair = pending.popleft()
-            stream = self._numbers[pair.stream.stream_id]
-            if anchor is None or stream in busy_streams or not pair.last.query():
-                busy_streams.add(stream)
-                still_pending.append(pair)
-                continue
-            start, end = anchor.time_of(pair.first), anchor.time_of(pair.last)
-            # Nothing begins before it was issued: what says so is the anchor's uncertainty.
-            if anchor.uncertain_ns <= LONGEST_NS:
-                start = max(start, pair.start_ns)
-            rows += (pair.launch, stream, start, max(end, start))
+        for pairs in of_stream.values():
+            count = bisect_left(pairs, True, key=_is_in_flight)
+            happened += pairs[:count]
+            still_pending += pairs[count:]
+        # Calls are numbered in the order in which they were issued.
+        still_pending.sort(key=lambda pair: pair.launch)
+        self._pending.extendleft(reversed(still_pending))
+        return happened
+
+    def _rows(self) -> Ended:
+        """Return the launch calls that have ended, times in columns."""
+        anchor = self._clock.keep()
+        happened = [] if anchor is None else self._happened()
+        rows: list[int] = []
+        elapsed: list[float] = []  # milliseconds from the anchor to a pair's events
+        for number, pair in enumerate(happened, 1):
+            since = anchor.event.elapsed_time  # type: ignore[union-attr]
+            elapsed += (since(pair.first), since(pair.last))
+            rows += (pair.launch, self._numbers[pair.stream.stream_id], pair.start_ns)
             self._free.append(pair)
-        pending.extendleft(reversed(still_pending))
-        return rows
+            if number % PIECE == 0:
+                time.sleep(BREATH_S)
+        return _columns(rows, elapsed, anchor)
 
 
-def _columns(rows: list[int], until_ns: int) -> Ended:
-    """Return the columns of rows of FIELDS."""
-    launch, stream, start, end = np.array(rows, np.int64).reshape(-1, len(FIELDS)).T
-    return Ended(
+def _is_in_flight(pair: Pair) -> bool:
+    return not pair.last.query()
+
+
+def _columns(rows: list[int], elapsed: list[float], anchor: Anchor | None) -> Ended:
+    """Return the columns of rows of FIELDS, whose events happened so long after the anchor."""
+    if anchor is None or not rows:
+        return Ended.nothing(0)
+    launch, stream, issued = np.array(rows, np.int64).reshape(-1, len(FIELDS)).T
+    since_anchor = np.rint(1e6 * np.array(elapsed)).astype(np.int64).reshape(-1, 2)
+    start, end = (anchor.host_ns + since_anchor).T
+    # Nothing begins before it was issued: what says so is the anchor's uncertainty.
+    if anchor.uncertain_ns <= LONGEST_NS:
+        start = np.maximum(start, issued)
+    return Ended.nothing(0)._replace(
         launch=launch,
         stream=stream,
         kind=np.full(launch.size, OperationKind.GRAPH.value),
         name=np.full(launch.size, -1),
         start=start,
-        end=end,
+        end=np.maximum(end, start),
         communication=np.zeros(launch.size, np.bool_),
-        until_ns=until_ns,
     )
