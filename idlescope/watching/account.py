@@ -35,6 +35,7 @@ from idlescope.watching.rows import (
 from idlescope.watching.state import NO_DEMAND
 from idlescope.watching.step_account import StepAccount
 from idlescope.watching.stretch import (
+    LAUNCH_PREFIX,
     OPERATION_FIELDS,
     Stretch,
     launching_call,
@@ -51,12 +52,17 @@ MOST_CARRIED = (
 )
 
 
+MOST_BEGUN = 4_096  # steps of which it is known when they began
+BEGUN_FIELDS = ("number", "start")
+
+
 class OpenRows(NamedTuple):
     """What the host is in the midst of: rows without an end."""
 
     phases: list[int]  # name, start, name, start, …
     wait: tuple[int, int] | None  # the name and start of a wait
     step: int
+    step_start: int = 0  # 0: none is open
 
 
 class Account:
@@ -75,6 +81,7 @@ class Account:
         self._steps = StepAccount(self.totals, self.history)
         self._early = row_table((), OPERATION_FIELDS)  # whose launch is not taken down yet
         self._newest_launch = 0
+        self._begun = row_table((), BEGUN_FIELDS)  # the last steps, in order
         self._cut_gap_ns = 0  # of a gap that the end of the last stretch cuts off
 
     def settle(
@@ -84,6 +91,7 @@ class Account:
         self._calls = joined((self._calls, taken.calls))
         self._phases = joined((self._phases, taken.phases))
         self._steps.add(taken.steps)
+        self._note_begun(taken.steps, still_open)
         fresh, until = self._with_steps(ended)
         self._operations = joined((self._operations, fresh))
         if self._settled_until is None:
@@ -101,19 +109,39 @@ class Account:
         self.until = until
         return fresh
 
+    def _note_begun(self, steps: Columns, still_open: OpenRows) -> None:
+        """Note when steps began, the open one too."""
+        begun = {name: steps[name] for name in BEGUN_FIELDS}
+        if still_open.step_start:
+            open_step = (still_open.step, still_open.step_start)
+            begun = joined((begun, row_table(open_step, BEGUN_FIELDS)))
+        begun = joined((self._begun, begun))
+        newest = np.argsort(begun["start"], kind="stable")[-MOST_BEGUN:]
+        self._begun = chosen(begun, newest)
+
+    def _step_at(self, moment: Int64) -> Int64:
+        """Return the step that had begun last at each moment; -1: none is known."""
+        row = np.searchsorted(self._begun["start"], moment, "right") - 1
+        return np.append(self._begun["number"], -1)[row]
+
     def _with_steps(self, ended: Ended) -> tuple[Columns, int]:
         """Return operations, each with the step of the call that launched it, and until when.
+
+        What was issued outside of launch calls is of the step that had begun last.
 
         One whose call is only about to be taken down waits for the next time.
         """
         columns = {
             name: np.asarray(getattr(ended, name), np.int64)
-            for name in OPERATION_FIELDS[:-1]
+            for name in OPERATION_FIELDS[:-3]
         }
+        columns["call_start"], columns["call_end"] = ended.call_times()
         columns["step"] = np.full(ended.start.size, -1)
         columns = joined((self._early, columns))
         row = launching_call(self._calls, columns["launch"])
         columns["step"] = np.append(self._calls["step"], -1)[row]
+        outside = (columns["launch"] == 0) & (columns["call_start"] > 0)
+        columns["step"][outside] = self._step_at(columns["call_start"][outside])
         self._newest_launch = max(
             self._newest_launch, int(self._calls["launch"].max(initial=0))
         )
@@ -132,12 +160,19 @@ class Account:
         if not following.size:
             return until
         first = following[operations["start"][following].argmin()]
-        call = launching_call(self._calls, operations["launch"][[first]])
-        if call[0] >= 0 and self._calls["start"][call[0]] >= until:
+        if self._issued(int(first)) >= until:
             return until
         begun = operations["start"] < until
         last_end = int(operations["end"][begun].max(initial=low))
         return min(last_end, until)
+
+    def _issued(self, operation: int) -> int:
+        """Return when the call began that issued an operation, given by its row; -1: not known."""
+        own_start = int(self._operations["call_start"][operation])
+        if own_start:
+            return own_start
+        call = launching_call(self._calls, self._operations["launch"][[operation]])[0]
+        return int(self._calls["start"][call]) if call >= 0 else -1
 
     def _stretch(
         self,
@@ -233,7 +268,7 @@ class Account:
         length = gaps.length.copy()
         if length.size and gaps.start[0] == self._settled_until:
             length[0] += self._cut_gap_ns
-            self._cut_gap_ns = 0
+        self._cut_gap_ns = 0  # else an operation began right there: no call of it takes no time
         is_cut = gaps.end == high
         self._cut_gap_ns += int(length[is_cut].sum())
         step = view.operations.step[gaps.operation].astype(np.int64)
@@ -288,6 +323,7 @@ def _by_phase(by_label: Mapping[str, Int64]) -> dict[str, Int64]:
         phase = phase_of(label).removeprefix("range: ")
         if phase.startswith("between "):
             phase = UNTRACED
+        phase = phase.removeprefix(LAUNCH_PREFIX)
         if phase.startswith(CALL_PREFIX):
             phase = "waiting"
         by_phase[phase] = by_phase[phase] + time_ns if phase in by_phase else time_ns

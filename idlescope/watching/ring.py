@@ -15,6 +15,7 @@ from idlescope.trace.model import (
     Calls,
     Counters,
     Device,
+    OperationKind,
     Operations,
     RangeKind,
     Ranges,
@@ -33,7 +34,12 @@ from idlescope.watching.rows import (
     joined,
     row_table,
 )
-from idlescope.watching.stretch import OPERATION_FIELDS, range_kinds
+from idlescope.watching.stretch import (
+    LAUNCH_PREFIX,
+    OPERATION_FIELDS,
+    launch_spans,
+    range_kinds,
+)
 
 ROWS_PER_STEP = 64  # on the average; steps with more make the ring hold fewer of them
 NO_DEVICE = Device(0, 0, "not timed")
@@ -124,23 +130,22 @@ def trace_of(
     Its times begin with the first row. `unix_offset_ns` is the wall clock less the steady one.
     """
     tables = [chosen(table, table["start"] < until) for table in kept]
-    zero = min(
-        (int(table["start"].min()) for table in tables if table["start"].size), default=0
-    )
+    own_call_starts = tables[-1]["call_start"]
+    times = [table["start"] for table in tables]
+    times.append(own_call_starts[own_call_starts > 0])
+    zero = min((int(starts.min()) for starts in times if starts.size), default=0)
     steps, calls, phases, operations = (_from_zero(table, zero) for table in tables)
     interner: Interner[str] = Interner()
     name_codes = interner.codes(names).astype(np.int64)
     call_of_launch = dict(
         zip(calls["launch"].tolist(), calls["name"].tolist(), strict=True)
     )
-    trace_calls = Calls.of(
-        start=calls["start"],
-        end=calls["end"],
-        thread=np.zeros(calls["start"].size),
-        name=name_codes[calls["name"]],
-        correlation=calls["launch"],
+    trace_calls, correlation = _calls(calls, operations, name_codes, interner)
+    phases = joined((phases, launch_spans(calls, operations)))
+    span_codes = interner.codes([name.removeprefix(LAUNCH_PREFIX) for name in names])
+    ranges = _ranges(
+        steps, phases, span_codes.astype(np.int64), interner, watched.steps_in_phases
     )
-    ranges = _ranges(steps, phases, name_codes, interner, watched.steps_in_phases)
     counters = _counters(steps, interner)
     op_names = _operation_names(
         operations, operation_names, call_of_launch, names, interner
@@ -155,7 +160,7 @@ def trace_of(
             device=none,
             stream=stream,
             name=op_names,
-            correlation=operations["launch"],
+            correlation=correlation,
             step=operations["step"],
             bytes=none,
             flops=none,
@@ -172,10 +177,38 @@ def trace_of(
 
 
 def _from_zero(table: Columns, zero: int) -> Columns:
-    return {
-        name: column - zero if name in ("start", "end") else column
-        for name, column in table.items()
-    }
+    shifted = {name: table[name] - zero for name in ("start", "end")}
+    for name in ("call_start", "call_end"):
+        if name in table:
+            shifted[name] = np.where(table["call_start"] > 0, table[name] - zero, -1)
+    return table | shifted
+
+
+def _calls(
+    calls: Columns, operations: Columns, name_codes: Int64, interner: Interner[str]
+) -> tuple[Calls, Int64]:
+    """Return the loop's calls and those known of single operations; how operations name theirs.
+
+    An operation names its own call by a number that no launch call of the loop has.
+    """
+    own = np.flatnonzero(operations["call_start"] >= 0)
+    numbers = np.concatenate((calls["launch"], operations["launch"]))
+    correlation = operations["launch"].copy()
+    correlation[own] = int(numbers.max(initial=0)) + 1 + np.arange(own.size)
+    kind_codes = interner.codes(
+        [f"{LAUNCH_PREFIX}{kind.name.lower()}" for kind in OperationKind]
+    )
+    own_names = np.asarray(kind_codes, np.int64)[operations["kind"][own]]
+    return (
+        Calls.of(
+            start=np.concatenate((calls["start"], operations["call_start"][own])),
+            end=np.concatenate((calls["end"], operations["call_end"][own])),
+            thread=np.zeros(calls["start"].size + own.size),
+            name=np.concatenate((name_codes[calls["name"]], own_names)),
+            correlation=np.concatenate((calls["launch"], correlation[own])),
+        ),
+        correlation,
+    )
 
 
 def _ranges(

@@ -28,7 +28,14 @@ from idlescope.trace.model import (
 )
 from idlescope.trace.names.span_names import SpanNames
 from idlescope.trace.table import Bool, Int64
-from idlescope.watching.rows import COLLECTION, NO_DEMAND, OVERHEAD, Columns
+from idlescope.watching.rows import (
+    COLLECTION,
+    NO_DEMAND,
+    OVERHEAD,
+    PHASE_FIELDS,
+    Columns,
+    joined,
+)
 
 OPERATION_FIELDS = (
     "launch",
@@ -38,6 +45,8 @@ OPERATION_FIELDS = (
     "start",
     "end",
     "communication",
+    "call_start",  # of the API call that issued it; 0: not known by itself
+    "call_end",
     "step",
 )
 KINDS = {
@@ -77,13 +86,14 @@ class Stretch:
     def view(self) -> DeviceView:
         """Return what the analysis of a device starts from."""
         operations = _in_order(self.operations)
-        calls = self.calls
-        row_of_launch = launching_call(calls, operations["launch"])
+        calls, row_of_launch = _with_own_calls(self.calls, operations)
         calls, operations, row_of_launch = self._with_end(calls, operations, row_of_launch)
         trace = Trace(
             operations=_operation_table(operations),
             calls=_call_table(calls),
-            ranges=_range_table(self.phases),
+            ranges=_range_table(
+                joined((self.phases, launch_spans(self.calls, operations)))
+            ),
             counters=Counters.empty(),
             names=self.names,
             devices=(self.device,),
@@ -121,6 +131,30 @@ class Stretch:
             name: np.append(column, end_call[name]) for name, column in calls.items()
         }
         return with_call, with_end, np.insert(row_of_launch, place, calls["start"].size)
+
+
+def launch_spans(calls: Columns, operations: Columns) -> Columns:
+    """Return the loop's launch calls as phases, where operations have calls of their own.
+
+    What the host does within them before it issues anything is theirs.
+    """
+    spans = (calls["launch"] > 0) & bool((operations["call_start"] > 0).any())
+    return {name: calls[name][spans] for name in PHASE_FIELDS}
+
+
+def _with_own_calls(calls: Columns, operations: Columns) -> tuple[Columns, Int64]:
+    """Return the calls with those that are known of single operations, and the row of each."""
+    row_of_launch = launching_call(calls, operations["launch"])
+    own = np.flatnonzero(operations["call_start"] > 0)
+    row_of_launch[own] = calls["start"].size + np.arange(own.size)
+    own_calls = {
+        "name": np.zeros(own.size, np.int64),
+        "step": operations["step"][own],
+        "start": operations["call_start"][own],
+        "end": operations["call_end"][own],
+        "launch": np.full(own.size, -1),
+    }
+    return joined((calls, own_calls)), row_of_launch
 
 
 def launching_call(calls: Columns, launches: Int64) -> Int64:

@@ -91,9 +91,7 @@ class Watch(LoopWatch):
         try:
             with self._settling:
                 ended = self.way.ended()
-                still_open = OpenRows(
-                    self.rows.open_phases[:], self._open_wait, self._step_number
-                )
+                still_open = self._still_open()
                 taken = self.rows.take()
                 phases = taken.phases["name"].size
                 self._settling_ns += round(phases * phase_cost_ns())
@@ -106,6 +104,14 @@ class Watch(LoopWatch):
         self._settling_ns += time.thread_time_ns() - begun_ns
         if self._trigger is not None:
             self._record_by_rule(self._trigger)
+
+    def _still_open(self) -> OpenRows:
+        """Return what the loop's thread is in the midst of, while it goes on."""
+        rows = self.rows
+        step_start, step = self._step_start, self._step_number
+        if self._step_start != step_start:  # another began meanwhile: the number may be its
+            step_start = 0
+        return OpenRows(rows.open_phases[:], self._open_wait, step, step_start)
 
     def _record_by_rule(self, trigger: Trigger) -> None:
         """Make a recording where the rule has begun to hold."""

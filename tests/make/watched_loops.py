@@ -123,7 +123,8 @@ def regular_rows(steps: int, step_ns: int = 5 * MS) -> Kept:
     update = {"name": code + 3, "step": -one, "start": at(4_580), "end": at(4_980)}
     operations = {"launch": number + 1, "stream": zero, "kind": 3 * one, "name": -one}
     operations |= {"start": at(1_560), "end": at(4_560), "communication": zero}
-    return Kept(step_rows, calls, joined([prepare, update]), {**operations, "step": number})
+    operations |= {"call_start": zero, "call_end": zero, "step": number}
+    return Kept(step_rows, calls, joined([prepare, update]), operations)
 
 
 def regular_trace(steps: int, rank: int | None = None) -> Trace:

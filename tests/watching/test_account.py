@@ -53,7 +53,7 @@ def loops(draw):
                 returned = time + draw(st.integers(1, 50)) * US
                 calls.append((LAUNCH, number, time, returned, launch))
                 stream = draw(st.integers(0, 1))
-                begun = max(free[stream], time + draw(st.integers(0, 200)) * US)
+                begun = max(free[stream], time + draw(st.integers(1, 200)) * US)
                 free[stream] = begun + draw(st.integers(1, 400)) * US
                 operations.append((launch, stream, begun, free[stream], number))
                 time = returned
@@ -125,7 +125,7 @@ def whole(loop) -> Stretch:
     """Return all of a loop as one stretch."""
     _, calls, phases, operations, _, end = loop
     rows = [
-        (o[0], o[1], OperationKind.GRAPH, -1, o[2], o[3], o[1] == 1, o[4])
+        (o[0], o[1], OperationKind.GRAPH, -1, o[2], o[3], o[1] == 1, 0, 0, o[4])
         for o in operations
     ]
     return Stretch(
@@ -280,6 +280,72 @@ def test_a_gap_that_lasts_over_several_stretches_is_one_and_for_want_of_requests
     assert gap.cause == "no demand"
     assert account.totals.idle_ns["no demand"] == 3 * second - 60 - 300
     assert account.totals.idle_per_step.sum_ns == 3 * second - 200
+
+
+def with_own_calls(account, cuts=()):
+    """Settle two steps of CUPTI's: an input copy outside of launch calls, then a graph."""
+    rows = [  # launch, stream, start, end, step, call
+        (0, 0, 1_150, 1_160, 0, (1_100, 1_110)),
+        (1, 0, 1_300, 1_900, 0, (1_240, 1_260)),
+        (0, 0, 2_150, 2_160, 1, (2_100, 2_110)),
+        (2, 0, 2_300, 2_900, 1, (2_240, 2_260)),
+    ]
+    steps = (0, 0, 1_000, 1_950, 1, 1, 1, 0, 2_000, 2_950, 1, 1)
+    calls = (LAUNCH, 0, 1_200, 1_270, 1, WAIT, 0, 1_280, 1_900, 0)
+    calls += (LAUNCH, 1, 2_200, 2_270, 2, WAIT, 1, 2_280, 2_900, 0)
+    phases = (PREPARE, -1, 1_010, 1_200, PREPARE, -1, 2_010, 2_200)
+    before = 0
+    for until in (*cuts, 3_000):
+        seen = [row for row in rows if before < row[3] <= until]
+        ended = _ended([row[:5] for row in seen], until)
+        call_start, call_end = np.array([row[5] for row in seen], np.int64).reshape(-1, 2).T
+        tables = ((steps, STEP_FIELDS), (calls, CALL_FIELDS), (phases, PHASE_FIELDS))
+        taken = Taken(*(_between(*table, before, until) for table in tables))
+        begun = [row for row in (0, 1) if 1_000 * (row + 1) <= until]
+        step_start = 1_000 * (begun[-1] + 1) if begun else 0
+        in_phase = [
+            value
+            for start in (1_010, 2_010)
+            if start < until < start + 190
+            for value in (PREPARE, start)
+        ]
+        still_open = OpenRows(in_phase, None, begun[-1] if begun else -1, step_start)
+        account.settle(
+            ended._replace(call_start=call_start, call_end=call_end),
+            taken,
+            still_open,
+            NAMES,
+        )
+        before = until
+    return account
+
+
+def _between(values, fields, low, high):
+    rows = row_table(values, fields)
+    chosen = (rows["end"] > low) & (rows["end"] <= high)
+    return {name: column[chosen] for name, column in rows.items()}
+
+
+@pytest.mark.parametrize("cuts", [(), (1_950,), (1_170, 1_990), (2_000, 2_170)])
+def test_an_operation_outside_of_launch_calls_has_the_call_that_issued_it(cuts):
+    totals = with_own_calls(Account(DEVICE), cuts).totals
+    assert totals.idle_ns["unattributed"] == 0
+    # from the call that issued what ends a gap; the first operation of all ends none
+    assert totals.idle_ns["launch"] == (2_150 - 2_100) + 2 * (2_300 - 2_240)
+    host = (1_240 - 1_160) + (2_100 - 1_900) + (2_240 - 2_160) + (3_000 - 2_900)
+    assert totals.idle_ns["host"] == host
+    assert totals.host_ns["prepare"] == (1_200 - 1_160) + (2_100 - 2_010) + (2_200 - 2_160)
+    # what the host does in a launch call before it issues anything
+    assert totals.host_ns["forward"] == 2 * 40
+    assert totals.busy_ns == 2 * 610
+    assert totals.watched_ns == 3_000 - 1_150
+
+
+@pytest.mark.parametrize("cuts", [(), (2_170,)])
+def test_its_step_is_the_one_that_had_begun(cuts):
+    totals = with_own_calls(Account(DEVICE), cuts).totals
+    assert totals.idle_per_step.sum_ns == (1_300 - 1_160) + (2_150 - 1_900) + 140
+    assert (totals.launched_told, totals.launched_early) == (1, 0)
 
 
 @pytest.mark.parametrize("rows", [0, 1])

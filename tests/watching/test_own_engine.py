@@ -24,6 +24,7 @@ from idlescope.models.presets import model
 from idlescope.trace.metadata import Metadata
 from idlescope.trace.names.own_engine import DEPTHS
 from idlescope.trace.open import open_trace
+from idlescope.watching.foresight import here
 from idlescope.watching.own_engine import watch_engine, watched
 from idlescope.watching.ways.own_engine import OwnEngineWay
 
@@ -45,7 +46,7 @@ def run(request, tmp_path_factory):
     device.begin()
     engine.run(lambda engine: recorder.watch.settle() if engine.steps % 7 == 0 else None)
     recorder.watch.settle()
-    state = recorder.watch.seen(foresee=True).state
+    state = recorder.watch.seen(here).state
     recording = recorder.watch.record(tmp_path_factory.mktemp("recording") / "r")
     recorder.watch.close()
     device.close()

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from idlescope.trace.model import Device
-from idlescope.trace.table import Int64
 from idlescope.watching.safety import LOGGER
 from idlescope.watching.ways import profiler_turns
 from idlescope.watching.ways.base import Ended
@@ -26,7 +25,7 @@ from idlescope.watching.ways.cupti_records import (
 from idlescope.watching.ways.events import NOTED_NS, EventsWay
 from idlescope.watching.ways.graph_captures import CAPTURES
 from idlescope.watching.ways.kernel_names import KernelNames
-from idlescope.watching.ways.launch_calls import LaunchCalls
+from idlescope.watching.ways.launch_calls import Issued, LaunchCalls
 from idlescope.watching.ways.record_clock import RecordClock
 
 LIMITS = ("what ran within a CUDA graph is one operation",)
@@ -235,7 +234,8 @@ class ActivityWay:
         held_before = self._held.start.size
         if operations.start.size:
             self._heard_ns, self._begun_when_heard = flush_ns, self._begun
-        launch, known = launches.of(operations.correlation)
+        issued = launches.of(operations.correlation)
+        launch, known = issued.launch, issued.known
         self._without_call += int(known.size - known.sum())
         if known.any():
             self._without_call = 0
@@ -247,9 +247,11 @@ class ActivityWay:
         known[:held_before] = True
         self._held = operations.only(~known)
         operations = operations.only(known)
-        return self._answer(operations, launch[known], flush_ns)
+        issued = issued._replace(launch=launch).only(known)
+        return self._answer(operations, issued, flush_ns)
 
-    def _answer(self, operations: DeviceRecords, launch: Int64, flush_ns: int) -> Ended:
+    def _answer(self, operations: DeviceRecords, issued: Issued, flush_ns: int) -> Ended:
+        launch = issued.launch
         if launch.size:
             self._newest_seen = max(self._newest_seen, int(launch.max()))
         name = self._kernels.codes(operations.kind, operations.name)
@@ -262,6 +264,8 @@ class ActivityWay:
             end=operations.end,
             communication=self._kernels.communicates(name),
             until_ns=self._complete_until(flush_ns),
+            call_start=issued.start,
+            call_end=issued.end,
         )
 
     def _complete_until(self, flush_ns: int) -> int:
@@ -294,6 +298,7 @@ def _both(first: Ended, second: Ended) -> Ended:
     def joined(field: str) -> Any:
         return np.concatenate((getattr(first, field), getattr(second, field)))
 
+    call_start, call_end = np.concatenate((first.call_times(), second.call_times()), axis=1)
     return Ended(
         launch=joined("launch"),
         stream=joined("stream"),
@@ -303,4 +308,6 @@ def _both(first: Ended, second: Ended) -> Ended:
         end=joined("end"),
         communication=joined("communication"),
         until_ns=min(first.until_ns, second.until_ns),
+        call_start=call_start,
+        call_end=call_end,
     )

@@ -28,6 +28,17 @@ class Ended(NamedTuple):
     # Every operation that began before it is in this answer or an earlier one. Where something that
     # was launched has not ended, that is the start of the oldest such launch call, else `now()`.
     until_ns: int
+    # The API call that issued each, where that is known by itself (0: not known, as where `launch`
+    # is all that is known); None: of none.
+    call_start: Int64 | None = None
+    call_end: Int64 | None = None
+
+    def call_times(self) -> tuple[Int64, Int64]:
+        """Return the starts and ends of the API calls, 0 where not known."""
+        if self.call_start is None or self.call_end is None:
+            unknown = np.zeros(self.start.size, np.int64)
+            return unknown, unknown
+        return self.call_start, self.call_end
 
     @classmethod
     def nothing(cls, until_ns: int) -> Ended:

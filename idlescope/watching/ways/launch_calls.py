@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from idlescope.trace.table import Bool, Int64
-from idlescope.watching.ways.cupti_records import CallRecords
+from idlescope.watching.ways.cupti_records import CallRecords, joined_calls
 
 FIELDS = ("launch", "start", "end")  # of a launch call of the loop
 MOST_LAUNCHES = 4_096
 MOST_CALLS = 32_768  # of the API, whose operations may still come
 SLACK_NS = 5_000  # two clocks, tied to a few microseconds
 FAR = np.iinfo(np.int64).max
+
+
+class Issued(NamedTuple):
+    """What is known of the calls that issued operations: columns of one row each."""
+
+    launch: Int64  # the launch call of the loop; 0: outside of launch calls, or not known
+    known: Bool  # whether a call of the API is known
+    start: Int64  # of that call; 0: not known
+    end: Int64
+
+    def only(self, rows: Bool) -> Issued:
+        """Return these rows."""
+        return Issued(self.launch[rows], self.known[rows], self.start[rows], self.end[rows])
 
 
 class LaunchCalls:
@@ -21,7 +36,8 @@ class LaunchCalls:
         none = np.empty(0, np.int64)
         self._rows: list[int] = []  # of FIELDS: `note` adds them in the thread of the loop
         self._launches = none.reshape(len(FIELDS), 0)
-        self._correlations = none  # of calls, as they came: ids begin anew after 2**32
+        # Of calls, as they came: correlation ids begin anew after 2**32.
+        self._calls = CallRecords(none, none, none)
         self._launch_of_call = none
 
     def note(self, launch: int, start: int, end: int) -> None:
@@ -57,10 +73,10 @@ class LaunchCalls:
         if not calls.start.size:
             return
         launch = self.at(calls.start, open_launch, open_start)
-        correlations = np.concatenate((self._correlations, calls.correlation))
         launches = np.concatenate((self._launch_of_call, launch))
-        self._correlations = correlations[-MOST_CALLS:]
         self._launch_of_call = launches[-MOST_CALLS:]
+        calls = joined_calls([self._calls, calls])
+        self._calls = CallRecords(*(column[-MOST_CALLS:] for column in calls))
 
     def at(self, moment: Int64, open_launch: int, open_start: int) -> Int64:
         """Return the launch call in which each moment lies; 0: in none."""
@@ -71,21 +87,21 @@ class LaunchCalls:
         within = (row >= 0) & (moment - SLACK_NS <= ends[row])
         return np.where(within, numbers[row], 0)
 
-    def of(self, correlation: Int64) -> tuple[Int64, Bool]:
-        """Return the launch call of operations by their correlation ids, and whether it is known.
-
-        0, and known: a call outside of launch calls.
-        """
-        if not self._correlations.size:
+    def of(self, correlation: Int64) -> Issued:
+        """Return what issued operations, by their correlation ids."""
+        calls = self._calls
+        if not calls.correlation.size:
             nothing = np.zeros(correlation.size, np.int64)
-            return nothing, nothing.astype(np.bool_)
-        # A call of the runtime and the driver's call in it have one correlation id, and lie in the
-        # same launch call: either will do.
-        order = np.argsort(self._correlations, kind="stable")
-        place = np.searchsorted(self._correlations, correlation, sorter=order)
+            return Issued(nothing, nothing.astype(np.bool_), nothing, nothing)
+        # A call of the runtime and the driver's call in it have one correlation id: the one that
+        # starts first counts.
+        order = np.lexsort((calls.start, calls.correlation))
+        place = np.searchsorted(calls.correlation, correlation, sorter=order)
         row = order[np.minimum(place, order.size - 1)]
-        known = self._correlations[row] == correlation
-        return np.where(known, self._launch_of_call[row], 0), known
+        known = calls.correlation[row] == correlation
+        launch = np.where(known, self._launch_of_call[row], 0)
+        start, end = np.where(known, (calls.start[row], calls.end[row]), 0)
+        return Issued(launch, known, start, end)
 
     def before(self, moment: Int64, open_launch: int, open_start: int) -> Int64:
         """Return the last launch call that began before each moment; 0: none did."""

@@ -10,7 +10,11 @@ import pytest
 
 pytest.importorskip("torch")
 
+import idlescope
+from idlescope.analysis import launches
 from idlescope.trace.model import OperationKind
+from idlescope.trace.open import open_trace
+from idlescope.watching.watch import Watch
 from idlescope.watching.ways import activity, cupti, events, profiler_turns
 from idlescope.watching.ways.activity import ActivityWay
 from idlescope.watching.ways.choice import way_called
@@ -134,6 +138,45 @@ def test_an_operation_outside_of_launch_calls_is_told_without_one(way, device):
     device.launch(2, (GEMM, US))
     ended = way.ended()
     assert ended.launch[np.argsort(ended.start)].tolist() == [1, 0, 2]
+
+
+def test_each_operation_has_the_times_of_the_call_that_issued_it(stub, way, device):
+    device.launch(1, (GEMM, US))
+    device.issue("copy", US)
+    moment = stub.stub_now()
+    # the runtime's call and the driver's within it have one id
+    stub.stub_call(KERNEL_LAUNCH, 90, moment - 50 * US, moment - 40 * US)
+    stub.stub_call(KERNEL_LAUNCH, 90, moment - 90 * US, moment - 30 * US)
+    stub.stub_kernel(GEMM, 0, 3, 90, moment, moment + US)
+    ended = way.ended()
+    order = np.argsort(ended.start)
+    call_start, call_end = ended.call_start[order], ended.call_end[order]
+    assert (call_end - call_start)[2] == pytest.approx(60 * US, abs=100)
+    assert (ended.start[order] - call_start)[2] == pytest.approx(90 * US, abs=100)
+    assert np.all(call_start < call_end)
+    assert np.all(ended.start[order] - call_end < 1 * MS)
+
+
+def test_a_recording_has_all_calls_and_nothing_is_unattributed(stub, way, device, tmp_path):
+    watch = Watch(way=way, folder=tmp_path)
+    for _ in range(6):
+        with watch.step(tokens=4, requests=4):
+            with idlescope.range("prepare"):
+                device.issue("copy", 20 * US)  # outside of launch calls
+            with watch.launching("forward"):
+                device.issue("graph", 2 * MS)
+            with watch.waiting("tokens"):
+                time.sleep(0.004)
+    time.sleep(0.03)
+    state = watch.state().devices[0]
+    assert state.idle_ns["unattributed"] == 0
+    assert state.host_ns["prepare"] > 0
+    trace = open_trace(watch.record())
+    watch.close()
+    assert len(trace.operations) == 12
+    assert np.all(launches.link(trace, trace.operations) >= 0)
+    analysis = idlescope.analyze(trace)
+    assert analysis.results[0].gaps.totals()["unattributed"] == 0
 
 
 def test_an_operation_that_comes_before_its_call_waits_for_it_once(stub, way):
