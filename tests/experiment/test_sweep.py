@@ -173,7 +173,8 @@ class TestRunning:
         first = next(cells)
         workers = list(pools[0].workers)
         cells.close()
-        assert [worker.returncode for worker in workers] == [-signal.SIGTERM] * 2
+        # by the signal, or because its input ended
+        assert {worker.returncode for worker in workers} <= {-signal.SIGTERM, 1}
         assert kept(first.config, tmp_path) == first
 
     def test_an_interrupted_cell_is_not_kept(self, tmp_path, monkeypatch):
