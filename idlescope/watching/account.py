@@ -268,7 +268,7 @@ class Account:
         length = gaps.length.copy()
         if length.size and gaps.start[0] == self._settled_until:
             length[0] += self._cut_gap_ns
-        self._cut_gap_ns = 0  # else an operation began right there: no call of it takes no time
+        self._cut_gap_ns = 0  # else an operation began right where it was cut
         is_cut = gaps.end == high
         self._cut_gap_ns += int(length[is_cut].sum())
         step = view.operations.step[gaps.operation].astype(np.int64)

@@ -124,16 +124,14 @@ class EventsWay:
 
         A stream ends what it is given in order, so few have to be asked about.
         """
-        of_stream: dict[Any, list[Pair]] = {}
-        for _ in range(len(self._pending)):
-            pair = self._pending.popleft()
-            of_stream.setdefault(pair.stream.stream_id, []).append(pair)
+        pairs = [self._pending.popleft() for _ in range(len(self._pending))]
         happened: list[Pair] = []
         still_pending: list[Pair] = []
-        for pairs in of_stream.values():
-            count = bisect_left(pairs, True, key=_is_in_flight)
-            happened += pairs[:count]
-            still_pending += pairs[count:]
+        for stream in {pair.stream for pair in pairs}:
+            of_stream = [pair for pair in pairs if pair.stream is stream]
+            count = bisect_left(of_stream, True, key=_is_in_flight)
+            happened += of_stream[:count]
+            still_pending += of_stream[count:]
         # Calls are numbered in the order in which they were issued.
         still_pending.sort(key=lambda pair: pair.launch)
         self._pending.extendleft(reversed(still_pending))
@@ -142,16 +140,19 @@ class EventsWay:
     def _rows(self) -> Ended:
         """Return the launch calls that have ended, times in columns."""
         anchor = self._clock.keep()
-        happened = [] if anchor is None else self._happened()
+        if anchor is None:
+            return Ended.nothing(0)
+        since_anchor = anchor.event.elapsed_time
         rows: list[int] = []
         elapsed: list[float] = []  # milliseconds from the anchor to a pair's events
-        for number, pair in enumerate(happened, 1):
-            since = anchor.event.elapsed_time  # type: ignore[union-attr]
-            elapsed += (since(pair.first), since(pair.last))
-            rows += (pair.launch, self._numbers[pair.stream.stream_id], pair.start_ns)
-            self._free.append(pair)
-            if number % PIECE == 0:
-                time.sleep(BREATH_S)
+        happened = self._happened()
+        for first in range(0, len(happened), PIECE):
+            for pair in happened[first : first + PIECE]:
+                stream = self._numbers[pair.stream.stream_id]
+                rows += (pair.launch, stream, pair.start_ns)
+                elapsed += (since_anchor(pair.first), since_anchor(pair.last))
+            time.sleep(BREATH_S)
+        self._free += happened
         return _columns(rows, elapsed, anchor)
 
 
@@ -159,10 +160,8 @@ def _is_in_flight(pair: Pair) -> bool:
     return not pair.last.query()
 
 
-def _columns(rows: list[int], elapsed: list[float], anchor: Anchor | None) -> Ended:
+def _columns(rows: list[int], elapsed: list[float], anchor: Anchor) -> Ended:
     """Return the columns of rows of FIELDS, whose events happened so long after the anchor."""
-    if anchor is None or not rows:
-        return Ended.nothing(0)
     launch, stream, issued = np.array(rows, np.int64).reshape(-1, len(FIELDS)).T
     since_anchor = np.rint(1e6 * np.array(elapsed)).astype(np.int64).reshape(-1, 2)
     start, end = (anchor.host_ns + since_anchor).T
