@@ -8,7 +8,6 @@ go on: for those who ask over the network it is made in a process of its own.
 from __future__ import annotations
 
 import os
-import pickle
 import subprocess
 import sys
 import time
@@ -18,8 +17,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from idlescope.analysis.steps.batching import BatchingKind
+from idlescope.children.start import command
 from idlescope.errors import IdlescopeError
 from idlescope.trace.model import Trace
+from idlescope.trace.recording.as_bytes import packed, unpacked
 from idlescope.watching.state import AsynchronousGain
 
 if TYPE_CHECKING:
@@ -82,15 +83,12 @@ def _why_not(trace: Trace, device: MeasuredDevice) -> str:
 
 def elsewhere(trace: Trace) -> Foreseen:
     """Return what steps tell, found by another process: this one's interpreter stays free."""
-    environment = os.environ | {"IDLESCOPE_WATCH": "0"}
-    environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
-    command = [sys.executable, "-c", f"from {__name__} import main; main()"]
     try:
-        found = subprocess.run(  # noqa: S603 - ourselves
-            command,
-            input=pickle.dumps(trace),
+        found = subprocess.run(  # noqa: S603 - our own module
+            command(__name__),
+            input=packed(trace),
             capture_output=True,
-            env=environment,
+            env=os.environ | {"IDLESCOPE_WATCH": "0"},
             timeout=PATIENCE_S,
             check=True,
         )
@@ -101,7 +99,7 @@ def elsewhere(trace: Trace) -> Foreseen:
 
 def main() -> None:
     """Tell of the trace on standard input: what `elsewhere` starts."""
-    trace = pickle.load(sys.stdin.buffer)  # noqa: S301 - of the process that started this one
+    trace = unpacked(sys.stdin.buffer.read())
     sys.stdout.buffer.write(msgspec.json.encode(here(trace)))
 
 
@@ -131,3 +129,7 @@ def here(trace: Trace) -> Foreseen:
         unix_ns=time.time_ns(),
     )
     return Foreseen(batching, gain, "")
+
+
+if __name__ == "__main__":
+    main()

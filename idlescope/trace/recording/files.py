@@ -55,6 +55,11 @@ def write(trace: Trace, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for table_name in TABLES:
         _write_table(getattr(trace, table_name), _file(folder, table_name))
+    (folder / "meta.json").write_bytes(encoded_document(trace))
+
+
+def encoded_document(trace: Trace) -> bytes:
+    """Return all of a Trace but its tables, as JSON."""
     document = {
         "schema": SCHEMA,
         "names": trace.names,
@@ -65,7 +70,7 @@ def write(trace: Trace, folder: Path) -> None:
     }
     # json, not msgspec: `meta` may hold NaN, and names halves of surrogate pairs
     document_text = json.dumps(document, indent=1, ensure_ascii=False) + "\n"
-    (folder / "meta.json").write_bytes(document_text.encode("utf-8", "replace"))
+    return document_text.encode("utf-8", "replace")
 
 
 def read(folder: Path) -> Trace:
