@@ -16,13 +16,11 @@ import msgspec
 from msgspec import Struct
 
 from idlescope.errors import TraceError
+from idlescope.trace.expansion import most_bytes, refuse_bomb
 from idlescope.trace.json_crowds import refuse_crowd
 from idlescope.trace.kineto.times import exact_ns
 
 GZIP_MAGIC = b"\x1f\x8b"
-# As for other packed files (containers/unpack.py): what unpacks to more is no trace.
-MOST_EXPANSION = 250
-EXPANSION_CHECKED_FROM = 64 << 20
 
 
 class ChromeEvent(Struct, gc=False):
@@ -76,14 +74,9 @@ def decoded(path: Path, instead: str) -> Sequence[ChromeEvent]:
 
 def _unpacked(path: Path, packed: bytes) -> bytes:
     """Return the content of a gzip file; raise TraceError where it is a bomb."""
-    most = max(EXPANSION_CHECKED_FROM, MOST_EXPANSION * len(packed))
     with gzip.GzipFile(fileobj=io.BytesIO(packed)) as packed_file:
-        content = packed_file.read(most + 1)
-        if len(content) > most:
-            raise TraceError(
-                f"{path} unpacks to over {MOST_EXPANSION} times its size: no trace does; unpack it "
-                "yourself first if you trust it"
-            )
+        content = packed_file.read(most_bytes(len(packed)) + 1)
+    refuse_bomb(path, len(packed), len(content))
     return content
 
 

@@ -16,7 +16,6 @@ from idlescope.trace.model import (
     Counters,
     Device,
     OperationKind,
-    Operations,
     RangeKind,
     Ranges,
     Thread,
@@ -38,6 +37,7 @@ from idlescope.watching.stretch import (
     LAUNCH_PREFIX,
     OPERATION_FIELDS,
     launch_spans,
+    operation_table,
     range_kinds,
 )
 
@@ -151,19 +151,9 @@ def trace_of(
         operations, operation_names, call_of_launch, names, interner
     )
     streams, stream = np.unique(operations["stream"], return_inverse=True)
-    none = np.zeros(operations["start"].size)
     return Trace(
-        operations=Operations.of(
-            start=operations["start"],
-            end=operations["end"],
-            kind=operations["kind"],
-            device=none,
-            stream=stream,
-            name=op_names,
-            correlation=correlation,
-            step=operations["step"],
-            bytes=none,
-            flops=none,
+        operations=operation_table(operations).replace(
+            stream=stream, name=op_names, correlation=correlation
         ),
         calls=trace_calls.take(np.argsort(trace_calls.start, kind="stable")),
         ranges=ranges.take(np.argsort(ranges.start, kind="stable")),

@@ -89,7 +89,7 @@ class Stretch:
         calls, row_of_launch = _with_own_calls(self.calls, operations)
         calls, operations, row_of_launch = self._with_end(calls, operations, row_of_launch)
         trace = Trace(
-            operations=_operation_table(operations),
+            operations=operation_table(operations),
             calls=_call_table(calls),
             ranges=_range_table(
                 joined((self.phases, launch_spans(self.calls, operations)))
@@ -179,7 +179,8 @@ def _in_order(operations: Columns) -> Columns:
     return {name: column[order] for name, column in operations.items()}
 
 
-def _operation_table(operations: Columns) -> Operations:
+def operation_table(operations: Columns) -> Operations:
+    """Return operations as a table, of which nothing is known but when and what they are."""
     none = np.zeros(operations["start"].size)
     return Operations.of(
         start=operations["start"],

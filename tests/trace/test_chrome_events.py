@@ -8,12 +8,12 @@ import json
 import pytest
 
 from idlescope.errors import TraceError
-from idlescope.trace import chrome_events, json_crowds
+from idlescope.trace import expansion, json_crowds
 from idlescope.trace.chrome_events import decoded, timed
 
 
 def test_a_bomb_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(chrome_events, "EXPANSION_CHECKED_FROM", 1 << 20)
+    monkeypatch.setattr(expansion, "EXPANSION_CHECKED_FROM", 1 << 20)
     (tmp_path / "a.json.gz").write_bytes(gzip.compress(b"[" + b" " * (16 << 20)))
     with pytest.raises(TraceError, match="unpacks to over 250 times"):
         decoded(tmp_path / "a.json.gz", "")

@@ -326,12 +326,10 @@ def _by_calls(view: DeviceView) -> HostSteps:
 
     # Waits of any thread of the process count: one thread may wait for the others.
     waits = trace.calls.take(view.waits)
-    waits = waits.take(np.argsort(waits.end, kind="stable"))
-    cuts = (
-        _longest_waits_between(launched, waits)
-        if by_graphs
-        else (_last_waits_between(launched, waits.end))
-    )
+    if by_graphs:
+        cuts = _longest_waits_between(launched, waits)
+    else:
+        cuts = _last_waits_between(launched, np.sort(waits.end))
     if cuts.size + 1 < ENOUGH:
         if not by_graphs:
             return _NONE
@@ -377,7 +375,7 @@ def _longest_waits_between(launch_starts: Int64, waits: Calls) -> Int64:
     """Return, for consecutive launches with waits between them, when the longest of these ended.
 
     It is that for a step's tokens; copies of unpinned memory, which prepare the next step, wait for
-    microseconds. `waits` are sorted by their ends.
+    microseconds.
     """
     between = np.searchsorted(launch_starts, waits.end) - 1  # the launch before each ends
     known = np.flatnonzero((between >= 0) & (between < launch_starts.size - 1))

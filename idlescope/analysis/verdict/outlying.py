@@ -51,8 +51,7 @@ def _longest_by_far(rows: Int64, name: NDArray[np.int32], lengths: Int64) -> lis
     longest = by_name.last(lengths[rows])[by_name.row]
     is_longest = lengths[rows] == longest
     second = by_name.last(np.where(is_longest, 0, lengths[rows]), none=0)[by_name.row]
-    is_alone = by_name.total(is_longest)[by_name.row] == 1
-    by_far = is_longest & is_alone & (longest > OUTLYING * second)
+    by_far = is_longest & (longest > OUTLYING * second)
     return [int(row) for row in rows[by_far]]
 
 

@@ -13,7 +13,7 @@ from idlescope.capture.server.address import ServerEngine
 from idlescope.capture.server.recording import Recording
 from idlescope.errors import ServerError
 from idlescope.trace import unprofiled
-from idlescope.trace.kineto.bytes import EXPANSION_CHECKED_FROM, MOST_EXPANSION
+from idlescope.trace.expansion import most_bytes
 
 SUFFIXES = (".json", ".json.gz")  # of what torch.profiler writes
 FRONT_END = ".async_llm."  # in the name of what vLLM's API server writes of itself: no GPU
@@ -150,12 +150,12 @@ def is_whole(path: Path) -> bool:
             with path.open("rb") as zipped_file:
                 zipped_file.seek(max(0, path.stat().st_size - 64))
                 return zipped_file.read().rstrip().endswith((b"}", b"]"))
-        most_bytes = max(EXPANSION_CHECKED_FROM, MOST_EXPANSION * path.stat().st_size)
+        limit_bytes = most_bytes(path.stat().st_size)
         unpacked_bytes = 0
         with gzip.open(path, "rb") as zipped_file:
             while chunk := zipped_file.read(CHUNK):
                 unpacked_bytes += len(chunk)
-                if unpacked_bytes > most_bytes:  # what reads it will say so
+                if unpacked_bytes > limit_bytes:  # what reads it will say so
                     break
         return unpacked_bytes > 0
     except (OSError, EOFError, zlib.error):

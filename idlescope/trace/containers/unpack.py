@@ -13,12 +13,9 @@ from typing import IO, Any
 
 from idlescope.errors import TraceError
 from idlescope.trace.containers.recognise import Packing
+from idlescope.trace.expansion import refuse_bomb
 
 PIECE_BYTES = 1 << 20
-# As for gzip in kineto/bytes.py: traces shrink 10 to 40 times. More than this, after the first
-# 64 MB, is a bomb, not a trace.
-MOST_EXPANSION = 250
-EXPANSION_CHECKED_FROM = 64 << 20
 MOST_MEMBERS = 10_000
 SPARE_BYTES = 1 << 28  # of the disk, left to others
 
@@ -33,13 +30,7 @@ class Unpacked:
     def count(self, piece_bytes: int, folder: Path) -> None:
         """Count what was written; raise TraceError where it is far more than a trace."""
         self.bytes_written += piece_bytes
-        packed_bytes = self.path.stat().st_size
-        if self.bytes_written > max(EXPANSION_CHECKED_FROM, MOST_EXPANSION * packed_bytes):
-            raise TraceError(
-                f"{self.path} unpacks to over {MOST_EXPANSION} times its size "
-                f"({self.bytes_written >> 20:,} MB from {packed_bytes / 2**20:.1f} MB so far): "
-                "no trace does; unpack it yourself first if you trust it"
-            )
+        refuse_bomb(self.path, self.path.stat().st_size, self.bytes_written)
         if shutil.disk_usage(folder).free < SPARE_BYTES:
             raise TraceError(
                 f"{self.path} needs more room than {folder.parent} has to be unpacked: set TMPDIR "

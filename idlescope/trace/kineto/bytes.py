@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import IO
 
 from idlescope.errors import TraceError
+from idlescope.trace.expansion import refuse_bomb
 
 PIECE_BYTES = 1 << 18  # read at once
 # read of packed data at once: what lies behind each member, of 200,000 at times, is copied
@@ -16,10 +17,6 @@ UNPACKED_BYTES = 4 << 20  # unpacked at once
 WORTH_A_THREAD_BYTES = (
     1 << 18
 )  # packed; of less, all is unpacked before a thread would help
-# Traces shrink 10 to 40 times; deflate can reach 1,032. More than this, after the first 64 MB, is a
-# bomb, not a trace.
-MOST_EXPANSION = 250
-EXPANSION_CHECKED_FROM = 64 << 20
 GZIP_MAGIC = b"\x1f\x8b"
 _GZIP = 16 + zlib.MAX_WBITS
 
@@ -82,7 +79,7 @@ class Source:
                     return
                 within_member = True
                 bytes_written += len(text_piece)
-                self._refuse_bomb(bytes_read, bytes_written)
+                refuse_bomb(self.path, bytes_read, bytes_written)
                 if text_piece:
                     yield text_piece
                 packed_rest = unpacker.unconsumed_tail
@@ -95,15 +92,6 @@ class Source:
                 bytes_written += len(text_piece)
                 yield text_piece
             self.damage = f"its gzip data ends early, after {bytes_written:,} bytes of text"
-
-    def _refuse_bomb(self, bytes_read: int, bytes_written: int) -> None:
-        if bytes_written <= max(EXPANSION_CHECKED_FROM, MOST_EXPANSION * bytes_read):
-            return
-        raise TraceError(
-            f"{self.path} unpacks to over {MOST_EXPANSION} times its size "
-            f"({bytes_written >> 20:,} MB from {bytes_read / 2**20:.1f} MB so far): no trace does; "
-            "unpack it yourself first if you trust it"
-        )
 
 
 def _gathered(pieces: Iterator[bytes]) -> Iterator[bytes]:

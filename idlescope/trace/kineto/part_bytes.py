@@ -10,14 +10,12 @@ from collections.abc import Iterator
 from struct import Struct
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from idlescope.errors import TraceError
 from idlescope.trace.damage import Damage, Note
 from idlescope.trace.kineto.columns import Gpu, Part
 from idlescope.trace.model import Calls, Collectives, Counters, Operations, Ranges
 from idlescope.trace.table import Table
+from idlescope.trace.table_bytes import column_bytes, tables_in
 
 HEAD_LENGTH = Struct("<q")  # bytes of the head
 TABLES: tuple[type[Table], ...] = (
@@ -51,10 +49,7 @@ def packed(part: Part) -> Iterator[bytes | memoryview]:
         "operation_blocks": part.operation_blocks,
     }
     yield from _with_head(head)
-    for table in tables:
-        for column_name in table.DTYPES:
-            column: NDArray[Any] = getattr(table, column_name)
-            yield column.data.cast("B") if column.size else b""
+    yield from column_bytes(tables)
 
 
 def packed_error(error: TraceError) -> Iterator[bytes]:
@@ -73,7 +68,8 @@ def unpacked(sent: bytes) -> Part:
         head = json.loads(sent[HEAD_LENGTH.size : columns_start])
         if "error" in head:
             raise TraceError(str(head["error"]))
-        return _part(head, _tables(head["rows"], memoryview(sent)[columns_start:]))
+        tables = tables_in(memoryview(sent)[columns_start:], TABLES, head["rows"])
+        return _part(head, tables)
     except TraceError:
         raise
     except Exception as error:
@@ -86,27 +82,14 @@ def _with_head(head: dict[str, Any]) -> Iterator[bytes]:
     yield head_text
 
 
-def _tables(rows: list[int], columns: memoryview) -> dict[type[Table], list[Table]]:
-    """Return the tables whose columns stand in some bytes, one behind the other."""
-    tables: dict[type[Table], list[Table]] = {}
-    position = 0
-    for kind, row_count in zip(TABLES, rows, strict=True):
-        arrays = {}
-        for column_name, column_type in kind.DTYPES.items():
-            arrays[column_name] = np.frombuffer(columns, column_type, row_count, position)
-            position += arrays[column_name].nbytes
-        tables[kind] = [kind(**arrays)]
-    return tables
-
-
-def _part(head: dict[str, Any], tables: dict[type[Table], list[Table]]) -> Part:
+def _part(head: dict[str, Any], tables: list[Table]) -> Part:
     damage = Damage(
         notes={what: Note(times, place) for what, times, place in head["notes"]},
         lost=head["lost"],
         truncated=head["truncated"],
     )
     return Part(
-        tables=tables,
+        tables={type(table): [table] for table in tables},
         names=tuple(head["names"]),
         threads=tuple((pid, tid) for pid, tid in head["threads"]),
         streams=tuple(head["streams"]),

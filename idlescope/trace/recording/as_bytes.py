@@ -9,12 +9,12 @@ import json
 from struct import Struct
 
 import msgspec
-import numpy as np
 
 from idlescope.trace.metadata import Metadata
 from idlescope.trace.model import Trace
 from idlescope.trace.recording.files import TABLES, RecordingDocument, encoded_document
 from idlescope.trace.table import Table
+from idlescope.trace.table_bytes import column_bytes, tables_in
 
 HEAD = Struct(f"<q{len(TABLES)}q")  # bytes of the document, rows of each table
 
@@ -23,11 +23,8 @@ def packed(trace: Trace) -> bytes:
     """Return a Trace of one file as bytes."""
     document = encoded_document(trace)
     tables: list[Table] = [getattr(trace, name) for name in TABLES]
-    columns = [
-        getattr(table, column).tobytes() for table in tables for column in table.DTYPES
-    ]
     head = HEAD.pack(len(document), *map(len, tables))
-    return b"".join((head, document, *columns))
+    return b"".join((head, document, *column_bytes(tables)))
 
 
 def unpacked(content: bytes) -> Trace:
@@ -36,15 +33,9 @@ def unpacked(content: bytes) -> Trace:
     place = HEAD.size + document_bytes
     fields = json.loads(content[HEAD.size : place])
     document = msgspec.convert(fields, RecordingDocument)
-    tables = {}
-    for (name, kind), row_count in zip(TABLES.items(), rows, strict=True):
-        columns = {}
-        for column, column_type in kind.DTYPES.items():
-            columns[column] = np.frombuffer(content, column_type, row_count, place)
-            place += columns[column].nbytes
-        tables[name] = kind(**columns)
+    tables = tables_in(memoryview(content)[place:], list(TABLES.values()), rows)
     return Trace(
-        **tables,  # type: ignore[arg-type]
+        **dict(zip(TABLES, tables, strict=True)),  # type: ignore[arg-type]
         names=document.names,
         devices=document.devices,
         streams=document.streams,

@@ -13,6 +13,7 @@ from idlescope.capture.server.client import Client
 from idlescope.capture.server.recording import Recording
 from idlescope.capture.server.traces import is_whole
 from idlescope.errors import ServerError
+from idlescope.trace import expansion
 
 DRIPS = {
     "100 Continue for ever": b"HTTP/1.1 100 Continue\r\n\r\n",
@@ -59,9 +60,7 @@ def test_an_answer_has_one_deadline(dripping, tmp_path, drip):
 def test_a_trace_that_unpacks_without_end_is_left_to_its_reader(tmp_path, monkeypatch):
     import gzip
 
-    from idlescope.capture.server import traces
-
     (tmp_path / "a.json.gz").write_bytes(gzip.compress(bytes(1 << 22)))
-    monkeypatch.setattr(traces, "EXPANSION_CHECKED_FROM", 1 << 20)
-    monkeypatch.setattr(traces, "MOST_EXPANSION", 1)
+    monkeypatch.setattr(expansion, "EXPANSION_CHECKED_FROM", 1 << 20)
+    monkeypatch.setattr(expansion, "MOST_EXPANSION", 1)
     assert is_whole(tmp_path / "a.json.gz")

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pytest
 
 from idlescope.errors import TraceError
+from idlescope.trace import expansion
 from idlescope.trace.containers import unpack
 from idlescope.trace.open import open_trace
 from tests.make import rocprof_files, rpd_files
@@ -134,7 +135,7 @@ def test_nothing_is_left_behind_and_nothing_leads_out(tmp_path, monkeypatch):
 class TestBounds:
     @pytest.mark.parametrize("kind", ["xz", "zst", "bz2", "zip", "tar.gz"])
     def test_a_bomb_is_refused(self, tmp_path, monkeypatch, kind):
-        monkeypatch.setattr(unpack, "EXPANSION_CHECKED_FROM", 1 << 20)
+        monkeypatch.setattr(expansion, "EXPANSION_CHECKED_FROM", 1 << 20)
         path = tmp_path / f"bomb.{kind}"
         path.write_bytes(PACKERS[kind](b'{"traceEvents": [' + b" " * (64 << 20)))
         with pytest.raises(TraceError, match="unpacks to over 250 times its size"):

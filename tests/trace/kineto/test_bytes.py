@@ -9,7 +9,7 @@ import zlib
 import pytest
 
 from idlescope.errors import TraceError
-from idlescope.trace.kineto import bytes as kineto_bytes
+from idlescope.trace import expansion
 from tests.make.damaged_kineto import COUNT, WHOLE
 from tests.make.kineto_files import document, operation, read_text
 
@@ -43,7 +43,7 @@ def test_gzip_members_one_behind_the_other_are_one_file(tmp_path):
 
 
 def test_a_bomb_is_stopped_within_bounded_memory(tmp_path, monkeypatch):
-    monkeypatch.setattr(kineto_bytes, "EXPANSION_CHECKED_FROM", 1 << 20)
+    monkeypatch.setattr(expansion, "EXPANSION_CHECKED_FROM", 1 << 20)
     pack = zlib.compressobj(9, wbits=16 + zlib.MAX_WBITS)
     bomb = pack.compress(WHOLE) + b"".join(
         pack.compress(b" " * (1 << 20)) for _ in range(64)
