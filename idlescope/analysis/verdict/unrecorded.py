@@ -28,7 +28,7 @@ FEWEST_REPLAYS = 3
 SCATTERED = (
     0.25  # sizes per replay: an engine has few graphs, each of which it replays often
 )
-FEWEST_SIZES = 4
+FEWEST_SIZES = 3
 # A gap between nodes of a graph that lasts so many times as long as most of them, and this long, is
 # where a node may be missing: nodes follow one another within 0.4 to 1 us on the lent H200.
 UNLIKELY_GAP = 3

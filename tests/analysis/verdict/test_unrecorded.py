@@ -65,6 +65,21 @@ def test_a_few_missing_kernels_of_replays_bound_idle(tmp_path):
     assert "graph replays have fewer operations than others" in device.verdict.text
 
 
+def test_where_few_replays_have_the_same_size_even_the_largest_may_lack_some(tmp_path):
+    whole = measured(tmp_path, replays(100, count=6))
+    # of six replays of one graph three sizes: two lack one kernel, three two, and one three
+    lost = {
+        row * 101 + kernel
+        for row, kernel in ((0, 9), (1, 9), (2, 9), (3, 9), (4, 9), (5, 9))
+    }
+    lost |= {
+        row * 101 + kernel for row, kernel in ((2, 40), (3, 40), (4, 40), (5, 40), (5, 60))
+    }
+    lacking = [event for row, event in enumerate(replays(100, count=6)) if row not in lost]
+    bounds = measured(tmp_path, lacking).doubts.bounds
+    assert bounds.low_pct <= whole.idle_pct <= bounds.high_pct
+
+
 def test_graphs_of_different_sizes_lack_nothing(tmp_path):
     events = replays(100, count=10)
     for event in replays(40, count=10):
