@@ -25,14 +25,31 @@ import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
+from typing import NamedTuple
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PORT = 8000
-REQUESTS, PROMPT_TOKENS, TOKENS = 32, 256, 4000
+REQUESTS = 32
 KEY = "a-key-of-this-test"
 SIZES = {  # hidden size, layers, heads, heads of keys and values, inner size
     "8b": (4096, 32, 32, 8, 14336),
     "1b": (2048, 16, 32, 8, 8192),
+}
+
+
+class Load(NamedTuple):
+    """So many clients at a time; each sends one request after another, drawn from its own seed."""
+
+    clients: int = REQUESTS
+    prompt_tokens: tuple[int, int] = (256, 256)  # the fewest and the most
+    tokens: tuple[int, int] = (4000, 4000)
+
+
+DECODE = Load()  # 256 tokens of context and more; no request ends
+LOADS = {
+    "decode": DECODE,
+    "decode 8": Load(clients=8),
+    "mixed": Load(clients=16, prompt_tokens=(200, 4000), tokens=(64, 256)),
 }
 MODES = {
     "vllm": {"sync": ["--no-async-scheduling"], "async": ["--async-scheduling"]},
@@ -95,7 +112,11 @@ def server_command(
     shared = ["--host", "127.0.0.1", "--port", str(port), "--served-model-name", "m"]
     shared += ["--load-format", "dummy", "--api-key", KEY]
     if engine == "vllm":
-        profiler = {"profiler": "torch", "torch_profiler_dir": str(traces)}
+        profiler: dict[str, object] = {
+            "profiler": "torch",
+            "torch_profiler_dir": str(traces),
+        }
+        profiler["torch_profiler_with_stack"] = False  # as `capture` advises
         command = ["-m", "vllm.entrypoints.openai.api_server", "--model", str(model)]
         command += ["--max-model-len", "12288", "--gpu-memory-utilization", "0.6"]
         command += ["--no-enable-prefix-caching"]
@@ -172,44 +193,51 @@ class Server:
         time.sleep(2)
 
 
-async def _serve_load(seconds: float, url: str) -> float:
+async def _serve_load(seconds: float, url: str, chosen: Load) -> float:
     import aiohttp
 
     arrivals: list[float] = []
 
-    async def request(session: aiohttp.ClientSession, number: int) -> None:
-        chosen = random.Random(number)
-        body = {
-            "model": "m",
-            "prompt": [chosen.randrange(10, 120000) for _ in range(PROMPT_TOKENS)],
-            "max_tokens": TOKENS,
-            "ignore_eos": True,
-            "stream": True,
-            "temperature": 0,
-        }
-        headers = {"Authorization": f"Bearer {KEY}"}
-        async with session.post(
-            f"{url}/v1/completions", json=body, headers=headers
-        ) as answer:
-            async for line in answer.content:
-                if line.startswith(b"data: {"):
-                    arrivals.append(time.perf_counter())
+    async def client(session: aiohttp.ClientSession, number: int) -> None:
+        draw = random.Random(number)
+        while True:
+            prompt_tokens = draw.randint(*chosen.prompt_tokens)
+            body = {
+                "model": "m",
+                "prompt": [draw.randrange(10, 120000) for _ in range(prompt_tokens)],
+                "max_tokens": draw.randint(*chosen.tokens),
+                "ignore_eos": True,
+                "stream": True,
+                "temperature": 0,
+            }
+            headers = {"Authorization": f"Bearer {KEY}"}
+            async with session.post(
+                f"{url}/v1/completions", json=body, headers=headers
+            ) as answer:
+                answer.raise_for_status()
+                async for line in answer.content:
+                    if line.startswith(b"data: {"):
+                        arrivals.append(time.perf_counter())
 
     timeout = aiohttp.ClientTimeout(total=None)
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(timeout=timeout, connector=connector) as session:
         begin = time.perf_counter()
-        tasks = [asyncio.create_task(request(session, row)) for row in range(REQUESTS)]
-        await asyncio.wait(tasks, timeout=seconds)
-        low, high = begin + 0.25 * seconds, min(time.perf_counter(), begin + seconds)
+        tasks = [asyncio.create_task(client(session, row)) for row in range(chosen.clients)]
+        ended, _ = await asyncio.wait(
+            tasks, timeout=seconds, return_when=asyncio.FIRST_EXCEPTION
+        )
+        low, high = begin + 0.25 * seconds, begin + seconds
         for task in tasks:
             task.cancel()
+        for task in ended:
+            task.result()  # a client only ends by an error
     return sum(low <= arrival < high for arrival in arrivals) / (high - low)
 
 
-def load(seconds: float, url: str = URL) -> float:
-    """Keep REQUESTS requests decoding; return tokens/s of the last three quarters."""
-    return asyncio.run(_serve_load(seconds, url))
+def load(seconds: float, url: str = URL, chosen: Load = DECODE) -> float:
+    """Keep requests coming; return tokens/s of the last three quarters of the time."""
+    return asyncio.run(_serve_load(seconds, url, chosen))
 
 
 def idlescope(*words: str, key: str | None = KEY) -> subprocess.Popen[str]:
@@ -228,11 +256,13 @@ def idlescope(*words: str, key: str | None = KEY) -> subprocess.Popen[str]:
     )
 
 
-def captured(engine: str, traces: Path, *more: str, key: str | None = KEY) -> dict:
+def captured(
+    engine: str, traces: Path, *more: str, url: str = URL, key: str | None = KEY
+) -> dict:
     """Return what one capture said and took."""
     begin = time.monotonic()
     process = idlescope(
-        "capture", URL, "--engine", engine, "--traces", str(traces), *more, key=key
+        "capture", url, "--engine", engine, "--traces", str(traces), *more, key=key
     )
     stdout, stderr = process.communicate(timeout=300)
     return {
@@ -243,10 +273,10 @@ def captured(engine: str, traces: Path, *more: str, key: str | None = KEY) -> di
     }
 
 
-def under_load(seconds: float) -> subprocess.Popen[bytes]:
+def under_load(seconds: float, url: str = URL) -> subprocess.Popen[bytes]:
     """Start a load beside this process."""
     return subprocess.Popen(
-        [sys.executable, __file__, "load", str(seconds)], stdout=subprocess.PIPE
+        [sys.executable, __file__, "load", str(seconds), url], stdout=subprocess.PIPE
     )
 
 
@@ -330,6 +360,6 @@ def main(out: Path, engine: str, size: str, modes: list[str]) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1] == "load":
-        print(load(float(sys.argv[2])))
+        print(load(float(sys.argv[2]), *sys.argv[3:]))
     else:
         main(Path(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4:])

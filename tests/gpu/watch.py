@@ -1,7 +1,7 @@
 """Does a watch cost what it should, and say what is true? On a GPU:
 
     python3 tests/gpu/watch.py OUT vllm|sglang MODE…     # sync, async; SIZE=8b|1b
-    python3 tests/gpu/watch.py OUT own                   # our own engine, against its step clock
+    python3 tests/gpu/watch.py OUT own                   # our own engine and transformers' against their step clocks
 
 For each mode three servers with random weights are started side by side: bare, watched by events,
 watched by activity. They are loaded by turns, one at a time. OUT/watch.jsonl gets all figures:
@@ -18,6 +18,7 @@ recordings go, WAYS which servers are compared ("bare,activity"), ROUNDS and SEC
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -26,6 +27,7 @@ import sys
 import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
@@ -37,7 +39,13 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).par
 import servers
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from idlescope.engine.devices.base import Device
+    from idlescope.engine.loop import Recorder
     from idlescope.trace.model import Operations
+    from idlescope.watching.engines.loop import Loop
+    from idlescope.watching.watch import Watch
 
 WAYS = tuple(os.environ.get("WAYS", "bare,events,activity").split(","))  # bare comes first
 GOAL_RATIO = {"events": 0.99, "activity": 0.97}
@@ -74,21 +82,31 @@ def plugin_folder() -> Path:
 class Watched:
     """A server, watched or bare, and what its watch says."""
 
-    def __init__(self, engine: str, size: str, mode: str, way: str, port: int):
+    def __init__(
+        self,
+        engine: str,
+        size: str,
+        mode: str,
+        way: str,
+        port: int,
+        more: Sequence[str] | None = None,
+    ):
+        """Start it; `more` are words of its command, else those that let three servers fit."""
         self.name = f"{engine}_{size}_{mode}_{way}"
-        self.way = way
+        self.mode, self.way = mode, way
         self.folder = WORK / "watches" / self.name
         shutil.rmtree(self.folder, ignore_errors=True)
         paths = [str(plugin_folder()), str(servers.REPOSITORY), os.environ.get("SITE", "")]
         settings = {"PYTHONPATH": os.pathsep.join(paths)}
-        settings["IDLESCOPE_WATCH"] = "0" if way == "bare" else way
+        settings["IDLESCOPE_WATCH"] = way if way in GOAL_RATIO else "0"
         settings["IDLESCOPE_WATCH_FOLDER"] = str(self.folder.resolve())
         self.log = WORK / f"{self.name}.log"
-        model, traces = WORK / f"model-{size}", WORK / "traces" / self.name
+        model, self.traces = WORK / f"model-{size}", WORK / "traces" / self.name
         if not model.exists():
             servers.write_model(model, size)
+        words = SMALL[engine] if more is None else more
         self.server = servers.Server(
-            engine, model, traces, mode, self.log, port, SMALL[engine], settings
+            engine, model, self.traces, mode, self.log, port, words, settings
         )
 
     def processes(self) -> list[dict]:
@@ -105,17 +123,19 @@ class Watched:
                 return device | {"url": process["url"], "recordings": state["recordings"]}
         return None
 
-    def loaded(self) -> dict:
-        """Load it; return the tokens/s, and what the watch counted while requests decoded."""
+    def loaded(
+        self, seconds: float = SECONDS, chosen: servers.Load = servers.DECODE
+    ) -> dict:
+        """Load it; return the tokens/s, and what the watch counted in most of the time."""
         with ThreadPoolExecutor(1) as pool:
-            load = pool.submit(servers.load, SECONDS, self.server.url)
-            time.sleep(0.35 * SECONDS)
+            load = pool.submit(servers.load, seconds, self.server.url, chosen)
+            time.sleep(0.35 * seconds)
             before = self.state()
-            time.sleep(0.55 * SECONDS)
+            time.sleep(0.55 * seconds)
             after = self.state()
             rate = load.result()
         time.sleep(1)
-        found = {"tokens_per_s": rate, "step_ms": 1000 * servers.REQUESTS / rate}
+        found = {"tokens_per_s": rate, "step_ms": 1000 * chosen.clients / rate}
         if before is not None and after is not None:
             found["watched"] = between(before, after)
         return found
@@ -199,7 +219,7 @@ def between(before: dict, after: dict) -> dict:
         "launched_early_pct": 100 * grown("launched_early") / told if told else None,
         "overhead_us_per_step": grown("overhead_ns") / 1e3 / max(steps, 1),
         "batching": after["batching"],
-        "asynchronous": after["asynchronous"],
+        "foretold": after["asynchronous"],
         "lost": grown("steps_lost"),
         "tokens": grown("tokens"),
         "way": after["way"],
@@ -279,9 +299,8 @@ def summary(found: dict) -> str:
     return "\n".join(lines)
 
 
-def run_own(mode: str, way: str) -> dict:
-    """Run our own engine, watched as an unknown one is: by its graph replays and waits."""
-    import idlescope
+def unknown_engine(way: str) -> Loop:
+    """Watch whatever runs in this process by its graph replays and waits."""
     from idlescope.watching.engines.loop import Loop
     from idlescope.watching.engines.unknown import UnknownEngine
     from idlescope.watching.watch import Watch
@@ -290,26 +309,66 @@ def run_own(mode: str, way: str) -> dict:
         return Watch(way=way, device=device, steps=100_000, folder=WORK, engine="unknown")
 
     loop = Loop(start)
-    if way != "bare":
-        UnknownEngine(loop).install()
-    size = os.environ.get("SIZE", "8b")
+    UnknownEngine(loop).install()
+    return loop
+
+
+def transformers_engine(way: str) -> Loop | None:
+    """Watch transformers' continuous batching in this process."""
+    from idlescope.watching.engines.transformers import watch_transformers
+
+    os.environ["IDLESCOPE_WATCH"] = way
+    os.environ["IDLESCOPE_WATCH_STEPS"] = "100000"
+    os.environ["IDLESCOPE_WATCH_FOLDER"] = str(WORK)
+    return watch_transformers()
+
+
+def run_own(engine: str, mode: str, way: str) -> dict:
+    """Run our own engine or transformers', watched or bare; DEVICE=cuda, SIZE=8b, TOKENS=500.
+
+    Ours is watched as an unknown one is, or by what its recorder is told ("recorder").
+    """
+    import idlescope
+    from idlescope.watching import own_engine
+
+    watches: list[Watch] = []
+    loop: Loop | None = None
+
+    @contextmanager
+    def watched(device: Device, recorder: Recorder) -> Iterator[Recorder]:
+        if way != "recorder":
+            yield recorder
+            return
+        telling = own_engine.watch_engine(device, recorder, steps=100_000, folder=WORK)
+        watches.append(telling.watch)
+        yield telling
+
+    if way == "events":
+        attach = transformers_engine if engine == "transformers" else unknown_engine
+        loop = attach(way)
     config = idlescope.RunConfig(
-        model=size, device="cuda", mode=mode, batch_size=32, prompt_tokens=256, tokens=500
+        engine=engine,
+        model=os.environ.get("SIZE", "8b"),
+        device=os.environ.get("DEVICE", "cuda"),
+        mode=mode,
+        batch_size=32,
+        prompt_tokens=256,
+        tokens=int(os.environ.get("TOKENS", "500")),
     )
-    begun_unix_ns = time.time_ns()
-    result = idlescope.run(config).modes[mode]
+    result = idlescope.run(config, watched=watched).modes[mode]
     steps = len(result.analysis.steps)
-    found = {"mode": mode, "way": way, "steps": steps}
+    found = {"engine": engine, "mode": mode, "way": way, "steps": steps}
     found |= decoding(result.trace.operations, steps, "")
     print(json.dumps(found), flush=True)  # kept, should what follows fail
-    if loop.watch is not None:
+    if loop is not None and loop.watch is not None:
+        watches.append(loop.watch)
+    for seen in watches:
         time.sleep(1.5)
-        device = loop.watch.state().devices[0]
+        device = seen.state().devices[0]
         found |= {"off": device.off, "notes": device.notes, "seen": device.steps}
         found["batching"] = device.batching
         found["overhead_us_per_step"] = device.overhead_ns / 1e3 / steps
-        found["run_s"] = (time.time_ns() - begun_unix_ns) / 1e9
-        found |= decoding(loop.watch.trace().operations, steps, "watched_")
+        found |= decoding(seen.trace().operations, steps, "watched_")
     return found
 
 
@@ -336,37 +395,49 @@ def decoding(operations: Operations, steps: int, prefix: str) -> dict:
     }
 
 
+OWN_RUNS = (
+    ("idlescope", "bare"),
+    ("idlescope", "recorder"),
+    ("idlescope", "events"),
+    ("transformers", "bare"),
+    ("transformers", "events"),
+)
+
+
 def own(out: Path) -> None:
-    """Run our own engine in each mode, bare and watched, each in a process of its own."""
+    """Run our own engine and transformers' in each mode, each time in a process of its own."""
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)
     }
-    for mode in ("sync", "async"):
-        for way in WAYS:
-            run = subprocess.run(
-                [
-                    sys.executable,
-                    "-X",
-                    "faulthandler",
-                    __file__,
-                    str(out),
-                    "own",
-                    mode,
-                    way,
-                ],
-                env=environment,
-                capture_output=True,
-                text=True,
-                timeout=200,
-                check=False,
-            )
-            (out / f"own_{mode}_{way}.err").write_text(run.stderr)
-            last = (run.stdout.splitlines() or ["{}"])[-1]
-            if run.returncode:
-                last = json.dumps(json.loads(last) | {"exit_code": run.returncode})
-            with (out / "own.jsonl").open("a") as lines:
-                lines.write(last + "\n")
-            print(mode, way, last, run.stderr[-1500:] if run.returncode else "", flush=True)
+    chosen = os.environ.get("OWN", "idlescope,transformers").split(",")
+    runs = [(engine, way) for engine, way in OWN_RUNS if engine in chosen]
+    for (engine, way), mode in itertools.product(runs, ("sync", "async")):
+        name = f"{engine}_{mode}_{way}"
+        run = subprocess.run(
+            [
+                sys.executable,
+                "-X",
+                "faulthandler",
+                __file__,
+                str(out),
+                "own",
+                engine,
+                mode,
+                way,
+            ],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=200,
+            check=False,
+        )
+        (out / f"own_{name}.err").write_text(run.stderr)
+        last = (run.stdout.splitlines() or ["{}"])[-1]
+        if run.returncode:
+            last = json.dumps(json.loads(last) | {"exit_code": run.returncode})
+        with (out / "own.jsonl").open("a") as lines:
+            lines.write(last + "\n")
+        print(name, last, run.stderr[-1500:] if run.returncode else "", flush=True)
 
 
 def main(out: Path, engine: str, modes: list[str]) -> None:
