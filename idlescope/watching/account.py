@@ -25,6 +25,7 @@ from idlescope.watching.history import History
 from idlescope.watching.long_gaps import WholeGaps
 from idlescope.watching.rows import (
     CALL_FIELDS,
+    LAUNCH_PREFIX,
     PHASE_FIELDS,
     Columns,
     Taken,
@@ -35,7 +36,6 @@ from idlescope.watching.rows import (
 from idlescope.watching.state import NO_DEMAND
 from idlescope.watching.step_account import StepAccount
 from idlescope.watching.stretch import (
-    LAUNCH_PREFIX,
     OPERATION_FIELDS,
     Stretch,
     launching_call,

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from idlescope.analysis.steps.step_kind import StepKind
 from idlescope.capture import ranges
 from idlescope.trace.names.own_engine import WAIT_CALL
-from idlescope.watching.rows import COLLECTION, NO_DEMAND, Rows
+from idlescope.watching.rows import COLLECTION, LAUNCH_PREFIX, NO_DEMAND, Rows
 from idlescope.watching.safety import described
 from idlescope.watching.spans import LaunchSpan, NoDemandSpan, StepSpan, WaitSpan
 from idlescope.watching.ways.base import DeviceWay
@@ -19,6 +19,11 @@ from idlescope.watching.ways.base import DeviceWay
 Function = TypeVar("Function", bound=Callable[..., Any])
 SAMPLED = 64  # one step in so many says what the watch itself costs
 LONGEST_SAMPLE_NS = 100_000
+
+
+def wait_call(name: str) -> str:
+    """Return what a wait is called in `rows`; `name` is what is waited for."""
+    return f"{WAIT_CALL} ({name})" if name else WAIT_CALL
 
 
 class LoopWatch:
@@ -43,6 +48,8 @@ class LoopWatch:
         self._open_wait: tuple[int, int] | None = None
         self._collection_start = 0
         self._overhead_ns = 0
+        self.when_off: Callable[[], None] | None = None  # called when it is off
+
 
     def turn_off(self, reason: str) -> None:
         """Stop for good."""
@@ -112,7 +119,7 @@ class LoopWatch:
         Everything in it launches, but what is in `waiting`; where `launching` is used inside, only
         that does.
         """
-        code = self.rows.names[f"launch.{getattr(function, '__name__', 'step')}"]
+        code = self.rows.names[LAUNCH_PREFIX + getattr(function, "__name__", "step")]
 
         @wraps(function)
         def watched(*arguments: Any, **named: Any) -> Any:
@@ -134,7 +141,7 @@ class LoopWatch:
             self._end_implicit()
         span = self._launch_spans.get(name)
         if span is None:
-            span = LaunchSpan(self, self.rows.names[f"launch.{name}"])
+            span = LaunchSpan(self, self.rows.names[LAUNCH_PREFIX + name])
             self._launch_spans[name] = span
         return span
 
@@ -174,8 +181,8 @@ class LoopWatch:
         """Return a context manager in which the host is blocked until the device is done."""
         span = self._wait_spans.get(name)
         if span is None:
-            call = f"{WAIT_CALL} ({name})" if name else WAIT_CALL
-            span = self._wait_spans[name] = WaitSpan(self, self.rows.names[call])
+            span = WaitSpan(self, self.rows.names[wait_call(name)])
+            self._wait_spans[name] = span
         return span
 
     def begin_wait(self, code: int) -> None:

@@ -25,6 +25,7 @@ from idlescope.trace.names.own_engine import RUNNING, TOKENS
 from idlescope.trace.table import Int64
 from idlescope.watching.rows import (
     CALL_FIELDS,
+    LAUNCH_PREFIX,
     PHASE_FIELDS,
     STEP_FIELDS,
     Columns,
@@ -34,7 +35,6 @@ from idlescope.watching.rows import (
     row_table,
 )
 from idlescope.watching.stretch import (
-    LAUNCH_PREFIX,
     OPERATION_FIELDS,
     launch_spans,
     operation_table,

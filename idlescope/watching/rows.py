@@ -19,6 +19,8 @@ STEP_FIELDS = ("number", "kind", "start", "end", "tokens", "requests")
 CALL_FIELDS = ("name", "step", "start", "end", "launch")  # launch: its number; 0: a wait
 PHASE_FIELDS = ("name", "step", "start", "end")
 
+LAUNCH_PREFIX = "launch."  # of the names of launch calls
+
 # Codes of what is no phase of the loop's own.
 COLLECTION, NO_DEMAND, OVERHEAD, OTHER = range(4)
 RESERVED_NAMES = ("garbage collection", "no demand", "idlescope watch", "other")

@@ -54,7 +54,6 @@ KINDS = {
     NO_DEMAND: RangeKind.NO_DEMAND,
     OVERHEAD: RangeKind.OVERHEAD,
 }
-LAUNCH_PREFIX = "launch."
 
 
 @dataclass(frozen=True)

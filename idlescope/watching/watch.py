@@ -232,6 +232,8 @@ class Watch(LoopWatch):
     def forget(self, reason: str) -> None:
         """Be off, and hear nothing any more."""
         self.off = reason
+        if self.when_off is not None:
+            self.when_off()
         if ranges.LISTENERS.get(self._thread) is self.rows:
             del ranges.LISTENERS[self._thread]
         if self._on_collection in gc.callbacks:

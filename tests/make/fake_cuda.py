@@ -57,6 +57,7 @@ class FakeCuda:
         self.is_capturing = False
         self.beside = False  # whether this thread may ask about events
         self.recorded = self.asked = 0
+        self.record, self.elapsed_ms = FakeEvent.record, FakeEvent.elapsed_time
 
     def name(self) -> str:
         return "a fake"

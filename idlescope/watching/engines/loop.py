@@ -1,7 +1,9 @@
 """What the hooks of an engine tell its watch: one loop a process, whose watch begins late.
 
 The watch is made when the process is found to drive a device, so that other processes of a server
-(its front end, its tokenizer) have none; until then, and once it is off, hooks do next to nothing.
+(its front end, its tokenizer) have none; until then, and once it is off, hooks do next to nothing:
+they compare `Loop.active` with their thread. Hooks of calls that a step makes many of are made to
+cost a microsecond at most: no object, no argument that is handed on, one reading of the clock.
 """
 
 from __future__ import annotations
@@ -9,11 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import wraps
 from threading import get_ident
+from time import perf_counter_ns
 from typing import Any
 
 from idlescope.analysis.steps.step_kind import StepKind
+from idlescope.watching.patching import Call, Wrapping
+from idlescope.watching.rows import LAUNCH_PREFIX, Rows
 from idlescope.watching.safety import LOGGER, described
-from idlescope.watching.spans import LaunchSpan
 from idlescope.watching.watch import Watch
 
 # What hooks call the phases of a step: as our own engine does.
@@ -28,16 +32,19 @@ class Loop:
     """The loop of this process and its watch, as hooks see them.
 
     `start` makes the watch. What goes wrong here turns the watch off (`harmless`); the engine
-    never sees it.
+    never sees it. `active` is the thread of the loop while it is watched and has requests, else 0.
     """
 
     def __init__(self, start: StartWatch) -> None:
         self._start = start
         self.watch: Watch | None = None
+        self.rows = Rows()  # those of the watch, once there is one
+        self.active = 0
         self.off = ""
         self._thread = 0  # of the loop: the one that makes the steps
-        self._open_launch: LaunchSpan | None = None
-        self._phases: list[str] = []  # that are open
+        self._open_launch = ""  # the name of the launch call that is open
+        self._is_waiting = False
+        self._prepare_depth = -1  # how many phases were open before that one; -1: it is not open
         self._no_demand: Any = None  # the span that is open
 
     @property
@@ -48,7 +55,9 @@ class Loop:
     def begin(self, device: int | None, rank: int | None) -> None:
         """Make the watch, unless there is one."""
         if self.watch is None and not self.off:
-            self.watch = self._start(device, rank)
+            self.watch = watch = self._start(device, rank)
+            self.rows = watch.rows
+            watch.when_off = self._watch_is_off
 
     def is_here(self) -> bool:
         """Return whether this is the thread of a loop that is watched."""
@@ -57,26 +66,34 @@ class Loop:
     def turn_off(self, reason: str) -> None:
         """Stop watching, and say why."""
         self.off = reason
+        self.active = 0
         if self.watch is not None:
             self.watch.turn_off(reason)
         else:
             LOGGER.warning("nothing is watched: %s", reason)
 
+    def _watch_is_off(self) -> None:
+        self.active = 0
+
     # -- steps ---------------------------------------------------------------------------------
 
     def begin_step(self, tokens: int, requests: int, kind: StepKind) -> None:
         """Begin a step, which ends the one before and the time without requests."""
-        if self.watch is None or not self.watches:
+        watch = self.watch
+        if watch is None or watch.off or self.off:
+            self.active = 0
             return
-        self._thread = get_ident()
-        self.demand_begins()
-        self.watch.begin_step(tokens, requests, kind)
+        self._thread = self.active = get_ident()
+        if self._no_demand is not None:
+            self.demand_begins()
+        watch.begin_step(tokens, requests, kind)
 
     def demand_ends(self) -> None:
         """Note that there is no request from now on; the step that is open ends."""
         if self._no_demand is not None or self.watch is None or not self.is_here():
             return
         self.shut()
+        self.active = 0
         self.watch.end_step()
         self._no_demand = self.watch.no_demand()
         self._no_demand.__enter__()
@@ -92,42 +109,96 @@ class Loop:
         """Return whether there are requests, as far as is known."""
         return self._no_demand is None
 
-    # -- phases --------------------------------------------------------------------------------
+    # -- preparing -----------------------------------------------------------------------------
 
-    def begin_phase(self, name: str) -> None:
-        """Begin a phase of the host's work."""
-        if self.watch is None or not self.is_here() or not self.has_demand:
-            return
-        self._phases.append(name)
-        self.watch.begin_phase(name)
+    def begin_prepare(self) -> None:
+        """Begin to prepare what is launched, which is a phase."""
+        if self.active == get_ident() and self.watch is not None:
+            self._prepare_depth = len(self.rows.open_phases)
+            self.watch.begin_phase(PREPARE)
 
-    def end_phase(self, name: str) -> None:
-        """End the phase that began last, if it is this one and is still open."""
-        if self.watch is None or not self._phases or self._phases[-1] != name:
-            return
-        self._phases.pop()
-        self.watch.end_phase()
+    def end_prepare(self) -> None:
+        """End it, if it is open and nothing is within it."""
+        depth = self._prepare_depth
+        if depth >= 0 and self.watch is not None:
+            if len(self.rows.open_phases) == depth + 2:
+                self.watch.end_phase()
+                self._prepare_depth = -1
 
-    # -- launch calls --------------------------------------------------------------------------
+    # -- launch calls and waits ----------------------------------------------------------------
 
-    def open(self, name: str) -> None:
-        """Begin a launch call that `shut` ends; one that is open goes on."""
-        if self._open_launch is not None or self.watch is None or not self.is_here():
-            return
-        self.end_phase(PREPARE)
-        self._open_launch = self.watch.launching(name)
-        self._open_launch.__enter__()
+    def open(self, name: str) -> bool:
+        """Begin a launch call that `shut` ends, unless one is open; return whether it began."""
+        if self._open_launch or self.active != get_ident() or self.watch is None:
+            return False
+        try:
+            if self._prepare_depth >= 0:
+                self.end_prepare()
+            self._open_launch = name
+            self.watch.begin_launch()
+        except Exception as error:
+            self.turn_off(described(error))
+        return True
 
     def shut(self) -> None:
         """End the launch call that is open; nothing where none is."""
-        span, self._open_launch = self._open_launch, None
-        if span is not None:
-            span.__exit__(None, None, None)
+        name = self._open_launch
+        if not name or self._thread != get_ident() or self.watch is None:
+            return
+        try:
+            self._open_launch = ""
+            self.watch.end_launch(self.rows.names[LAUNCH_PREFIX + name])
+        except Exception as error:
+            self.turn_off(described(error))
 
     @property
     def is_open(self) -> bool:
         """Return whether a launch call is open."""
-        return self._open_launch is not None
+        return bool(self._open_launch)
+
+    def begin_wait(self, call: str) -> bool:
+        """Begin a wait, unless one is open; return whether it began. What is launched has been."""
+        if self._is_waiting or self.active != get_ident() or self.watch is None:
+            return False
+        try:
+            if self._open_launch:
+                self.shut()
+            self._is_waiting = True
+            self.watch.begin_wait(self.rows.names[call])
+        except Exception as error:
+            self.turn_off(described(error))
+        return True
+
+    def end_wait(self) -> None:
+        """End the wait that is open."""
+        self._is_waiting = False
+        if self.watch is not None:
+            self.watch.end_wait()
+
+
+def phase(loop: Loop, name: str) -> Wrapping:
+    """Return what makes calls of a function a phase of the loop."""
+
+    def wrapping(call: Call) -> Call:
+        @wraps(call)
+        def phased(*arguments: Any, **named: Any) -> Any:
+            if loop.active != get_ident():
+                return call(*arguments, **named)
+            rows = loop.rows
+            code = rows.names[name]
+            open_phases = rows.open_phases
+            depth = len(open_phases)
+            start = perf_counter_ns()
+            open_phases.extend((code, start))
+            try:
+                return call(*arguments, **named)
+            finally:
+                rows.phases.extend((code, -1, start, perf_counter_ns()))
+                del open_phases[depth:]
+
+        return phased
+
+    return wrapping
 
 
 def harmless(hook: Callable[..., None]) -> Callable[..., None]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Any
+from functools import partial
 
-from idlescope.watching.engines.loop import Loop, harmless
+from idlescope.watching.engines.loop import Loop
 from idlescope.watching.engines.versions import Known, installed
-from idlescope.watching.patching import Wrapping, around
+from idlescope.watching.patching import Wrapping, beside
 from idlescope.watching.safety import LOGGER, described
 from idlescope.watching.settings import Settings
 from idlescope.watching.watch import Watch
@@ -78,25 +78,11 @@ def demand(loop: Loop, *found: bool) -> None:
         watch_unknown(loop, "methods of the engine were not found")
 
 
-class Phase:
-    """Makes calls of a function a phase of the loop."""
-
-    def __init__(self, loop: Loop, name: str) -> None:
-        self.loop = loop
-        self._name = name
-
-    @harmless
-    def before(self, *arguments: Any, **named: Any) -> None:
-        """Begin the phase."""
-        self.loop.begin_phase(self._name)
-
-    @harmless
-    def after(self, *arguments: Any, **named: Any) -> None:
-        """End it."""
-        self.loop.end_phase(self._name)
+def launching(loop: Loop, name: str) -> Wrapping:
+    """Return what makes calls of a function launch calls of the loop."""
+    return beside(partial(loop.open, name), loop.shut)
 
 
-def phase(loop: Loop, name: str) -> Wrapping:
-    """Return what makes calls of a function a phase of the loop."""
-    made = Phase(loop, name)
-    return around(made.before, made.after)
+def launching_from(loop: Loop, name: str) -> Wrapping:
+    """Return what begins a launch call with a call of a function; something else ends it."""
+    return beside(partial(loop.open, name))

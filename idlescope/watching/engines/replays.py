@@ -2,77 +2,94 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
+from threading import get_ident
 from types import ModuleType
 from typing import Any
 
-from idlescope.watching.engines.loop import FORWARD, Loop, harmless
-from idlescope.watching.patching import around, when_imported, wrap
+from idlescope.watching.engines.loop import FORWARD, Loop
+from idlescope.watching.loop_watch import wait_call
+from idlescope.watching.patching import Call, Wrapping, when_imported, wrap
 
 WAIT = "event"  # what waits of torch's events and streams are called
 
 
 class Replays:
-    """Makes replays within the steps of a loop launch calls."""
+    """Makes replays within the steps of a loop launch calls; `before` is called ahead of each."""
 
-    def __init__(self, loop: Loop) -> None:
-        self.loop = loop
-        self._opened = False  # the launch call that is open is this replay
+    def __init__(self, loop: Loop, before: Callable[[], None] | None = None) -> None:
+        self._loop = loop
+        self._before = before
 
     def install(self) -> None:
         """Wrap torch's graph replay, when torch is imported."""
-        when_imported("torch.cuda.graphs", self._wrap)
+        when_imported("torch.cuda.graphs", self.wrap)
 
-    def _wrap(self, graphs: ModuleType) -> None:
-        wrap(graphs.CUDAGraph, "replay", around(self.before_replay, self.after_replay))
+    def wrap(self, graphs: ModuleType) -> None:
+        """Wrap it in the module that has it."""
+        wrap(graphs.CUDAGraph, "replay", self._replaying)
 
-    @harmless
-    def before_replay(self, graph: Any) -> None:
-        """Begin a launch call, unless one is open that the replay belongs to."""
-        if not self.loop.is_open:
-            self.loop.open(FORWARD)
-            self._opened = self.loop.is_open
+    def _replaying(self, call: Call) -> Call:
+        loop, before = self._loop, self._before
 
-    @harmless
-    def after_replay(self, graph: Any) -> None:
-        """End it."""
-        if self._opened:
-            self._opened = False
-            self.loop.shut()
+        @wraps(call)
+        def replay(*arguments: Any, **named: Any) -> Any:
+            if before is not None:
+                before()
+            # where a launch call is open, the replay belongs to it
+            if not loop.open(FORWARD):
+                return call(*arguments, **named)
+            try:
+                return call(*arguments, **named)
+            finally:
+                loop.shut()
+
+        return replay
 
 
 class Waits:
-    """Makes torch's waits in the thread of a loop waits of its watch."""
+    """Makes torch's waits in the thread of a loop waits of its watch; `after` is called then."""
 
-    def __init__(self, loop: Loop, name: str = WAIT) -> None:
-        self.loop = loop
-        self._name = name
-        self._span: Any = None
+    def __init__(self, loop: Loop, after: Callable[[], None] | None = None) -> None:
+        self._wrapping = waiting(loop, WAIT, after)
 
     def install(self) -> None:
         """Wrap torch's waits, when torch is imported."""
-        when_imported("torch.cuda.streams", self._wrap_streams)
-        when_imported("torch.cuda", self._wrap_device)
+        when_imported("torch.cuda.streams", self.wrap_streams)
+        when_imported("torch.cuda", self.wrap_device)
 
-    def _wrap_streams(self, streams: ModuleType) -> None:
+    def wrap_streams(self, streams: ModuleType) -> None:
+        """Wrap those for events and streams."""
         for owner in (streams.Event, streams.Stream):
-            wrap(owner, "synchronize", around(self.before_wait, self.after_wait))
+            wrap(owner, "synchronize", self._wrapping)
 
-    def _wrap_device(self, cuda: ModuleType) -> None:
-        wrap(cuda, "synchronize", around(self.before_wait, self.after_wait))
+    def wrap_device(self, cuda: ModuleType) -> None:
+        """Wrap that for all of a device."""
+        wrap(cuda, "synchronize", self._wrapping)
 
-    @harmless
-    def before_wait(self, *arguments: Any, **named: Any) -> None:
-        """Begin a wait; what was being launched has been."""
-        loop = self.loop
-        if loop.watch is None or not loop.is_here() or self._span is not None:
-            return
-        loop.shut()
-        self._span = loop.watch.waiting(self._name)
-        self._span.__enter__()
 
-    @harmless
-    def after_wait(self, *arguments: Any, **named: Any) -> None:
-        """End it."""
-        if self._span is not None and self.loop.is_here():
-            span, self._span = self._span, None
-            span.__exit__(None, None, None)
+def waiting(
+    loop: Loop, name: str = WAIT, after: Callable[[], None] | None = None
+) -> Wrapping:
+    """Return what makes calls of a function waits of the loop; in other threads they tell nothing.
+
+    `after` is called when one has ended.
+    """
+    waited_for = wait_call(name)
+
+    def wrapping(call: Call) -> Call:
+        @wraps(call)
+        def wait(*arguments: Any, **named: Any) -> Any:
+            if loop.active != get_ident() or not loop.begin_wait(waited_for):
+                return call(*arguments, **named)
+            try:
+                return call(*arguments, **named)
+            finally:
+                loop.end_wait()
+                if after is not None:
+                    after()
+
+        return wait
+
+    return wrapping

@@ -14,16 +14,16 @@ from idlescope.analysis.steps.step_kind import StepKind
 from idlescope.watching.engines import plugin
 from idlescope.watching.engines.loop import (
     FORWARD,
-    PREPARE,
     RECEIVE,
     SAMPLE,
     SCHEDULE,
     UPDATE,
     Loop,
     harmless,
+    phase,
 )
-from idlescope.watching.engines.replays import Replays, Waits
-from idlescope.watching.patching import Wrapping, around, when_imported, wrap
+from idlescope.watching.engines.replays import Replays, Waits, waiting
+from idlescope.watching.patching import around, beside, when_imported, wrap
 
 # Forward passes without a graph; those with one are told by its replay.
 EAGER_FORWARDS = (
@@ -54,20 +54,18 @@ class SglangHooks:
 
     def __init__(self, loop: Loop) -> None:
         self.loop = loop
-        self._tokens = Waits(
-            loop
-        )  # those that `.tolist()` of a tensor on the device waits for
 
     # -- what is wrapped -----------------------------------------------------------------------
 
     def wrap_runner(self, module: ModuleType) -> None:
         """Wrap the model runner."""
         runner = module.ModelRunner
-        launch = around(self.before_forward, self.after_launch)
+        launch = plugin.launching(self.loop, FORWARD)
         plugin.demand(self.loop, wrap(runner, "load_model", around(self.before_load_model)))
         for name in EAGER_FORWARDS:
             wrap(runner, name, launch)
-        wrap(runner, "sample", around(self.before_sample))
+        # to the end of `run_batch`
+        wrap(runner, "sample", plugin.launching_from(self.loop, SAMPLE))
 
     def wrap_scheduler(self, module: ModuleType) -> None:
         """Wrap the scheduler."""
@@ -76,23 +74,23 @@ class SglangHooks:
             self.loop,
             wrap(scheduler, "run_batch", around(self.before_step, self.after_run)),
         )
-        wrap(scheduler, "get_next_batch_to_run", self._phase(SCHEDULE))
-        wrap(scheduler, "recv_requests", self._phase(RECEIVE))  # of older versions
-        wrap(scheduler, "process_input_requests", self._phase(RECEIVE))
-        wrap(scheduler, "process_batch_result", self._phase(UPDATE))
-        sample_later = around(self.before_late_sample, self.after_launch)
+        wrap(scheduler, "get_next_batch_to_run", phase(self.loop, SCHEDULE))
+        wrap(scheduler, "recv_requests", phase(self.loop, RECEIVE))  # of older versions
+        wrap(scheduler, "process_input_requests", phase(self.loop, RECEIVE))
+        wrap(scheduler, "process_batch_result", phase(self.loop, UPDATE))
+        sample_later = around(self.before_late_sample, self.after_late_sample)
         wrap(scheduler, "launch_batch_sample_if_needed", sample_later)
         wrap(scheduler, "on_idle", around(after=self.after_on_idle))
 
     def wrap_receiver(self, module: ModuleType) -> None:
         """Wrap what receives requests, and hands them to the other ranks."""
-        wrap(module.SchedulerRequestReceiver, "recv_requests", self._phase(RECEIVE))
+        wrap(module.SchedulerRequestReceiver, "recv_requests", phase(self.loop, RECEIVE))
 
     def wrap_results(self, module: ModuleType) -> None:
         """Wrap where a synchronous loop waits for the tokens of a decode step."""
-        waiting = around(self._tokens.before_wait, self._tokens.after_wait)
         processor = module.SchedulerBatchResultProcessor
-        wrap(processor, "_normalize_decode_outputs", waiting)
+        # `.tolist()` of a tensor on the device
+        wrap(processor, "_normalize_decode_outputs", waiting(self.loop))
 
     # -- steps ---------------------------------------------------------------------------------
 
@@ -111,13 +109,13 @@ class SglangHooks:
         if not batch.forward_mode.is_prebuilt():
             tokens, requests, kind = step_work(batch)
             self.loop.begin_step(tokens, requests, kind)
-            self.loop.begin_phase(PREPARE)
+            self.loop.begin_prepare()
 
     @harmless
     def after_run(self, *arguments: Any, **named: Any) -> None:
         """End what is launched: sampling, and what follows it."""
         self.loop.shut()
-        self.loop.end_phase(PREPARE)
+        self.loop.end_prepare()
 
     @harmless
     def after_on_idle(self, scheduler: Any, *arguments: Any, **named: Any) -> None:
@@ -128,16 +126,6 @@ class SglangHooks:
     # -- within a step -------------------------------------------------------------------------
 
     @harmless
-    def before_forward(self, *arguments: Any, **named: Any) -> None:
-        """Begin what is launched: the model."""
-        self.loop.open(FORWARD)
-
-    @harmless
-    def before_sample(self, *arguments: Any, **named: Any) -> None:
-        """Begin what is launched: sampling, to the end of `run_batch`."""
-        self.loop.open(SAMPLE)
-
-    @harmless
     def before_late_sample(
         self, scheduler: Any, result: Any, *arguments: Any, **named: Any
     ) -> None:
@@ -146,12 +134,9 @@ class SglangHooks:
             self.loop.open(SAMPLE)
 
     @harmless
-    def after_launch(self, *arguments: Any, **named: Any) -> None:
+    def after_late_sample(self, *arguments: Any, **named: Any) -> None:
         """End what is launched."""
         self.loop.shut()
-
-    def _phase(self, name: str) -> Wrapping:
-        return plugin.phase(self.loop, name)
 
 
 def step_work(batch: Any) -> tuple[int, int, StepKind]:

@@ -19,8 +19,9 @@ from idlescope.watching.engines.loop import (
     UPDATE,
     Loop,
     harmless,
+    phase,
 )
-from idlescope.watching.engines.replays import Replays, Waits
+from idlescope.watching.engines.replays import Replays, waiting
 from idlescope.watching.engines.versions import TRANSFORMERS
 from idlescope.watching.patching import around, when_imported, wrap
 
@@ -54,19 +55,18 @@ class TransformersHooks:
 
     def __init__(self, loop: Loop) -> None:
         self.loop = loop
-        waits = Waits(loop, TOKENS)
-        self._waiting = around(waits.before_wait, waits.after_wait)
+        self._waiting = waiting(loop, TOKENS)
 
     # -- what is wrapped -----------------------------------------------------------------------
 
     def wrap_processor(self, module: ModuleType) -> None:
         """Wrap the batch processor, whose methods the loop calls."""
         processor = module.ContinuousBatchProcessor
-        prepared = plugin.phase(self.loop, PREPARE)
+        prepared = phase(self.loop, PREPARE)
         plugin.demand(
             self.loop,
             wrap(processor, "_generation_step", around(self.before_step)),
-            wrap(processor, "update_batch", plugin.phase(self.loop, UPDATE)),
+            wrap(processor, "update_batch", phase(self.loop, UPDATE)),
         )
         found = vars(processor).get("prepare_next_batch")
         if found is not None:
@@ -80,11 +80,11 @@ class TransformersHooks:
         """Wrap all of its schedulers."""
         for found in list(vars(module).values()):
             if isinstance(found, type) and found.__module__ == module.__name__:
-                wrap(found, "schedule_batch", plugin.phase(self.loop, SCHEDULE))
+                wrap(found, "schedule_batch", phase(self.loop, SCHEDULE))
 
     def wrap_runner(self, module: ModuleType) -> None:
         """Wrap the forward pass without a graph, which runs on the stream of its own."""
-        forward = around(self.before_forward, self.after_forward)
+        forward = plugin.launching(self.loop, FORWARD)
         wrap(module.ModelRunner, "_forward_process_and_sample", forward)
 
     def wrap_slots(self, module: ModuleType) -> None:
@@ -107,16 +107,6 @@ class TransformersHooks:
         """Note that there is no request, where the scheduler has none."""
         if not processor.scheduler.has_pending_requests():
             self.loop.demand_ends()
-
-    @harmless
-    def before_forward(self, *arguments: Any, **named: Any) -> None:
-        """Begin what is launched."""
-        self.loop.open(FORWARD)
-
-    @harmless
-    def after_forward(self, *arguments: Any, **named: Any) -> None:
-        """End what is launched."""
-        self.loop.shut()
 
 
 def step_work(slots: Any) -> tuple[int, int, StepKind]:

@@ -7,8 +7,6 @@ watch begins at a replay, when there are graphs: they are timed by events, never
 
 from __future__ import annotations
 
-from typing import Any
-
 from idlescope.analysis.steps.step_kind import StepKind
 from idlescope.watching.engines.loop import Loop, harmless
 from idlescope.watching.engines.replays import Replays, Waits
@@ -20,16 +18,17 @@ class UnknownEngine:
 
     def __init__(self, loop: Loop) -> None:
         self.loop = loop
-        self._replays = StepReplays(loop, self)
-        self._waits = StepWaits(loop, self)
+        self.replays = Replays(loop, before=self.replay)
+        self.waits = Waits(loop, after=self.waited)
         self._replays_since_wait = 0
         self._waits_seen = 0
 
     def install(self) -> None:
         """Wrap replays and waits."""
-        self._replays.install()
-        self._waits.install()
+        self.replays.install()
+        self.waits.install()
 
+    @harmless
     def replay(self) -> None:
         """Begin a step where a replay is the first after a wait; the first replay of all starts."""
         CAPTURES.replayed = True
@@ -39,35 +38,6 @@ class UnknownEngine:
         self._replays_since_wait += 1
 
     def waited(self) -> None:
-        """Note that the loop has waited."""
+        """Note that the loop has waited: the next replay begins a step."""
         self._waits_seen += 1
         self._replays_since_wait = 0
-
-
-class StepReplays(Replays):
-    """Replays that begin steps."""
-
-    def __init__(self, loop: Loop, engine: UnknownEngine) -> None:
-        super().__init__(loop)
-        self._engine = engine
-
-    @harmless
-    def before_replay(self, graph: Any) -> None:
-        """Begin a step where it is time, and a launch call."""
-        self._engine.replay()
-        Replays.before_replay(self, graph)
-
-
-class StepWaits(Waits):
-    """Waits that end steps."""
-
-    def __init__(self, loop: Loop, engine: UnknownEngine) -> None:
-        super().__init__(loop)
-        self._engine = engine
-
-    @harmless
-    def after_wait(self, *arguments: Any, **named: Any) -> None:
-        """End the wait: the next replay begins a step."""
-        if self.loop.is_here():
-            self._engine.waited()
-        Waits.after_wait(self, *arguments, **named)

@@ -14,16 +14,16 @@ from idlescope.analysis.steps.step_kind import StepKind
 from idlescope.watching.engines import plugin
 from idlescope.watching.engines.loop import (
     FORWARD,
-    PREPARE,
     SAMPLE,
     SCHEDULE,
     TOKENS,
     UPDATE,
     Loop,
     harmless,
+    phase,
 )
-from idlescope.watching.engines.replays import Replays, Waits
-from idlescope.watching.patching import Wrapping, around, when_imported, wrap
+from idlescope.watching.engines.replays import Replays, waiting
+from idlescope.watching.patching import around, when_imported, wrap
 
 RUNNERS = ("vllm.v1.worker.gpu.model_runner", "vllm.v1.worker.gpu_model_runner")
 
@@ -49,8 +49,8 @@ class VllmHooks:
 
     def __init__(self, loop: Loop) -> None:
         self.loop = loop
-        waits = Waits(loop, TOKENS)  # other threads' tell nothing of the loop
-        self._waiting = around(waits.before_wait, waits.after_wait)
+        self._waiting = waiting(loop, TOKENS)
+        self._forward = plugin.launching_from(loop, FORWARD)  # to the end of `execute_model`
 
     # -- what is wrapped -----------------------------------------------------------------------
 
@@ -62,9 +62,9 @@ class VllmHooks:
             self.loop,
             wrap(runner, "__init__", around(after=self.after_init)),
             wrap(runner, "execute_model", step),
-            wrap(runner, "sample_tokens", around(self.before_sample, self.after_launch)),
+            wrap(runner, "sample_tokens", plugin.launching(self.loop, SAMPLE)),
         )
-        if not wrap(runner, "_model_forward", around(self.before_forward)):
+        if not wrap(runner, "_model_forward", self._forward):
             wrap(module, "set_forward_context", self._within_context)
         wrap(runner, "_to_list", self._waiting)
         self._wrap_outputs(module)
@@ -74,7 +74,7 @@ class VllmHooks:
         for name in ("ModelCudaGraphManager", "CudaGraphManager"):
             manager = getattr(module, name, None)
             if manager is not None:
-                wrap(manager, "run_fullgraph", around(self.before_forward))
+                wrap(manager, "run_fullgraph", self._forward)
 
     def wrap_output(self, module: ModuleType) -> None:
         """Wrap the wait for tokens of the newer model runner."""
@@ -87,8 +87,8 @@ class VllmHooks:
 
     def wrap_scheduler(self, module: ModuleType) -> None:
         """Wrap the scheduler, which counts where it is in the process of the model runner."""
-        wrap(module.Scheduler, "schedule", self._phase(SCHEDULE))
-        wrap(module.Scheduler, "update_from_output", self._phase(UPDATE))
+        wrap(module.Scheduler, "schedule", phase(self.loop, SCHEDULE))
+        wrap(module.Scheduler, "update_from_output", phase(self.loop, UPDATE))
 
     def wrap_rejection(self, module: ModuleType) -> None:
         """Wrap the wait for tokens of speculative decoding, of the older model runner."""
@@ -118,13 +118,13 @@ class VllmHooks:
         if tokens and not _is_dummy(arguments, named):
             requests = len(output.num_scheduled_tokens)
             self.loop.begin_step(tokens, requests, step_kind(output))
-            self.loop.begin_phase(PREPARE)
+            self.loop.begin_prepare()
 
     @harmless
     def after_step(self, runner: Any, output: Any, *arguments: Any, **named: Any) -> None:
         """End what is launched; a step of no tokens tells that the last requests are gone."""
         self.loop.shut()
-        self.loop.end_phase(PREPARE)
+        self.loop.end_prepare()
         if not output.total_num_scheduled_tokens and requests_left(runner) == 0:
             self.loop.demand_ends()
 
@@ -143,27 +143,9 @@ class VllmHooks:
 
     # -- within a step -------------------------------------------------------------------------
 
-    @harmless
-    def before_forward(self, *arguments: Any, **named: Any) -> None:
-        """Begin what is launched: the model, and what `execute_model` does behind it."""
-        self.loop.open(FORWARD)
-
-    @harmless
-    def before_sample(self, *arguments: Any, **named: Any) -> None:
-        """Begin what is launched: logits, sampling and the copy of tokens."""
-        self.loop.open(SAMPLE)
-
-    @harmless
-    def after_launch(self, *arguments: Any, **named: Any) -> None:
-        """End what is launched."""
-        self.loop.shut()
-
-    def _phase(self, name: str) -> Wrapping:
-        return plugin.phase(self.loop, name)
-
     def _within_context(self, context: Any) -> Any:
         """Return the context manager of a forward pass, entered before what is launched."""
-        hooks = self
+        loop = self.loop
 
         class Launching:
             """Enters the engine's context, then begins what is launched."""
@@ -173,7 +155,7 @@ class VllmHooks:
 
             def __enter__(self) -> Any:
                 entered = self._context.__enter__()
-                hooks.before_forward()
+                loop.open(FORWARD)
                 return entered
 
             def __exit__(self, *exception: Any) -> Any:

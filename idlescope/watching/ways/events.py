@@ -31,7 +31,7 @@ LIMITS = (
 
 
 class Pair:
-    """Two timed events around what a launch call issued."""
+    """Two timed events around what a launch call issued; made once and used again."""
 
     __slots__ = ("first", "last", "launch", "start_ns", "stream")
 
@@ -67,12 +67,13 @@ class EventsWay:
         self._open: Pair | None = None
         self._open_start = 0  # of the call whose pair is open; 0: none is
         self._numbers: defaultdict[int, int] = defaultdict(count().__next__)  # of streams
+        self._capturing, self._stream = self._calls.capturing, self._calls.stream
+        self._record = self._calls.record
         self.lost = 0
 
     def begin(self, launch: int, start_ns: int) -> None:
         """Record an event before what the call issues."""
-        calls = self._calls
-        if calls.capturing():
+        if self._capturing():
             return
         if not self._free:
             self.lost += 1
@@ -80,8 +81,8 @@ class EventsWay:
         self._open_start = start_ns
         pair = self._free.pop()
         pair.launch, pair.start_ns = launch, start_ns
-        pair.stream = stream = calls.stream()
-        pair.first.record(stream)
+        pair.stream = stream = self._stream()
+        self._record(pair.first, stream)
         self._open = pair
 
     def end(self, launch: int) -> None:
@@ -90,10 +91,10 @@ class EventsWay:
         if pair is None:
             return
         self._open = None
-        if self._calls.capturing():  # the capture began within the call
+        if self._capturing():  # the capture began within the call
             self._free.append(pair)
         else:
-            pair.last.record(pair.stream)
+            self._record(pair.last, pair.stream)
             self._pending.append(pair)
         self._open_start = 0
 
@@ -142,7 +143,7 @@ class EventsWay:
         anchor = self._clock.keep()
         if anchor is None:
             return Ended.nothing(0)
-        since_anchor = anchor.event.elapsed_time
+        elapsed_ms, anchor_event = self._calls.elapsed_ms, anchor.event
         rows: list[int] = []
         elapsed: list[float] = []  # milliseconds from the anchor to a pair's events
         happened = self._happened()
@@ -150,7 +151,8 @@ class EventsWay:
             for pair in happened[first : first + PIECE]:
                 stream = self._numbers[pair.stream.stream_id]
                 rows += (pair.launch, stream, pair.start_ns)
-                elapsed += (since_anchor(pair.first), since_anchor(pair.last))
+                elapsed.append(elapsed_ms(anchor_event, pair.first))
+                elapsed.append(elapsed_ms(anchor_event, pair.last))
             time.sleep(BREATH_S)
         self._free += happened
         return _columns(rows, elapsed, anchor)

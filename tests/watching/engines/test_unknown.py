@@ -38,8 +38,8 @@ def torch_calls():
 def loop(torch_calls, tmp_path):
     made = Loop(lambda device, rank: Watch(way="host", folder=tmp_path))
     engine = UnknownEngine(made)
-    engine._replays._wrap(torch_calls.graphs)
-    engine._waits._wrap_streams(torch_calls.streams)
+    engine.replays.wrap(torch_calls.graphs)
+    engine.waits.wrap_streams(torch_calls.streams)
     yield made
     if made.watch is not None:
         made.watch.close()
