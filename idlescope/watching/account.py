@@ -5,7 +5,6 @@ What is not settled yet, such as an operation that has not ended, waits for the 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -20,7 +19,7 @@ from idlescope.analysis.intervals import Intervals
 from idlescope.analysis.view import DeviceView
 from idlescope.trace.model import Device
 from idlescope.trace.table import Int64
-from idlescope.watching import long_gaps
+from idlescope.watching import long_gaps, turns
 from idlescope.watching.history import History
 from idlescope.watching.long_gaps import WholeGaps
 from idlescope.watching.rows import (
@@ -44,9 +43,6 @@ from idlescope.watching.stretch import (
 from idlescope.watching.totals import Totals
 from idlescope.watching.ways.base import Ended
 
-# Between pieces of work the interpreter's lock is let go, so that a loop which has something to do
-# waits for a millisecond at most, not for the five of its switch interval.
-BREATH_S = 50e-6
 MOST_CARRIED = (
     200_000  # rows of a table that wait; a device that never ends anything fills no more
 )
@@ -93,6 +89,7 @@ class Account:
         self._steps.add(taken.steps)
         self._note_begun(taken.steps, still_open)
         fresh, until = self._with_steps(ended)
+        turns.pause()
         self._operations = joined((self._operations, fresh))
         if self._settled_until is None:
             # what begins later may not be the first that began
@@ -104,6 +101,7 @@ class Account:
         if self._device is not None and low is not None and until > low:
             self._measure(self._stretch(low, until, still_open, names, self._device))
             self._settled_until = until
+            turns.pause()
         self._steps.finish(until, self._unsettled(until), self._device is not None)
         self._carry(until)
         self.until = until
@@ -210,6 +208,7 @@ class Account:
     def _measure(self, stretch: Stretch) -> None:
         """Count the busy and idle time of a stretch."""
         view = stretch.view()
+        turns.pause()
         occupied = occupancy(view.operations, (stretch.low, stretch.high))
         gaps = causes.attribute(view, occupied.gaps)
 
@@ -229,11 +228,12 @@ class Account:
             totals.idle_ns[name] += times.measure
         totals.communication_ns += stretch.communication()
         whole = self._whole_gaps(view, gaps, stretch.high)
-        time.sleep(BREATH_S)
+        turns.pause()
         self._divide_host(view, gaps, whole, with_request)
-        time.sleep(BREATH_S)
+        turns.pause()
         self._count_launches(view, gaps)
         self._steps.mark(view, whole)
+        turns.pause()
 
         busy = intervals.clip(
             intervals.union(view.operations.start, view.operations.end),

@@ -170,8 +170,14 @@ _COUNTED = (
     ),
     _Counted(
         "idlescope_watch_overhead_seconds",
-        "Time that the watch itself took, sampled.",
+        "Time that the watch took of the loop's, sampled.",
         "overhead_ns",
+        1e9,
+    ),
+    _Counted(
+        "idlescope_watch_settling_seconds",
+        "Processor time of the watch's other thread, most of it while the loop waits.",
+        "settling_ns",
         1e9,
     ),
 )

@@ -34,10 +34,11 @@ class LoopWatch:
         self.way = way
         self.rows = Rows()
         self.due_ns = 0  # from then on a wait is a good moment to settle
+        self.thread = 0  # of the loop
+        self.last_wait_ns = 0
         self._step_span, self._no_demand_span = StepSpan(self), NoDemandSpan(self)
         self._launch_spans: dict[str, LaunchSpan] = {}
         self._wait_spans: dict[str, WaitSpan] = {}
-        self._thread = 0
         self._step_number = -1
         self._step_start = 0  # 0: none is open
         self._step_work = (0, 0, 0)  # kind, tokens, requests
@@ -49,7 +50,6 @@ class LoopWatch:
         self._collection_start = 0
         self._overhead_ns = 0
         self.when_off: Callable[[], None] | None = None  # called when it is off
-
 
     def turn_off(self, reason: str) -> None:
         """Stop for good."""
@@ -81,7 +81,7 @@ class LoopWatch:
         try:
             if self._step_start:
                 self.end_step()
-            if self._thread != get_ident():
+            if self.thread != get_ident():
                 self._bind()
             self._step_work = (0 if kind is None else kind.code, tokens, requests)
             self._step_number += 1
@@ -205,14 +205,21 @@ class LoopWatch:
         if self.off or wait is None:
             return
         try:
-            self.rows.calls.extend(
-                (wait[0], self._step_number, wait[1], perf_counter_ns(), 0)
-            )
+            code, wait_start = wait
+            wait_end = perf_counter_ns()
             self._open_wait = None
+            self.last_wait_ns = wait_end - wait_start
+            self.rows.calls.extend((code, self._step_number, wait_start, wait_end, 0))
             if self._implicit_launch >= 0:
                 self.begin_launch()
         except Exception as error:
             self.turn_off(described(error))
+
+    @property
+    def wait_start(self) -> int:
+        """Return since when the loop waits for its device, ns; 0: it does not."""
+        wait = self._open_wait
+        return 0 if wait is None else wait[1]
 
     def no_demand(self) -> NoDemandSpan:
         """Return a context manager in which there is no request to work on."""
@@ -252,14 +259,14 @@ class LoopWatch:
 
     def _bind(self) -> None:
         """Let `idlescope.range` tell this watch of the phases of the current thread."""
-        if ranges.LISTENERS.get(self._thread) is self.rows:
-            del ranges.LISTENERS[self._thread]
-        self._thread = get_ident()
-        ranges.LISTENERS[self._thread] = self.rows
+        if ranges.LISTENERS.get(self.thread) is self.rows:
+            del ranges.LISTENERS[self.thread]
+        self.thread = get_ident()
+        ranges.LISTENERS[self.thread] = self.rows
 
     def _on_collection(self, moment: str, _: dict[str, int]) -> None:
         """Take down a run of the garbage collector in the thread of the loop."""
-        if get_ident() != self._thread:
+        if get_ident() != self.thread:
             return
         if moment == "start":
             self._collection_start = perf_counter_ns()

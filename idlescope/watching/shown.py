@@ -26,10 +26,16 @@ class Shown(Protocol):
     def lost(self) -> int:
         """Return how many rows were dropped."""
 
+    @property
+    def overhead_ns(self) -> int:
+        """Return what the watch took of the loop's time."""
 
-def device_state(
-    watch: Shown, account: Account, told: Foreseen | None, overhead_ns: int
-) -> DeviceState:
+    @property
+    def settling_ns(self) -> int:
+        """Return the processor time of what happens beside the loop."""
+
+
+def device_state(watch: Shown, account: Account, told: Foreseen | None) -> DeviceState:
     """Return the state of one watch; `told` is what its last steps tell, None: nobody asked."""
     totals, device = account.totals, watch.way.device
     timed = device is not None and totals.watched_ns > 0
@@ -55,7 +61,8 @@ def device_state(
         launch_latency_ns=totals.launch_latency_ns,
         launches=totals.launches,
         steps_lost=watch.lost,
-        overhead_ns=overhead_ns,
+        overhead_ns=watch.overhead_ns,
+        settling_ns=watch.settling_ns,
         batching=_batching(totals, told),
         asynchronous=told.gain if told else None,
         seconds=account.history.seconds(offset),

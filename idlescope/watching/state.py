@@ -86,7 +86,10 @@ class DeviceState(msgspec.Struct, frozen=True, kw_only=True):
     )
     launches: int  # of which that is known
     steps_lost: int  # of which rows were dropped, since nobody took them in time
-    overhead_ns: int  # what the watch itself cost
+    overhead_ns: int  # what the watch took of the loop's time
+    settling_ns: int = (
+        0  # processor time of its other thread, most of it while the loop waits
+    )
     batching: str  # BatchingKind
     asynchronous: AsynchronousGain | None
     seconds: list[Second]

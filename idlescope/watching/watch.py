@@ -12,7 +12,7 @@ from time import perf_counter_ns
 from idlescope.capture import ranges
 from idlescope.errors import ConfigError
 from idlescope.trace.model import Trace
-from idlescope.watching import foresight, recording, runtime
+from idlescope.watching import foresight, recording, runtime, turns
 from idlescope.watching.account import Account, OpenRows
 from idlescope.watching.families import Seen
 from idlescope.watching.foresight import STEPS as FORESEEN_STEPS
@@ -77,7 +77,9 @@ class Watch(LoopWatch):
         self._ring = Ring(settings.steps)
         self._foresight = Foresight()
         self._trigger = Trigger(rule) if rule is not None else None
-        self._settling_ns = 0  # that it cost so far
+        self._settling_ns = 0  # processor time of that
+        self._beside_ns = 0  # of it, while the loop had work to do; and what phases cost
+        self._waits_for_turn: threading.Event | None = None
         self._runtime = runtime.join(self, settings)
         gc.callbacks.append(self._on_collection)
 
@@ -89,16 +91,18 @@ class Watch(LoopWatch):
             return
         begun_ns = time.thread_time_ns()
         try:
-            with self._settling:
+            with self._settling, turns.taken(self) as taking_turns:
                 ended = self.way.ended()
                 still_open = self._still_open()
                 taken = self.rows.take()
+                turns.pause()
                 phases = taken.phases["name"].size
-                self._settling_ns += round(phases * phase_cost_ns())
+                self._beside_ns += round(phases * phase_cost_ns())
                 fresh = self._account.settle(
                     ended, taken, still_open, tuple(self.rows.names)
                 )
                 self._ring.add(taken, fresh)
+            self._beside_ns += taking_turns.in_the_way_ns
         except Exception as error:
             self.turn_off(described(error))
         self._settling_ns += time.thread_time_ns() - begun_ns
@@ -121,6 +125,16 @@ class Watch(LoopWatch):
                 LOGGER.info("%s: recorded %s", self.settings.record_when, written)
         except Exception as error:
             LOGGER.warning("no recording was written: %s", described(error))
+
+    @property
+    def overhead_ns(self) -> int:
+        """Return what the watch took of the loop's time."""
+        return self._overhead_ns + self._beside_ns
+
+    @property
+    def settling_ns(self) -> int:
+        """Return the processor time of what happens beside the loop."""
+        return self._settling_ns
 
     @property
     def way_name(self) -> str:
@@ -149,9 +163,8 @@ class Watch(LoopWatch):
             told = self._foresight.look(
                 lambda: self.trace(FORESEEN_STEPS), step_count, foresee
             )
-        overhead_ns = self._overhead_ns + self._settling_ns
         with self._settling:
-            state = device_state(self, self._account, told, overhead_ns)
+            state = device_state(self, self._account, told)
             return Seen(
                 state, deepcopy(totals), "" if state.device < 0 else str(state.device)
             )
@@ -200,10 +213,16 @@ class Watch(LoopWatch):
         settings = self.settings
         return recording.write_next(self.trace(), settings.folder, settings.recordings)
 
+    def call_when_waiting(self, then: threading.Event) -> None:
+        """Set an event when the loop begins to wait for its device."""
+        self._waits_for_turn = then
+        self.due_ns = 0
+
     def good_moment(self, now_ns: int) -> None:
-        """Let the runtime settle what has happened: the loop waits for its device."""
+        """Let settling begin, or go on: the loop waits for its device."""
         self.due_ns = now_ns + runtime.SETTLE_NS
-        self._runtime.wake.set()
+        waiting, self._waits_for_turn = self._waits_for_turn, None
+        (self._runtime.wake if waiting is None else waiting).set()
 
     # -- life ----------------------------------------------------------------------------------
 
@@ -234,8 +253,8 @@ class Watch(LoopWatch):
         self.off = reason
         if self.when_off is not None:
             self.when_off()
-        if ranges.LISTENERS.get(self._thread) is self.rows:
-            del ranges.LISTENERS[self._thread]
+        if ranges.LISTENERS.get(self.thread) is self.rows:
+            del ranges.LISTENERS[self.thread]
         if self._on_collection in gc.callbacks:
             gc.callbacks.remove(self._on_collection)
 

@@ -1,10 +1,12 @@
 """What a watch costs the thread of a loop, against the same loop without one.
 
-    python tests/benchmarks/watch.py [host] [memory]
+    python tests/benchmarks/watch.py [host] [memory] [engine]
 
 host    microseconds per step (a step, a launch call and a wait) and per phase, by way: least of
         many short trials; and what the thread that settles costs per step, of its processor time
 memory  a million steps: what the process holds at each tenth of them
+engine  a loop like SGLang's on a pretended device of 5.5 ms per step, watched by events and bare, by
+        turns: steps per second of one to the other, which is what a competing thread loses
 
 Asked: at most 20 us per step, 1 us per phase, and memory that is flat. Ways that time a CUDA device
 are measured where there is one: tests/gpu/watch.py.
@@ -13,9 +15,12 @@ are measured where there is one: tests/gpu/watch.py.
 from __future__ import annotations
 
 import gc
+import json
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from statistics import median
 from time import perf_counter_ns
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[2])]
@@ -28,6 +33,7 @@ from idlescope.watching.ways.own_engine import OwnEngineWay
 STEPS, TRIALS = 200, 100
 PHASES = 5  # in each step, where they are measured
 MILLION = 1_000_000
+ENGINE_TURNS, ENGINE_TURN_S = 7, 4
 
 
 class ReportedWay(OwnEngineWay):
@@ -162,6 +168,60 @@ def memory():
     watch.close()
 
 
+def engine():
+    folder = tempfile.mkdtemp()
+    processes = {way: serve(way, folder) for way in ("bare", "events")}
+    ratios, each_loop_us = [], {way: [] for way in processes}
+    told = {}
+    for turn in range(ENGINE_TURNS + 1):
+        rates = {}
+        for way in list(processes)[:: 1 if turn % 2 else -1]:
+            told[way] = ask(processes[way])
+            rates[way] = told[way]["steps"] / told[way]["seconds"]
+            each_loop_us[way].append(1e6 * told[way]["loop_cpu_s"] / told[way]["steps"])
+        if turn == 0:  # the first one imports and fills caches
+            before = told["events"]
+        else:
+            ratios.append(rates["events"] / rates["bare"])
+    steps = sum(1 for _ in ratios) * told["events"]["steps"]
+    loop_us = {way: median(found[1:]) for way, found in each_loop_us.items()}
+    said = {
+        field: (told["events"][field] - before[field]) / 1e3 / steps
+        for field in ("overhead_ns", "settling_ns")
+    }
+    for process in processes.values():
+        process.stdin.close()
+        process.wait(20)
+    spread = ", ".join(f"{ratio:.3f}" for ratio in sorted(ratios))
+    print(
+        f"like SGLang, by events: {median(ratios):.3f} of the bare loop's steps/s ({spread})"
+    )
+    print(
+        f"the loop's thread: {loop_us['events'] - loop_us['bare']:.1f} us of processor time per step "
+        f"more than {loop_us['bare']:.0f}; the watch says {said['overhead_ns']:.1f} us per step of the "
+        f"loop's time, {said['settling_ns']:.1f} us of processor time in the other thread"
+    )
+    print(f"off: {told['events']['off']!r}; lost: {told['events']['lost']}; asked: 0.99")
+
+
+def serve(way, folder):
+    """Start a process that serves (`watched_engine`)."""
+    program = Path(__file__).with_name("watched_engine.py")
+    return subprocess.Popen(
+        [sys.executable, str(program), way, folder],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def ask(process):
+    """Let it serve for a turn; return what it says."""
+    process.stdin.write(f"{ENGINE_TURN_S}\n")
+    process.stdin.flush()
+    return json.loads(process.stdout.readline())
+
+
 if __name__ == "__main__":
-    for part in sys.argv[1:] or ("host", "memory"):
-        {"host": host, "memory": memory}[part]()
+    for part in sys.argv[1:] or ("host", "memory", "engine"):
+        {"host": host, "memory": memory, "engine": engine}[part]()

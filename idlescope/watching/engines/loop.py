@@ -44,7 +44,9 @@ class Loop:
         self._thread = 0  # of the loop: the one that makes the steps
         self._open_launch = ""  # the name of the launch call that is open
         self._is_waiting = False
-        self._prepare_depth = -1  # how many phases were open before that one; -1: it is not open
+        self._prepare_depth = (
+            -1
+        )  # how many phases were open before that one; -1: it is not open
         self._no_demand: Any = None  # the span that is open
 
     @property
@@ -120,10 +122,11 @@ class Loop:
     def end_prepare(self) -> None:
         """End it, if it is open and nothing is within it."""
         depth = self._prepare_depth
-        if depth >= 0 and self.watch is not None:
-            if len(self.rows.open_phases) == depth + 2:
-                self.watch.end_phase()
-                self._prepare_depth = -1
+        if depth < 0 or self.watch is None:
+            return
+        if len(self.rows.open_phases) == depth + 2:
+            self.watch.end_phase()
+            self._prepare_depth = -1
 
     # -- launch calls and waits ----------------------------------------------------------------
 

@@ -23,7 +23,7 @@ from idlescope.watching.engines.loop import (
     phase,
 )
 from idlescope.watching.engines.replays import Replays, Waits, waiting
-from idlescope.watching.patching import around, beside, when_imported, wrap
+from idlescope.watching.patching import around, when_imported, wrap
 
 # Forward passes without a graph; those with one are told by its replay.
 EAGER_FORWARDS = (

@@ -50,7 +50,9 @@ class VllmHooks:
     def __init__(self, loop: Loop) -> None:
         self.loop = loop
         self._waiting = waiting(loop, TOKENS)
-        self._forward = plugin.launching_from(loop, FORWARD)  # to the end of `execute_model`
+        self._forward = plugin.launching_from(
+            loop, FORWARD
+        )  # to the end of `execute_model`
 
     # -- what is wrapped -----------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from idlescope.trace.model import Device, OperationKind
+from idlescope.watching import turns
 from idlescope.watching.ways.base import Ended
 from idlescope.watching.ways.cuda_calls import CudaCalls
 from idlescope.watching.ways.event_clock import LONGEST_NS, Anchor, EventClock
@@ -21,8 +22,7 @@ PAIRS = 4_096  # in flight at most: launch calls beyond them are not timed
 NOTED_NS = 20_000_000
 
 FIELDS = ("launch", "stream", "issued")
-PIECE = 64  # pairs that are read before the interpreter's lock is let go
-BREATH_S = 50e-6
+PIECE = 256  # pairs that are read at once
 LIMITS = (
     "what one launch call issued is one operation: kernels within it, and gaps between them, "
     "were not seen",
@@ -153,7 +153,7 @@ class EventsWay:
                 rows += (pair.launch, stream, pair.start_ns)
                 elapsed.append(elapsed_ms(anchor_event, pair.first))
                 elapsed.append(elapsed_ms(anchor_event, pair.last))
-            time.sleep(BREATH_S)
+            turns.pause()
         self._free += happened
         return _columns(rows, elapsed, anchor)
 
