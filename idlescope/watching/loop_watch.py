@@ -19,6 +19,9 @@ from idlescope.watching.ways.base import DeviceWay
 Function = TypeVar("Function", bound=Callable[..., Any])
 SAMPLED = 64  # one step in so many says what the watch itself costs
 LONGEST_SAMPLE_NS = 100_000
+MANY_CALLS = (
+    16_384  # values in the list of calls: they are settled before they are too many
+)
 
 
 def wait_call(name: str) -> str:
@@ -109,6 +112,8 @@ class LoopWatch:
             )
             if not self._step_number % SAMPLED:
                 self.rows.shorten()
+                if len(self.rows.calls) > MANY_CALLS:
+                    self.good_moment(step_end)
                 self._count_overhead(perf_counter_ns() - step_end)
         except Exception as error:
             self.turn_off(described(error))

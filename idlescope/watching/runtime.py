@@ -23,12 +23,9 @@ from idlescope.watching.served import Answer, Pages, WatchServer, serve
 from idlescope.watching.settings import Settings
 from idlescope.watching.state import WatchedProcess, WatchState
 
-# Settling costs some 3.5 ms each time, and little more per step: it is done seldom, and when
-# somebody asks.
-SETTLE_NS = 3_000_000_000
 JOIN_S = 2.0  # how long the end of a process waits for the thread
 PATIENCE_S = 3.5  # where no loop says that now is a good moment
-FRESH_NS = 1_000_000_000  # what is asked for is no older
+FRESH_NS = 3_000_000_000  # what is asked for is no older: each settling costs some 4 ms
 JSON = "application/json"
 TEXT = "text/plain; charset=utf-8"
 
@@ -40,7 +37,9 @@ class Member(Protocol):
     engine: str
     version: str
     rank: int | None
-    due_ns: int  # of perf_counter: from then on the loop may wake the thread
+
+    def is_due(self) -> bool:
+        """Return whether it is time to settle it."""
 
     @property
     def way_name(self) -> str:
@@ -151,7 +150,9 @@ class Runtime:
             self.wake.clear()
             if self._ending:
                 return
-            self._settle()
+            for member in list(self.members):
+                if member.is_due():
+                    member.settle()
             if self._asked_to_record:
                 self._asked_to_record = False
                 self._record_all()
@@ -160,7 +161,6 @@ class Runtime:
         self._settled_ns = time.perf_counter_ns()
         for member in list(self.members):
             member.settle()
-            member.due_ns = time.perf_counter_ns() + SETTLE_NS
 
     def _freshen(self) -> None:
         """Settle for somebody who asks, unless that was just done."""

@@ -29,6 +29,10 @@ from idlescope.watching.ways.base import DeviceWay
 from idlescope.watching.ways.choice import way_called
 
 CLOSED = "closed"
+# Settling costs some 3.5 ms each time, and little more per step: it is done seldom, and when
+# somebody asks; more often where a rule is to be held to.
+SETTLE_NS = 10_000_000_000
+SETTLE_BY_RULE_NS = 3_000_000_000
 
 
 class Watch(LoopWatch):
@@ -79,6 +83,8 @@ class Watch(LoopWatch):
         self._trigger = Trigger(rule) if rule is not None else None
         self._settling_ns = 0  # processor time of that
         self._beside_ns = 0  # of it, while the loop had work to do; and what phases cost
+        self._every_ns = SETTLE_NS if rule is None else SETTLE_BY_RULE_NS
+        self._is_asked = False  # the loop has said that now is a good moment
         self._waits_for_turn: threading.Event | None = None
         self._runtime = runtime.join(self, settings)
         gc.callbacks.append(self._on_collection)
@@ -90,6 +96,8 @@ class Watch(LoopWatch):
         if self.off:
             return
         begun_ns = time.thread_time_ns()
+        self._is_asked = False
+        self.due_ns = time.perf_counter_ns() + self._every_ns
         try:
             with self._settling, turns.taken(self) as taking_turns:
                 ended = self.way.ended()
@@ -220,9 +228,17 @@ class Watch(LoopWatch):
 
     def good_moment(self, now_ns: int) -> None:
         """Let settling begin, or go on: the loop waits for its device."""
-        self.due_ns = now_ns + runtime.SETTLE_NS
+        self.due_ns = now_ns + self._every_ns
         waiting, self._waits_for_turn = self._waits_for_turn, None
-        (self._runtime.wake if waiting is None else waiting).set()
+        if waiting is not None:
+            waiting.set()
+        else:
+            self._is_asked = True
+            self._runtime.wake.set()
+
+    def is_due(self) -> bool:
+        """Return whether it is time to settle."""
+        return self._is_asked or time.perf_counter_ns() >= self.due_ns
 
     # -- life ----------------------------------------------------------------------------------
 

@@ -22,8 +22,8 @@ from idlescope.watching.view.figures import between
 
 LATELY_NS = 10_000_000_000
 ANSWER_S = 10.0  # that a state may take: the first of a process imports what foresees
-# A watch takes in what happened every three seconds (`runtime.SETTLE_NS`): so long, and there is
-# something between two states.
+# What a watch says is up to three seconds old (`runtime.FRESH_NS`): so long, and there is something
+# between two states.
 SHORTEST_NS = 7_000_000_000
 KEPT = 16  # readings, one a second: those of the last ten seconds, and some to spare
 LOOPBACKS = ("127.0.0.1", "localhost", "::1", "0.0.0.0")  # noqa: S104 - the last is this machine, too

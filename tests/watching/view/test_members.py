@@ -202,7 +202,7 @@ def test_where_there_is_nothing_to_watch_is_said_in_a_sentence(fake, folder, tmp
 
 
 def test_figures_are_of_no_shorter_time_than_a_watch_needs_to_take_things_in():
-    assert SHORTEST_NS > 2 * runtime.SETTLE_NS
+    assert SHORTEST_NS > 2 * runtime.FRESH_NS
 
 
 def test_of_less_than_that_all_time_since_the_beginning_is_told(fake):
