@@ -218,6 +218,7 @@ def between(before: dict, after: dict) -> dict:
         "host_ms_per_step": {phase: ns / per_step for phase, ns in host_ns.items() if ns},
         "launched_early_pct": 100 * grown("launched_early") / told if told else None,
         "overhead_us_per_step": grown("overhead_ns") / 1e3 / max(steps, 1),
+        "settling_us_per_step": grown("settling_ns") / 1e3 / max(steps, 1),
         "batching": after["batching"],
         "foretold": after["asynchronous"],
         "lost": grown("steps_lost"),
