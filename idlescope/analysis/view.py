@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from idlescope.analysis import launches
 from idlescope.analysis.grouping import most_common
-from idlescope.analysis.idle import waits
+from idlescope.analysis.idle import polling, waits
 from idlescope.trace.distinct import distinct
 from idlescope.trace.model import Device, OperationKind, Operations, Trace
 from idlescope.trace.names import communication
@@ -69,7 +69,11 @@ def device_views(
 def _views(trace: Trace, names: SpanNames, devices: Sequence[int]) -> list[DeviceView]:
     """Return a view for each of some devices of one file."""
     linked = launches.link(trace, trace.operations)
+    polls = polling.with_polls(trace)
+    if polls.waits.size:
+        trace = replace(trace, calls=polls.calls)
     waiting = waits.waiting(trace, linked)
+    waiting[polls.waits] = True
     copies = waits.blocking_copies(trace, linked)
     used = distinct(trace.operations.name).tolist()
     collective_of_name = communication.collectives(trace.names, used)

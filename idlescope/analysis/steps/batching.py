@@ -25,7 +25,7 @@ from idlescope.analysis.steps.waited_for import StepWaits, step_waits
 from idlescope.analysis.view import DeviceView
 from idlescope.trace.distinct import distinct
 from idlescope.trace.model import RangeKind, Trace
-from idlescope.trace.names.calls import SYNCHRONISING, matching
+from idlescope.trace.names.calls import SYNCHRONISING, TO_HOST, matching
 from idlescope.trace.table import Bool, Int64
 
 ENOUGH_STEPS = 3
@@ -292,7 +292,25 @@ def _silent_copy(view: DeviceView, steps: Steps) -> Culprit | None:
     following = _next_calls(trace, copies)
     same_thread = calls.thread[following] == calls.thread[copies]
     meant = view.waits[following] & same_thread
+    if not _waits_otherwise(view, len(steps)):
+        # The copy is where the host takes its tokens: no other wait could be meant to.
+        meant |= matching(TO_HOST, trace.names)[_copied(view, copies)]
     return _costliest(trace, copies[~meant], len(steps))
+
+
+def _waits_otherwise(view: DeviceView, steps: int) -> bool:
+    """Return whether the launching thread waits in most steps in calls that copy nothing."""
+    waits = view.waits & (view.trace.calls.thread == view.launching_thread)
+    waits[view.blocking_copies] = False
+    return np.count_nonzero(waits) > MOST * steps
+
+
+def _copied(view: DeviceView, calls: Int64) -> Int64:
+    """Return the name of the copy that each of some calls launched, as an index into the names."""
+    by_call = np.argsort(view.launches, kind="stable")
+    row = np.searchsorted(view.launches[by_call], calls)
+    row = by_call[np.minimum(row, by_call.size - 1)]
+    return view.operations.name[row].astype(np.int64)
 
 
 def _next_calls(trace: Trace, rows: Int64) -> Int64:

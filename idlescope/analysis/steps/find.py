@@ -19,12 +19,18 @@ import numpy as np
 
 from idlescope.analysis import intervals
 from idlescope.analysis.grouping import Groups, most_common
-from idlescope.analysis.intervals import AFTER_EVERYTHING, BEFORE_EVERYTHING
+from idlescope.analysis.intervals import AFTER_EVERYTHING
+from idlescope.analysis.steps.cuts import (
+    between_launches,
+    forward_launches,
+    last_before,
+    launched_at_once,
+)
 from idlescope.analysis.steps.forwards import eager_forwards, forwards_outside
 from idlescope.analysis.steps.step_kind import StepKind, stated_kinds
 from idlescope.analysis.view import DeviceView
 from idlescope.trace.distinct import distinct
-from idlescope.trace.model import Calls, RangeKind, Ranges, Trace
+from idlescope.trace.model import RangeKind, Ranges, Trace
 from idlescope.trace.names.calls import GRAPH_LAUNCH, LAUNCH, matching
 from idlescope.trace.names.engines import (
     FORWARD,
@@ -248,14 +254,10 @@ def _from_wait_to_wait(view: DeviceView, steps: Ranges) -> Ranges:
     """
     if len(steps) < 2:
         return steps
-    calls = view.trace.calls
-    wait_ends = np.sort(calls.end[view.waits & (calls.thread == steps.thread[0])])
-    wait = np.searchsorted(wait_ends, steps.start[1:], "right") - 1
-    last_wait = np.append(wait_ends, BEFORE_EVERYTHING)[
-        wait
-    ]  # -1, the appended one: none before
-    starts = steps.start.copy()
-    starts[1:] = np.where(last_wait > steps.start[:-1], last_wait, steps.start[1:])
+    calls, thread = view.trace.calls, int(steps.thread[0])
+    waits = calls.take(view.waits & (calls.thread == thread))
+    begun = last_before(steps.start, forward_launches(view, thread), waits)
+    starts = np.append(steps.start[:1], begun[1:])
     return steps.replace(start=starts, end=np.append(starts[1:], steps.end[-1]))
 
 
@@ -316,20 +318,12 @@ def _by_calls(view: DeviceView) -> HostSteps:
     calls = calls.take(np.argsort(calls.start, kind="stable"))
     graphs = calls.take(matching(GRAPH_LAUNCH, trace.names)[calls.name])
     by_graphs = len(graphs) >= ENOUGH
-    launches = graphs
-    if not by_graphs:
-        launches = calls.take(matching(LAUNCH, trace.names)[calls.name])
-    launched = launches.start
+    launched = graphs.start if by_graphs else forward_launches(view, thread)
     if by_graphs:
         # A prefill may be launched kernel by kernel where decode is a graph.
         launched = np.sort(np.concatenate((launched, eager_forwards(view, thread).start)))
 
-    # Waits of any thread of the process count: one thread may wait for the others.
-    waits = trace.calls.take(view.waits)
-    if by_graphs:
-        cuts = _longest_waits_between(launched, waits)
-    else:
-        cuts = _last_waits_between(launched, np.sort(waits.end))
+    cuts = _cuts_at_waits(view, thread, launched)
     if cuts.size + 1 < ENOUGH:
         if not by_graphs:
             return _NONE
@@ -340,6 +334,19 @@ def _by_calls(view: DeviceView) -> HostSteps:
     last = int(calls.end.max())
     ranges = _from_each_to_the_next(starts, thread, last)
     return HostSteps.of_unknown_kind(found, ranges)
+
+
+def _cuts_at_waits(view: DeviceView, thread: int, launched: Int64) -> Int64:
+    """Return where waits between some launches of a thread, ascending, end steps.
+
+    Waits of other threads count where it has too few of its own: it may wait for these threads.
+    """
+    calls = view.trace.calls
+    for waits in (view.waits & (calls.thread == thread), view.waits):
+        cuts = between_launches(launched, calls.take(waits))
+        if cuts.size + 1 >= ENOUGH:
+            return launched_at_once(cuts, launched)
+    return cuts
 
 
 def _kinds_by_launch(view: DeviceView, steps: HostSteps) -> Int64:
@@ -360,31 +367,6 @@ def _kinds_by_launch(view: DeviceView, steps: HostSteps) -> Int64:
     row = np.searchsorted(steps.ranges.start, eager, "right") - 1
     is_eager = Groups(row[row >= 0], len(steps.ranges)).occupied()
     return np.where(is_eager, StepKind.PREFILL.code, StepKind.DECODE.code).astype(np.int64)
-
-
-def _last_waits_between(launch_starts: Int64, wait_ends: Int64) -> Int64:
-    """Return, for consecutive launches with waits between them, when the last such wait ended."""
-    last_wait = np.searchsorted(wait_ends, launch_starts, "right") - 1
-    wait_before = np.concatenate(([-1], last_wait[:-1]))
-    waited = (last_wait >= 0) & (wait_before < last_wait)
-    waited[:1] = False  # a wait before the first launch ends no step
-    return wait_ends[last_wait[waited]]
-
-
-def _longest_waits_between(launch_starts: Int64, waits: Calls) -> Int64:
-    """Return, for consecutive launches with waits between them, when the longest of these ended.
-
-    It is that for a step's tokens; copies of unpinned memory, which prepare the next step, wait for
-    microseconds.
-    """
-    between = np.searchsorted(launch_starts, waits.end) - 1  # the launch before each ends
-    known = np.flatnonzero((between >= 0) & (between < launch_starts.size - 1))
-    order = np.lexsort(
-        (waits.end[known], waits.end[known] - waits.start[known], between[known])
-    )
-    known = known[order]
-    is_longest = np.append(np.diff(between[known]) > 0, True)[: known.size]
-    return waits.end[known[is_longest]]
 
 
 def _from_each_to_the_next(starts: Int64, thread: int, last: int) -> Ranges:

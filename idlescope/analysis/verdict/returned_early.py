@@ -11,14 +11,13 @@ from idlescope.analysis.intervals import BEFORE_EVERYTHING
 from idlescope.analysis.steps.waited_for import BLOCKED_NS, WAKE_UP_NS
 from idlescope.analysis.view import DeviceView
 from idlescope.trace.model import OperationKind
-from idlescope.trace.names.calls import matching
+from idlescope.trace.names.calls import TO_HOST, matching
 from idlescope.trace.table import Bool, Int64
 
 _WHOLE_DEVICE = re.compile(r"^(cuda|hip)DeviceSynchronize|^(cu|hip)CtxSynchronize")
 _STREAM_OR_EVENT = re.compile(r"^(cuda|hip|cu)(Stream|Event)Synchronize")
 _EVENT = re.compile(r"^(cuda|hip|cu)EventSynchronize")
 _RECORD = re.compile(r"^(cuda|hip|cu)EventRecord")
-_TO_HOST = re.compile(r"DtoH|Device ?To ?Host|DEVICE_TO_HOST", re.IGNORECASE)
 
 
 class Waited(NamedTuple):
@@ -72,7 +71,7 @@ def _last_to_end(ends: Int64) -> Int64:
 
 def _copies(view: DeviceView) -> Waited:
     trace, calls, operations = view.trace, view.trace.calls, view.operations
-    to_host = matching(_TO_HOST, trace.names)[operations.name]
+    to_host = matching(TO_HOST, trace.names)[operations.name]
     copies = np.flatnonzero(
         to_host & (operations.kind == OperationKind.MEMCPY) & (view.launches >= 0)
     )

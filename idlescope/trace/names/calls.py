@@ -35,6 +35,8 @@ LAUNCH = re.compile(
 )
 MEMSET = re.compile(r"Memset")
 COPY = re.compile(r"Memcpy")
+# In the names of copies, as operations.
+TO_HOST = re.compile(r"DtoH|Device ?To ?Host|DEVICE_TO_HOST", re.IGNORECASE)
 # Calls that wait for the device, but can be slow themselves: in a cold start, or where an allocator
 # gives memory back and asks for it again.
 FREEING = re.compile(r"^(cuda|hip)Free(Host|Array)?(_v\d+)?$")

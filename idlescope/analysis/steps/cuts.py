@@ -1,0 +1,87 @@
+"""Where the host's time is cut into steps: at the ends of its waits for the device.
+
+Of several waits between two launches it is the longest: that for a step's tokens. Others are short:
+a copy of unpinned memory, which prepares the next step, waits for microseconds.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from idlescope.analysis.view import DeviceView
+from idlescope.trace.model import Calls
+from idlescope.trace.names.calls import COPY, LAUNCH, MEMSET, matching
+from idlescope.trace.table import Bool, Int64
+
+MOST_AT_ONCE = 4  # steps that a loop launches before it first waits
+
+
+class LongestWaits(NamedTuple):
+    """The longest wait between two times that follow one another, where there is any."""
+
+    before: Int64  # row of the earlier time; -1: none
+    end: Int64  # of the wait, ns, ascending
+
+
+def longest_waits(times: Int64, waits: Calls) -> LongestWaits:
+    """Return the longest of the waits that end between each two of some times (ascending).
+
+    Of equals it is the last.
+    """
+    before = np.searchsorted(times, waits.end, "right") - 1
+    order = np.lexsort((waits.end, waits.end - waits.start, before))
+    before = before[order]
+    is_longest = np.append(np.diff(before) > 0, True)[: before.size]
+    return LongestWaits(before[is_longest], waits.end[order[is_longest]])
+
+
+def between_launches(launch_starts: Int64, waits: Calls) -> Int64:
+    """Return, for consecutive launches with waits between them, when the longest of these ended."""
+    found = longest_waits(launch_starts, waits)
+    between = (found.before >= 0) & (found.before < launch_starts.size - 1)
+    return found.end[between]
+
+
+def last_before(starts: Int64, launch_starts: Int64, waits: Calls) -> Int64:
+    """Return when the wait for tokens before each of some steps ended; its start where none did.
+
+    That is the longest of the waits since the launch before the last of them. `starts` are those of
+    the steps' spans, ascending.
+    """
+    times = np.sort(np.concatenate((starts, launch_starts)))
+    found = longest_waits(times, waits)
+    if not found.end.size:
+        return starts
+    row = np.searchsorted(found.end, starts, "right") - 1
+    waited = (row >= 0) & (found.end[row] > np.append(starts[:1], starts[:-1]))
+    return np.where(waited, found.end[row], starts)
+
+
+def forward_launches(view: DeviceView, thread: int) -> Int64:
+    """Return when a thread launched kernels and graphs, ascending, ns."""
+    calls, names = view.trace.calls, view.trace.names
+    moves = matching(COPY, names) | matching(MEMSET, names)
+    is_forward: Bool = (matching(LAUNCH, names) & ~moves)[calls.name]
+    return np.sort(calls.start[is_forward & (calls.thread == thread)])
+
+
+def launched_at_once(cuts: Int64, launch_starts: Int64) -> Int64:
+    """Return the cuts with those between steps that were launched before the first wait.
+
+    An asynchronous loop fills its pipeline first: as many launches as several steps have come with
+    no wait between them. `launch_starts` is ascending.
+    """
+    if not cuts.size:
+        return cuts
+    part = np.searchsorted(cuts, launch_starts, "right")
+    counts = np.bincount(part, minlength=cuts.size + 1)
+    usual = int(np.median(counts[1:-1])) if cuts.size > 1 else 0
+    if not usual or (counts[1:-1] != usual).any():
+        return cuts
+    steps, rest = divmod(int(counts[0]), usual)
+    if rest or not 1 < steps <= MOST_AT_ONCE:
+        return cuts
+    last_of_step = launch_starts[usual - 1 : usual * (steps - 1) : usual]
+    return np.concatenate((last_of_step + 1, cuts))

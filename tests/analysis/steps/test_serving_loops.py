@@ -1,0 +1,113 @@
+"""Loops of every sort are told by what they do: whose spans they have, how they launch, how they wait."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tests.make.kineto_files import call
+from tests.make.serving_loops import (
+    HIP,
+    LMDEPLOY,
+    NO_SPANS,
+    OWN,
+    SGLANG,
+    TRANSFORMERS,
+    TRTLLM,
+    US,
+    VLLM_V1,
+    Plan,
+    recorded,
+)
+from tests.make.views import measured
+
+VLLM_STEP = "execute_context_0(0)_generation_32(32)"
+ENGINES = {
+    "none": Plan(),
+    "of no engine that is known": Plan(spans=OWN),
+    "vllm": Plan(spans=VLLM_V1, around=VLLM_STEP),
+    "vllm, second runner": Plan(spans=NO_SPANS, around=VLLM_STEP),
+    "sglang": Plan(spans=SGLANG, around="step[DECODE bs=32]"),
+    "sglang, no spans of the scheduler": Plan(around="step[DECODE bs=32]"),
+    "trtllm": Plan(spans=TRTLLM),
+    "lmdeploy": Plan(spans=LMDEPLOY),
+    "transformers": Plan(spans=TRANSFORMERS),
+}
+EAGER = {"graphs": 0, "kernels": 60, "kernel_ns": 100 * US}
+PIECEWISE = {"graphs": 4, "kernels": 40, "kernel_ns": 150 * US}
+SYNCHRONOUS = {
+    "graph": {},
+    "several graphs": PIECEWISE,
+    "eager": EAGER,
+    "a wait for its stream": {"wait": "cudaStreamSynchronize"},
+    "a blocking copy": {"wait": "copy"},
+    "cudaMemcpy": {"wait": "cudaMemcpy"},
+    "polling": {"wait": "query"},
+    "HIP": {"names": HIP, "wait": "hipEventSynchronize"},
+    "inputs from unpinned memory": {"small_copy": True},
+    "two threads": {"launching_tid": 200},
+}
+# The step that the same loop takes asynchronously: its kernels, and a microsecond between two.
+ASYNCHRONOUS_NS = 6_014 * US
+
+
+COMMON = ("none", "vllm, second runner", "sglang", "transformers")
+SYNCHRONOUS_LOOPS = [(engine, how) for engine in COMMON for how in SYNCHRONOUS]
+SYNCHRONOUS_LOOPS += [(engine, "graph") for engine in ENGINES if engine not in COMMON]
+
+
+@pytest.mark.parametrize(("engine", "how"), SYNCHRONOUS_LOOPS)
+def test_a_loop_that_waits_for_each_step_is_synchronous(tmp_path, engine, how):
+    device = measured(tmp_path, recorded(replace(ENGINES[engine], **SYNCHRONOUS[how])))
+    assert device.batching.kind == "synchronous", device.verdict.text
+    assert len(device.steps) == 20
+    assert not device.doubts.bounds.apart
+    assert device.prediction is not None
+    predicted_ns = device.prediction.predicted.step_ns
+    assert predicted_ns == pytest.approx(ASYNCHRONOUS_NS, rel=0.03)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {},
+        PIECEWISE,
+        EAGER,
+        {"depth": 3},
+        {"launching_tid": 200},
+        {"wait": "", "outputs_tid": 300},
+        {"schedule_ns": 2_000 * US, "kernel_ns": 150 * US},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("engine", COMMON)
+def test_a_loop_that_waits_for_the_step_before_is_asynchronous(tmp_path, engine, how):
+    device = measured(tmp_path, recorded(replace(ENGINES[engine], **{"depth": 2, **how})))
+    assert device.batching.kind == "asynchronous", device.verdict.text
+    assert len(device.steps) == 20
+
+
+def test_a_poll_is_one_wait_by_the_name_of_its_queries(tmp_path):
+    device = measured(tmp_path, recorded(Plan(wait="query")))
+    assert device.batching.token_wait.call == "cudaEventQuery"
+    assert device.batching.token_wait.count == 20
+
+
+def test_a_few_queries_at_once_are_no_wait(tmp_path):
+    """Allocators ask which events are over before they use memory anew."""
+    events = recorded(Plan())
+    launches = [event for event in events if event["name"] == "cudaGraphLaunch"]
+    for event in launches:
+        begin = round(event["ts"] * 1000) - 20 * US
+        events += [
+            call(
+                begin + 2 * US * number,
+                begin + 2 * US * number + 1 * US,
+                0,
+                "cudaEventQuery",
+            )
+            for number in range(5)
+        ]
+    plain, device = measured(tmp_path, recorded(Plan())), measured(tmp_path, events)
+    assert device.waits.sum() == plain.waits.sum()
