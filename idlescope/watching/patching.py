@@ -42,29 +42,6 @@ def around(before: Call | None = None, after: Call | None = None) -> Wrapping:
     return wrapping
 
 
-def beside(before: Call | None = None, after: Call | None = None) -> Wrapping:
-    """Return what `around` does, for hooks that want no arguments: nothing is handed on to them."""
-
-    def wrapping(call: Call) -> Call:
-        @wraps(call)
-        def only_preceded(*arguments: Any, **named: Any) -> Any:
-            before()  # type: ignore[misc]
-            return call(*arguments, **named)
-
-        @wraps(call)
-        def followed(*arguments: Any, **named: Any) -> Any:
-            if before is not None:
-                before()
-            try:
-                return call(*arguments, **named)
-            finally:
-                after()  # type: ignore[misc]
-
-        return only_preceded if after is None else followed
-
-    return wrapping
-
-
 def wrap(owner: Any, name: str, wrapping: Wrapping) -> bool:
     """Wrap a function of a class or module; return whether there is one. Twice is once."""
     found = vars(owner).get(name)

@@ -27,13 +27,12 @@ class StepKind(str, Enum):
     __str__ = str.__str__
     __hash__ = str.__hash__
 
-    @property
-    def code(self) -> int:
-        """Return the number that stands for the kind in columns."""
-        return STEP_KINDS.index(self)
+    code: int  # the number that stands for the kind in columns
 
 
 STEP_KINDS = tuple(StepKind)
+for _code, _kind in enumerate(STEP_KINDS):
+    _kind.code = _code
 
 
 def stated_kinds(names: Sequence[str], spans: Ranges, steps: Ranges) -> Int64:

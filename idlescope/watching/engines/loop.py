@@ -115,17 +115,19 @@ class Loop:
 
     def begin_prepare(self) -> None:
         """Begin to prepare what is launched, which is a phase."""
-        if self.active == get_ident() and self.watch is not None:
-            self._prepare_depth = len(self.rows.open_phases)
-            self.watch.begin_phase(PREPARE)
+        if self.active == get_ident():
+            rows = self.rows
+            self._prepare_depth = len(rows.open_phases)
+            rows.open_phases.extend((rows.names[PREPARE], perf_counter_ns()))
 
     def end_prepare(self) -> None:
         """End it, if it is open and nothing is within it."""
-        depth = self._prepare_depth
-        if depth < 0 or self.watch is None:
-            return
-        if len(self.rows.open_phases) == depth + 2:
-            self.watch.end_phase()
+        rows = self.rows
+        open_phases = rows.open_phases
+        if self._prepare_depth >= 0 and len(open_phases) == self._prepare_depth + 2:
+            code, start = open_phases[-2:]
+            rows.phases.extend((code, -1, start, perf_counter_ns()))
+            del open_phases[-2:]
             self._prepare_depth = -1
 
     # -- launch calls and waits ----------------------------------------------------------------
@@ -200,6 +202,44 @@ def phase(loop: Loop, name: str) -> Wrapping:
                 del open_phases[depth:]
 
         return phased
+
+    return wrapping
+
+
+def launching(loop: Loop, name: str, before: Call | None = None) -> Wrapping:
+    """Return what makes calls of a function launch calls of the loop, where none is open.
+
+    `before` is called ahead of each.
+    """
+
+    def wrapping(call: Call) -> Call:
+        @wraps(call)
+        def launched(*arguments: Any, **named: Any) -> Any:
+            if before is not None:
+                before()
+            if loop.active != get_ident() or not loop.open(name):
+                return call(*arguments, **named)
+            try:
+                return call(*arguments, **named)
+            finally:
+                loop.shut()
+
+        return launched
+
+    return wrapping
+
+
+def launching_from(loop: Loop, name: str) -> Wrapping:
+    """Return what begins a launch call with a call of a function; something else ends it."""
+
+    def wrapping(call: Call) -> Call:
+        @wraps(call)
+        def opening(*arguments: Any, **named: Any) -> Any:
+            if loop.active == get_ident():
+                loop.open(name)
+            return call(*arguments, **named)
+
+        return opening
 
     return wrapping
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from functools import partial
 
 from idlescope.watching.engines.loop import Loop
 from idlescope.watching.engines.versions import Known, installed
-from idlescope.watching.patching import Wrapping, beside
 from idlescope.watching.safety import LOGGER, described
 from idlescope.watching.settings import Settings
 from idlescope.watching.watch import Watch
@@ -76,13 +74,3 @@ def demand(loop: Loop, *found: bool) -> None:
     """Give up an engine's hooks where a method is missing that they cannot do without."""
     if not all(found):
         watch_unknown(loop, "methods of the engine were not found")
-
-
-def launching(loop: Loop, name: str) -> Wrapping:
-    """Return what makes calls of a function launch calls of the loop."""
-    return beside(partial(loop.open, name), loop.shut)
-
-
-def launching_from(loop: Loop, name: str) -> Wrapping:
-    """Return what begins a launch call with a call of a function; something else ends it."""
-    return beside(partial(loop.open, name))

@@ -8,7 +8,7 @@ from threading import get_ident
 from types import ModuleType
 from typing import Any
 
-from idlescope.watching.engines.loop import FORWARD, Loop
+from idlescope.watching.engines.loop import FORWARD, Loop, launching
 from idlescope.watching.loop_watch import wait_call
 from idlescope.watching.patching import Call, Wrapping, when_imported, wrap
 
@@ -19,8 +19,7 @@ class Replays:
     """Makes replays within the steps of a loop launch calls; `before` is called ahead of each."""
 
     def __init__(self, loop: Loop, before: Callable[[], None] | None = None) -> None:
-        self._loop = loop
-        self._before = before
+        self._wrapping = launching(loop, FORWARD, before)  # or part of one that is open
 
     def install(self) -> None:
         """Wrap torch's graph replay, when torch is imported."""
@@ -28,24 +27,7 @@ class Replays:
 
     def wrap(self, graphs: ModuleType) -> None:
         """Wrap it in the module that has it."""
-        wrap(graphs.CUDAGraph, "replay", self._replaying)
-
-    def _replaying(self, call: Call) -> Call:
-        loop, before = self._loop, self._before
-
-        @wraps(call)
-        def replay(*arguments: Any, **named: Any) -> Any:
-            if before is not None:
-                before()
-            # where a launch call is open, the replay belongs to it
-            if not loop.open(FORWARD):
-                return call(*arguments, **named)
-            try:
-                return call(*arguments, **named)
-            finally:
-                loop.shut()
-
-        return replay
+        wrap(graphs.CUDAGraph, "replay", self._wrapping)
 
 
 class Waits:

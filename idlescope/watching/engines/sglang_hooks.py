@@ -7,6 +7,7 @@ before. Without requests it goes round and round, past `on_idle`.
 
 from __future__ import annotations
 
+from threading import get_ident
 from types import ModuleType
 from typing import Any
 
@@ -20,10 +21,13 @@ from idlescope.watching.engines.loop import (
     UPDATE,
     Loop,
     harmless,
+    launching,
+    launching_from,
     phase,
 )
 from idlescope.watching.engines.replays import Replays, Waits, waiting
 from idlescope.watching.patching import around, when_imported, wrap
+from idlescope.watching.safety import described
 
 # Forward passes without a graph; those with one are told by its replay.
 EAGER_FORWARDS = (
@@ -60,12 +64,12 @@ class SglangHooks:
     def wrap_runner(self, module: ModuleType) -> None:
         """Wrap the model runner."""
         runner = module.ModelRunner
-        launch = plugin.launching(self.loop, FORWARD)
+        launch = launching(self.loop, FORWARD)
         plugin.demand(self.loop, wrap(runner, "load_model", around(self.before_load_model)))
         for name in EAGER_FORWARDS:
             wrap(runner, name, launch)
         # to the end of `run_batch`
-        wrap(runner, "sample", plugin.launching_from(self.loop, SAMPLE))
+        wrap(runner, "sample", launching_from(self.loop, SAMPLE))
 
     def wrap_scheduler(self, module: ModuleType) -> None:
         """Wrap the scheduler."""
@@ -101,21 +105,25 @@ class SglangHooks:
         device = getattr(runner, "gpu_id", None) if is_cuda else plugin.NO_CUDA
         self.loop.begin(device, rank_of(runner))
 
-    @harmless
     def before_step(
         self, scheduler: Any, batch: Any, *arguments: Any, **named: Any
     ) -> None:
         """Begin a step."""
-        if not batch.forward_mode.is_prebuilt():
-            tokens, requests, kind = step_work(batch)
-            self.loop.begin_step(tokens, requests, kind)
-            self.loop.begin_prepare()
+        loop = self.loop
+        if loop.watch is None or loop.off:
+            return
+        try:
+            if not batch.forward_mode.is_prebuilt():
+                loop.begin_step(*step_work(batch))
+                loop.begin_prepare()
+        except Exception as error:
+            loop.turn_off(described(error))
 
-    @harmless
     def after_run(self, *arguments: Any, **named: Any) -> None:
         """End what is launched: sampling, and what follows it."""
-        self.loop.shut()
-        self.loop.end_prepare()
+        if self.loop.active == get_ident():
+            self.loop.shut()
+            self.loop.end_prepare()
 
     @harmless
     def after_on_idle(self, scheduler: Any, *arguments: Any, **named: Any) -> None:

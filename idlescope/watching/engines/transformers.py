@@ -19,6 +19,7 @@ from idlescope.watching.engines.loop import (
     UPDATE,
     Loop,
     harmless,
+    launching,
     phase,
 )
 from idlescope.watching.engines.replays import Replays, waiting
@@ -84,7 +85,7 @@ class TransformersHooks:
 
     def wrap_runner(self, module: ModuleType) -> None:
         """Wrap the forward pass without a graph, which runs on the stream of its own."""
-        forward = plugin.launching(self.loop, FORWARD)
+        forward = launching(self.loop, FORWARD)
         wrap(module.ModelRunner, "_forward_process_and_sample", forward)
 
     def wrap_slots(self, module: ModuleType) -> None:

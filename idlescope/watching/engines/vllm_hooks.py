@@ -20,6 +20,8 @@ from idlescope.watching.engines.loop import (
     UPDATE,
     Loop,
     harmless,
+    launching,
+    launching_from,
     phase,
 )
 from idlescope.watching.engines.replays import Replays, waiting
@@ -50,9 +52,7 @@ class VllmHooks:
     def __init__(self, loop: Loop) -> None:
         self.loop = loop
         self._waiting = waiting(loop, TOKENS)
-        self._forward = plugin.launching_from(
-            loop, FORWARD
-        )  # to the end of `execute_model`
+        self._forward = launching_from(loop, FORWARD)  # to the end of `execute_model`
 
     # -- what is wrapped -----------------------------------------------------------------------
 
@@ -64,7 +64,7 @@ class VllmHooks:
             self.loop,
             wrap(runner, "__init__", around(after=self.after_init)),
             wrap(runner, "execute_model", step),
-            wrap(runner, "sample_tokens", plugin.launching(self.loop, SAMPLE)),
+            wrap(runner, "sample_tokens", launching(self.loop, SAMPLE)),
         )
         if not wrap(runner, "_model_forward", self._forward):
             wrap(module, "set_forward_context", self._within_context)
