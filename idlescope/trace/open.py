@@ -88,9 +88,8 @@ def _open_ranks(
         earlier_events = sum(earlier_rank.trace.meta.events for earlier_rank in open_ranks)
         counted = None if progress is None else partial(_count, progress, earlier_events)
         try:
-            open_ranks.append(
-                ranks_folder.Rank(rank_path, open_trace(rank_path, counted, frames=frames))
-            )
+            opened = open_trace(rank_path, counted, frames=frames)
+            open_ranks.append(ranks_folder.Rank.of(rank_path, opened))
         except TraceError as error:  # such as a configuration that ends in .json, too
             errors[rank_path] = error
     if not open_ranks:

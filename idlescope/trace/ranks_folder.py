@@ -12,6 +12,7 @@ import numpy as np
 from idlescope.errors import TraceError
 from idlescope.trace import formats, unprofiled
 from idlescope.trace.damage import KINDS
+from idlescope.trace.distinct import distinct
 from idlescope.trace.interner import Interner
 from idlescope.trace.metadata import Metadata
 from idlescope.trace.model import (
@@ -25,6 +26,8 @@ from idlescope.trace.model import (
     Trace,
     TracePart,
 )
+from idlescope.trace.names.communication import Collective, collective
+from idlescope.trace.ranks_said import with_rank, world_size
 from idlescope.trace.table import Table
 
 TableT = TypeVar("TableT", bound=Table)
@@ -35,6 +38,17 @@ class Rank(NamedTuple):
 
     path: Path
     trace: Trace
+
+    @classmethod
+    def of(cls, path: Path, trace: Trace) -> Rank:
+        """Return a file's trace as that of the rank that it, or its name, says it is.
+
+        Names of files count only where something is communicated: else they may be servers.
+        """
+        said = trace.meta.distributed
+        if "rank" not in said and _communicates(trace):
+            said = with_rank(path.name, said)
+        return cls(path, replace(trace, meta=trace.meta.replace(distributed=said)))
 
 
 def files(folder: Path) -> list[Path]:
@@ -262,5 +276,14 @@ def _shifts(ranks: Iterable[Rank]) -> list[int] | None:
 
 
 def _label(rank: Rank) -> str:
-    number = rank.trace.meta.distributed.get("rank")
-    return f"rank {number}" if isinstance(number, int) else rank.path.name
+    """Return what the processes of a trace are called; the only rank of its job is none."""
+    said = rank.trace.meta.distributed
+    number = said.get("rank")
+    is_rank = isinstance(number, int) and world_size(said) != 1
+    return f"rank {number}" if is_rank else rank.path.name
+
+
+def _communicates(trace: Trace) -> bool:
+    """Return whether a device of a trace exchanges data with another."""
+    used = distinct(trace.operations.name).tolist()
+    return any(collective(trace.names[code]) != Collective.NONE for code in used)

@@ -45,7 +45,8 @@ RANKS = (
             trtllm="Pipeline parallelism with `pp_size` micro-batches that differ in length.",
             own="One batch that walks through the stages.",
         ),
-        do="Keep as many batches in flight as there are stages, and cut the layers evenly.",
+        do="Keep as many batches in flight as there are stages, and move layers from the stage "
+        "that has most to do.",
         also=("pipeline bubble",),
         see=("waiting",),
     ),
@@ -67,8 +68,8 @@ RANKS = (
         name="one rank's host is late",
         kinds=(WordKind.RANKS,),
         means="All wait for one rank, whose device stood idle because its host was late.",
-        measured="60 % of all waiting is for one rank, and its device was idle for longer for "
-        "most of it, because of its host",
+        measured="60 % of all waiting is for one rank (or some that are late together), and its "
+        "device was idle for longer for most of it, because of its host",
         usually=Usually(
             vllm="Rank 0 schedules, samples and returns tokens; its process shares cores.",
             sglang="Rank 0 receives requests and broadcasts them.",

@@ -24,7 +24,7 @@ from idlescope.trace.ranks_folder import Rank, labelled
 
 def analyse_file(path: Path, options: RankOptions) -> RankFile:
     """Return what one file of a folder of ranks gives. Raises TraceError, ConfigError."""
-    trace = labelled(Rank(path, open_trace(path, frames=options.frames)))
+    trace = labelled(Rank.of(path, open_trace(path, frames=options.frames)))
     analysis = analyze(
         trace,
         window=options.window,

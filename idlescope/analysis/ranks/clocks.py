@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,6 +14,10 @@ from idlescope.trace.table import Int64
 # Times of devices of one host are converted to its clock with an error of this order.
 CONVERSION_NS = 2_000
 ENOUGH = 3  # calls that tell how two clocks are related
+ENOUGH_FOR_DRIFT = 64  # calls that tell whether one gains on the other
+DRIFT_BLOCKS = 16
+MOST_DRIFT = 1e-3  # ns in each ns: quartz is off by less than a tenth of that
+DRIFT_EXPLAINS = 0.5  # of how ends vary is left where drift is the reason
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,25 @@ class Clock:
     ahead_ns: int  # 0: they agree
     error_ns: int  # what is known of that: plus or minus so much; 0 where they agree
     known: bool  # False: nothing tells; only durations can be compared
+    drift: float = 0.0  # by how many ns it gets further ahead in each ns
+    since_ns: int = 0  # when, by itself, it is `ahead_ns` ahead
+
+    def ahead_at(self, time: Int64) -> Int64:
+        """Return by how much the clock is ahead at some of its times."""
+        if not self.drift:
+            return np.full_like(time, self.ahead_ns)
+        return self.ahead_ns + np.rint(self.drift * (time - self.since_ns)).astype(np.int64)
+
+    def to_first(self, time: Int64) -> Int64:
+        """Return times of this clock as the first rank's clock shows them."""
+        return time - self.ahead_at(time)
+
+    def from_first(self, time: Int64) -> Int64:
+        """Return times of the first rank's clock as this one shows them."""
+        about = time + self.ahead_ns
+        return time + self.ahead_at(
+            about + np.rint(self.drift * (about - self.since_ns)).astype(np.int64)
+        )
 
 
 AGREES = Clock(0, 0, known=True)
@@ -37,7 +60,8 @@ def clocks(
     No call of a synchronising collective ends on one rank before it has begun on another, which
     bounds how far their clocks are apart. Where agreement lies within the bounds, the clocks are
     taken as they are; else they are brought together by when such calls end, the median of them,
-    with the bounds' distance as the error.
+    or a line through them where one clock gains on the other, with the bounds' distance as the
+    error.
     """
     found = [AGREES if one_clock else NOT_KNOWN for _ in ranks]
     if not one_clock and ranks:
@@ -52,11 +76,24 @@ def clocks(
             if rank == base or rank in settled:
                 continue
             relative = _relative(ranks, calls, base, rank, one_clock)
-            ahead_ns = found[base].ahead_ns + relative.ahead_ns
-            error_ns = found[base].error_ns + relative.error_ns
-            found[rank] = Clock(ahead_ns, error_ns, known=True)
+            found[rank] = _through(relative, found[base])
             settled.add(rank)
     return found
+
+
+def _through(relative: Clock, base: Clock) -> Clock:
+    """Return a clock beside the first rank's, of one that is known beside the base's."""
+    if relative == AGREES:
+        return base
+    base_since_ns = relative.since_ns - relative.ahead_ns
+    base_ahead_ns = base.ahead_at(np.array([base_since_ns], np.int64)).item()
+    return Clock(
+        ahead_ns=relative.ahead_ns + base_ahead_ns,
+        error_ns=relative.error_ns + base.error_ns,
+        known=True,
+        drift=relative.drift + base.drift,
+        since_ns=relative.since_ns,
+    )
 
 
 def _relative(
@@ -69,17 +106,50 @@ def _relative(
     """Return how far one rank's clock is ahead of another's, as the calls of both tell."""
     base_start, base_end = _times(ranks, calls, base)
     start, end = _times(ranks, calls, rank)
+    apart = end - base_end
+    drifting = _drifting(end, apart)
     least = int((start - base_end).max())
     most = int((end - base_start).min())
-    if one_clock and least - CONVERSION_NS <= 0 <= most + CONVERSION_NS:
+    agree = least - CONVERSION_NS <= 0 <= most + CONVERSION_NS
+    if one_clock and agree and drifting is None:
         return AGREES
-    usual = int(np.median(end - base_end))
-    if least > most:  # a clock that drifts, or calls that do not belong together
-        deviation = np.abs(end - base_end - usual)
-        return Clock(usual, int(np.quantile(deviation, 0.95)), known=True)
-    ahead_ns = min(max(usual, least), most)
+    told = drifting or Clock(int(np.median(apart)), 0, known=True)
+
+    # What no call contradicts bounds the error; where they contradict each other, how ends vary.
+    beyond = told.ahead_at(end) - told.ahead_ns
+    least = int((start - base_end - beyond).max())
+    most = int((end - base_start - beyond).min())
+    if least > most:
+        error_ns = int(np.quantile(np.abs(apart - told.ahead_at(end)), 0.95))
+        return replace(told, error_ns=error_ns)
+    ahead_ns = min(max(told.ahead_ns, least), most)
     error_ns = max(ahead_ns - least, most - ahead_ns)
-    return Clock(ahead_ns, error_ns, known=True)
+    return replace(told, ahead_ns=ahead_ns, error_ns=error_ns)
+
+
+def _drifting(end: Int64, apart: Int64) -> Clock | None:
+    """Return a clock that drifts, where that explains how far apart ends are; else None."""
+    if end.size < ENOUGH_FOR_DRIFT:
+        return None
+    # The medians of blocks of calls lie on a line: robust against calls that ended by themselves.
+    blocks = np.array_split(np.arange(end.size), DRIFT_BLOCKS)
+    block_time = np.array([np.median(end[block]) for block in blocks])
+    block_apart = np.array([np.median(apart[block]) for block in blocks])
+    first, second = np.triu_indices(DRIFT_BLOCKS, 1)
+    elapsed = block_time[second] - block_time[first]
+    drift = float(
+        np.median((block_apart[second] - block_apart[first]) / np.maximum(elapsed, 1))
+    )
+    if abs(drift) > MOST_DRIFT:
+        return None
+    since_ns = int(end[end.size // 2])
+    without_drift = apart - drift * (end - since_ns)
+    ahead_ns = int(np.median(without_drift))
+    steady_error = np.quantile(np.abs(apart - np.median(apart)), 0.95)
+    drift_error = np.quantile(np.abs(without_drift - ahead_ns), 0.95)
+    if steady_error < CONVERSION_NS or drift_error > DRIFT_EXPLAINS * steady_error:
+        return None
+    return Clock(ahead_ns, 0, known=True, drift=drift, since_ns=since_ns)
 
 
 def _times(

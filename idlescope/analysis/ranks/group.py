@@ -30,6 +30,7 @@ class Group:
     collectives: tuple[Collective, ...]  # what they do together, the most frequent first
     pairs_waited_ns: int  # in sends and receives of a pipeline, all ranks together; 0: none
     parallel: str  # "TP 2", "PP 2 × TP 4": how the ranks divide the work; empty: not told
+    absent: tuple[int, ...]  # numbers of the job's ranks that are not among these
 
     @property
     def communicates(self) -> bool:
@@ -43,6 +44,11 @@ class Group:
             percent(part.exposed_waiting_ns, rank.window_ns)
             for rank, part in zip(self.ranks, self.waiting, strict=True)
         )
+
+    def peers(self, index: int) -> list[int]:
+        """Return the indices of the ranks that make calls of collectives with one."""
+        row = self.lateness.peers[index]
+        return [other for other in np.flatnonzero(row).tolist() if other != index]
 
     @property
     def steps(self) -> int:
@@ -127,12 +133,10 @@ def group(ranks: Sequence[RankSummary], one_clock: bool) -> Group:
             pairs.append(keyed)
             continue
         for members in layout.members(keyed, times, places, one_clock):
-            calls = matching.match(times, keyed, members, one_clock)
-            if calls is not None:
-                matched.append(calls)
+            matched += matching.match(times, keyed, members, one_clock)
     rank_clocks = clocks(times, matched, one_clock)
     on_one_clock = [
-        rank_times.shifted(-clock.ahead_ns)
+        rank_times.timed(clock.to_first)
         for rank_times, clock in zip(times, rank_clocks, strict=True)
     ]
     releases = [Releases.none(rank_times) for rank_times in on_one_clock]
@@ -146,9 +150,10 @@ def group(ranks: Sequence[RankSummary], one_clock: bool) -> Group:
         # Sends and receives have one kernel, whichever stream they run on.
         sent = matching.together(pairs)
         pairs_waited_ns = waiting.by_pair(on_one_clock, releases, sent)
+    # By each rank's own clock: the parts of its communication add up to the nanosecond.
     divided = [
-        waiting.divide(rank_times, released)
-        for rank_times, released in zip(on_one_clock, releases, strict=True)
+        waiting.divide(rank_times, released.timed(clock.from_first, rank_times))
+        for rank_times, released, clock in zip(times, releases, rank_clocks, strict=True)
     ]
     return Group(
         ranks=tuple(ranks),
@@ -162,6 +167,7 @@ def group(ranks: Sequence[RankSummary], one_clock: bool) -> Group:
             [(calls.collective, calls.ranks.size) for calls in matched],
             len(ranks) if pairs_known else 0,
         ),
+        absent=tuple(layout.absent(places)),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -12,9 +12,27 @@ from idlescope.analysis.intervals import Intervals
 from idlescope.analysis.ranks.matching import MatchedCalls
 from idlescope.analysis.ranks.timeline import RankTimeline
 from idlescope.analysis.ranks.waiting import Releases
-from idlescope.trace.table import Int64
+from idlescope.trace.table import Bool, Int64
 
-_WaitedInStep = dict[int, dict[int, int]]  # step -> rank -> ns that it was waited for
+
+@dataclass(frozen=True)
+class StepWaits:
+    """For how long a rank was waited for in a step: a row per step and rank that was."""
+
+    step: Int64
+    rank: Int64
+    waited_ns: Int64  # by all others together, exposed
+    kind: Int64  # code of the step's StepKind
+
+    def of(self, ranks: Sequence[int]) -> StepWaits:
+        """Return the waits for some ranks, together: a row per step."""
+        rows = np.isin(self.rank, ranks)
+        step, first, row = np.unique(
+            self.step[rows], return_index=True, return_inverse=True
+        )
+        waited_ns = np.zeros(step.size, np.int64)
+        np.add.at(waited_ns, row.reshape(-1), self.waited_ns[rows])
+        return StepWaits(step, self.rank[rows][first], waited_ns, self.kind[rows][first])
 
 
 @dataclass(frozen=True)
@@ -28,10 +46,22 @@ class Lateness:
     """
 
     waited: Int64  # ranks × ranks
+    peers: Bool  # ranks × ranks: whether they make any calls together
     idle: Int64
     host: Int64
     compute: Int64
-    steps_last: Int64  # in how many steps each rank was the one that was waited for longest
+    by_step: StepWaits
+
+    @property
+    def steps_last(self) -> Int64:
+        """Return in how many steps each rank was the one that was waited for longest."""
+        waits = self.by_step
+        longest_last = np.lexsort((-waits.rank, waits.waited_ns, waits.step))
+        of_step_end = np.append(np.diff(waits.step[longest_last]) != 0, True)[
+            : waits.step.size
+        ]
+        longest = waits.rank[longest_last[of_step_end]]
+        return np.bincount(longest, minlength=len(self.waited)).astype(np.int64)
 
 
 def lateness(
@@ -42,9 +72,10 @@ def lateness(
     """Return who was waited for, and why, over all matched calls."""
     count = len(ranks)
     waited = np.zeros((count, count), np.int64)
+    peers = np.zeros((count, count), np.bool_)
     reasons = np.zeros((3, count), np.int64)
     spans = [_since_the_one_before(rank) for rank in ranks]
-    by_step: _WaitedInStep = {}
+    step_waits: list[StepWaits] = []
     for calls in matched:
         exposed_waits = [
             _exposed(ranks[rank], releases[rank].time[rows], rows)
@@ -56,16 +87,23 @@ def lateness(
         last = np.searchsorted(calls.ranks, last_rank)
         collective = np.arange(last.size)
         np.add.at(waited, (calls.ranks[:, None], last_rank[None, :]), found)
+        peers[np.ix_(calls.ranks, calls.ranks)] = True
         # What each rank did since its collective before: idle, idle of its host, computing.
         for reason in range(3):
             did = np.stack([spans[rank][reason][rows] for rank, rows in calls.by_rank])
             more = did[last, collective] - did
             because = np.clip(more, 0, found)
             np.add.at(reasons[reason], last_rank, because.sum(0))
-        steps = ranks[first_rank].calls.step[first_rows]
-        _add_steps(by_step, steps, last_rank, found)
+        step_waits.append(
+            StepWaits(
+                step=ranks[first_rank].calls.step[first_rows],
+                rank=last_rank,
+                waited_ns=found.sum(0),
+                kind=calls.column(ranks, "kind")[last, collective],
+            )
+        )
     idle, host, compute = reasons
-    return Lateness(waited, idle, host, compute, _steps_last(by_step, count))
+    return Lateness(waited, peers, idle, host, compute, _by_step(step_waits))
 
 
 def _exposed(rank: RankTimeline, release: Int64, rows: Int64) -> Int64:
@@ -90,23 +128,19 @@ def _covered(disjoint: Intervals, start: Int64, end: Int64) -> Int64:
     return until_end - intervals.covered_before(disjoint, start)
 
 
-def _add_steps(
-    by_step: _WaitedInStep, steps: Int64, last_rank: Int64, exposed: Int64
-) -> None:
-    """Add to each step how long each rank was waited for in it."""
-    in_all = exposed.sum(0)
-    pairs = np.stack((steps, last_rank), 1)
-    distinct, row = np.unique(pairs, axis=0, return_inverse=True)
-    totals = np.zeros(len(distinct), np.int64)
-    np.add.at(totals, row.reshape(-1), in_all)
-    for (step, rank), total in zip(distinct.tolist(), totals.tolist(), strict=True):
-        if step >= 0 and total:
-            of_step = by_step.setdefault(step, {})
-            of_step[rank] = of_step.get(rank, 0) + total
-
-
-def _steps_last(by_step: _WaitedInStep, count: int) -> Int64:
-    steps_last = np.zeros(count, np.int64)
-    for of_step in by_step.values():
-        steps_last[max(of_step, key=lambda rank: of_step[rank])] += 1
-    return steps_last
+def _by_step(waits: Sequence[StepWaits]) -> StepWaits:
+    """Return the waits of calls added up by step and rank; calls of no step are left out."""
+    nothing = [np.empty(0, np.int64)]
+    columns = [
+        np.concatenate([getattr(one, column.name) for one in waits] or nothing)
+        for column in fields(StepWaits)
+    ]
+    step, rank, waited_ns, kind = columns
+    counted = (step >= 0) & (waited_ns > 0)
+    step, rank, waited_ns, kind = (column[counted] for column in columns)
+    pairs, first, row = np.unique(
+        np.stack((step, rank), 1), axis=0, return_index=True, return_inverse=True
+    )
+    totals = np.zeros(len(pairs), np.int64)
+    np.add.at(totals, row.reshape(-1), waited_ns)
+    return StepWaits(step[first], rank[first], totals, kind[first])

@@ -12,6 +12,7 @@ import numpy as np
 from idlescope.analysis.ranks.matching import KeyedCalls
 from idlescope.analysis.ranks.timeline import RankTimeline
 from idlescope.trace.names.communication import Collective
+from idlescope.trace.ranks_said import world_size
 from idlescope.trace.table import Int64
 
 AXES = ("dp", "pp", "tp", "ep")
@@ -31,6 +32,7 @@ class RankPlace:
     number: int  # in the job; its index where nothing says it
     tags: Mapping[str, int]  # of its file's name: its number along each axis
     groups: Mapping[str, tuple[int, ...]]  # process groups: name, numbers of their ranks
+    world_size: int = 0  # how many ranks the job has; 0: not said
 
 
 def place(number: int, file: str, distributed: Mapping[str, Any]) -> RankPlace:
@@ -46,7 +48,18 @@ def place(number: int, file: str, distributed: Mapping[str, Any]) -> RankPlace:
         if isinstance(ranks, list) and all(isinstance(rank, int) for rank in ranks):
             groups[str(entry.get("pg_name"))] = tuple(ranks)
     tags = {axis.lower(): int(value) for axis, value in _TAG.findall(file)}
-    return RankPlace(stated if isinstance(stated, int) else number, tags, groups)
+    if not isinstance(stated, int):
+        return RankPlace(number, tags, groups)
+    return RankPlace(stated, tags, groups, world_size(distributed))
+
+
+def absent(places: Sequence[RankPlace]) -> list[int]:
+    """Return the numbers of the job's ranks that are none of these; [] where that is not known."""
+    here = {place.number for place in places}
+    if not places or not all(place.world_size for place in places):
+        return []
+    job_size = max(place.world_size for place in places)
+    return [number for number in range(job_size) if number not in here]
 
 
 def members(
@@ -167,9 +180,15 @@ def _apart(keyed: KeyedCalls, ranks: Sequence[RankTimeline], partition: Partitio
 
 
 def _distance(reference: Int64, ends: Int64) -> float:
-    """Return how far each of some ends is from the nearest of another rank's, the median."""
-    step = max(1, reference.size // SAMPLE)
-    some = reference[::step]
+    """Return how far each of some ends is from the nearest of another rank's, the median.
+
+    Only the time that both recordings hold counts: one may have been cut short.
+    """
+    both_recorded = (reference >= ends[0]) & (reference <= ends[-1])
+    in_common = reference[both_recorded]
+    if not in_common.size:
+        return float("inf")
+    some = in_common[:: max(1, in_common.size // SAMPLE)]
     after = np.clip(np.searchsorted(ends, some), 0, ends.size - 1)
     before = np.maximum(after - 1, 0)
     nearest = np.minimum(np.abs(ends[after] - some), np.abs(ends[before] - some))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 
+from idlescope.analysis import intervals
 from idlescope.analysis.ranks.timeline import CallKey, RankTimeline
 from idlescope.trace.names.communication import Collective
 from idlescope.trace.table import Int64
@@ -18,6 +20,8 @@ LEAST_COMMON = 0.5  # of the calls of the rank that has fewest
 SAMPLE = 512  # calls that are looked at for each shift
 TOGETHER_NS = 20_000  # the ends of one collective are no further apart
 EQUAL_NS = 2_000  # spreads so close are equal
+ONE_CLOCK_NS = 1_000_000  # calls that belong together end no further apart on one clock
+MOST_AT_ONCE = 0.2  # of the computing of the stage that has less: they take turns
 # Of what all ranks of a group take part in, one cannot end before the last has begun.
 SYNCHRONISING = (
     Collective.ALL_REDUCE,
@@ -98,15 +102,31 @@ def is_in_pairs(ranks: Sequence[RankTimeline], keyed: KeyedCalls, one_clock: boo
     """Return whether sends and receives are those of neighbours, as in a pipeline.
 
     NCCL's all-to-all is a group of sends and receives, too: all ranks make as many, and the n-th of
-    each end together.
+    each end together. Of two ranks so do those of a pipeline, whose stages compute by turns.
     """
-    if keyed.collective != Collective.SEND_RECV or keyed.key.group:
+    if keyed.collective != Collective.SEND_RECV:
         return False
     if len({rows.size for rows in keyed.rows}) > 1 or not one_clock:
-        return True
+        return not keyed.key.group or len(keyed.ranks) > 2
     first_ends, *other_ends = keyed.columns(ranks, "end")
     apart = [_distances(first_ends, ends, 0).median for ends in other_ends]
-    return max(map(abs, apart), default=0.0) > TOGETHER_NS
+    if max(map(abs, apart), default=0.0) > TOGETHER_NS:
+        return True
+    return len(keyed.ranks) == 2 and _compute_by_turns(
+        *(ranks[rank] for rank in keyed.ranks)
+    )
+
+
+def _compute_by_turns(one: RankTimeline, other: RankTimeline) -> bool:
+    """Return whether two ranks hardly ever compute at the same time."""
+    both = one.computing.measure + other.computing.measure
+    either = intervals.union(
+        np.concatenate((one.computing.start, other.computing.start)),
+        np.concatenate((one.computing.end, other.computing.end)),
+    )
+    at_once_ns = both - either.measure
+    least_ns = min(one.computing.measure, other.computing.measure)
+    return at_once_ns <= MOST_AT_ONCE * least_ns
 
 
 def together(several: Sequence[KeyedCalls]) -> KeyedCalls:
@@ -125,16 +145,17 @@ def match(
     keyed: KeyedCalls,
     members: Sequence[int],
     one_clock: bool,
-) -> MatchedCalls | None:
-    """Return the calls of a key that some ranks made together; None for fewer than two of them.
+) -> list[MatchedCalls]:
+    """Return the calls of a key that some ranks made together; [] for fewer than two of them.
 
-    Where one rank has more calls than another, its recording began earlier or ended later: what is
-    left out is told by when the calls end, where the clock is one.
+    Recordings begin and end at different times: which calls belong together is told by when they
+    end. What all recordings hold is matched between all ranks, what only some of them hold between
+    those.
     """
     place = {rank: position for position, rank in enumerate(keyed.ranks)}
     taking_part = [rank for rank in members if rank in place]
     if len(taking_part) < 2:
-        return None
+        return []
     rows = [keyed.rows[place[rank]] for rank in taking_part]
     ends = [
         ranks[rank].calls.end[rank_rows]
@@ -142,19 +163,25 @@ def match(
     ]
     shifts = _shifts(ends, one_clock)
     # Position p of the common sequence is call p + shift of each rank.
-    first = max(-shift for shift in shifts)
-    last = min(
-        len(rank_rows) - shift for rank_rows, shift in zip(rows, shifts, strict=True)
-    )
-    if last <= first:
-        return None
-    together = np.stack(
-        [
-            rank_rows[first + shift : last + shift]
-            for rank_rows, shift in zip(rows, shifts, strict=True)
+    first = np.array([-shift for shift in shifts], np.int64)
+    last = np.array([rank_rows.size for rank_rows in rows], np.int64) + first
+    bounds = np.unique(np.append(first, last)).tolist()
+    matched = []
+    for low, high in pairwise(bounds):
+        present = np.flatnonzero((first <= low) & (last >= high)).tolist()
+        if len(present) < 2:
+            continue
+        together = [
+            rows[index][low + shifts[index] : high + shifts[index]] for index in present
         ]
-    )
-    return MatchedCalls(np.array(taking_part, np.int64), together, keyed.collective)
+        matched.append(
+            MatchedCalls(
+                np.array([taking_part[index] for index in present], np.int64),
+                np.stack(together),
+                keyed.collective,
+            )
+        )
+    return matched
 
 
 def _shifts(ends: Sequence[Int64], one_clock: bool) -> list[int]:
@@ -173,8 +200,8 @@ def _shift(reference: Int64, ends: Int64, one_clock: bool) -> int:
     """Return by how many calls `ends` are ahead of the reference's.
 
     Calls that belong together end at the same distance from each other, that of the clocks: of the
-    shifts whose distances vary least, none counts where both ranks have as many calls; else the one
-    that has the clocks closest together, or, where nothing is known of them, leaves out least.
+    shifts whose distances vary least, the one that has clocks agree that are said to be one; where
+    none does, the one that leaves out least.
     """
     fits = [
         (shift, _distances(reference, ends, shift))
@@ -187,10 +214,9 @@ def _shift(reference: Int64, ends: Int64, one_clock: bool) -> int:
         for (shift, fit), spread in zip(fits, spreads, strict=True)
         if spread <= allowed
     }
-    if 0 in plausible and reference.size == ends.size:
-        return 0
-    if one_clock:
-        return min(plausible, key=lambda shift: (abs(plausible[shift]), abs(shift)))
+    agreeing = [shift for shift in plausible if abs(plausible[shift]) <= ONE_CLOCK_NS]
+    if one_clock and agreeing and not (0 in agreeing and reference.size == ends.size):
+        return min(agreeing, key=lambda shift: (abs(plausible[shift]), abs(shift)))
     return min(plausible, key=abs)
 
 
@@ -214,7 +240,7 @@ class _Distances(NamedTuple):
     """How far apart calls end that were put together, in nanoseconds."""
 
     median: float
-    spread: float  # the median distance from that
+    spread: float  # the mean distance from that: most layers of a model take equally long
 
 
 def _distances(reference: Int64, ends: Int64, shift: int) -> _Distances:
@@ -224,4 +250,4 @@ def _distances(reference: Int64, ends: Int64, shift: int) -> _Distances:
     position = np.arange(first, last, step)
     apart = ends[position + shift] - reference[position]
     median = float(np.median(apart))
-    return _Distances(median, float(np.median(np.abs(apart - median))))
+    return _Distances(median, float(np.abs(apart - median).mean()))

@@ -12,6 +12,7 @@ from idlescope.analysis.ranks.timeline import RankTimeline, timeline
 from idlescope.analysis.steps.batching import BatchingKind
 from idlescope.analysis.steps.stated_work import steps_work
 from idlescope.analysis.verdict.findings import VerdictKind
+from idlescope.trace.model import RangeKind
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class RankFigures:
     batching: BatchingKind
     driven: bool  # its batching is taken from another rank
     largest_host_part: str  # of its host's idle time; empty: none
+    stacks: bool  # Python frames were recorded with it, which make its host slower
     prediction: RankPrediction | None
 
     @property
@@ -103,6 +105,7 @@ def summary(
         batching=device.batching.kind,
         driven=bool(device.batching.driver),
         largest_host_part=max(host_parts, key=lambda part: host_parts[part], default=""),
+        stacks=bool((device.view.trace.ranges.kind == RangeKind.FRAME).any()),
         prediction=_short(prediction),
         times=timeline(device),
     )

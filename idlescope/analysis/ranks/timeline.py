@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import NamedTuple
 
@@ -10,6 +11,8 @@ import numpy as np
 from idlescope.analysis import intervals
 from idlescope.analysis.intervals import Intervals
 from idlescope.analysis.measured import MeasuredDevice
+from idlescope.analysis.steps.measure import Steps
+from idlescope.analysis.steps.step_kind import StepKind
 from idlescope.trace.table import Int64
 
 NO_STEP = -1
@@ -24,6 +27,7 @@ class CollectiveCalls:
     collective: Int64  # code of the Collective
     key: Int64  # index into `RankTimeline.keys`
     step: Int64  # number of the step; NO_STEP: of none
+    kind: Int64  # code of the StepKind of that step
 
     def __len__(self) -> int:
         return self.start.size
@@ -33,10 +37,10 @@ class CollectiveCalls:
         """Return how long each call took."""
         return self.end - self.start
 
-    def shifted(self, ns: int) -> CollectiveCalls:
-        """Return the calls so many nanoseconds later."""
+    def timed(self, change: Callable[[Int64], Int64]) -> CollectiveCalls:
+        """Return the calls with their times changed."""
         others = [getattr(self, field.name) for field in fields(self)[2:]]
-        return CollectiveCalls(self.start + ns, self.end + ns, *others)
+        return CollectiveCalls(change(self.start), change(self.end), *others)
 
 
 class CallKey(NamedTuple):
@@ -60,15 +64,15 @@ class RankTimeline:
 
     def shifted(self, ns: int) -> RankTimeline:
         """Return the rank's times as a clock shows them that is so many nanoseconds ahead."""
-        if not ns:
-            return self
+        return self.timed(lambda time: time + ns) if ns else self
+
+    def timed(self, change: Callable[[Int64], Int64]) -> RankTimeline:
+        """Return the rank with all of its times changed, as by another clock."""
+        spans = (self.covered, self.computing, self.idle, self.host_idle)
         return RankTimeline(
-            self.calls.shifted(ns),
+            self.calls.timed(change),
             self.keys,
-            *(
-                Intervals(times.start + ns, times.end + ns)
-                for times in (self.covered, self.computing, self.idle, self.host_idle)
-            ),
+            *(Intervals(change(times.start), change(times.end)) for times in spans),
         )
 
 
@@ -80,12 +84,14 @@ def timeline(device: MeasuredDevice) -> RankTimeline:
     inside = (operations.end > low) & (operations.start < high)
     rows, operations = rows[inside], operations.take(inside)
     keys, key_of_call = _keys(device, rows)
+    step = device.step[rows].astype(np.int64)
     calls = CollectiveCalls(
         start=np.maximum(operations.start, low),
         end=np.minimum(operations.end, high),
         collective=view.collective[rows],
         key=key_of_call,
-        step=device.step[rows].astype(np.int64),
+        step=step,
+        kind=_kinds(device.steps, step),
     )
     gaps = device.gaps
     host_idle = Intervals(gaps.start, gaps.start + gaps.host)
@@ -97,6 +103,16 @@ def timeline(device: MeasuredDevice) -> RankTimeline:
         idle=device.occupancy.gaps,
         host_idle=intervals.clip(host_idle, low, high),
     )
+
+
+def _kinds(steps: Steps, step: Int64) -> Int64:
+    """Return the kind of each of some steps, given by number."""
+    kind = np.full(step.size, StepKind.UNKNOWN.code, np.int64)
+    if len(steps):
+        row = np.clip(np.searchsorted(steps.number, step), 0, len(steps) - 1)
+        known = steps.number[row] == step
+        kind[known] = steps.kind[row[known]]
+    return kind
 
 
 def _keys(device: MeasuredDevice, rows: Int64) -> tuple[tuple[CallKey, ...], Int64]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -32,12 +32,18 @@ class Releases:
         nobody = np.full(count, NOBODY, np.int64)
         return cls(rank.calls.start.copy(), nobody, np.zeros(count, np.bool_))
 
+    def timed(self, change: Callable[[Int64], Int64], rank: RankTimeline) -> Releases:
+        """Return the releases by another clock, that of `rank`, whose calls they are."""
+        time = np.clip(change(self.time), rank.calls.start, rank.calls.end)
+        return replace(self, time=time)
+
 
 @dataclass(frozen=True)
 class WaitingTime:
     """The communication of one rank, divided; the parts add up to it to the nanosecond."""
 
-    waiting: Intervals  # disjoint: the device only waits for another rank in all its calls
+    # disjoint, by the rank's own clock: the device only waits for another rank in all its calls
+    waiting: Intervals
     waiting_ns: int
     transfer_ns: int  # in some call that the last rank has joined
     unmatched_ns: int  # calls of which nothing tells whom they are with

@@ -64,8 +64,7 @@ def _order(group: Group) -> list[int]:
 
 def _lane(group: Group, index: int) -> Lane:
     """Return one rank's states: disjoint intervals, the most telling state where several hold."""
-    rank, ahead_ns = group.ranks[index], group.clocks[index].ahead_ns
-    times = rank.times.shifted(-ahead_ns)
+    rank, times, clock = group.ranks[index], group.ranks[index].times, group.clocks[index]
     waiting = intervals.subtract(group.waiting[index].waiting, times.computing)
     exposed = intervals.subtract(times.covered, times.computing)
     states = {
@@ -80,8 +79,8 @@ def _lane(group: Group, index: int) -> Lane:
     whole = Intervals(start, np.concatenate([part.end for part in parts]))
     return Lane(
         label=rank.label,
-        start=whole.start[by_start],
-        end=whole.end[by_start],
+        start=clock.to_first(whole.start[by_start]),
+        end=clock.to_first(whole.end[by_start]),
         name=name[by_start],
         step=np.full(start.size, -1, np.int64),
         texts=_STATES,

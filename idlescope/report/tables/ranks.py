@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from rich.table import Table
 
+from idlescope.analysis.ranks.clocks import Clock
 from idlescope.analysis.ranks.group import Group
 from idlescope.analysis.ranks.verdict import judge
+from idlescope.analysis.ranks.wording import between, names, sentence
 from idlescope.report.tables.terminal import Rows, side_by_side
 from idlescope.report.text import NOTHING, milliseconds
 
 # Communication is what nothing covers, waiting the part of it that is for other ranks.
+SHORT = 0.9  # of the longest recording: what is shorter was cut, or began late
 COLUMNS = ("idle", "commun.", "waiting", "compute", "step", "batching", "last")
 
 
@@ -43,8 +46,29 @@ def _cells(group: Group, index: int) -> list[str]:
 
 
 def verdict_lines(group: Group) -> list[str]:
-    """Return what is said of all ranks: the verdict first, then how their clocks agree."""
-    return [judge(group).text, *_clock_lines(group)]
+    """Return what is said of all ranks: the verdict, what is not seen, how their clocks agree."""
+    return [judge(group).text, *_short_lines(group), *_clock_lines(group)]
+
+
+def _short_lines(group: Group) -> list[str]:
+    """Return which ranks were recorded for much less time than others."""
+    longest_ns = max(rank.window_ns for rank in group.ranks)
+    short = [rank for rank in group.ranks if rank.window_ns < SHORT * longest_ns]
+    if not short:
+        return []
+    shares = [100 * rank.window_ns / longest_ns for rank in short]
+    who = sentence(names([rank.label for rank in short]))
+    verb = "was" if len(short) == 1 else "were"
+    return [
+        f"{who} {verb} recorded for {between(shares)} % of the time of the longest recording: who "
+        f"waited for {'it' if len(short) == 1 else 'them'} in the rest cannot be seen."
+    ]
+
+
+def _gaining(moved: list[Clock]) -> str:
+    """Return how much the clocks gain on each other, where they do."""
+    most = max(abs(clock.drift) for clock in moved)
+    return f", and gain up to {1e6 * most:.0f} µs per s on it" if most else ""
 
 
 def _clock_lines(group: Group) -> list[str]:
@@ -56,8 +80,9 @@ def _clock_lines(group: Group) -> list[str]:
         error_ns = max(clock.error_ns for clock in moved)
         lines.append(
             f"The clocks of {len(moved)} ranks disagree with the first's by up to "
-            f"{milliseconds(abs(most.ahead_ns))}; they were brought together by the ends of "
-            f"collectives, ± {milliseconds(error_ns)}, which is the error of each call's waiting."
+            f"{milliseconds(abs(most.ahead_ns))}{_gaining(moved)}; they were brought together "
+            f"by the ends of collectives, ± {milliseconds(error_ns)}, which is the error of each "
+            "call's waiting."
         )
     if not all(clock.known for clock in group.clocks):
         lines.append(

@@ -21,7 +21,7 @@ from idlescope.analysis.idle.host_labels import (
     UNTRACED,
 )
 from idlescope.analysis.idle.host_time import COLLECTION, PROFILER
-from idlescope.analysis.ranks.verdict import GroupKind
+from idlescope.analysis.ranks.group_kind import GroupKind
 from idlescope.analysis.steps.batching import BatchingKind
 from idlescope.analysis.verdict.findings import VerdictKind
 from idlescope.errors import ConfigError

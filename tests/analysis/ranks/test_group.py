@@ -11,7 +11,8 @@ import idlescope
 from idlescope.analysis.comparison.checks import examine
 from idlescope.analysis.comparison.limits import Limits
 from idlescope.analysis.document import Document
-from idlescope.analysis.ranks.verdict import GroupKind, judge
+from idlescope.analysis.ranks.group_kind import GroupKind
+from idlescope.analysis.ranks.verdict import judge
 from idlescope.analysis.verdict.findings import VerdictKind
 from tests.conftest import FIXTURES
 from tests.make.kineto_files import operation
