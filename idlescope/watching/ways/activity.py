@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from idlescope.trace.model import Device
+from idlescope.watching import turns
 from idlescope.watching.safety import LOGGER
 from idlescope.watching.ways import profiler_turns
 from idlescope.watching.ways.base import Ended
@@ -36,6 +37,7 @@ SILENT_NS, SILENT_LAUNCHES = 10_000_000_000, 200
 AHEAD_NS = 10_000_000  # a record so far out of its time is on another clock
 # So many operations without the record of a call: none will come, whatever CUPTI said.
 CALLS_MISSED = 2_000
+BUFFERS_AT_ONCE = 8  # a millisecond of work
 TOO_LATE = (
     "there are CUDA graphs already, of which CUPTI cannot begin to tell: begin the watch before "
     "the first capture"
@@ -135,6 +137,7 @@ class ActivityWay:
             self._clock.tie()
             if self._clock.is_known():
                 records = _joined(records, self._take())
+        turns.pause()
         by_records = self._attributed(records, flush_ns)
         if not self._away and flush_ns - self._heard_ns > SILENT_NS:
             self._look_for_silence()
@@ -193,7 +196,9 @@ class ActivityWay:
         """Take the buffers that are complete; return their records on the host's clock."""
         completed = self._cupti.buffers.completed
         operation_parts, call_parts = [], []
-        for _ in range(len(completed)):
+        for taken in range(len(completed)):
+            if taken % BUFFERS_AT_ONCE == BUFFERS_AT_ONCE - 1:
+                turns.pause()
             operations, calls = self._parsed(completed.popleft())
             operation_parts.append(operations)
             call_parts.append(calls)

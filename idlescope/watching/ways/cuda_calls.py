@@ -29,9 +29,11 @@ class CudaCalls:
         self._exchange_mode = _exchange_capture_mode()
         self.capturing = torch.cuda.is_current_stream_capturing
         # What torch's events call themselves, less a call in Python each time.
-        event_type = torch._C._CudaEventBase
-        self.record: Callable[[Any, Any], None] = event_type.record
-        self.elapsed_ms: Callable[[Any, Any], float] = event_type.elapsed_time
+        base, event_type = torch._C._CudaEventBase, torch.cuda.Event
+        self.record: Callable[[Any, Any], None]
+        self.record = getattr(base, "record", event_type.record)
+        self.elapsed_ms: Callable[[Any, Any], float]
+        self.elapsed_ms = getattr(base, "elapsed_time", event_type.elapsed_time)
 
     def name(self) -> str:
         """Return what the device is called."""
