@@ -26,8 +26,7 @@ from idlescope.analysis.idle.occupancy import is_compute
 from idlescope.analysis.intervals import Intervals
 from idlescope.analysis.no_device import no_device
 from idlescope.analysis.result import Analysis, DeviceResult
-from idlescope.analysis.steps.measure import blocked
-from idlescope.analysis.steps.rank_waits import rank_waits
+from idlescope.analysis.steps.measure import blocked, waits_for_others
 from idlescope.analysis.verdict.findings import CANNOT_TELL
 from idlescope.errors import TraceError
 from idlescope.trace.model import RangeKind, Ranges
@@ -189,7 +188,7 @@ def _host_work(device: DeviceResult, blocks: _Blocks) -> dict[str, Float64]:
         work[HOST_WORK] = blocks.total(block, device.steps.host)
     names = device.view.names
     spans = _spans(device)
-    for_ranks = rank_waits(device.view.trace, names)
+    for_others = waits_for_others(device.view.trace, names)
     for label in names.labels:
         if label in (STEP, IDLE, RANK_WAIT):
             continue
@@ -197,7 +196,7 @@ def _host_work(device: DeviceResult, blocks: _Blocks) -> dict[str, Float64]:
         named = spans.take(is_named[spans.name])
         if not len(named):
             continue
-        waited = blocked(device.view.trace, named, device.waits, for_ranks)
+        waited = blocked(device.view.trace, named, device.waits, for_others)
         length = named.end - named.start - waited.length
         block = blocks.at(named.start)
         work[f"{PHASE_PREFIX}{label}"] = blocks.total(block, length)

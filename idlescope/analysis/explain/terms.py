@@ -179,7 +179,7 @@ METHOD_TERMS = (
     ),
     _term(
         "host work",
-        "what the host does for a step, without waiting for the device or for other ranks",
+        "what the host does for a step, without waiting for the device, other ranks or other processes",
         means="What the host does for a step: scheduling, preparing, launching, updating.",
         do="Hide it behind the device, or shorten it.",
         also=("host work per step", "host time"),

@@ -12,6 +12,7 @@ from idlescope.analysis.grouping import Groups
 from idlescope.analysis.intervals import AFTER_EVERYTHING, BEFORE_EVERYTHING, Intervals
 from idlescope.analysis.prediction.recorded_steps import RecordedSteps
 from idlescope.analysis.prediction.step_costs import HOST_COLUMNS
+from idlescope.analysis.steps.process_waits import process_waits
 from idlescope.analysis.steps.rank_waits import rank_waits, times_of
 from idlescope.trace.model import OperationKind
 from idlescope.trace.names.calls import synchronising
@@ -33,7 +34,7 @@ class WorkPieces(NamedTuple):
 
 
 class HostWork:
-    """The host work of recorded steps. Waiting for a step is none; any other wait is."""
+    """The host work of recorded steps. Waiting for a step is none; any other wait is one's pace."""
 
     def __init__(self, steps: RecordedSteps) -> None:
         self.steps = steps
@@ -82,6 +83,14 @@ class HostWork:
         return self.columns(times_of(spans, self.steps.thread))
 
     @cached_property
+    def for_processes(self) -> dict[str, Int64]:
+        """Return the part of the host columns in which it waits for another process, in ns.
+
+        That one works meanwhile. It does so beside this host, too, where batching is asynchronous.
+        """
+        return self.columns(self._process_waits)
+
+    @cached_property
     def blocking_copies(self) -> BlockingCopies:
         """Return the copies of unpinned memory in which the host waits before a step's launch.
 
@@ -113,7 +122,8 @@ class HostWork:
     def waiting(self) -> Intervals:
         """Return when the host waits for a step.
 
-        A blocking copy counts as a wait until it runs: from then on it is host work.
+        A blocking copy counts as a wait until it runs: from then on it is host work. Where another
+        process is waited for while the device computes, that one may wait for the device.
         """
         calls, copies = self.steps.trace.calls, self.blocking_copies
         end = calls.end[self._step_waits].copy()
@@ -122,7 +132,14 @@ class HostWork:
             place = np.minimum(place, copies.call.size - 1)
             is_copy = copies.call[place] == self._step_waits
             end[is_copy] = np.minimum(end[is_copy], copies.begun[place[is_copy]])
-        return intervals.union(calls.start[self._step_waits], end)
+        running = intervals.union(
+            self.steps.result.operations.start, self.steps.result.operations.end
+        )
+        beside = intervals.overlaps(self._process_waits, running).intervals
+        return intervals.union(
+            np.concatenate((calls.start[self._step_waits], beside.start)),
+            np.concatenate((end, beside.end)),
+        )
 
     @cached_property
     def tokens_taken(self) -> Int64:
@@ -135,6 +152,11 @@ class HostWork:
         by_step = Groups(step[after_launch], last_launch.size)
         last_wait = by_step.last(wait_end[after_launch])
         return np.maximum(last_launch, last_wait)
+
+    @cached_property
+    def _process_waits(self) -> Intervals:
+        """Return when the host waits for another process: disjoint intervals."""
+        return times_of(process_waits(self.steps.trace), self.steps.thread)
 
     @cached_property
     def _step_waits(self) -> Int64:

@@ -192,6 +192,8 @@ class Replays:
 
     def _changed_host(self, what: WhatIf) -> StepCosts:
         host = {name: getattr(self.costs, name) for name in HOST_COLUMNS}
+        if what.depth > 1 and self.depth != 2:
+            host = _beside_processes(host, self.host_work.for_processes)
         if what.pinned:
             copies = blocking_copy_columns(self.host_work)
             host = _without(host, copies)
@@ -213,6 +215,23 @@ class Replays:
 def _without(host: dict[str, Int64], free: dict[str, Int64]) -> dict[str, Int64]:
     """Return host columns less those of work that costs nothing any more."""
     return {name: np.clip(values - free[name], 0, None) for name, values in host.items()}
+
+
+def _beside_processes(host: dict[str, Int64], waited: dict[str, Int64]) -> dict[str, Int64]:
+    """Return host columns where another process works beside this host, not by turns with it.
+
+    `waited` is the part in which it waits for that one. A step takes the slower of the two.
+    """
+    waited = {name: np.minimum(column, host[name]) for name, column in waited.items()}
+    waited_ns = sum(waited.values())
+    own_ns = sum(host.values()) - waited_ns
+    left_ns = np.clip(waited_ns - own_ns, 0, None)
+    share_left = left_ns / np.maximum(waited_ns, 1)
+    left = {name: np.rint(share_left * column) for name, column in waited.items()}
+    return {
+        name: column - waited[name] + left[name].astype(np.int64)
+        for name, column in host.items()
+    }
 
 
 def _scaled(values: Int64, factor: float) -> Int64:

@@ -302,7 +302,7 @@ def _waits_otherwise(view: DeviceView, steps: int) -> bool:
     """Return whether the launching thread waits in most steps in calls that copy nothing."""
     waits = view.waits & (view.trace.calls.thread == view.launching_thread)
     waits[view.blocking_copies] = False
-    return np.count_nonzero(waits) > MOST * steps
+    return bool(np.count_nonzero(waits) > MOST * steps)
 
 
 def _copied(view: DeviceView, calls: Int64) -> Int64:

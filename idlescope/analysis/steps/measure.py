@@ -13,11 +13,13 @@ from idlescope.analysis.idle.causes import Gaps
 from idlescope.analysis.idle.occupancy import is_compute
 from idlescope.analysis.intervals import AFTER_EVERYTHING, Intervals
 from idlescope.analysis.steps.find import Division
+from idlescope.analysis.steps.process_waits import process_waits
 from idlescope.analysis.steps.rank_waits import rank_waits
 from idlescope.analysis.steps.step_kind import StepKind
 from idlescope.analysis.view import DeviceView
 from idlescope.trace.distinct import distinct
 from idlescope.trace.model import Operations, Ranges, Trace
+from idlescope.trace.names.span_names import SpanNames
 from idlescope.trace.table import Bool, Int64
 
 # This share of a step's time on the device may be launched before the step counts as launched.
@@ -32,8 +34,8 @@ class Steps:
     number: Int64
     start: Int64  # first host work for the step
     end: Int64  # last host work for the step
-    # time the host worked for the step, not counting calls that wait for the device, nor spans in
-    # which it waits for other ranks
+    # time the host worked for the step, not counting calls that wait for the device, nor spans and
+    # frames in which it waits for other ranks or processes
     host: Int64
     device: Int64  # union of the step's operations
     idle: Int64  # gaps ended by an operation of the step: the idle time that it exposed
@@ -61,7 +63,7 @@ class Steps:
 
 
 class Blocked(NamedTuple):
-    """How some host ranges waited for the device, or for other ranks, in ns."""
+    """How some host ranges waited for the device, other ranks or other processes, in ns."""
 
     length: Int64  # in each range
     last_end: Int64  # of the last wait in each range; 0: there is none
@@ -71,8 +73,8 @@ def measure(view: DeviceView, division: Division, gaps: Gaps) -> Steps:
     """Return the figures of each step; `gaps` are those of the window that is looked at."""
     host, operations = division.host, view.operations
     number, by_step = by_value(host.step)
-    for_ranks = rank_waits(view.trace, view.names)
-    waited = blocked(view.trace, _of_waiting_thread(view, host), view.waits, for_ranks)
+    for_others = waits_for_others(view.trace, view.names)
+    waited = blocked(view.trace, _of_waiting_thread(view, host), view.waits, for_others)
     worked = host.end - host.start - waited.length
 
     step_of_operation, known = by_key(number, division.step)
@@ -152,11 +154,19 @@ def _first_that_matters(steps: Groups, operations: Operations, issued: Int64) ->
     return steps.only(matters).first(issued[matters])
 
 
-def blocked(trace: Trace, host: Ranges, waits: Bool, for_ranks: Ranges) -> Blocked:
+def waits_for_others(trace: Trace, names: SpanNames) -> Ranges:
+    """Return the spans and frames of a trace in which a thread waits for others than its device."""
+    for_ranks, for_processes = rank_waits(trace, names), process_waits(trace)
+    if not len(for_processes):
+        return for_ranks
+    return Ranges.joined([for_ranks, for_processes])
+
+
+def blocked(trace: Trace, host: Ranges, waits: Bool, for_others: Ranges) -> Blocked:
     """Return how long each host range waited, and when the last wait in it ended.
 
-    `waits` says of each row of `trace.calls` whether it waits for the device; `for_ranks` are spans
-    in which the host waits for other ranks.
+    `waits` says of each row of `trace.calls` whether it waits for the device; `for_others` is as
+    `waits_for_others` has it.
     """
     length = np.zeros(len(host), np.int64)
     last_end = np.zeros(len(host), np.int64)
@@ -166,7 +176,7 @@ def blocked(trace: Trace, host: Ranges, waits: Bool, for_ranks: Ranges) -> Block
         rows = rows[np.argsort(host.start[rows], kind="stable")]
         ranges = host.take(rows)
         calls = waiting_calls.take(waiting_calls.thread == thread)
-        spans = for_ranks.take(for_ranks.thread == thread)
+        spans = for_others.take(for_others.thread == thread)
         waiting = intervals.union(
             np.concatenate((calls.start, spans.start)),
             np.concatenate((calls.end, spans.end)),
