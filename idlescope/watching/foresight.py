@@ -43,6 +43,7 @@ class Foreseen(NamedTuple):
 NOT_YET = Foreseen(str(BatchingKind.UNKNOWN), None, "too few steps so far to tell more")
 
 
+FORESEEN = msgspec.json.Decoder(Foreseen)
 Foresee = Callable[[Trace], Foreseen]
 
 
@@ -92,7 +93,7 @@ def elsewhere(trace: Trace) -> Foreseen:
             timeout=PATIENCE_S,
             check=True,
         )
-        return msgspec.json.decode(found.stdout, type=Foreseen)
+        return FORESEEN.decode(found.stdout)
     except (OSError, subprocess.SubprocessError, msgspec.MsgspecError) as error:
         return NOT_YET._replace(note=f"the analysis did not succeed: {error}")
 

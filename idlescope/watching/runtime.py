@@ -182,6 +182,7 @@ class Runtime:
 
     def _serve(self) -> WatchServer | None:
         pages = Pages(self._metrics, self._state, self._record)
+        prometheus.load()
         try:
             return serve(pages, self.settings.host, self.settings.port)
         except OSError as error:
