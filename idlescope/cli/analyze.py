@@ -53,6 +53,14 @@ Cluster = Annotated[
         show_default=False,
     ),
 ]
+Jobs = Annotated[
+    Optional[int],
+    typer.Option(
+        help="Processes that read at once; the cores unless given, or IDLESCOPE_JOBS.",
+        min=1,
+        show_default=False,
+    ),
+]
 MinGap = Annotated[
     Optional[str],
     typer.Option(
@@ -111,6 +119,7 @@ def analyze(
     process: Process = None,
     rank: Rank = None,
     cluster: Cluster = None,
+    jobs: Jobs = None,
     min_gap: MinGap = None,
     phases: PhaseFile = None,
     frames: Frames = True,
@@ -129,8 +138,11 @@ def analyze(
 
     Reads what torch.profiler, Nsight Systems and idlescope write; the trace is never changed.
     """
+    from idlescope.children.cores import allow
     from idlescope.cli.actions.analyze import Selection, analyze_command
 
+    if jobs is not None:
+        allow(jobs)
     selection = Selection(
         mode=mode,
         window=window,

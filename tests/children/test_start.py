@@ -49,7 +49,9 @@ def ran(words, folder, path):
 
 
 def test_a_child_imports_nothing_of_the_current_folder(trapped):
-    words = command("idlescope.trace.kineto.parts", str(trapped / "t.json"), "0", "1", "0")
+    words = command(
+        "idlescope.trace.kineto.parts", str(trapped / "t.json"), "0", "", "1", "0"
+    )
     for path in ("", f"{trapped}", ".:"):
         child = ran(words, trapped, path)
         assert (child.returncode, child.stderr) == (0, b"")
@@ -108,7 +110,8 @@ class TestPartBytes:
             assert got.tables[kind][0].to_frame().equals(table.to_frame())
 
     def test_the_second_process_is_really_used(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(parts, "SPLIT_BYTES", 1000)
+        monkeypatch.setattr(parts, "PART_BYTES", 500)
+        monkeypatch.setenv("IDLESCOPE_JOBS", "2")
         here = []
         monkeypatch.setattr(
             parts, "read_part", lambda *how: here.append(how) or read_part(*how)

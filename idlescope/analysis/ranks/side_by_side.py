@@ -20,6 +20,7 @@ from idlescope.analysis.ranks.rank_file import (
     RankOptions,
     unpacked,
 )
+from idlescope.children.cores import VARIABLE, usable_cores
 from idlescope.children.start import command
 from idlescope.errors import TraceError
 
@@ -78,7 +79,8 @@ def _analyse_rows(
         idle_children: SimpleQueue[_Child] = SimpleQueue()
         workers = _workers([paths[row] for row in rows])
         for _ in range(workers):
-            idle_children.put(stack.enter_context(_Child(options, kept)))
+            child = _Child(options, kept, max(1, usable_cores() // workers))
+            idle_children.put(stack.enter_context(child))
         pool = stack.enter_context(ThreadPoolExecutor(workers))
 
         def ask(path: Path) -> Outcome:
@@ -105,7 +107,7 @@ def _workers(paths: Sequence[Path]) -> int:
     largest = max(map(text_bytes, paths))
     each_bytes = MEMORY_OF_PROCESS + MEMORY_PER_BYTE * largest
     by_memory = int(MEMORY_SHARE * _free_memory() // each_bytes)
-    return max(1, min(os.cpu_count() or 1, len(paths), by_memory))
+    return max(1, min(usable_cores(), len(paths), by_memory))
 
 
 def _free_memory() -> int:
@@ -116,10 +118,11 @@ def _free_memory() -> int:
 
 
 class _Child:
-    """A process that analyses one file after the other (child.py)."""
+    """A process that analyses one file after the other (child.py), on so many cores."""
 
-    def __init__(self, options: RankOptions, kept: KeptSummaries) -> None:
+    def __init__(self, options: RankOptions, kept: KeptSummaries, cores: int = 1) -> None:
         self._kept = kept
+        self._cores = cores
         self._options = msgspec.json.encode(options).decode()
         self._process = self._start()
 
@@ -129,6 +132,7 @@ class _Child:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            env={**os.environ, VARIABLE: str(self._cores)},
         )
 
     def __enter__(self) -> _Child:

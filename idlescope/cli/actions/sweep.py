@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from rich.console import Console
 
+from idlescope.children.cores import usable_cores
 from idlescope.cli.actions.sweep_progress import run_missing
 from idlescope.cli.next_command import show_next, show_written
 from idlescope.cli.options import Output
@@ -80,7 +80,7 @@ def sweep_command(
             so_far = report.document(configs, list(kept_cells.values()))
             report.mark(so_far, draft.folder)
         interrupted = run_missing(
-            console, configs, kept_cells, cells_folder, jobs or cores()
+            console, configs, kept_cells, cells_folder, jobs or usable_cores()
         )
         in_order = [kept_cells[config] for config in configs if config in kept_cells]
         summary = report.document(configs, in_order)
@@ -204,10 +204,3 @@ def _numbers(
         raise ConfigError(
             f"{option} is {given_text}: give numbers with commas between"
         ) from None
-
-
-def cores() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -1,20 +1,21 @@
-"""Read a Kineto file in one part, or its second half in a process of its own.
+"""Read a Kineto file in one part, or a large one in as many as there are cores.
 
-Decoding is most of an analysis's time. This module, run as a program with PATH START FRAMES OWN, is
-the second process; it writes its Part to its output (part_bytes.py).
+Decoding is most of an analysis's time. The first part is read here, each other one in a process of
+its own: this module, run as a program with PATH START END FRAMES OWN (END is empty for the last),
+which writes its Part to its output (part_bytes.py).
 """
 
 from __future__ import annotations
 
 import gc
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from idlescope.children.cores import usable_cores
 from idlescope.children.start import command
 from idlescope.errors import TraceError
 from idlescope.trace.damage import Damage
@@ -23,8 +24,10 @@ from idlescope.trace.kineto.columns import Builder, Part
 from idlescope.trace.kineto.events import KinetoEvents, event_boundary
 from idlescope.trace.kineto.part_bytes import PartBytesError, packed, packed_error, unpacked
 
-SPLIT_BYTES = 64 << 20  # below this a second process costs more than it saves
-FIRST_SHARE = 0.57  # of the file for this process: the other has to start and to send
+PART_BYTES = 32 << 20  # of less, a process of its own costs more than it saves
+# The first part is longer than the others by so much: their processes have to start and to send.
+AHEAD_SHARE = 0.14  # of the file
+MOST_AHEAD_BYTES = 48 << 20
 BOUNDARY_BYTES = 1 << 20  # searched for the start of an event
 
 Progress = Callable[[int], None]
@@ -44,23 +47,37 @@ def read_parts(reading: Reading, progress: Progress | None) -> list[Part]:
     `progress` is called with the number of events read so far. Raises TraceError where the file
     cannot be read, or is no Kineto trace.
     """
-    middle = _middle(reading.path)
-    if middle is None:
+    starts = _starts(reading.path)
+    ends: list[int | None] = [*starts[1:], None]
+    if len(starts) == 1:
         return [read_part(reading, 0, None, progress)]
-    with _second_process(reading, middle) as child:
+    with ExitStack() as running:
+        children = [
+            running.enter_context(_own_process(reading, start, end))
+            for start, end in zip(starts[1:], ends[1:], strict=True)
+        ]
         try:
-            first = read_part(reading, 0, middle, progress)
-            sent = child.stdout.read() if child.stdout else b""
+            parts = [read_part(reading, 0, ends[0], progress)]
+            # One after the other: what the later ones have to send waits in them.
+            for child, start, end in zip(children, starts[1:], ends[1:], strict=True):
+                part = _sent_part(child)
+                parts.append(read_part(reading, start, end) if part is None else part)
         except BaseException:
-            child.kill()
+            for child in children:
+                child.kill()
             raise
+    return parts
+
+
+def _sent_part(child: subprocess.Popen[bytes]) -> Part | None:
+    """Return the part that a process sends; None where there is no second process to be had."""
+    sent = child.stdout.read() if child.stdout else b""
+    if child.wait() != 0:
+        return None
     try:
-        if child.returncode == 0:
-            return [first, unpacked(sent)]
+        return unpacked(sent)
     except PartBytesError:
-        pass
-    # no second process to be had: read the rest here
-    return [first, read_part(reading, middle, None, progress)]
+        return None
 
 
 def read_part(
@@ -82,11 +99,12 @@ def read_part(
     return builder.part(events.metadata)
 
 
-def _second_process(reading: Reading, start: int) -> subprocess.Popen[bytes]:
-    """Start reading a file from a byte on in a process of its own."""
+def _own_process(reading: Reading, start: int, end: int | None) -> subprocess.Popen[bytes]:
+    """Start reading a part of a file in a process of its own."""
     arguments = [
         str(reading.path.resolve()),
         str(start),
+        "" if end is None else str(end),
         str(int(reading.frames)),
         str(int(reading.own)),
     ]
@@ -98,22 +116,31 @@ def _second_process(reading: Reading, start: int) -> subprocess.Popen[bytes]:
     )
 
 
-def _middle(path: Path) -> int | None:
-    """Return the byte near the middle at which an event starts.
-
-    None where the file is better read in one part.
-    """
+def _starts(path: Path) -> list[int]:
+    """Return the byte at which each part starts: 0, then bytes at which an event does."""
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
-            packed = file.read(2) == GZIP_MAGIC
-            if packed or size < SPLIT_BYTES or (os.cpu_count() or 1) < 2:
-                return None
-            start = int(size * FIRST_SHARE)
-            file.seek(start)
-            return event_boundary(file.read(BOUNDARY_BYTES), start)
+            is_packed = file.read(2) == GZIP_MAGIC
+            count = 1 if is_packed else min(usable_cores(), size // PART_BYTES)
+            starts = [0]
+            for about in _cuts(size, count):
+                file.seek(about)
+                found = event_boundary(file.read(BOUNDARY_BYTES), about)
+                if found is not None:
+                    starts.append(found)
+            return starts
     except OSError as error:
         raise TraceError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def _cuts(size: int, count: int) -> list[int]:
+    """Return about where a file of some size is cut into so many parts."""
+    if count < 2:
+        return []
+    ahead = int(min(AHEAD_SHARE * size, MOST_AHEAD_BYTES))
+    each = (size - ahead) // count
+    return [ahead + each * part for part in range(1, count)]
 
 
 @contextmanager
@@ -129,10 +156,10 @@ def _no_collector() -> Iterator[None]:
 
 
 def _main() -> None:
-    path, start, frames, own = sys.argv[1:]
+    path, start, end, frames, own = sys.argv[1:]
     reading = Reading(Path(path), frames == "1", own == "1")
     try:
-        part = read_part(reading, int(start), None)
+        part = read_part(reading, int(start), int(end) if end else None)
         part.join()
         pieces = packed(part)
     except TraceError as error:

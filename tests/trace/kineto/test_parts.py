@@ -1,4 +1,4 @@
-"""A large file is read by two processes; the result is that of one."""
+"""A large file is read by several processes; the result is that of one."""
 
 from __future__ import annotations
 
@@ -16,17 +16,36 @@ from tests.make.kineto_files import read_text, span
 class TestParts:
     @pytest.fixture
     def _split(self, monkeypatch):
-        monkeypatch.setattr(parts, "SPLIT_BYTES", 1000)
+        monkeypatch.setattr(parts, "PART_BYTES", 500)
+        monkeypatch.setenv("IDLESCOPE_JOBS", "2")
 
     @pytest.mark.usefixtures("_split")
     @pytest.mark.parametrize("layout", LAYOUTS)
-    def test_two_parts_are_one_trace(self, tmp_path, layout, monkeypatch):
-        two = read_text(tmp_path, LAYOUTS[layout])
-        monkeypatch.setattr(parts, "SPLIT_BYTES", 1 << 40)
+    def test_several_parts_are_one_trace(self, tmp_path, layout, monkeypatch):
+        monkeypatch.setenv("IDLESCOPE_JOBS", "1")
         one = read_text(tmp_path, LAYOUTS[layout])
-        assert names(two) == names(one)
-        assert two.meta == one.meta
-        assert idlescope.analyze(two).to_json() == idlescope.analyze(one).to_json()
+        for jobs in ("2", "4"):
+            monkeypatch.setenv("IDLESCOPE_JOBS", jobs)
+            several = read_text(tmp_path, LAYOUTS[layout])
+            assert names(several) == names(one)
+            assert several.meta == one.meta
+            assert idlescope.analyze(several).to_json() == idlescope.analyze(one).to_json()
+
+    @pytest.mark.usefixtures("_split")
+    def test_there_is_a_process_for_each_part_but_the_first(self, tmp_path, monkeypatch):
+        started = []
+        start = parts._own_process
+
+        def noted(reading, begin, end):
+            started.append((begin, end))
+            return start(reading, begin, end)
+
+        monkeypatch.setattr(parts, "_own_process", noted)
+        monkeypatch.setenv("IDLESCOPE_JOBS", "4")
+        assert len(read_text(tmp_path, WHOLE).operations) == COUNT
+        begins, ends = zip(*started, strict=True)
+        assert len(started) == 3
+        assert ends == (*begins[1:], None)
 
     @pytest.mark.usefixtures("_split")
     def test_damage_in_the_second_half_is_found_at_its_place(self, tmp_path):
@@ -38,6 +57,7 @@ class TestParts:
     @pytest.mark.usefixtures("_split")
     def test_without_a_second_process_one_reads_all(self, tmp_path, monkeypatch):
         monkeypatch.setattr(parts.sys, "executable", "/bin/false")
+        monkeypatch.setenv("IDLESCOPE_JOBS", "3")
         assert len(read_text(tmp_path, WHOLE).operations) == COUNT
 
     def test_objects_nested_in_an_event_are_no_boundary(self):
