@@ -19,7 +19,7 @@ from idlescope.watching import opentelemetry, prometheus, recording
 from idlescope.watching.families import Seen, told_apart
 from idlescope.watching.foresight import Foresee, elsewhere
 from idlescope.watching.safety import LOGGER, described
-from idlescope.watching.served import Answer, Pages, WatchServer, serve
+from idlescope.watching.served import Answer, Pages, WatchServer, address_of, serve
 from idlescope.watching.settings import Settings
 from idlescope.watching.state import WatchedProcess, WatchState
 
@@ -87,7 +87,7 @@ class Runtime:
         """Return where the process is served; "" where it is not."""
         if self._server is None:
             return ""
-        return f"http://{self.settings.host}:{self._server.server_port}"
+        return address_of(self.settings.host, self._server.server_port)
 
     def add(self, member: Member) -> None:
         """Take in a watch."""

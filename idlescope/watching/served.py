@@ -6,6 +6,7 @@ are taken than a few a second: a storm of scrapes costs the engine next to nothi
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from idlescope.report.serve import LOOPBACK, POLL_S, BoundedServer, LocalHandler
 FRESH_S = 0.5
 PER_SECOND = 20.0  # connections
 AT_ONCE = 40.0
+LOOPBACK_6 = "::1"
 PORTS_TRIED = 64  # from the one that was asked for: each process of a server takes one
 
 
@@ -62,6 +64,7 @@ class WatchServer(BoundedServer):
     allow_reuse_address = False  # a port that another process has is taken
 
     def __init__(self, address: tuple[str, int], handler: Any) -> None:
+        self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         super().__init__(address, handler)
         self._tokens = AT_ONCE
         self._filled = time.monotonic()
@@ -81,16 +84,24 @@ class WatchServer(BoundedServer):
         """Say nothing: whoever asked went away."""
 
 
+def address_of(host: str, port: int) -> str:
+    """Return the address at which a server is reached; an IPv6 host stands in brackets."""
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
 def serve(pages: Pages, host: str, port: int) -> WatchServer:
     """Serve in a thread of its own, on the first free port from `port` on; 0: any.
 
     Raises OSError where none is free.
     """
     answers = {"/metrics": Fresh(pages.metrics), "/state": Fresh(pages.state)}
-    local = host in (LOOPBACK, "localhost")
+    local = host in (LOOPBACK, LOOPBACK_6, "localhost")
 
     class Handler(LocalHandler):
         def allowed(self) -> bool:
+            port = self.server.server_port  # type: ignore[attr-defined]
+            if host == LOOPBACK_6 and self.headers.get("Host") == f"[{LOOPBACK_6}]:{port}":
+                return True
             # told to listen to others: whoever names it reaches it
             return super().allowed() if local else True
 

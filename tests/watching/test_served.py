@@ -15,6 +15,7 @@ import pytest
 
 import idlescope
 from idlescope.watching.state import IDLE_CAUSES, WatchState
+from idlescope.watching.view.places import Members
 from tests.make.watched_loops import MS, PretendedDevice, drive
 
 STEP_COUNT = "idlescope_step_seconds_count"
@@ -50,6 +51,23 @@ def values(body: bytes) -> dict[tuple[str, frozenset], float]:
         for family in families
         for sample in family.samples
     }
+
+
+def has_ipv6():
+    with suppress(OSError), socket.socket(socket.AF_INET6) as tried:
+        tried.bind(("::1", 0))
+        return True
+    return False
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
+def test_an_ipv6_address_is_served_and_named_in_brackets(monkeypatch):
+    monkeypatch.setenv("IDLESCOPE_WATCH_HOST", "::1")
+    watch = idlescope.watch(way="host")
+    assert urlsplit(watch.url).netloc.startswith("[::1]:")
+    assert ask(watch, "/state")[0] == 200
+    assert ask(watch, "/state", Host="example.com")[0] == 403
+    assert Members([watch.url]).members[0].process.url == watch.url
 
 
 def test_metrics_are_the_account_in_seconds(watched):

@@ -161,7 +161,7 @@ def test_memory_is_flat():
     watch = idlescope.watch(way="host", steps=64)
 
     def some() -> int:
-        for _ in range(1_000):
+        for _ in range(300):
             with (
                 watch.step(tokens=1),
                 idlescope.range("prepare"),

@@ -26,7 +26,8 @@ ANSWER_S = 10.0  # that a state may take: the first of a process imports what fo
 # between two states.
 SHORTEST_NS = 7_000_000_000
 KEPT = 16  # readings, one a second: those of the last ten seconds, and some to spare
-LOOPBACKS = ("127.0.0.1", "localhost", "::1", "0.0.0.0")  # noqa: S104 - the last is this machine, too
+# The last two are this machine, too.
+LOOPBACKS = ("127.0.0.1", "localhost", "::1", "0.0.0.0", "::")  # noqa: S104
 NO_ANSWER = "it does not answer"
 NOT_SERVED = "it serves nothing: its log says why"
 UNREACHED = "it cannot be reached"
