@@ -179,7 +179,7 @@ METHOD_TERMS = (
     ),
     _term(
         "host work",
-        "what the host does for a step, without waiting for the device, other ranks or other processes",
+        "what the host does for a step, without waiting for the device, for ranks or processes",
         means="What the host does for a step: scheduling, preparing, launching, updating.",
         do="Hide it behind the device, or shorten it.",
         also=("host work per step", "host time"),

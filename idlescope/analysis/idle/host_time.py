@@ -24,10 +24,12 @@ from idlescope.analysis.intervals import Intervals
 from idlescope.analysis.view import DeviceView
 from idlescope.trace.distinct import distinct, without
 from idlescope.trace.model import RangeKind
+from idlescope.trace.names.calls import LAUNCH, matching
 from idlescope.trace.table import Bool, Int64
 
 PROFILER = "profiler overhead"
 COLLECTION = "garbage collection"
+SLOW_CALL_NS = 100_000  # a call of the runtime that waits for nothing takes microseconds
 
 
 class _Charged(NamedTuple):
@@ -41,11 +43,11 @@ def divide(view: DeviceView, gaps: Gaps) -> dict[str, int]:
     """Return the nanoseconds of `host` idle by what the launching thread did, largest first.
 
     The values add up to `gaps.host.sum()`. Each instant is charged once, to the first that fits:
-    profiler overhead, a waiting call (`call: NAME`), garbage collection, the innermost named phase
-    of the engine (with its span's name where that says more) and what ran within it
-    (`PHASE › NAME`), the innermost range, operator or Python frame of no phase (`range: NAME`), no
-    demand, a phase of the scheduler that the thread waits for, what precedes and follows
-    (`step: between X and Y`, `between PHASE and PHASE`), untraced.
+    profiler overhead, a call that waits or is slow (`call: NAME`), garbage collection, the
+    innermost named phase of the engine (with its span's name where that says more) and what ran
+    within it (`PHASE › NAME`), the innermost range, operator or Python frame of no phase
+    (`range: NAME`), no demand, a phase of the scheduler that the thread waits for, what precedes
+    and follows (`step: between X and Y`, `between PHASE and PHASE`), untraced.
     """
     one_group = Groups(np.zeros(len(gaps), np.int64), 1)
     by_label = divide_by(view, gaps, one_group)
@@ -166,7 +168,7 @@ def _first_layers(view: DeviceView, thread: int) -> Iterator[Layer]:
     """Yield what says more than any span that it lies in."""
     ranges = view.trace.ranges
     yield _labelled(view, _profiler_overhead(view, thread), PROFILER)
-    yield _waiting_calls(view, thread)
+    yield _telling_calls(view, thread)
     collections = ranges.kind == RangeKind.GARBAGE_COLLECTION
     yield _labelled(view, collections & (ranges.thread == thread), COLLECTION)
 
@@ -192,11 +194,17 @@ def _profiler_overhead(view: DeviceView, thread: int) -> Bool:
     return np.asarray(overhead & ~foreign[trace.ranges.thread], np.bool_)
 
 
-def _waiting_calls(view: DeviceView, thread: int) -> Layer:
-    """Return the calls in which a thread waits for the device, each charged to the call's name."""
-    calls = view.trace.calls
-    rows = view.waits & (calls.thread == thread)
-    labels = tuple(CALL_PREFIX + name for name in view.trace.names)
+def _telling_calls(view: DeviceView, thread: int) -> Layer:
+    """Return the calls in which a thread waits for the device, or that are slow themselves.
+
+    Each is charged to the call's name. A call that loads a module, or gets memory, is slow; it says
+    more than the span that it lies in. What launches is not: its own time is the launch's.
+    """
+    trace, calls = view.trace, view.trace.calls
+    slow = calls.end - calls.start >= SLOW_CALL_NS
+    slow &= ~matching(LAUNCH, trace.names)[calls.name]
+    rows = (view.waits | slow) & (calls.thread == thread)
+    labels = tuple(CALL_PREFIX + name for name in trace.names)
     return Layer(
         calls.start[rows], calls.end[rows], calls.name[rows].astype(np.int64), labels
     )

@@ -21,6 +21,8 @@ from idlescope.trace.table import Bool, Int64
 
 FEWEST_STEPS = 3  # that can be replayed
 WHOLE_PCT = 80.0  # of the steps must have a compute operation with a known launch
+# A first or last step with less than this share of the usual operations is cut off.
+MOSTLY_THERE = 0.9
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,12 @@ def recorded_steps(trace: Trace, result: MeasuredDevice) -> RecordedSteps:
     times = _times(trace, result, operation_step, computing)
     whole = times.whole
     _refuse_disordered(times, cannot_tell)
+    whole = whole & ~_cut_off(result)
+    if whole.sum() < FEWEST_STEPS:
+        raise TraceError(
+            f"{cannot_tell}: too few steps are in the trace as a whole, and a replay needs "
+            f"{FEWEST_STEPS}; record some more"
+        )
     pieces, piece_step = _pieces(trace, result)
     launch_call = result.launches[computing]
     overlapping = result.batching.kind in (ASYNCHRONOUS, SERIALISED)
@@ -168,6 +176,21 @@ def _refuse_disordered(times: StepTimes, cannot_tell: str) -> None:
         raise TraceError(
             f"{cannot_tell}: steps end on the device in another order than the host began them in"
         )
+
+
+def _cut_off(result: MeasuredDevice) -> Bool:
+    """Return which steps, the first or the last that ran, an end of the recording cut off."""
+    steps = result.steps
+    cut_off = np.zeros(len(steps), np.bool_)
+    ran = np.flatnonzero(steps.operations)
+    if steps.found == RECORDED or not ran.size:
+        return cut_off
+    inner = ran[1:-1]
+    for end in (ran[0], ran[-1]):
+        alike = steps.operations[inner][steps.kind[inner] == steps.kind[end]]
+        usual = np.median(alike) if alike.size else 0.0
+        cut_off[end] = steps.operations[end] < MOSTLY_THERE * usual
+    return cut_off
 
 
 def _times(

@@ -15,12 +15,13 @@ import numpy as np
 from idlescope.analysis import intervals
 from idlescope.analysis.idle.causes import Gaps
 from idlescope.analysis.idle.occupancy import Occupancy
+from idlescope.analysis.intervals import BEFORE_EVERYTHING
 from idlescope.analysis.verdict.outlying import outlying
 from idlescope.analysis.verdict.returned_early import waits_for_operations
 from idlescope.analysis.view import DeviceView
 from idlescope.trace.distinct import distinct
 from idlescope.trace.model import Operations
-from idlescope.trace.names.calls import GRAPH_LAUNCH, matching
+from idlescope.trace.names.calls import GRAPH_LAUNCH, LAUNCH, matching
 from idlescope.trace.table import Bool, Int64
 
 # The largest true overlap within a stream in 46 public traces was 13 µs.
@@ -161,19 +162,46 @@ def _device_ahead(view: DeviceView, gaps: Gaps) -> tuple[int, int]:
     """Return how late all operations begin that were launched while the device was idle.
 
     Nothing was there to wait for, so a launch takes microseconds; where the quickest of many takes
-    far longer, it is the clocks; or, of a graph, its first operations are missing, so that graphs
-    do not count. The second is how many there are.
+    far longer, it is the clocks. Launches count only where nothing can be missing before them: of a
+    graph the first operations may be, and behind a graph, or work without a record, its last. The
+    second is how many there are.
     """
     telling = (gaps.host > 0) | (gaps.length > IDLE_NS)
     idle_launch = np.flatnonzero((gaps.call >= 0) & telling)
+    idle_launch = idle_launch[~_behind_unknown(view, gaps.call[idle_launch])]
     calls = view.trace.calls
-    by_graph = matching(GRAPH_LAUNCH, view.trace.names)[calls.name[gaps.call[idle_launch]]]
-    idle_launch = idle_launch[~by_graph]
     if idle_launch.size < MANY_LAUNCHES:
         return 0, 0
     late_ns = gaps.end[idle_launch] - calls.start[gaps.call[idle_launch]]
     quickest_ns = int(late_ns.min())
     return (quickest_ns, idle_launch.size) if quickest_ns > LAUNCH_NS else (0, 0)
+
+
+def _behind_unknown(view: DeviceView, launch_calls: Int64) -> Bool:
+    """Return which of some launches are of a graph, or follow what may have run unrecorded.
+
+    That is a graph, or a launch without a record, of the same thread with no wait since.
+    """
+    calls, names = view.trace.calls, view.trace.names
+    by_graph = matching(GRAPH_LAUNCH, names)[calls.name]
+    unknown = matching(LAUNCH, names)[calls.name]
+    unknown[view.launches[view.launches >= 0]] = False
+    unknown |= by_graph
+    found: Bool = by_graph[launch_calls]
+    for thread in distinct(calls.thread[launch_calls]):
+        own = np.flatnonzero(calls.thread[launch_calls] == thread)
+        of_thread = calls.thread == thread
+        begun = calls.start[launch_calls[own]]
+        last_unknown = _last_before(np.sort(calls.start[unknown & of_thread]), begun)
+        last_wait = _last_before(np.sort(calls.end[view.waits & of_thread]), begun)
+        found[own] |= (last_unknown > last_wait) & (last_unknown > BEFORE_EVERYTHING)
+    return found
+
+
+def _last_before(times: Int64, limits: Int64) -> Int64:
+    """Return the last of some times (ascending) before each limit; BEFORE_EVERYTHING: none is."""
+    row = np.searchsorted(times, limits) - 1
+    return np.append(times, BEFORE_EVERYTHING)[row]
 
 
 def _device_behind(view: DeviceView) -> tuple[int, int]:

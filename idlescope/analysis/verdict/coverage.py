@@ -20,6 +20,8 @@ from idlescope.trace.names.migrations import migrations
 
 # Work that can be on the device when an asynchronous loop's recording begins, in steps.
 IN_FLIGHT_STEPS = 1.25
+# Steps that were launched and not yet begun when an asynchronous loop's recording ended.
+MOST_IN_FLIGHT = 2
 ENOUGH_STEPS = 4  # to tell what a usual one is
 CLIPPED = (
     0.5  # a first or last step with less than this share of the usual operations is cut off
@@ -102,7 +104,7 @@ def measure(
         zero_duration_operations=int(empty.sum()),
         graph_mode=_graph_mode(view, launches),
         graph_launches=int(launches.graph.sum()),
-        graph_launches_without_operations=int((launches.graph & ~launches.ran).sum()),
+        graph_launches_without_operations=_graphs_lost(view, launches, len(steps)),
         launches_without_operations=int(without.sum()),
         launches_in_capture=in_capture(trace, without),
         launches=int(launches.launching.sum()),
@@ -119,6 +121,21 @@ def measure(
         idle_low_ns=doubts.bounds.low_ns,
         idle_high_ns=doubts.bounds.high_ns,
     )
+
+
+def _graphs_lost(view: DeviceView, launches: LaunchCalls, steps: int) -> int:
+    """Return how many graph launches have no operations under them.
+
+    Those that were launched last of all may still have waited to run when the recording ended.
+    """
+    starts = view.trace.calls.start
+    lost = launches.graph & ~launches.ran
+    last_with_record = starts[launches.launching & launches.ran].max(initial=0)
+    in_flight = int(np.count_nonzero(lost & (starts > last_with_record)))
+    graphs_per_step = np.count_nonzero(launches.graph) / max(steps, 1)
+    if in_flight > MOST_IN_FLIGHT * max(graphs_per_step, 1):
+        in_flight = 0
+    return int(np.count_nonzero(lost)) - in_flight
 
 
 def _linked_pct(view: DeviceView) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from idlescope.analysis.idle import host_time
 from idlescope.analysis.idle.concentration import NOTHING_RECORDED, Spread
 from idlescope.analysis.intervals import percent
+from idlescope.analysis.steps.find import PROFILER_STEPS
 from idlescope.analysis.verdict.findings import (
     BUSY_IDLE_PCT,
     MOSTLY_PCT,
@@ -101,7 +102,10 @@ def _pause_advice(findings: Findings) -> str:
             f"The host was in {call}, which loads modules or allocates when it is first called: "
             "warm up before recording, or leave it out with --window."
         )
-    if doing == NOTHING_RECORDED and findings.spread.longest_pause_ns >= SILENT_NS:
+    # Its spans of steps follow one another for as long as torch.profiler is on.
+    between_spans = findings.steps.found == PROFILER_STEPS
+    silent = between_spans or findings.spread.longest_pause_ns >= SILENT_NS
+    if doing == NOTHING_RECORDED and silent:
         return (
             "Nothing of the host was recorded for so long: the profiler was off meanwhile, the "
             "file holds two recordings, or its clock jumped; look at one part alone (--window "

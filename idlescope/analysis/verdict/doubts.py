@@ -35,7 +35,7 @@ def doubts(
 ) -> Doubts:
     """Return what is in doubt of a window; `view` and `launches` are those of the window."""
     corrupt = corruption.find(view, gaps)
-    missing = unrecorded(view, launches, gaps)
+    missing = unrecorded(view, launches, gaps, corrupt.clock_ns)
     cold = cold_start(view, gaps)
     return Doubts(
         bounds=idle_bounds(view, occupancy, missing, corrupt),

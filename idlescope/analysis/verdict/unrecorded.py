@@ -48,14 +48,19 @@ class Unrecorded(NamedTuple):
     late_replays: int  # that begin long after their launch
 
 
-def unrecorded(view: DeviceView, launches: LaunchCalls, gaps: Gaps) -> Unrecorded:
-    """Return the idle time in which unrecorded work may have run."""
+def unrecorded(
+    view: DeviceView, launches: LaunchCalls, gaps: Gaps, clock_ns: int = 0
+) -> Unrecorded:
+    """Return the idle time in which unrecorded work may have run.
+
+    `clock_ns` is how far the device's clock is ahead of the host's: all begins so late.
+    """
     lost, lost_count = _without_record(view, launches)
     of_graphs = _of_graphs(view, launches, gaps)
     issued = gaps.end.copy()
     issued[of_graphs] = view.trace.calls.end[gaps.call[of_graphs]]
     issued = np.clip(issued, gaps.start, gaps.end)
-    late_gaps = np.flatnonzero(gaps.end - issued > GRAPH_LATENCY_NS)
+    late_gaps = np.flatnonzero(gaps.end - issued > GRAPH_LATENCY_NS + max(clock_ns, 0))
     replays = _replays(view, launches, gaps, of_graphs)
     short, short_count = _short_replays(replays)
     unlikely, single_count = _unlikely_gaps(replays)

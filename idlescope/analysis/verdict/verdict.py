@@ -70,6 +70,8 @@ def _refused(findings: Findings) -> str | None:
     refused = refusal(findings.coverage, findings.occupancy, findings.operations)
     if refused is not None:
         return refused
+    if bounds.high_pct < BUSY_IDLE_PCT:
+        return None
     certain_pct = percent(bounds.low_ns, findings.occupancy.idle_ns)
     if bounds.crosses(BUSY_IDLE_PCT) or (bounds.apart and certain_pct < MOSTLY_PCT):
         return f"Idle is {bounds.text} of the time, and that tells nothing.{bounds.reasons}"
