@@ -160,6 +160,12 @@ class Workload:
         return int((self.prompt_tokens + self.output_tokens).max())
 
     @property
+    def token_steps_cached(self) -> float:
+        """Return the tokens in the KV cache, summed over all decode steps."""
+        usual_context = self.prompt_tokens + self.output_tokens / 2.0
+        return float((self.output_tokens * usual_context).sum())
+
+    @property
     def open(self) -> bool:
         """Return whether requests arrive while the run goes on."""
         return bool(self.arrival_ns.any())

@@ -100,10 +100,16 @@ class PublishedHost(Struct, forbid_unknown_fields=True):
 
     engine: str
     source: str
-    host_ms: float  # per step, as published
+    gap_ms: float  # per step, as published: how long its device waits for its host
+    gap_ms_here: (
+        float  # the same for as many tokens in the KV cache as the run has in a step
+    )
+    host_work_ms: (
+        float  # per step, hidden work too: with so much the run's device waits as long
+    )
     device_ms: float  # per step, of its synchronous loop
     idle_pct: dict[str, float]  # of the run's steps with that host
-    # with its device time, too; null where it is of another model or GPU
+    # with its device time, too; null of another model or GPU, or of other sizes of the KV cache
     with_its_device_idle_pct: dict[str, float] | None
     measured_idle_pct: dict[str, float]  # of that engine itself
 

@@ -10,6 +10,7 @@ import msgspec
 
 from idlescope.analysis.drawn import Drawn
 from idlescope.analysis.notebook import shown
+from idlescope.analysis.prediction import published
 from idlescope.analysis.prediction.outcome import Outcome
 from idlescope.analysis.prediction.predict import asynchronous
 from idlescope.analysis.prediction.published_host import with_published_host
@@ -30,6 +31,7 @@ from idlescope.experiment.statements import (
     YOUR_ENGINE,
     Compared,
     published_document,
+    published_tells_nothing,
     said_of_published,
     this_engine,
 )
@@ -102,8 +104,18 @@ class Run(Drawn):
         )
         if self.interrupted:
             return Statements(this_engine(compared), None, None)
-        published = None if self.published is None else said_of_published(self.published)
-        return Statements(this_engine(compared), published, YOUR_ENGINE)
+        return Statements(this_engine(compared), self._said_of_published(), YOUR_ENGINE)
+
+    def _said_of_published(self) -> str | None:
+        """Return what the published engine's host would make of the steps, or why not.
+
+        None where the question does not arise.
+        """
+        if self.published is not None:
+            return said_of_published(self.published)
+        if self._own_host and not published.tells_of(self._cached_tokens):
+            return published_tells_nothing(self._cached_tokens)
+        return None
 
     @cached_property
     def load(self) -> Load | None:
@@ -137,15 +149,31 @@ class Run(Drawn):
     def published(self) -> PublishedHost | None:
         """Return what the run's steps would idle with the host of a published engine.
 
-        None of another batch size, where requests arrive meanwhile, where the host's time was
-        fixed by --host-ms, and of a run of that engine.
+        None where requests arrive meanwhile, where the host's time was fixed by --host-ms, of a run
+        of that engine, and of numbers of cached tokens for which that host was not measured.
         """
-        config = self.config
-        if config.host_ms is not None or config.engine == TRANSFORMERS or self.interrupted:
+        if not self._own_host:
             return None
-        mode_run = self.modes.get(Mode.SYNC) or self.modes[Mode.ASYNC]
-        replayed = with_published_host(mode_run.trace, mode_run.result)
+        mode_run = self._judged
+        replayed = with_published_host(mode_run.trace, mode_run.result, self._cached_tokens)
         return None if replayed is None else published_document(replayed)
+
+    @property
+    def _own_host(self) -> bool:
+        """Return whether the steps have our own engine's host work, which another may replace."""
+        config = self.config
+        fixed = config.host_ms is not None or config.engine == TRANSFORMERS
+        return not fixed and not self.interrupted and not config.demand.open
+
+    @property
+    def _judged(self) -> ModeRun:
+        """Return the mode whose steps are replayed."""
+        return self.modes.get(Mode.SYNC) or self.modes[Mode.ASYNC]
+
+    @property
+    def _cached_tokens(self) -> float:
+        """Return how many tokens were in the KV cache in a step, on average."""
+        return self.config.demand.token_steps_cached / len(self._judged.result.steps)
 
     def verdict(self) -> str:
         """Return what the run shows, in a few sentences."""

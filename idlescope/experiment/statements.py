@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from idlescope.analysis.intervals import percent
+from idlescope.analysis.prediction import published
 from idlescope.analysis.prediction.published_host import IdleByMode, WithPublishedHost
 from idlescope.analysis.verdict.verdict import READINGS
 from idlescope.experiment.document import Load, PublishedHost
@@ -202,7 +203,9 @@ def published_document(replayed: WithPublishedHost) -> PublishedHost:
     return PublishedHost(
         engine=engine.name,
         source=engine.source,
-        host_ms=engine.host_ms,
+        gap_ms=engine.host_ms,
+        gap_ms_here=replayed.gap_ms,
+        host_work_ms=replayed.host_work_ms,
         device_ms=engine.device_ms,
         idle_pct=_by_mode(replayed.same_steps),
         with_its_device_idle_pct=None if its_steps is None else _by_mode(its_steps),
@@ -216,15 +219,32 @@ def _by_mode(idle: IdleByMode) -> dict[str, float]:
 
 def said_of_published(host: PublishedHost) -> str:
     """Return what the published engine's host would make of a run's steps, in a sentence."""
-    with_host = f"With the host of {host.engine} ({host.host_ms:.2f} ms per step),"
     alone = _change(host.idle_pct)
+    if host.gap_ms_here != host.gap_ms:
+        return (
+            f"With the host of {host.engine} (its GPU waits {host.gap_ms:.2f} ms per step, about "
+            f"{host.gap_ms_here:.2f} at this batch and context), the same steps are idle {alone}."
+        )
+    with_host = (
+        f"With the host of {host.engine} (its GPU waits {host.gap_ms:.2f} ms per step)"
+    )
     its_steps = host.with_its_device_idle_pct
     if its_steps is None:
-        return f"{with_host} the same steps are idle {alone}."
+        return f"{with_host}, the same steps are idle {alone}."
     return (
         f"{with_host} and its device time ({host.device_ms:.1f} ms), the same steps are idle "
         f"{_change(its_steps)} (measured there: {_change(host.measured_idle_pct)}); with that "
         f"host on this device {alone}."
+    )
+
+
+def published_tells_nothing(cached_tokens: float) -> str:
+    """Return why nothing is said of the published engine's host, in a sentence."""
+    engine, _ = published.HEADLINE
+    return (
+        f"What the host of {engine.name}, would make of these steps is not known: its work grows "
+        f"with the tokens in the KV cache and was measured with {published.FEWEST_CACHED:,} to "
+        f"{published.MOST_CACHED:,}; here they are {cached_tokens:,.0f} per step."
     )
 
 

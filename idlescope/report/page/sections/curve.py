@@ -119,13 +119,14 @@ def _of_published_host(host: PublishedHost | None) -> Iterator[_Named]:
     if host is None:
         return
     shown = [
-        _Shown(host.host_ms, idle_pct, mode, STAR)
+        _Shown(host.host_work_ms, idle_pct, mode, STAR)
         for mode, idle_pct in host.idle_pct.items()
     ]
-    shown[0] = shown[0]._replace(label=f"a host of {host.host_ms:.3g} ms")
+    shown[0] = shown[0]._replace(label=f"the host of {host.engine}")
     change = " to ".join(f"{idle_pct:.3g} %" for idle_pct in host.idle_pct.values())
     text = (
-        f"these steps with the host of {host.engine}: {host.host_ms:.3g} ms, {change} idle"
+        f"these steps with the host of {host.engine}: {host.host_work_ms:.3g} ms, of which the "
+        f"GPU waits {host.gap_ms_here:.3g}, {change} idle"
     )
     yield _Named(shown, text)
 
