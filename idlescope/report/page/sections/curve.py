@@ -122,7 +122,7 @@ def _of_published_host(host: PublishedHost | None) -> Iterator[_Named]:
         _Shown(host.host_work_ms, idle_pct, mode, STAR)
         for mode, idle_pct in host.idle_pct.items()
     ]
-    shown[0] = shown[0]._replace(label=f"the host of {host.engine}")
+    shown[0] = shown[0]._replace(label="published host")
     change = " to ".join(f"{idle_pct:.3g} %" for idle_pct in host.idle_pct.values())
     text = (
         f"these steps with the host of {host.engine}: {host.host_work_ms:.3g} ms, of which the "
