@@ -61,6 +61,7 @@ class GapAnswer(Struct):
     step: int | None
     cause: str
     cause_ms: dict[str, float]
+    no_demand_ms: float  # of host: there was no request
     thread: str
     stack: list[
         str

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -126,9 +124,7 @@ def gaps(memory: Memory, roots: Roots, question: GapsQuestion) -> GapsAnswer:
 def _mostly(gaps: Gaps, cause: str) -> Gaps:
     """Return the gaps that are of one cause for more than half of their length."""
     rows = 2 * getattr(gaps, cause) > gaps.length
-    return replace(
-        gaps, **{column.name: getattr(gaps, column.name)[rows] for column in fields(gaps)}
-    )
+    return gaps.take(rows)
 
 
 def _gap_answer(gap: LongGap, window_start: int) -> GapAnswer:
@@ -138,6 +134,7 @@ def _gap_answer(gap: LongGap, window_start: int) -> GapAnswer:
         step=gap.step if gap.step >= 0 else None,
         cause=gap.cause,
         cause_ms={cause: ms(ns) for cause, ns in gap.cause_ns.items()},
+        no_demand_ms=ms(gap.no_demand_ns),
         thread=name_text(gap.thread),
         stack=stack_texts(gap.stack),
         ended_by=name_text(gap.ended_by),

@@ -12,7 +12,7 @@ import numpy as np
 from idlescope import __version__
 from idlescope.analysis import roofline
 from idlescope.analysis.grouping import by_value
-from idlescope.analysis.idle import causes, concentration, host_time, stacks
+from idlescope.analysis.idle import causes, concentration, demand, stacks
 from idlescope.analysis.idle import occupancy as idle
 from idlescope.analysis.idle.communication import communication
 from idlescope.analysis.idle.concentration import Spread
@@ -293,12 +293,12 @@ def _figures(
         launches = launches.within(view.trace.calls, window.start, window.end)
     doubted = doubts(view_inside, launches, window, occupancy, gaps)
     covered = coverage.measure(view_inside, launches, gaps, steps, doubted)
-    host_ns = host_time.divide(view, gaps)
     seen = batching.classify(view, steps, of_engine.step, gaps)
-    no_demand_ns = host_ns.get(NO_DEMAND, 0)
-    spread = concentration.concentration(
-        view, gaps, steps, empty, division.step, no_demand_ns
-    )
+    apart = concentration.set_apart(view, gaps, steps, empty, division.step)
+    host_ns = demand.divide(view, gaps, apart.starved)
+    gaps = demand.with_demand(view, gaps, apart.starved)
+    said_ns = host_ns.get(NO_DEMAND, 0) - int(gaps.host[apart.starved].sum())
+    spread = concentration.concentration(gaps, steps, apart, said_ns)
     return MeasuredDevice(
         view=view,
         window=window,

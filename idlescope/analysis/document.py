@@ -49,6 +49,7 @@ class LongGapEntry(msgspec.Struct):
     step: int | None
     cause: str
     cause_ns: dict[str, int]
+    no_demand_ns: int  # of host: there was no request
     thread: str
     stack: list[str]
     ended_by: str
@@ -338,6 +339,7 @@ def _long_gap(gap: LongGap) -> LongGapEntry:
         step=gap.step if gap.step >= 0 else None,
         cause=gap.cause,
         cause_ns=gap.cause_ns,
+        no_demand_ns=gap.no_demand_ns,
         thread=gap.thread,
         stack=list(gap.stack),
         ended_by=gap.ended_by,

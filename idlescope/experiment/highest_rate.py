@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from idlescope.engine.workload import Workload
 from idlescope.experiment.config import RunConfig
 from idlescope.experiment.device_choice.base import DeviceChoice
 from idlescope.experiment.modes import Mode
+from idlescope.experiment.progress import Progress
 from idlescope.experiment.target import Target
 
 AT_ONCE = float("inf")  # times the run's own rate: all requests are there at the start
@@ -28,16 +30,28 @@ CLOSE = 1.02  # the rate that is kept is within 2 % of one that is not
 
 
 def highest_factor(
-    config: RunConfig, choice: DeviceChoice, shape: Shape, mode: Mode, target: Target
+    config: RunConfig,
+    choice: DeviceChoice,
+    shape: Shape,
+    mode: Mode,
+    target: Target,
+    progress: Progress | None = None,
 ) -> float | None:
     """Return the highest rate that keeps a target, as a multiple of the run's own.
 
-    None where none does, infinity where every rate does.
+    None where none does, infinity where every rate does. `progress` is called as that of a run is,
+    with the mode and the rate that is tried.
     """
 
     def kept(factor: float) -> bool:
         demand = faster(config.demand, factor)
-        reached_ms = p99_ms(config, choice, shape, mode, demand, target)
+        tried = (
+            f"{mode}, all at once"
+            if factor == AT_ONCE
+            else f"{mode}, {factor:.3g} × the rate"
+        )
+        watch = None if progress is None else partial(progress, tried)
+        reached_ms = p99_ms(config, choice, shape, mode, demand, target, watch)
         return reached_ms is not None and reached_ms <= target.most_ms
 
     return highest(kept)
@@ -81,6 +95,7 @@ def p99_ms(
     mode: Mode,
     demand: Workload,
     target: Target,
+    watch: Callable[[Engine], None] | None = None,
 ) -> float | None:
     """Return the latency of the target that 99 of 100 requests have at most, ms.
 
@@ -94,7 +109,7 @@ def p99_ms(
         slots = device.open(shape, mode.depth)
         engine = Engine(device, slots, requests, StepClock(device.clock.now))
         device.begin()
-        engine.run()
+        engine.run(watch)
     finally:
         device.close()
     columns = [

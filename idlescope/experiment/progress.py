@@ -23,4 +23,6 @@ class Running(Protocol):
         """Return the compute time of the run's steps so far."""
 
 
-Progress = Callable[[str, Running], None]  # called after each step, with the mode that runs
+Progress = Callable[
+    [str, Running], None
+]  # called after each step, with the mode that runs, or the rate tried

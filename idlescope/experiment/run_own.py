@@ -59,7 +59,7 @@ def run(
         return made
     target = Target.parse(config.target)
     factors = {
-        str(mode): highest_factor(config, choice, cache_shape, mode, target)
+        str(mode): highest_factor(config, choice, cache_shape, mode, target, progress)
         for mode in config.modes
     }
     return replace(made, rate_factors=factors)

@@ -313,6 +313,7 @@ def _parts_of_gaps(gaps: Gaps, parent: Int64, times: Intervals) -> Gaps:
         unattributed=none,
         call=gaps.call[parent],
         operation=gaps.operation[parent],
+        no_demand=none,
     )
 
 

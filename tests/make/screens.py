@@ -28,7 +28,10 @@ TRACES = (
     "loop_item.json.gz",
     "loop_async.json.gz",
 )
-MODELLED = ("--model", "8b", "--tokens", "40", "--device", "modelled:h200")
+MODELLED = (
+    *("--model", "8b", "--tokens", "40", "--prompt-tokens", "1000"),
+    *("--device", "modelled:h200"),
+)
 DRAWING = ("run_report.draw_all", "sweep_report.heatmap.draw")
 COMMANDS = {
     "run": ("run", *MODELLED, "--out", "o"),

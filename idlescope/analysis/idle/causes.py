@@ -16,14 +16,14 @@ Operations of no length cover nothing and end no gap.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
 from idlescope.analysis import intervals
 from idlescope.analysis.intervals import AFTER_EVERYTHING, Intervals
 from idlescope.analysis.view import DeviceView
-from idlescope.trace.table import Int64
+from idlescope.trace.table import Bool, Int64
 
 CAUSES = ("host", "launch", "queued", "unattributed")
 
@@ -42,6 +42,8 @@ class Gaps:
     operation: (
         Int64  # row of the device's operations that ended the gap; -1: none in the trace
     )
+    # part of `host` in which there was no request; 0 until that is asked (`concentration`)
+    no_demand: Int64
 
     def __len__(self) -> int:
         return len(self.start)
@@ -50,6 +52,10 @@ class Gaps:
     def length(self) -> Int64:
         """Return the length of each gap in nanoseconds."""
         return self.end - self.start
+
+    def take(self, rows: Int64 | Bool) -> Gaps:
+        """Return some of the gaps."""
+        return Gaps(*(getattr(self, column.name)[rows] for column in fields(self)))
 
     def totals(self) -> dict[str, int]:
         """Return the nanoseconds of each cause."""
@@ -92,6 +98,7 @@ def attribute(view: DeviceView, idle: Intervals) -> Gaps:
         unattributed=np.where(known, 0, idle.length),
         call=call,
         operation=operation,
+        no_demand=np.zeros_like(host),
     )
 
 

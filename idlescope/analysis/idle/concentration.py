@@ -7,7 +7,7 @@ a known engine, is no demand; so are gaps in which the engine scheduled no token
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import NamedTuple
 
@@ -87,16 +87,22 @@ def gap_lengths(gaps: Gaps) -> list[LengthBin]:
     ]
 
 
-def concentration(
-    view: DeviceView, gaps: Gaps, steps: Steps, empty: Steps, step: Int64, no_demand_ns: int
-) -> Concentration:
-    """Return how the idle time of a device is spread.
+class Apart(NamedTuple):
+    """The gaps that are no cost of a step."""
+
+    starved: Bool  # of each gap: no token was scheduled in it, or nothing at all was done
+    pauses: Int64  # rows of gaps
+    doing: list[str]  # what the host did in each pause
+
+
+def set_apart(
+    view: DeviceView, gaps: Gaps, steps: Steps, empty: Steps, step: Int64
+) -> Apart:
+    """Return which gaps are no cost of a step.
 
     `steps` are those of the engine, `empty` those that scheduled no token, `step` is the number of
-    the step, of either sort, of each operation. `no_demand_ns` is the `host` idle in spans that
-    say that there was no request.
+    the step, of either sort, of each operation.
     """
-    idle_ns = int(gaps.length.sum())
     starved = _starved(gaps, empty, step)
     candidates = np.flatnonzero(_is_pause(gaps, steps) & ~starved)
     labels = _doing(view, gaps, candidates)
@@ -107,10 +113,21 @@ def concentration(
     pause_labels = [
         label for row, label in zip(candidates, labels, strict=True) if row in pauses
     ]
+    return Apart(starved, pauses, pause_labels)
 
+
+def concentration(
+    gaps: Gaps, steps: Steps, apart: Apart, no_demand_ns: int
+) -> Concentration:
+    """Return how the idle time of a device is spread.
+
+    `no_demand_ns` is the `host` idle of the other gaps in spans that say that there was no request.
+    """
+    idle_ns = int(gaps.length.sum())
+    starved, pauses = apart.starved, apart.pauses
     starved_ns = int(gaps.length[starved].sum()) + no_demand_ns
     pauses_ns = int(gaps.length[pauses].sum())
-    doing = _most(pause_labels, gaps.length[pauses])
+    doing = _most(apart.doing, gaps.length[pauses])
     return Concentration(
         kind=_kind(idle_ns, starved_ns, pauses_ns),
         longest_pct=round(_longest_pct(gaps), 2),
@@ -168,7 +185,7 @@ def _doing(view: DeviceView, gaps: Gaps, rows: Int64) -> list[str]:
     if not rows.size:
         return []
     longest = np.sort(rows[np.argsort(-gaps.length[rows], kind="stable")][:MAX_EXPLAINED])
-    some = Gaps(*(getattr(gaps, field.name)[longest] for field in fields(gaps)))
+    some = gaps.take(longest)
     each = Groups(np.arange(len(some)), len(some))
     by_label = host_time.divide_by(_near(view, some), some, each)
     labels = []

@@ -26,6 +26,7 @@ class LongGap:
     length_ns: int
     step: int  # of the operation that ended it; -1: not known
     cause_ns: dict[str, int]
+    no_demand_ns: int  # of host: there was no request
     thread: str  # the launching one; empty where no launch is known
     stack: tuple[
         str, ...
@@ -106,6 +107,7 @@ def _explained(
         length_ns=int(gaps.length[gap]),
         step=step_number,
         cause_ns={cause: int(getattr(gaps, cause)[gap]) for cause in CAUSES},
+        no_demand_ns=int(gaps.no_demand[gap]),
         thread=thread,
         stack=stack,
         ended_by=ended_by,

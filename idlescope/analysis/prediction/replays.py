@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from idlescope.analysis.idle.concentration import Spread
 from idlescope.analysis.intervals import percent
 from idlescope.analysis.measured import MeasuredDevice
 from idlescope.analysis.prediction.device_costs import measure_costs
@@ -59,6 +60,11 @@ class Replays:
                 f"cannot tell what device {result.device.index} would do: requests arrived during "
                 "the run, and which steps there are depends on when; record one with "
                 "--arrival closed"
+            )
+        if result.spread.kind == Spread.NO_DEMAND:
+            raise TraceError(
+                f"cannot tell what device {result.device.index} would do: it idles for want of "
+                "requests, which neither batching nor a quicker host gives it; record under load"
             )
         self.trace = trace
         self.result = result

@@ -5,7 +5,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from idlescope.analysis.idle.concentration import Spread
-from idlescope.analysis.idle.host_labels import CALL_PREFIX, RANGE_PREFIX, largest_part
+from idlescope.analysis.idle.host_labels import (
+    CALL_PREFIX,
+    NO_DEMAND,
+    RANGE_PREFIX,
+    largest_part,
+)
 from idlescope.analysis.intervals import percent
 from idlescope.analysis.measured import MeasuredDevice
 from idlescope.analysis.verdict.findings import VerdictKind
@@ -64,11 +69,16 @@ def main_cause(result: MeasuredDevice) -> MainCause | None:
     totals, idle_ns = result.gaps.totals(), result.occupancy.idle_ns
     if not idle_ns:
         return None
+    # Want of requests is a cause of its own here: nothing that the host did.
+    host_ns = dict(result.host_ns)
+    no_demand_ns = host_ns.pop(NO_DEMAND, 0)
+    totals["host"] -= no_demand_ns
+    totals[NO_DEMAND] = no_demand_ns
     cause = max(totals, key=lambda name: totals[name])
     cause_pct = percent(totals[cause], idle_ns)
-    if cause != "host" or not result.host_ns:
+    if cause != "host" or not host_ns:
         return MainCause(cause, cause_pct)
-    part, part_ns = largest_part(result.host_ns)
+    part, part_ns = largest_part(host_ns)
     part = part.removeprefix(CALL_PREFIX).removeprefix(RANGE_PREFIX)
     return MainCause(cause, cause_pct, part, percent(part_ns, idle_ns))
 

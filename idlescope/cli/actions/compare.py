@@ -94,7 +94,7 @@ def _show(console: Console, mode: str, comparison: Comparison, verbose: bool) ->
         console.print(plain(warning, "yellow"))
     console.print()
     most_parts = report.MAX_PARTS if verbose else report.FEW_PARTS
-    console.print(report.table(comparison, most_parts))
+    console.print(report.table(comparison, most_parts, console.width))
     legend = f"{report.MARK} and bold: more than noise."
     if verbose:
         legend += f" Noise: {comparison.noise}."

@@ -53,7 +53,7 @@ def predict_command(
         console.print(plain(sentence, "yellow"))
     for prediction in predictions:
         console.print()
-        console.print(table(prediction))
+        console.print(table(prediction, console.width))
     console.print()
     _show_next(console, path, mode, predictions[0])
 

@@ -101,9 +101,10 @@ def _show_files(console: Console, written: Sequence[Path], verbose: bool) -> Non
 
 @contextmanager
 def live(console: Console, modes: Sequence[str], tokens: int) -> Iterator[Report]:
-    """Show a bar per mode, of so many tokens; yield what to call after each step.
+    """Show a bar per mode, of so many tokens, and one for the rates that are tried.
 
-    Beside it stand the device's idle share and the tokens per second so far.
+    Yields what to call after each step. Beside each stand the
+    device's idle share and the tokens per second so far.
     """
     columns = (
         TextColumn("{task.description:<5}"),
@@ -120,17 +121,26 @@ def live(console: Console, modes: Sequence[str], tokens: int) -> Iterator[Report
         mode_tasks = {
             mode: progress_bars.add_task(mode, total=tokens, live="") for mode in modes
         }
+        rates = progress_bars.add_task("", total=tokens, live="", visible=False)
         due = 0.0
 
-        def report(mode: str, engine: Running) -> None:
+        def report(name: str, engine: Running) -> None:
             nonlocal due
             if time.monotonic() < due:
                 return
+            # What is no mode is a rate that is tried: all of them share one bar.
+            task = mode_tasks.get(name, rates)
             elapsed_ns = max(engine.clock.now(), 1)
             idle_pct = 100.0 * max(0.0, 1.0 - engine.busy_ns() / elapsed_ns)
             token_rate = engine.tokens / elapsed_ns * 1e9
             live_text = f"idle {idle_pct:.1f} %  {token_rate:,.0f} tokens/s"
-            progress_bars.update(mode_tasks[mode], completed=engine.tokens, live=live_text)
+            progress_bars.update(
+                task,
+                description=name,
+                completed=engine.tokens,
+                live=live_text,
+                visible=True,
+            )
             due = time.monotonic() + REFRESH_S
 
         yield report

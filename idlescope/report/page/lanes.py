@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idlescope.analysis.idle.causes import CAUSES
+from idlescope.analysis.idle.host_labels import NO_DEMAND
 from idlescope.analysis.idle.occupancy import is_compute
-from idlescope.palette import CAUSE, OPERATION
+from idlescope.palette import CAUSE, OPERATION, WITHOUT_DEMAND
 from idlescope.report.page.host_lanes import CALLS, HOST, host_lanes
 from idlescope.report.page.lane import Lane
 from idlescope.report.work_line import WorkLine
@@ -69,6 +70,10 @@ def _gap_lane(line: WorkLine) -> Lane:
     """Return the parts of each gap as time passes: first the host's, then what waits."""
     result = line.result
     gap_index, cause_code, gap_part = result.gaps.parts()
+    # A host part of which most is want of requests is drawn as that.
+    no_demand = 2 * result.gaps.no_demand > result.gaps.host
+    is_host = cause_code == CAUSES.index("host")
+    cause_code = np.where(is_host & no_demand[gap_index], len(CAUSES), cause_code)
     ending_operation = result.gaps.operation[
         gap_index
     ]  # -1, the appended entry: nothing ended it
@@ -82,7 +87,7 @@ def _gap_lane(line: WorkLine) -> Lane:
         end=gap_part.end,
         name=cause_code,
         step=of_operation(result.step, -1),
-        texts=CAUSES,
-        colours=list(CAUSE.values()),
+        texts=(*CAUSES, NO_DEMAND),
+        colours=[*CAUSE.values(), WITHOUT_DEMAND],
         ended_by=of_operation(result.operations.name, len(line.trace.names)),
     )

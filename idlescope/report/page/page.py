@@ -6,8 +6,9 @@ import base64
 from collections.abc import Sequence
 from pathlib import Path
 
+from idlescope.analysis.idle.host_labels import NO_DEMAND
 from idlescope.export.perfetto import excerpt
-from idlescope.palette import CALL, CAUSE
+from idlescope.palette import CALL, CAUSE, WITHOUT_DEMAND
 from idlescope.report.page import frame, timeline
 from idlescope.report.page.content import Page
 from idlescope.report.page.section import Material, Section
@@ -20,7 +21,8 @@ def write(page: Page, path: Path, sections: Sequence[Section[Material]] = OF_TRA
     scripted = None
     if packed is not None:
         # the script reads the timeline's document, and what its colours mean
-        meanings = {"causes": {colour: cause for cause, colour in CAUSE.items()}}
+        causes = {colour: cause for cause, colour in CAUSE.items()}
+        meanings = {"causes": {**causes, WITHOUT_DEMAND: NO_DEMAND}}
         document = packed.document | meanings | {"blocking": CALL["blocking"]}
         scripted = frame.Scripted(document, packed.columns, _perfetto_excerpt(page))
     frame.write(path, page.head, sections, Material(page, packed), scripted)

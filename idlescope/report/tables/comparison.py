@@ -11,17 +11,21 @@ from rich.text import Text
 
 from idlescope.analysis.comparison.change import Change, Comparison
 from idlescope.analysis.comparison.documents import COMPARE_SCHEMA, ComparisonsDocument
+from idlescope.analysis.idle.host_labels import RANGE_PREFIX
 from idlescope.report.markdown import MarkdownRow, MarkdownSection
-from idlescope.report.tables.terminal import empty_table, plain
+from idlescope.report.tables.terminal import NARROW, empty_table, plain
 from idlescope.report.text import NOTHING, shorten
 
 MAX_PARTS = 12
 FEW_PARTS = 4  # of the first look
 SMALL_SHARE = 0.001  # of the headline: smaller parts are summed up
 NAME_WIDTH = 40
+NARROW_NAME_WIDTH = 25
+WIDE = 95  # columns of a terminal that has room for whole names
 MILLISECONDS_FROM_NS = 1e5  # shorter steps are shown in microseconds
 WHOLE_PERCENT_FROM = 1000  # larger changes are shown without decimals, %
-COLUMNS = ("change ± 95 %", "in %", "share")
+IN_PERCENT = ("in %", "share")
+COLUMNS = ("change ± 95 %", *IN_PERCENT)
 MARK = "*"  # of a change that is more than noise
 Comparisons = Mapping[str, Sequence[Comparison]]  # by mode, "" where there are none
 ChangeRow = tuple[Change, list[str]]  # a change and its cells
@@ -119,26 +123,30 @@ def _in_percent(change: Change) -> str:
     return f"{change.percent:+,.{decimals}f} %"
 
 
-def table(comparison: Comparison, most: int = MAX_PARTS) -> Table:
+def table(comparison: Comparison, most: int = MAX_PARTS, width: int = WIDE) -> Table:
     """Return the comparison with its `most` largest parts.
 
-    Figures that differ by more than noise are marked.
+    Figures that differ by more than noise are marked. Where a terminal of `width` columns is narrow
+    the changes in per cent and the shares are left out: both follow from the other columns.
     """
+    left_out = len(IN_PERCENT) if width < NARROW else 0
+    name_width = NAME_WIDTH if width >= WIDE else NARROW_NAME_WIDTH
     both_sides = (comparison.base, comparison.other)
     table_title = Text("\n").join(plain(side.label) for side in both_sides)
     changes_table = empty_table("")
     changes_table.title = table_title
     changes_table.add_column("")
-    for column in columns(comparison):
-        changes_table.add_column(plain(column), justify="right")
+    shown_columns = len(columns(comparison)) - left_out
+    for column in columns(comparison)[:shown_columns]:
+        changes_table.add_column(plain(column), justify="right", no_wrap=True)
     for row_group in change_rows(comparison, most):
         for change, row_cells in row_group:
             change_mark, row_style = (MARK, "bold") if change.different else (" ", "")
-            change_name = plain(
-                f"{change_mark} {shorten(change.name, NAME_WIDTH)}", row_style
-            )
+            shown_name = shorten(change.name.replace(RANGE_PREFIX, ""), name_width)
+            change_name = plain(f"{change_mark} {shown_name}", row_style)
+            shown_cells = row_cells[:shown_columns]
             changes_table.add_row(
-                change_name, *(plain(cell, row_style) for cell in row_cells)
+                change_name, *(plain(cell, row_style) for cell in shown_cells)
             )
         changes_table.add_section()
     return changes_table

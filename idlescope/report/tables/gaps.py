@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from idlescope.analysis.idle.host_labels import NO_DEMAND
 from idlescope.analysis.idle.stacks import LongGap
 from idlescope.analysis.result import DeviceResult
 from idlescope.report.text import NOTHING, milliseconds, share, shorten, visible
@@ -29,10 +30,13 @@ def gap_cells(
     device: DeviceResult, gap: LongGap, max_stack_names: int = MAX_STACK_NAMES
 ) -> GapCells:
     """Return a gap's row, with at most so many of the innermost names of its stack."""
+    # no demand is told apart from the host, which had nothing to do
+    parts_ns = {NO_DEMAND: gap.no_demand_ns, **gap.cause_ns}
+    parts_ns["host"] -= gap.no_demand_ns
     causes = [
-        f"{cause} {share(cause_ns, gap.length_ns)}"
-        for cause, cause_ns in gap.cause_ns.items()
-        if cause_ns
+        f"{cause} {share(part_ns, gap.length_ns)}"
+        for cause, part_ns in parts_ns.items()
+        if part_ns
     ]
     # what the profiler puts around each step says nothing of the engine
     stack = [name for name in gap.stack if not PROFILER_STEP.match(name)]

@@ -12,12 +12,13 @@ from idlescope.analysis.prediction.documents import SCHEMA, PredictionsDocument
 from idlescope.analysis.prediction.outcome import Outcome
 from idlescope.analysis.prediction.prediction import Prediction
 from idlescope.analysis.result import Analysis
-from idlescope.report.tables.terminal import Rows, empty_table, plain
+from idlescope.report.tables.terminal import NARROW, Rows, empty_table, plain
 from idlescope.report.text import NOTHING, milliseconds
 from idlescope.report.work_line import device_label
 
 TOKENS = "tokens/s"
-COLUMNS = ("per step", "in all", TOKENS, "compute idle", "saves")
+IN_ALL = "in all"
+COLUMNS = ("per step", IN_ALL, TOKENS, "compute idle", "saves")
 
 
 def rows(prediction: Prediction) -> Rows:
@@ -46,14 +47,20 @@ def _cells(outcome: Outcome, recorded: Outcome) -> list[str]:
     ]
 
 
-def table(prediction: Prediction) -> Table:
-    """Return the cases of one device, one a row; without tokens where they are not known."""
+def table(prediction: Prediction, width: int = NARROW) -> Table:
+    """Return the cases of one device, one a row; without tokens where they are not known.
+
+    On a terminal of few columns (`width`) what follows from the time per step is left out.
+    """
     device = prediction.result
     steps_found = f"{prediction.recorded.steps:,} steps ({device.steps.found})"
     cases_table = empty_table(f"{device_label(device)}, {steps_found}")
     cases_table.add_column("")
     tokens_known = prediction.recorded.tokens is not None
-    shown_columns = [column for column in COLUMNS if tokens_known or column != TOKENS]
+    left_out = set() if tokens_known else {TOKENS}
+    if width < NARROW:
+        left_out |= {IN_ALL, TOKENS}
+    shown_columns = [column for column in COLUMNS if column not in left_out]
     for column in shown_columns:
         cases_table.add_column(column, justify="right", no_wrap=True)
     for case_label, row_cells in rows(prediction):

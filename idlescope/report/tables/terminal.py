@@ -14,6 +14,9 @@ from idlescope.report.text import visible
 Rows = list[tuple[str, list[str]]]  # a label, and one cell per column
 IDLE_PER_STEP = "idle per step: "  # before the name of a cause
 BARS = "▁▂▃▄▅▆▇█"
+NARROW = (
+    72  # columns of a terminal: below, wide tables leave out what follows from the rest
+)
 INDENT = "  "  # before the label of a part of the row above
 _MODE_STYLES = {MODE_TITLES[mode]: color for mode, color in MODE.items()}
 _PER_STEP_STYLES = {f"{IDLE_PER_STEP}{cause}": color for cause, color in CAUSE.items()}

@@ -6,7 +6,8 @@ import base64
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from idlescope.palette import CALL, CAUSE, OPERATION, PHASE, RANK
+from idlescope.analysis.idle.host_labels import NO_DEMAND
+from idlescope.palette import CALL, CAUSE, OPERATION, PHASE, RANK, WITHOUT_DEMAND
 from idlescope.report.page.host_lanes import CALLS, HOST, blocking_call
 from idlescope.report.page.lanes import GAPS, OF_DEVICE
 from idlescope.report.page.section import FragmentData, Material, Section, fragment_beside
@@ -93,6 +94,7 @@ def colour_keys(packed: PackedTimeline, blocking: str) -> Iterator[Keys]:
     ranks = {"a rank computes": RANK["computing"], "transfers": RANK["transfer"]}
     yield _used(ranks | {"waits for other ranks": RANK["waiting"]}, of_ranks)
     causes = {f"idle: {cause}": colour for cause, colour in CAUSE.items()}
+    causes[f"idle: {NO_DEMAND}"] = WITHOUT_DEMAND
     yield _used(causes, used_colours.get(GAPS, set()))
 
 

@@ -1,0 +1,49 @@
+"""What of the host's idle time there was no request for.
+
+A recording may say so itself: by a range in which the engine waited for requests. Else gaps in
+which no token was scheduled, or in which a known engine did nothing for longer than steps take, are
+such (`concentration.set_apart`). No demand is no work of the host, whoever else has a label for it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from idlescope.analysis import intervals
+from idlescope.analysis.grouping import Groups
+from idlescope.analysis.idle import host_time
+from idlescope.analysis.idle.causes import Gaps
+from idlescope.analysis.idle.host_labels import NO_DEMAND
+from idlescope.analysis.intervals import Intervals
+from idlescope.analysis.view import DeviceView
+from idlescope.trace.model import RangeKind
+from idlescope.trace.table import Bool
+
+
+def divide(view: DeviceView, gaps: Gaps, starved: Bool) -> dict[str, int]:
+    """Return `host` idle by what the host did, largest first, in ns; `starved` gaps apart.
+
+    The values add up to `gaps.host.sum()`; all of a starved gap's host part is `no demand`.
+    """
+    if not starved.any():
+        return host_time.divide(view, gaps)
+    by_label = host_time.divide(view, gaps.take(~starved))
+    starved_ns = int(gaps.host[starved].sum())
+    if starved_ns:
+        by_label[NO_DEMAND] = by_label.get(NO_DEMAND, 0) + starved_ns
+    return dict(sorted(by_label.items(), key=lambda item: (-item[1], item[0])))
+
+
+def with_demand(view: DeviceView, gaps: Gaps, starved: Bool) -> Gaps:
+    """Return the gaps with what of their `host` part there was no request for."""
+    ranges = view.trace.ranges
+    is_said = ranges.kind == RangeKind.NO_DEMAND
+    if not starved.any() and not is_said.any():
+        return gaps
+    of_host = Intervals(gaps.start, gaps.start + gaps.host)
+    said = intervals.union(ranges.start[is_said], ranges.end[is_said])
+    shared = intervals.overlaps(of_host, said)
+    said_ns = Groups(shared.left, len(gaps)).total(shared.intervals.length)
+    return replace(gaps, no_demand=np.where(starved, gaps.host, said_ns))
