@@ -251,6 +251,11 @@ FORMATS: tuple[Format, ...] = (
 )
 
 
+def suffixes() -> list[str]:
+    """Return how names of traces end, of all formats."""
+    return [suffix for trace_format in FORMATS for suffix in trace_format.suffixes]
+
+
 def format_of(path: Path) -> Format | None:
     """Return the format of what lies at a path; None for a folder that is not one trace.
 

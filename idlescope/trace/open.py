@@ -10,7 +10,7 @@ from pathlib import Path
 
 from idlescope.errors import TraceError
 from idlescope.trace import remote, run_folder
-from idlescope.trace.formats import FORMATS, Progress, format_of
+from idlescope.trace.formats import Progress, format_of, suffixes
 from idlescope.trace.model import Trace
 
 
@@ -41,7 +41,7 @@ def open_trace(
         return _open_remote(url, progress, frames)
     path = Path(path)
     if only is None and has_magic(str(path)) and not path.exists():
-        only = _matching(path)
+        only = matching(path)
     if only is None:
         run_folder.refuse_mode(path, mode)
         path = run_folder.recording(path, mode)
@@ -53,8 +53,7 @@ def open_trace(
 
 def _open_remote(url: str, progress: Progress | None, frames: bool) -> Trace:
     """Return the Trace of what a URL means, called by the URL without what lets one in."""
-    suffixes = [suffix for trace_format in FORMATS for suffix in trace_format.suffixes]
-    with remote.fetched(url, suffixes) as copy:
+    with remote.fetched(url, suffixes()) as copy:
         try:
             opened = open_trace(copy, progress, frames=frames)
         except TraceError as error:
@@ -62,7 +61,7 @@ def _open_remote(url: str, progress: Progress | None, frames: bool) -> Trace:
     return replace(opened, meta=opened.meta.replace(path=remote.shown(url)))
 
 
-def _matching(pattern: Path) -> list[Path]:
+def matching(pattern: Path) -> list[Path]:
     """Return the files that a pattern matches, by name. Raises TraceError where there are none."""
     found = [Path(name) for name in sorted(glob(str(pattern)))]
     if not found:

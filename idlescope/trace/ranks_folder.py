@@ -64,12 +64,10 @@ def files(folder: Path) -> list[Path]:
             files_found.append(file_path)
             forms_of.setdefault(_trace(file_path, form_index), []).append(form_index)
     if not files_found:
-        suffixes = [
-            suffix for trace_format in formats.FORMATS for suffix in trace_format.suffixes
-        ]
         raise TraceError(
             f"{folder} holds no traces: give a recording (a folder with meta.json), an Nsight "
-            f"Systems Parquet export, or a folder of files that end in {', '.join(suffixes)}"
+            "Systems Parquet export, or a folder of files that end in "
+            f"{', '.join(formats.suffixes())}"
         )
     return [file_path for file_path in files_found if _is_best_form(file_path, forms_of)]
 

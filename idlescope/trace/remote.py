@@ -12,13 +12,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from idlescope.errors import ConfigError, TraceError
 
 # A drive of Windows is one letter. Path makes one slash of the two.
 _URL = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]+):/{1,2}([^/].*)$", re.DOTALL)
+_FILE_URL = re.compile(
+    r"^file:/+([^/].*)$", re.DOTALL | re.IGNORECASE
+)  # always from the root
 _MAGIC = re.compile(r"[*?\[]")
 _HTTP = ("http", "https")
 EXTRA = "pip install 'idlescope[remote]'"
@@ -26,6 +29,9 @@ EXTRA = "pip install 'idlescope[remote]'"
 
 def url_of(path: str | Path) -> str | None:
     """Return the URL that a path is; None for a path of this machine."""
+    of_file = _FILE_URL.match(str(path))
+    if of_file is not None:
+        return f"file:///{of_file[1]}"
     match = _URL.match(str(path))
     return f"{match[1].lower()}://{match[2]}" if match else None
 
@@ -38,8 +44,33 @@ def shown(path: str | Path) -> str:
     parts = urlsplit(url)
     place = parts.netloc.rpartition("@")[2]
     # outside of HTTP a question mark is part of a pattern, or of a name
-    inside = parts.path if parts.scheme in _HTTP else url.partition(parts.netloc)[2]
+    after_place = url.partition("://")[2].removeprefix(parts.netloc)
+    inside = parts.path if parts.scheme in _HTTP else after_place
     return f"{parts.scheme}://{place}{inside}"
+
+
+class RemoteFile(NamedTuple):
+    """One trace behind a URL."""
+
+    url: str
+    size: int | None  # bytes; None: its server does not say
+
+
+def files(url: str, suffixes: Sequence[str]) -> list[RemoteFile]:
+    """Return the traces of a folder or a pattern behind a URL, in order, to be read one by one.
+
+    [] where it is one file, or where files within cannot be addressed. Raises as `fetched` does.
+    """
+    file_system, inside = _opened(url)
+    with _said(url):
+        if not _is_several(file_system, inside, url, suffixes):
+            return []
+        found = _found(file_system, inside, url, suffixes)
+    whole, within = url.rstrip("/"), inside.rstrip("/")
+    if not whole.endswith(within):
+        return []
+    before = whole.removesuffix(within)
+    return [RemoteFile(f"{before}{name}", size) for name, size in found.items()]
 
 
 @contextmanager
@@ -82,11 +113,21 @@ def _names(file_system: Any, inside: str, url: str, suffixes: Sequence[str]) -> 
     """Return the files that are meant, in order."""
     if not _is_several(file_system, inside, url, suffixes):
         return [inside]
+    return list(_found(file_system, inside, url, suffixes))
+
+
+def _found(
+    file_system: Any, inside: str, url: str, suffixes: Sequence[str]
+) -> dict[str, int | None]:
+    """Return the traces of a folder or a pattern by name, and their sizes where these are said."""
     if _has_magic(inside, url):
-        found = file_system.glob(inside)
+        found = file_system.glob(inside, detail=True)
     else:
-        found = file_system.ls(inside, detail=False)
-    traces = sorted({str(name) for name in found if _base(name).endswith(tuple(suffixes))})
+        found = {one["name"]: one for one in file_system.ls(inside, detail=True)}
+    sizes = {str(name): stated.get("size") for name, stated in found.items()}
+    traces = {
+        name: sizes[name] for name in sorted(sizes) if _base(name).endswith(tuple(suffixes))
+    }
     if not traces:
         raise TraceError(
             f"{shown(url)} holds no traces: files that end in {', '.join(suffixes)}"

@@ -3,10 +3,14 @@
 import http.server
 import threading
 from functools import partial
+from pathlib import Path
 
 import pytest
 
 import idlescope
+from idlescope.analysis.ranks import side_by_side
+from idlescope.analysis.ranks.folder import analyze_folder
+from idlescope.analysis.ranks.rank_file import RankOptions
 from idlescope.errors import ConfigError, TraceError
 from idlescope.trace import remote
 from tests.conftest import FIXTURES
@@ -44,6 +48,8 @@ def test_a_path_of_this_machine_is_no_url():
 
 def test_a_url_is_known_though_a_path_was_made_of_it():
     assert remote.url_of("s3:/bucket/x.json") == "s3://bucket/x.json"
+    for text in ("file:///data/x.json", "file:/data/x.json"):
+        assert remote.url_of(text) == remote.shown(text) == "file:///data/x.json"
     assert remote.url_of("HTTPS://host/x.json?a=b") == "https://host/x.json?a=b"
 
 
@@ -114,6 +120,73 @@ def test_a_folder_of_a_web_server_is_read_and_its_faults_are_its_own(served, ran
         (ranks / "broken.json").unlink()
 
 
+class Together(Quiet):
+    """Answers for a trace once two of them are asked for at the same time."""
+
+    both_asked = threading.Barrier(2)
+
+    def do_GET(self):
+        if "rank" in self.path:
+            self.both_asked.wait(60)
+        super().do_GET()
+
+
+def test_files_of_a_folder_are_fetched_and_read_side_by_side(ranks, monkeypatch):
+    pytest.importorskip("aiohttp")
+    monkeypatch.setenv("IDLESCOPE_JOBS", "2")
+    monkeypatch.setenv("IDLESCOPE_CACHE", "off")
+    together = idlescope.analyze(idlescope.open(ranks)).to_json()
+    handler = partial(Together, directory=str(ranks))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/"
+        found = remote.files(url, [".json"])
+        assert [file.url for file in found] == [f"{url}rank0.json", f"{url}rank1.json"]
+        paths = [Path(file.url) for file in found]
+        assert side_by_side.is_worth_it(paths)  # their sizes are not said
+        analysis = analyze_folder(
+            Path(url), paths, RankOptions("first-last", 0, frames=True)
+        )
+        server.shutdown()
+    assert analysis.to_json()["ranks"] == together["ranks"]
+    assert f"{analysis.source['path']}/" == url
+
+
+def test_what_is_wrong_with_one_of_them_shows_no_signature(served, ranks, monkeypatch):
+    pytest.importorskip("aiohttp")
+    monkeypatch.setenv("IDLESCOPE_CACHE", "off")
+    paths = [
+        Path(f"{served}/{name}.json?signature={SECRET}")
+        for name in ("rank0", "rank1", "none")
+    ]
+    analysis = analyze_folder(
+        Path(served), paths, RankOptions("first-last", 0, frames=True)
+    )
+    assert len(analysis.group.ranks) == 2
+    (left_out,) = [text for text in analysis.warnings if "was left out" in text]
+    assert left_out.startswith("none.json was left out: does not exist")
+    assert SECRET not in str(analysis.to_json())
+
+
+@pytest.mark.parametrize("scheme", ["memory:/", "file://"])
+def test_files_of_a_folder_or_pattern_have_urls_of_their_own(ranks, scheme):
+    fsspec = pytest.importorskip("fsspec")
+    folder = str(ranks)
+    memory = fsspec.filesystem("memory")
+    memory.put(str(ranks), folder, recursive=True)
+    try:
+        for end in ("", "/", "/*.json"):
+            found = remote.files(f"{scheme}{folder}{end}", [".json"])
+            assert [file.size for file in found] == [
+                (ranks / f"rank{rank}.json").stat().st_size for rank in range(2)
+            ]
+            for file in found:
+                assert len(idlescope.open(file.url).devices) == 1
+        assert remote.files(f"{scheme}{folder}/rank0.json", [".json"]) == []
+    finally:
+        memory.rm(folder, recursive=True)
+
+
 def test_a_folder_in_s3_is_read(ranks, monkeypatch):
     pytest.importorskip("s3fs")
     server_of = pytest.importorskip("moto.server").ThreadedMotoServer
@@ -136,6 +209,10 @@ def test_a_folder_in_s3_is_read(ranks, monkeypatch):
             client.upload_file(str(path), "traces", f"job/{path.name}")
         trace = idlescope.open("s3://traces/job")
         assert len(trace.devices) == 2
+        files = remote.files("s3://traces/job", [".json"])
+        assert [file.url for file in files] == [
+            f"s3://traces/job/rank{rank}.json" for rank in range(2)
+        ]
         assert SECRET not in str(idlescope.analyze(trace).to_json())
         with pytest.raises(TraceError, match="s3://traces/none"):
             idlescope.open("s3://traces/none.json")

@@ -18,13 +18,15 @@ from idlescope.analysis.ranks.of_trace import rank_labels, rank_numbers
 from idlescope.analysis.ranks.rank import summary
 from idlescope.analysis.ranks.rank_file import RankFile, RankOptions, packed, packed_error
 from idlescope.errors import IdlescopeError
+from idlescope.trace import remote
 from idlescope.trace.open import open_trace
 from idlescope.trace.ranks_folder import Rank, labelled
 
 
 def analyse_file(path: Path, options: RankOptions) -> RankFile:
     """Return what one file of a folder of ranks gives. Raises TraceError, ConfigError."""
-    trace = labelled(Rank.of(path, open_trace(path, frames=options.frames)))
+    file = Path(remote.shown(path))
+    trace = labelled(Rank.of(file, open_trace(path, frames=options.frames)))
     analysis = analyze(
         trace,
         window=options.window,
@@ -37,10 +39,10 @@ def analyse_file(path: Path, options: RankOptions) -> RankFile:
     numbers, labels = rank_numbers(gpus), rank_labels(gpus)
     ranks = []
     for row, result in enumerate(analysis.results):
-        said = place(numbers[row], path.name, trace.meta.distributed)
+        said = place(numbers[row], file.name, trace.meta.distributed)
         ranks.append(summary(result, result.prediction, labels[row], said, row))
     return RankFile(
-        file=path.name,
+        file=file.name,
         format=trace.meta.format,
         events=int(analysis.source["events"]),
         engine=analysis.engine,

@@ -83,7 +83,8 @@ def _outcome(path: Path, future: Any) -> Outcome:
         found = unpacked_whole(future.result())
     except (KilledWorker, RankBytesError, MemoryError) as error:
         name = type(error).__name__
-        return TraceError(f"{path} could not be analysed: its workers ended ({name})")
+        shown = remote.shown(path)
+        return TraceError(f"{shown} could not be analysed: its workers ended ({name})")
     return TraceError(found) if isinstance(found, str) else found
 
 

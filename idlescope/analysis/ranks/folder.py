@@ -20,7 +20,7 @@ from idlescope.analysis.ranks.rank import RankSummary
 from idlescope.analysis.ranks.rank_file import RankFile, RankOptions
 from idlescope.analysis.steps.batching import BatchingKind
 from idlescope.errors import TraceError
-from idlescope.trace import ranks_said
+from idlescope.trace import ranks_said, remote
 
 IN_STEP = (
     0.1  # ranks of one job have as many steps, but for those at the ends of the recording
@@ -61,17 +61,19 @@ def analyze_folder(
     options: RankOptions,
     progress: Callable[[int], None] | None = None,
     cluster: str | None = None,
+    remote_sizes: side_by_side.Sizes = side_by_side.NO_SIZES,
 ) -> RanksAnalysis | None:
     """Return the analysis of a folder of ranks.
 
     None where its devices are no ranks of one job, so that their traces are needed together: one
     device only, or several that may be one GPU. `cluster` is where Dask analyses the files
-    (cluster.py); else processes of this machine do. `progress` is called with the number of files
+    (cluster.py); else processes of this machine do. `remote_sizes` are those of files behind URLs.
+    `progress` is called with the number of files
     that are done. Raises TraceError where no file can be read.
     """
     paths, left_out = ranks_said.without_merged(paths)
     if cluster is None:
-        outcomes = side_by_side.analyse_files(paths, options, progress)
+        outcomes = side_by_side.analyse_files(paths, options, progress, remote_sizes)
     else:
         from idlescope.analysis.ranks import cluster as dask_cluster
 
@@ -83,7 +85,8 @@ def analyze_folder(
     if len(gpus) < 2 or may_be_one(gpus):
         return None
     left_out += [
-        f"{path.name} was left out: {str(outcome).removeprefix(f'{path} ')}"
+        f"{Path(remote.shown(path)).name} was left out: "
+        f"{str(outcome).removeprefix(f'{remote.shown(path)} ')}"
         for path, outcome in zip(paths, outcomes, strict=True)
         if isinstance(outcome, TraceError)
     ]
@@ -92,7 +95,7 @@ def analyze_folder(
     together, one_clock = _on_one_clock(files)
     return RanksAnalysis(
         source={
-            "path": str(folder),
+            "path": remote.shown(folder),
             "format": ", ".join(dict.fromkeys(file.format for file in files)),
             "tool_version": __version__,
             "events": sum(file.events for file in files),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -23,6 +23,7 @@ from idlescope.analysis.ranks.rank_file import (
 from idlescope.children.cores import VARIABLE, usable_cores
 from idlescope.children.start import command
 from idlescope.errors import TraceError
+from idlescope.trace import remote
 
 PACKED_RATIO = 12  # text of a trace that one byte of gzip holds, as a rule
 MEMORY_PER_BYTE = 4  # of text, while it is analysed
@@ -30,29 +31,42 @@ MEMORY_OF_PROCESS = 120 << 20
 MEMORY_SHARE = 0.5  # of what is free may be used
 LARGE_BYTES = 64 << 20  # of text in all: less is quicker in one process
 
+USUAL_BYTES = 32 << 20  # of a file whose size is not known
+
 Outcome = RankFile | TraceError
+Sizes = Mapping[Path, int]
+NO_SIZES: Sizes = {}
 
 
-def text_bytes(path: Path) -> int:
-    """Return about how much text a trace holds; 0 for a folder."""
-    size = path.stat().st_size if path.is_file() else 0
-    return size * PACKED_RATIO if path.suffix == ".gz" else size
+def text_bytes(path: Path, remote_sizes: Sizes = NO_SIZES) -> int:
+    """Return about how much text a trace holds; 0 for a folder.
+
+    `remote_sizes` are those of files behind URLs, where they are said.
+    """
+    if remote.url_of(path) is not None:
+        size = remote_sizes.get(path, USUAL_BYTES)
+    else:
+        size = path.stat().st_size if path.is_file() else 0
+    return size * PACKED_RATIO if Path(remote.shown(path)).suffix == ".gz" else size
 
 
-def is_worth_it(paths: Sequence[Path]) -> bool:
+def is_worth_it(paths: Sequence[Path], remote_sizes: Sizes = NO_SIZES) -> bool:
     """Return whether files are so many, or so large, that processes of their own pay."""
-    return len(paths) > 1 and sum(map(text_bytes, paths)) >= LARGE_BYTES
+    whole_bytes = sum(text_bytes(path, remote_sizes) for path in paths)
+    return len(paths) > 1 and whole_bytes >= LARGE_BYTES
 
 
 def analyse_files(
     paths: Sequence[Path],
     options: RankOptions,
     progress: Callable[[int], None] | None = None,
+    remote_sizes: Sizes = NO_SIZES,
 ) -> list[Outcome]:
     """Return what each file gives, in order; the error of those that cannot be read.
 
     What was kept of an earlier time is not read again. `progress` is called with the number of
-    files that are done.
+    files that are done. Files behind URLs (`remote_sizes`: their bytes) are each fetched by the
+    process that reads it.
     """
     kept = KeptSummaries(options)
     found = {row: kept.find(path) for row, path in enumerate(paths)}
@@ -61,13 +75,15 @@ def analyse_files(
     }
     missing = [row for row in found if row not in outcomes]
     if missing:
-        outcomes |= _analyse_rows(paths, missing, options, kept, progress)
+        sizes = [text_bytes(path, remote_sizes) for path in paths]
+        outcomes |= _analyse_rows(paths, sizes, missing, options, kept, progress)
         kept.tidy()
     return [outcomes[row] for row in range(len(paths))]
 
 
 def _analyse_rows(
     paths: Sequence[Path],
+    sizes: Sequence[int],
     rows: Sequence[int],
     options: RankOptions,
     kept: KeptSummaries,
@@ -77,7 +93,7 @@ def _analyse_rows(
     outcomes: dict[int, Outcome] = {}
     with ExitStack() as stack:
         idle_children: SimpleQueue[_Child] = SimpleQueue()
-        workers = _workers([paths[row] for row in rows])
+        workers = _workers([sizes[row] for row in rows])
         for _ in range(workers):
             child = _Child(options, kept, max(1, usable_cores() // workers))
             idle_children.put(stack.enter_context(child))
@@ -91,7 +107,7 @@ def _analyse_rows(
                 idle_children.put(child)
 
         # The largest first: no core is left with one of them at the end.
-        largest_first = sorted(rows, key=lambda row: -text_bytes(paths[row]))
+        largest_first = sorted(rows, key=lambda row: -sizes[row])
         answers = pool.map(ask, (paths[row] for row in largest_first))
         answered = zip(largest_first, answers, strict=True)
         already = len(paths) - len(rows)
@@ -102,12 +118,11 @@ def _analyse_rows(
     return outcomes
 
 
-def _workers(paths: Sequence[Path]) -> int:
+def _workers(sizes: Sequence[int]) -> int:
     """Return how many processes there are to be: no more than cores, files, or memory allow."""
-    largest = max(map(text_bytes, paths))
-    each_bytes = MEMORY_OF_PROCESS + MEMORY_PER_BYTE * largest
+    each_bytes = MEMORY_OF_PROCESS + MEMORY_PER_BYTE * max(sizes)
     by_memory = int(MEMORY_SHARE * _free_memory() // each_bytes)
-    return max(1, min(usable_cores(), len(paths), by_memory))
+    return max(1, min(usable_cores(), len(sizes), by_memory))
 
 
 def _free_memory() -> int:
@@ -158,7 +173,8 @@ class _Child:
         except (OSError, RankBytesError) as error:
             self._end()
             self._process = self._start()
-            return TraceError(f"{path} could not be analysed: its process ended ({error})")
+            shown = remote.shown(path)
+            return TraceError(f"{shown} could not be analysed: its process ended ({error})")
         if isinstance(outcome, str):
             return TraceError(outcome)
         self._kept.keep(path, head, columns)
@@ -168,7 +184,8 @@ class _Child:
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None
         assert stdout is not None
-        stdin.write(msgspec.json.encode(str(path.resolve())) + b"\n")
+        place = remote.url_of(path) or str(path.resolve())
+        stdin.write(msgspec.json.encode(place) + b"\n")
         stdin.flush()
         lengths = stdout.read(HEAD_LENGTH.size)
         if len(lengths) < HEAD_LENGTH.size:

@@ -6,6 +6,7 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from glob import has_magic
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,7 +21,7 @@ from idlescope.errors import ConfigError
 from idlescope.hardware.gpus import GPU, gpu
 from idlescope.trace import remote
 from idlescope.trace.model import Trace
-from idlescope.trace.open import open_trace
+from idlescope.trace.open import matching, open_trace
 
 if TYPE_CHECKING:
     from idlescope.analysis.ranks.folder import RanksAnalysis
@@ -156,19 +157,32 @@ def _side_by_side(
                 "one, and --out"
             )
         return False
-    paths = [*only] if only is not None else _rank_files(path, selection)
+    sizes: dict[Path, int | None] = {}
+    if only is not None:
+        paths = [*only]
+    elif remote.url_of(path) is not None:
+        sizes = _remote_files(path, selection)
+        paths = [*sizes]
+    else:
+        paths = _rank_files(path, selection)
     if selection.cluster is not None and len(paths) < 2:
         raise ConfigError(f"--cluster is for a folder of ranks: {path} is none")
     if len(paths) < 2:
         return False
     from idlescope.analysis.ranks import folder, side_by_side
 
-    if selection.cluster is None and not side_by_side.is_worth_it(paths):
+    known_sizes = {file: size for file, size in sizes.items() if size is not None}
+    if selection.cluster is None and not side_by_side.is_worth_it(paths, known_sizes):
         return False
     with status_line(console, "analysing") as status:
         counted = counting(status, "analysing", f"of {len(paths):,} ranks")
         found = folder.analyze_folder(
-            path, paths, _rank_options(selection, meaning), counted, selection.cluster
+            path,
+            paths,
+            _rank_options(selection, meaning),
+            counted,
+            selection.cluster,
+            known_sizes,
         )
     if found is None:
         return False
@@ -183,9 +197,23 @@ def _side_by_side(
     return True
 
 
+def _remote_files(path: Path, selection: Selection) -> dict[Path, int | None]:
+    """Return the files of a folder behind a URL, with their sizes; none for anything else."""
+    url = remote.url_of(path)
+    if url is None or selection.mode is not None:
+        return {}
+    from idlescope.trace.formats import suffixes
+
+    return {Path(file.url): file.size for file in remote.files(url, suffixes())}
+
+
 def _rank_files(path: Path, selection: Selection) -> list[Path]:
-    """Return the files of a folder of ranks; none for anything else."""
-    if not path.is_dir() or selection.mode is not None:
+    """Return the files of a folder of ranks, or of a pattern; none for anything else."""
+    if selection.mode is not None:
+        return []
+    if has_magic(str(path)) and not path.exists():
+        return matching(path)
+    if not path.is_dir():
         return []
     from idlescope.trace import ranks_folder, run_folder
     from idlescope.trace.formats import format_of
