@@ -60,6 +60,10 @@ class AsynchronousGain(msgspec.Struct, frozen=True):
     steps: int  # that were replayed
     how: str  # in a sentence
     unix_ns: int  # when it was predicted
+    # Within which a step would be: the interval of the replay and, where the way does not see all
+    # that the device does, what that may add (0, 0: not told).
+    low_step_ns: int = 0
+    high_step_ns: int = 0
 
 
 class DeviceState(msgspec.Struct, frozen=True, kw_only=True):

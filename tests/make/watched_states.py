@@ -114,6 +114,8 @@ GAIN = AsynchronousGain(
     steps=128,
     how="replayed",
     unix_ns=BEGUN,
+    low_step_ns=6 * MS,
+    high_step_ns=round(6.5 * MS),
 )
 
 

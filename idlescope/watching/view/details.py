@@ -11,7 +11,7 @@ from rich.table import Table
 from idlescope.palette import CAUSE
 from idlescope.report.tables.terminal import INDENT, Rows, empty_table, plain, side_by_side
 from idlescope.report.text import NOTHING, milliseconds, share, shorten
-from idlescope.watching.state import HISTORY_S, DeviceState
+from idlescope.watching.state import HISTORY_S, AsynchronousGain, DeviceState
 from idlescope.watching.view.figures import Figures, idle_share
 from idlescope.watching.view.watch_row import Shown, course, length_text
 
@@ -88,12 +88,7 @@ def _sentences(shown: Shown) -> Iterator[str]:
         batching += f", {figures.launched_early_pct:.1f} % of the steps launched early"
     yield batching
     if state.asynchronous is not None:
-        gain = state.asynchronous
-        yield (
-            f"asynchronous batching would make a step {milliseconds(gain.predicted_step_ns)} "
-            f"instead of {milliseconds(gain.step_ns)}, {gain.saved_pct:.1f} % less (of the last "
-            f"{gain.steps} steps)"
-        )
+        yield _gain_text(state.asynchronous)
     # of the time that is accounted for, which is up to some seconds ago
     seconds = (figures.watched_ns or figures.elapsed_ns) / 1e9
     if seconds > 0:
@@ -108,6 +103,19 @@ def _sentences(shown: Shown) -> Iterator[str]:
         yield f"communication: {figures.communication_pct:.1f} % of the time"
     if figures.overhead_pct is not None:
         yield f"the watch itself: {figures.overhead_pct:.2f} % of a thread"
+
+
+def _gain_text(gain: AsynchronousGain) -> str:
+    """Return what asynchronous batching would give, and when that was found: contexts grow."""
+    within = ""
+    if gain.high_step_ns:
+        low, high = gain.low_step_ns / 1e6, gain.high_step_ns / 1e6
+        within = f" ({low:.2f} to {high:.2f})"
+    return (
+        f"asynchronous batching would make a step {milliseconds(gain.predicted_step_ns)}{within} "
+        f"instead of {milliseconds(gain.step_ns)}, {gain.saved_pct:.1f} % less (of the "
+        f"{gain.steps} steps before {_clock(gain.unix_ns)})"
+    )
 
 
 def _gaps(state: DeviceState) -> Table:

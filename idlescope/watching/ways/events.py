@@ -25,8 +25,9 @@ FIELDS = ("launch", "stream", "issued")
 PIECE = 256  # pairs that are read at once
 LIMITS = (
     "what one launch call issued is one operation: kernels within it, and gaps between them, "
-    "were not seen",
-    "copies and kernels issued outside of launch calls were not seen",
+    "were not seen, and count as busy",
+    "copies and kernels issued outside of launch calls were not seen: they count as idle, and what "
+    "waits for them as launch latency or queued",
 )
 
 

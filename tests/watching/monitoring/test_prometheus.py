@@ -127,5 +127,7 @@ def test_every_panel_of_the_dashboard_has_something_to_show(api):
     panels = json.loads(text_of("idlescope.dashboard.json"))["panels"]
     for panel in panels:
         for target in panel["targets"]:
-            asked = target["expr"].replace("$__rate_interval", "8s").replace("$instance", ".*")
+            asked = (
+                target["expr"].replace("$__rate_interval", "8s").replace("$instance", ".*")
+            )
             assert until(lambda asked=asked: numbers(api, asked)), (panel["title"], asked)
