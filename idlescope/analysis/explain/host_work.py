@@ -26,7 +26,7 @@ BEFORE_PHASES = (
         means="The launching thread is blocked in a call that waits for the device; the device "
         "has nothing to run.",
         measured="within a synchronising call (`call: NAME`), or a copy of memory that is not "
-        "pinned that returned only when it was done; calls of 100 µs and more that wait for nothing "
+        "pinned that returned only when it was done; calls of 100 µs that wait for nothing "
         "(`cudaMalloc`, `cuModuleLoadData`) are named so, too",
         usually=Usually(
             vllm="`cudaEventSynchronize`, for the tokens of a step.",

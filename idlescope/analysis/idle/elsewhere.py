@@ -15,10 +15,8 @@ from idlescope.analysis.idle.host_labels import phase_label
 from idlescope.analysis.idle.thread_spans import Layer
 from idlescope.analysis.view import DeviceView
 from idlescope.trace.distinct import distinct, without
-from idlescope.trace.names.engines import IDLE, STEP
+from idlescope.trace.names.engines import IDLE, SCHEDULE, STEP
 from idlescope.trace.table import Bool
-
-SCHEDULE = "schedule"
 
 
 def layers(view: DeviceView, thread: int) -> Iterator[Layer]:

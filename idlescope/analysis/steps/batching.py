@@ -115,16 +115,20 @@ def classify(view: DeviceView, steps: Steps, step: Int64, gaps: Gaps) -> Batchin
     if followers + 1 < ENOUGH_STEPS:
         return Batching(UNKNOWN, early, followers)
     most = MOST * followers
+    device_ns = int(steps.device.sum())
+    waits = step_waits(view, steps, step)
     if early > most:
+        # The device may run dry behind a wait inside the step all the same.
+        culprit = _wait_inside(view, waits.inside_calls, gaps, len(steps))
+        if culprit and culprit.waited_ns > MATTERS * device_ns:
+            return Batching(SERIALISED, early, followers, culprit)
         return Batching(ASYNCHRONOUS, early, followers)
 
-    waits = step_waits(view, steps, step)
     # A loop that begins a step before the last one has ended means to overlap them.
     begun_early = follows & _begun_early(steps)
     overlapping = bool(begun_early.sum() > most)
     culprit = _wait_before_launch(view, steps, begun_early) if overlapping else None
     culprit = culprit or _silent_copy(view, steps)
-    device_ns = int(steps.device.sum())
     if culprit and culprit.waited_ns > MATTERS * device_ns:
         return Batching(SERIALISED, early, followers, culprit)
     culprit = _wait_inside(view, waits.inside_calls, gaps, len(steps))
@@ -197,7 +201,7 @@ def _following(steps: Steps) -> Bool:
 
 def _predecessor_done(steps: Steps) -> Int64:
     """Return for each step when its predecessor ended on the device."""
-    return np.concatenate(([BEFORE_EVERYTHING], steps.done[:-1]))
+    return np.concatenate(([BEFORE_EVERYTHING], steps.computed[:-1]))
 
 
 def _begun_early(steps: Steps) -> Bool:
@@ -227,7 +231,7 @@ def _waits_for_each(view: DeviceView, steps: Steps, follows: Bool) -> bool:
     waiting = intervals.union(calls.start, calls.end)
     after = np.flatnonzero(follows)
     before = after - 1
-    done = steps.done[before]
+    done = steps.computed[before]
 
     # Is there a wait that ends near the step's end, or later, and began before it?
     last_part = (NEAR_END * steps.device[before]).astype(np.int64)

@@ -35,6 +35,7 @@ from idlescope.trace.names.calls import GRAPH_LAUNCH, LAUNCH, matching
 from idlescope.trace.names.engines import (
     FORWARD,
     PROFILER_STEP,
+    SCHEDULE,
     STEP,
     STEP_MARKERS,
     WORKING,
@@ -131,8 +132,10 @@ def find_by_names(trace: Trace, process: int, names: SpanNames) -> HostSteps:
     if not len(steps.ranges):
         steps = _by_profiler(trace, ranges)
     by_start = np.argsort(steps.ranges.start, kind="stable")
-    in_order = steps.ranges.take(by_start)
-    return HostSteps(steps.found, in_order, stated_kinds(trace.names, ranges, in_order))
+    in_order, kind = steps.ranges.take(by_start), steps.kind[by_start]
+    stated = stated_kinds(trace.names, ranges, in_order)
+    kind = np.where(kind == StepKind.EMPTY.code, kind, stated)
+    return HostSteps(steps.found, in_order, kind)
 
 
 def _with_forwards_outside(view: DeviceView, steps: HostSteps, ranges: Ranges) -> HostSteps:
@@ -182,10 +185,16 @@ def _by_spans(trace: Trace, ranges: Ranges, names: SpanNames) -> HostSteps:
     thread = most_common(spans.thread)
     starts = _outermost_starts(spans.take(spans.thread == thread))
     starts = _outside_work(starts, ranges.take(ranges.thread == thread), names)
-    starts = _leading_to_work(starts, ranges, names)
+    leading = _leading_to_work(starts, ranges, names)
     last = _end_of_work(trace, ranges, names, thread)
     found = f"{names.engine} {'frames' if names.by_frames else 'spans'}"
-    return HostSteps.of_unknown_kind(found, _from_each_to_the_next(starts, thread, last))
+    if marker != SCHEDULE or names.step_begins_late:
+        starts = leading
+    idle_starts = _in_vain(starts, leading)
+    both = np.sort(np.concatenate((leading, idle_starts)))
+    steps = HostSteps.of_unknown_kind(found, _from_each_to_the_next(both, thread, last))
+    empty = np.isin(both, idle_starts)
+    return steps._replace(kind=np.where(empty, StepKind.EMPTY.code, steps.kind))
 
 
 def _outermost_starts(spans: Ranges) -> Int64:
@@ -206,6 +215,19 @@ def _leading_to_work(starts: Int64, ranges: Ranges, names: SpanNames) -> Int64:
     bounds = np.searchsorted(work_starts, np.append(starts, AFTER_EVERYTHING))
     leading = starts[bounds[1:] > bounds[:-1]]
     return leading if leading.size else starts
+
+
+def _in_vain(starts: Int64, leading: Int64) -> Int64:
+    """Return the starts of schedules that found nothing to do, several times in a row.
+
+    Some engines schedule twice for a step. What comes after the last of `leading`, which begin
+    steps, may have its work after the end of the recording.
+    """
+    others = starts[~np.isin(starts, leading)]
+    next_step = np.searchsorted(leading, others)
+    in_a_row = np.bincount(next_step, minlength=leading.size + 1)
+    in_a_row[-1] = 0
+    return others[in_a_row[next_step] >= ENOUGH]
 
 
 def _outside_work(starts: Int64, ranges: Ranges, names: SpanNames) -> Int64:
@@ -355,18 +377,17 @@ def _kinds_by_launch(view: DeviceView, steps: HostSteps) -> Int64:
     What a server launches kernel by kernel, beside steps that are graphs, are prefills.
     """
     linked = view.launches[view.launches >= 0]
-    if (
-        (steps.kind != StepKind.UNKNOWN.code).any()
-        or not linked.size
-        or not len(steps.ranges)
-    ):
+    empty = steps.kind == StepKind.EMPTY.code
+    stated = (steps.kind != StepKind.UNKNOWN.code) & ~empty
+    if stated.any() or empty.all() or not linked.size:
         return steps.kind
     eager = eager_forwards(view, most_common(view.trace.calls.thread[linked])).start
     if not eager.size:
         return steps.kind
     row = np.searchsorted(steps.ranges.start, eager, "right") - 1
     is_eager = Groups(row[row >= 0], len(steps.ranges)).occupied()
-    return np.where(is_eager, StepKind.PREFILL.code, StepKind.DECODE.code).astype(np.int64)
+    kind = np.where(is_eager, StepKind.PREFILL.code, StepKind.DECODE.code)
+    return np.where(empty, StepKind.EMPTY.code, kind).astype(np.int64)
 
 
 def _from_each_to_the_next(starts: Int64, thread: int, last: int) -> Ranges:

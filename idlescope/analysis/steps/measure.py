@@ -11,7 +11,7 @@ from idlescope.analysis import intervals
 from idlescope.analysis.grouping import Groups, by_key, by_value
 from idlescope.analysis.idle.causes import Gaps
 from idlescope.analysis.idle.occupancy import is_compute
-from idlescope.analysis.intervals import AFTER_EVERYTHING, Intervals
+from idlescope.analysis.intervals import AFTER_EVERYTHING, BEFORE_EVERYTHING, Intervals
 from idlescope.analysis.steps.find import Division
 from idlescope.analysis.steps.process_waits import process_waits
 from idlescope.analysis.steps.rank_waits import rank_waits
@@ -44,6 +44,9 @@ class Steps:
     launched: Int64  # start of its first launch call that matters; AFTER_EVERYTHING: none is known
     done: Int64  # end of its last operation on the device; BEFORE_EVERYTHING: there is none
     kind: Int64  # code of its StepKind
+    # end of its last kernel or graph, of its last operation where it has none: copies that nothing
+    # waits for, such as those that offload its KV cache, may run on
+    computed: Int64
 
     def __len__(self) -> int:
         return len(self.number)
@@ -82,7 +85,8 @@ def measure(view: DeviceView, division: Division, gaps: Gaps) -> Steps:
     done = step_of_operation.last(of_steps.end)
     launched = _launched(view, step_of_operation, known)
     early = np.zeros(number.size, np.bool_)
-    early[1:] = launched[1:] < done[:-1]
+    computed = _computed(step_of_operation, of_steps, done)
+    early[1:] = launched[1:] < computed[:-1]
     return Steps(
         found=division.found,
         number=number,
@@ -96,7 +100,15 @@ def measure(view: DeviceView, division: Division, gaps: Gaps) -> Steps:
         launched=launched,
         done=done,
         kind=by_step.last(division.kind, none=StepKind.UNKNOWN.code),
+        computed=computed,
     )
+
+
+def _computed(steps: Groups, operations: Operations, done: Int64) -> Int64:
+    """Return when the last compute of each step ended; `done` is when its last operation did."""
+    compute = is_compute(operations)
+    ended = steps.only(compute).last(operations.end[compute])
+    return np.where(ended > BEFORE_EVERYTHING, ended, done)
 
 
 def _of_waiting_thread(view: DeviceView, host: Ranges) -> Ranges:

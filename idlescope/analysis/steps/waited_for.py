@@ -74,7 +74,7 @@ def step_waits(view: DeviceView, steps: Steps, step_of_operation: Int64) -> Step
     running = calls.start[waits] < steps.done[step]
     waits, step = waits[running], step[running]
     returned = calls.end[waits]
-    near_end = steps.done[step] - (NEAR_END * steps.device[step]).astype(np.int64)
+    near_end = steps.computed[step] - (NEAR_END * steps.device[step]).astype(np.int64)
     lasted = returned >= near_end
 
     # One that returned early was for a part of the step where nothing older had just ended.

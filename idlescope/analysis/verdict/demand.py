@@ -61,7 +61,7 @@ def _starved(findings: Findings) -> str | None:
     elif spread.no_demand_gaps:
         mean_ns = spread.no_demand_ns // spread.no_demand_gaps
         why = (
-            f"in {spread.no_demand_gaps:,} gaps of {_lasting(mean_ns)} in which the host did "
+            f"in {_gaps(spread.no_demand_gaps)} of {_lasting(mean_ns)} in which the host did "
             "nothing that was recorded"
         )
         todo = "There was no request: send more at a time, or serve with fewer GPUs"
@@ -121,6 +121,10 @@ def _pause_advice(findings: Findings) -> str:
             "frames, freeze the collector (gc.freeze()), or give the process cores of its own."
         )
     return f"The host was in {doing}: no step needs that, so look for what called it."
+
+
+def _gaps(count: int) -> str:
+    return "one gap" if count == 1 else f"{count:,} gaps"
 
 
 def _lasting(ns: int) -> str:

@@ -141,16 +141,19 @@ def _busy(findings: Findings) -> Verdict | None:
     """Return the verdict on a device that is hardly idle."""
     if findings.idle_pct >= BUSY_IDLE_PCT:
         return None
-    occupancy = findings.occupancy
-    compute_idle_pct = percent(occupancy.compute_idle_ns, occupancy.window_ns)
-    hidden = ""
-    if compute_idle_pct >= findings.idle_pct + HIDDEN_PCT:
-        hidden = (
-            f", but computes nothing for {compute_idle_pct:.1f} % of the time (compute idle): "
-            "copies hide it"
-        )
+    computed = _hidden(findings)
+    hidden = f", but {computed}" if computed else ""
     text = f"The device is busy: {findings.idle_text} idle{hidden}"
     return Verdict(VerdictKind.BUSY, f"{text}{_batching(findings)}.")
+
+
+def _hidden(findings: Findings) -> str:
+    """Return how long nothing is computed behind copies, in words; empty where it is little."""
+    occupancy = findings.occupancy
+    compute_idle_pct = percent(occupancy.compute_idle_ns, occupancy.window_ns)
+    if compute_idle_pct < findings.idle_pct + HIDDEN_PCT:
+        return ""
+    return f"computes nothing for {compute_idle_pct:.1f} % of the time (compute idle): copies hide it"
 
 
 def _cold_start(findings: Findings) -> Verdict | None:
@@ -179,7 +182,9 @@ def _idle(findings: Findings) -> Verdict:
     others = ""
     if findings.shared is not None:
         others = f"; with the other processes of this GPU, {findings.shared.idle_pct:.2f} %"
-    return Verdict(kind, f"{idle}{others}, {because}.")
+    computed = _hidden(findings)
+    hidden = f" It {computed}." if computed else ""
+    return Verdict(kind, f"{idle}{others}, {because}.{hidden}")
 
 
 def _reading(findings: Findings) -> tuple[VerdictKind, str]:

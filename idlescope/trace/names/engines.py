@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from idlescope.trace.names.own_engine import ENGINE_PHASES, WATCHED_STEP
 
 STEP = "step"  # a span around a whole step
+SCHEDULE = "schedule"
 FORWARD = "forward"
 IDLE = "idle"  # the engine had no request
 RANK_WAIT = "rank_wait"  # the host waits for other ranks, or hands them what they wait for
 PHASES = (
     STEP,
     "ingest",
-    "schedule",
+    SCHEDULE,
     "prepare",
     "h2d",
     FORWARD,
@@ -34,7 +35,7 @@ PHASES = (
     "update",
 )
 # A step begins with the first of these phases that has spans.
-STEP_MARKERS = (STEP, "schedule", "ingest", "prepare")
+STEP_MARKERS = (STEP, SCHEDULE, "ingest", "prepare")
 # What a step has, and an iteration that found nothing to do has not.
 WORKING = ("prepare", "h2d", FORWARD, "submit")
 

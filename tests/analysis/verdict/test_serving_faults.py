@@ -6,7 +6,8 @@ from itertools import pairwise
 
 import pytest
 
-from tests.make.kineto_files import call, span
+from tests.make.engine_loops import Loop
+from tests.make.kineto_files import call, operation, span
 from tests.make.serving_loops import HIP, MS, US, Plan, recorded
 from tests.make.views import measured
 
@@ -132,3 +133,68 @@ def test_a_step_that_the_end_of_the_recording_cuts_off_is_not_replayed(tmp_path,
     cut = [event for event in events if event["ts"] < end]
     prediction = measured(tmp_path, cut).prediction
     assert prediction.predicted.step_ns == pytest.approx(whole.predicted.step_ns, rel=0.01)
+
+
+def test_copies_beside_the_steps_change_nothing_about_their_batching(tmp_path):
+    """KV cache is offloaded while the device computes, and on: nothing waits for that."""
+    events = recorded(Plan())
+    for number, launch in enumerate(named(events, "cudaGraphLaunch")):
+        begin = round(launch["ts"] * 1000) - 20 * US
+        name = "Memcpy DtoH (Device -> Pinned)"
+        events += [
+            call(begin, begin + 5 * US, 90_000 + number, "cudaMemcpyAsync"),
+            operation(
+                begin + 10 * US, begin + 7_400 * US, "memcpy", 90_000 + number, 0, 20, name
+            ),
+        ]
+    device = measured(tmp_path, events)
+    assert (device.batching.kind, device.batching.early) == ("synchronous", 0)
+    assert "computes nothing for 2" in device.verdict.text
+
+
+def steps_in_two_parts(wait, count=16):
+    """An asynchronous loop whose steps wait for their first part, and then let the device run dry."""
+    loop, ends, now = Loop(), [], 0
+    for number in range(count):
+        begin = loop.now
+        first = loop.launch(kernel_ns=600 * US)
+        loop.events.append(
+            span(loop.now, max(first, loop.now) + 2 * MS, "grammar: accept+fill")
+        )
+        loop.wait(first, wait)
+        loop.now += 1_900 * US
+        ends.append(loop.launch(kernel_ns=600 * US))
+        loop.events.append(span(begin, loop.now, "scheduler.run_batch"))
+        if number:
+            loop.wait(ends[number - 1])
+        now = loop.now
+        loop.events.append(span(now, now + 100 * US, "scheduler.get_next_batch_to_run"))
+        loop.now += 100 * US
+    return loop.events
+
+
+@pytest.mark.parametrize("wait", ["cudaStreamSynchronize", "cudaEventSynchronize"])
+def test_a_wait_inside_steps_serialises_them_though_they_are_launched_early(tmp_path, wait):
+    device = measured(tmp_path, steps_in_two_parts(wait))
+    assert device.batching.early > 10
+    assert device.verdict.kind == "serialised"
+    culprit = device.batching.culprit
+    assert (culprit.call, culprit.inside) == (wait, "grammar: accept+fill")
+
+
+def test_an_engine_that_schedules_in_vain_has_no_demand(tmp_path):
+    loop = Loop()
+    for _ in range(12):
+        for _ in range(6):
+            loop.pause(80 * US, "scheduler.get_next_batch_to_run")
+            loop.pause(900 * US)
+        loop.pause(100 * US, "scheduler.get_next_batch_to_run")
+        begin = loop.now
+        end = loop.launch(kernel_ns=1 * MS)
+        loop.events.append(span(begin, loop.now, "scheduler.run_batch"))
+        loop.wait(end)
+        loop.pause(100 * US, "scheduler.process_batch_result")
+    device = measured(tmp_path, loop.events)
+    assert (len(device.steps), len(device.empty)) == (12, 72)
+    assert device.verdict.kind == "no demand"
+    assert "72 of 84 iterations of the engine scheduled no token" in device.verdict.text
