@@ -51,6 +51,15 @@ def quick_workers():
 
 
 @pytest.fixture
+def undrawn():
+    """Reports are written without their figures."""
+    from tests.make.undrawn import figures_undrawn
+
+    with figures_undrawn():
+        yield
+
+
+@pytest.fixture
 def shared_traces() -> Path:
     """Real traces, which are not part of the project; tests that use them skip where they are not there."""
     folder = SHARED / "traces"

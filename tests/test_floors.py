@@ -20,6 +20,7 @@ FLOORS = {
 BESIDE = {("capture", "engine"), ("report", "export"), ("experiment", "doctor")}
 
 
+@cache
 def modules() -> dict[str, Path]:
     """Return every module of the package by its dotted name."""
     found = {}

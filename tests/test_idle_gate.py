@@ -24,6 +24,8 @@ esac
 exit 0
 """
 
+IDLESCOPE = f'exec {sys.executable} -m idlescope "$@"'
+
 pytestmark = pytest.mark.skipif(
     shutil.which("bash") is None or not ACTION.exists(),
     reason="needs bash and the checkout",
@@ -33,15 +35,13 @@ pytestmark = pytest.mark.skipif(
 class Runner:
     """A machine that runs the action."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, idlescope=IDLESCOPE):
         self.folder = folder
         self.calls, self.earlier = folder / "calls", folder / "earlier"
         bin_folder = folder / "bin"
         bin_folder.mkdir()
         (bin_folder / "gh").write_text(GH)
-        (bin_folder / "idlescope").write_text(
-            f'#!/bin/sh\nexec {sys.executable} -m idlescope "$@"\n'
-        )
+        (bin_folder / "idlescope").write_text(f"#!/bin/sh\n{idlescope}\n")
         for program in bin_folder.iterdir():
             program.chmod(0o755)
         self.path = f"{bin_folder}:{os.environ['PATH']}"
@@ -82,6 +82,12 @@ def runner(tmp_path):
     return Runner(tmp_path)
 
 
+@pytest.fixture
+def content(tmp_path):
+    """A machine on which whatever is compared and checked is as it should be."""
+    return Runner(tmp_path, idlescope="exit 0")
+
+
 def test_a_branch_keeps_its_recording_and_a_pull_request_is_compared_with_it(runner):
     first = runner.run(GOOD, "c0")
     assert first.returncode == 0, first.stderr
@@ -114,16 +120,18 @@ def test_a_branch_keeps_its_recording_and_a_pull_request_is_compared_with_it(run
     assert runner.outputs()["holds"] == "true"
 
 
-def test_the_comment_of_before_is_written_anew(runner):
-    runner.earlier.write_text("4711\n")
-    runner.run(GOOD, "c0", GATE_PULL_REQUEST="7")
-    assert "--method PATCH repos/a/b/issues/comments/4711" in runner.asked()
-    assert "POST" not in runner.asked()
+def test_the_comment_of_before_is_written_anew(content):
+    content.earlier.write_text("4711\n")
+    content.run(GOOD, "c0", GATE_PULL_REQUEST="7")
+    assert "--method PATCH repos/a/b/issues/comments/4711" in content.asked()
+    assert "POST" not in content.asked()
 
 
-def test_no_comment_where_none_is_wanted(runner):
-    runner.run(GOOD, "c0", GATE_PULL_REQUEST="7", GATE_COMMENT="false")
-    assert runner.asked() == ""
+def test_no_comment_where_none_is_wanted(content):
+    done = content.run(GOOD, "c0", GATE_PULL_REQUEST="7", GATE_COMMENT="false")
+    assert done.returncode == 0, done.stderr
+    assert content.outputs()["holds"] == "true"
+    assert content.asked() == ""
 
 
 def test_a_recording_that_cannot_be_read_is_said_and_not_kept(runner, tmp_path):

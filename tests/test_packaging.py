@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import FIXTURES
+from tests.make.commands import without
 
 ROOT = Path(__file__).resolve().parents[1]
 CI = ROOT / ".ci"
@@ -59,48 +58,39 @@ def test_what_the_container_copies_is_there():
     assert "USER 1000" in text
 
 
-def slim(*arguments):
-    """Run a command as with a slim installation: what that leaves out cannot be imported."""
-    program = (
-        f"import sys\nfor name in {LEFT_OUT}: sys.modules[name] = None\n"
-        f"sys.argv = ['idlescope', *{[str(argument) for argument in arguments]!r}]\n"
-        "from idlescope.cli import main\nmain()"
-    )
-    return subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=False
-    )
-
-
 TRACE = FIXTURES / "loop_sync.json.gz"
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        ("analyze", TRACE),
-        ("predict", TRACE),
-        ("compare", TRACE, FIXTURES / "loop_item.json.gz"),
-        ("check", TRACE, "--max-idle", "50%"),
-        ("analyze", FIXTURES / "nsys_cpu.sqlite"),
-    ],
-    ids=lambda words: words[0],
+JUDGING = (
+    ("analyze", TRACE),
+    ("predict", TRACE),
+    ("compare", TRACE, FIXTURES / "loop_item.json.gz"),
+    ("check", TRACE, "--max-idle", "50%"),
+    ("analyze", FIXTURES / "nsys_cpu.sqlite"),
+    ("convert", TRACE, "t.json.gz"),
 )
-def test_a_slim_installation_judges_traces(words):
-    result = slim(*words)
-    assert result.returncode == 0, result.stderr
 
 
-def test_a_slim_installation_converts_to_json(tmp_path):
-    result = slim("convert", TRACE, tmp_path / "t.json.gz")
-    assert result.returncode == 0, result.stderr
+@pytest.fixture(scope="module")
+def slim(tmp_path_factory):
+    """A folder, and what commands end in with a slim installation, which lacks what it leaves out."""
+    folder = tmp_path_factory.mktemp("slim")
+    commands = (*JUDGING, ("analyze", TRACE, "--out", "out"))
+    return folder, without(LEFT_OUT, commands, folder)
 
 
-def test_what_a_slim_installation_lacks_is_said_in_a_sentence(tmp_path):
-    result = slim("analyze", TRACE, "--out", tmp_path / "out")
+@pytest.mark.parametrize("which", range(len(JUDGING)), ids=lambda which: JUDGING[which][0])
+def test_a_slim_installation_judges_traces_and_converts_them_to_json(slim, which):
+    folder, results = slim
+    assert results[which].returncode == 0, results[which].stderr
+    if JUDGING[which][0] == "convert":
+        assert (folder / "t.json.gz").exists()
+
+
+def test_what_a_slim_installation_lacks_is_said_in_a_sentence(slim):
+    folder, (*_, result) = slim
     assert result.returncode == 2
     assert "which a slim installation leaves out: pip install idlescope" in result.stderr
     assert result.stderr.count("\n") == 1
-    assert not (tmp_path / "out").exists()
+    assert not (folder / "out").exists()
 
 
 def test_the_sdist_holds_no_readmes_of_other_folders():

@@ -22,6 +22,12 @@ from idlescope.trace.names.span_names import recognise
 pytest.importorskip("nvtx")
 COMPILER = next((c for c in ("cc", "gcc", "clang") if shutil.which(c)), None)
 ROOT = Path(__file__).resolve().parents[2]
+# `idlescope`, whose reports have no figures
+UNDRAWN = (
+    "from idlescope.cli import main\n"
+    "from tests.make.undrawn import figures_undrawn\n"
+    "with figures_undrawn(): main()"
+)
 
 
 @pytest.fixture(scope="module")
@@ -64,8 +70,8 @@ def test_nvtx_is_told_what_the_step_clock_records(probe, tmp_path, mode):
         "--arrival poisson:500 "
         f"--host-ms 1 --device-ms 2 --mode {mode}"
     )
-    command = ("-m", "idlescope", "run", *options.split(), "--out", tmp_path / "out")
-    lines = told(probe, tmp_path / "calls.tsv", *command)
+    command = ("run", *options.split(), "--out", tmp_path / "out")
+    lines = told(probe, tmp_path / "calls.tsv", "-c", UNDRAWN, *command)
     trace = idlescope.open(tmp_path / "out" / f"{mode}.recording")
     kept = trace.ranges.take(trace.ranges.kind == 0)
     clock = [(trace.names[n], int(s)) for n, s in zip(kept.name, kept.step, strict=True)]

@@ -71,7 +71,7 @@ def test_the_report_escapes_what_the_trace_says(trace, tmp_path):
     refused(idlescope("analyze", trace, "--out", tmp_path / "o"), "already holds files")
 
 
-def test_a_run_can_be_analysed_again(tmp_path):
+def test_a_run_can_be_analysed_again(undrawn, tmp_path):
     idlescope(*SMALL, "--out", tmp_path / "o")
     devices = [
         json.loads(idlescope("analyze", tmp_path / "o" / name, "--json").stdout)["devices"][

@@ -16,6 +16,7 @@ from tests.conftest import FIXTURES
 from tests.make.commands import idlescope, refused
 from tests.make.kineto_files import call, operation, span, write
 from tests.make.noisy_recordings import recording
+from tests.make.undrawn import figures_undrawn
 
 SYNC, ITEM, EAGER = (
     FIXTURES / f"loop_{name}.json.gz" for name in ("sync", "item", "eager")
@@ -48,7 +49,8 @@ def run_folder(tmp_path_factory):
         "--device",
         "modelled",
     )
-    result = idlescope("run", *options, "--out", folder / "run")
+    with figures_undrawn():
+        result = idlescope("run", *options, "--out", folder / "run")
     assert result.returncode == 0, result.stderr
     return folder / "run"
 
@@ -127,7 +129,9 @@ def test_the_folder_holds_markdown_json_and_figures(tmp_path):
     ).stdout
     again = idlescope("compare", SYNC, EAGER, "--out", out)
     refused(again, "already holds files", "--force")
-    assert idlescope("compare", SYNC, EAGER, "--out", out, "--force").returncode == 0
+    with figures_undrawn():
+        forced = idlescope("compare", SYNC, EAGER, "--out", out, "--force")
+    assert forced.returncode == 0, forced.stderr
 
 
 def test_the_trace_is_never_written_over(tmp_path):

@@ -21,7 +21,7 @@ def test_one_that_knows_only_ascii_is_written_to(trace):
     assert (result.returncode, result.stderr) == (0, "")
 
 
-def test_what_the_system_refuses_is_one_sentence(trace, tmp_path):
+def test_what_the_system_refuses_is_one_sentence(trace, undrawn, tmp_path):
     in_the_way = tmp_path / "o" / "analysis.json"
     in_the_way.mkdir(parents=True)
     (in_the_way / "mine.txt").write_text("keep me")

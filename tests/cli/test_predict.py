@@ -53,7 +53,7 @@ def test_predict_prints_a_table_and_a_sentence_and_the_same_as_json():
     }
 
 
-def test_predict_works_on_recordings_and_their_perfetto_traces_alike(tmp_path):
+def test_predict_works_on_recordings_and_their_perfetto_traces_alike(undrawn, tmp_path):
     assert (
         idlescope(
             *SMALL, "--host-ms", "1", "--device-ms", "2", "--out", tmp_path / "r"

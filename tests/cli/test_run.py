@@ -13,6 +13,7 @@ import pytest
 
 from tests.make import checkpoints
 from tests.make.commands import SMALL, idlescope, refused
+from tests.make.undrawn import figures_undrawn
 
 
 def test_weights_that_are_missing_leave_no_folder_behind(tmp_path):
@@ -27,7 +28,7 @@ def test_weights_that_are_missing_leave_no_folder_behind(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_checkpoint_runs_on_the_cpu_and_is_reported_under_its_name(tmp_path):
+def test_a_checkpoint_runs_on_the_cpu_and_is_reported_under_its_name(undrawn, tmp_path):
     pytest.importorskip("torch")
     checkpoints.write(tmp_path / "my model", "qwen3")
     result = idlescope(
@@ -54,12 +55,13 @@ def test_a_run_leaves_everything_and_never_overwrites(tmp_path):
     assert "modelled, not measured" in first.stdout
     assert "reports/tiny-modelled-a100-b4-t30/report.html" in first.stdout
     before = (out / "summary.json").read_bytes()
-    again = idlescope(*SMALL, cwd=tmp_path)
+    with figures_undrawn():
+        again = idlescope(*SMALL, cwd=tmp_path)
     assert "reports/tiny-modelled-a100-b4-t30-2/report.html" in again.stdout
     assert (out / "summary.json").read_bytes() == before
 
 
-def test_a_folder_that_is_taken_is_refused_unless_forced(tmp_path):
+def test_a_folder_that_is_taken_is_refused_unless_forced(undrawn, tmp_path):
     (tmp_path / "mine.txt").write_text("keep me")
     refused(idlescope(*SMALL, "--out", tmp_path), "already holds files", "--force")
     assert [p.name for p in tmp_path.iterdir()] == ["mine.txt"]
@@ -67,7 +69,7 @@ def test_a_folder_that_is_taken_is_refused_unless_forced(tmp_path):
     assert (tmp_path / "mine.txt").read_text() == "keep me"
 
 
-def test_json_is_the_summary_and_nothing_else(tmp_path):
+def test_json_is_the_summary_and_nothing_else(undrawn, tmp_path):
     result = idlescope(*SMALL, "--json", "--out", tmp_path / "o")
     assert json.loads(result.stdout) == json.loads(
         (tmp_path / "o" / "summary.json").read_text()
@@ -80,7 +82,7 @@ def test_json_is_the_summary_and_nothing_else(tmp_path):
     assert set(summary["predicted"]) >= {"total_s", "low_s", "high_s"}
 
 
-def test_auto_says_what_it_took(tmp_path):
+def test_auto_says_what_it_took(undrawn, tmp_path):
     result = idlescope("run", "--model", "tiny", "--tokens", "3", "--out", tmp_path / "o")
     assert (
         result.stdout.count("using a modelled NVIDIA H200 SXM; its times are not measured")
@@ -141,7 +143,7 @@ def test_a_bad_workload_file_makes_no_folder(tmp_path):
     assert os.listdir(tmp_path) == ["w.jsonl"]
 
 
-def test_a_workload_file_that_arrives_is_served(tmp_path):
+def test_a_workload_file_that_arrives_is_served(undrawn, tmp_path):
     lines = [
         {"prompt_tokens": 20, "output_tokens": n, "arrival_s": n / 10} for n in range(1, 9)
     ]
@@ -174,7 +176,7 @@ def test_distributions_and_arrivals_are_options(tmp_path):
     assert "total time" not in words  # the last arrival says how long it takes
 
 
-def test_the_bar_ends_where_the_tokens_end(tmp_path, monkeypatch):
+def test_the_bar_ends_where_the_tokens_end(undrawn, tmp_path, monkeypatch):
     from idlescope.cli.actions import run as command
     from idlescope.cli.options import Output
     from idlescope.experiment.config import RunConfig

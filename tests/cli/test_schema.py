@@ -10,6 +10,7 @@ import pytest
 from idlescope.cli.documents import DOCUMENTS, struct_of
 from tests.conftest import FIXTURES
 from tests.make.commands import idlescope, refused
+from tests.make.undrawn import figures_undrawn
 
 RUN = ("--model", "tiny", "--tokens", "20", "--device", "modelled", "--host-ms", "1")
 
@@ -17,7 +18,9 @@ RUN = ("--model", "tiny", "--tokens", "20", "--device", "modelled", "--host-ms",
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "run"
-    assert idlescope("run", *RUN, "--batch-size", "2", "--out", folder).returncode == 0
+    with figures_undrawn():
+        result = idlescope("run", *RUN, "--batch-size", "2", "--out", folder)
+    assert result.returncode == 0, result.stderr
     return folder
 
 
@@ -44,7 +47,7 @@ def test_summaries_are_what_their_schema_says(run):
     check("summary", (run / "summary.json").read_bytes())
 
 
-def test_sweeps_are_what_their_schema_says(tmp_path):
+def test_sweeps_are_what_their_schema_says(undrawn, tmp_path):
     result = idlescope(
         "sweep", *RUN, "--batch-size", "1,2", "--json", "--out", tmp_path / "sweep"
     )

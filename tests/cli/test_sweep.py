@@ -26,8 +26,9 @@ FIXED = (
     "--host-ms",
     "1",
 )
-LONG = ("sweep", "--model", "tiny,1b", "--device", "modelled", "--host-ms", "1,2", "--batch-size", "1,4,16",
-        "--tokens", "800", "--jobs", "2")  # fmt: skip
+CELLS = 6
+LONG = ("sweep", "--model", "tiny", "--device", "modelled", "--host-ms", "1,2", "--batch-size", "1,4,16",
+        "--tokens", "600")  # fmt: skip
 
 
 def test_the_question_is_answered_in_a_sentence(tmp_path):
@@ -54,7 +55,7 @@ def test_the_question_is_answered_in_a_sentence(tmp_path):
     ]  # fmt: skip
 
 
-def test_json_is_sweep_json_and_nothing_else(tmp_path):
+def test_json_is_sweep_json_and_nothing_else(undrawn, tmp_path):
     result = idlescope(
         *FIXED, "--batch-size", "2", "--json", "--mode", "async", "--out", tmp_path / "o"
     )
@@ -65,7 +66,7 @@ def test_json_is_sweep_json_and_nothing_else(tmp_path):
     assert [r["mode"] for r in json.loads(result.stdout)["rows"]] == ["async"]
 
 
-def test_the_cpu_is_swept_one_cell_after_the_other(tmp_path):
+def test_the_cpu_is_swept_one_cell_after_the_other(undrawn, tmp_path):
     pytest.importorskip("torch")
     options = (
         "--device",
@@ -139,7 +140,7 @@ def test_a_folder_that_is_taken_is_left_alone(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["mine.txt"]
 
 
-def test_a_sweep_is_neither_replaced_nor_gone_on_with_unasked(tmp_path):
+def test_a_sweep_is_neither_replaced_nor_gone_on_with_unasked(undrawn, tmp_path):
     assert idlescope(*FIXED, "--batch-size", "1", "--out", tmp_path).returncode == 0
     before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
     refused(
@@ -164,7 +165,7 @@ class TestStopped:
     def start(self, out):
         environment = {**os.environ, "COLUMNS": "200", "NO_COLOR": "1"}
         process = subprocess.Popen(
-            [sys.executable, "-m", "idlescope", *LONG, "--out", str(out)],
+            [sys.executable, "-m", "idlescope", *LONG, "--jobs", "2", "--out", str(out)],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
         )  # fmt: skip
         deadline = time.monotonic() + 60
@@ -182,23 +183,23 @@ class TestStopped:
         cells = {
             p: p.stat().st_mtime_ns for p in (tmp_path / "o" / "cells").glob("[!.]*.json")
         }
-        assert 0 < len(cells) < 12
+        assert 0 < len(cells) < CELLS
         assert (
-            f"stopped: {len(cells)} of 12 cells are kept; the same command with --resume goes on"
+            f"stopped: {len(cells)} of {CELLS} cells are kept; the same command with --resume goes on"
             in stdout
         )
         assert json.loads((tmp_path / "o" / "sweep.json").read_text())["cells"][
             "done"
         ] == len(cells)
 
-        again = idlescope(*LONG, "--out", tmp_path / "o", "--resume")
+        again = idlescope(*LONG, "--jobs", "1", "--out", tmp_path / "o", "--resume")
         assert again.returncode == 0, again.stderr
         assert (
-            f"{len(cells)} of 12 cells are in {tmp_path / 'o'} already"
+            f"{len(cells)} of {CELLS} cells are in {tmp_path / 'o'} already"
             in again.stdout.replace("\n", "")
         )
         assert {p: p.stat().st_mtime_ns for p in cells} == cells
-        whole = idlescope(*LONG, "--out", tmp_path / "whole")
+        whole = idlescope(*LONG, "--jobs", "1", "--out", tmp_path / "whole")
         assert whole.returncode == 0
         for name in (
             "table.csv",
@@ -215,7 +216,9 @@ class TestStopped:
     @pytest.mark.skipif(
         not Path("/proc/self/task").is_dir(), reason="finds the workers in /proc"
     )
-    def test_a_killed_sweep_leaves_no_worker_behind_and_can_be_resumed(self, tmp_path):
+    def test_a_killed_sweep_leaves_no_worker_behind_and_can_be_resumed(
+        self, undrawn, tmp_path
+    ):
         process = self.start(tmp_path / "o")
         threads = Path(f"/proc/{process.pid}/task").iterdir()
         workers = [
@@ -228,10 +231,11 @@ class TestStopped:
         while any(self.alive(pid) for pid in workers):
             assert time.monotonic() < deadline
             time.sleep(0.05)
-        again = idlescope(*LONG, "--out", tmp_path / "o", "--resume")
+        again = idlescope(*LONG, "--jobs", "1", "--out", tmp_path / "o", "--resume")
         assert again.returncode == 0, again.stderr
         assert (
-            json.loads((tmp_path / "o" / "sweep.json").read_text())["cells"]["done"] == 12
+            json.loads((tmp_path / "o" / "sweep.json").read_text())["cells"]["done"]
+            == CELLS
         )
 
     def alive(self, pid):

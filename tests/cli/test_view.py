@@ -17,7 +17,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import pytest
 
 from tests.conftest import FIXTURES
-from tests.make.commands import idlescope, refused
+from tests.make.commands import SMALL, idlescope, refused
+from tests.make.undrawn import figures_undrawn
 
 TRACE = FIXTURES / "loop_sync.json.gz"
 ORIGIN = "https://ui.perfetto.dev"
@@ -27,8 +28,8 @@ ORIGIN = "https://ui.perfetto.dev"
 def run(tmp_path_factory):
     """The folder of a small run."""
     folder = tmp_path_factory.mktemp("runs") / "a run"
-    result = idlescope("run", "--model", "tiny", "--tokens", "30", "--batch-size", "4", "--device", "modelled:a100",
-                       "--out", folder)  # fmt: skip
+    with figures_undrawn():
+        result = idlescope(*SMALL, "--out", folder)
     assert result.returncode == 0, result.stderr
     return folder
 
@@ -115,7 +116,7 @@ def test_where_there_is_no_browser_it_says_what_to_do(run, option):
 
 
 @pytest.mark.parametrize("command", ["sweep", "compare"])
-def test_reports_of_many_traces_are_served_too(run, browser, tmp_path, command):
+def test_reports_of_many_traces_are_served_too(run, undrawn, browser, tmp_path, command):
     folder = tmp_path / command
     small = (
         "--model",
@@ -148,7 +149,9 @@ def test_a_trace_is_reported_on_first(browser):
 
 @needs_port
 @pytest.mark.parametrize("given", ["run", "trace", "analysis"])
-def test_perfetto_is_given_the_trace_once_at_the_worst_gap(run, browser, tmp_path, given):
+def test_perfetto_is_given_the_trace_once_at_the_worst_gap(
+    run, undrawn, browser, tmp_path, given
+):
     script, told = browser
     path = {"run": run, "trace": TRACE, "analysis": tmp_path / "analysed"}[given]
     if given == "analysis":

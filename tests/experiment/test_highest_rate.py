@@ -20,6 +20,12 @@ SERVED = {
 }
 
 
+@pytest.fixture(scope="module")
+def made():
+    """A run that searched for the rates."""
+    return run(RunConfig(**SERVED, target="ttft:20ms"))
+
+
 @pytest.mark.parametrize("limit", [0.01, 0.3, 1.0, 1.5, 700.0])
 def test_the_search_ends_within_two_per_cent_below_the_limit(limit):
     found = highest(lambda factor: factor <= limit)
@@ -39,8 +45,7 @@ def test_faster_arrivals_are_the_same_requests_closer_together():
     assert not faster(demand, AT_ONCE).arrival_ns.any()
 
 
-def test_a_run_says_up_to_which_rate_each_mode_keeps_the_target():
-    made = run(RunConfig(**SERVED, target="ttft:20ms"))
+def test_a_run_says_up_to_which_rate_each_mode_keeps_the_target(made):
     rates = made.document.load.highest_requests_per_s
     assert 0 < rates["sync"] < rates["async"]
     sentence = made.statements.this_engine
@@ -48,8 +53,8 @@ def test_a_run_says_up_to_which_rate_each_mode_keeps_the_target():
     assert f"up to {rates['async']:,.3g} requests/s asynchronous." in sentence
 
 
-def test_at_the_rate_that_is_found_the_target_is_kept_and_above_it_not():
-    rates = run(RunConfig(**SERVED, target="ttft:20ms")).document.load
+def test_at_the_rate_that_is_found_the_target_is_kept_and_above_it_not(made):
+    rates = made.document.load
     own = rates.requests_per_s
     for factor, kept in ((1.0, True), (1.1, False)):
         rate = 20 * factor * rates.highest_requests_per_s["async"] / own

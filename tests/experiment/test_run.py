@@ -127,7 +127,7 @@ def test_a_model_that_does_not_fit_is_said_to_be_modelled_as_if():
     assert any("modelled as if it all fitted" in note for note in result.notes)
 
 
-def test_ctrl_c_keeps_what_was_recorded(tmp_path):
+def test_ctrl_c_keeps_what_was_recorded(undrawn, tmp_path):
     def stop(mode, engine):
         if mode == "sync" and engine.steps == 20:
             raise KeyboardInterrupt
@@ -206,7 +206,7 @@ def test_devices_that_cannot_be_driven_are_one_sentence(device):
         run(RunConfig(model="tiny", tokens=1, device=device))
 
 
-def test_the_cpu_is_a_measured_device(tmp_path):
+def test_the_cpu_is_a_measured_device(undrawn, tmp_path):
     pytest.importorskip("torch")
     result = run(
         RunConfig(
@@ -368,7 +368,7 @@ class TestArrivals:
         assert "the host" not in sentence
         assert "no request was there for" in sentence
 
-    def test_figures_reach_the_table_and_the_report(self, served, tmp_path):
+    def test_figures_reach_the_table_and_the_report(self, served, undrawn, tmp_path):
         run_report.write_run(served, tmp_path)
         page = (tmp_path / "report.html").read_text()
         assert "TTFT p50/p90/p99" in page

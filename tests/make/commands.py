@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from unittest.mock import patch
 
 from idlescope.cli import main
 
+ROOT = Path(__file__).resolve().parents[2]
 SMALL = [
     "run",
     "--model",
@@ -54,6 +56,33 @@ def in_a_process(*arguments, cwd=None):
     return subprocess.run(
         command, capture_output=True, text=True, cwd=cwd, env=environment, check=False
     )
+
+
+WITHOUT = """
+import json, sys
+modules, commands = json.load(sys.stdin)
+sys.modules.update(dict.fromkeys(modules))  # to import one of them is an ImportError
+from tests.make.commands import idlescope
+said = [idlescope(*command) for command in commands]
+json.dump([[one.args, one.returncode, one.stdout, one.stderr] for one in said], sys.stdout)
+"""
+
+
+def without(modules, commands, cwd):
+    """Run commands, one after the other, in one process in which these modules cannot be imported."""
+    asked = json.dumps([modules, [list(map(str, command)) for command in commands]])
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT],
+        input=asked,
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env=environment,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return [subprocess.CompletedProcess(*said) for said in json.loads(done.stdout)]
 
 
 def refused(result, *parts):

@@ -17,6 +17,7 @@ from unittest.mock import patch
 from tests.conftest import FIXTURES
 from tests.make.commands import idlescope
 from tests.make.servers import FakeServer, serving
+from tests.make.undrawn import figures_undrawn
 from tests.make.watched_states import example, page
 
 SCREENS = Path(__file__).parents[1] / "cli" / "screens"
@@ -32,7 +33,6 @@ MODELLED = (
     *("--model", "8b", "--tokens", "40", "--prompt-tokens", "1000"),
     *("--device", "modelled:h200"),
 )
-DRAWING = ("run_report.draw_all", "sweep_report.heatmap.draw")
 COMMANDS = {
     "run": ("run", *MODELLED, "--out", "o"),
     "run_load": (
@@ -79,10 +79,8 @@ def screen(name: str, width: int) -> str:
 
     Figures are not drawn: that takes longer than all the rest.
     """
-    drawing = (patch(f"idlescope.report.{place}", lambda *_: {}) for place in DRAWING)
     with tempfile.TemporaryDirectory() as scratch, ExitStack() as patched:
-        for undrawn in drawing:
-            patched.enter_context(undrawn)
+        patched.enter_context(figures_undrawn())
         for trace in TRACES:
             shutil.copy(FIXTURES / trace, scratch)
         words = COMMANDS[name]

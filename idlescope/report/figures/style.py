@@ -96,9 +96,14 @@ def save(figures: dict[str, Figure], folder: Path) -> list[Path]:
 
 
 def _lay_out(figure: Figure) -> None:
-    """Find the place of everything once, not anew for each file."""
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")
+    """Find the place of everything once, not anew for each file.
+
+    Without a layout engine, even one that does nothing, a file is drawn once and not twice.
+    """
+    layout_engine = figure.get_layout_engine()
+    if layout_engine is not None:
+        layout_engine.execute(figure)
+    figure.set_layout_engine(None)
 
 
 def _follow_scheme(svg_path: Path) -> None:

@@ -375,7 +375,7 @@ class TestKey:
 
 class TestCommand:
     def test_two_ranks_are_analysed_and_older_traces_left_alone(
-        self, serve, folder, tmp_path
+        self, serve, folder, undrawn, tmp_path
     ):
         fake, before = serve(ranks=2), (folder / "old.json.gz").read_bytes()
         options = (

@@ -143,7 +143,7 @@ def test_arrivals_of_a_workload_file_are_refused(tmp_path):
 
 
 def test_both_modes_on_a_cpu_are_the_synchronous_one_and_a_report_is_written(
-    tmp_path, checkpoint
+    undrawn, tmp_path, checkpoint
 ):
     config = RunConfig(
         engine="transformers",
