@@ -18,16 +18,11 @@ from idlescope.analysis.steps.host_phases import phase_times
 from idlescope.capture import ranges
 from idlescope.trace.names.own_engine import ENGINE_PHASES
 from idlescope.trace.names.span_names import recognise
+from tests.make.commands import ROOT
+from tests.make.undrawn import UNDRAWN
 
 pytest.importorskip("nvtx")
 COMPILER = next((c for c in ("cc", "gcc", "clang") if shutil.which(c)), None)
-ROOT = Path(__file__).resolve().parents[2]
-# `idlescope`, whose reports have no figures
-UNDRAWN = (
-    "from idlescope.cli import main\n"
-    "from tests.make.undrawn import figures_undrawn\n"
-    "with figures_undrawn(): main()"
-)
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ import time
 import pytest
 
 from tests.make import checkpoints
-from tests.make.commands import SMALL, idlescope, refused
-from tests.make.undrawn import figures_undrawn
+from tests.make.commands import ROOT, SMALL, idlescope, refused
+from tests.make.undrawn import UNDRAWN, figures_undrawn
 
 
 def test_weights_that_are_missing_leave_no_folder_behind(tmp_path):
@@ -195,30 +195,23 @@ def test_the_bar_ends_where_the_tokens_end(undrawn, tmp_path, monkeypatch):
 
 
 def test_ctrl_c_stops_cleanly_and_keeps_what_it_has(tmp_path):
-    command = [
-        sys.executable,
-        "-m",
-        "idlescope",
-        "run",
-        "--model",
-        "8b",
-        "--tokens",
-        "100000",
-        "--out",
-        "o",
-    ]
+    words = ("run", "--model", "8b", "--tokens", "100000", "--out", "o")
     process = subprocess.Popen(
-        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", UNDRAWN, *words],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
-    time.sleep(4)
+    while not list(tmp_path.iterdir()):  # the folder that is being made: the run begins
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    time.sleep(1.5)
     process.send_signal(signal.SIGINT)
     stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 130, stderr
     assert "Traceback" not in stderr
     assert "Stopped early" in stdout
-    assert (
-        json.loads((tmp_path / "o" / "summary.json").read_text())["modes"]["sync"][
-            "interrupted"
-        ]
-        is True
-    )
+    summary = json.loads((tmp_path / "o" / "summary.json").read_text())
+    assert summary["modes"]["sync"]["interrupted"] is True

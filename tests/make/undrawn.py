@@ -17,6 +17,14 @@ DRAWING = (
     "comparison_report._figures",
 )
 
+# `idlescope` as a program
+UNDRAWN = """
+from idlescope.cli import main
+from tests.make.undrawn import figures_undrawn
+with figures_undrawn():
+    main()
+"""
+
 
 @contextmanager
 def figures_undrawn() -> Iterator[None]:
