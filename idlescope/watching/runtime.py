@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 import time
+from contextlib import AbstractContextManager, nullcontext
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Protocol
@@ -47,6 +48,9 @@ class Member(Protocol):
 
     def settle(self) -> None:
         """Take in what has happened."""
+
+    def beside(self) -> AbstractContextManager[None]:
+        """Return what stands back for the loop meanwhile, and counts what this thread does."""
 
     def seen(self, foresee: Foresee | None = None) -> Seen:
         """Return what has been seen; with what asynchronous batching would give if asked."""
@@ -190,8 +194,10 @@ class Runtime:
             return None
 
     def _metrics(self) -> Answer:
+        process, watches = self.source()
         try:
-            body, kind = prometheus.exposition(*self.source())
+            with self._beside_the_loop():
+                body, kind = prometheus.exposition(process, watches)
         except ImportError:
             missing = prometheus.MISSING.encode()
             return Answer(missing, TEXT, HTTPStatus.NOT_IMPLEMENTED)
@@ -199,8 +205,13 @@ class Runtime:
 
     def _state(self) -> Answer:
         self._freshen()
-        devices = [member.seen(elsewhere).state for member in list(self.members)]
-        return Answer(msgspec.json.encode(self.state_of(devices)), JSON)
+        with self._beside_the_loop():
+            devices = [member.seen(elsewhere).state for member in list(self.members)]
+            return Answer(msgspec.json.encode(self.state_of(devices)), JSON)
+
+    def _beside_the_loop(self) -> AbstractContextManager[None]:
+        """Return what stands back for the loop of the first watch while an answer is made."""
+        return self.members[0].beside() if self.members else nullcontext()
 
     def state_of(self, devices: list[Any]) -> WatchState:
         """Return the state of the process with some of its watches."""

@@ -86,13 +86,14 @@ def taken(loop: Waiting) -> Iterator[Turns]:
     In the thread of the loop itself there is nobody to stand back for.
     """
     turns = Turns(loop)
+    before = getattr(_here, "turns", None)
     _here.turns = turns if loop.thread != threading.get_ident() else None
     try:
         pause()
         yield turns
         turns.count()
     finally:
-        _here.turns = None
+        _here.turns = before
 
 
 def pause() -> None:

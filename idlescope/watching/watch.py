@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
 from time import perf_counter_ns
@@ -95,11 +97,10 @@ class Watch(LoopWatch):
         """Take in what has happened; in the thread of the runtime, and for those who ask."""
         if self.off:
             return
-        begun_ns = time.thread_time_ns()
         self._is_asked = False
         self.due_ns = time.perf_counter_ns() + self._every_ns
         try:
-            with self._settling, turns.taken(self) as taking_turns:
+            with self._settling, self.beside():
                 ended = self.way.ended()
                 still_open = self._still_open()
                 taken = self.rows.take()
@@ -110,12 +111,19 @@ class Watch(LoopWatch):
                     ended, taken, still_open, tuple(self.rows.names)
                 )
                 self._ring.add(taken, fresh)
-            self._beside_ns += taking_turns.in_the_way_ns
         except Exception as error:
             self.turn_off(described(error))
-        self._settling_ns += time.thread_time_ns() - begun_ns
         if self._trigger is not None:
             self._record_by_rule(self._trigger)
+
+    @contextmanager
+    def beside(self) -> Iterator[None]:
+        """Stand back for the loop between pieces of what this thread does; what it costs counts."""
+        begun_ns = time.thread_time_ns()
+        with turns.taken(self) as taking_turns:
+            yield
+        self._beside_ns += taking_turns.in_the_way_ns
+        self._settling_ns += time.thread_time_ns() - begun_ns
 
     def _still_open(self) -> OpenRows:
         """Return what the loop's thread is in the midst of, while it goes on."""
