@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -37,6 +38,7 @@ from idlescope.watching.rows import (
 from idlescope.watching.stretch import (
     OPERATION_FIELDS,
     launch_spans,
+    launching_call,
     operation_table,
     range_kinds,
 )
@@ -137,9 +139,6 @@ def trace_of(
     steps, calls, phases, operations = (_from_zero(table, zero) for table in tables)
     interner: Interner[str] = Interner()
     name_codes = interner.codes(names).astype(np.int64)
-    call_of_launch = dict(
-        zip(calls["launch"].tolist(), calls["name"].tolist(), strict=True)
-    )
     trace_calls, correlation = _calls(calls, operations, name_codes, interner)
     phases = joined((phases, launch_spans(calls, operations)))
     span_codes = interner.codes([name.removeprefix(LAUNCH_PREFIX) for name in names])
@@ -147,9 +146,7 @@ def trace_of(
         steps, phases, span_codes.astype(np.int64), interner, watched.steps_in_phases
     )
     counters = _counters(steps, interner)
-    op_names = _operation_names(
-        operations, operation_names, call_of_launch, names, interner
-    )
+    op_names = _operation_names(operations, operation_names, calls, names, interner)
     streams, stream = np.unique(operations["stream"], return_inverse=True)
     return Trace(
         operations=operation_table(operations).replace(
@@ -211,22 +208,19 @@ def _ranges(
     """Return phases, and a range around each step unless the phases say for which step they are."""
     phase_step = phases["step"] if steps_in_phases else np.full(phases["step"].size, -1)
     step_rows = chosen(steps, np.zeros(0, np.int64)) if steps_in_phases else steps
-    step_names = [
+    said = np.column_stack([step_rows[name] for name in ("kind", "requests", "tokens")])
+    kinds_of_step, name_of_step = np.unique(said, axis=0, return_inverse=True)
+    step_names = interner.codes(
         f"idlescope:step[{STEP_KINDS[kind]} requests={requests} tokens={tokens}]"
-        for kind, requests, tokens in zip(
-            step_rows["kind"].tolist(),
-            step_rows["requests"].tolist(),
-            step_rows["tokens"].tolist(),
-            strict=True,
-        )
-    ]
+        for kind, requests, tokens in kinds_of_step.tolist()
+    )[name_of_step.ravel()]
     count = len(step_names) + phases["start"].size
     step_kinds = np.full(len(step_names), RangeKind.ANNOTATION)
     return Ranges.of(
         start=np.concatenate((step_rows["start"], phases["start"])),
         end=np.concatenate((step_rows["end"], phases["end"])),
         thread=np.zeros(count),
-        name=np.concatenate((interner.codes(step_names), name_codes[phases["name"]])),
+        name=np.concatenate((step_names, name_codes[phases["name"]])),
         kind=np.concatenate((step_kinds, range_kinds(phases["name"]))),
         step=np.concatenate((np.full(len(step_names), -1), phase_step)),
     )
@@ -247,22 +241,27 @@ def _counters(steps: Columns, interner: Interner[str]) -> Counters:
 def _operation_names(
     operations: Columns,
     operation_names: tuple[str, ...],
-    call_of_launch: dict[int, int],
+    calls: Columns,
     names: tuple[str, ...],
     interner: Interner[str],
 ) -> Int64:
     """Return the code of each operation's name: its own, or that of the call that launched it."""
-    found = []
-    for name, launch in zip(
-        operations["name"].tolist(), operations["launch"].tolist(), strict=True
-    ):
-        if name >= 0:
-            found.append(operation_names[name])
-        elif launch in call_of_launch:
-            found.append(names[call_of_launch[launch]].removeprefix("launch."))
-        else:
-            found.append("work")
-    return interner.codes(found).astype(np.int64)
+    call = launching_call(calls, operations["launch"])
+    call_name = np.append(calls["name"], len(names))[call]  # the last: no call is known
+    own_name = operations["name"]
+    has_own = own_name >= 0
+    launched_as = [*(name.removeprefix(LAUNCH_PREFIX) for name in names), "work"]
+    codes = np.empty(own_name.size, np.int64)
+    codes[has_own] = _codes_of(own_name[has_own], operation_names, interner)
+    codes[~has_own] = _codes_of(call_name[~has_own], launched_as, interner)
+    return codes
+
+
+def _codes_of(rows: Int64, texts: Sequence[str], interner: Interner[str]) -> Int64:
+    """Return the codes of texts that are given by their places; others are not added."""
+    used, place = np.unique(rows, return_inverse=True)
+    codes = interner.codes(texts[row] for row in used.tolist())
+    return codes.astype(np.int64)[place.ravel()]
 
 
 def _metadata(watched: Watched, base_time_ns: int) -> Metadata:

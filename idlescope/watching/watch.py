@@ -221,13 +221,20 @@ class Watch(LoopWatch):
         """
         self.settle()
         if folder is None:
-            return self.record_next()
+            return self._write_next(recording.write)
         return recording.write(self.trace(), Path(folder))
 
     def record_next(self) -> Path:
-        """Write a recording beside the others, of which so many are kept as the settings say."""
+        """Write a recording beside the others while the loop goes on."""
+        return self._write_next(recording.write_elsewhere)
+
+    def _write_next(self, write: recording.Write) -> Path:
+        """Write a recording, of which so many are kept as the settings say."""
         settings = self.settings
-        return recording.write_next(self.trace(), settings.folder, settings.recordings)
+        with self.beside():
+            trace = self.trace()
+            turns.pause()
+            return recording.write_next(trace, settings.folder, settings.recordings, write)
 
     def call_when_waiting(self, then: threading.Event) -> None:
         """Set an event when the loop begins to wait for its device."""

@@ -30,6 +30,16 @@ def test_analyze_reads_it_and_finds_the_steps_as_the_watch_saw_them(recorded):
     assert device.host_ns["prepare"] == 39 * 1_490_000
 
 
+def test_another_process_writes_the_same(recorded, tmp_path):
+    trace = regular_trace(40, rank=3)
+    elsewhere_folder = recording.write_elsewhere(trace, tmp_path / "elsewhere")
+    written = {path.name: path.read_bytes() for path in elsewhere_folder.iterdir()}
+    here_folder = tmp_path / "recording"
+    assert written == {path.name: path.read_bytes() for path in here_folder.iterdir()}
+    with pytest.raises(OSError, match="elsewhere"):
+        recording.write_elsewhere(trace, elsewhere_folder)
+
+
 def test_predict_replays_it(recorded):
     (prediction,) = idlescope.predict(idlescope.analyze(recorded))
     assert prediction.recorded.step_ns == pytest.approx(5 * MS)
