@@ -1,18 +1,20 @@
-"""The engines that people run, beside one another: python3 tests/gpu/engines.py OUT vllm|sglang 8b|1b
+"""The engines that people run, beside one another: python3 tests/gpu/engines.py OUT vllm-8b sglang-1b …
 
-One server with random weights for each mode and each way of being watched is started on one GPU: bare, by events,
-by activity (of the 8B, in synchronous mode only: no more fit). Turns of each load go over all of them, one
-at a time: 32 requests that decode, eight, and 16 clients with prompts of 200 to 4,000 tokens. Then `capture`
-records the bare servers. Each measurement is a line of OUT/engines.jsonl, each capture leaves its traces in OUT.
+One server with random weights for each mode and each way of being watched is started on one GPU: bare, by events, by
+activity. Turns of each load go over all servers of an engine and size, one at a time: 32 requests that decode, eight, and 16
+clients with prompts of 200 to 4,000 tokens. Then `capture` records the bare servers, and the watched ones write a recording.
+Each measurement is a line of OUT/engines.jsonl, each capture leaves its traces in OUT.
 
 python3 tests/gpu/engines.py OUT ranks       two GPUs: vLLM, tensor parallel, as it is and with one rank made slow
 python3 tests/gpu/engines.py OUT table       what OUT/engines.jsonl says
 
-SITE, RUN: as in tests/gpu/watch.py. Several may run at once on GPUs of their own: CUDA_VISIBLE_DEVICES, PORT.
+SITE, RUN: as in tests/gpu/watch.py; an engine's own SITE_VLLM or SITE_SGLANG comes first. WATCHES are the ways, LOADS and TURNS
+what is run how often ("decode,mixed", "5,3"). Several may run at once on GPUs of their own: CUDA_VISIBLE_DEVICES, PORT.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -28,27 +30,32 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).par
 import servers
 import watch
 
+LOADS = os.environ.get("LOADS", "decode,decode 8,mixed").split(",")
+TURNS = [int(count) for count in os.environ.get("TURNS", "5,3,3").split(",")]
 SECONDS = {"decode": 5.0, "decode 8": 5.0, "mixed": 7.0}
-TURNS = {"decode": 5, "decode 8": 3, "mixed": 3}
 PORT = int(os.environ.get("PORT", "8000"))
-KV_TOKENS = 50_000  # 6.1 GiB of an 8B model
+KV_TOKENS = {"8b": 50_000, "1b": 100_000}  # 6.1 and 3.1 GiB
 KV_BYTES_PER_TOKEN = {"8b": 131_072, "1b": 32_768}
-WATCHES = {
-    "8b": [("sync", "bare"), ("sync", "events"), ("sync", "activity"),
-           ("async", "bare"), ("async", "events")],
-    "1b": [(mode, way) for mode in ("sync", "async") for way in ("bare", "events", "activity")],
-}  # fmt: skip
+# Of a request: no request ends in SECONDS, and SGLang, which sets 0.7 of them aside, runs all 32.
+TOKENS = {"8b": (1500, 1500), "1b": (2000, 2000)}
+WATCHES = os.environ.get("WATCHES", "bare,events").split(",")
 SLOW_RANK, SLOW_MS = 1, 2.0
 
 
 def words_of(engine: str, size: str) -> list[str]:
     """Return what makes a server small enough to have others beside it on its GPU."""
     if engine == "sglang":
-        words = ["--max-total-tokens", str(KV_TOKENS), "--mem-fraction-static", "0.8"]
+        words = ["--max-total-tokens", str(KV_TOKENS[size]), "--mem-fraction-static", "0.8"]
         return [*words, "--max-running-requests", "64", "--cuda-graph-max-bs", "64"]
-    kv_bytes = KV_TOKENS * KV_BYTES_PER_TOKEN[size]
+    kv_bytes = KV_TOKENS[size] * KV_BYTES_PER_TOKEN[size]
     words = ["--kv-cache-memory-bytes", str(kv_bytes), "--max-num-seqs", "64"]
     return [*words, "--gpu-memory-utilization", "0.1"]
+
+
+def load_of(name: str, size: str) -> servers.Load:
+    """Return a load as a model of a size gets it."""
+    chosen = servers.LOADS[name]
+    return chosen if name == "mixed" else chosen._replace(tokens=TOKENS[size])
 
 
 def say(out: Path, **found: object) -> None:
@@ -63,8 +70,15 @@ def all_up(started: Sequence[watch.Watched], longest_s: float = 300) -> None:
     for watched in started:
         watched.server.wait(longest_s)
     with ThreadPoolExecutor(len(started)) as pool:
-        for chosen in (servers.LOADS["mixed"], servers.DECODE):
-            list(pool.map(lambda one: servers.load(5, one.server.url, chosen), started))  # noqa: B023
+        for name in ("mixed", "decode"):
+            loads = [
+                pool.submit(
+                    servers.load, 5, watched.server.url, load_of(name, watched.size)
+                )
+                for watched in started
+            ]
+            for load in loads:
+                load.result()
 
 
 def keep_traces(watched: watch.Watched, out: Path) -> None:
@@ -74,13 +88,15 @@ def keep_traces(watched: watch.Watched, out: Path) -> None:
             shutil.copy(path, out / f"{watched.name}-{path.name}")
 
 
-def capture(engine: str, watched: watch.Watched, out: Path, *more: str) -> dict:
+def capture(watched: watch.Watched, out: Path, *more: str) -> dict:
     """Record a server that decodes; return what `capture` said."""
-    beside = servers.under_load(30, watched.server.url)
+    beside = servers.under_load(30, watched.server.url, TOKENS[watched.size][0])
     try:
         time.sleep(4)
         words = ("--seconds", "0.5", "--timeout", "60", "--json", *more)
-        found = servers.captured(engine, watched.traces, *words, url=watched.server.url)
+        found = servers.captured(
+            watched.engine, watched.traces, *words, url=watched.server.url
+        )
     finally:
         beside.kill()
         beside.wait()
@@ -88,39 +104,61 @@ def capture(engine: str, watched: watch.Watched, out: Path, *more: str) -> dict:
     return found
 
 
-def try_engine(engine: str, size: str, out: Path) -> None:
-    """Run everything on one engine and one model."""
-    about = {"engine": engine, "size": size}
-    started: list[watch.Watched] = []
+def start(engine: str, size: str, port: int) -> Iterator[watch.Watched]:
+    """Start the servers of an engine and a size."""
+    site = os.environ.get("SITE", "")
+    own = os.environ.get(f"SITE_{engine.upper()}", "")
+    settings = {"SITE": os.pathsep.join(path for path in (own, site) if path)}
+    for number, (mode, way) in enumerate(itertools.product(("sync", "async"), WATCHES)):
+        words = words_of(engine, size)
+        yield watch.Watched(engine, size, mode, way, port + number, words, settings["SITE"])
+        time.sleep(2)
+
+
+def about(watched: watch.Watched, **more: object) -> dict:
+    """Return what tells a server from the others, and more."""
+    known = {"engine": watched.engine, "size": watched.size, "mode": watched.mode}
+    return known | {"way": watched.way} | more
+
+
+def try_engines(pairs: Sequence[tuple[str, str]], out: Path) -> None:
+    """Run everything on some engines and sizes, whose servers all fit on one GPU."""
+    started: list[list[watch.Watched]] = []
     begin = time.monotonic()
     try:
-        for number, (mode, way) in enumerate(WATCHES[size]):
-            words = words_of(engine, size)
-            started.append(watch.Watched(engine, size, mode, way, PORT + number, words))
-            time.sleep(2)
-        all_up(started)
-        say(out, **about, up_s=time.monotonic() - begin)
-        turns = [(kind, turn) for kind, count in TURNS.items() for turn in range(count)]
-        for load, turn in turns:
-            for watched in started if turn % 2 == 0 else started[::-1]:
-                found = watched.loaded(SECONDS[load], servers.LOADS[load])
-                which = {"mode": watched.mode, "way": watched.way, "load": load}
-                say(out, **about, **which, turn=turn, **found)
-        for watched in started:
+        for number, (engine, size) in enumerate(pairs):
+            started.append([])
+            for watched in start(engine, size, PORT + 10 * number):
+                started[-1].append(watched)
+        all_up(list(itertools.chain(*started)))
+        say(out, up_s=time.monotonic() - begin)
+        turns = [
+            (load, turn)
+            for load, count in zip(LOADS, TURNS, strict=True)
+            for turn in range(count)
+        ]
+        for those, (load, turn) in itertools.product(started, turns):
+            for watched in those if turn % 2 == 0 else those[::-1]:
+                found = watched.loaded(SECONDS[load], load_of(load, watched.size))
+                say(out, **about(watched, load=load, turn=turn), **found)
+        for watched in itertools.chain(*started):
             if watched.way == "bare":
-                found = capture(engine, watched, out)
-                say(out, **about, mode=watched.mode, way="capture", **found)
+                say(out, **about(watched), captured=capture(watched, out))
             elif watched.mode == "sync":
-                found = watched.recorded(out)
-                say(out, **about, mode=watched.mode, way=watched.way, recorded=found)
+                say(out, **about(watched), recorded=watched.recorded(out))
     except Exception as error:  # what there is so far is worth keeping
-        say(out, **about, error=repr(error)[-3000:])
+        say(out, error=repr(error)[-3000:])
     finally:
-        for watched in started:
-            watched.server.process.kill()
-        for watched in started:
-            watched.server.kill()
-            shutil.copy(watched.log, out)
+        end(list(itertools.chain(*started)), out)
+
+
+def end(started: Sequence[watch.Watched], out: Path) -> None:
+    """Kill the servers and keep their logs."""
+    for watched in started:
+        watched.server.process.kill()
+    for watched in started:
+        watched.server.kill()
+        shutil.copy(watched.log, out)
 
 
 SLOW_PLUGIN = '''
@@ -161,39 +199,36 @@ def slow_plugin(folder: Path) -> Path:
 
 
 def try_ranks(out: Path) -> None:
-    """Capture vLLM with two ranks, as it is and with one rank's host slow; both modes of batching."""
+    """Capture vLLM with two ranks, as it is and with one rank's host slow."""
     words = [*words_of("vllm", "8b"), "--tensor-parallel-size", "2"]
     words += ["--disable-custom-all-reduce", "--compilation-config"]
     words += [json.dumps({"pass_config": {"fuse_allreduce_rms": False}})]
     os.environ["VLLM_ALLREDUCE_USE_SYMM_MEM"] = "0"
     os.environ["SLOW_RANK"] = str(SLOW_RANK)
-    site = os.environ.get("SITE", "")
-    os.environ["SITE"] = os.pathsep.join([str(slow_plugin(watch.WORK / "slow")), site])
+    site = os.pathsep.join(
+        [str(slow_plugin(watch.WORK / "slow")), os.environ.get("SITE", "")]
+    )
     started: list[watch.Watched] = []
     tried = [("sync", 0.0), ("sync", SLOW_MS), ("async", 0.0)]
     try:
         for number, (mode, slow_ms) in enumerate(tried):
             os.environ["SLOW_MS"] = str(slow_ms)
             way = "slow" if slow_ms else "bare"
-            started.append(watch.Watched("vllm", "8b", mode, way, PORT + number, words))
-            started[-1].name += "_tp2"
+            started.append(
+                watch.Watched("vllm", "8b", mode, way, PORT + number, words, site)
+            )
             time.sleep(3)
         all_up(started)
-        for turn in range(3):
-            for watched in started:
-                which = {"mode": watched.mode, "way": watched.way, "load": "decode"}
-                found = watched.loaded(SECONDS["decode"])
-                say(out, engine="vllm", size="8b tp2", **which, turn=turn, **found)
-        for watched, (mode, slow_ms) in zip(started, tried, strict=True):
-            found = capture("vllm", watched, out, "--ranks", "2")
-            say(out, engine="vllm", size="8b tp2", mode=mode, slow_ms=slow_ms, **found)
-    except Exception as error:
-        say(out, engine="vllm", size="8b tp2", error=repr(error)[-3000:])
-    finally:
+        for turn, watched in itertools.product(range(3), started):
+            found = watched.loaded(SECONDS["decode"], load_of("decode", "8b"))
+            say(out, **about(watched, load="decode", turn=turn, ranks=2), **found)
         for watched in started:
-            watched.server.process.kill()
-            watched.server.kill()
-            shutil.copy(watched.log, out)
+            found = capture(watched, out, "--ranks", "2")
+            say(out, **about(watched, ranks=2), captured=found)
+    except Exception as error:  # what there is so far is worth keeping
+        say(out, ranks=2, error=repr(error)[-3000:])
+    finally:
+        end(started, out)
 
 
 def table(lines: Sequence[dict]) -> Iterator[str]:
@@ -204,13 +239,19 @@ def table(lines: Sequence[dict]) -> Iterator[str]:
     """
     measured = [line for line in lines if "tokens_per_s" in line]
     keys = list(dict.fromkeys(
-        (line["engine"], line["size"], line["mode"], line["load"]) for line in measured
+        (line["engine"], line["size"] + " tp2" * ("ranks" in line), line["mode"], line["load"]) for line in measured
     ))  # fmt: skip
     for key in keys:
         of_key = [
             line
             for line in measured
-            if (line["engine"], line["size"], line["mode"], line["load"]) == key
+            if (
+                line["engine"],
+                line["size"] + " tp2" * ("ranks" in line),
+                line["mode"],
+                line["load"],
+            )
+            == key
         ]
         bare = {
             line["turn"]: line["tokens_per_s"] for line in of_key if line["way"] == "bare"
@@ -227,7 +268,11 @@ def table(lines: Sequence[dict]) -> Iterator[str]:
             ]
             if way != "bare" and ratios:
                 shown += "  ratio " + " ".join(f"{ratio:.3f}" for ratio in ratios)
-            watched = [line for line in turns if line.get("watched", {}).get("watched_s")]
+            watched = [
+                line
+                for line in turns
+                if line.get("watched", {}).get("watched_s") and line["turn"] in bare
+            ]
             if watched:
                 idle = median(line["watched"]["idle_pct"] for line in watched)
                 without = median(
@@ -250,19 +295,19 @@ def table(lines: Sequence[dict]) -> Iterator[str]:
             yield f"error {line}"
 
 
-def main(out: Path, what: str, sizes: Sequence[str]) -> None:
+def main(out: Path, asked: Sequence[str]) -> None:
     """Run what is asked for."""
+    pairs = [word.partition("-") for word in asked]
     out.mkdir(parents=True, exist_ok=True)
     watch.WORK.mkdir(parents=True, exist_ok=True)
-    if what == "table":
+    if asked == ["table"]:
         lines = (out / "engines.jsonl").read_text().splitlines()
         print("\n".join(table([json.loads(line) for line in lines])))
-    elif what == "ranks":
+    elif asked == ["ranks"]:
         try_ranks(out)
     else:
-        for size in sizes:
-            try_engine(what, size, out)
+        try_engines([(engine, size) for engine, _, size in pairs], out)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], sys.argv[3:])
+    main(Path(sys.argv[1]), sys.argv[2:])

@@ -273,11 +273,12 @@ def captured(
     }
 
 
-def under_load(seconds: float, url: str = URL) -> subprocess.Popen[bytes]:
-    """Start a load beside this process."""
-    return subprocess.Popen(
-        [sys.executable, __file__, "load", str(seconds), url], stdout=subprocess.PIPE
-    )
+def under_load(
+    seconds: float, url: str = URL, tokens: int = DECODE.tokens[0]
+) -> subprocess.Popen[bytes]:
+    """Start a load beside this process, of requests that decode so many tokens."""
+    words = ["load", str(seconds), url, str(tokens)]
+    return subprocess.Popen([sys.executable, __file__, *words], stdout=subprocess.PIPE)
 
 
 def try_mode(engine: str, size: str, mode: str, folder: Path) -> dict:
@@ -360,6 +361,7 @@ def main(out: Path, engine: str, size: str, modes: list[str]) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1] == "load":
-        print(load(float(sys.argv[2]), *sys.argv[3:]))
+        seconds, url, tokens = float(sys.argv[2]), sys.argv[3], int(sys.argv[4])
+        print(load(seconds, url, DECODE._replace(tokens=(tokens, tokens))))
     else:
         main(Path(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4:])

@@ -90,13 +90,14 @@ class Watched:
         way: str,
         port: int,
         more: Sequence[str] | None = None,
+        site: str = os.environ.get("SITE", ""),
     ):
         """Start it; `more` are words of its command, else those that let three servers fit."""
         self.name = f"{engine}_{size}_{mode}_{way}"
-        self.mode, self.way = mode, way
+        self.engine, self.size, self.mode, self.way = engine, size, mode, way
         self.folder = WORK / "watches" / self.name
         shutil.rmtree(self.folder, ignore_errors=True)
-        paths = [str(plugin_folder()), str(servers.REPOSITORY), os.environ.get("SITE", "")]
+        paths = [str(plugin_folder()), str(servers.REPOSITORY), site]
         settings = {"PYTHONPATH": os.pathsep.join(paths)}
         settings["IDLESCOPE_WATCH"] = way if way in GOAL_RATIO else "0"
         settings["IDLESCOPE_WATCH_FOLDER"] = str(self.folder.resolve())
