@@ -11,6 +11,10 @@ from pathlib import Path
 from unittest.mock import patch
 
 import pytest
+from hypothesis import settings
+
+from tests.make import real_traces
+from tests.make.deep import DEEP
 
 FIXTURES = Path(__file__).resolve().parent / "fixtures"
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -36,6 +40,12 @@ OTHER_TRACES = sorted(
 )
 REAL_TRACES = [pytest.param(path, id=path.name) for path in (*OUR_TRACES, *OTHER_TRACES)]
 
+# How many examples a property is held against: few as a rule, all with HYPOTHESIS_PROFILE=deep, as
+# .ci/run does.
+settings.register_profile("quick", max_examples=25, deadline=None)
+settings.register_profile("deep", max_examples=100, deadline=None)
+settings.load_profile("deep" if DEEP else "quick")
+
 
 @pytest.fixture(scope="session", autouse=True)
 def quick_workers():
@@ -60,6 +70,14 @@ def undrawn():
 
 
 @pytest.fixture
+def real(request, tmp_path_factory) -> Path:
+    """A real trace of REAL_TRACES; of a very large one a part, with `deep` the whole."""
+    if DEEP:
+        return request.param
+    return real_traces.part(request.param, tmp_path_factory.getbasetemp() / "real")
+
+
+@pytest.fixture
 def shared_traces() -> Path:
     """Real traces, which are not part of the project; tests that use them skip where they are not there."""
     folder = SHARED / "traces"
@@ -73,11 +91,16 @@ def shared_traces() -> Path:
 )  # not of the session: while it is there, nothing else may run an event loop
 def chromium():
     """A headless Chromium of Debian's, driven by Playwright."""
-    if shutil.which("chromium") is None:
+    if chromium_path() is None:
         assert "CI" not in os.environ, ".ci/run installs chromium"
         pytest.skip("there is no chromium on this machine: apt install chromium")
     with browser() as made:
         yield made
+
+
+def chromium_path() -> str | None:
+    """Where the Chromium is: the one without a window takes a third of the other's CPU time."""
+    return shutil.which("chromium-headless-shell") or shutil.which("chromium")
 
 
 @contextmanager
@@ -89,7 +112,7 @@ def browser():
              "--disable-sync", "--disable-gpu"]  # fmt: skip
     with sync_playwright() as playwright:
         made = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=quiet, chromium_sandbox=False
+            executable_path=chromium_path(), args=quiet, chromium_sandbox=False
         )
         yield made
         made.close()

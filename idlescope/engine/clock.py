@@ -47,6 +47,10 @@ def fixed_costs(host_ns: int) -> PhaseCosts:
 class Clock(Protocol):
     """Host time in integer nanoseconds from the start of the run."""
 
+    @property
+    def real(self) -> bool:
+        """Return whether the host's own time counts: False where all of its costs are fixed."""
+
     def start(self) -> None:
         """Begin the run: the time is 0 now."""
 
@@ -72,6 +76,8 @@ class SystemClock:
 
     With `host_ns` the host is kept busy until a step has cost it that much.
     """
+
+    real = True
 
     def __init__(self, host_ns: int | None = None) -> None:
         self._cost = spread(host_ns or 0)
@@ -122,22 +128,22 @@ class VirtualClock:
     """
 
     def __init__(self, costs: PhaseCosts | None = None) -> None:
-        self._fixed = costs is not None
+        self.real = costs is None
         self._costs = costs or {}
         self._paused_at: int | None = None
         self.start()
 
     def start(self) -> None:
         """Begin the run: the time is 0 now."""
-        self._jumped = 0 if self._fixed else -time.perf_counter_ns()
+        self._jumped = -time.perf_counter_ns() if self.real else 0
 
     def now(self) -> int:
         """Return the time; it stands still while paused."""
         if self._paused_at is not None:
             return self._paused_at
-        if self._fixed:
-            return self._jumped
-        return time.perf_counter_ns() + self._jumped
+        if self.real:
+            return time.perf_counter_ns() + self._jumped
+        return self._jumped
 
     def spend(self, ns: int) -> None:
         """Make the host busy that much longer: the cost of an API call that is modelled."""
@@ -149,7 +155,7 @@ class VirtualClock:
 
     def end_phase(self, phase: int, start: int, rows: int) -> int:
         """Return the end of a phase: now, or where costs are fixed its start plus its cost."""
-        if self._fixed and phase in self._costs:
+        if not self.real and phase in self._costs:
             self._jumped = max(self._jumped, start + self._costs[phase].of(rows))
         return self.now()
 
@@ -161,5 +167,5 @@ class VirtualClock:
             yield
         finally:
             self._paused_at = None
-            if not self._fixed:
+            if self.real:
                 self._jumped = paused_at - time.perf_counter_ns()

@@ -23,3 +23,8 @@ def test_waiting_jumps_and_pausing_stands_still():
     assert clock.now() >= frozen
     clock.wait_until(0)
     assert clock.now() >= frozen
+
+
+def test_the_hosts_own_time_counts_unless_all_its_costs_are_fixed():
+    assert VirtualClock().real
+    assert not VirtualClock(fixed_costs(1_000_000)).real

@@ -90,7 +90,7 @@ def test_there_and_back_again(kineto, tmp_path):
         assert figures(path) == figures(kineto)
 
 
-@pytest.mark.parametrize("real", REAL_TRACES)
+@pytest.mark.parametrize("real", REAL_TRACES, indirect=True)
 def test_figures_and_causes_of_real_traces_survive(real, tmp_path):
     said = real_traces.document_of(real)
     convert(real, tmp_path / "a.recording")

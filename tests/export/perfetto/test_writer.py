@@ -71,7 +71,7 @@ def test_any_trace_is_shown_whole_and_reads_back(tmp_path, made, analysed):
         assert numbers(idlescope.analyze(again)) == numbers(idlescope.analyze(made))
 
 
-@pytest.mark.parametrize("real", REAL_TRACES)
+@pytest.mark.parametrize("real", REAL_TRACES, indirect=True)
 def test_real_traces_are_shown_whole_and_analyse_the_same(real, tmp_path):
     original = idlescope.open(real)
     assert (

@@ -69,7 +69,7 @@ class TestKineto:
         assert result.removed["events of kinds that idlescope does not know"] == 2
         assert "removed serial numbers of GPUs: 1" in result.lines()
 
-    @pytest.mark.parametrize("real", REAL_TRACES)
+    @pytest.mark.parametrize("real", REAL_TRACES, indirect=True)
     def test_every_figure_of_real_traces_stays(self, real, tmp_path):
         scrub(real, tmp_path / real.name)
         assert figures(tmp_path / real.name) == figures(real)

