@@ -8,8 +8,9 @@ from typing import NamedTuple
 import numpy as np
 
 from idlescope.analysis.grouping import Groups
+from idlescope.trace.distinct import distinct
 from idlescope.trace.model import Calls, Trace
-from idlescope.trace.names.calls import matching
+from idlescope.trace.names.calls import LAUNCH, matching
 from idlescope.trace.table import Int64
 
 QUERY = re.compile(r"^(cuda|hip|cu)(Event|Stream)Query")
@@ -26,9 +27,15 @@ class Polling(NamedTuple):
 
 
 def with_polls(trace: Trace) -> Polling:
-    """Return the calls with the first query of each poll lasting until its last one returned."""
+    """Return the calls with the first query of each poll lasting until its last one returned.
+
+    Only threads that launch wait so: a watchdog, such as that of NCCL, asks all the time.
+    """
     calls = trace.calls
     asks = matching(QUERY, trace.names)[calls.name] if len(calls) else np.empty(0, np.bool_)
+    if np.count_nonzero(asks) >= FEWEST:
+        launches = matching(LAUNCH, trace.names)[calls.name]
+        asks = asks & np.isin(calls.thread, distinct(calls.thread[launches]))
     if np.count_nonzero(asks) < FEWEST:
         return Polling(calls, np.empty(0, np.int64))
     order = np.lexsort((calls.start, calls.thread))

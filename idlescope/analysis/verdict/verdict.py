@@ -153,7 +153,8 @@ def _hidden(findings: Findings) -> str:
     compute_idle_pct = percent(occupancy.compute_idle_ns, occupancy.window_ns)
     if compute_idle_pct < findings.idle_pct + HIDDEN_PCT:
         return ""
-    return f"computes nothing for {compute_idle_pct:.1f} % of the time (compute idle): copies hide it"
+    share = f"{compute_idle_pct:.1f} % of the time"
+    return f"computes nothing for {share} (compute idle): copies hide it"
 
 
 def _cold_start(findings: Findings) -> Verdict | None:

@@ -111,3 +111,16 @@ def test_a_few_queries_at_once_are_no_wait(tmp_path):
         ]
     plain, device = measured(tmp_path, recorded(Plan())), measured(tmp_path, events)
     assert device.waits.sum() == plain.waits.sum()
+
+
+def test_a_watchdog_that_asks_all_the_time_waits_for_nothing(tmp_path):
+    """NCCL's looks at its events from a thread that launches nothing."""
+    events = recorded(Plan())
+    end = round(max(event["ts"] for event in events) * 1000)
+    asks = [
+        call(begin, begin + 3 * US, 0, "cudaEventQuery", tid=999)
+        for begin in range(0, end, 200 * US)
+    ]
+    device = measured(tmp_path, events + asks)
+    assert device.verdict.kind == "synchronous"
+    assert device.waits.sum() == 20
