@@ -43,7 +43,7 @@ class Loop:
         self.off = ""
         self._thread = 0  # of the loop: the one that makes the steps
         self._open_launch = ""  # the name of the launch call that is open
-        self._is_waiting = False
+        self.is_waiting = False
         self._prepare_depth = (
             -1
         )  # how many phases were open before that one; -1: it is not open
@@ -130,7 +130,7 @@ class Loop:
             del open_phases[-2:]
             self._prepare_depth = -1
 
-    # -- launch calls and waits ----------------------------------------------------------------
+    # -- launch calls --------------------------------------------------------------------------
 
     def open(self, name: str) -> bool:
         """Begin a launch call that `shut` ends, unless one is open; return whether it began."""
@@ -160,25 +160,6 @@ class Loop:
     def is_open(self) -> bool:
         """Return whether a launch call is open."""
         return bool(self._open_launch)
-
-    def begin_wait(self, call: str) -> bool:
-        """Begin a wait, unless one is open; return whether it began. What is launched has been."""
-        if self._is_waiting or self.active != get_ident() or self.watch is None:
-            return False
-        try:
-            if self._open_launch:
-                self.shut()
-            self._is_waiting = True
-            self.watch.begin_wait(self.rows.names[call])
-        except Exception as error:
-            self.turn_off(described(error))
-        return True
-
-    def end_wait(self) -> None:
-        """End the wait that is open."""
-        self._is_waiting = False
-        if self.watch is not None:
-            self.watch.end_wait()
 
 
 def phase(loop: Loop, name: str) -> Wrapping:

@@ -63,12 +63,17 @@ def waiting(
     def wrapping(call: Call) -> Call:
         @wraps(call)
         def wait(*arguments: Any, **named: Any) -> Any:
-            if loop.active != get_ident() or not loop.begin_wait(waited_for):
+            watch = loop.watch
+            if loop.active != get_ident() or loop.is_waiting or watch is None:
                 return call(*arguments, **named)
+            loop.is_waiting = True
+            loop.shut()  # what is launched has been
+            watch.begin_wait(loop.rows.names[waited_for])
             try:
                 return call(*arguments, **named)
             finally:
-                loop.end_wait()
+                loop.is_waiting = False
+                watch.end_wait()
                 if after is not None:
                     after()
 
