@@ -28,5 +28,8 @@ if __name__ == "__main__":
     _, import_path, module, *arguments = sys.argv
     sys.path[:] = json.loads(import_path)
     load_package()
+    from idlescope.children.cores import one_blas_thread
+
+    one_blas_thread()
     sys.argv[1:] = arguments
     runpy.run_module(module, run_name="__main__", alter_sys=True)

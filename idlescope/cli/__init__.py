@@ -7,6 +7,7 @@ import errno
 import gc
 import sys
 
+from idlescope.children.cores import one_blas_thread
 from idlescope.errors import IdlescopeError
 from idlescope.report.text import visible
 
@@ -25,6 +26,7 @@ def main() -> None:
     # garbage takes a tenth of the start.
     gc.set_threshold(GARBAGE_THRESHOLD)
     atexit.register(gc.freeze)  # nor need they be looked through as the process ends
+    one_blas_thread()
     from idlescope.cli.app import app
     from idlescope.cli.signals import end_as_interrupted, interrupted
     from idlescope.cli.workflow_safe import guarded_streams

@@ -82,7 +82,11 @@ def resident(process: psutil.Process) -> int:
         return 0
 
 
-def measured(command: Sequence[str | os.PathLike[str]], watched: bool = True) -> Run:
+def measured(
+    command: Sequence[str | os.PathLike[str]],
+    watched: bool = True,
+    interval: float = INTERVAL,
+) -> Run:
     """Run a command to its end. This process stays small: a child's reported peak begins at its parent's."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         start = time.perf_counter()
@@ -90,7 +94,7 @@ def measured(command: Sequence[str | os.PathLike[str]], watched: bool = True) ->
         process, peak = psutil.Process(child.pid), 0
         while not (ended := os.wait4(child.pid, os.WNOHANG if watched else 0))[0]:
             peak = max(peak, resident(process))
-            time.sleep(INTERVAL)
+            time.sleep(interval)
         seconds = time.perf_counter() - start
         child.returncode = os.waitstatus_to_exitcode(ended[1])
         out.seek(0)

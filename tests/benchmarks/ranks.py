@@ -2,29 +2,38 @@
 
     pip install -e '.[bench]'            # psutil and traceinsight (HolisticTraceAnalysis)
     python tests/benchmarks/ranks.py [--ranks 1,8,64] [--rounds 1] [--peer 8,64] [--source TRACE.json]
+        [--peer-python ti_venv/bin/python] [--cores 1,2,4]
 
 Each rank's trace is the same 41 MB (a real one repeated six times, from --shared where it is, else
-kineto_trace.py's; or --source), with a rank of its own. Peak memory is that of the process tree, in
-a round of its own. The peer (traceinsight: load, temporal and idle time breakdown) is given the same
-folders where it is installed, for as many ranks as --peer says. The last column is the time per
-rank: it stays the same where cost is linear.
+kineto_trace.py's; or --source), with a rank of its own. Peak memory is that of all processes at
+once, in a round of its own. The peer (traceinsight: load, temporal and idle time breakdown) is given
+the same folders, for as many ranks as --peer says, where --peer-python has it; where it fails, or
+takes longer than --peer-seconds, that is said. The last column is the time per rank: it stays the
+same where cost is linear. `--cores 1,2,4` prints instead what one large file costs on so many.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import os
+import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from analyze import IDLESCOPE, ROOT, Files, Run, alternate, line, measured, ratio
 
+LARGE_REPEATED = 48  # times 6.9 MB: one large file
+PEER_INTERVAL = (
+    0.25  # s between samples of its memory: it takes minutes, and is not held up
+)
+
 REPEATED = 6  # times 6.9 MB
 PEER = """
-import logging, sys
+import logging, signal, sys
 from pathlib import Path
 logging.disable(logging.CRITICAL)
+signal.alarm(int(sys.argv[2]))
 from hta.trace_analysis import TraceAnalysis
 files = {rank: str(path) for rank, path in enumerate(sorted(Path(sys.argv[1]).iterdir()))}
 analysis = TraceAnalysis(trace_files=files)
@@ -50,21 +59,43 @@ def folder_of_ranks(source: Path, work: Path, ranks: int) -> Path:
     return folder
 
 
-def compare(folder: Path, ranks: int, rounds: int, with_peer: bool) -> Run:
-    """Print what a folder costs, beside the peer where it is asked for; return ours."""
+def ours(folder: Path, ranks: int, rounds: int) -> Run:
+    """Print what a folder costs; return it."""
     command = (*IDLESCOPE, folder)
     os.environ["IDLESCOPE_CACHE"] = "off"
-    (ours,) = alternate(rounds, command)
-    line(f"{ranks} ranks", ours, f"{ours.seconds / ranks:.3f} s per rank")
+    (first,) = alternate(rounds, command)
+    line(f"{ranks} ranks", first, f"{first.seconds / ranks:.3f} s per rank")
     if ranks > 1:
         os.environ["IDLESCOPE_CACHE"] = str(folder.with_suffix(".kept"))
         measured(command)
         line(f"{ranks} ranks, asked again", measured(command))
-    if with_peer:
-        theirs = measured((sys.executable, "-c", PEER, folder))
-        line(f"{ranks} ranks, traceinsight", theirs)
-        ratio(f"{ranks} ranks", ours, theirs, "(wanted: 15x, 1/8)")
-    return ours
+    return first
+
+
+def compare(folder: Path, ranks: int, own: Run, peer_python: str, seconds: int) -> None:
+    """Print what the peer takes for the same folder, and the ratio."""
+    try:
+        command = (peer_python, "-c", PEER, folder, str(seconds))
+        theirs = measured(command, interval=PEER_INTERVAL)
+    except SystemExit as failed:
+        last_line = str(failed).strip().splitlines()[-1:]
+        print(
+            f"  {ranks} ranks, traceinsight: failed, or took over {seconds} s: {last_line}"
+        )
+        return
+    line(f"{ranks} ranks, traceinsight", theirs)
+    ratio(f"{ranks} ranks", own, theirs, "(wanted: 15x, 1/8)")
+
+
+def one_large_file(source: Path, cores: Sequence[int], rounds: int) -> None:
+    """Print what one file costs on so many cores, and whether its figures are the same."""
+    print(f"one file of {source.stat().st_size / 1e6:.0f} MB")
+    commands = [(*IDLESCOPE, source, "--jobs", str(count)) for count in cores]
+    runs = alternate(rounds, *commands)
+    for count, run in zip(cores, runs, strict=True):
+        same = "the same bytes" if run.output == runs[0].output else "OTHER FIGURES"
+        faster = runs[0].seconds / run.seconds
+        line(f"{count} processes", run, f"{faster:.2f}x as fast as the first, {same}")
 
 
 def main() -> None:
@@ -72,21 +103,33 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--ranks", default="1,8,64,256")
     parser.add_argument("--peer", default="8,64")
+    parser.add_argument("--peer-python", default=sys.executable)
+    parser.add_argument("--peer-seconds", type=int, default=1800)
     parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--cores", default="")
     parser.add_argument("--source", type=Path)
     parser.add_argument("--work", type=Path, default=ROOT / ".bench")
     parser.add_argument("--shared", type=Path, default=ROOT / ".." / "shared")
     chosen = parser.parse_args()
-    source = chosen.source or Files(chosen.work, chosen.shared).repeated(REPEATED)
+    files = Files(chosen.work, chosen.shared)
+    if chosen.cores:
+        cores = [int(count) for count in chosen.cores.split(",")]
+        large = chosen.source or files.repeated(LARGE_REPEATED)
+        one_large_file(large, cores, chosen.rounds)
+        return
+    source = chosen.source or files.repeated(REPEATED)
     size_mb = source.stat().st_size / 1e6
     print(f"{size_mb:.1f} MB a rank, {os.cpu_count()} cores")
     peers = [int(count) for count in chosen.peer.split(",") if count]
-    if importlib.util.find_spec("hta") is None:
-        print("traceinsight is not installed: no peer")
+    has_peer = (chosen.peer_python, "-c", "import hta.trace_analysis")
+    if peers and subprocess.run(has_peer, capture_output=True, check=False).returncode:
+        print(f"{chosen.peer_python} has no traceinsight (--peer-python): no peer")
         peers = []
     for count in map(int, chosen.ranks.split(",")):
         folder = folder_of_ranks(source, chosen.work / source.stem, count)
-        compare(folder, count, chosen.rounds, count in peers)
+        own = ours(folder, count, chosen.rounds)
+        if count in peers:
+            compare(folder, count, own, chosen.peer_python, chosen.peer_seconds)
 
 
 if __name__ == "__main__":

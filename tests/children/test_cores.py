@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
 
 import pytest
 
 from idlescope.children import cores
+from idlescope.children.start import command
 
 
 @pytest.fixture
@@ -55,3 +58,27 @@ def test_what_is_asked_for_counts(monkeypatch):
     for nothing in ("", "0", "many", "-3"):
         monkeypatch.setenv(cores.VARIABLE, nothing)
         assert cores.usable_cores() == 2
+
+
+@pytest.mark.parametrize(
+    ("set_by_user", "threads"), [({}, "1"), ({"OPENBLAS_NUM_THREADS": "3"}, "3")]
+)
+def test_a_child_starts_no_threads_for_linear_algebra_unless_it_is_told_to(
+    tmp_path, set_by_user, threads
+):
+    (tmp_path / "said.py").write_text(
+        "import os; print(os.environ['OPENBLAS_NUM_THREADS'])"
+    )
+    words = command("said")
+    import_path = [*json.loads(words[3]), str(tmp_path)]
+    environment = {
+        key: value for key, value in os.environ.items() if key != "OPENBLAS_NUM_THREADS"
+    }
+    said = subprocess.run(
+        [*words[:3], json.dumps(import_path), *words[4:]],
+        env=environment | set_by_user,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert said.stdout.strip() == threads
