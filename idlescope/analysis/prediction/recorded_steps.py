@@ -13,6 +13,7 @@ from idlescope.analysis.intervals import BEFORE_EVERYTHING, Intervals
 from idlescope.analysis.measured import MeasuredDevice
 from idlescope.analysis.steps.batching import ASYNCHRONOUS, SERIALISED
 from idlescope.analysis.steps.find import RECORDED
+from idlescope.analysis.verdict.demand import recorder_was_off
 from idlescope.analysis.verdict.findings import CANNOT_TELL
 from idlescope.errors import TraceError
 from idlescope.trace.model import OperationKind, Trace
@@ -151,6 +152,12 @@ def _refuse_unknown(result: MeasuredDevice, cannot_tell: str) -> None:
     # our own step clock loses nothing, whatever the verdict
     if result.verdict.kind == CANNOT_TELL and result.steps.found != RECORDED:
         raise TraceError(f"{cannot_tell}: {result.verdict.text}")
+    if recorder_was_off(result.spread, result.steps):
+        pause_s = result.spread.longest_pause_ns / 1e9
+        raise TraceError(
+            f"{cannot_tell}: nothing was recorded for {pause_s:.3g} s between its steps; look at "
+            "one part alone"
+        )
     count = len(result.steps)
     if count < FEWEST_STEPS:
         seen = "no steps are known"

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from idlescope.analysis.idle import host_time
-from idlescope.analysis.idle.concentration import NOTHING_RECORDED, Spread
+from idlescope.analysis.idle.concentration import (
+    NOTHING_RECORDED,
+    Concentration,
+    Spread,
+)
 from idlescope.analysis.intervals import percent
 from idlescope.analysis.steps.find import PROFILER_STEPS
+from idlescope.analysis.steps.measure import Steps
 from idlescope.analysis.verdict.findings import (
     BUSY_IDLE_PCT,
     MOSTLY_PCT,
@@ -91,6 +96,16 @@ def pauses(findings: Findings, batching: str) -> str | None:
     )
 
 
+def recorder_was_off(spread: Concentration, steps: Steps) -> bool:
+    """Return whether what recorded was off in most of the pauses, as far as can be told.
+
+    torch.profiler's spans of steps follow one another for as long as it is on.
+    """
+    if spread.kind != Spread.PAUSES or spread.doing != NOTHING_RECORDED:
+        return False
+    return steps.found == PROFILER_STEPS or spread.longest_pause_ns >= SILENT_NS
+
+
 def _pause_advice(findings: Findings) -> str:
     """Return what pauses are and what to do about them."""
     doing = findings.spread.doing
@@ -102,10 +117,7 @@ def _pause_advice(findings: Findings) -> str:
             f"The host was in {call}, which loads modules or allocates when it is first called: "
             "warm up before recording, or leave it out with --window."
         )
-    # Its spans of steps follow one another for as long as torch.profiler is on.
-    between_spans = findings.steps.found == PROFILER_STEPS
-    silent = between_spans or findings.spread.longest_pause_ns >= SILENT_NS
-    if doing == NOTHING_RECORDED and silent:
+    if recorder_was_off(findings.spread, findings.steps):
         return (
             "Nothing of the host was recorded for so long: the profiler was off meanwhile, the "
             "file holds two recordings, or its clock jumped; look at one part alone (--window "

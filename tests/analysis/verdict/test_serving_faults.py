@@ -91,6 +91,7 @@ def test_between_two_windows_of_the_profiler_nothing_was_recorded(tmp_path):
     assert (len(device.steps), device.batching.kind) == (20, "synchronous")
     assert device.spread.kind == "pauses"
     assert "the profiler was off meanwhile" in device.verdict.text
+    assert device.prediction is None
 
 
 def test_what_was_launched_last_of_all_may_not_have_run(tmp_path):
