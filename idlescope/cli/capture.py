@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -11,11 +12,17 @@ from idlescope.cli.options import AsJson, Force, Out, Output
 from idlescope.cli.suggestions import one_of
 
 # ruff: noqa: UP045 - typer reads these at run time, on Python 3.10, too
-URL = Annotated[str, typer.Argument(metavar="URL", help="Of the server: http://HOST:PORT.")]
+URLs = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="URL...",
+        help="Of the server: http://HOST:PORT. Several (data-parallel ones) record at once.",
+    ),
+]
 Traces = Annotated[
     Path,
     typer.Option(
-        help="The folder that the server writes its traces to, as seen from here."
+        help="The folder that the servers write their traces to, as seen from here."
     ),
 ]
 EngineName = Annotated[
@@ -44,7 +51,8 @@ Shapes = Annotated[
 Ranks = Annotated[
     Optional[int],
     typer.Option(
-        help="Wait for so many trace files; until no more appear for 2 s unless given.",
+        help="Wait for so many trace files, of all servers. Unless given, until no more appear for "
+        "2 s, or for 20 where they say that a rank is missing.",
         show_default=False,
     ),
 ]
@@ -57,7 +65,7 @@ Timeout = Annotated[
 
 
 def capture(
-    url: URL,
+    url: URLs,
     traces: Traces,
     engine: EngineName,
     seconds: Seconds = None,
@@ -70,18 +78,19 @@ def capture(
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
-    """Record a running vLLM or SGLang server with its own profiler, and analyse the traces.
+    """Record running vLLM or SGLang servers with their own profiler, and analyse the traces.
 
     Before and after, the server's own counters say how long a step takes without the profiler; that
-    is noted in unprofiled.json beside the traces. Nothing but URL is contacted. A server that wants
+    is noted in unprofiled.json beside the traces. Traces of several ranks are analysed together.
+    Nothing but URL is contacted. A server that wants
     a key gets that of IDLESCOPE_API_KEY, else VLLM_API_KEY or OPENAI_API_KEY. For dynamo, URL is
     http://HOST:SYSTEM_PORT/engine/control. Ctrl-C stops the server's profiler, too.
     """
     from idlescope.capture.server.recording import Recording
     from idlescope.cli.actions.capture import capture_command
 
-    recording = Recording(
-        url,
+    first = Recording(
+        url[0],
         engine,
         traces,
         seconds=seconds,
@@ -91,4 +100,5 @@ def capture(
         ranks=ranks,
         timeout=timeout,
     )
-    capture_command(recording, Output(out, force, as_json))
+    recordings = [replace(first, url=address) for address in dict.fromkeys(url)]
+    capture_command(recordings, Output(out, force, as_json))

@@ -18,23 +18,36 @@ class FakeServer(ThreadingHTTPServer):
     """Writes its traces when it is told to stop, as both servers do.
 
     `faults` maps an endpoint to what it does; `pages` a path to the text of a page, or a function
-    that returns it; `key` is the one that it wants. What was posted and with which
-    headers is kept.
+    that returns it; `key` is the one that it wants; `traces` are files that it writes instead of
+    a real one for each rank, by name. What was posted and with which headers is kept.
     """
 
     daemon_threads = True
 
-    def __init__(self, folder, ranks=1, faults=None, pages=None, key=None, front_end=False):
+    def __init__(
+        self,
+        folder,
+        ranks=1,
+        faults=None,
+        pages=None,
+        key=None,
+        front_end=False,
+        traces=None,
+    ):
         super().__init__(("127.0.0.1", 0), Handler)
         self.folder, self.ranks, self.front_end, self.key = folder, ranks, front_end, key
         self.faults, self.pages, self.asked, self.got = faults or {}, pages or {}, [], []
-        self.keys = []
+        self.keys, self.traces = [], traces
         self.url = f"http://127.0.0.1:{self.server_port}"
 
     def handle_error(self, request, client_address):
         pass  # a client that went away
 
     def write(self):
+        for name, content in (self.traces or {}).items():
+            (self.folder / name).write_bytes(content)
+        if self.traces is not None:
+            return
         for rank in range(self.ranks):
             shutil.copy(TRACE, self.folder / f"new-rank{rank}.pt.trace.json.gz")
         if self.front_end:

@@ -37,6 +37,7 @@ class Session:
     client: Client
     files_before: FolderState
     counters_before: Reading | None  # None where the server shows none
+    servers: int = 1  # that record at the same time, into one folder
     takes_options: bool = True  # with the request
 
     @property
@@ -189,8 +190,9 @@ def _record(session: Session, say: Say) -> bool:
 
 
 def _wrote(session: Session) -> bool:
-    """Return whether the server has begun to write a trace."""
-    return bool(changed_since(session.files_before, folder_state(session.recording.traces)))
+    """Return whether the server has begun to write a trace; of several, whether all have."""
+    changed = changed_since(session.files_before, folder_state(session.recording.traces))
+    return len(changed) >= session.servers
 
 
 def _counted(session: Session) -> bool:

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import gzip
+import json
 import time
 import zlib
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from idlescope.capture.server.address import ServerEngine
 from idlescope.capture.server.recording import Recording
-from idlescope.errors import ServerError
-from idlescope.trace import unprofiled
+from idlescope.errors import ServerError, TraceError
+from idlescope.trace import ranks_said, unprofiled
 from idlescope.trace.expansion import most_bytes
 
 SUFFIXES = (".json", ".json.gz")  # of what torch.profiler writes
 FRONT_END = ".async_llm."  # in the name of what vLLM's API server writes of itself: no GPU
 STABLE_S = 2.0  # files that have not grown for so long are taken to be written
+LATE_RANK_S = (
+    20.0  # that a rank is waited for whose others have written, unless --ranks says it
+)
 POLL_S = 0.1
 CHUNK = 1 << 20
 
@@ -46,6 +51,9 @@ class NewTraces(NamedTuple):
 
     devices: list[Path]  # traces that may hold a GPU
     left_out: list[Path]  # vLLM's front end
+    missing: tuple[
+        int, ...
+    ] = ()  # ranks of the job, by what the traces say, that wrote none
 
 
 def folder_state(folder: Path) -> FolderState:
@@ -80,12 +88,16 @@ def changed_since(before: FolderState, now: FolderState) -> FolderState:
     }
 
 
-def wait_for_traces(recording: Recording, before: FolderState, say: Say) -> NewTraces:
+def wait_for_traces(
+    recording: Recording, before: FolderState, say: Say, servers: int = 1
+) -> NewTraces:
     """Return the traces that are new or changed since `before`, once they are whole.
 
-    Raises ServerError where too few appear or one is not written to its end in time.
+    Where it is not said how many there are to be, there is one of each server at least, and ranks
+    of which the traces tell are waited for a little longer. Raises ServerError where too few appear
+    or one is not written to its end in time.
     """
-    needed = recording.ranks or 1
+    needed = recording.ranks or servers
     time_now = unchanged_since = time.monotonic()
     deadline = time_now + recording.timeout
     last_state = before
@@ -99,15 +111,44 @@ def wait_for_traces(recording: Recording, before: FolderState, say: Say) -> NewT
             unchanged_since = time_now
         elif len(new_traces.devices) >= needed and time_now - unchanged_since >= STABLE_S:
             if all(is_whole(file_path) for file_path in changed):
-                return new_traces
-            unchanged_since = time_now
+                missing = (
+                    () if recording.ranks else missing_ranks(new_traces.devices, servers)
+                )
+                if not missing or time_now - unchanged_since >= LATE_RANK_S:
+                    return new_traces._replace(missing=missing)
+            else:
+                unchanged_since = time_now
         total_bytes = sum(file_state.size for file_state in changed.values())
         say(
             f"waiting for the traces: {len(new_traces.devices)} so far, {total_bytes / 1e6:,.1f} MB"
         )
         time.sleep(POLL_S)
         time_now = time.monotonic()
-    return _late(recording, new_traces)
+    return _late(recording, new_traces, servers)
+
+
+def missing_ranks(traces: Sequence[Path], servers: int = 1) -> tuple[int, ...]:
+    """Return the ranks that wrote no trace, as far as the traces and their names tell.
+
+    `servers` is how many jobs of as many ranks each they are of.
+    """
+    stated = [ranks_said.with_rank(path.name, _distributed(path)) for path in traces]
+    job_size = max(map(ranks_said.world_size, stated), default=0)
+    counts = Counter(said.get("rank") for said in stated)
+    return tuple(rank for rank in range(job_size) if counts[rank] < servers)
+
+
+def _distributed(path: Path) -> Mapping[str, Any]:
+    """Return what a trace says of its rank before its events; nothing where it says nothing."""
+    from idlescope.trace.damage import Damage
+    from idlescope.trace.kineto.events import KinetoEvents
+
+    try:
+        text_before_events = KinetoEvents(path, Damage()).find_events()
+        said = json.loads(text_before_events + b"]}", strict=False).get("distributedInfo")
+    except (TraceError, ValueError, RecursionError):
+        return {}
+    return said if isinstance(said, dict) else {}
 
 
 def _sorted_out(changed: FolderState) -> NewTraces:
@@ -119,9 +160,9 @@ def _sorted_out(changed: FolderState) -> NewTraces:
     return NewTraces(devices, left_out)
 
 
-def _late(recording: Recording, new: NewTraces) -> NewTraces:
+def _late(recording: Recording, new: NewTraces, servers: int) -> NewTraces:
     """Return what there is at the deadline where it is whole; else raise ServerError."""
-    needed = recording.ranks or 1
+    needed = recording.ranks or servers
     within = f"in {recording.traces} within {recording.timeout:g} s"
     if not new.devices:
         where_to_look = WHERE[ServerEngine(recording.engine)]
@@ -129,7 +170,7 @@ def _late(recording: Recording, new: NewTraces) -> NewTraces:
         raise ServerError(f"no trace appeared{front_end} {within}: {where_to_look}")
     if len(new.devices) < needed:
         raise ServerError(
-            f"{len(new.devices)} of {needed} traces appeared {within}: "
+            f"{len(new.devices)} of {needed} traces appeared {within}: {_which(new, servers)}"
             "is --ranks right? They are left there"
         )
     unfinished = next(
@@ -140,7 +181,16 @@ def _late(recording: Recording, new: NewTraces) -> NewTraces:
             f"{unfinished} was not written to its end within {recording.timeout:g} s: "
             "give a longer --timeout"
         )
-    return new
+    return new._replace(missing=missing_ranks(new.devices, servers))
+
+
+def _which(new: NewTraces, servers: int) -> str:
+    """Return which ranks wrote no trace; nothing where that is not known."""
+    missing = missing_ranks(new.devices, servers)
+    if not missing:
+        return ""
+    ranks = ", ".join(map(str, missing[: ranks_said.MOST_MISSING]))
+    return f"{'rank' if len(missing) == 1 else 'ranks'} {ranks} wrote none; "
 
 
 def is_whole(path: Path) -> bool:
