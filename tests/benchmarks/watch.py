@@ -33,7 +33,7 @@ from idlescope.watching.ways.own_engine import OwnEngineWay
 STEPS, TRIALS = 200, 100
 PHASES = 5  # in each step, where they are measured
 MILLION = 1_000_000
-ENGINE_TURNS, ENGINE_TURN_S = 7, 4
+ENGINE_TURNS, ENGINE_TURN_S = 15, 2
 
 
 class ReportedWay(OwnEngineWay):
@@ -171,18 +171,21 @@ def memory():
 def engine():
     folder = tempfile.mkdtemp()
     processes = {way: serve(way, folder) for way in ("bare", "events")}
-    ratios, each_loop_us = [], {way: [] for way in processes}
+    ratios, at_rest, each_loop_us = [], [], {way: [] for way in processes}
     told = {}
     for turn in range(ENGINE_TURNS + 1):
-        rates = {}
+        rates, rest_rates = {}, {}
         for way in list(processes)[:: 1 if turn % 2 else -1]:
             told[way] = ask(processes[way])
             rates[way] = told[way]["steps"] / told[way]["seconds"]
+            at_work_s = told[way]["seconds"] - told[way]["queued_s"]
+            rest_rates[way] = told[way]["steps"] / at_work_s
             each_loop_us[way].append(1e6 * told[way]["loop_cpu_s"] / told[way]["steps"])
         if turn == 0:  # the first one imports and fills caches
             before = told["events"]
         else:
             ratios.append(rates["events"] / rates["bare"])
+            at_rest.append(rest_rates["events"] / rest_rates["bare"])
     steps = sum(1 for _ in ratios) * told["events"]["steps"]
     loop_us = {way: median(found[1:]) for way, found in each_loop_us.items()}
     said = {
@@ -192,16 +195,16 @@ def engine():
     for process in processes.values():
         process.stdin.close()
         process.wait(20)
-    spread = ", ".join(f"{ratio:.3f}" for ratio in sorted(ratios))
-    print(
-        f"like SGLang, by events: {median(ratios):.3f} of the bare loop's steps/s ({spread})"
-    )
+    print("like SGLang, by events, to the bare loop's steps/s (asked: 0.99):")
+    for name, found in (("as it is", ratios), ("less waits for a processor", at_rest)):
+        spread = ", ".join(f"{ratio:.3f}" for ratio in sorted(found))
+        print(f"  {name}: {median(found):.3f} ({spread})")
     print(
         f"the loop's thread: {loop_us['events'] - loop_us['bare']:.1f} us of processor time per step "
         f"more than {loop_us['bare']:.0f}; the watch says {said['overhead_ns']:.1f} us per step of the "
         f"loop's time, {said['settling_ns']:.1f} us of processor time in the other thread"
     )
-    print(f"off: {told['events']['off']!r}; lost: {told['events']['lost']}; asked: 0.99")
+    print(f"off: {told['events']['off']!r}; lost: {told['events']['lost']}")
 
 
 def serve(way, folder):

@@ -3,7 +3,7 @@
     python tests/benchmarks/watched_engine.py bare|events FOLDER
 
 Each line on standard input is a number of seconds to serve; the answer is a line of JSON: steps, seconds,
-processor time of the loop's thread, and what the watch says of itself.
+processor time of the loop's thread, its time without a processor, and what the watch says of itself.
 
 A step does a fixed amount of work in Python, which lets the interpreter's lock go as often as
 operators of torch do, launches twice, and waits until the device is done.
@@ -15,6 +15,7 @@ import json
 import os
 import sys
 import tempfile
+import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -162,18 +163,28 @@ def engine(way):
     return managers.Scheduler([]), loop
 
 
+def queued_s():
+    """Return how long this thread could have run but had no processor, where Linux tells."""
+    try:
+        told = Path(f"/proc/self/task/{threading.get_native_id()}/schedstat").read_text()
+    except OSError:
+        return 0.0
+    return int(told.split()[1]) / 1e9
+
+
 def main(way, folder):
     """Serve when told to."""
     os.environ["IDLESCOPE_WATCH_FOLDER"] = folder
     scheduler, loop = engine(way)
     for line in sys.stdin:
         scheduler.batches = serving = Serving(float(line))
-        start, start_cpu = time.perf_counter(), time.thread_time()
+        start, start_cpu, start_queued = time.perf_counter(), time.thread_time(), queued_s()
         scheduler.event_loop()
         told = {
             "steps": serving.steps,
             "seconds": time.perf_counter() - start,
             "loop_cpu_s": time.thread_time() - start_cpu,
+            "queued_s": queued_s() - start_queued,
         }
         if loop is not None:
             watch = loop.watch
