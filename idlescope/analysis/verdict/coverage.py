@@ -12,7 +12,7 @@ from idlescope.analysis.steps.measure import Steps
 from idlescope.analysis.verdict.begun_before import begun_before
 from idlescope.analysis.verdict.doubts import Doubts
 from idlescope.analysis.verdict.launch_calls import LaunchCalls
-from idlescope.analysis.verdict.missing import blocked_in_gaps_ns, in_capture
+from idlescope.analysis.verdict.missing import blocked_in_gaps_ns
 from idlescope.analysis.view import DeviceView
 from idlescope.trace.damage import OPERATION_FIGURES, uncertain
 from idlescope.trace.model import OperationKind
@@ -46,9 +46,9 @@ class Coverage:
     graph_launches_without_operations: int
     launches_without_operations: int  # calls that launch something of which no record came
     launches_in_capture: (
-        int  # of those, made while a CUDA graph was captured: they do not run
+        int  # others, made while a CUDA graph was captured: they do not run
     )
-    launches: int  # calls that launch anything
+    launches: int  # calls that launch anything that runs
     launches_lost: int  # of those without a record, of a kind that was recorded later
     blocked_in_gaps_ns: int  # the host waited while nothing ran, wake-up not counted
     steps_without_operations: int
@@ -106,7 +106,7 @@ def measure(
         graph_launches=int(launches.graph.sum()),
         graph_launches_without_operations=_graphs_lost(view, launches, len(steps)),
         launches_without_operations=int(without.sum()),
-        launches_in_capture=in_capture(trace, without),
+        launches_in_capture=int(launches.captured.sum()),
         launches=int(launches.launching.sum()),
         launches_lost=int(lost.sum()),
         blocked_in_gaps_ns=blocked_in_gaps_ns(view, launches, gaps),

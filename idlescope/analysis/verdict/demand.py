@@ -119,9 +119,9 @@ def _pause_advice(findings: Findings) -> str:
         )
     if recorder_was_off(findings.spread, findings.steps):
         return (
-            "Nothing of the host was recorded for so long: the profiler was off meanwhile, the "
-            "file holds two recordings, or its clock jumped; look at one part alone (--window "
-            "time:A-B)."
+            "Nothing of the host was recorded for so long: it did what makes no calls of CUDA "
+            "(compiling, loading), the profiler was off meanwhile, the file holds two recordings, "
+            "or its clock jumped; look at one part alone (--window time:A-B)."
         )
     if doing == NOTHING_RECORDED or findings.spread.is_inside_span:
         inside = "" if doing == NOTHING_RECORDED else f" in {doing} with"

@@ -9,38 +9,12 @@ from idlescope.analysis.idle.causes import Gaps
 from idlescope.analysis.intervals import BEFORE_EVERYTHING, Intervals
 from idlescope.analysis.verdict.launch_calls import LaunchCalls
 from idlescope.analysis.view import DeviceView
-from idlescope.trace.model import Trace
-from idlescope.trace.names.calls import CAPTURE, FREEING, matching
-from idlescope.trace.table import Bool, Int64
+from idlescope.trace.names.calls import FREEING, matching
+from idlescope.trace.table import Bool
 
 # A wait ends up to this much after the device did: wake-up from a blocking event took 0.26 to 0.42
 # ms more than spinning on the lent H200 (tests/gpu/latencies.py), and a profiler adds to it.
 WAKE_UP_NS = 1_000_000
-
-
-def in_capture(trace: Trace, launches: Bool) -> int:
-    """Return how many calls were made while a stream was captured into a CUDA graph.
-
-    `launches` says which rows of `trace.calls` to count. Where only the beginnings or only the ends
-    of captures are in the trace, one lasts to its end or from its beginning.
-    """
-    calls = trace.calls
-    launched = calls.start[launches]
-    begins = _capture_calls(trace, "StreamBeginCapture")
-    ends = _capture_calls(trace, "StreamEndCapture")
-    if not launched.size or (not begins.size and not ends.size):
-        return 0
-    if not begins.size:
-        begins = np.array([calls.start.min()])
-    if not ends.size:
-        ends = np.array([calls.end.max()])
-    # The capture begun last before each launch, and the first end after that beginning.
-    capture = np.searchsorted(begins, launched, "right") - 1
-    begin = begins[np.maximum(capture, 0)]
-    following = np.searchsorted(ends, begin)
-    end = ends[np.minimum(following, ends.size - 1)]
-    captured = (capture >= 0) & (launched <= end)
-    return int(captured.sum())
 
 
 def blocked_in_gaps_ns(view: DeviceView, launches: LaunchCalls, gaps: Gaps) -> int:
@@ -103,12 +77,3 @@ def _own_waits(view: DeviceView, gaps: Gaps) -> Intervals:
     start = np.maximum(gaps.start[launched_by], calls.start[call])
     end = np.minimum(gaps.end[launched_by], calls.end[call])
     return intervals.union(start, end)
-
-
-def _capture_calls(trace: Trace, name: str) -> Int64:
-    """Return when captures of streams begin, or end: the starts of the calls, ascending."""
-    matches = [CAPTURE.search(call_name) for call_name in trace.names]
-    is_named = [match is not None and match[1] == name for match in matches]
-    named = np.array(is_named, np.bool_)
-    calls = trace.calls.take(named[trace.calls.name])
-    return np.sort(calls.start)

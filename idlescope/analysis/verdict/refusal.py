@@ -46,7 +46,7 @@ def _incomplete(coverage: Coverage) -> str | None:
 
 def _graph_capture(coverage: Coverage, operations: int) -> str | None:
     captured = coverage.launches_in_capture
-    if captured <= max(operations, coverage.launches_without_operations / 2):
+    if captured <= max(operations, coverage.launches_without_operations):
         return None
     return (
         f"This is the capture of a CUDA graph, not an execution: {captured:,} launches were "

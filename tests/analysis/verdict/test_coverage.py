@@ -74,6 +74,33 @@ def test_a_graph_capture_is_no_execution(tmp_path):
     )
 
 
+def test_what_is_put_into_a_graph_is_not_lost(tmp_path):
+    events = steady()
+    events += [
+        call(100, 110, 0, "cudaStreamBeginCapture_v10000"),
+        *[call(200 + i * 10, 205 + i * 10, 500 + i) for i in range(5)],
+        call(300, 310, 0, "cudaStreamEndCapture_v10000"),
+    ]
+    device, warnings = analysed(tmp_path, events)
+    coverage = device.coverage
+    assert coverage.launches_in_capture == 5
+    assert (coverage.launches_without_operations, coverage.launches_lost) == (0, 0)
+    assert device.verdict.kind == "host-bound"
+    assert not warnings
+
+
+def test_what_is_launched_after_a_capture_and_never_ran_is_lost(tmp_path):
+    events = steady()
+    events += [
+        call(100, 110, 0, "cudaStreamBeginCapture_v10000"),
+        call(300, 310, 0, "cudaStreamEndCapture_v10000"),
+        *[call(400 + i * 10, 405 + i * 10, 500 + i) for i in range(5)],
+    ]
+    device, _ = analysed(tmp_path, events)
+    assert device.coverage.launches_in_capture == 0
+    assert device.coverage.launches_lost == 5
+
+
 def test_waiting_for_a_device_that_has_nothing_to_do_means_missing_records(tmp_path):
     events = steady()
     at = 6 * 2 * MS

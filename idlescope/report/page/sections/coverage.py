@@ -18,8 +18,8 @@ COUNTS = {
     "corrupt_operations": "{:,} operations cannot have lasted as long as recorded",
     "graph_launches_without_operations": "{:,} graph launches have no operations",
     "launches_without_operations": "{:,} calls launch something that was not recorded",
-    "launches_in_capture": "{:,} of these were made while a CUDA graph was captured",
     "launches_lost": "{:,} of these are of a kind that was recorded later",
+    "launches_in_capture": "{:,} calls put work into a CUDA graph: it was captured, not run",
     "steps_without_operations": "{:,} steps have no operation",
 }
 FLAGS = {
