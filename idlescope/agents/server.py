@@ -109,10 +109,11 @@ def _asked(
 
     from idlescope.agents.bounded import sentence
     from idlescope.agents.tools import answer
+    from idlescope.trace.unseen import encoded
 
     try:
         answered = answer(memory, roots, name, arguments)
     except IdlescopeError as error:
         return sentence(str(error)), None
     document = dict(msgspec.to_builtins(answered))
-    return msgspec.json.encode(document).decode(), document
+    return encoded(document).decode(), document

@@ -10,6 +10,7 @@ prepare. torch.profiler has the phases by `record_function`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from idlescope.capture.ranges import (
@@ -35,8 +36,10 @@ SLOT_LETTERS = "ABCDEFGH"
 class Announcer(StepClock):
     """Implements the engine's `Recorder` for an engine of so many slots."""
 
-    def __init__(self, now: Callable[[], int], slots: int) -> None:
-        super().__init__(now)
+    def __init__(
+        self, now: Callable[[], int], slots: int, folder: Path | None = None
+    ) -> None:
+        super().__init__(now, folder=folder)
         self._slots = slots
         self._listens = nvtx_listens()
         self._annotations: list[Any] = []  # a reused NVTX range for each phase

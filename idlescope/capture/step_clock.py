@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from idlescope.capture.spilled import VALUES_IN_MEMORY, Spilled
+from idlescope.capture.spilled import VALUES_IN_MEMORY, Spilled, column_of
 from idlescope.engine.devices.base import STREAMS, DeviceOperation
 from idlescope.engine.requests import Finish, Request
 from idlescope.engine.scheduler import Emitted
@@ -35,7 +38,7 @@ from idlescope.trace.names.own_engine import (
     WAIT_CALL,
     WAITING,
 )
-from idlescope.trace.table import Int64
+from idlescope.trace.table import Int64, TableT
 
 COUNTERS = (RUNNING, WAITING, FREE_BLOCKS, TOKENS)
 OTHER_RANGES = {
@@ -81,19 +84,26 @@ class StepClock:
     """Implements the engine's `Recorder`; `trace` turns what was taken down into a Trace.
 
     Rows are kept in flat arrays of machine integers, not as objects, and older ones in files:
-    nothing here makes the garbage collector slower, or memory fuller, as a run grows longer.
+    nothing here makes the garbage collector slower, or memory fuller, as a run grows longer. The
+    files lie in `folder`, that of temporary files unless given.
     `phases` are the names of the phases, whose index `phase` is told. Times are integer
     nanoseconds, as `now` returns them.
     """
 
     def __init__(
-        self, now: Callable[[], int], phases: Sequence[str] = ENGINE_PHASES
+        self,
+        now: Callable[[], int],
+        phases: Sequence[str] = ENGINE_PHASES,
+        folder: Path | None = None,
     ) -> None:
         self._now = now
+        self._folder = folder
         self._range_names = (*phases, *OTHER_RANGES)
         phase_kinds = (RangeKind.ANNOTATION,) * len(phases)
         self._range_kinds = (*phase_kinds, *OTHER_RANGES.values())
-        self._rows = {name: Spilled(type_code) for name, type_code in TABLES.items()}
+        self._rows = {
+            name: Spilled(type_code, folder) for name, type_code in TABLES.items()
+        }
         self._ranges = self._rows["ranges"].recent
         self._waits = self._rows["waits"].recent
         self._operations = self._rows["operations"].recent
@@ -195,29 +205,19 @@ class StepClock:
             self._ranges.extend((COLLECTION, -1, self._collection_start, collection_end))
 
     def trace(self, device_name: str, meta: Metadata) -> Trace:
-        """Return everything recorded so far: one device, one thread."""
+        """Return everything recorded so far: one device, one thread.
+
+        Columns of a long run are mapped from files: of each table one column is in memory at once.
+        """
         operations = self._columns("operations", OPERATION_FIELDS)
         # A launch call and its operation have the same correlation id, counted from 1; 0 is none.
         correlation = np.arange(1, operations["start"].size + 1)
         counters = self._counter_table()
-        call_table = self._call_table(operations, correlation)
-        ranges = self._range_table()
         return Trace(
-            operations=Operations.of(
-                start=operations["start"],
-                end=operations["end"],
-                kind=operations["kind"],
-                device=np.zeros(correlation.size),
-                stream=operations["stream"],
-                name=operations["name"],
-                correlation=correlation,
-                step=operations["step"],
-                bytes=operations["bytes"],
-                flops=self._rows["flops"].values(),
-            ),
-            calls=call_table.take(np.argsort(call_table.start, kind="stable")),
-            ranges=ranges.take(np.argsort(ranges.start, kind="stable")),
-            counters=counters.take(np.argsort(counters.time, kind="stable")),
+            operations=self._operation_table(operations, correlation),
+            calls=self._call_table(operations, correlation),
+            ranges=self._range_table(),
+            counters=counters,
             names=self._names.values(),
             devices=(Device(0, 0, device_name, "engine"),),
             streams=STREAMS,
@@ -225,49 +225,89 @@ class StepClock:
             meta=meta,
         )
 
+    def _operation_table(self, operations: Columns, correlation: Int64) -> Operations:
+        """Return what ran on the device, in the order in which it was taken down."""
+        in_rows = {column: [values] for column, values in operations.items()}
+        rest = {
+            "device": [_same(0, correlation.size)],
+            "correlation": [correlation],
+            "flops": [self._rows["flops"].values()],
+        }
+        return self._table(Operations, in_rows | rest)
+
     def _call_table(self, operations: Columns, correlation: Int64) -> Calls:
-        """Return the launch calls of operations, and the waits behind them."""
+        """Return the launch calls of operations and the waits, by their starts."""
         wait_columns = self._columns("waits", WAIT_FIELDS)
         wait_count = wait_columns["start"].size
-        wait_name = np.full(wait_count, self._names.code(WAIT_CALL))
-        no_correlation = np.zeros(wait_count)
-        return Calls.of(
-            start=np.concatenate((operations["call_start"], wait_columns["start"])),
-            end=np.concatenate((operations["call_end"], wait_columns["end"])),
-            thread=np.zeros(correlation.size + wait_count),
-            name=np.concatenate((operations["call"], wait_name)),
-            correlation=np.concatenate((correlation, no_correlation)),
+        wait_name = self._names.code(WAIT_CALL)
+        return self._table(
+            Calls,
+            {
+                "start": [operations["call_start"], wait_columns["start"]],
+                "end": [operations["call_end"], wait_columns["end"]],
+                "thread": [_same(0, correlation.size + wait_count)],
+                "name": [operations["call"], _same(wait_name, wait_count)],
+                "correlation": [correlation, _same(0, wait_count)],
+            },
+            sorted_by="start",
         )
 
     def _range_table(self) -> Ranges:
-        """Return phases and what else the host's time was spent on."""
+        """Return phases and what else the host's time was spent on, by their starts."""
         ranges = self._columns("ranges", RANGE_FIELDS)
-        return Ranges.of(
-            start=ranges["start"],
-            end=ranges["end"],
-            thread=np.zeros(ranges["start"].size),
-            name=self._names.codes(self._range_names)[ranges["name"]],
-            kind=np.array(self._range_kinds)[ranges["name"]],
-            step=ranges["step"],
+        return self._table(
+            Ranges,
+            {
+                "start": [ranges["start"]],
+                "end": [ranges["end"]],
+                "thread": [_same(0, ranges["start"].size)],
+                "name": [self._names.codes(self._range_names)[ranges["name"]]],
+                "kind": [np.array(self._range_kinds, np.uint8)[ranges["name"]]],
+                "step": [ranges["step"]],
+            },
+            sorted_by="start",
         )
 
     def _counter_table(self) -> Counters:
-        """Return the scheduler's state after each step, and the requests' events behind it."""
+        """Return the scheduler's state after each step and the requests' events, by their times."""
         states = self._columns("counters", COUNTER_FIELDS)
         requests = self._columns("requests", REQUEST_FIELDS)
         # A row per state and counter: state by state, and in each the counters in their order.
         counter_names = self._names.codes(COUNTERS)
-        state_time = np.repeat(states["time"], len(COUNTERS))
-        state_name = np.tile(counter_names, states["time"].size)
-        values = [states[counter_name] for counter_name in COUNTERS]
-        state_value = np.column_stack(values).ravel()
-        return Counters.of(
-            time=np.concatenate((state_time, requests["time"])),
-            name=np.concatenate((state_name, requests["event"])),
-            value=np.concatenate((state_value, requests["request"])),
+        state_values = self._rows["counters"].values().reshape(-1, len(COUNTER_FIELDS))
+        return self._table(
+            Counters,
+            {
+                "time": [np.repeat(states["time"], len(COUNTERS)), requests["time"]],
+                "name": [np.tile(counter_names, states["time"].size), requests["event"]],
+                "value": [state_values[:, 1:].ravel(), requests["request"]],
+            },
+            sorted_by="time",
+        )
+
+    def _table(
+        self,
+        kind: type[TableT],
+        parts: Mapping[str, Sequence[NDArray[Any]]],
+        sorted_by: str | None = None,
+    ) -> TableT:
+        """Return a table whose columns are made of parts, one behind the other."""
+        order = None
+        if sorted_by is not None:
+            order = np.argsort(np.concatenate(parts[sorted_by]), kind="stable")
+        return kind(
+            **{
+                column: column_of(parts[column], dtype, order, self._folder)
+                for column, dtype in kind.DTYPES.items()
+            }
         )
 
     def _columns(self, table: str, fields: Sequence[str]) -> Columns:
         """Return the columns of a table whose rows hold these fields, one behind the other."""
         columns = self._rows[table].values().reshape(-1, len(fields)).T
         return dict(zip(fields, columns, strict=True))
+
+
+def _same(value: int, count: int) -> Int64:
+    """Return a column of one value, which takes no memory."""
+    return np.broadcast_to(np.int64(value), count)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from enum import Enum
@@ -19,6 +18,7 @@ from idlescope.experiment.device_choice.choose import choose
 from idlescope.experiment.document import SCHEMA, Summary
 from idlescope.experiment.environment import environment
 from idlescope.hardware.latencies import THIS_HOST
+from idlescope.trace import drafts
 
 
 class CellState(str, Enum):
@@ -98,12 +98,13 @@ def place(config: RunConfig, folder: Path) -> Path:
 
 def keep(cell: Cell, path: Path) -> None:
     """Write a cell, whole or not at all."""
-    draft_path = path.with_name(f".{os.getpid()}-{path.name}")
     document = {"schema": SCHEMA, **asdict(cell)}
-    draft_path.write_text(
-        json.dumps(document, indent=1, allow_nan=False) + "\n", encoding="utf-8"
-    )
-    draft_path.replace(path)
+    with drafts.held(path.parent) as folder:
+        draft_path = folder / path.name
+        draft_path.write_text(
+            json.dumps(document, indent=1, allow_nan=False) + "\n", encoding="utf-8"
+        )
+        draft_path.replace(path)
 
 
 def kept(config: RunConfig, folder: Path) -> Cell | None:

@@ -80,7 +80,7 @@ def run_mode(
     Ctrl-C ends it early; where nothing was recorded until then, KeyboardInterrupt is raised.
     """
     mode = Mode(mode)
-    recorder = Announcer(device.clock.now, mode.depth)
+    recorder = Announcer(device.clock.now, mode.depth, folder)
     engine: Engine | None = None
     watch_engine: Callable[[Engine], None] | None = (
         None if progress is None else partial(progress, mode)

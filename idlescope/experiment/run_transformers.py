@@ -110,7 +110,7 @@ def run_mode(
     if config.warmup:
         _warm_up(config, network, batching_settings)
     system_clock = SystemClock()
-    recorder = StepClock(system_clock.now, PHASES)
+    recorder = StepClock(system_clock.now, PHASES, folder)
     engine_hook = Hook(
         choice.model(config), recorder, system_clock, on_cuda, mode is Mode.ASYNC
     )

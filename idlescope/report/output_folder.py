@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from idlescope.errors import ConfigError, OutputExistsError
 from idlescope.report.result_files import is_ours
-from idlescope.trace import in_place
+from idlescope.trace import drafts, in_place
 
 
 class Draft(NamedTuple):
@@ -72,11 +72,11 @@ def written(folder: Path, force: bool, source: Path | None = None) -> Iterator[D
     held_before = folder.is_dir() and any(map(_is_held, folder.iterdir()))
     with claimed(folder, force, source):
         place = folder.resolve()  # of a link, what it leads to
-        _remove_abandoned(place)
-        draft = _new_draft(place)
+        drafts.remove_abandoned(place)
         try:
-            yield Draft(draft, folder)
-            _publish(draft, place)
+            with _new_draft(place) as draft:
+                yield Draft(draft, folder)
+                _publish(draft, place)
         except OSError as error:
             if error.filename is not None:
                 raise
@@ -85,20 +85,14 @@ def written(folder: Path, force: bool, source: Path | None = None) -> Iterator[D
             if str(interrupt) or not held_before:
                 raise
             raise KeyboardInterrupt(f"{folder} is as it was before") from interrupt
-        finally:
-            in_place.remove(draft)
 
 
 @contextmanager
 def added(folder: Path) -> Iterator[Draft]:
     """Yield a draft of what is put into a folder, which is there and claimed, at the end."""
-    inside = folder / f"{in_place.DRAFT}{os.getpid()}"
-    inside.mkdir()
-    try:
+    with drafts.held(folder) as inside:
         yield Draft(inside, folder)
         in_place.merge(inside, folder)
-    finally:
-        in_place.remove(inside)
 
 
 def free_name(base: Path) -> Path:
@@ -124,7 +118,7 @@ def _refuse(folder: Path, force: bool, source: Path | None) -> None:
 
 
 def _is_held(path: Path) -> bool:
-    return not path.name.startswith(in_place.DRAFT)
+    return not drafts.is_draft(path.name)
 
 
 def _missing(folder: Path) -> list[Path]:
@@ -146,31 +140,21 @@ def _holds(folder: Path, source: Path) -> bool:
     )
 
 
-def _new_draft(place: Path) -> Path:
+@contextmanager
+def _new_draft(place: Path) -> Iterator[Path]:
     """Make the folder of a draft: beside the place, or in it where only that can be.
 
     A folder that is a file system of its own cannot be exchanged for another, and the one that this
     process runs in should not be.
     """
-    inside = place / f"{in_place.DRAFT}{os.getpid()}"
     current = Path.cwd()
-    if os.path.ismount(place) or place in (current, *current.parents):
-        inside.mkdir()
-        return inside
-    beside = in_place.draft_of(place).with_suffix("")
-    try:
-        beside.mkdir()
-    except OSError:
-        inside.mkdir()
-        return inside
-    return beside
-
-
-def _remove_abandoned(place: Path) -> None:
-    """Remove drafts in a folder, which is locked, that killed processes left behind."""
-    for path in place.iterdir():
-        if not _is_held(path):
-            in_place.remove(path)
+    only_inside = os.path.ismount(place) or place in (current, *current.parents)
+    with ExitStack() as opened:
+        draft = None
+        if not only_inside:
+            with suppress(OSError):  # of a parent that cannot be written to
+                draft = opened.enter_context(drafts.held(place.parent))
+        yield draft or opened.enter_context(drafts.held(place))
 
 
 def _publish(draft: Path, place: Path) -> None:

@@ -6,17 +6,10 @@ import json
 import re
 from typing import Any
 
+from idlescope.trace.unseen import UNSEEN, escaped
+
 NOTHING = "–"  # stands in tables for what is not known or not there
 
-# What is not seen but acts: C0 with ESC, newline and tab; DEL and C1; halves of surrogate pairs;
-# line separators; marks that turn the direction of text or have no width, behind which a name can
-# pass for another (Unicode's general category Cf, and letters that are blank); and what XML, and so
-# SVG, does not allow.
-_UNSEEN = re.compile(
-    "[\x00-\x1f\x7f-\x9f\xad\u034f\u0600-\u0605\u061c\u06dd\u070f\u115f\u1160\u17b4\u17b5"
-    "\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u2800\u3164\ud800-\udfff\ufe00-\ufe0f\ufeff"
-    "\uffa0\ufff0-\ufffb\ufffe\uffff\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
-)
 _WORKFLOW_COMMAND = "##["  # anywhere in a line, to GitHub's runners and those of others
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _TIME_UNITS = (("s", 1e9), ("ms", 1e6), ("µs", 1e3))  # name, ns
@@ -25,7 +18,7 @@ _TAIL_CHARACTERS = 20  # of a shortened name: what differs is often at its end
 
 def visible(text: str) -> str:
     """Return a text on one line, with U+FFFD for each character that is not shown but acts."""
-    shown_text = _UNSEEN.sub("\ufffd", text)
+    shown_text = UNSEEN.sub("\ufffd", text)
     return shown_text.replace(_WORKFLOW_COMMAND, "##\ufffd[")
 
 
@@ -46,20 +39,8 @@ def to_text(document: dict[str, Any]) -> str:
     What is not shown but acts is escaped as JSON does; line breaks outside of its texts stay.
     """
     json_text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
-    safe_lines = map(_escaped, encodable(json_text).split("\n"))
-    return "\n".join(safe_lines) + "\n"
-
-
-def _escaped(json_line: str) -> str:
-    """Return a line of JSON with escapes for what would act."""
-    if (
-        json_line.isascii()
-        and _WORKFLOW_COMMAND not in json_line
-        and "\x7f" not in json_line
-    ):
-        return json_line
-    escaped = _UNSEEN.sub(lambda found: json.dumps(found[0])[1:-1], json_line)
-    return escaped.replace("\x7f", "\\u007f").replace(_WORKFLOW_COMMAND, "##\\u005b")
+    safe_text = escaped(encodable(json_text))
+    return safe_text.replace(_WORKFLOW_COMMAND, "##\\u005b") + "\n"
 
 
 def as_cell(text: str) -> str:

@@ -1,6 +1,6 @@
 """Put what was written beside a place into that place: whoever looks finds the old or the new.
 
-Results are drafted under a hidden name in the folder of their place, so that a full disk, Ctrl-C or
+Results are drafted in a hidden folder beside their place (`drafts`), so that a full disk, Ctrl-C or
 a kill leaves what was there before.
 """
 
@@ -15,15 +15,7 @@ from pathlib import Path
 
 from idlescope.errors import OutputExistsError
 
-DRAFT = ".idlescope-"  # how the names of drafts begin
-KEPT_SUFFIXES = 2  # of a draft's name, by which writers tell the format: .json.gz
 AT_FDCWD, RENAME_EXCHANGE = -100, 2  # of Linux's renameat2
-
-
-def draft_of(target: Path) -> Path:
-    """Return a name beside a target, with its last suffixes, that is free and never too long."""
-    suffixes = "".join(target.suffixes[-KEPT_SUFFIXES:])[-20:]
-    return target.with_name(f"{DRAFT}{os.getpid()}{suffixes}")
 
 
 def replace(draft: Path, target: Path) -> None:

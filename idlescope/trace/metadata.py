@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from functools import cache
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 # Kinds of records that a reader had to leave out: each can change the figures that
 # `damage.uncertain` names.
 KINDS_LOST = ("operations", "calls", "ranges", "unknown")
+
+# entries that say what was lost: where they cannot be read, nobody knows
+SAYING_LOSSES = frozenset({"lost", "truncated", "dropped"})
+WRONG_TYPE = "what the file says of itself as {key} is of another type and was left out"
+
+NotNegative = Annotated[int, msgspec.Meta(ge=0)]
 
 EARLIEST_EPOCH_NS, LATEST_EPOCH_NS = -(2**60), 2**62  # the years 1933 and 2116
 
@@ -28,7 +33,7 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     # what the reader repaired and left out, and what the profiler itself said that it lost
     warnings: tuple[str, ...] = ()
-    lost: dict[str, int] = {}  # kind (KINDS_LOST) -> records
+    lost: dict[str, NotNegative] = {}  # kind (KINDS_LOST) -> records
     truncated: bool = False  # an unknown number of records is missing at the end
     dropped: tuple[str, ...] = ()
     profiler_errors: tuple[
@@ -72,18 +77,37 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def from_json(cls, entries: Mapping[str, Any]) -> Metadata:
         """Return the metadata in a JSON object.
 
-        Known entries that are not of their type are left out; unknown ones are `extra`.
+        Known entries that are not of their type are left out, which a warning says; where they say
+        what was lost, an unknown number of records is. Unknown entries are `extra`.
         """
         fields = _fields()
         known: dict[str, Any] = {}
+        wrong: list[str] = []
         for key, field in fields.items():
             if key in entries:
-                with suppress(ValueError):  # of another type, or no text
+                try:
                     known[field.name] = msgspec.convert(entries[key], field.type)
-        lost: dict[str, int] = known.pop("lost", {})
-        known["lost"] = {kind: lost[kind] for kind in lost if kind in KINDS_LOST}
+                except ValueError:  # of another type, or no text
+                    wrong.append(key)
+        known["lost"] = _by_known_kind(known.get("lost", {}))
+        if wrong:
+            warnings = (WRONG_TYPE.format(key=key) for key in wrong)
+            known["warnings"] = (*known.get("warnings", ()), *warnings)
+        if SAYING_LOSSES.intersection(wrong):
+            known["truncated"] = True
         extra = {key: value for key, value in entries.items() if key not in fields}
         return cls(**known, extra=extra)
+
+    def with_losses_of(self, earlier: Metadata) -> Metadata:
+        """Return the metadata with what was lost before, when the file was made, too."""
+        kinds = {**earlier.lost, **self.lost}
+        lost = {kind: earlier.lost.get(kind, 0) + self.lost.get(kind, 0) for kind in kinds}
+        return self.replace(
+            lost=lost,
+            warnings=tuple(dict.fromkeys((*earlier.warnings, *self.warnings))),
+            dropped=tuple(dict.fromkeys((*earlier.dropped, *self.dropped))),
+            truncated=earlier.truncated or self.truncated,
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON object of everything that is said; its inverse is `from_json`."""
@@ -94,6 +118,15 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def replace(self, **changes: Any) -> Metadata:
         """Return the metadata with some of its fields changed."""
         return msgspec.structs.replace(self, **changes)
+
+
+def _by_known_kind(lost: Mapping[str, int]) -> dict[str, int]:
+    """Return numbers of lost records by KINDS_LOST; other kinds may be any of them."""
+    of_kind: dict[str, int] = {}
+    for kind, number in lost.items():
+        known_kind = kind if kind in KINDS_LOST else "unknown"
+        of_kind[known_kind] = of_kind.get(known_kind, 0) + number
+    return of_kind
 
 
 @cache  # resolving their types takes 2 ms

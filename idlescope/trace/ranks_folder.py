@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -32,6 +34,8 @@ from idlescope.trace.table import Table
 
 TableT = TypeVar("TableT", bound=Table)
 
+MOST_FILES = 100_000  # the largest jobs that are spoken of have as many GPUs
+
 
 class Rank(NamedTuple):
     """One trace of a folder."""
@@ -56,6 +60,7 @@ def files(folder: Path) -> list[Path]:
 
     Exports beside their report, or beside each other, are the same trace again: one is taken.
     """
+    _refuse_crowd(folder)
     files_found: list[Path] = []
     forms_of: dict[tuple[str, str], list[int]] = {}
     for file_path in sorted(folder.iterdir()):
@@ -70,6 +75,16 @@ def files(folder: Path) -> list[Path]:
             f"{', '.join(formats.suffixes())}"
         )
     return [file_path for file_path in files_found if _is_best_form(file_path, forms_of)]
+
+
+def _refuse_crowd(folder: Path) -> None:
+    """Raise TraceError where a folder holds more than any job has ranks."""
+    with os.scandir(folder) as entries:
+        if next(islice(entries, MOST_FILES, None), None) is not None:
+            raise TraceError(
+                f"{folder} holds over {MOST_FILES:,} files, more than any job has ranks: give a "
+                "folder of its traces alone"
+            )
 
 
 def _is_best_form(path: Path, forms_of: dict[tuple[str, str], list[int]]) -> bool:

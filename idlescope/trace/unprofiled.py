@@ -16,6 +16,8 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from idlescope.trace.unseen import encoded
+
 FILE = "unprofiled.json"
 SCHEMA = 1
 
@@ -94,7 +96,7 @@ def write_beside(
         for old_entry in _entries(folder)
         if not set(old_entry.traces) & set(trace_names)
     ]
-    document = msgspec.json.encode(Document(SCHEMA, [*earlier, new_entry]))
+    document = encoded(Document(SCHEMA, [*earlier, new_entry]))
     entries_file = folder / FILE
     entries_file.write_bytes(msgspec.json.format(document, indent=1) + b"\n")
     return entries_file

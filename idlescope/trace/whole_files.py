@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from idlescope.errors import ConfigError, OutputExistsError
-from idlescope.trace import in_place
+from idlescope.trace import drafts, in_place
 
 # Of a recording, as recording/files.py writes it: what is in its folder, and in its document.
 RECORDING = "meta.json"
@@ -33,23 +33,22 @@ def whole(source: Path, target: Path, force: bool) -> Iterator[Path]:
     """
     _refuse(source, target, force)
     place = target.resolve()
-    draft_path = in_place.draft_of(place)
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        yield draft_path
-        _refuse(source, target, force)  # it may have been written meanwhile
-        if place.is_dir() != draft_path.is_dir() and place.exists():
-            existing_kind = "a folder" if place.is_dir() else "a file"
-            raise OutputExistsError(
-                f"{target} is {existing_kind}, which the result is not: give another name"
-            )
-        in_place.replace(draft_path, place)
+        with drafts.held(place.parent) as folder:
+            draft_path = folder / place.name
+            yield draft_path
+            _refuse(source, target, force)  # it may have been written meanwhile
+            if place.is_dir() != draft_path.is_dir() and place.exists():
+                existing_kind = "a folder" if place.is_dir() else "a file"
+                raise OutputExistsError(
+                    f"{target} is {existing_kind}, which the result is not: give another name"
+                )
+            in_place.replace(draft_path, place)
     except OSError as error:
         raise ConfigError(
             f"{target} cannot be written: {error.strerror or error}; give another place"
         ) from error
-    finally:
-        in_place.remove(draft_path)
 
 
 @contextmanager

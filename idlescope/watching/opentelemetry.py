@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from idlescope import __version__
+from idlescope.trace.unseen import spelled
 from idlescope.watching.families import (
     Family,
     FamilyKind,
@@ -56,9 +57,13 @@ def _observer(source: Source, name: str) -> Callable[[Any], Iterable[Any]]:
         for family in _all_families(*source()):
             if family.name == name:
                 for labels, value in family.values:
-                    yield Observation(value, dict(labels))
+                    yield Observation(value, _spelled(labels))
 
     return observe
+
+
+def _spelled(labels: Labels) -> dict[str, str]:
+    return {label: spelled(value) for label, value in labels.items()}
 
 
 def _all_families(process: WatchedProcess, watches: Sequence[Seen]) -> list[Family]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
+from idlescope.trace.unseen import spelled
 from idlescope.watching.families import (
     Family,
     FamilyKind,
@@ -69,7 +70,7 @@ def _plain(family: Family) -> Any:
     metric_type = CounterMetricFamily if is_counter else GaugeMetricFamily
     metric = metric_type(family.name, family.what, labels=label_names)
     for labels, value in family.values:
-        metric.add_metric(list(labels.values()), value)
+        metric.add_metric(list(map(spelled, labels.values())), value)
     return metric
 
 
@@ -78,7 +79,7 @@ def _summary(family: SummaryFamily) -> Any:
 
     metric = SummaryMetricFamily(family.name, family.what, labels=list(family.values[0][0]))
     for labels, count, sum_ns in family.values:
-        metric.add_metric(list(labels.values()), count, sum_ns / 1e9)
+        metric.add_metric(list(map(spelled, labels.values())), count, sum_ns / 1e9)
     return metric
 
 
@@ -95,5 +96,7 @@ def _histogram(family: HistogramFamily) -> Any:
         for bound, count in zip((*bounds, "+Inf"), histogram.counts, strict=True):
             reached += count
             buckets.append((bound, reached))
-        metric.add_metric(list(labels.values()), buckets, histogram.sum_ns / 1e9)
+        metric.add_metric(
+            list(map(spelled, labels.values())), buckets, histogram.sum_ns / 1e9
+        )
     return metric

@@ -12,10 +12,9 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Protocol
 
-import msgspec
-
 from idlescope import __version__
 from idlescope.capture import ranges
+from idlescope.trace.unseen import encoded
 from idlescope.watching import opentelemetry, prometheus, recording
 from idlescope.watching.families import Seen, told_apart
 from idlescope.watching.foresight import Foresee, elsewhere
@@ -207,7 +206,7 @@ class Runtime:
         self._freshen()
         with self._beside_the_loop():
             devices = [member.seen(elsewhere).state for member in list(self.members)]
-            return Answer(msgspec.json.encode(self.state_of(devices)), JSON)
+            return Answer(encoded(self.state_of(devices)), JSON)
 
     def _beside_the_loop(self) -> AbstractContextManager[None]:
         """Return what stands back for the loop of the first watch while an answer is made."""
@@ -225,7 +224,7 @@ class Runtime:
 
     def _record(self) -> Answer:
         written = self._record_all()
-        body = msgspec.json.encode({"recordings": [str(path) for path in written]})
+        body = encoded({"recordings": [str(path) for path in written]})
         status = HTTPStatus.OK if written else HTTPStatus.CONFLICT
         return Answer(body, JSON, status)
 
@@ -246,7 +245,7 @@ class Runtime:
                 raise PermissionError(f"{folder} is another user's")
             path = folder / f"{self.pid}.json"
             draft = folder / f".{self.pid}.json.draft"
-            draft.write_bytes(msgspec.json.encode(self.process()))
+            draft.write_bytes(encoded(self.process()))
             draft.replace(path)
             self._file = path
         except OSError as error:

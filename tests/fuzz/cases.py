@@ -15,7 +15,8 @@ import msgspec
 
 from idlescope.errors import IdlescopeError
 
-LONGEST_S = 10
+LONGEST_S = 10  # of processor time
+LONGEST_WAIT_S = 120
 LONGEST_SENTENCE = 2_000  # characters; a line break in it is shown as a character
 ONLY_FILE = ""  # name of the file of a case that is no folder
 
@@ -98,13 +99,17 @@ def _limited() -> Iterator[None]:
     def late(*_: object) -> None:
         raise Hang
 
-    before = signal.signal(signal.SIGALRM, late)
-    signal.alarm(LONGEST_S)
+    # of processor time, which a busy machine does not stretch; and of waiting for a child
+    before = [signal.signal(number, late) for number in (signal.SIGPROF, signal.SIGALRM)]
+    signal.setitimer(signal.ITIMER_PROF, LONGEST_S)
+    signal.alarm(LONGEST_WAIT_S)
     try:
         yield
     finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
         signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
+        signal.signal(signal.SIGPROF, before[0])
+        signal.signal(signal.SIGALRM, before[1])
 
 
 def _signature(error: BaseException) -> str:

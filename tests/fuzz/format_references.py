@@ -171,6 +171,10 @@ def of_xla_json(path: Path) -> Active | None:
             ):
                 return None
             device = re.fullmatch(r"/device:GPU:(\d{1,9})", plane, re.ASCII)
+            if device and line.startswith("Stream ") and not line.startswith("Stream #"):
+                return (
+                    None  # of a damaged line's name; what it still tells is for the reader
+                )
             if device and line.startswith("Stream #"):
                 start, length = map(int, times)
                 rows.append((start, start + length, int(device[1])))

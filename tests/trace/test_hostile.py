@@ -257,9 +257,9 @@ class TestRules:
     def test_a_rule_that_would_take_years_is_stopped(self, tmp_path, monkeypatch):
         from idlescope.trace.names import user_rules
 
-        monkeypatch.setattr(user_rules, "DEADLINE_S", 1.0)
         engines = self.engines(tmp_path, {"e": [["^(a+)+$", "step"]]})
         assert self.phases(engines, "aaa") == ["step"]
+        monkeypatch.setattr(user_rules, "DEADLINE_S", 1.0)
         with pytest.raises(ConfigError, match="a repeat within a repeat"):
             self.phases(engines, "a" * 60 + "!")
 

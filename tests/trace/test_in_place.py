@@ -137,12 +137,6 @@ class TestWhole:
         assert os.stat(".").st_ino == before == tmp_path.stat().st_ino
         assert contents(tmp_path)["report.html"] == "new"
 
-    def test_what_a_killed_process_left_is_removed(self, earlier):
-        (earlier / f"{in_place.DRAFT}1").mkdir()
-        with output_folder.written(earlier, force=True) as draft:
-            report(draft.folder)
-        assert not (earlier / f"{in_place.DRAFT}1").exists()
-
     def test_a_long_name_is_no_trouble(self, source, tmp_path):
         convert(source, tmp_path / f"{'a' * 240}.json.gz")
         assert (tmp_path / f"{'a' * 240}.json.gz").is_file()

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
+from idlescope.trace.damage import OPERATION_FIGURES, uncertain
 from idlescope.trace.metadata import Metadata
 
 EVERYTHING = Metadata(
@@ -37,15 +40,41 @@ def test_files_keep_the_names_that_they_had():
     assert entries["device"] == "modelled H200"
 
 
-def test_what_is_not_of_its_type_is_left_out():
-    entries = {
-        "mode": ["sync"],
-        "rows": "many",
-        "gpu": None,
-        "warnings": "?",
-        "lost": {"x": 1},
-    }
-    assert Metadata.from_json(entries) == Metadata()
+def test_what_is_not_of_its_type_is_left_out_and_said():
+    entries = {"mode": ["sync"], "rows": "many", "gpu": None, "warnings": "?"}
+    read = Metadata.from_json(entries)
+    assert read.replace(warnings=()) == Metadata()
+    for key in entries:
+        assert any(f"as {key} is of another type" in warning for warning in read.warnings)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"lost": [5]},
+        {"lost": {"calls": "5"}},
+        {"lost": {"calls": -5}},
+        {"truncated": 1},
+        {"dropped": 7},
+    ],
+)
+def test_losses_that_cannot_be_read_mark_every_figure(entry):
+    read = Metadata.from_json(entry)
+    assert read.truncated
+    assert set(OPERATION_FIGURES) <= set(uncertain(read))
+
+
+def test_lost_records_of_an_unknown_kind_may_be_any():
+    read = Metadata.from_json({"lost": {"x": 1, "calls": 2, "unknown": 3}})
+    assert read.lost == {"unknown": 4, "calls": 2}
+
+
+def test_what_was_lost_before_is_added_to_what_is_lost_now():
+    before = Metadata(lost={"operations": 5}, warnings=("a",), truncated=True)
+    now = Metadata(lost={"operations": 1, "ranges": 2}, warnings=("b",))
+    both = now.with_losses_of(before)
+    assert both.lost == {"operations": 6, "ranges": 2}
+    assert (both.warnings, both.truncated) == (("a", "b"), True)
 
 
 def test_a_time_base_is_known_from_either_entry():

@@ -13,6 +13,7 @@ import msgspec
 
 from idlescope.analysis.history.line import SCHEMA, Line
 from idlescope.errors import ConfigError, OutputExistsError
+from idlescope.trace.unseen import encoded as encoded_json
 
 
 class History(NamedTuple):
@@ -57,7 +58,7 @@ def _append(path: Path, file: BinaryIO, line: Line) -> History:
         )
     # A line that was cut off, by a full disk, stays damaged, and alone.
     begins_anew = b"\n" if before and not before.endswith(b"\n") else b""
-    encoded = begins_anew + msgspec.json.encode(line) + b"\n"
+    encoded = begins_anew + encoded_json(line) + b"\n"
     try:
         written = file.write(encoded)
         os.fsync(file.fileno())

@@ -39,6 +39,7 @@ from idlescope.export.perfetto.layout import Layout
 from idlescope.export.perfetto.record_events import record_events
 from idlescope.export.perfetto.times import extent
 from idlescope.trace.model import Trace
+from idlescope.trace.unseen import escaped
 
 EVENTS_WRITTEN = 4096  # events that are joined before they are compressed
 FILE_LEVEL, PACKED_LEVEL = 4, 9  # of gzip: quick for files, small for what stands in a page
@@ -80,14 +81,20 @@ def _write(
             # without name and time of the file: equal traces are equal bytes
             zipped = gzip.GzipFile("", "wb", gzip_level, out, mtime=0)
             out = cast("IO[bytes]", open_files.enter_context(zipped))
-        opening = json.dumps(header(layout), ensure_ascii=False, allow_nan=False)
-        out.write(opening.removesuffix("}").encode("utf-8", "replace"))
+        out.write(_opening(layout))
         out.write(b',\n"traceEvents": [\n')
         events, separator = _events(layout, results), ""
         while event_batch := list(islice(events, EVENTS_WRITTEN)):
             out.write((separator + ",\n".join(event_batch)).encode())
             separator = ",\n"
         out.write(b"\n]}\n")
+
+
+def _opening(layout: Layout) -> bytes:
+    """Return the document without its events and its end."""
+    opening = json.dumps(header(layout), ensure_ascii=False, allow_nan=False)
+    opening = opening.removesuffix("}").encode("utf-8", "replace").decode()
+    return escaped(opening).encode()
 
 
 def _events(layout: Layout, results: Sequence[DeviceResult]) -> Iterator[str]:

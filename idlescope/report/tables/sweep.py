@@ -19,6 +19,7 @@ from idlescope.experiment.document import SCHEMA
 from idlescope.experiment.environment import environment
 from idlescope.report.tables.terminal import empty_table, plain
 from idlescope.report.text import NOTHING, as_cell, to_text
+from idlescope.trace.unseen import spelled
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -102,7 +103,7 @@ def _without_formulas(columns: pa.Table) -> pa.Table:
     for index, field in enumerate(columns.schema):
         if field.type == pa.string():
             texts = [
-                None if text is None else as_cell(text)
+                None if text is None else as_cell(spelled(text))
                 for text in columns.column(index).to_pylist()
             ]
             columns = columns.set_column(index, field, pa.array(texts, pa.string()))

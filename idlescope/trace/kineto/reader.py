@@ -74,7 +74,7 @@ def read(
             Thread(int(process), whole.thread_names.get(track) or f"{track[0]}:{track[1]}")
             for track, process in zip(whole.threads, origin.process_of, strict=True)
         ),
-        meta=Metadata.from_json(meta),
+        meta=Metadata.from_json(meta).with_losses_of(Metadata.from_json(stated)),
         collectives=whole.collectives.recoded({"device": origin.device_of}),
     )
 

@@ -22,6 +22,7 @@ from idlescope.trace.kineto.repair import object_end, versions
 from idlescope.trace.scrub.counts import Scrubbed
 from idlescope.trace.scrub.meta import OTHER_ENTRIES, cleaned, distributed, losses
 from idlescope.trace.scrub.texts import Texts
+from idlescope.trace.unseen import escaped
 
 # What a file says of itself beside its events: numbers, and versions as text.
 FACTS = frozenset(
@@ -77,7 +78,7 @@ def scrub(
         for batch in KinetoEvents(source, Damage()):
             kept_events = map(cleaner.cleaned, _decoded(batch.text, result))
             cleaned_events = b",\n".join(
-                _encode(event) for event in kept_events if event is not None
+                _encoded(event) for event in kept_events if event is not None
             )
             if cleaned_events:
                 output.write(separator + cleaned_events)
@@ -104,6 +105,11 @@ def _decoded(text: bytes, result: Scrubbed) -> Iterator[dict[str, Any]]:
             result.remove("events that cannot be read")
         else:
             yield event
+
+
+def _encoded(event: dict[str, Any]) -> bytes:
+    content = _encode(event)
+    return content if content.isascii() else escaped(content.decode()).encode()
 
 
 def _decoded_object(text: bytes) -> dict[str, Any] | None:

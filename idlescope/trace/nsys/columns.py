@@ -28,11 +28,14 @@ class Export:
     """The tables of an export, and the codes that its rows were given so far."""
 
     def __init__(
-        self, tables: Tables, progress: Callable[[int], None] | None = None
+        self,
+        tables: Tables,
+        progress: Callable[[int], None] | None = None,
+        damage: Damage | None = None,
     ) -> None:
         self.tables = tables
         self.progress = progress
-        self.damage = Damage()
+        self.damage = Damage() if damage is None else damage
         self.events = 0  # rows read
         self.last = NULL  # ns, the latest end of any row that was used
         self.names: Interner[str] = Interner()

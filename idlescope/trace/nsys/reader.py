@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from idlescope.errors import TraceError
-from idlescope.trace.damage import LOSS, NO_DEVICE_RECORDS
+from idlescope.trace.damage import LOSS, NO_DEVICE_RECORDS, Damage
 from idlescope.trace.metadata import Metadata
 from idlescope.trace.model import (
     Calls,
@@ -58,13 +58,14 @@ def read(
     Raises TraceError for a file that is damaged, is no export of Nsight Systems, or holds no
     events.
     """
-    with open_tables(path) as tables:
+    damage = Damage()
+    with open_tables(path, damage) as tables:
         if not any(tables.columns(table_name) for table_name in (*EVENTS, "StringIds")):
             raise TraceError(
                 f"{path} has none of the tables of Nsight Systems: make an export with "
                 "`nsys export --type sqlite REPORT.nsys-rep`"
             )
-        export = Export(tables, progress)
+        export = Export(tables, progress, damage)
         call_table = _calls(export)
         callers = {global_tid & PROCESS_BITS for global_tid in export.threads.values()}
         # the exports of one process may do without globalPid
@@ -190,6 +191,9 @@ def _metadata(
 ) -> Metadata:
     """Return what the export says of itself: its schema, its zero of time, what was lost."""
     tables, damage = export.tables, export.damage
+    # before what is said of damage: these tables may have some, too
+    dropped, errors = _messages(tables, LOSS), _messages(tables, NO_DEVICE_RECORDS)
+    session_start_ns = _session_start_ns(tables)
     extra_entries = {
         "graph_level": bool((operations.kind == OperationKind.GRAPH).any()),
         "global_pids": {
@@ -206,9 +210,9 @@ def _metadata(
         warnings=tuple(damage.warnings()),
         lost=dict(damage.lost),
         truncated=damage.truncated,
-        dropped=_messages(tables, LOSS),
-        profiler_errors=_messages(tables, NO_DEVICE_RECORDS),
-        session_start_ns=_session_start_ns(tables),
+        dropped=dropped,
+        profiler_errors=errors,
+        session_start_ns=session_start_ns,
         extra=extra_entries,
     )
 

@@ -16,6 +16,7 @@ from idlescope.trace.model import Calls, Counters, Device, Operations, Ranges, T
 from idlescope.trace.parquet_files import read_columns
 from idlescope.trace.recording.checks import check, checked_column
 from idlescope.trace.table import Table
+from idlescope.trace.unseen import escaped
 
 SCHEMA = 1
 TABLES: dict[str, type[Table]] = {
@@ -70,7 +71,8 @@ def encoded_document(trace: Trace) -> bytes:
     }
     # json, not msgspec: `meta` may hold NaN, and names halves of surrogate pairs
     document_text = json.dumps(document, indent=1, ensure_ascii=False) + "\n"
-    return document_text.encode("utf-8", "replace")
+    # halves of surrogate pairs, which no reader takes, are replaced; what is not shown is escaped
+    return escaped(document_text.encode("utf-8", "replace").decode()).encode()
 
 
 def read(folder: Path) -> Trace:

@@ -54,7 +54,7 @@ def read(
     Raises TraceError for a file that is damaged, or holds no records.
     """
     gathered = Gathered(progress)
-    with open_sqlite(path, RECORD_AGAIN) as tables:
+    with open_sqlite(path, RECORD_AGAIN, gathered.damage) as tables:
         found = suffixes(tables)
         for suffix in found:
             database = Database(tables, suffix, gathered.damage)

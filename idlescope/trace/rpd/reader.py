@@ -59,7 +59,7 @@ def read(
     Raises TraceError for a file that is damaged, or holds neither operations nor calls.
     """
     gathered = Gathered(progress)
-    with open_sqlite(path, RECORD_AGAIN) as tables:
+    with open_sqlite(path, RECORD_AGAIN, gathered.damage) as tables:
         host = _host(tables, gathered)
         _add_calls(gathered, host)
         _add_ranges(gathered, host, frames)

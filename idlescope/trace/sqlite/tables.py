@@ -16,6 +16,7 @@ from idlescope.trace.damage import Damage
 from idlescope.trace.interner import Interner
 from idlescope.trace.sqlite.guard import STORED_NAMES, STORED_TABLE, Guard, row_number
 from idlescope.trace.sqlite.numbers import NULL, whole_numbers
+from idlescope.trace.sqlite.salvage import Rows, Stretch
 from idlescope.trace.table import Int32, Int64
 
 ROWS_AT_ONCE = 20_000  # one chunk of text of a few hundred kB per column
@@ -32,13 +33,17 @@ LOCK_TIMEOUT_S = 0.5  # to wait for another program that is writing
 JOURNAL_BYTE, WRITE_AHEAD_LOG = 18, 2
 
 Key = TypeVar("Key", bound=Hashable)
+Result = TypeVar("Result")
 
 
 @contextmanager
-def open_sqlite(path: Path, make_again: str) -> Iterator[SqliteTables]:
+def open_sqlite(
+    path: Path, make_again: str, damage: Damage | None = None
+) -> Iterator[SqliteTables]:
     """Open an SQLite file; `make_again` says how one gets a new one of a damaged file.
 
-    Raises TraceError where it cannot be read, or is being written.
+    Given `damage`, what lies beside damaged pages is read and `damage` told of it. Raises
+    TraceError where the file cannot be read, or is being written.
     """
     database_uri = f"{path.absolute().as_uri()}?{_access(path, make_again)}"
     with _sqlite_errors(path, make_again):
@@ -46,7 +51,7 @@ def open_sqlite(path: Path, make_again: str) -> Iterator[SqliteTables]:
     with closing(connection):
         with _sqlite_errors(path, make_again):
             guard = Guard(path, connection)
-        yield SqliteTables(path, connection, guard, make_again)
+        yield SqliteTables(path, connection, guard, make_again, damage)
 
 
 def _access(path: Path, make_again: str) -> str:
@@ -84,9 +89,13 @@ def _sqlite_errors(path: Path, make_again: str) -> Iterator[None]:
                 f"{path} is being written by another program: wait until it has ended"
             ) from error
         reason = "its tables have no end" if str(error) == "interrupted" else error
-        raise TraceError(
+        raise DamagedError(
             f"{path} is not a whole SQLite database ({reason}): copy it again, or {make_again}"
         ) from error
+
+
+class DamagedError(TraceError):
+    """A database has pages that cannot be read."""
 
 
 class SqliteTables:
@@ -96,7 +105,12 @@ class SqliteTables:
     """
 
     def __init__(
-        self, path: Path, connection: sqlite3.Connection, guard: Guard, make_again: str
+        self,
+        path: Path,
+        connection: sqlite3.Connection,
+        guard: Guard,
+        make_again: str,
+        damage: Damage | None = None,
     ) -> None:
         self.path = path
         self.make_again = make_again
@@ -105,6 +119,9 @@ class SqliteTables:
         # text that is not UTF-8 must not stop a reader; numbers are parsed from bytes
         connection.text_factory = bytes
         self._columns: dict[str, frozenset[str]] = {}
+        self._damage = damage
+        self._stretches: dict[str, list[Stretch]] = {}  # of tables with damaged pages
+        self._read_whole: set[str] = set()
 
     def columns(self, table: str) -> frozenset[str]:  # noqa: D102
         if table not in self._columns:
@@ -126,10 +143,17 @@ class SqliteTables:
         if not present:
             return []
         quoted = [f'"{column}"' if column in present else "NULL" for column in columns]
-        rows_found = self._fetch(_query(", ".join(quoted), table, f"LIMIT {MOST_ROWS}"))
+        rows_found = self._readable(
+            table, lambda: list(self._rows(table, ", ".join(quoted)))
+        )
         return [tuple(map(_python_value, row)) for row in rows_found]
 
     def integers(  # noqa: D102
+        self, table: str, columns: Mapping[str, int], damage: Damage
+    ) -> dict[str, Int64]:
+        return self._readable(table, lambda: self._integers(table, columns, damage))
+
+    def _integers(
         self, table: str, columns: Mapping[str, int], damage: Damage
     ) -> dict[str, Int64]:
         present = {
@@ -174,6 +198,11 @@ class SqliteTables:
     def texts(  # noqa: D102
         self, table: str, column: str, key: Callable[[str], Key]
     ) -> tuple[Int32, tuple[Key, ...]]:
+        return self._readable(table, lambda: self._texts(table, column, key))
+
+    def _texts(
+        self, table: str, column: str, key: Callable[[str], Key]
+    ) -> tuple[Int32, tuple[Key, ...]]:
         known_keys: Interner[Key] = Interner()
         code_parts = [np.empty(0, np.int32)]
         for bounds in self._chunks(table):
@@ -189,17 +218,21 @@ class SqliteTables:
     def strings(  # noqa: D102
         self, ids: Sequence[int], table: str = "StringIds", column: str = "value"
     ) -> dict[int, str]:
-        strings_found: dict[int, str] = {}
         if not {"id", column} <= self.columns(table):
-            return strings_found
+            return {}
         wanted = set(map(int, ids))
+        return self._readable(table, lambda: self._strings(wanted, table, column))
+
+    def _strings(self, wanted: set[int], table: str, column: str) -> dict[int, str]:
+        strings_found: dict[int, str] = {}
         # by its key where few are wanted; of many, all are looked through once
         some_of_them = ""
         if len(wanted) <= STRINGS_AT_ONCE:
             some_of_them = f"WHERE id IN ({', '.join('?' * len(wanted))})"
-        strings_query = _query(f'id, "{column}"', table, some_of_them)
         parameters = tuple(wanted) if some_of_them else ()
-        for string_id, string_value in self._each(strings_query, parameters):
+        for string_id, string_value in self._rows(
+            table, f'id, "{column}"', some_of_them, parameters
+        ):
             if string_id in wanted:
                 strings_found[string_id] = _text(string_value) or ""
         return strings_found
@@ -220,9 +253,54 @@ class SqliteTables:
         except TraceError:
             return 1
 
+    def _readable(self, table: str, read: Callable[[], Result]) -> Result:
+        """Return what is read of a table; where pages of it are damaged, of its other rows.
+
+        Raises DamagedError where nothing of it can be read, or where more of it was read before:
+        columns that were read at different times must have the same rows.
+        """
+        try:
+            result = read()
+            self._read_whole.add(table)
+            return result
+        except DamagedError:
+            if self._damage is None or table in self._read_whole | self._stretches.keys():
+                raise
+        self._stretches[table] = self._salvaged(table)
+        place = f"{table} row {self._stretches[table][0].first}"
+        self._damage.cut(
+            f"{table} was read around damaged pages, rows of it are missing", place
+        )
+        return read()
+
+    def _salvaged(self, table: str) -> list[Stretch]:
+        """Return the stretches of a damaged table that can be read."""
+        columns = sorted(self.columns(table))
+        rows = Rows(self.connection, self._guard, table, self._row_number(table), columns)
+        with _sqlite_errors(self.path, self.make_again):
+            stretches = rows.stretches(ROWS_AT_ONCE)
+            if not stretches:
+                raise sqlite3.DatabaseError(f"nothing of {table} can be read")
+        return stretches
+
+    def _rows(
+        self, table: str, selected: str, where: str = "", parameters: Sequence[Any] = ()
+    ) -> Iterator[Any]:
+        """Yield what is selected of the rows of a table, MOST_ROWS at the most."""
+        if table not in self._stretches:
+            yield from self._each(
+                _query(selected, table, f"{where} LIMIT {MOST_ROWS}"), parameters
+            )
+            return
+        for bounds in self._stretches[table]:
+            yield from self._each(_query(selected, table, self._chunk(table)), bounds)
+
     def _chunks(self, table: str) -> Iterator[tuple[int, int]]:
         """Yield after which rowid stretches of a table begin, and the last rowid of each."""
         if not self.columns(table):
+            return
+        if table in self._stretches:
+            yield from self._stretches[table]
             return
         number = self._row_number(table)
         chunk_clause = f"WHERE {number} >= ? ORDER BY {number} LIMIT {ROWS_AT_ONCE}"
@@ -234,7 +312,7 @@ class SqliteTables:
             if last is None:
                 return
             if last < first:
-                raise TraceError(
+                raise DamagedError(
                     f"{self.path} is not a whole SQLite database (the rows of {table} are out "
                     f"of order): copy it again, or {self.make_again}"
                 )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 
 import msgspec
@@ -25,6 +28,7 @@ from idlescope.watching.view.members import (
 
 SCHEMES = ("http://", "https://")
 PAGES = ("/metrics", "/state")
+MOST_FILES = 10_000  # of a folder of watched processes
 START = "start the engine with IDLESCOPE_WATCH=1, or call idlescope.watch() in its loop"
 
 
@@ -61,6 +65,7 @@ class Members:
 
     def _look_into_folders(self) -> None:
         for folder in self._folders:
+            _refuse_crowd(folder)
             for path in sorted(folder.glob("*.json")):
                 if path.stem.isdecimal() and path.is_file():
                     self._add(path)
@@ -85,6 +90,16 @@ class Members:
 
     def _named_folders(self) -> str:
         return ", ".join(map(str, self._folders))
+
+
+def _refuse_crowd(folder: Path) -> None:
+    """Raise ConfigError where a folder holds more processes than a screen could show."""
+    with suppress(OSError), os.scandir(folder) as entries:
+        if next(islice(entries, MOST_FILES, None), None) is not None:
+            raise ConfigError(
+                f"{folder} holds over {MOST_FILES:,} files, more processes than can be watched: "
+                "give one of fewer, or remove those of processes that have ended"
+            )
 
 
 def _at(url: str) -> Member:

@@ -6,15 +6,18 @@ import os
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing
+from collections import Counter
+from contextlib import closing, suppress
 
 import numpy as np
 import pytest
 
 from idlescope.errors import TraceError
+from idlescope.trace.damage import OPERATION_FIGURES, uncertain
 from idlescope.trace.nsys import reader
+from idlescope.trace.scrub.copy import scrub
 from idlescope.trace.sqlite import tables as sqlite_tables
-from tests.make.nsys_files import CALLS, NVTX
+from tests.make.nsys_files import CALLS, KERNELS, NVTX
 from tests.trace.nsys.small_export import small, tables
 
 
@@ -110,21 +113,87 @@ def test_a_database_that_is_cut_short_is_one_sentence(tmp_path, share):
         reader.read(path)
 
 
-def test_a_database_with_a_page_overwritten_is_one_sentence_or_is_read(tmp_path):
+PAGE = 4096
+
+
+def kernels_on_pages():
+    """Return an export of 5,000 kernels, which lie on many pages."""
     export = small()
     for i in range(5_000):
-        export.kernel(10_000 + i, 10_000 + i)
-    sound = export.sqlite(tmp_path / "x.sqlite").read_bytes()
-    rng = np.random.default_rng(0)
-    for page in range(1, len(sound) // 4096, 7):
-        path = tmp_path / f"{page}.sqlite"
-        path.write_bytes(
-            sound[: page * 4096] + rng.bytes(4096) + sound[(page + 1) * 4096 :]
-        )
+        export.kernel(10_000 + 3 * i, 10_001 + 3 * i)
+    return export
+
+
+def overwritten(sound, pages, folder):
+    """Write a database with some pages of noise."""
+    content, noise = bytearray(sound), np.random.default_rng(0)
+    for page in pages:
+        content[page * PAGE : (page + 1) * PAGE] = noise.bytes(PAGE)
+    path = folder / f"{'-'.join(map(str, pages))}.sqlite"
+    path.write_bytes(content)
+    return path
+
+
+def test_around_damaged_pages_all_else_is_read_and_the_figures_are_marked(tmp_path):
+    sound_path = kernels_on_pages().sqlite(tmp_path / "x.sqlite")
+    sound, whole = sound_path.read_bytes(), reader.read(sound_path)
+    true_starts, read_around = Counter(whole.operations.start.tolist()), 0
+    last = len(sound) // PAGE
+    for pages in ([page] for page in range(1, last, 5)):
         try:
-            reader.read(path)
+            trace = reader.read(overwritten(sound, pages, tmp_path))
         except TraceError as error:
             assert "not a whole SQLite database" in str(error)  # noqa: PT017
+            continue
+        starts = Counter(trace.operations.start.tolist())
+        assert starts <= true_starts
+        if starts != true_starts:
+            read_around += 1
+            assert starts.total() > 0.9 * true_starts.total()
+            assert trace.meta.truncated
+            assert set(OPERATION_FIGURES) <= set(uncertain(trace.meta))
+            assert any("around damaged pages" in text for text in trace.meta.warnings)
+    assert read_around > 3
+
+
+def test_several_damaged_pages_are_read_around(tmp_path):
+    sound_path = kernels_on_pages().sqlite(tmp_path / "x.sqlite")
+    whole = reader.read(sound_path)
+    with closing(sqlite3.connect(sound_path)) as database:
+        (root,) = database.execute(
+            f"SELECT rootpage FROM sqlite_master WHERE name = '{KERNELS}'"  # noqa: S608
+        ).fetchone()
+    sound = sound_path.read_bytes()
+    leaves = leaf_pages(sound, root)
+    trace = reader.read(
+        overwritten(sound, [leaves[0], leaves[5], leaves[6], leaves[-1]], tmp_path)
+    )
+    share = len(trace.operations) / len(whole.operations)
+    assert 1 - 5 / len(leaves) < share < 1
+    assert trace.meta.truncated
+
+
+def leaf_pages(content, root):
+    """Return the leaves below a root page, from its cells (sqlite.org/fileformat2.html)."""
+    page = content[(root - 1) * PAGE : root * PAGE]
+    assert page[0] == 5  # of tables, not a leaf
+    cells = int.from_bytes(page[3:5], "big")
+    places = [int.from_bytes(page[12 + 2 * n : 14 + 2 * n], "big") for n in range(cells)]
+    children = [int.from_bytes(page[place : place + 4], "big") for place in places]
+    return [child - 1 for child in (*children, int.from_bytes(page[8:12], "big"))]
+
+
+def test_of_a_copy_that_is_scrubbed_nothing_may_be_missing(tmp_path):
+    sound = kernels_on_pages().sqlite(tmp_path / "x.sqlite").read_bytes()
+    for page in range(len(sound) // PAGE // 2, len(sound) // PAGE, 9):
+        path = overwritten(sound, [page], tmp_path)
+        with suppress(TraceError):
+            reader.read(path)
+            if reader.read(path).meta.truncated:
+                with pytest.raises(TraceError, match="not a whole SQLite database"):
+                    scrub(path, tmp_path / "copy.sqlite")
+                return
+    pytest.fail("no page was damaged")
 
 
 def test_another_programs_database_is_one_sentence(tmp_path):

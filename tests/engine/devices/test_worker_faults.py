@@ -1,0 +1,226 @@
+"""Whatever befalls the CPU device's worker, and whenever: one sentence, nothing left, no hang."""
+
+from __future__ import annotations
+
+import errno
+import gc
+import os
+import signal
+import threading
+import time
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+pytest.importorskip("torch")
+if not Path("/proc/self/fd").exists():
+    pytest.skip("no /proc", allow_module_level=True)
+
+from idlescope.capture import spilled, step_clock
+from idlescope.capture.step_clock import StepClock
+from idlescope.engine.devices.cpu import CpuDevice
+from idlescope.engine.loop import Engine
+from idlescope.engine.network.network import Network
+from idlescope.engine.requests import Request
+from idlescope.engine.running_rows import Shape
+from idlescope.errors import EngineError
+from idlescope.models.presets import model
+from tests.make import forked_workers
+
+SHAPE = Shape(rows=4, tokens=32, length=40, blocks=24, block_size=4)
+NETWORK = Network(model("tiny"), "float32")
+PHASES = (
+    ("scheduler", "schedule"), ("slot", "fill"), ("device", "submit"), ("device", "_wait"), ("scheduler", "update"),
+    ("engine", "emit"), ("recorder", "operations"), ("recorder", "counters"),
+)  # fmt: skip
+ERRORS = (RuntimeError, MemoryError, KeyboardInterrupt)
+FEW = settings(max_examples=6, deadline=None, phases=[Phase.generate])
+KILLS = (signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV)
+LONGEST_S = 60.0  # a hang lasts for ever, a busy machine does not
+
+
+@pytest.fixture(autouse=True)
+def quick_workers(monkeypatch):
+    monkeypatch.setattr(CpuDevice, "_spawn", forked_workers.spawn)
+
+
+def requests(count=8):
+    return [
+        Request(
+            number,
+            np.arange(3, 7 + number % 5),
+            6 + number % 9,
+            arrival_ns=number * 300_000,
+        )
+        for number in range(count)
+    ]
+
+
+def held():
+    """Return how many files this process has open: sockets, shared memory, workers among them."""
+    gc.collect()
+    return len(os.listdir("/proc/self/fd"))
+
+
+def outcome(spoil, depth=2, count=8):
+    """Run on a worker that is spoilt; return what is said, once it is sure that nothing is left."""
+    device, engine, said, begin = CpuDevice(NETWORK), None, "", time.monotonic()
+    try:
+        slots = device.open(SHAPE, depth)
+        engine = Engine(device, slots, requests(count), StepClock(device.clock.now))
+        with spoil(device, engine):
+            engine.run()
+    except EngineError as failure:
+        said = str(failure)
+    except KeyboardInterrupt:
+        said = "interrupted"
+    finally:
+        device.close()
+    assert time.monotonic() - begin < LONGEST_S
+    assert device._process is None
+    assert "\n" not in said
+    if engine is not None:
+        assert not engine.in_flight
+        assert engine.scheduler.allocator.free == SHAPE.blocks
+    return said
+
+
+@contextmanager
+def killed(device, after_s, how):
+    """Kill the worker after a time, wherever it is then."""
+    process_id = device._process.pid
+
+    def kill():
+        with suppress(ProcessLookupError):  # it had ended
+            os.kill(process_id, how)
+
+    timer = threading.Timer(after_s, kill)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
+
+
+@contextmanager
+def failing(engine, place, calls, error):
+    """Let the so many-th call of a method fail."""
+    owner_name, method_name = place
+    owner = {
+        "scheduler": engine.scheduler, "device": engine.device, "recorder": engine.recorder, "engine": engine,
+        "slot": engine._slots[0],
+    }[owner_name]  # fmt: skip
+    method, left = getattr(owner, method_name), [calls]
+
+    def fail(*arguments):
+        left[0] -= 1
+        if not left[0]:
+            raise error("out of luck")
+        return method(*arguments)
+
+    setattr(owner, method_name, fail)
+    yield
+
+
+@FEW
+@given(st.floats(0.0, 0.05), st.sampled_from(KILLS), st.sampled_from([1, 2]))
+def test_a_worker_that_is_killed_at_any_time(after_s, how, depth):
+    outcome(lambda device, engine: killed(device, 0, signal.SIGCONT))  # what is made once
+    before = held()
+    said = outcome(lambda device, engine: killed(device, after_s, how), depth, count=12)
+    assert not said or f"the CPU worker died (killed by {how.name})" in said
+    assert held() == before
+
+
+@FEW
+@given(
+    st.sampled_from(PHASES), st.integers(1, 12), st.sampled_from(ERRORS), st.sampled_from([1, 2])
+)  # fmt: skip
+def test_an_error_in_any_phase(place, calls, error, depth):
+    outcome(lambda device, engine: killed(device, 0, signal.SIGCONT))
+    before = held()
+    said = outcome(lambda device, engine: failing(engine, place, calls, error), depth)
+    if error is KeyboardInterrupt:
+        assert said in ("", "interrupted")
+    else:
+        assert not said or said.startswith("step ")
+    assert held() == before
+
+
+def test_a_disk_that_is_full(monkeypatch):
+    monkeypatch.setattr(spilled, "VALUES_IN_MEMORY", 50)
+    monkeypatch.setattr(step_clock, "VALUES_IN_MEMORY", 50)
+    outcome(lambda device, engine: killed(device, 0, signal.SIGCONT))
+    before = held()
+
+    @contextmanager
+    def full(device, engine):
+        def write(*_):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(spilled.os, "write", write)
+            yield
+
+    assert "No space left on device" in outcome(full)
+    assert held() == before
+
+
+@FEW
+@given(
+    st.lists(st.tuples(st.integers(0, 12), st.integers(0, 7)), max_size=8),
+    st.sampled_from([1, 2]),
+)
+def test_requests_that_are_cancelled_at_random(doomed, depth):
+    outcome(lambda device, engine: killed(device, 0, signal.SIGCONT))
+    before = held()
+
+    @contextmanager
+    def cancelled(device, engine):
+        pending = list(engine._arriving)
+
+        def emit(_):
+            for step, number in doomed:
+                request = pending[number]
+                if engine._current_step == step and request.finish is None:
+                    engine.scheduler.cancel(request, engine.clock.now())
+
+        engine.emit = emit
+        yield
+        assert all(request.finish is not None for request in pending)
+
+    assert not outcome(cancelled, depth)
+    assert held() == before
+
+
+def anonymous_mb():
+    (line,) = (
+        line
+        for line in Path("/proc/self/status").read_text().splitlines()
+        if "RssAnon" in line
+    )
+    return int(line.split()[1]) / 1024
+
+
+def test_a_long_run_with_arrivals_stays_flat(monkeypatch):
+    """The short form of 100,000 steps (CHANGELOG): thousands of steps, spilled as often."""
+    monkeypatch.setattr(spilled, "VALUES_IN_MEMORY", 2_000)
+    monkeypatch.setattr(step_clock, "VALUES_IN_MEMORY", 2_000)
+    device, seen = CpuDevice(NETWORK), []
+    try:
+        slots = device.open(SHAPE, 2)
+        many = [
+            Request(number, np.arange(3, 7), 20, arrival_ns=number * 1_000_000)
+            for number in range(120)
+        ]
+        engine = Engine(device, slots, many, StepClock(device.clock.now))
+        engine.run(lambda running: running.steps % 100 or seen.append(anonymous_mb()))
+    finally:
+        device.close()
+    assert engine.steps >= 400
+    assert max(seen) - seen[1] < 4  # MB
