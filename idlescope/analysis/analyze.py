@@ -52,6 +52,7 @@ if TYPE_CHECKING:
 
 LONGEST_STEP_MS = 1e9
 MOST_DEVICES = 2_048  # of a trace, each measured by itself
+MOST_STREAMS = 100_000
 MOST_THREADS = 4_096  # that make calls which launch
 IN_STEP = (
     0.1  # ranks of one job have as many steps, but for those at the ends of the recording
@@ -373,6 +374,7 @@ def _refuse_crowds(trace: Trace) -> None:
     launching = trace.calls.thread[trace.calls.correlation != 0]
     for what, count, most in (
         ("devices", distinct(trace.operations.device).size, MOST_DEVICES),
+        ("streams", distinct(trace.operations.stream).size, MOST_STREAMS),
         ("threads that launch", distinct(launching).size, MOST_THREADS),
     ):
         if count > most:

@@ -16,61 +16,81 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from idlescope.trace.mapped_columns import mapped
+
 VALUES_IN_MEMORY = 1 << 16  # half a megabyte; of columns, too: longer ones lie in files
+ROWS_AT_ONCE = 1 << 16  # of a file that is read
 
 
 class Spilled:
-    """Values of one type; `recent` is what is appended to, between calls of `spill`.
+    """Rows of values of one type, one behind the other.
 
-    The file lies in `folder`, that of temporary files unless given.
+    `recent` is what is appended to, whole rows at a time, between calls of `spill`. The file lies
+    in `folder`, that of temporary files unless given.
     """
 
-    def __init__(self, type_code: str, folder: Path | None = None) -> None:
+    def __init__(self, type_code: str, width: int, folder: Path | None = None) -> None:
         self.recent: array[Any] = array(type_code)
+        self.width = width  # values of a row
         self._folder = folder
         self._file: int | None = None  # its descriptor
 
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        in_file = 0 if self._file is None else os.fstat(self._file).st_size
+        values = len(self.recent) + in_file // self.recent.itemsize
+        return values // self.width
+
     def spill(self) -> None:
         """Move what is recent to the file once it is much. Raises OSError on a full disk."""
-        if len(self.recent) < VALUES_IN_MEMORY:
+        count = len(self.recent)
+        if count < VALUES_IN_MEMORY:
             return
         if self._file is None:
             self._file = _nameless_file(self._folder)
             weakref.finalize(self, os.close, self._file)
-        _append(self._file, self.recent)
-        del self.recent[:]
+        # only these: a run of the garbage collector may append its own row meanwhile
+        _append(self._file, self.recent[:count])
+        del self.recent[:count]
 
-    def values(self) -> NDArray[Any]:
-        """Return all values, in order; those in a file are mapped into memory, not read."""
+    def column(self, index: int) -> NDArray[Any]:
+        """Return one column of all rows, in order; of the others, a piece is read at a time."""
         dtype = np.dtype(self.recent.typecode)
+        recent = np.array(self.recent, dtype).reshape(-1, self.width)[:, index]
         if self._file is None:
-            return np.array(self.recent, dtype)
-        _append(self._file, self.recent)
-        del self.recent[:]
-        return _mapped(self._file, dtype)
+            return recent
+        column = np.empty(len(self), dtype)
+        row_bytes = self.width * dtype.itemsize
+        in_file = column.size - recent.size
+        for first_row in range(0, in_file, ROWS_AT_ONCE):
+            content = os.pread(self._file, ROWS_AT_ONCE * row_bytes, first_row * row_bytes)
+            rows = np.frombuffer(content, dtype).reshape(-1, self.width)
+            column[first_row : first_row + len(rows)] = rows[:, index]
+        column[in_file:] = recent
+        return column
 
 
-def column_of(
-    parts: Sequence[NDArray[Any]],
-    dtype: str,
-    order: NDArray[np.intp] | None = None,
-    folder: Path | None = None,
-) -> NDArray[Any]:
-    """Return parts one behind the other, in an order of their values, as one column of a type.
+def in_file(column: NDArray[Any], folder: Path | None = None) -> NDArray[Any]:
+    """Return a long column as one that is mapped from a file in a folder, and only read.
 
-    A long one is mapped from a file in `folder`. Raises OSError on a full disk.
+    A short one is returned as it is. Raises OSError on a full disk.
     """
-    column: NDArray[Any] = np.concatenate(parts, dtype=dtype, casting="unsafe")
-    if order is not None:
-        column = column[order]
     if column.size <= VALUES_IN_MEMORY:
         return column
     descriptor = _nameless_file(folder)
     try:
         _append(descriptor, column)
-        return _mapped(descriptor, column.dtype)  # which outlives the descriptor
+        return mapped(descriptor, column.dtype)
     finally:
         os.close(descriptor)
+
+
+def joined(parts: Sequence[NDArray[Any]], dtype: str) -> NDArray[Any]:
+    """Return parts one behind the other as a column of a type; one alone is not copied."""
+    if len(parts) == 1:
+        return parts[0].astype(dtype, copy=False)
+    column: NDArray[Any] = np.concatenate(parts, dtype=dtype, casting="unsafe")
+    return column
 
 
 def _nameless_file(folder: Path | None) -> int:
@@ -84,9 +104,3 @@ def _append(descriptor: int, values: Any) -> None:
     rest = memoryview(values).cast("B") if len(values) else memoryview(b"")
     while rest:
         rest = rest[os.write(descriptor, rest) :]
-
-
-def _mapped(descriptor: int, dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Return what a file holds; what is changed in memory changes nothing in it."""
-    with open(os.dup(descriptor), "rb") as file:
-        return np.asarray(np.memmap(file, dtype, mode="c"))

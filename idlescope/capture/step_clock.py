@@ -5,13 +5,14 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from idlescope.capture.spilled import VALUES_IN_MEMORY, Spilled, column_of
+from idlescope.capture.spilled import VALUES_IN_MEMORY, Spilled, in_file, joined
 from idlescope.engine.devices.base import STREAMS, DeviceOperation
 from idlescope.engine.requests import Finish, Request
 from idlescope.engine.scheduler import Emitted
@@ -67,17 +68,18 @@ OPERATION_FIELDS = (
 COUNTER_FIELDS = ("time", *COUNTERS)
 REQUEST_FIELDS = ("time", "event", "request")
 
-# what is taken down, by the type of its values: integers, floats
+# what is taken down: what a row holds, and the type of its values (integers, floats)
 TABLES = {
-    "ranges": "q",
-    "waits": "q",
-    "operations": "q",
-    "flops": "d",
-    "counters": "q",
-    "requests": "q",
+    "ranges": (RANGE_FIELDS, "q"),
+    "waits": (WAIT_FIELDS, "q"),
+    "operations": (OPERATION_FIELDS, "q"),
+    "flops": (("flops",), "d"),
+    "counters": (COUNTER_FIELDS, "q"),
+    "requests": (REQUEST_FIELDS, "q"),
 }
 
-Columns = dict[str, Int64]
+# makes a column: a table has many, of which one is in memory at a time
+Part = Callable[[], NDArray[Any]]
 
 
 class StepClock:
@@ -102,7 +104,8 @@ class StepClock:
         phase_kinds = (RangeKind.ANNOTATION,) * len(phases)
         self._range_kinds = (*phase_kinds, *OTHER_RANGES.values())
         self._rows = {
-            name: Spilled(type_code, folder) for name, type_code in TABLES.items()
+            name: Spilled(type_code, len(fields), folder)
+            for name, (fields, type_code) in TABLES.items()
         }
         self._ranges = self._rows["ranges"].recent
         self._waits = self._rows["waits"].recent
@@ -207,15 +210,12 @@ class StepClock:
     def trace(self, device_name: str, meta: Metadata) -> Trace:
         """Return everything recorded so far: one device, one thread.
 
-        Columns of a long run are mapped from files: of each table one column is in memory at once.
+        Columns of a long run are mapped from files: one or two are in memory at a time.
         """
-        operations = self._columns("operations", OPERATION_FIELDS)
-        # A launch call and its operation have the same correlation id, counted from 1; 0 is none.
-        correlation = np.arange(1, operations["start"].size + 1)
         counters = self._counter_table()
         return Trace(
-            operations=self._operation_table(operations, correlation),
-            calls=self._call_table(operations, correlation),
+            operations=self._operation_table(),
+            calls=self._call_table(),
             ranges=self._range_table(),
             counters=counters,
             names=self._names.values(),
@@ -225,89 +225,111 @@ class StepClock:
             meta=meta,
         )
 
-    def _operation_table(self, operations: Columns, correlation: Int64) -> Operations:
+    def _operation_table(self) -> Operations:
         """Return what ran on the device, in the order in which it was taken down."""
-        in_rows = {column: [values] for column, values in operations.items()}
-        rest = {
-            "device": [_same(0, correlation.size)],
-            "correlation": [correlation],
-            "flops": [self._rows["flops"].values()],
+        fields = {name: [self._part("operations", name)] for name in OPERATION_FIELDS}
+        rest: dict[str, Sequence[Part]] = {
+            "device": [self._same(0, "operations")],
+            "correlation": [self._correlation],
+            "flops": [self._part("flops", "flops")],
         }
-        return self._table(Operations, in_rows | rest)
+        return self._table(Operations, {**fields, **rest})
 
-    def _call_table(self, operations: Columns, correlation: Int64) -> Calls:
+    def _correlation(self) -> Int64:
+        """Return what a launch call and its operation share, counted from 1; 0 is none."""
+        return np.arange(1, len(self._rows["operations"]) + 1)
+
+    def _call_table(self) -> Calls:
         """Return the launch calls of operations and the waits, by their starts."""
-        wait_columns = self._columns("waits", WAIT_FIELDS)
-        wait_count = wait_columns["start"].size
         wait_name = self._names.code(WAIT_CALL)
         return self._table(
             Calls,
             {
-                "start": [operations["call_start"], wait_columns["start"]],
-                "end": [operations["call_end"], wait_columns["end"]],
-                "thread": [_same(0, correlation.size + wait_count)],
-                "name": [operations["call"], _same(wait_name, wait_count)],
-                "correlation": [correlation, _same(0, wait_count)],
+                "start": [
+                    self._part("operations", "call_start"),
+                    self._part("waits", "start"),
+                ],
+                "end": [self._part("operations", "call_end"), self._part("waits", "end")],
+                "thread": [self._same(0, "operations"), self._same(0, "waits")],
+                "name": [self._part("operations", "call"), self._same(wait_name, "waits")],
+                "correlation": [self._correlation, self._same(0, "waits")],
             },
             sorted_by="start",
         )
 
     def _range_table(self) -> Ranges:
         """Return phases and what else the host's time was spent on, by their starts."""
-        ranges = self._columns("ranges", RANGE_FIELDS)
+        names = self._names.codes(self._range_names)
+        kinds = np.array(self._range_kinds, np.uint8)
+        coded = self._part("ranges", "name")
         return self._table(
             Ranges,
             {
-                "start": [ranges["start"]],
-                "end": [ranges["end"]],
-                "thread": [_same(0, ranges["start"].size)],
-                "name": [self._names.codes(self._range_names)[ranges["name"]]],
-                "kind": [np.array(self._range_kinds, np.uint8)[ranges["name"]]],
-                "step": [ranges["step"]],
+                "start": [self._part("ranges", "start")],
+                "end": [self._part("ranges", "end")],
+                "thread": [self._same(0, "ranges")],
+                "name": [lambda: names[coded()]],
+                "kind": [lambda: kinds[coded()]],
+                "step": [self._part("ranges", "step")],
             },
             sorted_by="start",
         )
 
     def _counter_table(self) -> Counters:
         """Return the scheduler's state after each step and the requests' events, by their times."""
-        states = self._columns("counters", COUNTER_FIELDS)
-        requests = self._columns("requests", REQUEST_FIELDS)
         # A row per state and counter: state by state, and in each the counters in their order.
         counter_names = self._names.codes(COUNTERS)
-        state_values = self._rows["counters"].values().reshape(-1, len(COUNTER_FIELDS))
+        state_time = self._part("counters", "time")
         return self._table(
             Counters,
             {
-                "time": [np.repeat(states["time"], len(COUNTERS)), requests["time"]],
-                "name": [np.tile(counter_names, states["time"].size), requests["event"]],
-                "value": [state_values[:, 1:].ravel(), requests["request"]],
+                "time": [
+                    lambda: np.repeat(state_time(), len(COUNTERS)),
+                    self._part("requests", "time"),
+                ],
+                "name": [
+                    lambda: np.tile(counter_names, len(self._rows["counters"])),
+                    self._part("requests", "event"),
+                ],
+                "value": [self._state_values, self._part("requests", "request")],
             },
             sorted_by="time",
         )
 
+    def _state_values(self) -> Int64:
+        """Return the scheduler's states, each counter after the other."""
+        rows = self._rows["counters"]
+        values = np.empty((len(rows), len(COUNTERS)), np.int64)
+        for index, counter_name in enumerate(COUNTERS):
+            values[:, index] = self._part("counters", counter_name)()
+        return values.ravel()
+
     def _table(
         self,
         kind: type[TableT],
-        parts: Mapping[str, Sequence[NDArray[Any]]],
+        parts: Mapping[str, Sequence[Part]],
         sorted_by: str | None = None,
     ) -> TableT:
         """Return a table whose columns are made of parts, one behind the other."""
         order = None
         if sorted_by is not None:
-            order = np.argsort(np.concatenate(parts[sorted_by]), kind="stable")
-        return kind(
-            **{
-                column: column_of(parts[column], dtype, order, self._folder)
-                for column, dtype in kind.DTYPES.items()
-            }
-        )
+            keys = joined([part() for part in parts[sorted_by]], kind.DTYPES[sorted_by])
+            order = np.argsort(keys, kind="stable")
+            del keys
+        columns = {}
+        for name, dtype in kind.DTYPES.items():
+            column = joined([part() for part in parts[name]], dtype)
+            if order is not None:
+                column = column[order]
+            columns[name] = in_file(column, self._folder)
+            del column
+        return kind(**columns)
 
-    def _columns(self, table: str, fields: Sequence[str]) -> Columns:
-        """Return the columns of a table whose rows hold these fields, one behind the other."""
-        columns = self._rows[table].values().reshape(-1, len(fields)).T
-        return dict(zip(fields, columns, strict=True))
+    def _part(self, table: str, field: str) -> Part:
+        """Return what makes a column of what was taken down."""
+        fields, _ = TABLES[table]
+        return partial(self._rows[table].column, fields.index(field))
 
-
-def _same(value: int, count: int) -> Int64:
-    """Return a column of one value, which takes no memory."""
-    return np.broadcast_to(np.int64(value), count)
+    def _same(self, value: int, table: str) -> Part:
+        """Return what makes a column of one value for all rows; it takes no memory."""
+        return partial(np.broadcast_to, np.int64(value), len(self._rows[table]))

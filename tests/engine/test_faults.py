@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from idlescope.analysis.analyze import analyze
 from idlescope.capture import spilled
 from idlescope.capture.step_clock import StepClock
 from idlescope.engine.devices.modelled import ModelledDevice
@@ -19,6 +20,7 @@ from idlescope.errors import EngineError
 from idlescope.hardware.gpus import gpu
 from idlescope.models.presets import model
 from idlescope.trace.metadata import Metadata
+from idlescope.trace.recording import files
 
 SHAPE = Shape(rows=4, tokens=32, length=40, blocks=24, block_size=4)
 # where something can go wrong: owner and method
@@ -131,6 +133,38 @@ class TestSpilled:
         one, other = traces
         for table in ("operations", "calls", "ranges", "counters"):
             assert getattr(one, table).to_frame().equals(getattr(other, table).to_frame())
+
+    def test_a_run_of_the_collector_while_rows_go_to_a_file_loses_none(self, monkeypatch):
+        monkeypatch.setattr(spilled, "VALUES_IN_MEMORY", 10)
+        rows = spilled.Spilled("q", 2)
+        write = spilled.os.write
+
+        def writing(descriptor, content):
+            rows.recent.extend((7, 8))  # as the callback of the collector does
+            return write(descriptor, content)
+
+        monkeypatch.setattr(spilled.os, "write", writing)
+        rows.recent.extend(range(20))
+        rows.spill()
+        monkeypatch.undo()
+        assert len(rows) == 11
+        assert rows.column(0).tolist() == [*range(0, 20, 2), 7]
+
+    def test_columns_of_a_long_run_are_mapped_and_written_in_pieces(
+        self, monkeypatch, tmp_path
+    ):
+        whole, pieces = tmp_path / "whole", tmp_path / "pieces"
+        for most, folder in ((1 << 16, whole), (50, pieces)):
+            monkeypatch.setattr(spilled, "VALUES_IN_MEMORY", most)
+            monkeypatch.setattr("idlescope.capture.step_clock.VALUES_IN_MEMORY", most)
+            engine, _ = started(2, 9)
+            engine.run()
+            trace = engine.recorder.trace("h200", Metadata())
+            assert trace.operations.start.flags.writeable == (most > 50)
+            files.write(trace, folder)
+            analyze(trace)
+        for path in whole.iterdir():
+            assert path.read_bytes() == (pieces / path.name).read_bytes()
 
     def test_a_full_disk_is_one_sentence(self, monkeypatch):
         monkeypatch.setattr(spilled, "VALUES_IN_MEMORY", 50)

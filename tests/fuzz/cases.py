@@ -53,7 +53,7 @@ def tried(target: Target, files: Files, folder: Path) -> Find | None:
     """Return what is wrong with how a case is read; None where nothing is."""
     path = _written(files, folder / f"case{target.suffix}")
     try:
-        with _limited():
+        with limited():
             target.read(path)
     except IdlescopeError as error:
         if len(str(error)) > LONGEST_SENTENCE:
@@ -95,7 +95,7 @@ def _written(files: Files, path: Path) -> Path:
 
 
 @contextmanager
-def _limited() -> Iterator[None]:
+def limited() -> Iterator[None]:
     def late(*_: object) -> None:
         raise Hang
 

@@ -287,6 +287,19 @@ class TestCrowds:
             assert streams[str(number)]["active_ns"] == expected
             assert streams[str(number)]["operations"] == 3
 
+    def test_overlaps_are_searched_for_in_one_sort(self, tmp_path):
+        events = [operation(100 * n, 100 * n + 50, stream=n) for n in range(3_000)]
+        events.append(operation(0, 10_000_000, stream=3_000))
+        events.append(operation(200, 400, stream=3_000))
+        (result,) = analyze(open_trace(write(tmp_path / "a.json", events))).results
+        assert "overlap" in result.verdict.text or result.occupancy.active_ns == 10_000_000
+
+    def test_more_streams_than_there_are_anywhere_are_refused(self, tmp_path, monkeypatch):
+        monkeypatch.setattr("idlescope.analysis.analyze.MOST_STREAMS", 5)
+        events = [operation(10 * n, 10 * n + 5, stream=n) for n in range(6)]
+        with pytest.raises(TraceError, match="holds 6 streams, more than any recording"):
+            analyze(open_trace(write(tmp_path / "a.json", events)))
+
     def test_more_devices_than_there_are_anywhere_are_refused(self, tmp_path):
         events = [operation(10 * n, 10 * n + 5, device=n) for n in range(2_100)]
         with pytest.raises(

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idlescope.errors import TraceError
+from idlescope.trace.mapped_columns import let_go
 from idlescope.trace.metadata import Metadata
 from idlescope.trace.model import Calls, Counters, Device, Operations, Ranges, Thread, Trace
 from idlescope.trace.parquet_files import read_columns
@@ -19,6 +20,7 @@ from idlescope.trace.table import Table
 from idlescope.trace.unseen import escaped
 
 SCHEMA = 1
+ROWS_AT_ONCE = 1 << 20  # that are written, as a group of the file
 TABLES: dict[str, type[Table]] = {
     "operations": Operations,
     "calls": Calls,
@@ -122,21 +124,28 @@ def _write_table(table: Table, path: Path) -> None:
     import pyarrow as pa
     from pyarrow import parquet
 
-    arrays = [_arrow_array(getattr(table, column)) for column in table.DTYPES]
-    columns = pa.Table.from_arrays(arrays, names=list(table.DTYPES))
+    schema = pa.schema(
+        [
+            (column, pa.from_numpy_dtype(np.dtype(dtype)))
+            for column, dtype in table.DTYPES.items()
+        ]
+    )
     # times and ids grow by little from row to row: their differences take a tenth of the space
     encoding = {
         column: "DELTA_BINARY_PACKED"
         for column, column_dtype in table.DTYPES.items()
         if column_dtype in ("i4", "i8")
     }
-    parquet.write_table(
-        columns,
-        path,
-        compression="zstd",
-        use_dictionary=False,
-        column_encoding=encoding,
-    )
+    with parquet.ParquetWriter(
+        path, schema, compression="zstd", use_dictionary=False, column_encoding=encoding
+    ) as writer:
+        for first_row in range(0, max(len(table), 1), ROWS_AT_ONCE):
+            piece = slice(first_row, first_row + ROWS_AT_ONCE)
+            columns = [getattr(table, column) for column in table.DTYPES]
+            arrays = [_arrow_array(column[piece]) for column in columns]
+            writer.write_table(pa.Table.from_arrays(arrays, schema=schema), ROWS_AT_ONCE)
+            for column in columns:
+                let_go(column)
 
 
 def _arrow_array(column: NDArray[Any]) -> Any:

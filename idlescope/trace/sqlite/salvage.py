@@ -53,11 +53,12 @@ class Rows:
         # all that is tried shares what one query may take, so that loops of pages end
         self._guard.begin()
         found: list[Stretch] = []
-        begin: int | None = NULL
+        begin = NULL
         for _ in range(MOST_DAMAGED_PLACES):
-            begin = self._walk(begin, most_rows, found)
-            if begin is None:
+            further = self._walk(begin, most_rows, found)
+            if further is None:
                 return found
+            begin = further
         raise sqlite3.DatabaseError("damaged in too many places")
 
     def _walk(self, begin: int, most_rows: int, found: list[Stretch]) -> int | None:
