@@ -30,8 +30,8 @@ class Waiting(Protocol):
 
     last_wait_ns: int  # how long it did the last time
 
-    def call_when_waiting(self, then: threading.Event) -> None:
-        """Set an event when the loop begins to wait."""
+    def call_when_waiting(self, then: threading.Event | None) -> None:
+        """Set an event when the loop begins to wait; None: no more."""
 
 
 class Turns:
@@ -53,6 +53,7 @@ class Turns:
             self._begins_to_wait.clear()
             self._loop.call_when_waiting(self._begins_to_wait)
             self._is_patient = self._begins_to_wait.wait(PATIENCE_S)
+            self._loop.call_when_waiting(None)
         self._piece_ns = time.perf_counter_ns()
         self._piece_cpu_ns = time.thread_time_ns()
 

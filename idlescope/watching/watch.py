@@ -236,10 +236,10 @@ class Watch(LoopWatch):
             turns.pause()
             return recording.write_next(trace, settings.folder, settings.recordings, write)
 
-    def call_when_waiting(self, then: threading.Event) -> None:
-        """Set an event when the loop begins to wait for its device."""
+    def call_when_waiting(self, then: threading.Event | None) -> None:
+        """Set an event when the loop begins to wait for its device; None: no more."""
         self._waits_for_turn = then
-        self.due_ns = 0
+        self.due_ns = 0 if then is not None else time.perf_counter_ns() + self._every_ns
 
     def good_moment(self, now_ns: int) -> None:
         """Let settling begin, or go on: the loop waits for its device."""
