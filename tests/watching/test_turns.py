@@ -26,14 +26,15 @@ class Loop:
         self.called_when_waiting = 0
 
     def call_when_waiting(self, then):
-        self.called_when_waiting += then is not None
         self._then = then
+        self.called_when_waiting += then is not None
 
     def waits_once_asked(self):
         while not self.called_when_waiting:
             time.sleep(0.005)
+        then = self._then
         self.asked_for_ns = self.wait_start = time.perf_counter_ns()
-        self._then.set()
+        then.set()
 
 
 @pytest.fixture
