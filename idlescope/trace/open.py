@@ -76,7 +76,7 @@ def _open_ranks(
 
     A file that is no trace is left out, and said.
     """
-    from idlescope.trace import ranks_folder, ranks_said
+    from idlescope.trace import ranks_folder, ranks_recordings, ranks_said
 
     paths, left_out = ranks_said.without_merged(
         ranks_folder.files(folder) if only is None else only
@@ -97,6 +97,9 @@ def _open_ranks(
         f"{rank_path.name} was left out: {str(error).removeprefix(f'{rank_path} ')}"
         for rank_path, error in errors.items()
     ]
+    again = ranks_recordings.left_out([rank.recorded for rank in open_ranks])
+    left_out += again.sentences
+    open_ranks = [rank for row, rank in enumerate(open_ranks) if row not in again.rows]
     left_out += ranks_said.doubtful_ranks(
         [(rank.path.name, rank.trace.meta.distributed) for rank in open_ranks]
     )

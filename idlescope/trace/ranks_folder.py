@@ -29,6 +29,7 @@ from idlescope.trace.model import (
     TracePart,
 )
 from idlescope.trace.names.communication import Collective, collective
+from idlescope.trace.ranks_recordings import RecordedFile
 from idlescope.trace.ranks_said import with_rank, world_size
 from idlescope.trace.table import Table
 
@@ -53,6 +54,20 @@ class Rank(NamedTuple):
         if "rank" not in said and _communicates(trace):
             said = with_rank(path.name, said)
         return cls(path, replace(trace, meta=trace.meta.replace(distributed=said)))
+
+    @property
+    def recorded(self) -> RecordedFile:
+        """Return what tells it from another recording of the same rank."""
+        meta, operations = self.trace.meta, self.trace.operations
+        known = meta.epoch_ns is not None and len(operations) > 0
+        epoch_ns = meta.epoch_ns or 0
+        return RecordedFile(
+            file=self.path.name,
+            distributed=meta.distributed,
+            events=meta.events,
+            start_ns=epoch_ns + int(operations.start.min()) if known else None,
+            end_ns=epoch_ns + int(operations.end.max()) if known else None,
+        )
 
 
 def files(folder: Path) -> list[Path]:

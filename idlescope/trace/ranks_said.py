@@ -66,7 +66,7 @@ def doubtful_ranks(ranks: Sequence[tuple[str, Mapping[str, Any]]]) -> list[str]:
     job_size = 0
     for file, distributed in ranks:
         number = distributed.get("rank")
-        if isinstance(number, int):
+        if isinstance(number, int) and world_size(distributed) != 1:
             files_of.setdefault(number, []).append(file)
         job_size = max(job_size, world_size(distributed))
     sentences = [

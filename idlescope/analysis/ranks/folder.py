@@ -20,7 +20,7 @@ from idlescope.analysis.ranks.rank import RankSummary
 from idlescope.analysis.ranks.rank_file import RankFile, RankOptions
 from idlescope.analysis.steps.batching import BatchingKind
 from idlescope.errors import TraceError
-from idlescope.trace import ranks_said, remote
+from idlescope.trace import ranks_recordings, ranks_said, remote
 
 IN_STEP = (
     0.1  # ranks of one job have as many steps, but for those at the ends of the recording
@@ -81,6 +81,8 @@ def analyze_folder(
     files = [outcome for outcome in outcomes if isinstance(outcome, RankFile)]
     if not files:
         raise next(outcome for outcome in outcomes if isinstance(outcome, TraceError))
+    again = ranks_recordings.left_out([file.recorded for file in files])
+    files = [file for row, file in enumerate(files) if row not in again.rows]
     gpus = [gpu for file in files for gpu in file.gpus]
     if len(gpus) < 2 or may_be_one(gpus):
         return None
@@ -90,6 +92,7 @@ def analyze_folder(
         for path, outcome in zip(paths, outcomes, strict=True)
         if isinstance(outcome, TraceError)
     ]
+    left_out += again.sentences
     left_out += ranks_said.doubtful_ranks([(file.file, file.distributed) for file in files])
     warnings = [f"{file.file}: {text}" for file in files for text in file.warnings]
     together, one_clock = _on_one_clock(files)

@@ -18,6 +18,7 @@ from idlescope.analysis.intervals import Intervals
 from idlescope.analysis.ranks.rank import RankFigures, RankSummary
 from idlescope.analysis.ranks.timeline import CallKey, CollectiveCalls, RankTimeline
 from idlescope.trace.model import Device
+from idlescope.trace.ranks_recordings import RecordedFile
 from idlescope.trace.table import Int64
 
 HEAD_LENGTH = Struct("<qq")  # bytes of the head, and of the columns
@@ -54,6 +55,20 @@ class RankFile(msgspec.Struct):
     steps: list[StepEntry]
     phases: list[HostEntry]
     ranks: list[RankSummary]
+
+    @property
+    def recorded(self) -> RecordedFile:
+        """Return what tells it from another recording of the same rank."""
+        windows = [device.window for device in self.devices]
+        known = self.epoch_ns is not None and bool(windows)
+        epoch_ns = self.epoch_ns or 0
+        return RecordedFile(
+            file=self.file,
+            distributed=self.distributed,
+            events=self.events,
+            start_ns=epoch_ns + min(one.start_ns for one in windows) if known else None,
+            end_ns=epoch_ns + max(one.end_ns for one in windows) if known else None,
+        )
 
 
 class _Head(msgspec.Struct):
