@@ -162,7 +162,8 @@ def recorded(plan: Plan) -> list[dict[str, Any]]:
             play.launch(plan.graphs, plan.kernel_ns)
         _launches_end(play, begin, forward, number, bool(is_prefill))
         ends.append(_retrieve(play, ends, number))
-        play.spend(plan.after_ns, after)
+        if number >= plan.depth - 1:  # there are tokens to take in
+            play.spend(plan.after_ns, after)
     return play.events
 
 

@@ -30,7 +30,7 @@ def longest_waits(times: Int64, waits: Calls) -> LongestWaits:
 
     Of equals it is the last.
     """
-    before = np.searchsorted(times, waits.end, "right") - 1
+    before = np.searchsorted(times, waits.end) - 1
     order = np.lexsort((waits.end, waits.end - waits.start, before))
     before = before[order]
     is_longest = np.append(np.diff(before) > 0, True)[: before.size]

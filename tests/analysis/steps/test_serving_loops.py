@@ -46,6 +46,7 @@ SYNCHRONOUS = {
     "polling": {"wait": "query"},
     "HIP": {"names": HIP, "wait": "hipEventSynchronize"},
     "inputs from unpinned memory": {"small_copy": True},
+    "the same, several graphs": {"small_copy": True, **PIECEWISE},
     "two threads": {"launching_tid": 200},
 }
 # The step that the same loop takes asynchronously: its kernels, and a microsecond between two.
