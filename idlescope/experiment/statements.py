@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from idlescope.analysis.idle.demand import causes_apart
+from idlescope.analysis.idle.host_labels import NO_DEMAND
 from idlescope.analysis.intervals import percent
 from idlescope.analysis.prediction import published
 from idlescope.analysis.prediction.published_host import IdleByMode, WithPublishedHost
@@ -108,7 +110,7 @@ def _idle_change(compared: Compared) -> str:
 def _why_idle(noun: str, mode_run: ModeRun) -> str:
     """Return why the device is idle in a mode: the cause of most of it."""
     result = mode_run.result
-    causes = result.gaps.totals()
+    causes = _causes(mode_run)
     largest = max(causes, key=lambda cause: causes[cause])
     share_pct = percent(causes[largest], result.occupancy.idle_ns)
     _, because = READINGS[largest]
@@ -182,9 +184,16 @@ def _why_little(compared: Compared) -> str:
         return f"the {noun} waited for requests to arrive"
     if mode_run.idle_with_work_pct <= IDLE_LEFT_PCT:
         return f"the {noun} hardly waited for the host"
-    causes = mode_run.result.gaps.totals()
+    causes = _causes(mode_run)
     largest = max(causes, key=lambda cause: causes[cause])
     return f"the host is not the slower side; most of what is idle has the cause {largest}"
+
+
+def _causes(mode_run: ModeRun) -> dict[str, int]:
+    """Return idle by cause, in ns, without the time in which there was no request."""
+    causes = causes_apart(mode_run.result.gaps, mode_run.result.host_ns)
+    del causes[NO_DEMAND]
+    return causes
 
 
 def _host_left(compared: Compared) -> str:

@@ -7,6 +7,7 @@ such (`concentration.set_apart`). No demand is no work of the host, whoever else
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -34,6 +35,14 @@ def divide(view: DeviceView, gaps: Gaps, starved: Bool) -> dict[str, int]:
     if starved_ns:
         by_label[NO_DEMAND] = by_label.get(NO_DEMAND, 0) + starved_ns
     return dict(sorted(by_label.items(), key=lambda item: (-item[1], item[0])))
+
+
+def causes_apart(gaps: Gaps, host_ns: Mapping[str, int]) -> dict[str, int]:
+    """Return idle by cause, in ns, with no demand as a cause of its own, apart from the host."""
+    no_demand_ns = host_ns.get(NO_DEMAND, 0)
+    totals = gaps.totals()
+    totals["host"] -= no_demand_ns
+    return {NO_DEMAND: no_demand_ns, **totals}
 
 
 def with_demand(view: DeviceView, gaps: Gaps, starved: Bool) -> Gaps:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from idlescope.analysis.idle.concentration import Spread
+from idlescope.analysis.idle.demand import causes_apart
 from idlescope.analysis.idle.host_labels import (
     CALL_PREFIX,
     NO_DEMAND,
@@ -66,14 +67,11 @@ _ACTIONS = {
 
 def main_cause(result: MeasuredDevice) -> MainCause | None:
     """Return the cause of most idle time; None where there is no idle time."""
-    totals, idle_ns = result.gaps.totals(), result.occupancy.idle_ns
+    idle_ns = result.occupancy.idle_ns
     if not idle_ns:
         return None
-    # Want of requests is a cause of its own here: nothing that the host did.
-    host_ns = dict(result.host_ns)
-    no_demand_ns = host_ns.pop(NO_DEMAND, 0)
-    totals["host"] -= no_demand_ns
-    totals[NO_DEMAND] = no_demand_ns
+    totals = causes_apart(result.gaps, result.host_ns)
+    host_ns = {label: ns for label, ns in result.host_ns.items() if label != NO_DEMAND}
     cause = max(totals, key=lambda name: totals[name])
     cause_pct = percent(totals[cause], idle_ns)
     if cause != "host" or not host_ns:

@@ -6,7 +6,8 @@ prediction. The verdict is "cannot tell" where the coverage does not carry one.
 
 from __future__ import annotations
 
-from idlescope.analysis.idle.host_labels import largest_part, phase_of
+from idlescope.analysis.idle.demand import causes_apart
+from idlescope.analysis.idle.host_labels import NO_DEMAND, largest_part, phase_of
 from idlescope.analysis.intervals import percent
 from idlescope.analysis.steps.batching import ASYNCHRONOUS, SERIALISED, SYNCHRONOUS
 from idlescope.analysis.verdict import demand
@@ -25,6 +26,7 @@ COMMUNICATION_BOUND_PCT = 25.0  # of the window in which only communication runs
 HIDDEN_PCT = (
     5.0  # of the window in which copies hide that nothing is computed, worth a word
 )
+WORTH_A_WORD_PCT = 1.0  # of idle that no request was there for
 READINGS = {
     "host": (VerdictKind.HOST_BOUND, "it ran dry before the host had issued the next work"),
     "launch": (VerdictKind.LAUNCH_BOUND, "it waited for launches to arrive"),
@@ -191,7 +193,8 @@ def _idle(findings: Findings) -> Verdict:
 def _reading(findings: Findings) -> tuple[VerdictKind, str]:
     """Return what most of the idle time is, and why, as the end of a sentence."""
     idle_ns = findings.occupancy.idle_ns
-    totals = findings.gaps.totals()
+    totals = causes_apart(findings.gaps, findings.host_ns)
+    no_demand_pct = percent(totals.pop(NO_DEMAND), idle_ns)
     cause = max(totals, key=lambda name: totals[name])
     batching = findings.batching
     eager_pct = percent(findings.eager_ns, idle_ns)
@@ -212,6 +215,8 @@ def _reading(findings: Findings) -> tuple[VerdictKind, str]:
         kind = VerdictKind.HOST_LIMITED
     elif batching.kind in (SYNCHRONOUS, ASYNCHRONOUS, SERIALISED):
         kind = VerdictKind(batching.kind)
+    if no_demand_pct >= WORTH_A_WORD_PCT:
+        because += f", and {no_demand_pct:.0f} % because no request was there"
     return kind, f"{because}{_batching(findings)}"
 
 
@@ -232,9 +237,10 @@ def _host_is_slower(findings: Findings) -> bool:
 
 def _largest(findings: Findings, host_idle_ns: int) -> str:
     """Return what the host did for most of its part of the idle time, in brackets."""
-    if not findings.host_ns:
+    host_ns = {label: ns for label, ns in findings.host_ns.items() if label != NO_DEMAND}
+    if not host_ns:
         return ""
-    largest, largest_ns = largest_part(findings.host_ns)
+    largest, largest_ns = largest_part(host_ns)
     waits = ": it waits for other ranks" if _waits_for_ranks(findings) else ""
     return f" ({percent(largest_ns, host_idle_ns):.0f} % of the host's part is {largest}{waits})"
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from rich.table import Table
 
 from idlescope.analysis.idle.causes import CAUSES
+from idlescope.analysis.idle.demand import causes_apart
 from idlescope.analysis.idle.host_labels import NO_DEMAND
 from idlescope.analysis.result import Analysis, DeviceResult
 from idlescope.report.tables.devices import (
@@ -57,7 +58,7 @@ def _cause_rows(devices: Sequence[DeviceResult]) -> Rows:
 
     Want of requests is told apart from the host, whose part it is: there is nothing to cure.
     """
-    totals = [_totals(device) for device in devices]
+    totals = [causes_apart(device.gaps, device.host_ns) for device in devices]
     rows = []
     for cause in (NO_DEMAND, *CAUSES):
         if not any(of_device[cause] for of_device in totals):
@@ -68,14 +69,6 @@ def _cause_rows(devices: Sequence[DeviceResult]) -> Rows:
         ]
         rows.append((f"{INDENT}{cause}", cells))
     return rows
-
-
-def _totals(device: DeviceResult) -> dict[str, int]:
-    """Return idle by cause, ns, no demand apart from the host."""
-    totals = dict(device.gaps.totals())
-    no_demand_ns = device.host_ns.get(NO_DEMAND, 0)
-    totals["host"] -= no_demand_ns
-    return {NO_DEMAND: no_demand_ns, **totals}
 
 
 def _known(label: str, cell_of: Cell, devices: Sequence[DeviceResult]) -> Rows:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from idlescope.analysis.idle.causes import CAUSES
+from idlescope.analysis.idle.demand import causes_apart
 from idlescope.analysis.idle.host_labels import NO_DEMAND
 from idlescope.analysis.intervals import percent
 from idlescope.analysis.result import DeviceResult
@@ -61,11 +62,9 @@ def _bar(result: DeviceResult) -> list[dict[str, Any]]:
 
 def _parts(result: DeviceResult) -> list[tuple[str, int]]:
     """Return each cause's colour and time, ns; what no request was there for is told apart."""
-    totals = dict(result.gaps.totals())
-    no_demand_ns = result.host_ns.get(NO_DEMAND, 0)
-    totals["host"] -= no_demand_ns
+    totals = causes_apart(result.gaps, result.host_ns)
     of_causes = [(CAUSE[cause_name], totals[cause_name]) for cause_name in CAUSES]
-    return [*of_causes, (WITHOUT_DEMAND, no_demand_ns)]
+    return [*of_causes, (WITHOUT_DEMAND, totals[NO_DEMAND])]
 
 
 def _rows(lines: Sequence[WorkLine]) -> Iterator[CauseRow]:
