@@ -73,6 +73,8 @@ def test_each_shows_its_verdict_and_a_table_and_nothing_that_acts(run, analysis,
     changed = idlescope.compare(analysis, hostile)
     said = (
         (analysis, analysis.results[0].verdict.text),
+        (analysis.results[0], analysis.results[0].verdict.text),
+        (run.config, str(run.config.model)),
         (hostile, HOSTILE[0]),
         (run, run.statements.this_engine),
         (run.modes["sync"], run.modes["sync"].result.verdict.text),

@@ -39,6 +39,12 @@ class DeviceResult(MeasuredDevice):
         Observer | None
     )  # idle without the profiler; None: no profiler, or nothing tells
 
+    def _repr_html_(self) -> str:
+        """Return the verdict and the main figures, for notebooks."""
+        from idlescope.analysis import frames
+
+        return frames.html(f"{self.device.index} {self.device.name}".strip(), (self,), ())
+
     def to_json(self) -> dict[str, Any]:
         """Return the device's entry of `analyze --json` (`document.DeviceEntry`)."""
         from idlescope.analysis import document

@@ -6,11 +6,12 @@ waits until it is asked for.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from idlescope.analysis.notebook import shown
 from idlescope.errors import ConfigError
 from idlescope.experiment.modes import BOTH, Mode
 from idlescope.experiment.option import Group, changed, check, flag, option
@@ -255,6 +256,13 @@ class RunConfig:
                 f"{self.architecture.max_position} positions of {self.architecture.name}: ask for "
                 "fewer"
             )
+
+    def _repr_html_(self) -> str:
+        """Return the options that are set, for notebooks."""
+        options = [
+            (name, str(value)) for name, value in asdict(self).items() if value is not None
+        ]
+        return shown("Options of a run", ("option", "value"), options)
 
     @cached_property
     def demand(self) -> Workload:

@@ -90,19 +90,19 @@ def parse(text: str) -> WindowSpec:
     )
 
 
-def length_ns(text: str) -> int:
+def length_ns(text: str, option: str) -> int:
     """Return a length of time such as `10us` or `1.5ms` in ns; only 0 needs no unit.
 
-    Raises ConfigError where the text is none.
+    Raises ConfigError, which names the option that it was given to, where the text is none.
     """
     match = _LENGTH.match(text)
     if not match:
         raise ConfigError(
-            f"{text!r} is no length of time: give a number with ns, us, ms or s, as in 10us"
+            f"{option} {text} is no length of time: give a number with ns, us, ms or s, as in 10us"
         )
     number, unit = match.groups()
     if not unit and float(number):
-        raise ConfigError(f"{number} what? write {number}us, {number}ms")
+        raise ConfigError(f"{option} {text}: {number} what? write {number}us or {number}ms")
     return _ns(number, unit)
 
 

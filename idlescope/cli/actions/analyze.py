@@ -257,7 +257,9 @@ def _meaning(selection: Selection) -> Meaning:
         )
     return Meaning(
         model=_model(selection.model),
-        min_gap_ns=0 if selection.min_gap is None else length_ns(selection.min_gap),
+        min_gap_ns=0
+        if selection.min_gap is None
+        else length_ns(selection.min_gap, "--min-gap"),
         phases=_phases(selection.phases),
         gpu=None if selection.gpu is None else gpu(selection.gpu),
     )

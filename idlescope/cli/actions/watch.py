@@ -54,7 +54,7 @@ class Asked:
             return None
         if self.time.isdecimal():
             raise ConfigError(f"--for {self.time}: {self.time} what? write {self.time}s")
-        return length_ns(self.time) / 1e9
+        return length_ns(self.time, "--for") / 1e9
 
 
 def watch_command(asked: Asked) -> None:
