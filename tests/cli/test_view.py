@@ -161,13 +161,12 @@ def test_perfetto_is_given_the_trace_once_at_the_worst_gap(
     assert base == ORIGIN
     asked = {key: value for key, (value,) in parse_qs(route).items()}
     assert int(asked["visStart"]) < int(asked["visEnd"])
-    commands = {
-        command["id"]: command["args"][0]
-        for command in json.loads(asked["startupCommands"])
-    }
-    assert re.search(commands["dev.perfetto.ExpandTracksByRegex"], "host 1")
-    pinned = re.compile(commands["dev.perfetto.PinTracksByRegex"])
-    assert pinned.search("gaps 4")
+    commands = json.loads(asked["startupCommands"])
+    pattern = {command["id"]: command["args"][0] for command in commands}
+    assert re.search(pattern["dev.perfetto.ExpandTracksByRegex"], "host 1")
+    added = [command["args"][1] for command in commands if "AddDebug" in command["id"]]
+    assert added[1:] == ["gaps"]
+    pinned = re.compile(pattern["dev.perfetto.PinTracksByRegex"])
     assert pinned.search("idle %")
     assert not pinned.search("steps 5")
     name = {"run": "sync", "trace": "loop_sync", "analysis": "loop_sync"}[given]

@@ -40,6 +40,7 @@ class Mark(NamedTuple):
     shape: str  # SVG path about the point
     hollow: bool
     label: str  # beside it; may be empty
+    is_below: bool = False  # whether the label stands below it, if it has room on the right
 
 
 class Axis(NamedTuple):

@@ -58,6 +58,7 @@ class _Shown(NamedTuple):
     mode: str
     shape: str
     label: str = ""
+    is_below: bool = False
 
 
 class _Named(NamedTuple):
@@ -100,7 +101,9 @@ def _curve(plot: Plot, idle_curve: IdleCurve) -> Curve:
 def _mark(plot: Plot, shown: _Shown) -> Mark:
     place = plot.point(shown.host_ms, shown.idle_pct)
     colour = MODE.get(shown.mode, GREEN)
-    return Mark(*place, colour, shown.shape, shown.mode == "async", shown.label)
+    return Mark(
+        *place, colour, shown.shape, shown.mode == "async", shown.label, shown.is_below
+    )
 
 
 def _own_points(cost: HostCost) -> Iterator[_Named]:
@@ -110,7 +113,9 @@ def _own_points(cost: HostCost) -> Iterator[_Named]:
         where = "this engine" if point.mode else "this trace"
         label = where if number == 0 else ""
         host, idle = _figures(point)
-        shown = _Shown(point.host_ms, point.idle_pct, point.mode, CIRCLE, label)
+        shown = _Shown(
+            point.host_ms, point.idle_pct, point.mode, CIRCLE, label, is_below=True
+        )
         yield _Named([shown], f"{where}, {name}: {host}, {idle} idle")
 
 
