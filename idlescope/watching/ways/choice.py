@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from idlescope.errors import ConfigError
 from idlescope.watching.safety import LOGGER
 from idlescope.watching.ways.base import DeviceWay
 from idlescope.watching.ways.cupti import CuptiError
 from idlescope.watching.ways.host import HostWay
+
+if TYPE_CHECKING:
+    from idlescope.watching.ways.events import EventsWay
 
 UNAVAILABLE = (ConfigError, CuptiError, ImportError)
 
@@ -14,21 +19,31 @@ UNAVAILABLE = (ConfigError, CuptiError, ImportError)
 def way_called(name: str | None, device: int | None = None) -> DeviceWay:
     """Return the way of this name, or the next best where there is no such here, which is logged.
 
-    None: events where there is a CUDA device, else the host alone.
+    None: events where there is a CUDA device, else the host alone. What another way was asked for
+    in vain is the first of the limits of the way that is returned.
     """
+    why_not = ""
     if name == "activity":
         from idlescope.watching.ways.activity import ActivityWay
 
         try:
             return ActivityWay(device)
         except UNAVAILABLE as error:
-            LOGGER.warning("no records of CUPTI, so timing by events: %s", error)
+            why_not = f"no records of CUPTI, so timing by events: {error}"
+            LOGGER.warning(why_not)
     if name != "host":
         from idlescope.watching.ways.events import EventsWay
 
         try:
-            return EventsWay(device)
+            return _limited(EventsWay(device), why_not)
         except UNAVAILABLE as error:
             log = LOGGER.info if name is None else LOGGER.warning
             log("device times are not watched: %s", error)
     return HostWay()
+
+
+def _limited(way: EventsWay, why_not: str) -> EventsWay:
+    """Return a way that says why it is not the one that was asked for, if it is not."""
+    if why_not:
+        way.limits = (why_not, *way.limits)
+    return way

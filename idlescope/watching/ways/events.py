@@ -14,7 +14,7 @@ from idlescope.trace.model import Device, OperationKind
 from idlescope.watching import turns
 from idlescope.watching.ways.base import Ended
 from idlescope.watching.ways.cuda_calls import CudaCalls
-from idlescope.watching.ways.event_clock import LONGEST_NS, Anchor, EventClock
+from idlescope.watching.ways.event_clock import Anchor, EventClock
 
 PAIRS = 4_096  # in flight at most: launch calls beyond them are not timed
 # How long after a launch call began `ended` surely knows of it: the interpreter may switch threads
@@ -54,7 +54,7 @@ class EventsWay:
     name = "events"
     tells_communication = False
     names: tuple[str, ...] = ()
-    limits = LIMITS
+    limits: tuple[str, ...] = LIMITS
 
     def __init__(self, device: int | None = None, calls: CudaCalls | None = None) -> None:
         self._calls = CudaCalls(device) if calls is None else calls
@@ -168,9 +168,9 @@ def _columns(rows: list[int], elapsed: list[float], anchor: Anchor) -> Ended:
     launch, stream, issued = np.array(rows, np.int64).reshape(-1, len(FIELDS)).T
     since_anchor = np.rint(1e6 * np.array(elapsed)).astype(np.int64).reshape(-1, 2)
     start, end = (anchor.host_ns + since_anchor).T
-    # Nothing begins before it was issued: what says so is the anchor's uncertainty.
-    if anchor.uncertain_ns <= LONGEST_NS:
-        start = np.maximum(start, issued)
+    # Nothing begins before it was issued: by so much the anchor is early, or has drifted since.
+    behind_ns = max(0, int((issued - start).max(initial=0)))
+    start, end = start + behind_ns, end + behind_ns
     return Ended.nothing(0)._replace(
         launch=launch,
         stream=stream,

@@ -12,6 +12,10 @@ from typing import Any
 
 from idlescope.watching.patching import around, wrap
 
+# Python 3.12 begins with some 375 objects frozen; an engine that freezes what it has loaded
+# (`gc.freeze`) has a hundred thousand and more.
+FROZEN_BY_PYTHON = 2_000
+
 
 class GraphCaptures:
     """What this process captured, as far as torch knows; `captured` grows with each capture."""
@@ -38,7 +42,7 @@ class GraphCaptures:
             return False
         # `type`, not `isinstance`: that asks objects for their class, which lazy ones load
         alive = any(issubclass(type(found), graph) for found in gc.get_objects())
-        return alive or gc.get_freeze_count() > 0
+        return alive or gc.get_freeze_count() > FROZEN_BY_PYTHON
 
     def _captures(self, *arguments: Any, **named: Any) -> None:
         self.captured += 1

@@ -168,6 +168,20 @@ def test_nothing_starts_before_it_was_issued(way, cuda, monkeypatch):
     assert ended.end[0] >= ended.start[0]
 
 
+def test_an_anchor_that_has_drifted_moves_what_it_dates_and_changes_no_length(way, cuda):
+    true_ns = way._clock.anchor.host_ns
+    for number in range(1, 4):
+        launch(way, cuda, number, 2 * MS)
+        time.sleep(0.004)
+    way._clock.anchor = way._clock.anchor._replace(host_ns=true_ns - MS)
+    way._clock._tried_ns = time.perf_counter_ns()  # it is not renewed now
+    ended = way.ended()
+    issued = np.diff(ended.start)
+    assert ended.start.size == 3
+    assert (np.abs(ended.end - ended.start - 2 * MS) < 1000).all()
+    assert (issued > 3 * MS).all()  # one did not move more than another
+
+
 def test_after_close_nothing_is_held(way, cuda):
     launch(way, cuda, 1, MS)
     way.close()
