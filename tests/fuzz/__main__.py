@@ -21,10 +21,15 @@ from pathlib import Path
 from random import Random
 
 from idlescope.cli import GARBAGE_THRESHOLD
-from tests.fuzz import format_targets, other_targets, trace_targets
+from tests.fuzz import format_targets, other_targets, trace_targets, watch_targets
 from tests.fuzz.cases import Find, Target, minimised, packed, tried
 
-TARGETS = (*trace_targets.TARGETS, *format_targets.TARGETS, *other_targets.TARGETS)
+TARGETS = (
+    *trace_targets.TARGETS,
+    *format_targets.TARGETS,
+    *other_targets.TARGETS,
+    *watch_targets.TARGETS,
+)
 # how often a reader is tried in one round, the others MOST_TURNS times: those that write a database, or
 # tables, and analyse them take ten to a hundred times longer than those of a document
 TURNS = {
@@ -42,6 +47,8 @@ TURNS = {
     "xla_json": 3,
     "perfetto": 3,
     "ascend": 3,
+    "watched": 2,
+    "history": 4,
     "dynamo": 4,
     "cell": 4,
     "rocprof": 7,
