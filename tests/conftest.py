@@ -11,7 +11,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from tests.make import real_traces
 from tests.make.deep import DEEP
@@ -42,8 +42,13 @@ REAL_TRACES = [pytest.param(path, id=path.name) for path in (*OUR_TRACES, *OTHER
 
 # How many examples a property is held against: few as a rule, all with HYPOTHESIS_PROFILE=deep, as
 # .ci/run does.
-settings.register_profile("quick", max_examples=25, deadline=None)
-settings.register_profile("deep", max_examples=100, deadline=None)
+LOADED = (HealthCheck.too_slow,)  # which a machine with other work is
+settings.register_profile(
+    "quick", max_examples=25, deadline=None, suppress_health_check=LOADED
+)
+settings.register_profile(
+    "deep", max_examples=100, deadline=None, suppress_health_check=LOADED
+)
 settings.load_profile("deep" if DEEP else "quick")
 
 

@@ -20,6 +20,7 @@ from idlescope.trace.model import (
     Thread,
     Trace,
 )
+from tests.make.deep import of
 
 NAMES = (
     "kernel",
@@ -204,7 +205,7 @@ def ambiguous(trace: Trace) -> bool:
 
 
 @given(traces())
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=of(100, deep=400))
 def test_every_figure_equals_the_reference(trace):
     for got in analyze(trace).results:
         figures, gaps, cause, host = reference(trace, got.device.index)
@@ -222,7 +223,7 @@ def test_every_figure_equals_the_reference(trace):
 
 
 @given(traces())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=of(50, deep=200))
 def test_steps_equal_the_reference(trace):
     for got in analyze(trace).results:
         s = got.steps

@@ -21,6 +21,7 @@ from idlescope.hardware.gpus import gpu
 from idlescope.models.presets import model
 from idlescope.trace.metadata import Metadata
 from idlescope.trace.recording import files
+from tests.make.deep import of
 
 SHAPE = Shape(rows=4, tokens=32, length=40, blocks=24, block_size=4)
 # where something can go wrong: owner and method
@@ -81,7 +82,7 @@ def outcome(engine):
     return ""
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=of(20, deep=60))
 @given(
     st.sampled_from(PLACES), st.integers(1, 25), st.sampled_from(ERRORS), st.sampled_from([1, 2]), st.integers(1, 9),
     st.sampled_from([0, 3_000_000]),
@@ -100,7 +101,7 @@ def test_a_fault_anywhere_leaks_nothing_and_is_one_sentence(
     assert engine.scheduler.allocator.free == SHAPE.blocks
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=of(15, deep=40))
 @given(st.data())
 def test_requests_cancelled_at_random_leak_nothing(data):
     engine, requests = started(data.draw(st.sampled_from([1, 2])), 8)

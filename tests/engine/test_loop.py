@@ -22,6 +22,7 @@ from idlescope.hardware.gpus import gpu
 from idlescope.models.presets import model
 from idlescope.trace.metadata import Metadata
 from idlescope.trace.names.own_engine import DEPTHS
+from tests.make.deep import of
 
 SEED = 7
 VOCAB = model("tiny").vocab
@@ -103,7 +104,7 @@ def build(requests):
 
 
 @given(workloads(), st.sampled_from([0, 200_000, 3_000_000]))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=of(15, deep=50))
 def test_both_modes_emit_the_oracles_tokens_and_free_every_block(workload, host_ns):
     shape, plain = workload
     for depth in DEPTHS.values():

@@ -102,7 +102,7 @@ def test_figures_and_causes_of_real_traces_survive(real, tmp_path):
     assert figures(tmp_path / "a.json") == figures(real, said)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(any_trace())
 def test_figures_and_causes_of_any_trace_survive_nsight(tmp_path, made):
     # zeros are a missing time to whoever reads an export

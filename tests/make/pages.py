@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
 import idlescope
 from idlescope.report.page import page
 from idlescope.report.page.content import Head, Page
@@ -106,6 +111,12 @@ def content(lines=(), **entries):
     return Page(head=Head("a trace", "verdict", "made up"), lines=lines, **(given | entries))  # fmt: skip
 
 
+def pixels(picture: Path) -> np.ndarray:
+    """The red, green and blue of a picture, from 0 to 255: (height, width, 3)."""
+    with Image.open(picture) as opened:
+        return np.asarray(opened.convert("RGB"))
+
+
 class Opened:
     """A page in the browser, what it said and what it asked for."""
 
@@ -124,6 +135,13 @@ class Opened:
         self.page.goto(path.as_uri())
         if script:
             self.page.wait_for_selector("html.drawn")
+
+    def again(self):
+        """Load the page anew, as it was at first."""
+        self.said.clear()
+        self.asked.clear()
+        self.page.reload()
+        self.page.wait_for_selector("html.drawn")
 
     def settle(self):
         """Wait until what was asked for has been painted."""

@@ -33,3 +33,18 @@ def figures_undrawn() -> Iterator[None]:
         for place in DRAWING:
             patched.enter_context(patch(f"idlescope.report.{place}", lambda *_: {}))
         yield
+
+
+@contextmanager
+def timeline_alone() -> Iterator[None]:
+    """While it lasts, reports of runs and traces are written with the one figure that their page shows."""
+    from idlescope.report.figures import report_figures, style
+
+    def draw(lines, subtitle, _cost):
+        with style.styled():
+            return {"timeline": report_figures.DRAWN["timeline"](lines, subtitle)}
+
+    with ExitStack() as patched:
+        for place in ("run_report.draw_all", "trace_report.draw_all"):
+            patched.enter_context(patch(f"idlescope.report.{place}", draw))
+        yield

@@ -15,12 +15,13 @@ from idlescope.analysis.comparison.breakdown import (
 )
 from idlescope.analysis.comparison.compare import compare
 from idlescope.analysis.comparison.read import read
+from tests.make.deep import of
 from tests.make.noisy_recordings import recording
 
 PLANTED = {"prepare": 1.03}
 
 
-TRIALS, STEPS, SPREAD = 80, 500, 0.04  # tests/benchmarks/compare.py has more
+TRIALS, STEPS, SPREAD = of(20, deep=80), 500, 0.04  # tests/benchmarks/compare.py has more
 
 
 PREPARE = f"{HOST_PREFIX}prepare"
@@ -64,14 +65,15 @@ class TestNoise:
                 for i in range(5)
             ]
 
-        same = [side(trial, 0) for trial in range(41)]
+        trials = of(20, deep=40)
+        same = [side(trial, 0) for trial in range(trials + 1)]
         quiet = [
             compare(*pair).verdict.kind == "no difference"
             for pair in itertools.pairwise(same)
         ]
         found = [
             figures(compare(same[i], side(i, 1, {"prepare": 1.1})))[PREPARE].different
-            for i in range(20)
+            for i in range(trials // 2)
         ]
         assert np.mean(quiet) >= 0.95
         assert np.mean(found) >= 0.95
@@ -83,7 +85,7 @@ class TestNoise:
         alarms = [
             compare(*(recording((i, side), steps) for side in (0, 1))).verdict.kind
             not in ("no difference", "cannot tell")
-            for i in range(50)
+            for i in range(of(20, deep=50))
         ]
         assert np.mean(alarms) <= 0.1
 

@@ -14,6 +14,7 @@ from idlescope.analysis.prediction.interval import MODELLED_ERROR, margin_ns
 from idlescope.analysis.prediction.replays import Replays
 from idlescope.analysis.prediction.what_if import WhatIf
 from tests.conftest import FIXTURES
+from tests.make.deep import of
 from tests.make.scenarios import scenario
 
 PUBLISHED = FIXTURES.parents[1] / "reports" / "h200" / "published"
@@ -65,7 +66,7 @@ def test_the_interval_of_a_modelled_run_in_which_nothing_varies_holds_what_the_e
 @pytest.mark.slow
 def test_intervals_of_random_scenarios_hold_what_the_engine_takes():
     held = []
-    for seed in range(100, 110):
+    for seed in range(100, 100 + of(4, deep=10)):
         drawn = scenario(seed)
         sync, later = drawn.run("sync"), drawn.run("async")
         predicted = Replays(sync.trace, sync.result).predict(WhatIf())

@@ -54,7 +54,7 @@ def operation(start, end, stream=0, device=0, correlation=0, name=0):
     return (start, end, KERNEL, device, stream, name, correlation, -1, 0, 0.0)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(any_trace(), st.booleans())
 def test_any_trace_is_shown_whole_and_reads_back(tmp_path, made, analysed):
     assert lint.findings(written(made, tmp_path, analysed)) == []

@@ -8,15 +8,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import matplotlib.image
-import numpy as np
 import pytest
 
 import idlescope
 from idlescope.report import trace_report
 from idlescope.report.text import milliseconds
 from tests.conftest import FIXTURES
-from tests.make.pages import Opened
+from tests.make.pages import Opened, pixels
+from tests.make.undrawn import timeline_alone
 
 pytestmark = pytest.mark.browser
 DESK, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
@@ -28,7 +27,8 @@ def pages(report, tmp_path_factory):
     """The pages of a small run and of a trace with calls."""
     folder = tmp_path_factory.mktemp("trace")
     trace = idlescope.open(FIXTURES / "vllm_8b_sync.json.gz")
-    trace_report.write_analysis(trace, idlescope.analyze(trace), folder, "idlescope")
+    with timeline_alone():
+        trace_report.write_analysis(trace, idlescope.analyze(trace), folder, "idlescope")
     return {"run": report / "report.html", "trace": folder / "report.html"}
 
 
@@ -66,8 +66,7 @@ def test_everything_fits_and_in_the_dark_all_is_dark(
 
 def white_share(picture):
     """How much of a picture is about white."""
-    pixels = np.rint(matplotlib.image.imread(picture)[..., :3] * 255)
-    return (pixels.min(-1) > WHITE).mean()
+    return (pixels(picture).min(-1) > WHITE).mean()
 
 
 def test_a_phone_shows_both_modes_at_once(chromium, pages):

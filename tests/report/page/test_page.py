@@ -16,7 +16,17 @@ from idlescope.report.page.sections.order import OF_RUN
 from idlescope.report.work_line import WorkLine
 from idlescope.trace.model import Calls, Counters, Operations, Ranges, Trace
 from idlescope.trace.recording import files
-from tests.make.pages import HOSTILE, NAMES, US, Opened, content, drawn, loop, written
+from tests.make.pages import (
+    HOSTILE,
+    NAMES,
+    US,
+    Opened,
+    content,
+    drawn,
+    loop,
+    pixels,
+    written,
+)
 
 pytestmark = pytest.mark.browser
 ROOT = Path(__file__).resolve().parents[3]
@@ -31,13 +41,20 @@ def small(tmp_path_factory):
     return path
 
 
-@pytest.fixture
-def opened(chromium, small):
-    """That page, opened."""
+@pytest.fixture(scope="module")
+def kept_open(chromium, small):
+    """That page in a window that stays."""
     shown = Opened(chromium, small)
     yield shown
     shown.context.close()
-    assert shown.said == []
+
+
+@pytest.fixture
+def opened(kept_open):
+    """That page, as it is when it has been opened."""
+    kept_open.again()
+    yield kept_open
+    assert kept_open.said == []
 
 
 def drawn_after_ms(chromium, path, rounds=4):
@@ -63,10 +80,9 @@ def test_it_loads_in_silence_and_asks_for_nothing(chromium, report):
     shown.context.close()
     assert shown.said == []
     assert shown.asked == [(report / "report.html").as_uri()]
-    assert (
-        min(milliseconds, drawn_after_ms(chromium, report / "report.html"))
-        <= 1000 * RENDERED_S
-    )
+    if milliseconds > 1000 * RENDERED_S:
+        milliseconds = drawn_after_ms(chromium, report / "report.html")
+    assert milliseconds <= 1000 * RENDERED_S
     assert titles == [
         "Read this first", "What host work costs", "Timeline", "Why the GPU was idle", "All figures", "Lengths of gaps",
         "The ten longest gaps", "Every step", "Idle over the run", "What changes would give",
@@ -255,9 +271,9 @@ def test_both_colour_schemes_and_print(chromium, report, scheme, tmp_path):
     assert ground == {"light": "rgb(255, 255, 255)", "dark": "rgb(13, 17, 23)"}[scheme]
     shown.page.locator(".interactive").screenshot(path=tmp_path / f"timeline_{scheme}.png")
     shown.page.screenshot(path=tmp_path / f"page_{scheme}.png", full_page=True)
-    pixels = _pixels(tmp_path / f"timeline_{scheme}.png")
+    timeline_pixels = pixels(tmp_path / f"timeline_{scheme}.png")
     for colour in ((0x00, 0x72, 0xB2), (0xD5, 0x5E, 0x00)):  # compute, idle for the host
-        assert (np.abs(pixels - colour).sum(-1) == 0).sum() > 500
+        assert (timeline_pixels == colour).all(-1).sum() > 500
     shown.page.emulate_media(media="print")
     assert (
         shown.page.evaluate("getComputedStyle(document.body).backgroundColor")
@@ -270,15 +286,9 @@ def test_both_colour_schemes_and_print(chromium, report, scheme, tmp_path):
     shown.context.close()
 
 
-def _pixels(path):
-    import matplotlib.image
-
-    return np.rint(matplotlib.image.imread(path)[..., :3] * 255).astype(int)
-
-
 def test_zoomed_out_idle_time_stays_visible(chromium, tmp_path):
-    """Of 20,000 steps in a thousand pixels, each 58 % compute, the bars are 58 % high: no solid band."""
-    written(loop(20_000), tmp_path / "report.html")
+    """Of 5,000 steps in a thousand pixels, each 58 % compute, the bars are 58 % high: no solid band."""
+    written(loop(5_000), tmp_path / "report.html")
     shown = Opened(chromium, tmp_path / "report.html")
     shown.page.click("#go-all")
     shown.settle()
@@ -294,7 +304,7 @@ def test_zoomed_out_idle_time_stays_visible(chromium, tmp_path):
 
 
 def test_one_kernel_around_all_others_hides_none(chromium, tmp_path):
-    trace = loop(2000)
+    trace = loop(1000)
     around = trace.operations.take(slice(1, 2)).replace(
         end=[trace.operations.end.max()], stream=[0]
     )
@@ -303,10 +313,10 @@ def test_one_kernel_around_all_others_hides_none(chromium, tmp_path):
         tmp_path / "report.html",
     )
     shown = Opened(chromium, tmp_path / "report.html")
-    shown.page.evaluate(f"idlescope.show({drawn(1_000_000)}, {drawn(1_002_000)})")
+    shown.page.evaluate(f"idlescope.show({drawn(500_000)}, {drawn(502_000)})")
     shown.settle()
-    assert shown.hover(drawn(1_000_600), "compute")[1].startswith(
-        "start 1.000 s, duration 580.0 µs"
+    assert shown.hover(drawn(500_600), "compute")[1].startswith(
+        "start 500.0 ms, duration 580.0 µs"
     )
     shown.context.close()
 

@@ -12,6 +12,7 @@ from idlescope.experiment.sweep import sweep
 from idlescope.report import comparison_report, sweep_report
 from idlescope.report.tables import sweep as sweep_table
 from tests.make.pages import Opened, hostile_loop, loop
+from tests.make.undrawn import figures_undrawn
 
 pytestmark = pytest.mark.browser
 
@@ -22,7 +23,8 @@ def of_sweep(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sweep")
     configs = grid(["8b", "70b"], ["modelled:h100"], [3.0], [1, 32], tokens=8)
     document = sweep_table.document(configs, list(sweep(configs, folder)))
-    sweep_report.write(document, folder)
+    with figures_undrawn():  # the page has none
+        sweep_report.write(document, folder)
     return folder / "report.html", document
 
 
@@ -33,7 +35,8 @@ def of_comparison(tmp_path_factory):
     changed = idlescope.compare(
         idlescope.analyze(loop(30)), idlescope.analyze(hostile_loop(30))
     )
-    comparison_report.write({"": [changed]}, folder)
+    with figures_undrawn():
+        comparison_report.write({"": [changed]}, folder)
     return folder / "report.html", changed
 
 

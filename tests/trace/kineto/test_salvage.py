@@ -12,6 +12,7 @@ import idlescope
 from idlescope.errors import TraceError
 from idlescope.trace.kineto import events as kineto_events
 from tests.make.damaged_kineto import COUNT, EVENTS, LAYOUTS, WHOLE, nth
+from tests.make.deep import of
 from tests.make.kineto_files import document, read_text
 
 
@@ -107,7 +108,7 @@ def test_duplicate_records_count_once(tmp_path):
     )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=of(60, deep=300))
 @given(st.integers(0, len(WHOLE) - 1), st.binary(max_size=12), st.integers(0, 60))
 def test_any_damage_is_survived_and_admitted(tmp_path_factory, at, junk, gone):
     """Whatever is cut out or put in: no crash, and what differs from the sound file is marked."""

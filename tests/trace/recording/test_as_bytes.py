@@ -5,10 +5,11 @@ from __future__ import annotations
 from hypothesis import given, settings
 
 from idlescope.trace.recording.as_bytes import packed, unpacked
+from tests.make.deep import of
 from tests.make.traces import any_trace, records
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=of(10, deep=30))
 @given(any_trace())
 def test_any_trace_comes_back(made):
     again = unpacked(packed(made))
