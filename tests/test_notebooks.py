@@ -21,6 +21,17 @@ nbformat = pytest.importorskip(
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 NEEDS_TORCH = "3_build_async_batching.ipynb"
+HAS_TORCH = find_spec("torch") is not None
+# What Python imports as a kernel starts: workers of its CPU device are forked, as in the other tests.
+FORKING = """
+import sys
+
+if sys.platform == "linux" and "ipykernel_launcher" in sys.orig_argv:
+    from idlescope.engine.devices.cpu import CpuDevice
+    from tests.make.forked_workers import spawn
+
+    CpuDevice._spawn = spawn
+"""
 MOST_BYTES = 250_000
 OF_A_MACHINE = re.compile(
     r"/(home|root|tmp|Users|work|usr|opt|mnt|var)/|[A-Z]:\\\\|site-packages"
@@ -33,11 +44,11 @@ def read(path):
     return notebook
 
 
-def execute(path):
-    environment = {**os.environ, "PYTHONPATH": str(FOLDER.parent)}
+def execute(*paths, **environment):
+    """In a process of its own: a kernel's sockets and event loops are nothing that other tests should meet."""
     return subprocess.run(
-        [sys.executable, FOLDER / "execute.py", path],
-        env=environment,
+        [sys.executable, FOLDER / "execute.py", *paths],
+        env={**os.environ, "PYTHONPATH": str(FOLDER.parent), **environment},
         capture_output=True,
         text=True,
         check=False,
@@ -95,31 +106,36 @@ class TestCommitted:
             assert (FOLDER / target).exists(), target
 
 
-@pytest.mark.skipif(
-    find_spec("nbclient") is None, reason="needs nbclient: pip install -e '.[test]'"
-)
-@pytest.mark.skipif(
-    find_spec("ipykernel") is None, reason="needs ipykernel: pip install -e '.[test]'"
-)
+@pytest.fixture(scope="module")
+def run_again(tmp_path_factory):
+    """Copies of the notebooks in a folder of their own, run by one process; and how that ended."""
+    for needed in ("nbclient", "ipykernel"):
+        pytest.importorskip(needed, reason=f"needs {needed}: pip install -e '.[test]'")
+    scratch = tmp_path_factory.mktemp("scratch")
+    (scratch / "tests").mkdir()
+    (scratch / "tests" / "fixtures").symlink_to(FIXTURES)
+    (scratch / "notebooks").mkdir()
+    can_be_run = [path for path in NOTEBOOKS if path.name != NEEDS_TORCH or HAS_TORCH]
+    copies = [Path(shutil.copy(path, scratch / "notebooks")) for path in can_be_run]
+    (scratch / "sitecustomize.py").write_text(FORKING)
+    return scratch / "notebooks", execute(*copies, PYTHONPATH=f"{FOLDER.parent}:{scratch}")
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_it_runs_and_puts_out_what_is_committed(path, tmp_path):
-    """In a process of its own: a kernel's sockets and event loops are nothing that other tests should meet."""
-    if path.name == NEEDS_TORCH:
-        pytest.importorskip(
-            "torch", reason="its last section runs a network on the CPU device"
-        )
-    copy = tmp_path / "notebooks" / path.name
-    copy.parent.mkdir()
-    shutil.copy(path, copy)
-    (tmp_path / "tests").mkdir()
-    (tmp_path / "tests" / "fixtures").symlink_to(FIXTURES)
-    before = sorted(copy.parent.iterdir())
-    done = execute(copy)
+def test_it_runs_and_puts_out_what_is_committed(path, run_again):
+    if path.name == NEEDS_TORCH and not HAS_TORCH:
+        pytest.skip("its last section runs a network on the CPU device: no torch")
+    folder, done = run_again
     assert done.returncode == 0, done.stderr
-    assert kinds(read(copy)) == kinds(read(path))
-    assert (
-        sorted(copy.parent.iterdir()) == before
-    )  # a notebook leaves nothing beside itself
+    assert f"{path.name}: " in done.stdout
+    assert kinds(read(folder / path.name)) == kinds(read(path))
+
+
+def test_a_notebook_leaves_nothing_beside_itself(run_again):
+    folder, done = run_again
+    assert done.returncode == 0, done.stderr
+    ran = {path.name for path in NOTEBOOKS if path.name != NEEDS_TORCH or HAS_TORCH}
+    assert {path.name for path in folder.iterdir()} == ran
 
 
 def test_a_cell_that_raises_is_an_error_and_leaves_the_file_as_it_was(tmp_path):

@@ -21,6 +21,7 @@ from tests.make.commands import idlescope as command
 from tests.make.commands import refused
 from tests.make.kineto_files import call, operation, span, write
 from tests.make.noisy_recordings import recording
+from tests.make.undrawn import figures_undrawn
 
 SYNC, ITEM, EAGER = (
     FIXTURES / f"loop_{name}.json.gz" for name in ("sync", "item", "eager")
@@ -68,7 +69,8 @@ def folder(tmp_path_factory):
         "--device",
         "modelled",
     )
-    assert command("run", *options, "--out", path).returncode == 0
+    with figures_undrawn():
+        assert command("run", *options, "--out", path).returncode == 0
     return path
 
 

@@ -26,8 +26,8 @@ FIXED = (
     "--host-ms",
     "1",
 )
-CELLS = 6
-LONG = ("sweep", "--model", "tiny", "--device", "modelled", "--host-ms", "1,2", "--batch-size", "1,4,16",
+CELLS = 4
+LONG = ("sweep", "--model", "tiny", "--device", "modelled", "--host-ms", "1,2", "--batch-size", "1,4",
         "--tokens", "600")  # fmt: skip
 
 

@@ -17,8 +17,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import pytest
 
 from tests.conftest import FIXTURES
-from tests.make.commands import SMALL, idlescope, refused
-from tests.make.undrawn import figures_undrawn
+from tests.make.commands import ROOT, SMALL, idlescope, refused
+from tests.make.undrawn import UNDRAWN, figures_undrawn
 
 TRACE = FIXTURES / "loop_sync.json.gz"
 ORIGIN = "https://ui.perfetto.dev"
@@ -51,9 +51,10 @@ def viewing(*arguments, browser="", until="in Nsight"):
         if k not in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
     }
     environment |= {"COLUMNS": "100", "NO_COLOR": "1", "PYTHONUNBUFFERED": "1"}
+    environment |= {"PYTHONPATH": str(ROOT)}
     environment |= {"BROWSER": str(browser)} if browser else {}
     process = subprocess.Popen(
-        [sys.executable, "-m", "idlescope", "view", *map(str, arguments)], stdout=subprocess.PIPE,
+        [sys.executable, "-c", UNDRAWN, "view", *map(str, arguments)], stdout=subprocess.PIPE,
         stderr=subprocess.PIPE, text=True, env=environment,
     )  # fmt: skip
     lines = []

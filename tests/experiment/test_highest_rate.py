@@ -14,8 +14,8 @@ SERVED = {
     "model": "1b",
     "device": "modelled:h200",
     "batch_size": 4,
-    "tokens": 20,
-    "requests": 40,
+    "tokens": 10,
+    "requests": 20,
     "arrival": "poisson:20",
 }
 
