@@ -19,6 +19,8 @@ from idlescope.analysis.comparison.unit import Unit
 from idlescope.analysis.intervals import percent
 from idlescope.analysis.measured import MeasuredDevice
 from idlescope.analysis.no_device import no_device
+from idlescope.analysis.ranks.group_kind import GroupKind
+from idlescope.analysis.ranks.verdict import judge
 from idlescope.analysis.result import Analysis
 from idlescope.analysis.verdict.coverage import Coverage
 from idlescope.analysis.verdict.findings import CANNOT_TELL
@@ -210,14 +212,23 @@ def _waiting(analysis: Analysis, prefix: str, allowed: float) -> list[Check]:
         subject = f"{prefix}{analysis.source['path']}"
         why = "it is of one device" if group is None else "no collectives were matched"
         says = f"{subject}: waiting for other ranks cannot be told, {why}: give all ranks' traces"
-        return [Check(limit, subject, False, says)]
+        return [Check(limit, subject, False, says, allowed=f"{allowed:g} %")]
+    verdict = judge(group)
+    if (
+        verdict.kind == GroupKind.CANNOT_TELL
+    ):  # as where the one that they wait for is not here
+        subject = f"{prefix}{analysis.source['path']}"
+        says = f"{subject}: {verdict.text}"
+        return [Check(limit, subject, False, says, allowed=f"{allowed:g} %")]
     checks = []
     for rank, waiting_pct in zip(group.ranks, group.waiting_pct, strict=True):
         subject = f"{prefix}{rank.label}"
         holds = waiting_pct <= allowed
         than = "within" if holds else "more than"
         says = f"{subject}: waits for other ranks for {waiting_pct:.6g} %, {than} the {allowed:g} %"
-        checks.append(Check(limit, subject, holds, f"{says} allowed"))
+        found = f"{waiting_pct:.3g} %"
+        says = f"{says} allowed"
+        checks.append(Check(limit, subject, holds, says, False, found, f"{allowed:g} %"))
     return checks
 
 

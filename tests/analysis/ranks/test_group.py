@@ -194,6 +194,8 @@ def test_check_holds_ranks_to_the_time_they_wait(tmp_path):
     by_subject = {(check.limit, check.subject): check for check in examine(folder, limits)}
     assert by_subject["max_waiting", "rank 0"].holds
     assert not by_subject["max_waiting", "rank 1"].holds
+    assert by_subject["max_waiting", "rank 1"].found.endswith(" %")
+    assert by_subject["max_waiting", "rank 1"].allowed == "5 %"
     exposed = [check for check in by_subject.values() if check.limit != "max_waiting"]
     assert len(exposed) == 2
     assert all(check.holds for check in exposed)

@@ -7,6 +7,8 @@ import json
 import pytest
 
 import idlescope
+from idlescope.analysis.comparison.checks import examine
+from idlescope.analysis.comparison.limits import Limits
 from idlescope.analysis.ranks.group_kind import GroupKind
 from idlescope.analysis.ranks.verdict import judge
 from idlescope.report.tables.ranks import verdict_lines
@@ -305,6 +307,9 @@ class TestRecordings:
         verdict = judge(idlescope.analyze(idlescope.open(tmp_path)).group)
         assert verdict.kind == GroupKind.CANNOT_TELL
         assert "Most likely they wait for rank 1" in verdict.text
+        (check,) = examine(tmp_path, Limits.of(max_waiting="5%"))
+        assert not check.holds
+        assert "Whom the ranks wait for cannot be told" in check.says
 
     def test_one_that_lost_its_metadata_is_known_by_its_name(self, tmp_path):
         write(
