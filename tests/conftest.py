@@ -98,7 +98,9 @@ def chromium():
     """A headless Chromium of Debian's, driven by Playwright."""
     if chromium_path() is None:
         assert "CI" not in os.environ, ".ci/run installs chromium"
-        pytest.skip("there is no chromium on this machine: apt install chromium-headless-shell")
+        pytest.skip(
+            "there is no chromium on this machine: apt install chromium-headless-shell"
+        )
     with browser() as made:
         yield made
 

@@ -46,11 +46,15 @@ def left_out(files: Sequence[RecordedFile]) -> LeftOut:
     if len(recordings) < 2 or not _share_ranks(files, recordings):
         return LeftOut(copies, sentences)
     kept = max(recordings, key=lambda rows: (len(rows), _start(files[rows[0]])))
+    kept_start = _start(files[kept[0]])
     for rows in recordings:
-        if rows is not kept:
-            apart_s = (_start(files[kept[0]]) - _start(files[rows[0]])) / 1e9
-            sentences.append(_sentence([files[row].file for row in sorted(rows)], apart_s))
-    return LeftOut(copies | {row for row in others if row not in kept}, sentences)
+        if rows is kept:
+            continue
+        names = [files[row].file for row in sorted(rows)]
+        earlier_s = (kept_start - _start(files[rows[0]])) / 1e9
+        sentences.append(_sentence(names, earlier_s))
+    of_others = {row for row in others if row not in kept}
+    return LeftOut(copies | of_others, sentences)
 
 
 def _start(file: RecordedFile) -> int:
