@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import FIXTURES
+from tests.make.undrawn import UNDRAWN
 
 ACTION = Path(__file__).resolve().parents[1] / ".github" / "actions" / "idle-gate"
 GOOD, BAD = FIXTURES / "loop_async.json.gz", FIXTURES / "loop_sync.json.gz"
@@ -24,7 +26,7 @@ esac
 exit 0
 """
 
-IDLESCOPE = f'exec {sys.executable} -m idlescope "$@"'
+IDLESCOPE = f'exec {sys.executable} -c {shlex.quote(UNDRAWN)} "$@"'
 
 pytestmark = pytest.mark.skipif(
     shutil.which("bash") is None or not ACTION.exists(),

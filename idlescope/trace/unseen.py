@@ -6,8 +6,6 @@ import json
 import re
 from typing import Any
 
-import msgspec
-
 # C0 with ESC, newline and tab; DEL and C1; halves of surrogate pairs; line separators; marks that
 # turn the direction of text or have no width, behind which a name can pass for another (Unicode's
 # general category Cf, and letters that are blank); and what XML, and so SVG, does not allow.
@@ -32,6 +30,8 @@ def escaped(json_text: str) -> str:
 
 def encoded(document: Any) -> bytes:
     """Return a document that msgspec knows as JSON, escaped so."""
+    import msgspec  # not needed to escape a text, which completion in a shell waits for
+
     return escaped(msgspec.json.encode(document).decode()).encode()
 
 

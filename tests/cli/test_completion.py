@@ -25,6 +25,20 @@ finally:
     print([name for name in {HEAVY} if name in sys.modules], file=sys.stderr)
 """
 
+ANSWERED = "answered"
+ANSWERING = f"""
+import os, sys
+typed, sys.argv = sys.argv[1:], ["idlescope"]
+from idlescope.cli import main
+for words in typed:
+    os.environ.update(COMP_WORDS=words, COMP_CWORD=str(len(words.split(" ")) - 1))
+    try:
+        main()
+    except SystemExit:
+        print("{ANSWERED}", flush=True)
+print([name for name in {HEAVY} if name in sys.modules], file=sys.stderr)
+"""
+
 
 def asked(**environment):
     """What the program answers a shell that asks it for completion, and what it imported."""
@@ -37,13 +51,6 @@ def asked(**environment):
     )
     assert result.stderr.splitlines()[-1] == "[]", result.stderr
     return result.stdout
-
-
-def offered_by_bash(typed):
-    """What bash is offered for the last of the words that were typed."""
-    last_word = str(len(typed.split(" ")) - 1)
-    environment = {"COMP_WORDS": typed, "COMP_CWORD": last_word}
-    return asked(_IDLESCOPE_COMPLETE="complete_bash", **environment).split()
 
 
 @pytest.mark.parametrize(
@@ -84,21 +91,36 @@ def test_bash_completes_with_that_script(tmp_path):
     assert result.stdout.split() == ["analyze"], result.stderr
 
 
-@pytest.mark.parametrize(
-    ("typed", "offered"),
-    [
-        ("idlescope s", ["sweep", "skill", "scrub", "schema"]),
-        ("idlescope run --model qw", ["qwen3-0.6b", "qwen3-8b"]),
-        ("idlescope run --device modelled:h1", ["modelled:h100", "modelled:h100-nvl", "modelled:h100-pcie"]),
-        ("idlescope run --host-profile m", ["measured-here"]),
-        ("idlescope analyze --mode s", ["sync"]),
-        ("idlescope analyze --gpu b", ["b200"]),
-        ("idlescope schema an", ["analysis"]),
-        ("idlescope capture --engine v", ["vllm"]),
-    ],
-)  # fmt: skip
+OFFERED = {
+    "idlescope s": ["sweep", "skill", "scrub", "schema"],
+    "idlescope run --model qw": ["qwen3-0.6b", "qwen3-8b"],
+    "idlescope run --device modelled:h1": ["modelled:h100", "modelled:h100-nvl", "modelled:h100-pcie"],
+    "idlescope run --host-profile m": ["measured-here"],
+    "idlescope analyze --mode s": ["sync"],
+    "idlescope analyze --gpu b": ["b200"],
+    "idlescope schema an": ["analysis"],
+    "idlescope capture --engine v": ["vllm"],
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def offered():
+    """What bash is offered for the last of the words that were typed; one process answers for all."""
+    result = subprocess.run(
+        [sys.executable, "-c", ANSWERING, *OFFERED],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "_IDLESCOPE_COMPLETE": "complete_bash"},
+        check=False,
+    )
+    assert result.stderr.splitlines()[-1] == "[]", result.stderr
+    answers = result.stdout.split(ANSWERED)
+    return dict(zip(OFFERED, answers, strict=False))
+
+
+@pytest.mark.parametrize("typed", OFFERED)
 def test_values_are_offered_too(typed, offered):
-    assert sorted(offered_by_bash(typed)) == sorted(offered)
+    assert sorted(offered[typed].split()) == sorted(OFFERED[typed])
 
 
 def test_the_names_that_are_offered_are_those_that_are_known():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,19 @@ def test_a_measured_host_is_charged_to_its_phases():
     assert result.modes["async"].result.steps.early[1:].mean() > 0.8
 
 
+@cache
+def verdict(host_ms, device_ms):
+    config = RunConfig(
+        model="tiny",
+        tokens=60,
+        prompt_tokens=1,
+        host_ms=host_ms,
+        device_ms=device_ms,
+        device="modelled",
+    )
+    return run(config).verdict()
+
+
 @pytest.mark.parametrize(
     ("host_ms", "device_ms", "said"),
     [
@@ -84,15 +98,7 @@ def test_a_measured_host_is_charged_to_its_phases():
     ],
 )
 def test_the_verdict_tells_a_busy_gpu_from_a_slow_host(host_ms, device_ms, said):
-    config = RunConfig(
-        model="tiny",
-        tokens=60,
-        prompt_tokens=1,
-        host_ms=host_ms,
-        device_ms=device_ms,
-        device="modelled",
-    )
-    assert said in run(config).verdict()
+    assert said in verdict(host_ms, device_ms)
 
 
 def test_both_modes_do_the_same_work():

@@ -15,6 +15,7 @@ DRAWING = (
     "trace_report.draw_all",
     "sweep_report.heatmap.draw",
     "comparison_report._figures",
+    "trend_report._figures",
 )
 
 # `idlescope` as a program

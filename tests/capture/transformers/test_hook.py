@@ -99,7 +99,7 @@ def test_phases_nest_and_leave_little_untold(checkpoint):
 def test_work_is_counted_as_our_engine_counts_it(checkpoint):
     work = {
         "model": checkpoint,
-        "tokens": 40,
+        "tokens": 12,
         "prompt_tokens": "uniform:3,40",
         "batch_size": 3,
     }

@@ -33,7 +33,7 @@ def checkpoint(tmp_path_factory):
 
 
 def test_a_named_model_has_the_weights_that_ours_has():
-    work = {"model": "tiny", "tokens": 12, "prompt_tokens": 30, "batch_size": 3}
+    work = {"model": "tiny", "tokens": 6, "prompt_tokens": 30, "batch_size": 3}
     assert outputs(run(RunConfig(**THEIRS, **work))) == outputs(
         run(RunConfig(**OURS, **work))
     )

@@ -82,7 +82,7 @@ def test_on_a_cpu_all_idle_is_host_work_and_no_asynchrony_is_predicted(checkpoin
 def test_a_stop_token_ends_a_request(tmp_path, checkpoint):
     where = tmp_path / "stops"
     shutil.copytree(checkpoint, where)
-    work = {"tokens": 20, "prompt_tokens": 10, "batch_size": 3}
+    work = {"tokens": 8, "prompt_tokens": 10, "batch_size": 3}
     free = outputs(run(RunConfig(**THEIRS, model=checkpoint, **work)))
     stop = free[0][4]
     (where / "generation_config.json").write_text(json.dumps({"eos_token_id": [stop]}))
