@@ -14,6 +14,7 @@ import idlescope
 from idlescope.report import trace_report
 from idlescope.report.text import milliseconds
 from tests.conftest import FIXTURES
+from tests.make.commands import idlescope as idlescope_command
 from tests.make.pages import Opened, pixels
 from tests.make.undrawn import timeline_alone
 
@@ -30,6 +31,21 @@ def pages(report, tmp_path_factory):
     with timeline_alone():
         trace_report.write_analysis(trace, idlescope.analyze(trace), folder, "idlescope")
     return {"run": report / "report.html", "trace": folder / "report.html"}
+
+
+@pytest.fixture(scope="module")
+def all_pages(pages, tmp_path_factory):
+    """Those, and the pages of a comparison and of a sweep: every table that a page can have."""
+    folder = tmp_path_factory.mktemp("others")
+    sides = [FIXTURES / f"loop_{name}.json.gz" for name in ("sync", "item")]
+    compared = idlescope_command("compare", *sides, "--out", folder / "compared")
+    grid = ("--model", "1b", "--device", "modelled:h200", "--batch-size", "1,64")
+    swept = idlescope_command(
+        *("sweep", *grid, "--tokens", "10", "--jobs", "1", "--out", folder / "swept")
+    )
+    assert (compared.returncode, swept.returncode) == (0, 0)
+    others = {name: folder / name / "report.html" for name in ("compared", "swept")}
+    return pages | others
 
 
 @pytest.fixture
@@ -79,6 +95,46 @@ def test_a_phone_shows_both_modes_at_once(chromium, pages):
     assert items == ["synchronous", "asynchronous"]
     assert box["height"] < PHONE["height"]
     assert columns["x"] + columns["width"] <= PHONE["width"]
+
+
+TOO_WIDE = """(selector) => [...document.querySelectorAll(selector)].filter((one) => one.offsetWidth
+  && one.getBoundingClientRect().right > innerWidth + 1).map((one) => one.parentElement.ariaLabel)"""
+
+
+@pytest.mark.parametrize("name", ["run", "trace", "compared", "swept"])
+def test_on_a_phone_wide_tables_are_stacked_and_others_keep_their_first_column(
+    chromium, all_pages, name
+):
+    page = chromium.new_page(viewport=PHONE)
+    page.goto(all_pages[name].as_uri())
+    unfold(page)
+    width = page.evaluate("document.documentElement.scrollWidth")
+    stacked = page.evaluate(TOO_WIDE, "table.stack")
+    fixed = page.evaluate(
+        """[...document.querySelectorAll('.scroll > table:not(.stack)')].filter((one) => one.offsetWidth)
+        .map((one) => getComputedStyle(one.rows[one.rows.length - 1].cells[0]).position)"""
+    )
+    labels = page.evaluate(
+        "[...document.querySelectorAll('.stack td.n')].map((one) => one.dataset.label)"
+    )
+    page.close()
+    assert width <= PHONE["width"]
+    assert stacked == []
+    assert set(fixed) <= {"sticky"}
+    assert all(labels)  # what a figure is, is said beside it
+
+
+@pytest.mark.parametrize("name", ["run", "trace", "compared", "swept"])
+def test_nothing_is_wider_than_a_printed_page(chromium, all_pages, name):
+    a4_within_margins = {"width": 690, "height": 1000}
+    page = chromium.new_page(viewport=a4_within_margins)
+    page.goto(all_pages[name].as_uri())
+    page.emulate_media(media="print")
+    width = page.evaluate("document.documentElement.scrollWidth")
+    too_wide = page.evaluate(TOO_WIDE, "table")
+    page.close()
+    assert width <= a4_within_margins["width"]
+    assert too_wide == []
 
 
 def test_the_timeline_opens_on_three_typical_steps_with_the_longest_gap_beside_it(
