@@ -233,7 +233,7 @@ def read_options(path: Path) -> None:
     given = json.loads(path.read_bytes())
     text = given["text"]
     parse = {
-        "window": window.parse, "length": window.length_ns, "profile": ProfiledSteps.parse,
+        "window": window.parse, "length": lambda text: window.length_ns(text, "--min-gap"), "profile": ProfiledSteps.parse,
         "lengths": lambda text: lengths("tokens", text).draw(_generator(), 3),
         "arrivals": lambda text: arrivals(text, 4).draw(_generator(), 3),
         "limit": lambda text: Limits.of(max_idle=text),
