@@ -6,6 +6,8 @@ turns; in an asynchronous one they work at the same time.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from idlescope.trace.model import RangeKind, Ranges, Trace
@@ -15,22 +17,26 @@ from idlescope.trace.names.waits import (
     SPINNING,
     waiting_frames,
 )
+from idlescope.trace.table import Bool
 
 
 def process_waits(trace: Trace) -> Ranges:
     """Return the frames of a trace in which a thread waits for another process."""
     ranges, names = trace.ranges, trace.names
-    is_frame = ranges.kind == RangeKind.FRAME
-    if not is_frame.any():
-        return Ranges.empty()
-    used = np.zeros(len(names), np.bool_)
-    used[ranges.name[is_frame]] = True
-    waits, spins = np.zeros((2, len(names)), np.bool_)
-    for name, awaited in waiting_frames(names, np.flatnonzero(used).tolist()).items():
-        waits[name] = awaited.startswith(ANOTHER_PROCESS)
-        spins[name] = SPINNING.search(names[name]) is not None
+    waits, spins = _waiting(names)
     if not waits.any():
         return Ranges.empty()
-    rows = np.flatnonzero(is_frame & waits[ranges.name])
+    rows = np.flatnonzero(waits[ranges.name])
+    rows = rows[ranges.kind[rows] == RangeKind.FRAME]
     lasting = ranges.end[rows] - ranges.start[rows] >= SHORTEST_WAIT
     return ranges.take(rows[lasting | spins[ranges.name[rows]]])
+
+
+@lru_cache(maxsize=8)  # an analysis asks this of one trace's names several times
+def _waiting(names: tuple[str, ...]) -> tuple[Bool, Bool]:
+    """Return which names are of waits for another process, and which of those spin."""
+    waits, spins = np.zeros((2, len(names)), np.bool_)
+    for name, awaited in waiting_frames(names, range(len(names))).items():
+        waits[name] = awaited.startswith(ANOTHER_PROCESS)
+        spins[name] = SPINNING.search(names[name]) is not None
+    return waits, spins
