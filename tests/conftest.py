@@ -38,7 +38,19 @@ OTHER_TRACES = sorted(
     if path.name.endswith((".json.gz", ".sqlite"))
     and _ours(path) not in {ours.name for ours in OUR_TRACES}
 )
-REAL_TRACES = [pytest.param(path, id=path.name) for path in (*OUR_TRACES, *OTHER_TRACES)]
+# Those with a twin: of the same profiler and the same engine, read in the same way.
+TWINS = (
+    "sglang_8b_async.json.gz",
+    "sglang_8b_sync.json.gz",  # the one with stacks
+    "transformers_async.json.gz",
+    "vllm_8b_async.json.gz",  # vllm_1b_async
+    "nsys_torchrun_2gpu_before.sqlite",  # nsys_2gpu_h100
+)
+REAL_TRACES = [
+    pytest.param(path, id=path.name)
+    for path in (*OUR_TRACES, *OTHER_TRACES)
+    if DEEP or path.name not in TWINS
+]
 
 # How many examples a property is held against: few as a rule, all with HYPOTHESIS_PROFILE=deep, as
 # .ci/run does.

@@ -428,7 +428,7 @@ class TestWorker:
         if Path("/dev/shm").exists():
             assert set(os.listdir("/dev/shm")) <= before
 
-    def test_closing_leaves_no_process_and_no_open_file(self, llama, as_in_use):
+    def test_closing_leaves_no_process_and_no_open_file(self, llama, request):
         def open_files():
             gc.collect()  # the slots of devices before
             return len(os.listdir("/proc/self/fd"))
@@ -437,6 +437,7 @@ class TestWorker:
             pytest.skip("no /proc")
         run(llama, SHAPES["roomy"], 2, requests(2, 4))
         before = open_files()
+        request.getfixturevalue("as_in_use")
         device = CpuDevice(llama)
         run(llama, SHAPES["roomy"], 2, requests(2, 4), device=device)
         assert device._process is None
