@@ -32,7 +32,11 @@ class HostPhases:
 
 def host_phases(trace: Trace, names: SpanNames) -> tuple[HostPhases, ...]:
     """Return the phases of each process that has any; its steps are those that spans tell."""
-    processes = dict.fromkeys(thread.process for thread in trace.threads)
+    # of a process without ranges nothing is told, and there may be as many as there are threads
+    with_ranges = set(trace.process_of_thread[trace.ranges.thread].tolist())
+    processes = dict.fromkeys(
+        thread.process for thread in trace.threads if thread.process in with_ranges
+    )
     phases = [_of_process(trace, process, names) for process in processes]
     return tuple(found for found in phases if found.total_ns or found.starts.size)
 
