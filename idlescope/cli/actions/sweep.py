@@ -82,6 +82,8 @@ def sweep_command(
         interrupted = run_missing(
             console, configs, kept_cells, cells_folder, jobs or usable_cores()
         )
+        if interrupted:  # perhaps as a cell had just been written, which no one was told
+            kept_cells |= _kept_before(configs, cells_folder)
         in_order = [kept_cells[config] for config in configs if config in kept_cells]
         summary = report.document(configs, in_order)
         with (
