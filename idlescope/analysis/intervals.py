@@ -215,19 +215,25 @@ def _crossed(start: Int64, end: Int64) -> Bool:
     return np.asarray((later > 0) & starts_within & ends_later, np.bool_)
 
 
-def _longest_first(start: Int64, end: Int64) -> Int64:
-    """Return the rows of intervals that are not empty, by start, then the longest first."""
-    rows = np.flatnonzero(end > start)
-    # Quick where they are nearly in order, as in most traces.
-    rows = rows[np.argsort(start[rows], kind="stable")]
-    starts = start[rows]
-    tied = np.flatnonzero(starts[1:] == starts[:-1])
+def order_by(first: Int64, then: Int64) -> Int64:
+    """Return the rows by one column and, of equals, by another: `np.lexsort((then, first))`.
+
+    Quick where the first is nearly in order, as starts are in most traces.
+    """
+    rows = np.argsort(first, kind="stable")
+    ordered = first[rows]
+    tied = np.flatnonzero(ordered[1:] == ordered[:-1])
     if tied.size:
         tied = distinct(tied, tied + 1)
         tied_rows = rows[tied]
-        longest_first = np.lexsort((-end[tied_rows], start[tied_rows]))
-        rows[tied] = tied_rows[longest_first]
+        rows[tied] = tied_rows[np.lexsort((then[tied_rows], first[tied_rows]))]
     return rows
+
+
+def _longest_first(start: Int64, end: Int64) -> Int64:
+    """Return the rows of intervals that are not empty, by start, then the longest first."""
+    rows = np.flatnonzero(end > start)
+    return rows[order_by(start[rows], -end[rows])]
 
 
 def innermost_in_turn(

@@ -126,9 +126,9 @@ def _wait_between(view: DeviceView, thread: int, after: Int64, before: Int64) ->
 
 def _neighbours(start: Int64, end: Int64, times: Intervals) -> _Neighbours:
     """Return what ended last before each time, what starts first after; of equals the longest."""
-    by_end = np.lexsort((-start, end))
+    by_end = intervals.order_by(end, -start)
     before = np.searchsorted(end[by_end], times.start, "right") - 1
-    by_start = np.lexsort((-end, start))
+    by_start = intervals.order_by(start, -end)
     after = np.searchsorted(start[by_start], times.end, "left")
     return _Neighbours(
         before=np.where(before >= 0, np.append(by_end, -1)[before], -1),
