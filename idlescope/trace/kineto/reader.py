@@ -54,7 +54,8 @@ def read(
         operations, calls = flows.linked(path, operations, calls, whole.gpus, whole.threads)
     origin = origins(operations, calls, whole.gpus, whole.threads)
     stated = own_files.stated(whole.document) if own else {}
-    meta = stated | _meta(path, whole)
+    # what had been lost when it was written is added at the end, and counts once
+    meta = stated | {"lost": {}} | _meta(path, whole)
     shift = meta.pop("time_offset_ns", 0)
     if shift and isinstance(base := meta.get("baseTimeNanoseconds"), int):
         meta["baseTimeNanoseconds"] = base - shift
