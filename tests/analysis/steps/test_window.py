@@ -133,13 +133,13 @@ def test_short_gaps_are_counted_but_not_listed(trace):
     ("text", "ns"), [("10us", 10_000), ("1.5ms", 1_500_000), ("0", 0), ("7 ns", 7)]
 )
 def test_lengths_of_time(text, ns):
-    assert window.length_ns(text) == ns
+    assert window.length_ns(text, "--min-gap") == ns
 
 
 @pytest.mark.parametrize("text", ["", "ms", "-1ms", "1 hour"])
 def test_what_is_no_length(text):
     with pytest.raises(ConfigError):
-        window.length_ns(text)
+        window.length_ns(text, "--min-gap")
 
 
 @pytest.mark.parametrize(
@@ -152,8 +152,10 @@ def test_what_is_no_length(text):
 def test_a_time_without_a_unit_is_asked_for_one(trace, window_text, advice):
     with pytest.raises(ConfigError, match=re.escape(advice)):
         idlescope.analyze(trace, window=window_text)
-    with pytest.raises(ConfigError, match=re.escape("10 what? write 10us, 10ms")):
-        window.length_ns("10")
+    with pytest.raises(
+        ConfigError, match=re.escape("--min-gap 10: 10 what? write 10us or 10ms")
+    ):
+        window.length_ns("10", "--min-gap")
 
 
 def test_frames_say_the_same_as_the_json(trace):
