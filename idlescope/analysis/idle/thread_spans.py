@@ -10,6 +10,7 @@ from idlescope.analysis import intervals
 from idlescope.analysis.idle.host_labels import HostLabels
 from idlescope.analysis.intervals import Intervals
 from idlescope.analysis.view import DeviceView
+from idlescope.trace.distinct import indexed
 from idlescope.trace.model import RangeKind
 from idlescope.trace.names.engines import STEP
 from idlescope.trace.names.waits import SHORTEST_WAIT, SPINNING, waiting_frames
@@ -82,7 +83,7 @@ def _named(
     """Sort pieces of time by what they are called."""
     name_count = len(view.trace.names)
     key = (pieces.phase + 1) * name_count + pieces.name
-    keys, label = np.unique(key, return_inverse=True)
+    keys, label = indexed(key)
     phases, names = keys // name_count - 1, keys % name_count
     texts = tuple(map(labels.within, phases.tolist(), names.tolist()))
 
