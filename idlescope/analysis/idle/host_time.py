@@ -89,8 +89,7 @@ class _Charging:
         remaining = self.through(_first_layers(view, thread), remaining)
         if not remaining.start.size:
             return
-        inside = thread_spans.inside(view, thread, remaining, self.names)
-        self.add_all(inside.by_label)
+        inside = thread_spans.inside(view, thread, remaining, self.names, self.add_all)
         for label, times in inside.steps:
             self.neighbours(label, times)
         for label, times in inside.waits:

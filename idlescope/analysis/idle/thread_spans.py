@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -29,9 +31,8 @@ class Layer(NamedTuple):
 
 
 class Inside(NamedTuple):
-    """How some times of a thread divide by the spans that were open."""
+    """What is left of some times of a thread when those in its spans are charged."""
 
-    by_label: Layer  # disjoint times, and what each is charged to
     steps: Labelled  # when nothing within a step's span was open, by the step's label
     waits: Labelled  # waits for other processes or threads
     rest: Intervals  # nothing was open
@@ -61,55 +62,68 @@ def host_labels(view: DeviceView) -> HostLabels:
     return HostLabels(view.trace, view.names, waiting_frames(view.trace.names, used))
 
 
-def inside(view: DeviceView, thread: int, times: Intervals, labels: HostLabels) -> Inside:
-    """Divide disjoint times of a thread by what was open on it."""
+def inside(
+    view: DeviceView,
+    thread: int,
+    times: Intervals,
+    labels: HostLabels,
+    charge: Callable[[Layer], None],
+) -> Inside:
+    """Divide disjoint times of a thread by what was open on it.
+
+    What is charged to a label goes to `charge`, stretch by stretch: of a million ranges at once it
+    would be most of an analysis' memory.
+    """
     ranges = view.trace.ranges
     rows = np.flatnonzero((ranges.thread == thread) & (ranges.kind <= RangeKind.FRAME))
     # What was open outside of these times only says nothing of them.
     rows = rows[intervals.meets(ranges.start[rows], ranges.end[rows], times)]
-    if not rows.size:
-        none = np.empty(0, np.int64)
-        return Inside(Layer(none, none, none, ()), [], [], times)
     phased = _by_phase(times, _phases(view, rows, labels))
-    pieces = _by_innermost(view, rows, phased)
-    covered = intervals.join(_in_order(pieces.times), 1)
-    rest = intervals.subtract(times, covered)
-    return _named(view, pieces, labels, rest)
+    covered: list[Intervals] = []
+    steps: defaultdict[str, list[Intervals]] = defaultdict(list)
+    waits: defaultdict[str, list[Intervals]] = defaultdict(list)
+    for pieces in _by_innermost(view, rows, phased):
+        covered.append(_joined([pieces.times]))
+        charge(_charged(view, pieces, labels, steps, waits))
+    rest = intervals.subtract(times, _joined(covered))
+    return Inside(_labelled(steps), _labelled(waits), rest)
 
 
-def _named(
-    view: DeviceView, pieces: _Pieces, labels: HostLabels, rest: Intervals
-) -> Inside:
-    """Sort pieces of time by what they are called."""
+def _charged(
+    view: DeviceView,
+    pieces: _Pieces,
+    labels: HostLabels,
+    steps: defaultdict[str, list[Intervals]],
+    waits: defaultdict[str, list[Intervals]],
+) -> Layer:
+    """Return what pieces are charged to; add those of a step's own and of waits to their texts."""
     name_count = len(view.trace.names)
-    key = (pieces.phase + 1) * name_count + pieces.name
-    keys, label = indexed(key)
+    keys, label = indexed((pieces.phase + 1) * name_count + pieces.name)
     phases, names = keys // name_count - 1, keys % name_count
     texts = tuple(map(labels.within, phases.tolist(), names.tolist()))
 
     is_wait = np.isin(phases, list(labels.waits))
     is_step = (phases >= 0) & (phases == names) & view.names.named(STEP)[phases] & ~is_wait
-    charged = ~(is_wait | is_step)[label]
     start, end = pieces.times
-    by_label = Layer(start[charged], end[charged], label[charged], texts)
-    steps, waits = (
-        _by_text(
-            pieces, label, [text * taken for text, taken in zip(texts, chosen, strict=True)]
-        )
-        for chosen in (is_step.tolist(), is_wait.tolist())
-    )
-    return Inside(by_label, steps, waits, rest)
+    for chosen, by_text in ((is_step, steps), (is_wait, waits)):
+        for code in np.flatnonzero(chosen).tolist():
+            own = label == code
+            by_text[texts[code]].append(_joined([Intervals(start[own], end[own])]))
+    charged = ~(is_wait | is_step)[label]
+    return Layer(start[charged], end[charged], label[charged], texts)
 
 
-def _by_text(pieces: _Pieces, label: Int64, texts: list[str]) -> Labelled:
-    """Return the pieces of each text of their labels, those that touch joined; "" is left out."""
-    found: Labelled = []
-    for text in dict.fromkeys(text for text in texts if text):
-        is_text = np.array([other == text for other in texts], np.bool_)
-        rows = is_text[label]
-        own = Intervals(pieces.times.start[rows], pieces.times.end[rows])
-        found.append((text, intervals.join(_in_order(own), 1)))
-    return found
+def _labelled(by_text: defaultdict[str, list[Intervals]]) -> Labelled:
+    return [(text, _joined(parts)) for text, parts in by_text.items() if text]
+
+
+def _joined(parts: Sequence[Intervals]) -> Intervals:
+    """Return disjoint times in order, those that touch joined."""
+    none = np.empty(0, np.int64)
+    start = np.concatenate([none, *(part.start for part in parts)])
+    end = np.concatenate([none, *(part.end for part in parts)])
+    order = np.argsort(start, kind="stable")
+    return intervals.join(Intervals(start[order], end[order]), 1)
 
 
 def _phases(view: DeviceView, rows: Int64, labels: HostLabels) -> _Owned:
@@ -187,22 +201,11 @@ def _by_phase(times: Intervals, phases: _Owned) -> _Owned:
     return _Owned(Intervals(start[order], end[order]), name[order])
 
 
-def _by_innermost(view: DeviceView, rows: Int64, phased: _Owned) -> _Pieces:
+def _by_innermost(view: DeviceView, rows: Int64, phased: _Owned) -> Iterator[_Pieces]:
     """Divide times further by the innermost of all ranges; what lies in none is left out."""
     ranges = view.trace.ranges
-    empty = np.empty(0, np.int64)
-    columns = [(empty, empty, empty, empty)]
     name = ranges.name[rows]
     for pieces, owner in intervals.innermost_in_turn(ranges.start[rows], ranges.end[rows]):
         shared = intervals.overlaps(phased.times, pieces)
         owners = name[owner[shared.right]].astype(np.int64)
-        columns.append((shared.start, shared.end, phased.name[shared.left], owners))
-    start, end, phase, innermost = (
-        np.concatenate(column) for column in zip(*columns, strict=True)
-    )
-    return _Pieces(Intervals(start, end), phase, innermost)
-
-
-def _in_order(times: Intervals) -> Intervals:
-    order = np.argsort(times.start, kind="stable")
-    return Intervals(times.start[order], times.end[order])
+        yield _Pieces(shared.intervals, phased.name[shared.left], owners)
