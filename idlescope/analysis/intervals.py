@@ -230,6 +230,16 @@ def order_by(first: Int64, then: Int64) -> Int64:
     return rows
 
 
+def outermost(start: Int64, end: Int64) -> Int64:
+    """Return the rows of intervals that lie within no other, by start; of equals the first."""
+    rows = order_by(start, -end)
+    ends = end[rows]
+    reach = np.maximum.accumulate(ends)
+    is_outermost = np.ones(rows.size, np.bool_)
+    is_outermost[1:] = ends[1:] > reach[:-1]
+    return rows[is_outermost]
+
+
 def _longest_first(start: Int64, end: Int64) -> Int64:
     """Return the rows of intervals that are not empty, by start, then the longest first."""
     rows = np.flatnonzero(end > start)

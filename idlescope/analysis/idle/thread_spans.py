@@ -165,12 +165,8 @@ def _waiting(view: DeviceView, rows: Int64, labels: HostLabels) -> Bool:
     is_frame = ranges.kind[rows] == RangeKind.FRAME
     waiting = np.flatnonzero(is_frame & waits[name] & (lasting | spins[name]))
     start, end = ranges.start[rows[waiting]], ranges.end[rows[waiting]]
-    order = np.lexsort((-end, start))
-    reach = np.maximum.accumulate(end[order])
-    nested = order[1:][end[order][1:] <= reach[:-1]]
     outermost = np.zeros(rows.size, np.bool_)
-    outermost[waiting] = True
-    outermost[waiting[nested]] = False
+    outermost[waiting[intervals.outermost(start, end)]] = True
     return outermost
 
 
