@@ -45,10 +45,6 @@ class HostWork:
         `only` are the disjoint times that count. The result has one row per replayable step.
         """
         (start, end), step = self._pieces
-        if only is not None:
-            shared = intervals.overlaps(self._pieces.intervals, only)
-            start, end = shared.intervals
-            step = step[shared.left]
         count = len(self.steps)
         by_step = Groups(step, count)
         # A step's host work is divided at its first and last launch and where its tokens came.
@@ -62,9 +58,8 @@ class HostWork:
         columns = {}
         for name, low, high in zip(HOST_COLUMNS, bounds[:-1], bounds[1:], strict=True):
             part_start = np.maximum(start, low[step])
-            part_end = np.minimum(end, high[step])
-            length = np.clip(part_end - part_start, 0, None)
-            columns[name] = by_step.total(length)
+            part_end = np.maximum(np.minimum(end, high[step]), part_start)
+            columns[name] = by_step.total(_length(part_start, part_end, only))
         # What a span holds after its wait belongs to the step before, whose tokens it waited for.
         if self.steps.lag:
             after = columns["after"]
@@ -183,3 +178,11 @@ class HostWork:
     def _piece_at(self, times: Int64) -> Int64:
         """Return the piece of the host's time that each time lies in; -1 before the first."""
         return np.searchsorted(self.steps.pieces.start, times, "right") - 1
+
+
+def _length(start: Int64, end: Int64, only: Intervals | None) -> Int64:
+    """Return how long each of some times is, or how much of it lies within disjoint ones, ns."""
+    if only is None:
+        return end - start
+    before = intervals.covered_before(only, np.concatenate((start, end)))
+    return before[start.size :] - before[: start.size]

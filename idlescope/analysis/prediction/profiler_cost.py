@@ -94,11 +94,13 @@ def _added_time(steps: RecordedSteps) -> Intervals:
     queue up. For a graph it is what its launch took beyond the usual.
     """
     trace = steps.trace
-    ranges = trace.ranges.take(trace.ranges.thread == steps.thread)
+    # of a million ranges only what is needed: all of their columns are much memory
+    of_thread = trace.ranges.thread == steps.thread
+    range_start, kind = trace.ranges.start[of_thread], trace.ranges.kind[of_thread]
     calls = trace.calls.take(trace.calls.thread == steps.thread)
     graph = matching(GRAPH_LAUNCH, trace.names)[calls.name]
-    spans = ranges.start[np.isin(ranges.kind, (RangeKind.ANNOTATION, RangeKind.OPERATOR))]
-    frames = ranges.start[ranges.kind == RangeKind.FRAME]
+    is_span = (kind == RangeKind.ANNOTATION) | (kind == RangeKind.OPERATOR)
+    spans, frames = range_start[is_span], range_start[kind == RangeKind.FRAME]
     launched = np.minimum(calls.start[graph] + UNPROFILED_GRAPH_LAUNCH_NS, calls.end[graph])
 
     start = np.concatenate((spans, calls.start[~graph], frames, launched))
