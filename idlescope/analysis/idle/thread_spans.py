@@ -103,13 +103,16 @@ def _charged(
     texts = tuple(map(labels.within, phases.tolist(), names.tolist()))
 
     is_wait = np.isin(phases, list(labels.waits))
-    is_step = (phases >= 0) & (phases == names) & view.names.named(STEP)[phases] & ~is_wait
+    of_step = view.names.named(STEP)[phases] & (phases >= 0)
+    is_step = of_step & (phases == names) & ~is_wait
     start, end = pieces.times
     for chosen, by_text in ((is_step, steps), (is_wait, waits)):
         for code in np.flatnonzero(chosen).tolist():
-            own = label == code
-            by_text[texts[code]].append(_joined([Intervals(start[own], end[own])]))
-    charged = ~(is_wait | is_step)[label]
+            is_own = label == code
+            own = Intervals(start[is_own], end[is_own])
+            by_text[texts[code]].append(_joined([own]))
+    kept_apart = is_wait | is_step
+    charged = ~kept_apart[label]
     return Layer(start[charged], end[charged], label[charged], texts)
 
 
