@@ -157,9 +157,12 @@ def _kind(idle_ns: int, starved_ns: int, pauses_ns: int) -> Spread:
 
 def _is_pause(gaps: Gaps, steps: Steps) -> Bool:
     """Return which gaps are several times as long as a usual step takes."""
-    if len(steps) < ENOUGH_STEPS:
+    step_ns = steps.device + steps.idle
+    # A step of which the device has no record says nothing of how long steps take.
+    recorded_ns = step_ns[step_ns > 0]
+    if recorded_ns.size < ENOUGH_STEPS:
         return np.zeros(len(gaps), np.bool_)
-    usual_step_ns = float(np.median(steps.device + steps.idle))
+    usual_step_ns = float(np.median(recorded_ns))
     return np.asarray(gaps.length >= PAUSE_STEPS * usual_step_ns, np.bool_)
 
 

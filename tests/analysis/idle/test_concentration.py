@@ -55,6 +55,19 @@ def test_without_spans_nothing_tells_a_pause_from_a_lack_of_requests(tmp_path):
     assert (spread.kind, spread.doing) == ("pauses", "nothing that was recorded")
 
 
+def test_steps_of_which_a_device_has_no_record_make_no_pauses(tmp_path):
+    """Two of three of the engine's steps do no work on this GPU: their 0 ns are not usual."""
+    loop = Loop()
+    for step in range(30):
+        if step % 3 == 0:
+            loop.wait(loop.launch(DECODE))
+        else:
+            loop.pause(3 * MS, DECODE)
+            loop.pause(1 * MS)
+    spread = analysed(tmp_path, loop.events).spread
+    assert (spread.kind, spread.pauses, spread.no_demand_gaps) == ("per step", 0, 0)
+
+
 def test_iterations_that_scheduled_nothing_are_no_demand(tmp_path):
     device = analysed(tmp_path, vllm_starved(rounds=4, worked=5, empty=30))
     assert (len(device.steps), len(device.empty)) == (20, 120)
