@@ -147,10 +147,7 @@ def with_pauses(trace: Trace, steps: Steps, gaps, host_of_gap) -> dict[str, int]
         for device, idle in zip(steps.device, steps.idle, strict=True)
         if device + idle
     )
-    # 4: the one name of a span that a known engine makes
-    known = len(lasted) >= 3 and any(
-        r["name"] == 4 and r["kind"] == RangeKind.ANNOTATION for r in rows(trace.ranges)
-    )
+    known = len(lasted) >= 3 and told(trace)
     total: dict[str, int] = {}
     for (g0, g1), host in zip(gaps, host_of_gap, strict=True):
         share = sum(host.values())
@@ -165,6 +162,13 @@ def with_pauses(trace: Trace, steps: Steps, gaps, host_of_gap) -> dict[str, int]
         for label, ns in counted.items():
             total[label] = total.get(label, 0) + ns
     return total
+
+
+def told(trace: Trace) -> bool:
+    """Whether an annotation has the one name by which a known engine is told."""
+    return any(
+        r["name"] == 4 and r["kind"] == RangeKind.ANNOTATION for r in rows(trace.ranges)
+    )
 
 
 def doing(trace: Trace, thread: int, t: int) -> str:  # noqa: PLR0911
@@ -193,6 +197,10 @@ def doing(trace: Trace, thread: int, t: int) -> str:  # noqa: PLR0911
     # one common word such as "prepare" makes no engine, so only those of wrapped transformers count
     known = {4}
     phases = [r for r in mine if r["kind"] == RangeKind.ANNOTATION and r["name"] in known]
+    if told(
+        trace
+    ):  # a frame of a phase's name is one, too, where an annotation told the engine
+        phases += [r for r in mine if r["kind"] == RangeKind.FRAME and r["name"] in known]
     others = [r for r in mine if r["kind"] <= RangeKind.FRAME and r not in phases]
     if phases:
         phase = innermost(phases)
