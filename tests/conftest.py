@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.make import real_traces
-from tests.make.deep import DEEP
+from tests.make.deep import DEEP, PROFILE, SEARCH, of
 
 FIXTURES = Path(__file__).resolve().parent / "fixtures"
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -52,16 +52,15 @@ REAL_TRACES = [
     if DEEP or path.name not in TWINS
 ]
 
-# How many examples a property is held against: few as a rule, all with HYPOTHESIS_PROFILE=deep, as
-# .ci/run does.
-LOADED = (HealthCheck.too_slow,)  # which a machine with other work is
+# A machine with other work is slow; the examples are the same each time, but for a search.
 settings.register_profile(
-    "quick", max_examples=25, deadline=None, suppress_health_check=LOADED
+    PROFILE,
+    max_examples=of(25, deep=100),
+    deadline=None,
+    derandomize=not SEARCH,
+    suppress_health_check=(HealthCheck.too_slow,),
 )
-settings.register_profile(
-    "deep", max_examples=100, deadline=None, suppress_health_check=LOADED
-)
-settings.load_profile("deep" if DEEP else "quick")
+settings.load_profile(PROFILE)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -171,6 +171,13 @@ def told(trace: Trace) -> bool:
     )
 
 
+def phase_kinds(trace: Trace) -> tuple[RangeKind, ...]:
+    """A frame of a phase's name is a phase, too, where an annotation told the engine."""
+    if told(trace):
+        return (RangeKind.ANNOTATION, RangeKind.FRAME)
+    return (RangeKind.ANNOTATION,)
+
+
 def doing(trace: Trace, thread: int, t: int) -> str:  # noqa: PLR0911
     now = [r for r in rows(trace.ranges) if r["start"] <= t < r["end"]]
     blocked = [
@@ -220,9 +227,7 @@ def between(trace: Trace, thread: int, t: int, known: set[int]) -> str:
     spans = [
         r
         for r in rows(trace.ranges)
-        if r["thread"] == thread
-        and r["kind"] == RangeKind.ANNOTATION
-        and r["name"] in known
+        if r["thread"] == thread and r["kind"] in phase_kinds(trace) and r["name"] in known
     ]
     spans = [r for r in spans if r["start"] < r["end"]]
     before = [r["end"] for r in spans if r["end"] <= t]

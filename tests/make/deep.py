@@ -1,12 +1,20 @@
-"""How thorough the tests are: quick as a rule, with every example and whole traces in `deep`."""
+"""How thorough the tests are: quick as a rule, with every example and whole traces in `deep`.
+
+Both try the same examples each time, so that a change passes or fails for what it does. `search`
+tries other examples each time, and ten times as many: what it finds becomes a test of its own.
+"""
 
 from __future__ import annotations
 
 import os
 
-DEEP = os.environ.get("HYPOTHESIS_PROFILE") == "deep"
+PROFILE = os.environ.get("HYPOTHESIS_PROFILE") or "quick"
+DEEP = PROFILE in ("deep", "search")
+SEARCH = PROFILE == "search"
 
 
 def of(quick: int, deep: int) -> int:
-    """How many examples or trials decide: the first as a rule, the second with the profile `deep`."""
+    """How many examples or trials decide: as a rule, with the profile `deep`, and in a search."""
+    if SEARCH:
+        return 10 * deep
     return deep if DEEP else quick
