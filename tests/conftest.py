@@ -87,8 +87,8 @@ def undrawn():
 
 @pytest.fixture
 def real(request, tmp_path_factory) -> Path:
-    """A real trace of REAL_TRACES; of a very large one a part, with `deep` the whole."""
-    if DEEP:
+    """A real trace of REAL_TRACES; of a very large one a part, in a search the whole."""
+    if SEARCH:
         return request.param
     return real_traces.part(request.param, tmp_path_factory.getbasetemp() / "real")
 
