@@ -44,10 +44,10 @@ def within_steps(
     )
     start = np.concatenate((ranges.start[rows], calls.start[own_calls]))
     end = np.concatenate((ranges.end[rows], calls.end[own_calls]))
-    name = np.concatenate((ranges.name[rows], calls.name[own_calls]))
     # What lies within another ended before it did, and began after it.
     outermost = intervals.outermost(start, end)
-    start, end, name = start[outermost], end[outermost], name[outermost]
+    start, end = start[outermost], end[outermost]
+    name = np.concatenate((ranges.name[rows], calls.name[own_calls]))[outermost]
 
     # Calls within the step's own time divide it: each piece lies between two of them.
     in_call = intervals.union(calls.start[own_calls], calls.end[own_calls])

@@ -7,11 +7,12 @@ thread's time, and the launch of a CUDA graph takes longer, since each of its ke
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
 from idlescope.analysis import intervals
-from idlescope.analysis.intervals import Intervals
+from idlescope.analysis.intervals import BEFORE_EVERYTHING, CHUNK, Intervals
 from idlescope.analysis.measured import MeasuredDevice
 from idlescope.analysis.prediction.host_work import HostWork
 from idlescope.analysis.prediction.recorded_steps import RecordedSteps
@@ -30,6 +31,13 @@ from idlescope.trace.table import Int64
 MOST_SHARES = 3.0  # how many times the usual cost of a record a slow machine may take
 HALVINGS = 24  # of the interval in which the share is looked for
 CLOSE_ENOUGH = 0.002  # of a step's time
+
+
+class _RecordCosts(NamedTuple):
+    """When each record was made, in no order, and what it cost: ns."""
+
+    start: Int64
+    cost: Int64
 
 
 def recorded_by_torch(result: MeasuredDevice) -> bool:
@@ -91,28 +99,43 @@ def _added_time(steps: RecordedSteps) -> Intervals:
     """Return when the launching thread is estimated to have worked for the profiler.
 
     Each record's cost begins with it; where records follow one another faster than that, the costs
-    queue up. For a graph it is what its launch took beyond the usual.
+    queue up. A million records are taken stretch by stretch: their arrays are much memory.
     """
-    trace = steps.trace
-    # of a million ranges only what is needed: all of their columns are much memory
-    of_thread = trace.ranges.thread == steps.thread
-    range_start, kind = trace.ranges.start[of_thread], trace.ranges.kind[of_thread]
-    calls = trace.calls.take(trace.calls.thread == steps.thread)
-    graph = matching(GRAPH_LAUNCH, trace.names)[calls.name]
-    is_span = (kind == RangeKind.ANNOTATION) | (kind == RangeKind.OPERATOR)
-    spans, frames = range_start[is_span], range_start[kind == RangeKind.FRAME]
-    launched = np.minimum(calls.start[graph] + UNPROFILED_GRAPH_LAUNCH_NS, calls.end[graph])
+    recorded = _record_costs(steps)
+    by_start = np.argsort(recorded.start, kind="stable")
+    begins, ends = [by_start[:0]], [by_start[:0]]
+    busy_until = BEFORE_EVERYTHING
+    for first in range(0, by_start.size, CHUNK):
+        rows = by_start[first : first + CHUNK]
+        start, cost = recorded.start[rows], recorded.cost[rows]
+        spent = np.cumsum(cost) - cost
+        idle_start = np.maximum(start, busy_until) - spent
+        begin = np.maximum.accumulate(idle_start) + spent
+        busy = intervals.join(Intervals(begin, begin + cost), 1)
+        begins.append(busy.start)
+        ends.append(busy.end)
+        busy_until = int(busy.end[-1])
+    return intervals.join(Intervals(np.concatenate(begins), np.concatenate(ends)), 1)
 
-    start = np.concatenate((spans, calls.start[~graph], frames, launched))
-    cost = np.concatenate(
-        (
-            np.full(spans.size + int((~graph).sum()), PROFILED_RECORD_NS),
-            np.full(frames.size, PROFILED_FRAME_NS),
-            calls.end[graph] - launched,
-        )
+
+def _record_costs(steps: RecordedSteps) -> _RecordCosts:
+    """Return what each record of the launching thread costs.
+
+    For a graph it is what its launch took beyond the usual.
+    """
+    ranges, calls = steps.trace.ranges, steps.trace.calls
+    recorded = (ranges.thread == steps.thread) & (ranges.kind <= RangeKind.FRAME)
+    is_frame = ranges.kind[recorded] == RangeKind.FRAME
+    range_cost = np.where(is_frame, PROFILED_FRAME_NS, PROFILED_RECORD_NS)
+
+    calls = calls.take(calls.thread == steps.thread)
+    graph = matching(GRAPH_LAUNCH, steps.trace.names)[calls.name]
+    call_start = calls.start[~graph]
+    call_cost = np.full(call_start.size, PROFILED_RECORD_NS)
+
+    launched = np.minimum(calls.start[graph] + UNPROFILED_GRAPH_LAUNCH_NS, calls.end[graph])
+    graph_cost = calls.end[graph] - launched
+    return _RecordCosts(
+        start=np.concatenate((ranges.start[recorded], call_start, launched)),
+        cost=np.concatenate((range_cost, call_cost, graph_cost)),
     )
-    by_start = np.argsort(start, kind="stable")
-    start, cost = start[by_start], cost[by_start]
-    spent = np.cumsum(cost) - cost
-    begin = np.maximum.accumulate(start - spent) + spent
-    return intervals.union(begin, begin + cost)
