@@ -102,7 +102,7 @@ def answer(memory: Memory, roots: Roots, name: str, arguments: dict[str, Any]) -
     tool = BY_NAME[name]
     try:
         question = msgspec.convert(arguments, tool.question)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, UnicodeEncodeError) as error:  # half a character
         raise ConfigError(f"{name}: {error}") from error
     try:
         return tool.answer(memory, roots, question)

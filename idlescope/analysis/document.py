@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -20,8 +21,10 @@ from idlescope.analysis.steps.by_kind import by_kind
 from idlescope.analysis.steps.host_phases import HostPhases
 from idlescope.analysis.steps.step_kind import STEP_KINDS
 from idlescope.analysis.steps.window import Window
+from idlescope.trace.unseen import encodable
 
 SCHEMA = 1
+STEPS_IN_PART = 4096  # of the document's text, made at once
 
 
 class WindowEntry(msgspec.Struct):
@@ -290,8 +293,10 @@ def _observer(observer: Observer) -> ObserverEntry:
     )
 
 
-def step_entries(measured: MeasuredDevice) -> list[StepEntry]:
-    """Return the figures of each step of one device."""
+def step_entries(
+    measured: MeasuredDevice, begin: int = 0, end: int | None = None
+) -> list[StepEntry]:
+    """Return the figures of the steps of one device, all or those from one row to another."""
     steps, device = measured.steps, measured.device
     total_ns = steps.device + steps.idle
     return [
@@ -310,8 +315,21 @@ def step_entries(measured: MeasuredDevice) -> list[StepEntry]:
             launched_before_previous_ended=bool(steps.early[row]),
             kind=str(STEP_KINDS[steps.kind[row]]),
         )
-        for row in range(len(steps))
+        for row in range(len(steps))[begin:end]
     ]
+
+
+def step_parts(devices: Sequence[MeasuredDevice]) -> Iterator[bytes]:
+    """Return the figures of each step of devices: JSON lists of some thousands, none of them empty.
+
+    A million steps are some GB as objects, and as text some hundred MB.
+    """
+    for measured in devices:
+        for begin in range(0, len(measured.steps), STEPS_IN_PART):
+            entries = step_entries(measured, begin, begin + STEPS_IN_PART)
+            for entry in entries:
+                entry.process = encodable(entry.process)
+            yield msgspec.json.encode(entries)
 
 
 def host_entry(phases: HostPhases) -> HostEntry:

@@ -88,6 +88,13 @@ class Analysis(Drawn):
 
     def document(self) -> Document:
         """Return what `idlescope analyze --json` prints, typed."""
+        from idlescope.analysis.document import step_entries
+
+        steps = [step for result in self.results for step in step_entries(result)]
+        return msgspec.structs.replace(self.document_without_steps(), steps=steps)
+
+    def document_without_steps(self) -> Document:
+        """Return the same, but for the steps: those of long runs are written in parts."""
         from idlescope.analysis import document
         from idlescope.analysis.ranks.documents import group_entry
 
@@ -101,9 +108,7 @@ class Analysis(Drawn):
                 )
                 for result in self.results
             ],
-            steps=[
-                step for result in self.results for step in document.step_entries(result)
-            ],
+            steps=[],
             phases=[document.host_entry(phases) for phases in self.host_phases],
             warnings=list(self.warnings),
             ranks=None if self.group is None else group_entry(self.group),

@@ -129,6 +129,8 @@ class Section:
             return msgspec.convert(self.values, fields)
         except msgspec.ValidationError as error:
             raise self.error(self._fault(str(error))) from None
+        except UnicodeEncodeError:  # an escape such as \ud800 without its other half
+            raise self.error("a text in it holds half a character") from None
 
     def _fault(self, problem: str) -> str:
         """Return what is wrong, of msgspec's words for it."""

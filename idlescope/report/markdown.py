@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from idlescope.report.text import encodable, visible
+from idlescope.report.text import visible
+from idlescope.trace.unseen import encodable
 
 _FORMATTING = re.compile(r"([\\`*_\[\]#|~$])")
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import re
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from idlescope.trace.unseen import UNSEEN, escaped
+from idlescope.trace.unseen import UNSEEN, encodable, escaped
 
 NOTHING = "–"  # stands in tables for what is not known or not there
 
 _WORKFLOW_COMMAND = "##["  # anywhere in a line, to GitHub's runners and those of others
-_SURROGATE = re.compile("[\ud800-\udfff]")
 _TIME_UNITS = (("s", 1e9), ("ms", 1e6), ("µs", 1e3))  # name, ns
 _TAIL_CHARACTERS = 20  # of a shortened name: what differs is often at its end
 
@@ -28,11 +27,6 @@ def as_line(text: str) -> str:
     return f"…{shown_text}" if shown_text.lstrip().startswith("::") else shown_text
 
 
-def encodable(text: str) -> str:
-    """Return a text that UTF-8 can hold: file names that are not UTF-8 have surrogates in them."""
-    return _SURROGATE.sub("\ufffd", text)
-
-
 def to_text(document: dict[str, Any]) -> str:
     """Return a JSON document as text, the same text for the same document.
 
@@ -41,6 +35,31 @@ def to_text(document: dict[str, Any]) -> str:
     json_text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
     safe_text = escaped(encodable(json_text))
     return safe_text.replace(_WORKFLOW_COMMAND, "##\\u005b") + "\n"
+
+
+def in_pieces(
+    document: dict[str, Any], long_entry: str, parts: Iterable[bytes]
+) -> Iterator[str]:
+    """Return `to_text` of a document in pieces, so that a long list is never there as a whole.
+
+    `document[long_entry]` is an empty list; `parts` are what it holds, each a list as JSON without
+    white space.
+    """
+    import msgspec  # not needed by what shows short texts
+
+    opening = f'\n "{long_entry}": ['
+    before, _, after = to_text(document).partition(f"{opening}]")
+    yield before + opening
+    closing = "]"
+    for part in parts:
+        # As the only entry of a document the list is indented as it is in the whole one.
+        alone = b'{"%s":%s}' % (long_entry.encode(), part)
+        body = msgspec.json.format(alone, indent=1).decode()
+        body = body.removeprefix("{" + opening).removesuffix("\n ]\n}")
+        separator = "" if closing == "]" else ","
+        yield separator + escaped(body).replace(_WORKFLOW_COMMAND, "##\\u005b")
+        closing = "\n ]"
+    yield closing + after
 
 
 def as_cell(text: str) -> str:

@@ -10,6 +10,7 @@ from idlescope.analysis.no_device import no_device
 from idlescope.analysis.ranks.verdict import judge
 from idlescope.analysis.result import Analysis
 from idlescope.experiment.environment import environment
+from idlescope.report import analysis_json
 from idlescope.report.figures.report_figures import draw_all, host_cost_of, still_picture
 from idlescope.report.figures.style import save
 from idlescope.report.page import page
@@ -18,7 +19,6 @@ from idlescope.report.page.sections.order import OF_HOST, OF_TRACE
 from idlescope.report.page.tiles import device_tiles, sentences
 from idlescope.report.tables.devices import device_rows
 from idlescope.report.tables.host_phases import phase_columns, phase_rows
-from idlescope.report.text import to_text
 from idlescope.report.work_line import device_label, of_analysis
 from idlescope.trace.model import Trace
 from idlescope.trace.nsys.recognise import REPORT_SUFFIXES
@@ -39,7 +39,8 @@ def write_analysis(
     figures = []
     if work_lines:
         figures = save(draw_all(work_lines, source.name, cost), folder / "figures")
-    (folder / ANALYSIS).write_text(to_text(analysis.to_json()), encoding="utf-8")
+    with (folder / ANALYSIS).open("w", encoding="utf-8") as analysis_file:
+        analysis_file.writelines(analysis_json.pieces(analysis))
     unseen = no_device(trace)
     content = Page(
         head=_head(trace, analysis, source, unseen),

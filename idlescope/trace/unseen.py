@@ -14,6 +14,12 @@ UNSEEN = re.compile(
     "\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u2800\u3164\ud800-\udfff\ufe00-\ufe0f\ufeff"
     "\uffa0\ufff0-\ufffb\ufffe\uffff\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def encodable(text: str) -> str:
+    """Return a text that UTF-8 can hold: file names that are not UTF-8 have surrogates in them."""
+    return _SURROGATE.sub("\ufffd", text)
 
 
 def spelled(text: str) -> str:

@@ -18,7 +18,7 @@ SHARES = ("idle", *IDLE_CAUSES)
 STEP = "step"
 RULE = re.compile(
     r"^\s*(?P<what>[a-z ]+?)\s*(?P<sign>[<>])\s*(?P<limit>\d+(\.\d+)?)\s*(?P<unit>%|ms)\s*"
-    r"(for\s+(?P<time>\d+)\s*s)?\s*$"
+    r"(for\s+(?P<time>\d{1,9})\s*s)?\s*$"
 )
 DEFAULT_S = 10
 MOST_S = HISTORY_S - 2

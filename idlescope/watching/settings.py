@@ -11,6 +11,7 @@ from pathlib import Path
 from idlescope.errors import ConfigError
 
 PREFIX = "IDLESCOPE_WATCH"
+MOST_DIGITS = 18  # of a number; Python takes none of thousands
 OFF = ("", "0", "off")
 BEST = ("1", "on")  # the best way that there is
 WAYS = ("events", "activity", "host")
@@ -93,7 +94,8 @@ def _number(
     text = environment.get(f"{PREFIX}_{name}", "").strip()
     if not text:
         return default
-    if not text.isdecimal() or not least <= int(text) <= most:
+    digits = text if len(text) <= MOST_DIGITS else ""
+    if not digits.isdecimal() or not least <= int(text) <= most:
         raise ConfigError(
             f"{PREFIX}_{name} is {text!r}: give a number from {least:,} to {most:,}"
         )

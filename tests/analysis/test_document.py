@@ -1,12 +1,16 @@
 """The document of `analyze --json` is typed, and frames and repr show the same figures."""
 
 import json
+from dataclasses import replace
 
 import msgspec
 import pytest
 
 import idlescope
+from idlescope.analysis import document
 from idlescope.analysis.document import Document
+from idlescope.report import analysis_json
+from idlescope.report.text import to_text
 from tests.conftest import FIXTURES
 from tests.make.kineto_files import call, operation, span, write
 
@@ -19,6 +23,17 @@ def analysis():
 def test_what_is_written_is_read_again_as_the_same_types(analysis):
     text = json.dumps(analysis.to_json())
     assert msgspec.json.decode(text, type=Document) == analysis.document()
+
+
+@pytest.mark.parametrize("in_part", [1, 3, 4096])
+def test_the_text_in_pieces_is_the_whole_text(analysis, monkeypatch, in_part):
+    monkeypatch.setattr(document, "STEPS_IN_PART", in_part)
+    (result,) = analysis.results
+    odd = replace(result.device, process_name='\ud800 "\u202e\x7f\\é ##[error]')
+    view = replace(result.view, device=odd)
+    twice = replace(analysis, results=(result, replace(result, view=view)))
+    for one in (analysis, twice, replace(analysis, results=())):
+        assert "".join(analysis_json.pieces(one)) == to_text(one.to_json())
 
 
 def test_every_value_is_plain(analysis):

@@ -163,6 +163,7 @@ class TestRefusals:
                 "model_type is 'mistral', not llama or qwen3: idlescope does not run such",
             ),
             ({"model_type": ABSENT}, "model_type is missing: is the file"),
+            ({"\ud800": 1}, "a text in it holds half a character: is the file"),
             (
                 {"architectures": ["LlamaForSequenceClassification"]},
                 "architectures is .'LlamaForSequenceClassific",

@@ -53,6 +53,7 @@ def test_the_folder_is_the_users_own():
         ("IDLESCOPE_WATCH", "yes please"),
         ("IDLESCOPE_WATCH_PORT", "http"),
         ("IDLESCOPE_WATCH_PORT", "70000"),
+        ("IDLESCOPE_WATCH_PORT", "9" * 5_000),
         ("IDLESCOPE_WATCH_STEPS", "3"),
         ("IDLESCOPE_WATCH_RECORDINGS", "0"),
     ],

@@ -285,15 +285,26 @@ def _from_wait_to_wait(view: DeviceView, steps: Ranges) -> Ranges:
 
 def _by_profiler(trace: Trace, ranges: Ranges) -> HostSteps:
     """Return the spans that torch.profiler writes around each of its steps."""
-    matches = [PROFILER_STEP.match(name) for name in trace.names]
-    is_step = np.array([match is not None for match in matches], np.bool_)
-    spans = ranges.take(is_step[ranges.name])
+    # The number of the step that each name is of: a million steps are a million names.
+    numbers = (_profiler_step(name) for name in trace.names)
+    step_of_name = np.fromiter(numbers, np.int64, len(trace.names))
+    spans = ranges.take(step_of_name[ranges.name] >= 0)
     if not len(spans):
         return _by_annotations(ranges)
     spans = spans.take(np.argsort(spans.start, kind="stable"))
-    stated = [int(match[1]) for name in spans.name.tolist() if (match := matches[name])]
-    numbered = spans.replace(step=_once_each(stated, spans))
+    numbered = spans.replace(step=_once_each(step_of_name[spans.name], spans))
     return HostSteps.of_unknown_kind(PROFILER_STEPS, numbered)
+
+
+def _profiler_step(name: str) -> int:
+    """Return which step a name is of, MOST_STEPS + 1 for any beyond, -1 where it is none."""
+    if not name.startswith("ProfilerStep#"):  # most are not: asking a pattern takes longer
+        return -1
+    match = PROFILER_STEP.match(name)
+    if match is None:
+        return -1
+    digits = match[1].lstrip("0")  # of any length: int() refuses thousands of them
+    return min(int(digits or "0"), MOST_STEPS + 1) if len(digits) < 20 else MOST_STEPS + 1
 
 
 def _by_annotations(ranges: Ranges) -> HostSteps:
@@ -302,23 +313,25 @@ def _by_annotations(ranges: Ranges) -> HostSteps:
     if not len(spans):
         return _NONE
     spans = spans.take(np.argsort(spans.start, kind="stable"))
-    numbered = spans.replace(step=_once_each(spans.step.tolist(), spans))
+    numbered = spans.replace(step=_once_each(spans.step.astype(np.int64), spans))
     return HostSteps.of_unknown_kind(STEP_ANNOTATIONS, numbered)
 
 
-def _once_each(stated: list[int], spans: Ranges) -> Int64:
+def _once_each(stated: Int64, spans: Ranges) -> Int64:
     """Return the numbers of steps, given those that spans state, sorted by start.
 
     A profiler that is started again counts from 0 again: its steps are further ones and go on from
     the highest number so far. Two spans that overlap and state one number are the same step.
     """
-    if max(stated) > MOST_STEPS:
-        stated = list(range(len(stated)))
+    if stated.max() > MOST_STEPS:
+        return np.arange(stated.size)
+    if distinct(stated).size == stated.size:
+        return stated
     numbers: list[int] = []
     ends: dict[int, int] = {}  # number -> where its span ends
     offset, next_number = 0, 0
     for number, start, end in zip(
-        stated, spans.start.tolist(), spans.end.tolist(), strict=True
+        stated.tolist(), spans.start.tolist(), spans.end.tolist(), strict=True
     ):
         counted = number + offset
         if counted in ends and start >= ends[counted]:

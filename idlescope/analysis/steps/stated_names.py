@@ -9,6 +9,9 @@ from idlescope.trace.names.own_engine import WATCHED_STEP
 
 NOT_KNOWN = -1
 
+# No step has 10^15 of anything: a name with such a number states nothing, and its sums would wrap.
+_BEYOND_COUNTING = re.compile(r"\d{16}")
+
 # vLLM's worker, by version (`annotate_profile`): numbers of requests, or of requests and tokens;
 # ROCm's gives sums of query and key lengths, of query lengths squared, and of their products.
 _VLLM_REQUESTS = re.compile(r"^execute_new_(?P<new>\d+)_cached_(?P<cached>\d+)")
@@ -47,6 +50,10 @@ class StatedWork(NamedTuple):
 
 def parse(name: str) -> StatedWork | None:
     """Return what a span's name says of its step; None where it is not a known engine's."""
+    return None if _BEYOND_COUNTING.search(name) else _parsed(name)
+
+
+def _parsed(name: str) -> StatedWork | None:
     if match := _SGLANG.match(name):
         return _of_sglang(match)
     if match := _VLLM_REQUESTS.match(name):

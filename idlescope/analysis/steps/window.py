@@ -20,10 +20,11 @@ FORMS = (
 )
 LONGEST_NS = 1 << 61
 _UNITS_NS = {"": 1, "ns": 1, "us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9}
-_NUMBER, _UNIT = r"(\d+(?:\.\d+)?)", r"(ns|us|µs|ms|s|)"
+# Of 18 digits at most, as Python takes no number of thousands of them.
+_NUMBER, _UNIT = r"(\d{1,18}(?:\.\d{1,18})?)", r"(ns|us|µs|ms|s|)"
 _TIMES = re.compile(f"^{_NUMBER}{_UNIT}-{_NUMBER}{_UNIT}$")
 _LENGTH = re.compile(rf"^{_NUMBER}\s*{_UNIT}$")
-_STEPS = re.compile(r"^(\d+)-(\d+)$")
+_STEPS = re.compile(r"^(\d{1,18})-(\d{1,18})$")
 
 
 class WindowKind(str, Enum):

@@ -119,9 +119,9 @@ def analyze_command(
             console, path, opened_trace, analysis, output, command_words
         )
     if output.as_json:
-        from idlescope.report.text import to_text
+        from idlescope.report import analysis_json
 
-        sys.stdout.write(to_text(analysis.to_json()))
+        sys.stdout.writelines(analysis_json.pieces(analysis))
         return
     from idlescope.cli.next_command import show_next, show_written
 

@@ -16,11 +16,11 @@ from idlescope.errors import ConfigError
 from idlescope.export.perfetto import excerpt, writer
 from idlescope.report import perfetto_ui, serve, trace_report
 from idlescope.report.tables.terminal import plain
-from idlescope.report.text import encodable
 from idlescope.trace import run_folder
 from idlescope.trace.model import Trace
 from idlescope.trace.nsys.recognise import REPORT_SUFFIXES
 from idlescope.trace.open import open_trace
+from idlescope.trace.unseen import encodable
 
 REPORT, ANALYSIS = "report.html", "analysis.json"
 OF_MANY = ("sweep.json", "comparison.json")

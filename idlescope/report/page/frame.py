@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from idlescope import __version__
 from idlescope.report.page.content import Head
 from idlescope.report.page.section import Content, Section
-from idlescope.report.text import encodable, visible
+from idlescope.report.text import visible
+from idlescope.trace.unseen import encodable
 
 if TYPE_CHECKING:
     from jinja2 import Environment

@@ -74,3 +74,8 @@ def test_spans_of_one_number_that_overlap_are_one_step(tmp_path):
 @pytest.mark.parametrize("huge", [2**31, 2**32 + 1, 10**30])
 def test_numbers_that_are_no_count_are_replaced_by_their_order(tmp_path, huge):
     assert steps_of(tmp_path, [huge, huge + 1, huge + 2]) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("number", ["9" * 19, "9" * 5_000])
+def test_numbers_that_python_or_a_column_cannot_hold_are_counted_from_0(tmp_path, number):
+    assert steps_of(tmp_path, [number, f"{number}0"]) == [0, 1]

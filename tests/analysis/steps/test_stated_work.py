@@ -19,6 +19,8 @@ from idlescope.analysis.steps.stated_names import parse
         ("step[DECODE bs=32]", (32, 32, -1, -1)), ("step[EXTEND bs=2 toks=700]", (2, 700, -1, -1)),
         ("step[EXTEND bs=2]", (2, -1, -1, -1)),
         ("execute_context_1(odd)_generation_0(0)", (1, -1, -1, -1)),
+        # what no step has: a column could not hold it, nor Python read it
+        (f"step[DECODE bs={'9' * 19}]", None), (f"execute_new_{'9' * 5_000}_cached_1", None),
         ("schedule: new 1", None), ("execute_model", None), ("step 3", None),
     ],
 )  # fmt: skip

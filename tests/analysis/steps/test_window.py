@@ -102,7 +102,7 @@ def test_a_window_beyond_the_last_operation_is_unattributed(trace):
 @pytest.mark.parametrize(
     "text",
     ["all", "range:", "steps:5", "steps:5-4", "time:a-b", "time:2us-1us", "time:1us-1us", "steps:-1-2", "range:none",
-     "steps:90-99", "time:5s-6s"],
+     "steps:90-99", "time:5s-6s", f"steps:1-{'9' * 5_000}", f"time:0-{'9' * 5_000}ms", f"time:0-1.{'9' * 5_000}ms"],
 )  # fmt: skip
 def test_what_is_no_window_is_refused(trace, text):
     with pytest.raises(ConfigError) as error:
