@@ -6,7 +6,11 @@ import shlex
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
+
+from idlescope.analysis.document import Document
 from idlescope.analysis.no_device import no_device
+from idlescope.analysis.ranks.in_detail import MOST_DETAILED, rows_in_detail
 from idlescope.analysis.ranks.verdict import judge
 from idlescope.analysis.result import Analysis
 from idlescope.experiment.environment import environment
@@ -19,19 +23,26 @@ from idlescope.report.page.sections.order import OF_HOST, OF_TRACE
 from idlescope.report.page.tiles import device_tiles, sentences
 from idlescope.report.tables.devices import device_rows
 from idlescope.report.tables.host_phases import phase_columns, phase_rows
+from idlescope.report.text import to_text
 from idlescope.report.work_line import device_label, of_analysis
 from idlescope.trace.model import Trace
 from idlescope.trace.nsys.recognise import REPORT_SUFFIXES
 
 REPORT = "report.html"
-MOST_DETAILED = 8  # ranks whose devices are all shown in detail
 ANALYSIS = "analysis.json"
 
 
 def write_analysis(
-    trace: Trace, analysis: Analysis, folder: Path, command: str
+    trace: Trace,
+    analysis: Analysis,
+    folder: Path,
+    command: str,
+    document: Document | None = None,
 ) -> list[Path]:
-    """Write a trace's report, figures and analysis; return the paths, the report first."""
+    """Write a trace's report, figures and analysis; return the paths, the report first.
+
+    `document` is the analysis as JSON, where the results are those of a part of its devices.
+    """
     detailed = _detailed(analysis)
     work_lines = of_analysis(detailed)
     source = Path(analysis.source["path"])
@@ -39,8 +50,11 @@ def write_analysis(
     figures = []
     if work_lines:
         figures = save(draw_all(work_lines, source.name, cost), folder / "figures")
+    pieces = analysis_json.pieces(analysis)
+    if document is not None:
+        pieces = iter([to_text(msgspec.to_builtins(document))])
     with (folder / ANALYSIS).open("w", encoding="utf-8") as analysis_file:
-        analysis_file.writelines(analysis_json.pieces(analysis))
+        analysis_file.writelines(pieces)
     unseen = no_device(trace)
     content = Page(
         head=_head(trace, analysis, source, unseen),
@@ -86,16 +100,12 @@ def _head(trace: Trace, analysis: Analysis, source: Path, unseen: str) -> Head:
 
 
 def _detailed(analysis: Analysis) -> Analysis:
-    """Return the analysis of those devices that the page shows in detail.
-
-    Of many ranks that are the one that the others wait for, and the one that waits longest.
-    """
+    """Return the analysis of those devices that the page shows in detail."""
     group = analysis.group
     if group is None or len(analysis.results) <= MOST_DETAILED:
         return analysis
-    longest = max(range(len(group.ranks)), key=lambda index: group.waiting_pct[index])
-    chosen = dict.fromkeys((group.driver.row, group.ranks[longest].row))
-    return replace(analysis, results=tuple(analysis.results[row] for row in sorted(chosen)))
+    chosen = rows_in_detail(group)
+    return replace(analysis, results=tuple(analysis.results[row] for row in chosen))
 
 
 def _predictions(analysis: Analysis) -> list[str]:

@@ -34,6 +34,7 @@ class RanksAnalysis:
     source: dict[str, Any]
     engine: str
     files: tuple[RankFile, ...]
+    paths: tuple[Path, ...]  # of the files
     group: Group
     warnings: tuple[str, ...]
 
@@ -78,11 +79,16 @@ def analyze_folder(
         from idlescope.analysis.ranks import cluster as dask_cluster
 
         outcomes = dask_cluster.analyse_files(cluster, paths, options, progress)
-    files = [outcome for outcome in outcomes if isinstance(outcome, RankFile)]
-    if not files:
+    read = [
+        (path, outcome)
+        for path, outcome in zip(paths, outcomes, strict=True)
+        if isinstance(outcome, RankFile)
+    ]
+    if not read:
         raise next(outcome for outcome in outcomes if isinstance(outcome, TraceError))
-    again = ranks_recordings.left_out([file.recorded for file in files])
-    files = [file for row, file in enumerate(files) if row not in again.rows]
+    again = ranks_recordings.left_out([file.recorded for _, file in read])
+    read = [pair for row, pair in enumerate(read) if row not in again.rows]
+    files = [file for _, file in read]
     gpus = [gpu for file in files for gpu in file.gpus]
     if len(gpus) < 2 or may_be_one(gpus):
         return None
@@ -105,6 +111,7 @@ def analyze_folder(
         },
         engine=next((file.engine for file in files if file.engine), ""),
         files=tuple(files),
+        paths=tuple(path for path, _ in read),
         group=group(together, one_clock),
         warnings=(*left_out, *warnings),
     )
@@ -139,7 +146,13 @@ def _driven(ranks: list[RankSummary]) -> list[RankSummary]:
 def _with_driver(rank: RankSummary, drivers: Sequence[RankSummary]) -> RankSummary:
     if rank.batching != BatchingKind.UNKNOWN or not rank.steps:
         return rank
+    driver = driver_of(rank, drivers)
+    return rank if driver is None else replace(rank, batching=driver.batching, driven=True)
+
+
+def driver_of(rank: RankSummary, drivers: Sequence[RankSummary]) -> RankSummary | None:
+    """Return the first of some ranks that steps together with one; None where none does."""
     for driver in drivers:
         if abs(driver.steps - rank.steps) <= IN_STEP * rank.steps:
-            return replace(rank, batching=driver.batching, driven=True)
-    return rank
+            return driver
+    return None

@@ -24,6 +24,7 @@ from idlescope.trace.model import Trace
 from idlescope.trace.open import matching, open_trace
 
 if TYPE_CHECKING:
+    from idlescope.analysis.document import Document
     from idlescope.analysis.ranks.folder import RanksAnalysis
     from idlescope.analysis.ranks.group import Group
     from idlescope.analysis.ranks.rank_file import RankOptions
@@ -95,7 +96,14 @@ def analyze_command(
     """
     console = output.console()
     meaning = _meaning(selection)
-    if _side_by_side(console, path, selection, meaning, output, list_steps, only):
+    command_words = command or [
+        "idlescope",
+        "analyze",
+        remote.shown(path),
+        *selection.words(),
+    ]
+    folder_of_ranks = (path, selection, meaning, output, list_steps, only)
+    if _side_by_side(console, *folder_of_ranks, command_words):
         return
     with status_line(console, "reading") as status:
         opened_trace = open_trace(
@@ -109,15 +117,7 @@ def analyze_command(
         analysis = of_rank(_analyse(opened_trace, selection, meaning), selection.rank)
     written: list[Path] = []
     if output.folder is not None:
-        command_words = command or [
-            "idlescope",
-            "analyze",
-            remote.shown(path),
-            *selection.words(),
-        ]
-        written = _write_report(
-            console, path, opened_trace, analysis, output, command_words
-        )
+        written = _write_report(console, path, analysis, output, command_words)
     if output.as_json:
         from idlescope.report import analysis_json
 
@@ -143,58 +143,98 @@ def _side_by_side(
     output: Output,
     list_steps: bool,
     only: Sequence[Path] | None,
+    command: Sequence[str],
 ) -> bool:
     """Analyse a large folder of ranks by several processes, and print; return whether it was one.
 
-    Of what needs their traces together (a report, the details of one) it is none.
+    Of what needs their traces together (the details of one, a report that shows all) it is none.
     """
-    needs_traces = (selection.rank, selection.process, selection.model, selection.gpu)
-    asked_for_details = list_steps or selection.device or output.folder is not None
-    if any(option is not None for option in needs_traces) or asked_for_details:
-        if selection.cluster is not None:
+    reported = output.folder is not None
+    in_cluster = selection.cluster is not None
+    if _asks_for_details(selection, list_steps) or (reported and in_cluster):
+        if in_cluster:
             raise ConfigError(
                 "--cluster analyses the ranks of a folder: leave out what asks for the details of "
                 "one, and --out"
             )
         return False
-    sizes: dict[Path, int | None] = {}
-    if only is not None:
-        paths = [*only]
-    elif remote.url_of(path) is not None:
-        sizes = _remote_files(path, selection)
-        paths = [*sizes]
-    else:
-        paths = _rank_files(path, selection)
-    if selection.cluster is not None and len(paths) < 2:
+    sizes = _sizes(path, selection, only)
+    if in_cluster and len(sizes) < 2:
         raise ConfigError(f"--cluster is for a folder of ranks: {path} is none")
-    if len(paths) < 2:
+    if len(sizes) < 2 or (reported and _shown_whole(path, len(sizes))):
         return False
     from idlescope.analysis.ranks import folder, side_by_side
 
+    paths = [*sizes]
     known_sizes = {file: size for file, size in sizes.items() if size is not None}
-    if selection.cluster is None and not side_by_side.is_worth_it(paths, known_sizes):
+    if not in_cluster and not side_by_side.is_worth_it(paths, known_sizes):
         return False
+    options = _rank_options(selection, meaning)
     with status_line(console, "analysing") as status:
         counted = counting(status, "analysing", f"of {len(paths):,} ranks")
         found = folder.analyze_folder(
-            path,
-            paths,
-            _rank_options(selection, meaning),
-            counted,
-            selection.cluster,
-            known_sizes,
+            path, paths, options, counted, selection.cluster, known_sizes
         )
-    if found is None:
+    if found is None or (reported and _shown_whole(path, len(found.group.ranks))):
         return False
+    written = []
+    if reported:
+        from idlescope.analysis.ranks.in_detail import in_detail
+
+        details = in_detail(found, options)
+        written = _write_report(console, path, details, output, command, found.document())
+    _print_ranks(console, path, found, output, written)
+    return True
+
+
+def _asks_for_details(selection: Selection, list_steps: bool) -> bool:
+    needs_traces = (selection.rank, selection.process, selection.model, selection.gpu)
+    asked_for = any(option is not None for option in needs_traces)
+    return asked_for or list_steps or bool(selection.device)
+
+
+def _shown_whole(path: Path, ranks: int) -> bool:
+    """Return whether a report shows all of some ranks, so that it needs all of their traces.
+
+    A folder behind a URL is fetched as a whole, too.
+    """
+    from idlescope.analysis.ranks.in_detail import MOST_DETAILED
+
+    return ranks <= MOST_DETAILED or remote.url_of(path) is not None
+
+
+def _print_ranks(
+    console: Console,
+    path: Path,
+    found: RanksAnalysis,
+    output: Output,
+    written: Sequence[Path],
+) -> None:
+    """Print what was found of a folder of ranks, and what was written."""
     if output.as_json:
         from idlescope.report.text import to_text
 
         sys.stdout.write(to_text(found.to_json()))
+        return
+    from idlescope.cli.next_command import show_written
+
+    _show_ranks(console, found)
+    if written:
+        show_written(console, written)
     else:
-        _show_ranks(console, found)
         console.print()
-        _show_next(console, path)
-    return True
+    _show_next(console, written[0].parent if written else path)
+
+
+def _sizes(
+    path: Path, selection: Selection, only: Sequence[Path] | None
+) -> dict[Path, int | None]:
+    """Return the files of ranks, with the sizes of those behind a URL."""
+    if only is not None:
+        return dict.fromkeys(only)
+    if remote.url_of(path) is not None:
+        return _remote_files(path, selection)
+    return dict.fromkeys(_rank_files(path, selection))
 
 
 def _remote_files(path: Path, selection: Selection) -> dict[Path, int | None]:
@@ -300,10 +340,10 @@ def _analyse(trace: Trace, selection: Selection, meaning: Meaning) -> Analysis:
 def _write_report(
     console: Console,
     path: Path,
-    trace: Trace,
     analysis: Analysis,
     output: Output,
     command: Sequence[str],
+    document: Document | None = None,
 ) -> list[Path]:
     """Write the report into the folder that is given; return the paths."""
     from idlescope.report import output_folder, trace_report
@@ -314,7 +354,9 @@ def _write_report(
         status_line(console, "writing the report"),
     ):
         shown_command = shlex.join([*command, "--out", str(output.folder)])
-        written = trace_report.write_analysis(trace, analysis, draft.folder, shown_command)
+        written = trace_report.write_analysis(
+            analysis.trace, analysis, draft.folder, shown_command, document
+        )
     return draft.placed(written)
 
 

@@ -33,7 +33,8 @@ def device_tiles(results: Sequence[DeviceResult], group: Group | None) -> list[T
     idlest = max(results, key=lambda result: result.idle_pct)
     which = ""
     if len(results) > 1:
-        which = f", device {idlest.device.index}, the most of {len(results)}"
+        count = len(group.ranks) if group else len(results)
+        which = f", device {idlest.device.index}, the most of {count}"
     return [
         Tile(f"idle{which}", f"{idlest.idle_pct:.2f} %", _idle_note(idlest)),
         cause_tile(idlest),
