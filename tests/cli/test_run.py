@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ import pytest
 
 from tests.make import checkpoints
 from tests.make.commands import ROOT, SMALL, idlescope, refused
+from tests.make.ending_signals import ENDING, obeying
 from tests.make.undrawn import UNDRAWN, figures_undrawn
 
 
@@ -194,7 +194,8 @@ def test_the_bar_ends_where_the_tokens_end(undrawn, tmp_path, monkeypatch):
     assert [mode["tokens"] for mode in summary["modes"].values()] == totals * 2
 
 
-def test_ctrl_c_stops_cleanly_and_keeps_what_it_has(tmp_path):
+@ENDING
+def test_what_ends_it_stops_it_cleanly_and_what_there_is_is_kept(tmp_path, number):
     words = ("run", "--model", "8b", "--tokens", "100000", "--out", "o")
     process = subprocess.Popen(
         [sys.executable, "-c", UNDRAWN, *words],
@@ -203,12 +204,13 @@ def test_ctrl_c_stops_cleanly_and_keeps_what_it_has(tmp_path):
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
+        preexec_fn=obeying(number),
     )
     while not list(tmp_path.iterdir()):  # the folder that is being made: the run begins
         assert process.poll() is None, process.communicate()
         time.sleep(0.05)
-    time.sleep(1.5)
-    process.send_signal(signal.SIGINT)
+    time.sleep(0.7)
+    process.send_signal(number)
     stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 130, stderr
     assert "Traceback" not in stderr

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.make.commands import idlescope, refused
+from tests.make.ending_signals import obeying
 
 FIXED = (
     "sweep",
@@ -167,6 +168,7 @@ class TestStopped:
         process = subprocess.Popen(
             [sys.executable, "-m", "idlescope", *LONG, "--jobs", "2", "--out", str(out)],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
+            preexec_fn=obeying(signal.SIGHUP),
         )  # fmt: skip
         deadline = time.monotonic() + 60
         while not list(out.glob("cells/[!.]*.json")):
@@ -174,6 +176,17 @@ class TestStopped:
             assert time.monotonic() < deadline
             time.sleep(0.01)
         return process
+
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+    def test_other_signals_keep_it_too(self, tmp_path, number):
+        process = self.start(tmp_path / "o")
+        process.send_signal(number)
+        stdout, stderr = process.communicate(timeout=60)
+        assert (process.returncode, stderr) == (130, "")
+        assert (
+            f"of {CELLS} cells are kept; the same command with --resume goes on" in stdout
+        )
+        assert not list((tmp_path / "o").glob("cells/.*"))
 
     def test_ctrl_c_keeps_what_ended_and_resume_does_the_rest(self, tmp_path):
         process = self.start(tmp_path / "o")

@@ -18,6 +18,7 @@ import pytest
 
 from tests.conftest import FIXTURES
 from tests.make.commands import ROOT, SMALL, idlescope, refused
+from tests.make.ending_signals import ENDING, obeying
 from tests.make.undrawn import UNDRAWN, figures_undrawn
 
 TRACE = FIXTURES / "loop_sync.json.gz"
@@ -56,6 +57,7 @@ def viewing(*arguments, browser="", until="in Nsight"):
     process = subprocess.Popen(
         [sys.executable, "-c", UNDRAWN, "view", *map(str, arguments)], stdout=subprocess.PIPE,
         stderr=subprocess.PIPE, text=True, env=environment,
+        preexec_fn=obeying(signal.SIGHUP),
     )  # fmt: skip
     lines = []
     for line in process.stdout:
@@ -104,6 +106,19 @@ def test_a_report_is_served_opened_and_ended_by_ctrl_c(run, browser):
     code, rest, errors = ended(process, signal.SIGINT)
     assert (code, rest, errors) == (0, "ended\n", "")
     assert told.read_text().strip() == address
+
+
+@ENDING
+def test_what_ends_it_takes_the_report_of_a_trace_away(
+    undrawn, tmp_path, monkeypatch, number
+):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    process, lines = viewing(TRACE, "--no-open")
+    assert lines[0].endswith("(Ctrl-C ends it)")
+    assert [path.name.startswith("idlescope-") for path in tmp_path.iterdir()] == [True]
+    code, rest, errors = ended(process, number)
+    assert (code, rest.splitlines()[-1], errors) == (0, "ended", "")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("option", [(), ("--no-open",)])
