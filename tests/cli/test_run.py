@@ -204,7 +204,7 @@ def test_what_ends_it_stops_it_cleanly_and_what_there_is_is_kept(tmp_path, numbe
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
-        preexec_fn=obeying(number),
+        preexec_fn=obeying(number),  # noqa: PLW1509
     )
     while not list(tmp_path.iterdir()):  # the folder that is being made: the run begins
         assert process.poll() is None, process.communicate()

@@ -168,7 +168,7 @@ class TestStopped:
         process = subprocess.Popen(
             [sys.executable, "-m", "idlescope", *LONG, "--jobs", "2", "--out", str(out)],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
-            preexec_fn=obeying(signal.SIGHUP),
+            preexec_fn=obeying(signal.SIGHUP),  # noqa: PLW1509
         )  # fmt: skip
         deadline = time.monotonic() + 60
         while not list(out.glob("cells/[!.]*.json")):

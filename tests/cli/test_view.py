@@ -57,7 +57,7 @@ def viewing(*arguments, browser="", until="in Nsight"):
     process = subprocess.Popen(
         [sys.executable, "-c", UNDRAWN, "view", *map(str, arguments)], stdout=subprocess.PIPE,
         stderr=subprocess.PIPE, text=True, env=environment,
-        preexec_fn=obeying(signal.SIGHUP),
+        preexec_fn=obeying(signal.SIGHUP),  # noqa: PLW1509
     )  # fmt: skip
     lines = []
     for line in process.stdout:
