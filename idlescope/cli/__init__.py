@@ -8,6 +8,7 @@ import gc
 import sys
 
 from idlescope.children.cores import one_blas_thread
+from idlescope.cli.terminal_size import forget_unreadable_sizes
 from idlescope.errors import IdlescopeError
 from idlescope.report.text import visible
 
@@ -27,6 +28,7 @@ def main() -> None:
     gc.set_threshold(GARBAGE_THRESHOLD)
     atexit.register(gc.freeze)  # nor need they be looked through as the process ends
     one_blas_thread()
+    forget_unreadable_sizes()
     from idlescope.cli.app import app
     from idlescope.cli.signals import end_as_interrupted, interrupted
     from idlescope.cli.workflow_safe import guarded_streams

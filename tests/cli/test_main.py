@@ -9,12 +9,37 @@ from pathlib import Path
 
 import pytest
 
+from idlescope.cli.terminal_size import forget_unreadable_sizes
 from tests.make.commands import idlescope, refused
 
 
 def test_one_that_knows_only_ascii_is_written_to(trace):
     environment = {**os.environ, "PYTHONIOENCODING": "ascii:strict", "NO_COLOR": "1"}
     command = [sys.executable, "-m", "idlescope", "analyze", str(trace)]
+    result = subprocess.run(
+        command, capture_output=True, text=True, env=environment, check=False
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("name", ["COLUMNS", "LINES", "TERMINAL_WIDTH"])
+@pytest.mark.parametrize("stated", ["²", "wide", "-1", "9" * 5000])
+def test_a_size_of_the_terminal_that_is_none_is_as_if_not_there(monkeypatch, name, stated):
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv(name, stated)
+    forget_unreadable_sizes()
+    assert name not in os.environ
+
+
+def test_a_size_of_the_terminal_stays(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    forget_unreadable_sizes()
+    assert os.environ["COLUMNS"] == "100"
+
+
+def test_every_command_begins_with_that():
+    environment = {**os.environ, "COLUMNS": "²", "TERMINAL_WIDTH": "wide"}
+    command = [sys.executable, "-m", "idlescope", "analyze", "--help"]
     result = subprocess.run(
         command, capture_output=True, text=True, env=environment, check=False
     )

@@ -17,6 +17,7 @@ from idlescope.trace.expansion import refuse_bomb
 
 PIECE_BYTES = 1 << 20
 MOST_MEMBERS = 10_000
+LONGEST_REASON = 200  # characters of a library's; zip's quotes the file at any length
 SPARE_BYTES = 1 << 28  # of the disk, left to others
 
 
@@ -167,7 +168,7 @@ def _damage_of(path: Path) -> Iterator[None]:
             f"{path} cannot be unpacked ({error}): unpack it yourself, and give what is in it"
         ) from error
     except Exception as error:  # each library has errors of its own
-        reason = getattr(error, "strerror", None) or error
+        reason = str(getattr(error, "strerror", None) or error)[:LONGEST_REASON]
         raise TraceError(
             f"{path} cannot be unpacked ({reason}): it is damaged, or was cut off; copy it again"
         ) from error
