@@ -52,6 +52,33 @@ REAL_TRACES = [
     if DEEP or path.name not in TWINS
 ]
 
+# The files that take longest, each long wait beside much work: they go first, so that the workers of
+# xdist end together. By itself it begins with files of many tests, and ends with one long file alone.
+LONGEST = (
+    "test_notebooks.py",
+    "report/page/test_page.py",
+    "export/perfetto/test_engine.py",
+    "report/page/test_looks.py",
+    "engine/devices/test_cpu.py",
+    "cli/test_sweep.py",
+    "experiment/test_run.py",
+    "cli/test_view.py",
+    "engine/devices/test_host_profile.py",
+    "capture/transformers/test_serve.py",
+    "export/perfetto/test_writer.py",
+    "cli/test_run.py",
+    "export/test_convert.py",
+    "test_screenshots.py",
+    "experiment/test_sweep.py",
+    "watching/ways/test_activity.py",
+    "trace/kineto/test_scrub.py",
+    "analysis/comparison/test_noise.py",
+    "analysis/prediction/test_replays.py",
+    "test_real_traces.py",
+    "capture/server/test_capture.py",
+)
+PLACES = {Path(__file__).parent / name: place for place, name in enumerate(LONGEST)}
+
 # A machine with other work is slow; the examples are the same each time, but for a search.
 settings.register_profile(
     PROFILE,
@@ -61,6 +88,17 @@ settings.register_profile(
     suppress_health_check=(HealthCheck.too_slow,),
 )
 settings.load_profile(PROFILE)
+
+
+def pytest_configure(config):
+    """Leave files in the order that they are collected in; without xdist they are so anyhow."""
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with the files that take longest."""
+    items.sort(key=lambda item: PLACES.get(item.path, len(PLACES)))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,8 +1,8 @@
 """How thorough the tests are: quick as a rule, with every example and every real trace in `deep`.
 
-Both try the same examples each time, so that a change passes or fails for what it does. `search`
-tries other examples each time, and ten times as many, and takes the largest real traces whole: what
-it finds becomes a test of its own.
+.ci/run tests with `deep`. Both try the same examples each time, so that a change passes or fails for
+what it does. `search` tries other examples each time, and ten times as many, and takes the largest
+real traces whole: what it finds becomes a test of its own.
 """
 
 from __future__ import annotations

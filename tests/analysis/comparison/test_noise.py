@@ -21,7 +21,7 @@ from tests.make.noisy_recordings import recording
 PLANTED = {"prepare": 1.03}
 
 
-TRIALS, STEPS, SPREAD = of(20, deep=80), 500, 0.04  # tests/benchmarks/compare.py has more
+TRIALS, STEPS, SPREAD = of(20, deep=40), 500, 0.04  # tests/benchmarks/compare.py has more
 
 
 PREPARE = f"{HOST_PREFIX}prepare"
@@ -65,7 +65,7 @@ class TestNoise:
                 for i in range(5)
             ]
 
-        trials = of(20, deep=40)
+        trials = of(20, deep=30)
         same = [side(trial, 0) for trial in range(trials + 1)]
         quiet = [
             compare(*pair).verdict.kind == "no difference"
@@ -85,7 +85,7 @@ class TestNoise:
         alarms = [
             compare(*(recording((i, side), steps) for side in (0, 1))).verdict.kind
             not in ("no difference", "cannot tell")
-            for i in range(of(20, deep=50))
+            for i in range(of(20, deep=40))
         ]
         assert np.mean(alarms) <= 0.1
 
