@@ -134,13 +134,15 @@ def test_the_device_does_the_same_work_in_both_modes(llama):
 
 def test_the_trace_of_a_run_adds_up_and_shows_the_overlap(llama):
     assert early_share(llama, "sync") == 0
-    # work of others on this machine may keep the worker from running beside the host
-    assert any(early_share(llama, "async") > 0.9 for _ in range(12))
+    # a host that is descheduled for long comes late even so
+    assert any(early_share(llama, "async") > 0.9 for _ in range(4))
 
 
 def early_share(network, mode):
     """The share of steps that were launched while the one before ran, in a run that adds up."""
-    _, recorder = run(network, SHAPES["roomy"], DEPTHS[mode], requests(32, 40))
+    _, recorder = run(
+        network, SHAPES["roomy"], DEPTHS[mode], requests(32, 20), device=LongSteps(network)
+    )
     (result,) = analyze(recorder.trace("d", Metadata())).results
     assert sum(result.gaps.totals().values()) == result.occupancy.idle_ns
     return np.mean(result.steps.early[1:])
@@ -312,6 +314,13 @@ class SlowCopies(CpuDevice):
     def _spawn(self, socket, memory):
         return forked_workers.spawn(
             self, socket, memory, "tests.engine.devices.slow_worker"
+        )
+
+
+class LongSteps(CpuDevice):
+    def _spawn(self, socket, memory):
+        return forked_workers.spawn(
+            self, socket, memory, "tests.engine.devices.long_worker"
         )
 
 
