@@ -17,23 +17,30 @@ from idlescope.analysis.ranks.layout import place
 from idlescope.analysis.ranks.of_trace import rank_labels, rank_numbers
 from idlescope.analysis.ranks.rank import summary
 from idlescope.analysis.ranks.rank_file import RankFile, RankOptions, packed, packed_error
+from idlescope.analysis.result import Analysis
 from idlescope.errors import IdlescopeError
 from idlescope.trace import remote
+from idlescope.trace.model import Trace
 from idlescope.trace.open import open_trace
 from idlescope.trace.ranks_folder import Rank, labelled
 
 
-def analyse_file(path: Path, options: RankOptions) -> RankFile:
-    """Return what one file of a folder of ranks gives. Raises TraceError, ConfigError."""
-    file = Path(remote.shown(path))
-    trace = labelled(Rank.of(file, open_trace(path, frames=options.frames)))
-    analysis = analyze(
+def analyse(trace: Trace, options: RankOptions) -> Analysis:
+    """Return the analysis of a rank's trace, as a folder of ranks is asked about."""
+    return analyze(
         trace,
         window=options.window,
         min_gap_ns=options.min_gap_ns,
         phases=options.phases,
         step_ms=options.step_ms,
     )
+
+
+def analyse_file(path: Path, options: RankOptions) -> RankFile:
+    """Return what one file of a folder of ranks gives. Raises TraceError, ConfigError."""
+    file = Path(remote.shown(path))
+    trace = labelled(Rank.of(file, open_trace(path, frames=options.frames)))
+    analysis = analyse(trace, options)
     document = analysis.document()
     gpus = [result.device for result in analysis.results]
     numbers, labels = rank_numbers(gpus), rank_labels(gpus)

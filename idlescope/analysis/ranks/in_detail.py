@@ -7,7 +7,8 @@ from dataclasses import replace
 from itertools import accumulate, pairwise
 from pathlib import Path
 
-from idlescope.analysis.analyze import NOT_JUDGED, analyze, judged
+from idlescope.analysis.analyze import NOT_JUDGED, judged
+from idlescope.analysis.ranks.child import analyse
 from idlescope.analysis.ranks.folder import RanksAnalysis, driver_of
 from idlescope.analysis.ranks.group import Group
 from idlescope.analysis.ranks.of_trace import with_ranks
@@ -42,13 +43,7 @@ def in_detail(found: RanksAnalysis, options: RankOptions) -> Analysis:
     trace = _together(
         Path(found.source["path"]), [found.paths[row] for row in files], options
     )
-    analysis = analyze(
-        trace,
-        window=options.window,
-        min_gap_ns=options.min_gap_ns,
-        phases=options.phases,
-        step_ms=options.step_ms,
-    )
+    analysis = analyse(trace, options)
     # Which rank each of their devices is.
     first_rows = _first_rows(found)
     read_rows = [
