@@ -8,8 +8,8 @@ Each measurement is a line of OUT/engines.jsonl, each capture leaves its traces 
 python3 tests/gpu/engines.py OUT ranks       two GPUs: vLLM, tensor parallel, as it is and with one rank made slow
 python3 tests/gpu/engines.py OUT table       what OUT/engines.jsonl says
 
-SITE, RUN: as in tests/gpu/watch.py; an engine's own SITE_VLLM or SITE_SGLANG comes first. WATCHES are the ways, LOADS and TURNS
-what is run how often ("decode,mixed", "5,3"). Several may run at once on GPUs of their own: CUDA_VISIBLE_DEVICES, PORT.
+SITE, RUN: as in tests/gpu/watch.py; an engine's own SITE_VLLM or SITE_SGLANG comes first. WATCHES are the ways, WATCHES_ASYNC
+those of asynchronous servers, LOADS and TURNS what is run how often ("decode,mixed", "5,3"). Several may run at once on GPUs of their own: CUDA_VISIBLE_DEVICES, PORT.
 """
 
 from __future__ import annotations
@@ -38,7 +38,11 @@ KV_TOKENS = {"8b": 50_000, "1b": 100_000}  # 6.1 and 3.1 GiB
 KV_BYTES_PER_TOKEN = {"8b": 131_072, "1b": 32_768}
 # Of a request: no request ends in SECONDS, and SGLang, which sets 0.7 of them aside, runs all 32.
 TOKENS = {"8b": (1500, 1500), "1b": (2000, 2000)}
-WATCHES = os.environ.get("WATCHES", "bare,events").split(",")
+WATCHES = os.environ.get("WATCHES", "bare,events")
+WAYS = {  # by mode: five servers of 8B fit on an H200
+    "sync": WATCHES.split(","),
+    "async": os.environ.get("WATCHES_ASYNC", WATCHES).split(","),
+}
 SLOW_RANK, SLOW_MS = 1, 2.0
 
 
@@ -109,7 +113,8 @@ def start(engine: str, size: str, port: int) -> Iterator[watch.Watched]:
     site = os.environ.get("SITE", "")
     own = os.environ.get(f"SITE_{engine.upper()}", "")
     settings = {"SITE": os.pathsep.join(path for path in (own, site) if path)}
-    for number, (mode, way) in enumerate(itertools.product(("sync", "async"), WATCHES)):
+    chosen = [(mode, way) for mode, ways in WAYS.items() for way in ways]
+    for number, (mode, way) in enumerate(chosen):
         words = words_of(engine, size)
         yield watch.Watched(engine, size, mode, way, port + number, words, settings["SITE"])
         time.sleep(2)
