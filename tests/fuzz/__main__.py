@@ -8,6 +8,7 @@ exit code is 1 then.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gc
 import hashlib
 import os
@@ -17,6 +18,7 @@ import sys
 import tempfile
 import time
 import warnings
+from collections import Counter
 from pathlib import Path
 from random import Random
 
@@ -55,6 +57,7 @@ TURNS = {
     "xplane": 6,
 }
 MOST_TURNS = 16  # an odd number of turns in all: two processes both have all readers
+PROGRESS = 20_000  # cases between two lines that say how far it is
 MEMORY = 4 << 30  # bytes of address space, the libraries' own among them
 PLACES = ("/dev/shm", tempfile.gettempdir())  # noqa: S108 - the first is memory
 
@@ -72,12 +75,17 @@ def main() -> int:
     gc.freeze()
     gc.set_threshold(GARBAGE_THRESHOLD)
     finds: dict[str, Find] = {}
+    tried_cases: Counter[str] = Counter()
     begin, number = time.monotonic(), options.first
-    with tempfile.TemporaryDirectory(dir=next(filter(os.path.isdir, PLACES))) as scratch:
+    with (
+        contextlib.suppress(KeyboardInterrupt),  # what was tried until then is said
+        tempfile.TemporaryDirectory(dir=next(filter(os.path.isdir, PLACES))) as scratch,
+    ):
         while not _is_over(options, begin, number):
             target = turns[number % len(turns)]
             find = case(target, options.seed, number, Path(scratch))
             number += options.jobs
+            tried_cases[target.name] += 1
             if find is not None and find.signature not in finds:
                 find = minimised(target, find, Path(scratch)) if options.finds else find
                 finds[find.signature] = find
@@ -86,13 +94,25 @@ def main() -> int:
                     flush=True,
                 )
                 _keep(find, options.finds)
-    seconds = time.monotonic() - begin
-    tried_cases = (number - options.first) // options.jobs
-    print(
-        f"{tried_cases:,} cases in {seconds:.0f} s, seed {options.seed}: "
-        f"{len(finds)} kinds of fault"
-    )
+            if tried_cases.total() % PROGRESS == 0:
+                _say_progress(tried_cases.total(), begin)
+    _say_result(tried_cases, begin, options.seed, len(finds))
     return 1 if finds else 0
+
+
+def _say_progress(tried_cases: int, begin: float) -> None:
+    seconds = time.monotonic() - begin
+    print(f"{tried_cases:,} cases in {seconds:.0f} s", file=sys.stderr, flush=True)
+
+
+def _say_result(tried_cases: Counter[str], begin: float, seed: int, kinds: int) -> None:
+    seconds = time.monotonic() - begin
+    readers = ", ".join(f"{name} {cases:,}" for name, cases in tried_cases.most_common())
+    print(f"of each reader: {readers}")
+    print(
+        f"{tried_cases.total():,} cases in {seconds:.0f} s, seed {seed}: "
+        f"{kinds} kinds of fault"
+    )
 
 
 def _side_by_side(jobs: int) -> int:
