@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import faulthandler
 import gc
 import hashlib
 import os
@@ -24,7 +25,15 @@ from random import Random
 
 from idlescope.cli import GARBAGE_THRESHOLD
 from tests.fuzz import format_targets, other_targets, trace_targets, watch_targets
-from tests.fuzz.cases import Find, Target, minimised, packed, tried
+from tests.fuzz.cases import (
+    LONGEST_S,
+    LONGEST_WAIT_S,
+    Find,
+    Target,
+    minimised,
+    packed,
+    tried,
+)
 
 TARGETS = (
     *trace_targets.TARGETS,
@@ -83,6 +92,9 @@ def main() -> int:
     ):
         while not _is_over(options, begin, number):
             target = turns[number % len(turns)]
+            # for what no signal reaches: a loop in C ends the campaign, and says where it is; its
+            # mutant is the newest file of the scratch folder, which stays then
+            faulthandler.dump_traceback_later(LONGEST_WAIT_S + LONGEST_S, exit=True)
             find = case(target, options.seed, number, Path(scratch))
             number += options.jobs
             tried_cases[target.name] += 1
@@ -96,6 +108,7 @@ def main() -> int:
                 _keep(find, options.finds)
             if tried_cases.total() % PROGRESS == 0:
                 _say_progress(tried_cases.total(), begin)
+    faulthandler.cancel_dump_traceback_later()
     _say_result(tried_cases, begin, options.seed, len(finds))
     return 1 if finds else 0
 

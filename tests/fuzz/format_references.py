@@ -14,7 +14,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from tests.fuzz.reference import Active, union
+from tests.fuzz.reference import LARGEST, Active, union
 from tests.make.known_work import BASE
 from tests.make.rocprof_files import UUID
 
@@ -166,6 +166,8 @@ def of_xla_json(path: Path) -> Active | None:
             if type(event["pid"]) is not int or type(event["tid"]) is not int:
                 return None
             times = [event["ts"] * 1000, event["dur"] * 1000]
+            if not all(abs(time) < LARGEST for time in times):
+                return None
             if any(time != int(time) for time in times) or not all(
                 isinstance(one, str) for one in (plane, line)
             ):
@@ -211,6 +213,8 @@ def of_ascend(path: Path) -> Active | None:
             ):
                 return None
             start, length = Decimal(event["ts"]) * 1000, event["dur"] * 1000
+            if not all(abs(value) < LARGEST for value in (start, length)):
+                return None
             if start != int(start) or length != int(length):
                 return None
             rows.append((int(start), int(start) + int(length), numbers[event["pid"]]))

@@ -15,6 +15,7 @@ TEXTS = (
     "", " ", "0", "-1", "1.5", "1e9", "NaN", "inf", "x", "é", "\u202e", "\u0000", "\ud800", "::error::x", "=1+1", "a" * 300,
     "ProfilerStep#5", "ProfilerStep#99999999999999999999", "execute_context_1(3)_generation_2(2)", "step[DECODE bs=4]",
     "idlescope", "kernel", "gpu_memcpy", "cuda_runtime", "user_annotation", "python_function", "X", "M", "i", "stream 7",
+    "1e999990", "-1e999999", "1e-999999", "9" * 5000, "sNaN", "-Infinity", "0x10", "1_000", "\u0663", "\x1b[2J", "<b>", "a\nb", "-0",
 )  # fmt: skip
 SPLICES = (
     b'"',

@@ -9,7 +9,7 @@ import json
 import sqlite3
 from collections.abc import Iterable
 from contextlib import closing
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,8 @@ def of_kineto(text: bytes) -> Active | None:
             ):
                 return None
             start_ns, length_ns = start * 1000, length * 1000
+            if not all(abs(value) < LARGEST for value in (start_ns, length_ns)):
+                return None  # before int() is called: 1e999990 has a million digits
             if (
                 start_ns != int(start_ns)
                 or length_ns != int(length_ns)
@@ -77,8 +79,7 @@ def of_kineto(text: bytes) -> Active | None:
         TypeError,
         AttributeError,
         RecursionError,
-        InvalidOperation,
-        OverflowError,
+        ArithmeticError,
     ):
         return None
 

@@ -14,6 +14,7 @@ from idlescope.trace.table import Bool, Float64, Int64
 # A float64 holds microseconds to within half a nanosecond below this value: 2**43 us is 101 days.
 EXACT_BELOW_US = float(2**43)
 INT64_US = 2**63 / 1000  # microseconds beyond which nanoseconds leave int64
+LONGEST_US = 10**16  # more than int64 has, as nanoseconds
 _INT64 = range(-(2**63), 2**63)
 
 
@@ -58,10 +59,16 @@ def _ns_of_floats(microseconds: Float64) -> Int64:
 
 
 def _ns_of_text(text: str) -> int | None:
+    """Return what a text of microseconds is in nanoseconds; None of what is no time."""
     try:
-        ns = int((Decimal(text.strip('" ')) * 1000).to_integral_value())
-    except (InvalidOperation, OverflowError, ValueError):
+        microseconds = Decimal(text.strip('" '))
+        # "1e999990" is one, whose million digits take half a minute to write as an integer
+        is_time = abs(microseconds) < LONGEST_US
+    except (InvalidOperation, ValueError):
         return None
+    if not is_time:
+        return None
+    ns = int((microseconds * 1000).to_integral_value())
     return ns if ns in _INT64 else None
 
 

@@ -62,6 +62,9 @@ class TestTimes:
             ({"ts": "soon"}, "no numbers"),
             ({"ts": [1]}, "no numbers"),
             ({"ts": 1e300}, "no numbers"),
+            ({"ts": "1e999990"}, "no numbers"),  # half a minute, were it made an integer
+            ({"dur": "1e999999"}, "no numbers"),  # and more than a Decimal can be
+            ({"dur": "sNaN"}, "no numbers"),
         ],
     )
     def test_one_operation_is_left_out_and_counted(self, tmp_path, changes, said):
