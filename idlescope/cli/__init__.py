@@ -7,10 +7,11 @@ import errno
 import gc
 import sys
 
-from idlescope.children.cores import one_blas_thread
-from idlescope.cli.terminal_size import forget_unreadable_sizes
-from idlescope.errors import IdlescopeError
-from idlescope.report.text import visible
+from idlescope.cli.signals import end_as_interrupted, interrupted, leave
+
+TYPE_CHECKING = False  # as in `typing`, which is not loaded for it
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # a disk, a quota, a file
 # Dependencies that an installation without figures, pages and recordings does not have
@@ -23,14 +24,27 @@ GARBAGE_THRESHOLD = (
 
 def main() -> None:
     """Run the command line; errors that the user can put right are one sentence and exit code 2."""
+    atexit.register(leave)  # the first to be registered is the last to be called
+    end_as_interrupted()
+    try:
+        _run()
+    except KeyboardInterrupt as interrupt:
+        sys.exit(interrupted(interrupt))
+
+
+def _run() -> None:
+    """Import the commands, run the one that was asked for."""
     # Imports make many objects that stay: looking through them again and again for cycles of
     # garbage takes a tenth of the start.
     gc.set_threshold(GARBAGE_THRESHOLD)
     atexit.register(gc.freeze)  # nor need they be looked through as the process ends
+    from idlescope.children.cores import one_blas_thread
+    from idlescope.cli.terminal_size import forget_unreadable_sizes
+    from idlescope.errors import IdlescopeError
+
     one_blas_thread()
     forget_unreadable_sizes()
     from idlescope.cli.app import app
-    from idlescope.cli.signals import end_as_interrupted, interrupted
     from idlescope.cli.workflow_safe import guarded_streams
 
     for stream in (sys.stdout, sys.stderr):
@@ -38,28 +52,29 @@ def main() -> None:
             stream.reconfigure(
                 errors="replace"
             )  # a terminal that cannot show a character shows a question mark
-    end_as_interrupted()
     try:
         with guarded_streams():
             app()
     except IdlescopeError as error:
-        print(f"idlescope: {visible(str(error))}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        _fail(str(error), error.exit_code)
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in LEFT_OUT_BY_SLIM:
             raise
-        print(f"idlescope: {_what_is_missing(error)}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt as interrupt:
-        sys.exit(interrupted(interrupt))
+        _fail(_what_is_missing(error), 2)
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output went away, as `head` does
         sys.exit(141)
     except (
         OSError
     ) as error:  # what no command foresaw: a full disk, a folder that may not be read
-        print(f"idlescope: {visible(_what_failed(error))}", file=sys.stderr)
-        sys.exit(2)
+        _fail(_what_failed(error), 2)
+
+
+def _fail(sentence: str, exit_code: int) -> NoReturn:
+    from idlescope.report.text import visible
+
+    print(f"idlescope: {visible(sentence)}", file=sys.stderr)
+    sys.exit(exit_code)
 
 
 def _what_is_missing(error: ModuleNotFoundError) -> str:

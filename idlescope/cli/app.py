@@ -48,6 +48,14 @@ class ImportedWhenAsked(TyperGroup):
                 self.get_command(ctx, name)
         return super().resolve_command(ctx, args)
 
+    def make_context(self, *arguments: Any, **options: Any) -> Any:
+        """Return what the words of the command line mean."""
+        return interruptible(super().make_context)(*arguments, **options)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was asked for."""
+        return interruptible(super().invoke)(ctx)
+
 
 app = typer.Typer(
     name="idlescope",
@@ -67,7 +75,7 @@ def _command(name: str) -> Any:
     named = alone.command(
         name, help=_help(function), epilog=epilog(name), rich_help_panel=panel
     )
-    named(interruptible(function))
+    named(function)
     return typer.main.get_command(alone)
 
 

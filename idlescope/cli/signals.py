@@ -1,19 +1,36 @@
-"""Signals that ask a command to end: all of them do what Ctrl-C does."""
+"""Signals that ask a command to end: all of them do what Ctrl-C does.
+
+The first thing that a command does is to take them (`end_as_interrupted`), the last to leave with
+Ctrl-C's exit code (`leave`); this module imports nothing that takes time.
+"""
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+import time
 from functools import wraps
-from types import FrameType
-from typing import Any, NoReturn
 
-from idlescope.report.text import visible
+TYPE_CHECKING = False  # as in `typing`, which is not loaded for it
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+    from typing import Any
 
 EXIT_CODE = 130  # of what Ctrl-C ended: 128 and the number of SIGINT
-ENDING = ("SIGTERM", "SIGHUP")  # the second is not on Windows
+ENDING = ("SIGINT", "SIGTERM", "SIGHUP")  # the last is not on Windows
+# A terminal that is closed sends several, an impatient hand too: those that follow so soon ask for
+# nothing new, and what tidies up is not disturbed.
+ONE_REQUEST_S = 1.0
+
+
+class Requests:
+    """What signals asked this process for."""
+
+    last_s = -ONE_REQUEST_S  # when the last one came, of the monotonic clock
+    has_ended = False  # they were obeyed, and that was said
 
 
 def end_as_interrupted() -> None:
@@ -24,19 +41,24 @@ def end_as_interrupted() -> None:
     """
     if threading.current_thread() is not threading.main_thread():
         return
-    for name in ENDING:
-        number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) == signal.SIG_DFL:
+    usual = (signal.SIG_DFL, signal.default_int_handler)
+    for number in _numbers():
+        if signal.getsignal(number) in usual:
             signal.signal(number, _interrupt)
+    if sys.unraisablehook is sys.__unraisablehook__:
+        sys.unraisablehook = _ask_again
 
 
-def interruptible(command: Callable[..., None]) -> Callable[..., None]:
-    """Return a command that says what was kept where Ctrl-C ends it: typer would say nothing."""
+def interruptible(part: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a part of a command that says what was kept where Ctrl-C ends it.
 
-    @wraps(command)
-    def said(*arguments: Any, **options: Any) -> None:
+    typer would say nothing.
+    """
+
+    @wraps(part)
+    def said(*arguments: Any, **options: Any) -> Any:
         try:
-            command(*arguments, **options)
+            return part(*arguments, **options)
         except KeyboardInterrupt as interrupt:
             raise SystemExit(interrupted(interrupt)) from interrupt
 
@@ -44,11 +66,61 @@ def interruptible(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def interrupted(interrupt: KeyboardInterrupt) -> int:
-    """Say that Ctrl-C ended a command, and what was kept; return the exit code."""
-    kept = str(interrupt) or "nothing was written"
+    """Say that Ctrl-C ended a command, and what was kept; return the exit code.
+
+    Nothing can disturb the end of the process from here on.
+    """
+    _ignore_further()
+    Requests.has_ended = True
+    from idlescope.report.text import visible
+    from idlescope.trace.in_place import Placed
+
+    kept = "nothing was written" if Placed.latest is None else f"{Placed.latest} is whole"
+    kept = str(interrupt) or kept
     print(f"idlescope: interrupted; {visible(kept)}", file=sys.stderr)
     return EXIT_CODE
 
 
-def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt
+def leave() -> None:
+    """End the process undisturbed, with the exit code of Ctrl-C where that ended its command.
+
+    To be called last. Python itself ends by the signal, not by an exit code, where Ctrl-C met any
+    text that was being compiled (as dataclasses have it), whoever handled that.
+    """
+    _ignore_further()
+    if not Requests.has_ended:
+        return
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):  # nobody reads it any more
+            continue
+    os._exit(EXIT_CODE)
+
+
+def _ignore_further() -> None:
+    if threading.current_thread() is threading.main_thread():
+        for number in _numbers():
+            signal.signal(number, signal.SIG_IGN)
+
+
+def _numbers() -> list[signal.Signals]:
+    return [getattr(signal, name) for name in ENDING if hasattr(signal, name)]
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """Raise KeyboardInterrupt, once for signals that come together."""
+    now_s = time.monotonic()
+    is_new = now_s - Requests.last_s >= ONE_REQUEST_S
+    Requests.last_s = now_s
+    if is_new:
+        raise KeyboardInterrupt
+
+
+def _ask_again(unraisable: sys.UnraisableHookArgs) -> None:
+    """Send a signal again that came where Python drops what is raised, as in `__del__`."""
+    if not issubclass(unraisable.exc_type, KeyboardInterrupt):
+        sys.__unraisablehook__(unraisable)
+    elif not Requests.has_ended:
+        Requests.last_s = -ONE_REQUEST_S
+        signal.raise_signal(signal.SIGINT)

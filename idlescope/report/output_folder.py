@@ -45,21 +45,30 @@ def claim(folder: Path, force: bool, source: Path | None = None) -> None:
 
 
 @contextmanager
-def claimed(folder: Path, force: bool, source: Path | None = None) -> Iterator[None]:
-    """Make the folder as `claim` does, and write into it alone.
+def made(folder: Path, force: bool, sources: Sequence[Path]) -> Iterator[None]:
+    """Make the folder as `claim` does, before anything takes long; what fails leaves no empty one.
 
-    What fails meanwhile leaves no empty one behind.
+    `sources` are the traces reported on.
     """
-    made = _missing(folder)
-    claim(folder, force, source)
+    missing = _missing(folder)
+    claim(folder, force)
+    for source in sources:
+        _refuse(folder, force, source)
     try:
-        with in_place.alone_in(folder):
-            yield
+        yield
     except BaseException:
-        for made_folder in made:
+        for made_folder in missing:
             with suppress(OSError):
                 made_folder.rmdir()  # fails, as it should, where anything is in it
         raise
+
+
+@contextmanager
+def claimed(folder: Path, force: bool, source: Path | None = None) -> Iterator[None]:
+    """Make the folder as `made` does, and write into it alone."""
+    sources = [] if source is None else [source]
+    with made(folder, force, sources), in_place.alone_in(folder):
+        yield
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -18,11 +19,23 @@ from idlescope.errors import OutputExistsError
 AT_FDCWD, RENAME_EXCHANGE = -100, 2  # of Linux's renameat2
 
 
+class Placed:
+    """What this process has put in its place: Ctrl-C that comes later tells of it."""
+
+    latest: Path | None = None
+
+
 def replace(draft: Path, target: Path) -> None:
     """Put a draft in the place of a target, which may be there; what was there is removed.
 
     Raises OSError, and leaves the target as it was.
     """
+    with _undisturbed():
+        _put(draft, target)
+        Placed.latest = target
+
+
+def _put(draft: Path, target: Path) -> None:
     if not target.is_dir():
         draft.replace(target)
         return
@@ -45,7 +58,9 @@ def merge(draft: Path, target: Path) -> None:
     nothing is moved then.
     """
     _refuse_obstacles(draft, target)
-    _move(draft, target)
+    with _undisturbed():
+        _move(draft, target)
+        Placed.latest = target
 
 
 def _refuse_obstacles(draft: Path, target: Path) -> None:
@@ -69,6 +84,20 @@ def _move(draft: Path, target: Path) -> None:
         else:
             entry.replace(place)
     draft.rmdir()
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Have signals that ask this process to end wait: what is half moved is neither old nor new."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    ending = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ending)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def remove(draft: Path) -> None:

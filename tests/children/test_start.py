@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -42,10 +43,21 @@ def trapped(tmp_path):
 
 
 def ran(words, folder, path):
+    """What a child says whose parent lives: its input is open, and nothing comes."""
     environment = {"PYTHONPATH": path, "PATH": "/usr/bin:/bin"}
-    return subprocess.run(
-        words, cwd=folder, capture_output=True, env=environment, check=False
-    )
+    lifeline, parents_end = os.pipe()
+    try:
+        return subprocess.run(
+            words,
+            cwd=folder,
+            capture_output=True,
+            env=environment,
+            check=False,
+            stdin=lifeline,
+        )
+    finally:
+        os.close(lifeline)
+        os.close(parents_end)
 
 
 def test_a_child_imports_nothing_of_the_current_folder(trapped):

@@ -166,10 +166,11 @@ def of_xla_json(path: Path) -> Active | None:
             if type(event["pid"]) is not int or type(event["tid"]) is not int:
                 return None
             times = [event["ts"] * 1000, event["dur"] * 1000]
-            if not all(abs(time) < LARGEST for time in times):
-                return None
-            if any(time != int(time) for time in times) or not all(
-                isinstance(one, str) for one in (plane, line)
+            if (
+                not all(abs(time) < LARGEST for time in times)
+                or any(time != int(time) for time in times)
+                or not all(isinstance(one, str) for one in (plane, line))
+                or _is_odd(events)
             ):
                 return None
             device = re.fullmatch(r"/device:GPU:(\d{1,9})", plane, re.ASCII)
@@ -190,6 +191,13 @@ def of_xla_json(path: Path) -> Active | None:
         ArithmeticError,
     ):
         return None
+
+
+def _is_odd(events: list[dict[str, Any]]) -> bool:
+    """Return whether a process or thread is called True, which is 1 to a dictionary."""
+    return any(
+        isinstance(event.get(key), bool) for event in events for key in ("pid", "tid")
+    )
 
 
 def of_ascend(path: Path) -> Active | None:

@@ -62,7 +62,7 @@ def _append(path: Path, file: BinaryIO, line: Line) -> History:
     try:
         written = file.write(encoded)
         os.fsync(file.fileno())
-    except OSError:
+    except (OSError, KeyboardInterrupt):
         file.truncate(len(before))
         raise
     if written != len(encoded):

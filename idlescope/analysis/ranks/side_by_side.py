@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from queue import SimpleQueue
+from threading import Lock
 
 import msgspec
 
@@ -92,12 +93,16 @@ def _analyse_rows(
     """Return what some of the files give, by row."""
     outcomes: dict[int, Outcome] = {}
     with ExitStack() as stack:
-        idle_children: SimpleQueue[_Child] = SimpleQueue()
         workers = _workers([sizes[row] for row in rows])
-        for _ in range(workers):
-            child = _Child(options, kept, max(1, usable_cores() // workers))
-            idle_children.put(stack.enter_context(child))
-        pool = stack.enter_context(ThreadPoolExecutor(workers))
+        cores_of_each = max(1, usable_cores() // workers)
+        children = [
+            stack.enter_context(_Child(options, kept, cores_of_each))
+            for _ in range(workers)
+        ]
+        pool = stack.enter_context(_threads(children))
+        idle_children: SimpleQueue[_Child] = SimpleQueue()
+        for child in children:
+            idle_children.put(child)
 
         def ask(path: Path) -> Outcome:
             child = idle_children.get()
@@ -116,6 +121,19 @@ def _analyse_rows(
             if progress is not None:
                 progress(done)
     return outcomes
+
+
+@contextmanager
+def _threads(children: Sequence[_Child]) -> Iterator[ThreadPoolExecutor]:
+    """Yield a thread for each child; where the block fails, nothing that they do is waited for."""
+    with ThreadPoolExecutor(len(children)) as pool:
+        try:
+            yield pool
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for child in children:
+                child.end()
+            raise
 
 
 def _workers(sizes: Sequence[int]) -> int:
@@ -139,6 +157,8 @@ class _Child:
         self._kept = kept
         self._cores = cores
         self._options = msgspec.json.encode(options).decode()
+        self._has_ended = False
+        self._starting = Lock()
         self._process = self._start()
 
     def _start(self) -> subprocess.Popen[bytes]:
@@ -155,10 +175,23 @@ class _Child:
 
     def __exit__(self, *exception: object) -> None:
         """End the process, whatever it does."""
-        self._end()
+        self.end()
+        self._close()
 
-    def _end(self) -> None:
+    def end(self) -> None:
+        """Kill the process, also while another thread waits for its answer; none follows it."""
+        with self._starting:
+            self._has_ended = True
+            self._process.kill()
+
+    def _start_again(self) -> None:
         self._process.kill()
+        self._close()
+        with self._starting:
+            if not self._has_ended:
+                self._process = self._start()
+
+    def _close(self) -> None:
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:
                 with suppress(OSError):  # what it was still to be told
@@ -171,8 +204,7 @@ class _Child:
             head, columns = self._answer(path)
             outcome = unpacked(head, columns)
         except (OSError, RankBytesError) as error:
-            self._end()
-            self._process = self._start()
+            self._start_again()
             shown = remote.shown(path)
             return TraceError(f"{shown} could not be analysed: its process ended ({error})")
         if isinstance(outcome, str):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
@@ -88,8 +89,25 @@ def check_command(
     remembered.refuse(limits)
     if announced.junit is not None:
         report.refuse(announced.junit)
+    folder_made: AbstractContextManager[None] = nullcontext()
     if remembered.folder is not None:
-        output_folder.claim(remembered.folder, remembered.force, trace)
+        folder_made = output_folder.made(remembered.folder, remembered.force, [trace])
+    with folder_made:
+        checks = _checked(console, trace, limits, against, selection, announced, remembered)
+    if not all(limit_check.holds for limit_check in checks):
+        raise SystemExit(1)
+
+
+def _checked(
+    console: Console,
+    trace: Path,
+    limits: Limits,
+    against: Sequence[Path],
+    selection: Selection,
+    announced: Announced,
+    remembered: Remembered,
+) -> list[Check]:
+    """Check, add to the history, and say the result; return it."""
     analyses: dict[str, Analysis] = {}
     with status_line(console, "reading") as status:
         checks = examine(
@@ -101,14 +119,18 @@ def check_command(
             seen=None if remembered.file is None else analyses.__setitem__,
             **selection.options(),
         )
-    trended = None
-    if remembered.file is not None:
-        trended = _remember(remembered.file, remembered.commit, analyses, limits)
-        if limits.max_creep is not None:
-            checks += creep_checks(trended.trends, limits.max_creep)
-    _announce(console, trace, checks, trended, announced, remembered)
-    if not all(limit_check.holds for limit_check in checks):
-        raise SystemExit(1)
+    if remembered.file is None:
+        _announce(console, trace, checks, None, announced, remembered)
+        return checks
+    trended = _remember(remembered.file, remembered.commit, analyses, limits)
+    if limits.max_creep is not None:
+        checks += creep_checks(trended.trends, limits.max_creep)
+    try:
+        _announce(console, trace, checks, trended, announced, remembered)
+    except KeyboardInterrupt as interrupt:
+        kept = str(interrupt) or f"{remembered.file} has its line of this commit"
+        raise KeyboardInterrupt(kept) from interrupt
+    return checks
 
 
 def _remember(

@@ -66,9 +66,8 @@ def compare_command(
     written: list[Path] = []
     if output.folder is not None:
         sources = list(chain.from_iterable(path_sides))
-        for side_path in sources:
-            output_folder.claim(output.folder, output.force, side_path)
         with (
+            output_folder.made(output.folder, output.force, sources),
             output_folder.written(output.folder, output.force, sources[0]) as draft,
             status_line(console, "writing"),
         ):

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from idlescope.children.cores import usable_cores
+from idlescope.children.lifeline import end_with_parent
 from idlescope.children.start import command
 from idlescope.errors import TraceError
 from idlescope.trace.damage import Damage
@@ -56,16 +57,11 @@ def read_parts(reading: Reading, progress: Progress | None) -> list[Part]:
             running.enter_context(_own_process(reading, start, end))
             for start, end in zip(starts[1:], ends[1:], strict=True)
         ]
-        try:
-            parts = [read_part(reading, 0, ends[0], progress)]
-            # One after the other: what the later ones have to send waits in them.
-            for child, start, end in zip(children, starts[1:], ends[1:], strict=True):
-                part = _sent_part(child)
-                parts.append(read_part(reading, start, end) if part is None else part)
-        except BaseException:
-            for child in children:
-                child.kill()
-            raise
+        parts = [read_part(reading, 0, ends[0], progress)]
+        # One after the other: what the later ones have to send waits in them.
+        for child, start, end in zip(children, starts[1:], ends[1:], strict=True):
+            part = _sent_part(child)
+            parts.append(read_part(reading, start, end) if part is None else part)
     return parts
 
 
@@ -99,8 +95,11 @@ def read_part(
     return builder.part(events.metadata)
 
 
-def _own_process(reading: Reading, start: int, end: int | None) -> subprocess.Popen[bytes]:
-    """Start reading a part of a file in a process of its own."""
+@contextmanager
+def _own_process(
+    reading: Reading, start: int, end: int | None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Read a part of a file in a process of its own, which is killed where the block fails."""
     arguments = [
         str(reading.path.resolve()),
         str(start),
@@ -108,12 +107,17 @@ def _own_process(reading: Reading, start: int, end: int | None) -> subprocess.Po
         str(int(reading.frames)),
         str(int(reading.own)),
     ]
-    return subprocess.Popen(  # noqa: S603 - our own module, with arguments that no shell sees
+    with subprocess.Popen(  # noqa: S603 - our own module, with arguments that no shell sees
         command("idlescope.trace.kineto.parts", *arguments),
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        stdin=subprocess.DEVNULL,
-    )
+        stdin=subprocess.PIPE,
+    ) as child:
+        try:
+            yield child
+        except BaseException:
+            child.kill()
+            raise
 
 
 def _starts(path: Path) -> list[int]:
@@ -156,6 +160,7 @@ def _no_collector() -> Iterator[None]:
 
 
 def _main() -> None:
+    end_with_parent()
     path, start, end, frames, own = sys.argv[1:]
     reading = Reading(Path(path), frames == "1", own == "1")
     try:

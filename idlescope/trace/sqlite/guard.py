@@ -8,6 +8,8 @@ stopped, and only tables are read that are stored as such.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 # SQLite's own instructions: a row of a table takes two for each column that is read, and four bytes
@@ -47,9 +49,20 @@ class Guard:
         if hasattr(connection, "setlimit"):
             connection.setlimit(SQLITE_LIMIT_LENGTH, LONGEST_TEXT)
 
-    def begin(self) -> None:
-        """Begin a query."""
+    @contextmanager
+    def query(self) -> Iterator[None]:
+        """Watch a query, or several that share what one may take.
+
+        Raises KeyboardInterrupt where Ctrl-C came in the middle of it: SQLite drops what is raised
+        while it calls, and only says that it was interrupted.
+        """
         self._left = self._most
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            if str(error) == "interrupted" and self._left >= 0:
+                raise KeyboardInterrupt from error
+            raise
 
     def _count(self) -> int:
         """Count what has run; other than 0 stops it."""

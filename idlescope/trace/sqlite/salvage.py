@@ -50,15 +50,15 @@ class Rows:
 
         Raises sqlite3.DatabaseError where there is more damage than is worth the time.
         """
-        # all that is tried shares what one query may take, so that loops of pages end
-        self._guard.begin()
         found: list[Stretch] = []
         begin = NULL
-        for _ in range(MOST_DAMAGED_PLACES):
-            further = self._walk(begin, most_rows, found)
-            if further is None:
-                return found
-            begin = further
+        # all that is tried shares what one query may take, so that loops of pages end
+        with self._guard.query():
+            for _ in range(MOST_DAMAGED_PLACES):
+                further = self._walk(begin, most_rows, found)
+                if further is None:
+                    return found
+                begin = further
         raise sqlite3.DatabaseError("damaged in too many places")
 
     def _walk(self, begin: int, most_rows: int, found: list[Stretch]) -> int | None:

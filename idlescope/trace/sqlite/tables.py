@@ -346,8 +346,7 @@ class SqliteTables:
 
     def _each(self, query: str, parameters: Sequence[Any] = ()) -> Iterator[Any]:
         """Yield the rows of a query."""
-        with _sqlite_errors(self.path, self.make_again):
-            self._guard.begin()
+        with _sqlite_errors(self.path, self.make_again), self._guard.query():
             yield from self.connection.execute(query, parameters)
 
 
