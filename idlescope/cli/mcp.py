@@ -25,5 +25,7 @@ def mcp(roots: Roots = None) -> None:
     small; what a trace does not tell is said, with what to record.
     """
     from idlescope.agents.server import serve
+    from idlescope.cli.signals import end_at_once
 
+    end_at_once()
     serve(roots or [Path()])

@@ -17,7 +17,7 @@ TYPE_CHECKING = False  # as in `typing`, which is not loaded for it
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
-    from typing import Any
+    from typing import Any, NoReturn
 
 EXIT_CODE = 130  # of what Ctrl-C ended: 128 and the number of SIGINT
 ENDING = ("SIGINT", "SIGTERM", "SIGHUP")  # the last is not on Windows
@@ -79,6 +79,25 @@ def interrupted(interrupt: KeyboardInterrupt) -> int:
     kept = str(interrupt) or kept
     print(f"idlescope: interrupted; {visible(kept)}", file=sys.stderr)
     return EXIT_CODE
+
+
+def end_at_once() -> None:
+    """Let signals end this process where it stands: for a command that keeps nothing.
+
+    Not for one that writes anything. A thread of it may wait for ever, as one that reads what
+    another program has to say does.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return
+    for number in _numbers():
+        if signal.getsignal(number) is _interrupt:
+            signal.signal(number, _leave_at_once)
+
+
+def _leave_at_once(number: int, frame: FrameType | None) -> NoReturn:
+    interrupted(KeyboardInterrupt())
+    leave()
+    raise SystemExit(EXIT_CODE)
 
 
 def leave() -> None:

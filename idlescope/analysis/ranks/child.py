@@ -18,6 +18,7 @@ from idlescope.analysis.ranks.of_trace import rank_labels, rank_numbers
 from idlescope.analysis.ranks.rank import summary
 from idlescope.analysis.ranks.rank_file import RankFile, RankOptions, packed, packed_error
 from idlescope.analysis.result import Analysis
+from idlescope.children.lifeline import lines_of_parent
 from idlescope.errors import IdlescopeError
 from idlescope.trace import remote
 from idlescope.trace.model import Trace
@@ -65,9 +66,9 @@ def analyse_file(path: Path, options: RankOptions) -> RankFile:
 
 
 def main() -> None:
-    """Answer one path after the other until the input ends."""
+    """Answer one path after the other until the parent ends, or ends this."""
     options = msgspec.json.decode(sys.argv[1], type=RankOptions)
-    for line in sys.stdin:
+    for line in lines_of_parent():
         path = Path(msgspec.json.decode(line))
         try:
             pieces = packed(analyse_file(path, options))
