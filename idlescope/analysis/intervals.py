@@ -13,7 +13,7 @@ import numpy as np
 from idlescope.trace.distinct import distinct
 from idlescope.trace.table import Bool, Int64
 
-CHUNK = 1 << 16  # intervals whose arrays fit a core's cache
+CHUNK = 1 << 15  # intervals whose arrays fit a core's cache
 AFTER_EVERYTHING = int(np.iinfo(np.int64).max)  # when something starts that never does
 BEFORE_EVERYTHING = int(np.iinfo(np.int64).min)  # when something ended that never ran
 

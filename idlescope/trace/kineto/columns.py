@@ -16,6 +16,7 @@ from idlescope.trace.interner import Interner
 from idlescope.trace.kineto import categories
 from idlescope.trace.kineto.records import Args, Batch, Event
 from idlescope.trace.kineto.times import exact_ns, typical_ns
+from idlescope.trace.kineto.typed_events import CATEGORY_OF_TYPE
 from idlescope.trace.model import Calls, Collectives, Counters, Operations, Ranges
 from idlescope.trace.plausible_times import Spans, all_plausible, doubts
 from idlescope.trace.table import Int32, Int64, Table
@@ -28,6 +29,12 @@ _NO_ARGS = Args()
 _CATEGORIES = (*categories.OPERATIONS, *sorted(categories.CALLS), *categories.RANGES)
 _NO_CATEGORY, _SKIPPED = len(_CATEGORIES), len(_CATEGORIES) + 1
 _OPERATOR = _CATEGORIES.index("cpu_op")
+_DETAIL = [_CATEGORIES.index(category) for category in sorted(categories.DETAIL)]
+_CODE_OF_CATEGORY = {category: code for code, category in enumerate(_CATEGORIES)}
+_CODE_OF_TYPE: dict[type, int] = {
+    event_type: _CODE_OF_CATEGORY.get(category, _SKIPPED)
+    for event_type, category in CATEGORY_OF_TYPE.items()
+}
 _NO_GROUP, _OPERATION, _CALL, _RANGE = range(4)
 # For each code of a category: which table its events go to, and their kind in that table.
 _GROUP = np.repeat(
@@ -111,33 +118,38 @@ class Builder:
     )
 
     def __post_init__(self) -> None:
-        self._category_codes: dict[Any, int] = {None: _NO_CATEGORY}
-        for code, category in enumerate(_CATEGORIES):
-            if self.frames or category not in categories.DETAIL:
-                self._category_codes[category] = code
         self._typical_ns = 0  # a time that is typical of what was read last
         self._name_codes = _Codes(self.names, str)
         self._thread_codes = _Codes(self.threads, lambda key: (str(key[0]), str(key[1])))
 
     def add(self, batch: Batch) -> None:
         """Add the events of one batch."""
-        events, code_of = batch.events, self._category_codes
-        self._typical_ns = self._typical_ns or typical_ns(events, 0)
-        self.events += len(events)
-        codes = np.array([code_of.get(event.cat, _SKIPPED) for event in events], np.uint8)
-        if not self.frames:
-            codes[_rows_of_steps(events)] = _OPERATOR
+        self._typical_ns = self._typical_ns or typical_ns(batch.events, 0)
+        self.events += len(batch.events)
+        codes = self._categories(batch)
         groups = _GROUP[codes]
         for group, add in (
             (_RANGE, self._add_ranges),
             (_CALL, self._add_calls),
             (_OPERATION, self._add_operations),
         ):
-            rows = np.flatnonzero(groups == group).tolist()
-            complete = [event_row for event_row in rows if events[event_row].ph == "X"]
-            if complete:
-                add(batch, complete, _KIND[codes[complete]])
-        self._add_others(batch, np.flatnonzero(codes == _NO_CATEGORY).tolist())
+            rows = np.flatnonzero(groups == group)
+            if rows.size:
+                add(batch, rows, _KIND[codes[rows]])
+        if not batch.typed:  # of those, each has a category
+            self._add_others(batch, np.flatnonzero(codes == _NO_CATEGORY).tolist())
+
+    def _categories(self, batch: Batch) -> NDArray[np.uint8]:
+        """Return the code of each event's category; those that are of no table are skipped."""
+        if batch.typed:
+            event_types = map(type, batch.events)
+            found = map(_CODE_OF_TYPE.__getitem__, event_types)
+        else:
+            found = map(_code_of_category, batch.events)
+        codes = np.fromiter(found, np.uint8, len(batch.events))
+        if not self.frames:
+            _skip_detail(batch.events, codes)
+        return codes
 
     def part(self, metadata: dict[str, Any]) -> Part:
         """Return all that was added."""
@@ -155,13 +167,15 @@ class Builder:
         )
 
     def _timed(
-        self, batch: Batch, rows: list[int], kinds: NDArray[np.uint8], record: str
+        self, batch: Batch, rows: Int64, kinds: NDArray[np.uint8], record: str
     ) -> TimedEvents:
         """Return the events of some rows; those whose times cannot be true are counted instead.
 
         `record` is what a row is, of damage.KINDS.
         """
-        events = [batch.events[event_row] for event_row in rows]
+        events = batch.events
+        if rows.size < len(events):
+            events = [events[event_row] for event_row in rows.tolist()]
         start, start_known = exact_ns(
             [event.ts for event in events], partial(_raw_times, batch, rows, "ts")
         )
@@ -178,12 +192,12 @@ class Builder:
         start, length = start[kept_rows], length[kept_rows]
         return TimedEvents(kept_events, start, start + length, kinds[kept_rows])
 
-    def _undoubted(self, batch: Batch, rows: list[int], spans: Spans) -> Int64:
+    def _undoubted(self, batch: Batch, rows: Int64, spans: Spans) -> Int64:
         """Return which spans have times that can be true; count the others."""
         self._typical_ns = typical_ns(batch.events, self._typical_ns)
-        undoubted = np.ones(len(rows), np.bool_)
+        undoubted = np.ones(rows.size, np.bool_)
         for doubt in doubts(spans, self._typical_ns):
-            first_row = rows[int(doubt.rows[0])]
+            first_row = int(rows[doubt.rows[0]])
             self.damage.dropped(
                 f"{spans.kind} {doubt.what} were left out",
                 batch.place(first_row),
@@ -193,7 +207,7 @@ class Builder:
             undoubted[doubt.rows] = False
         return np.flatnonzero(undoubted)
 
-    def _add_ranges(self, batch: Batch, rows: list[int], kinds: NDArray[np.uint8]) -> None:
+    def _add_ranges(self, batch: Batch, rows: Int64, kinds: NDArray[np.uint8]) -> None:
         timed = self._timed(batch, rows, kinds, "ranges")
         new_table = Ranges.of(
             start=timed.start,
@@ -201,11 +215,11 @@ class Builder:
             thread=self._threads(timed.events),
             name=self._names(timed.events),
             kind=timed.kind,
-            step=self._steps(batch, _args(timed.events)),
+            step=self._steps(batch, timed.events),
         )
         self.tables[Ranges].append(new_table)
 
-    def _add_calls(self, batch: Batch, rows: list[int], kinds: NDArray[np.uint8]) -> None:
+    def _add_calls(self, batch: Batch, rows: Int64, kinds: NDArray[np.uint8]) -> None:
         timed = self._timed(batch, rows, kinds, "calls")
         correlations = [arguments.correlation for arguments in _args(timed.events)]
         new_table = Calls.of(
@@ -217,9 +231,7 @@ class Builder:
         )
         self.tables[Calls].append(new_table)
 
-    def _add_operations(
-        self, batch: Batch, rows: list[int], kinds: NDArray[np.uint8]
-    ) -> None:
+    def _add_operations(self, batch: Batch, rows: Int64, kinds: NDArray[np.uint8]) -> None:
         timed = self._timed(batch, rows, kinds, "operations")
         events, args = timed.events, _args(timed.events)
         self.operation_blocks.append((len(events), batch.offset))
@@ -239,7 +251,7 @@ class Builder:
             stream=self._streams(events, args),
             name=self._names(events),
             correlation=correlation,
-            step=self._steps(batch, args),
+            step=self._steps(batch, events),
             bytes=self._ints(batch, bytes_moved),
             flops=flops,
         )
@@ -273,7 +285,9 @@ class Builder:
                 self._add_counter(batch, event_row, event, event.args.value)
 
     def _add_counter(self, batch: Batch, event_row: int, event: Event, value: Any) -> None:
-        time, readable = exact_ns([event.ts], partial(_raw_times, batch, [event_row], "ts"))
+        time, readable = exact_ns(
+            [event.ts], partial(_raw_times, batch, np.array([event_row]), "ts")
+        )
         if readable.all():
             new_table = Counters.of(
                 time=time, name=self._names([event]), value=[_float(value)]
@@ -283,9 +297,10 @@ class Builder:
     def _names(self, events: list[Event]) -> Int32:
         code_of = self._name_codes
         try:
-            return np.array([code_of[event.name] for event in events], np.int32)
+            codes = [code_of[event.name] for event in events]
         except TypeError:  # a name that is a list or an object
-            return np.array([code_of[str(event.name)] for event in events], np.int32)
+            codes = [code_of[str(event.name)] for event in events]
+        return np.fromiter(codes, np.int32, len(codes))
 
     def _threads(self, events: list[Event]) -> Int32:
         code_of = self._thread_codes
@@ -296,10 +311,11 @@ class Builder:
                 only_track = process_ids[0], thread_ids[0]
                 return np.full(len(events), code_of[only_track], np.int32)
             tracks = zip(process_ids, thread_ids, strict=True)
-            return np.array([code_of[track] for track in tracks], np.int32)
+            codes = [code_of[track] for track in tracks]
         except TypeError:  # an id that is a list or an object
             texts = zip(map(str, process_ids), map(str, thread_ids), strict=True)
-            return np.array([code_of[track] for track in texts], np.int32)
+            codes = [code_of[track] for track in texts]
+        return np.fromiter(codes, np.int32, len(codes))
 
     def _tids(self, events: list[Event]) -> list[Any]:
         """Return the thread of each event; our own files may have laid it on another track."""
@@ -338,15 +354,15 @@ class Builder:
             return np.full(len(events), self.streams.code(str(streams[0])), np.int32)
         return self.streams.codes(map(str, streams))
 
-    def _steps(self, batch: Batch, args: list[Args]) -> Int32:
+    def _steps(self, batch: Batch, events: list[Event]) -> Int32:
         """Return the steps that our own files state; -1 elsewhere."""
         if not self.own:
-            return np.full(len(args), -1, np.int32)
-        steps = [self._int(batch, arguments.step, -1) for arguments in args]
+            return np.full(len(events), -1, np.int32)
+        steps = [self._int(batch, arguments.step, -1) for arguments in _args(events)]
         return np.array([step if step in _INT32 else -1 for step in steps], np.int32)
 
     def _ints(self, batch: Batch, values: list[Any]) -> Int64:
-        if all(type(value) is int for value in values):
+        if set(map(type, values)) <= {int}:
             numbers = np.array(values)
             if numbers.dtype == np.int64 or not values:
                 return numbers.astype(np.int64)
@@ -381,14 +397,21 @@ class _Codes(dict[Hashable, int]):
         return code
 
 
-def _rows_of_steps(events: list[Event]) -> list[int]:
-    """Return the rows of operators that are torch.profiler's own steps."""
-    return [
-        event_row
-        for event_row, event in enumerate(events)
-        if event.cat in categories.DETAIL
-        and str(event.name).startswith(categories.STEP_NAME)
+def _code_of_category(event: Event) -> int:
+    """Return the code of an event's category; only of complete events is one of a table."""
+    if event.cat is None:
+        return _NO_CATEGORY
+    return _CODE_OF_CATEGORY.get(event.cat, _SKIPPED) if event.ph == "X" else _SKIPPED
+
+
+def _skip_detail(events: list[Event], codes: NDArray[np.uint8]) -> None:
+    """Skip operators and Python frames, but for operators that are torch.profiler's own steps."""
+    detail = np.flatnonzero(np.isin(codes, _DETAIL)).tolist()
+    codes[detail] = _SKIPPED
+    steps = [
+        row for row in detail if str(events[row].name).startswith(categories.STEP_NAME)
     ]
+    codes[steps] = _OPERATOR
 
 
 def _all_equal(values: list[Any]) -> bool:
@@ -405,10 +428,10 @@ def _args(events: list[Event]) -> list[Args]:
     return [event.args or _NO_ARGS for event in events]
 
 
-def _raw_times(batch: Batch, rows: list[int], field_name: str) -> list[str]:
+def _raw_times(batch: Batch, rows: Int64, field_name: str) -> list[str]:
     """Return the text of a field, `ts` or `dur`, of some events."""
-    raw = batch.raw()
-    return [bytes(getattr(raw[event_row], field_name)).decode() for event_row in rows]
+    raw = [getattr(event, field_name) for event in batch.raw()]
+    return [bytes(raw[event_row]).decode() for event_row in rows.tolist()]
 
 
 def _float(value: Any) -> float:

@@ -13,14 +13,28 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from idlescope.errors import TraceError
 from idlescope.trace.damage import Damage
 from idlescope.trace.kineto.bytes import Source
-from idlescope.trace.kineto.records import Batch, Event, decode_list, decode_object
-from idlescope.trace.kineto.repair import CUT, object_end, repairs, versions
+from idlescope.trace.kineto.records import (
+    Batch,
+    Decode,
+    Decoded,
+    decode_list,
+    decode_object,
+)
+from idlescope.trace.kineto.repair import (
+    CUT,
+    LIST_END,
+    STRAY_CLOSE,
+    object_end,
+    repairs,
+    versions,
+)
 from idlescope.trace.kineto.text_damage import TextDamage, holds_events
 
 CHUNK_BYTES = 1 << 18  # decoded at once: fits a core's cache
@@ -32,6 +46,8 @@ _EVENTS_KEY = re.compile(rb'"traceEvents"\s*:\s*\[')
 _KEY_BYTES = 64  # the key of the events is not longer, white space included
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _SEPARATOR = re.compile(rb"\s*,?\s*")
+_EVENT_FIRST = re.compile(rb"\s*\{")
+_BEHIND_EVENT = b" \t\r\n,"
 
 
 class KinetoEvents:
@@ -40,13 +56,20 @@ class KinetoEvents:
     Iterate for batches, then read `metadata`: the JSON object around the events. A part begins at
     byte `start`, that of an event, and ends before byte `end`; only a part to the end of the file
     sees the metadata that stands after the events. What was repaired or lost is counted in
-    `damage`. Iterating raises TraceError where the file cannot be read, or is no Kineto trace.
+    `damage`. `decode` makes events of text. Iterating raises TraceError where the file cannot be
+    read, or is no Kineto trace.
     """
 
     def __init__(
-        self, path: Path, damage: Damage, start: int = 0, end: int | None = None
+        self,
+        path: Path,
+        damage: Damage,
+        start: int = 0,
+        end: int | None = None,
+        decode: Decode = decode_list,
     ) -> None:
         self.path = path
+        self._decode = decode
         self.metadata: dict[str, Any] = {}
         self._damage = TextDamage(path, damage)
         self._source = Source(path, start, end)
@@ -76,7 +99,7 @@ class KinetoEvents:
             if self._closed and self._to_end:
                 break
         else:
-            batch = self._salvage(None, final=True)
+            batch = self._last_batch() or self._salvage(None, final=True)
             if batch is not None:
                 yield batch
         self._finish()
@@ -150,19 +173,41 @@ class KinetoEvents:
         text = self._buffer
         for cut_byte in self._cuts():
             whole_events = text[:cut_byte]
-            events, wrong_at = decode_list(whole_events)
-            if events is not None:
-                return self._batch(whole_events, events, cut_byte), None
-            if wrong_at < cut_byte - 1:  # not for want of what follows
+            decoded = self._decode(whole_events)
+            if decoded.events is not None:
+                return self._batch(whole_events, decoded, cut_byte), None
+            if decoded.wrong_at < cut_byte - 1:  # not for want of what follows
                 break
         else:
             return None, None
         for repaired_text, repairs_done in repairs(whole_events):
-            events, _ = decode_list(repaired_text)
-            if events is not None:
+            repaired = self._decode(repaired_text)
+            if repaired.events is not None:
                 self._damage.repaired(repairs_done, self._offset)
-                return self._batch(repaired_text, events, cut_byte), None
-        return None, wrong_at
+                return self._batch(repaired_text, repaired, cut_byte), None
+        return None, decoded.wrong_at
+
+    def _last_batch(self) -> Batch | None:
+        """Take the rest of the events; None where their end is not plain, or damage lies in it."""
+        text = self._buffer
+        ends = [len(text)] if self._closed else self._list_ends()
+        if self._comma_read is False or not _EVENT_FIRST.match(text):
+            return None
+        for end in ends:
+            whole_events = text[:end].rstrip(_BEHIND_EVENT)
+            decoded = self._decode(whole_events)
+            if decoded.events is not None:
+                if STRAY_CLOSE.match(text, end):
+                    return None
+                used = end if self._closed else end + 1
+                self._closed = True
+                return self._batch(whole_events, decoded, used)
+        return None
+
+    def _list_ends(self) -> list[int]:
+        """Return the first brackets that may close the list of events."""
+        found = islice(LIST_END.finditer(self._buffer), CUTS_TRIED)
+        return [match.end() - 1 for match in found]
 
     def _cuts(self) -> list[int]:
         """Return where the buffer may be cut between two events, the likeliest first."""
@@ -175,11 +220,12 @@ class KinetoEvents:
     def _batch(
         self,
         text: bytes,
-        events: list[Event],
+        decoded: Decoded,
         used: int,
         starts: Sequence[int] | None = None,
     ) -> Batch:
-        batch = Batch(text, events, self._offset, starts)
+        events = decoded.events or []
+        batch = Batch(text, events, self._offset, starts, decoded.typed)
         self._advance(used)
         if not (
             self._closed and self._to_end
@@ -209,9 +255,8 @@ class KinetoEvents:
         self._astray = salvage.astray
         if not salvage.used:
             return None
-        return self._batch(
-            b",".join(salvage.texts), salvage.events, salvage.used, salvage.starts
-        )
+        decoded = Decoded(salvage.events, 0)
+        return self._batch(b",".join(salvage.texts), decoded, salvage.used, salvage.starts)
 
     def _finish(self) -> None:
         """Say how the list of events ended, and read the metadata around it."""

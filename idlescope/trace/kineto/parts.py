@@ -24,6 +24,8 @@ from idlescope.trace.kineto.bytes import GZIP_MAGIC
 from idlescope.trace.kineto.columns import Builder, Part
 from idlescope.trace.kineto.events import KinetoEvents, event_boundary
 from idlescope.trace.kineto.part_bytes import PartBytesError, packed, packed_error, unpacked
+from idlescope.trace.kineto.records import decode_list
+from idlescope.trace.kineto.typed_events import TypedDecoder
 
 PART_BYTES = 32 << 20  # of less, a process of its own costs more than it saves
 # The first part is longer than the others by so much: their processes have to start and to send.
@@ -85,7 +87,8 @@ def read_part(
     the end of the file.
     """
     damage = Damage()
-    events = KinetoEvents(reading.path, damage, start, end)
+    decode = decode_list if reading.own else TypedDecoder()
+    events = KinetoEvents(reading.path, damage, start, end, decode)
     builder = Builder(damage, reading.frames, reading.own)
     with _no_collector():
         for batch in events:

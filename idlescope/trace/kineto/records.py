@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -61,6 +61,10 @@ class Decoded(NamedTuple):
 
     events: list[Event] | None
     wrong_at: int
+    typed: bool = False  # the events are of typed_events.py
+
+
+Decode = Callable[[bytes], Decoded]  # of a text that has no brackets around it
 
 
 class RepairedEvent(NamedTuple):
@@ -89,10 +93,12 @@ class Batch:
         events: list[Event],
         offset: int,
         starts: Sequence[int] | None = None,
+        typed: bool = False,
     ) -> None:
         self.text = text
         self.events = events
         self.offset = offset
+        self.typed = typed  # the events are of typed_events.py
         # of each event in the file, where the text was put together from pieces of it
         self._starts = starts
 
@@ -120,14 +126,24 @@ def past_separators(text: bytes, start: int) -> int:
 def decode_list(text: bytes) -> Decoded:
     """Return the events of a text that has no brackets around it."""
     try:
-        return Decoded(_decode_events(b"".join((b"[", text, b"]"))), 0)
+        return Decoded(_decode_events(in_brackets(text)), 0)
     except UNDECODABLE as error:
-        message = str(error)
-        if message == "Input data was truncated":
-            return Decoded(None, len(text))
-        found = _BYTE_OF_ERROR.search(message)
-        # the bracket that was put before the text counts as a byte
-        return Decoded(None, int(found[1]) - 1 if found else 0)
+        return undecodable(text, error)
+
+
+def in_brackets(text: bytes) -> bytes:
+    """Return a text as a list."""
+    return b"".join((b"[", text, b"]"))
+
+
+def undecodable(text: bytes, error: Exception) -> Decoded:
+    """Return where a text is wrong, by the error that decoding it `in_brackets` ended in."""
+    message = str(error)
+    if message == "Input data was truncated":
+        return Decoded(None, len(text))
+    found = _BYTE_OF_ERROR.search(message)
+    # the bracket that was put before the text counts as a byte
+    return Decoded(None, int(found[1]) - 1 if found else 0)
 
 
 def decode_object(text: bytes) -> RepairedEvent | None:

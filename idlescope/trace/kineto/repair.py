@@ -14,7 +14,9 @@ from typing import NamedTuple
 # A candidate for the boundary between two events. Objects nested in an event's args look the same.
 CUT = re.compile(rb"\}\s*,\s*(?=\{)")
 
-_LIST_END = re.compile(rb"\}\s*\]")
+LIST_END = re.compile(rb"\}\s*\]")
+# a bracket that closes nothing: more events stand behind it
+STRAY_CLOSE = re.compile(rb"\]\s*,?\s*(?=\{)")
 _BEHIND_LIST = re.compile(rb'\s*(?:,\s*"[^"]*"\s*:.*)?\}?\s*', re.DOTALL)
 
 Done = list[tuple[str, int, int]]  # what was repaired, how often, where first
@@ -77,7 +79,7 @@ def closes_list(text: bytes) -> bool:
 
     There may be metadata behind it.
     """
-    ends = [match.end() for match in _LIST_END.finditer(text)]
+    ends = [match.end() for match in LIST_END.finditer(text)]
     return bool(ends) and _BEHIND_LIST.fullmatch(text, ends[-1]) is not None
 
 

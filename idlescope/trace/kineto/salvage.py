@@ -12,14 +12,13 @@ from idlescope.trace.kineto.records import (
     decode_object,
     past_separators,
 )
-from idlescope.trace.kineto.repair import closes_list, object_end
+from idlescope.trace.kineto.repair import STRAY_CLOSE, closes_list, object_end
 from idlescope.trace.kineto.text_damage import TextDamage
 
 EVENT_BYTES = 1 << 20  # no event is longer than this
 RESUME_BYTES = 1 << 14  # nor longer than this, near damage
 # args may begin so, too, but have no ph
 _EVENT_START = re.compile(rb'\{\s*"(?:ph|cat|name|pid|tid|ts|dur|id|bp|s)"\s*:')
-_STRAY_CLOSE = re.compile(rb"\]\s*,?\s*(?=\{)")
 _OPEN, _CLOSE = b"{]"
 _BEHIND_EVENT = b" \t\r\n,"
 
@@ -156,7 +155,7 @@ class Salvage:
 
     def _pass_bracket(self) -> None:
         """End at the bracket that closes the list; pass one with an event behind it."""
-        stray = _STRAY_CLOSE.match(self.text, self._position)
+        stray = STRAY_CLOSE.match(self.text, self._position)
         if stray is None:
             self.closed = True
             self.used = self._position + 1

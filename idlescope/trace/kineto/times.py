@@ -45,7 +45,7 @@ def exact_ns(times: Sequence[Any], raw: Callable[[], Sequence[str]]) -> tuple[In
 def _as_floats(times: Sequence[Any]) -> Float64:
     """Return times as floats; all NaN where one of them is no number."""
     try:
-        return np.array(times, np.float64)
+        return np.fromiter(times, np.float64, len(times))
     except (ValueError, TypeError, OverflowError):
         return np.full(len(times), np.nan)
 
