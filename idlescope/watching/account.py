@@ -15,10 +15,10 @@ from idlescope.analysis.idle import causes, host_time
 from idlescope.analysis.idle.causes import CAUSES, Gaps
 from idlescope.analysis.idle.host_labels import CALL_PREFIX, UNTRACED, phase_of
 from idlescope.analysis.idle.occupancy import occupancy
-from idlescope.analysis.intervals import Intervals
+from idlescope.analysis.intervals import AFTER_EVERYTHING, Intervals
 from idlescope.analysis.view import DeviceView
 from idlescope.trace.model import Device
-from idlescope.trace.table import Int64
+from idlescope.trace.table import Bool, Int64
 from idlescope.watching import long_gaps, turns
 from idlescope.watching.history import History
 from idlescope.watching.long_gaps import WholeGaps
@@ -78,6 +78,7 @@ class Account:
         self._early = row_table((), OPERATION_FIELDS)  # whose launch is not taken down yet
         self._newest_launch = 0
         self._begun = row_table((), BEGUN_FIELDS)  # the last steps, in order
+        self._first_step_start: int | None = None  # None: no step has begun
         self._cut_gap_ns = 0  # of a gap that the end of the last stretch cuts off
 
     def settle(
@@ -116,6 +117,19 @@ class Account:
         begun = joined((self._begun, begun))
         newest = np.argsort(begun["start"], kind="stable")[-MOST_BEGUN:]
         self._begun = chosen(begun, newest)
+        if self._first_step_start is None and newest.size:
+            self._first_step_start = int(begun["start"].min())
+
+    def _is_of_start_up(self, operations: Columns) -> Bool:
+        """Return which operations are of no launch call of the loop, and before its first step.
+
+        Loading and trying a model is no work of the loop that is watched.
+        """
+        first_step_start = self._first_step_start
+        if first_step_start is None:
+            first_step_start = AFTER_EVERYTHING
+        of_no_launch = operations["launch"] == 0
+        return of_no_launch & (operations["start"] < first_step_start)
 
     def _step_at(self, moment: Int64) -> Int64:
         """Return the step that had begun last at each moment; -1: none is known."""
@@ -140,6 +154,7 @@ class Account:
         columns["step"] = np.append(self._calls["step"], -1)[row]
         outside = (columns["launch"] == 0) & (columns["call_start"] > 0)
         columns["step"][outside] = self._step_at(columns["call_start"][outside])
+        columns = chosen(columns, ~self._is_of_start_up(columns))
         self._newest_launch = max(
             self._newest_launch, int(self._calls["launch"].max(initial=0))
         )

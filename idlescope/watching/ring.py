@@ -176,9 +176,15 @@ def _calls(
 ) -> tuple[Calls, Int64]:
     """Return the loop's calls and those known of single operations; how operations name theirs.
 
-    An operation names its own call by a number that no launch call of the loop has.
+    An operation names its own call by a number that no launch call of the loop has. A launch call
+    of the loop stays where an operation names it, or where nothing is known to have come of it.
     """
-    own = np.flatnonzero(operations["call_start"] >= 0)
+    has_own = operations["call_start"] >= 0
+    replaced = np.isin(calls["launch"], operations["launch"][has_own])
+    replaced &= ~np.isin(calls["launch"], operations["launch"][~has_own])
+    calls = chosen(calls, ~replaced | (calls["launch"] == 0))
+
+    own = np.flatnonzero(has_own)
     numbers = np.concatenate((calls["launch"], operations["launch"]))
     correlation = operations["launch"].copy()
     correlation[own] = int(numbers.max(initial=0)) + 1 + np.arange(own.size)

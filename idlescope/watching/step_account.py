@@ -28,6 +28,7 @@ class StepAccount:
         self._marks = row_table((), MARK_FIELDS)  # what is known of steps on the device
         self._last_number = -1  # of the step that was counted last
         self._last_done = BEFORE_EVERYTHING  # when that ended on the device
+        self._tells_launches = False  # the loop says what it launches
 
     def add(self, steps: Columns) -> None:
         """Take in steps that have ended on the host."""
@@ -41,15 +42,23 @@ class StepAccount:
     def mark(self, view: DeviceView, whole: WholeGaps) -> None:
         """Note when steps were launched and ended, and which idle time they exposed."""
         operations = view.operations
-        known = operations.step >= 0
-        number, by_step = by_value(operations.step[known])
-        call_start = np.append(view.trace.calls.start, AFTER_EVERYTHING)
-        launched = call_start[view.launches[known]]
+        number, _ = by_value(operations.step[operations.step >= 0])
         by_gap, ended_by_step = by_key(number, whole.step)
+
+        # What a loop launches by the way, as it makes the next batch, may still be of the step
+        # before: when a step was launched and done is told by the loop's own launch calls.
+        told = operations.step >= 0
+        in_launch_call = told & (operations.correlation > 0)
+        self._tells_launches |= bool(in_launch_call.any())
+        if self._tells_launches:
+            told = in_launch_call
+        by_step, of_step = by_key(number, operations.step[told])
+        call_start = np.append(view.trace.calls.start, AFTER_EVERYTHING)
+        launched = call_start[view.launches[told]][of_step]
         marks = {
             "step": number,
             "launched": by_step.first(launched),
-            "done": by_step.last(operations.end[known]),
+            "done": by_step.last(operations.end[told][of_step]),
             "idle": by_gap.total(whole.length[ended_by_step]),
         }
         self._marks = joined((self._marks, marks))

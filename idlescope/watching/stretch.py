@@ -179,7 +179,7 @@ def _in_order(operations: Columns) -> Columns:
 
 
 def operation_table(operations: Columns) -> Operations:
-    """Return operations as a table, of which nothing is known but when and what they are."""
+    """Return operations as a table of when and what they are; their launch is the correlation."""
     none = np.zeros(operations["start"].size)
     return Operations.of(
         start=operations["start"],
@@ -188,7 +188,7 @@ def operation_table(operations: Columns) -> Operations:
         device=none,
         stream=none,
         name=none,
-        correlation=none,
+        correlation=operations["launch"],
         step=operations["step"],
         bytes=none,
         flops=none,

@@ -5,7 +5,8 @@ activity. Turns of each load go over all servers of an engine and size, one at a
 clients with prompts of 200 to 4,000 tokens. Then `capture` records the bare servers, and the watched ones write a recording.
 Each measurement is a line of OUT/engines.jsonl, each capture leaves its traces in OUT.
 
-python3 tests/gpu/engines.py OUT ranks       two GPUs: vLLM, tensor parallel, as it is and with one rank made slow
+python3 tests/gpu/engines.py OUT ranks       two GPUs: vLLM, tensor parallel, as it is and with one rank made slow, then
+                                             asynchronous (not with two TURNS)
 python3 tests/gpu/engines.py OUT table       what OUT/engines.jsonl says
 
 SITE, RUN: as in tests/gpu/watch.py; an engine's own SITE_VLLM or SITE_SGLANG comes first. WATCHES are the ways, WATCHES_ASYNC
@@ -214,7 +215,7 @@ def try_ranks(out: Path) -> None:
         [str(slow_plugin(watch.WORK / "slow")), os.environ.get("SITE", "")]
     )
     started: list[watch.Watched] = []
-    tried = [("sync", 0.0), ("sync", SLOW_MS), ("async", 0.0)]
+    tried = [("sync", 0.0), ("sync", SLOW_MS), ("async", 0.0)][: len(TURNS)]
     try:
         for number, (mode, slow_ms) in enumerate(tried):
             os.environ["SLOW_MS"] = str(slow_ms)
@@ -224,7 +225,7 @@ def try_ranks(out: Path) -> None:
             )
             time.sleep(3)
         all_up(started)
-        for turn, watched in itertools.product(range(3), started):
+        for turn, watched in itertools.product(range(TURNS[0]), started):
             found = watched.loaded(SECONDS["decode"], load_of("decode", "8b"))
             say(out, **about(watched, load="decode", turn=turn, ranks=2), **found)
         for watched in started:

@@ -348,6 +348,67 @@ def test_its_step_is_the_one_that_had_begun(cuts):
     assert (totals.launched_told, totals.launched_early) == (1, 0)
 
 
+def test_what_is_launched_for_the_next_batch_does_not_make_it_early():
+    """SGLang makes the next batch before the step of it begins: a kernel that runs beside it."""
+    account = Account(DEVICE)
+    rows = [(1, 0, 100, 200, 0), (0, 0, 260, 330, 0), (2, 0, 330, 400, 1)]
+    calls = (LAUNCH, 0, 90, 95, 1, WAIT, 0, 96, 200, 0, LAUNCH, 1, 290, 300, 2)
+    steps = (0, 0, 80, 205, 1, 1, 1, 0, 280, 400, 1, 1)
+    account.settle(
+        _ended(rows, 600)._replace(
+            call_start=np.array([91, 250, 292]), call_end=np.array([92, 255, 294])
+        ),
+        Taken(
+            row_table(steps, STEP_FIELDS),
+            row_table(calls, CALL_FIELDS),
+            row_table((), PHASE_FIELDS),
+        ),
+        NOTHING_OPEN,
+        NAMES,
+    )
+    assert (account.totals.launched_told, account.totals.launched_early) == (1, 0)
+    assert account.totals.busy_ns == 100 + 140
+
+
+def test_a_loop_that_does_not_say_what_it_launches_is_told_by_all_of_it():
+    account = Account(DEVICE)
+    rows = [(0, 0, 100, 200, 0), (0, 0, 200, 300, 0)]
+    steps = (0, 0, 80, 100, 1, 1, 1, 0, 140, 165, 1, 1)
+    account.settle(
+        _ended(rows, 600)._replace(
+            call_start=np.array([91, 150]), call_end=np.array([92, 155])
+        ),
+        Taken(
+            row_table(steps, STEP_FIELDS),
+            row_table((), CALL_FIELDS),
+            row_table((), PHASE_FIELDS),
+        ),
+        NOTHING_OPEN,
+        NAMES,
+    )
+    assert (account.totals.launched_told, account.totals.launched_early) == (1, 1)
+
+
+def test_what_a_device_does_before_the_first_step_is_not_the_loops():
+    """By activity all is seen: weights that are filled, a model that is tried, graphs that are made."""
+    account = Account(DEVICE)
+    nothing = Taken(
+        row_table((), STEP_FIELDS), row_table((), CALL_FIELDS), row_table((), PHASE_FIELDS)
+    )
+    loading = _ended([(0, 0, 100, 200, 0), (0, 0, 5_000, 5_100, 0)], 9_000)
+    loading = loading._replace(
+        call_start=np.array([90, 4_990]), call_end=np.array([95, 4_995])
+    )
+    assert not account.settle(loading, nothing, NOTHING_OPEN, NAMES)["start"].size
+    first = nothing._replace(
+        steps=row_table((0, 0, 10_000, 10_300, 1, 1), STEP_FIELDS),
+        calls=row_table((LAUNCH, 0, 10_050, 10_060, 1), CALL_FIELDS),
+    )
+    account.settle(_ended([(1, 0, 10_100, 10_200, 0)], 10_300), first, NOTHING_OPEN, NAMES)
+    assert account.totals.busy_ns == 100
+    assert account.totals.watched_ns == 10_300 - 10_100
+
+
 @pytest.mark.parametrize("rows", [0, 1])
 def test_without_a_device_steps_are_counted_and_nothing_is_idle(rows):
     account = Account(None)

@@ -167,8 +167,11 @@ def _device_ahead(view: DeviceView, gaps: Gaps) -> tuple[int, int]:
     Nothing was there to wait for, so a launch takes microseconds; where the quickest of many takes
     far longer, it is the clocks. Launches count only where nothing can be missing before them: of a
     graph the first operations may be, and behind a graph, or work without a record, its last. The
-    second is how many there are.
+    second is how many there are. A watch by events has no record of what is issued outside of its
+    launch calls, and keeps the clocks together itself.
     """
+    if view.trace.meta.extra.get("way") == "events":
+        return 0, 0
     telling = (gaps.host > 0) | (gaps.length > IDLE_NS)
     idle_launch = np.flatnonzero((gaps.call >= 0) & telling)
     idle_launch = idle_launch[~_behind_unknown(view, gaps.call[idle_launch])]

@@ -152,6 +152,8 @@ class Cupti:
 
     def __init__(self, library: Any = None) -> None:
         self._library = load() if library is None else library
+        # Keeps the interpreter's lock: its own would let another thread go on in between.
+        self._at_once = ctypes.PyDLL(self._library._name, handle=self._library._handle)
         self.buffers = Buffers()
         self.records_calls = False  # whether calls that launch work are recorded, too
 
@@ -191,7 +193,8 @@ class Cupti:
     def now(self) -> int:
         """Return the time on the clock of the records."""
         moment = ctypes.c_uint64()
-        self._call("cuptiGetTimestamp", ctypes.byref(moment))
+        status = self._at_once.cuptiGetTimestamp(ctypes.byref(moment))
+        self._demand("cuptiGetTimestamp", status)
         return moment.value
 
     def record_size(self, completed: Completed, offset: int) -> int:
@@ -243,7 +246,10 @@ class Cupti:
         return True
 
     def _call(self, function: str, *arguments: Any) -> None:
-        status = getattr(self._library, function)(*arguments)
+        self._demand(function, getattr(self._library, function)(*arguments))
+
+    def _demand(self, function: str, status: int) -> None:
+        """Raise CuptiError unless a function did what it was called for."""
         if status:
             raise CuptiError(f"{function} failed with {status} ({self._meaning(status)})")
 

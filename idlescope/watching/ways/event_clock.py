@@ -10,13 +10,16 @@ from idlescope.watching.ways.cuda_calls import CudaCalls
 # How often the device's clock is tied to the host's: elapsed times are float32 milliseconds, exact
 # to 0.1 us for about that long.
 RENEW_NS = 1_000_000_000
-# How long an event on a stream of its own may take; beyond it, it stood behind others' work (as
-# with CUDA_DEVICE_MAX_CONNECTIONS=1), and says nothing of when it happened.
+# How long an event on a stream of its own may take, and this thread to notice; beyond it, it stood
+# behind others' work (as with CUDA_DEVICE_MAX_CONNECTIONS=1), or the thread without a processor or
+# the interpreter's lock, and nothing says when it happened.
 LONGEST_NS = 100_000
 TRIES = 3  # of which the quickest is the most exact
 # After so many renewals in vain, an event may take longer: how idle the device was is right with
-# any anchor, only what the host did meanwhile is as uncertain as the anchor.
-IN_VAIN = 20
+# any anchor, only what the host did meanwhile is as uncertain as the anchor. An old anchor is
+# better for minutes: the clocks drift apart by 1.5 us per second (H200).
+IN_VAIN_AT_FIRST = 3
+IN_VAIN = 100
 PATIENT_NS = 50_000_000
 PATIENT_PAUSE_S = 0.0005
 
@@ -60,7 +63,8 @@ class EventClock:
         attempts = [self._attempt(event) for event in free_events[:TRIES]]
         made = [anchor for anchor in attempts if anchor is not None]
         self._in_vain += 1
-        if not made and self._in_vain > IN_VAIN:
+        most_in_vain = IN_VAIN_AT_FIRST if self.anchor is None else IN_VAIN
+        if not made and self._in_vain > most_in_vain:
             patient = self._patient_attempt(free_events[-1])
             made = [] if patient is None else [patient]
         if made:
@@ -68,7 +72,7 @@ class EventClock:
             self.anchor = min(made, key=lambda anchor: anchor.uncertain_ns)
 
     def _attempt(self, event: Any) -> Anchor | None:
-        """Record an event and ask until it has happened; None: not soon enough."""
+        """Record an event and ask until it has happened; None: it is not known well when."""
         begin_ns = end_ns = time.perf_counter_ns()
         event.record(self._stream)
         while end_ns - begin_ns < self._longest_ns:
@@ -76,7 +80,8 @@ class EventClock:
             end_ns = time.perf_counter_ns()
             if happened:
                 half = (end_ns - begin_ns) // 2
-                return Anchor(event, begin_ns + half, half)
+                is_exact = 2 * half < self._longest_ns
+                return Anchor(event, begin_ns + half, half) if is_exact else None
         return None
 
     def _patient_attempt(self, event: Any) -> Anchor | None:

@@ -62,6 +62,8 @@ class EventsWay:
             0, self._calls.index, self._calls.name(), "", self._calls.identity()
         )
         self._clock = EventClock(self._calls)
+        with self._calls.beside_captures():
+            self._clock.keep()  # an engine is quiet before its first step: it is exact
         event = self._calls.event
         self._free = [Pair(event(), event()) for _ in range(PAIRS)]
         self._pending: deque[Pair] = deque()

@@ -11,6 +11,9 @@ import numpy as np
 from idlescope.trace.table import Int64
 
 TRIES = 3  # of which the quickest is the most exact
+# Where reading both clocks took longer, this thread stood still in between, waiting for a processor
+# or the interpreter's lock: the ties before say more.
+LONGEST_NS = 50_000
 TIES = 16  # kept: records come within a few seconds
 # Ties that lie closer say nothing of the rate: each is exact to a few microseconds.
 APART_NS = 100_000_000
@@ -41,7 +44,9 @@ class RecordClock:
             record_ns = self._now()
             after = time.perf_counter_ns()
             attempts.append((after - before, record_ns, (before + after) // 2))
-        _, record_ns, host_ns = min(attempts)
+        took_ns, record_ns, host_ns = min(attempts)
+        if self._ties and took_ns > LONGEST_NS:
+            return
         if self._ties and record_ns <= self._ties[-1][0]:
             self._ties.clear()  # it was set back: what lies before cannot be told apart
         if not self._ties or host_ns - self._ties[-1][1] >= APART_NS:

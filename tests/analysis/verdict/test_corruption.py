@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import pytest
 
+from idlescope.analysis.analyze import analyze
 from idlescope.analysis.comparison.checks import examine
 from idlescope.analysis.comparison.limits import Limits
+from idlescope.trace.model import Device
 from idlescope.trace.open import open_trace
+from idlescope.watching.ring import Watched, trace_of
 from tests.make.kineto_files import call, operation, write
 from tests.make.views import measured
+from tests.make.watched_loops import REGULAR_NAMES, regular_rows
 
 US = 1_000
 MS = 1_000_000
@@ -126,3 +130,17 @@ def test_launches_on_an_idle_device_that_all_begin_late_are_clocks_that_disagree
     device = measured(tmp_path, events)
     assert device.doubts.corruption.clock_ns / MS == pytest.approx(0.53, abs=0.02)
     assert "is slow to begin" in device.verdict.text
+
+
+def test_a_watch_by_events_does_not_see_what_its_launches_wait_for():
+    """transformers' copies of its inputs, on a stream of their own, took 0.2 s a step (H200)."""
+    rows = regular_rows(40)
+    late = rows.operations["start"] + 2 * MS
+    rows = rows._replace(operations=rows.operations | {"start": late})
+    said = Watched("events", (), "transformers", "5.17.0", None, steps_in_phases=False)
+    end = int(rows.steps["end"].max()) + MS
+    trace = trace_of(rows, end, REGULAR_NAMES, (), Device(0, 0, "a GPU"), said, 10**18)
+    device = analyze(trace).results[0]
+    assert device.doubts.corruption.clock_text == ""
+    assert device.gaps.totals()["launch"] == pytest.approx(39 * 2.06 * MS, rel=0.01)
+    assert device.batching.kind == "synchronous"

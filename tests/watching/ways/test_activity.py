@@ -184,8 +184,9 @@ def test_a_recording_has_all_calls_and_nothing_is_unattributed(stub, way, device
     watch.close()
     assert len(trace.operations) == 12
     assert np.all(launches.link(trace, trace.operations) >= 0)
-    analysis = idlescope.analyze(trace)
-    assert analysis.results[0].gaps.totals()["unattributed"] == 0
+    result = idlescope.analyze(trace).results[0]
+    assert result.gaps.totals()["unattributed"] == 0
+    assert (result.coverage.launches, result.coverage.launches_lost) == (12, 0)
 
 
 def test_an_operation_that_comes_before_its_call_waits_for_it_once(stub, way):
@@ -390,6 +391,22 @@ def test_ties_that_lie_close_say_nothing_of_the_rate():
     in_ten_seconds = time.perf_counter_ns() + 10_000 * MS
     host = clock.host(np.array([in_ten_seconds]))
     assert host[0] == pytest.approx(in_ten_seconds, abs=EXACT_NS)
+
+
+def test_a_reading_of_both_clocks_that_took_long_is_no_tie():
+    """The thread waited for the interpreter's lock in between: which moment it was nobody knows."""
+    lengths_s = iter([0, 0, 0, 0.004, 0.005, 0.006])
+
+    def now():
+        moment = time.perf_counter_ns()
+        time.sleep(next(lengths_s))
+        return moment
+
+    clock = RecordClock(now)
+    time.sleep(0.15)
+    clock.tie()
+    moment = time.perf_counter_ns()
+    assert clock.host(np.array([moment]))[0] == pytest.approx(moment, abs=EXACT_NS)
 
 
 def test_more_records_than_there_is_room_for_are_counted(stub):

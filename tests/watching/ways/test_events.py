@@ -10,7 +10,7 @@ import pytest
 from idlescope.trace.model import OperationKind
 from idlescope.watching.ways import event_clock, events
 from idlescope.watching.ways.events import PAIRS, EventsWay
-from tests.make.fake_cuda import FakeCuda, FakeStream
+from tests.make.fake_cuda import FakeCuda, FakeEvent, FakeStream
 
 EXACT_NS = 100_000  # of a machine that others load, too: an anchor's uncertainty at most
 MS = 1_000_000
@@ -127,18 +127,33 @@ def test_a_device_that_lets_every_event_wait_is_timed_with_a_later_anchor(
     monkeypatch, cuda
 ):
     monkeypatch.setattr(event_clock, "RENEW_NS", 0)
-    way = EventsWay(calls=cuda)
-    cuda.own = way._clock._stream
     cuda.own.busy_until = time.perf_counter_ns() + 10**12  # behind other work, for good
+    way = EventsWay(calls=cuda)
     start, end = launch(way, cuda, 1, 5 * MS)
     time.sleep(0.01)
-    for _ in range(event_clock.IN_VAIN):
+    for _ in range(event_clock.IN_VAIN_AT_FIRST - 1):  # the way has tried as well
         assert not way.ended().launch.size
     cuda.own.busy_until = time.perf_counter_ns() + 2 * MS  # behind a step of the engine
     ended = way.ended()
     assert ended.launch.tolist() == [1]
     # how long is exact, when is not
     assert ended.end[0] - ended.start[0] == pytest.approx(end - start, abs=EXACT_NS)
+
+
+def test_an_event_that_is_noticed_late_is_no_anchor(monkeypatch, cuda):
+    """The thread waited for a processor, or the interpreter's lock, before it asked."""
+    clock = event_clock.EventClock(cuda)
+    cuda.beside = True
+    first = clock.keep()
+    monkeypatch.setattr(event_clock, "RENEW_NS", 0)
+    asked_at_once = FakeEvent.query
+
+    def ask_late(event):
+        time.sleep(0.004)
+        return asked_at_once(event)
+
+    monkeypatch.setattr(FakeEvent, "query", ask_late)
+    assert clock.keep() is first
 
 
 def test_an_anchor_is_renewed_while_milliseconds_in_32_bits_are_exact(monkeypatch, cuda):
