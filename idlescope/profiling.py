@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from idlescope.analysis.analyze import analyze
 from idlescope.analysis.no_device import no_device
 from idlescope.analysis.result import Analysis
+from idlescope.capture.leaving import LeavingInOrder
 from idlescope.capture.profiler import TorchProfiler, load_torch_profiler
 from idlescope.capture.ranges import begin_recorded, end_recorded
 from idlescope.capture.window import WARMUP_STEPS, StepWindow
@@ -41,8 +42,9 @@ class Profile(ContextDecorator):
     them, `steps` are recorded; without `steps`, everything is. Light: no stacks, no shapes. At the
     end, after an exception too, the trace is written to `out` (or the first of out-2, out-3, … that
     is not there), analysed, and reported on; `trace` and `report` say where, `analysis` is None
-    where there was nothing to analyse. Raises ConfigError where torch is missing or a number makes
-    no sense.
+    where there was nothing to analyse. `kill` (SIGTERM) and a closed terminal, where the program
+    does not handle them, raise SystemExit meanwhile, for the same. Raises ConfigError where torch
+    is missing or a number makes no sense.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class Profile(ContextDecorator):
         self._window: StepWindow | None = None
         self._steps_done = 0
         self._open_step: OpenStep | None = None
+        self._signals = LeavingInOrder()
 
     def _recreate_cm(self) -> Profile:
         """Return a profile for one call of a decorated function."""
@@ -76,6 +79,7 @@ class Profile(ContextDecorator):
             last = first + self._steps_asked
         self._window = StepWindow(TorchProfiler(), self.folder / TRACE, first, last)
         output_folder.claim(self.folder, force=False)
+        self._signals.begin()
         self._window.before(0)
         return self
 
@@ -93,6 +97,17 @@ class Profile(ContextDecorator):
             self._open_step = OpenStep(threading.get_ident(), handle)
 
     def __exit__(self, *exception: object) -> None:
+        try:
+            self._write()
+        except (KeyboardInterrupt, SystemExit):
+            kept = "nothing was written" if self.trace is None else f"{self.trace} is whole"
+            _say(f"interrupted; {kept}")
+            raise
+        finally:
+            self._signals.end()
+
+    def _write(self) -> None:
+        """Write the trace, if anything was recorded, and what it tells."""
         window, self._window = self._window, None
         assert window is not None
         self._end_step()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import threading
 
 import pytest
@@ -51,6 +53,46 @@ class TestProfile:
             thread.start()
             thread.join()
         assert p.analysis.host_phases[0].starts.size == 3
+
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+    def test_what_ends_the_program_still_gives_a_trace(self, tmp_path, number):
+        before = signal.signal(number, signal.SIG_DFL)
+        try:
+            with (  # noqa: PT012
+                pytest.raises(SystemExit) as left,
+                idlescope.profile(tmp_path / "out", steps=50) as p,
+            ):
+                loop(p, 8)
+                os.kill(os.getpid(), number)
+            assert signal.getsignal(number) is signal.SIG_DFL
+        finally:
+            signal.signal(number, before)
+        assert left.value.code == 128 + number
+        assert p.analysis.host_phases[0].starts.size == 5
+
+    def test_a_signal_that_the_program_handles_is_the_programs(self, tmp_path):
+        heard = []
+        before = signal.signal(signal.SIGTERM, lambda *_: heard.append(True))
+        try:
+            with idlescope.profile(tmp_path / "out", steps=5) as p:
+                loop(p, 4)
+                os.kill(os.getpid(), signal.SIGTERM)
+                loop(p, 8)
+        finally:
+            signal.signal(signal.SIGTERM, before)
+        assert heard == [True]
+
+    def test_ctrl_c_while_it_is_analysed_says_what_is_whole(
+        self, tmp_path, capfd, monkeypatch
+    ):
+        def interrupted(_path):
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr("idlescope.profiling.open_trace", interrupted)
+        with pytest.raises(KeyboardInterrupt), idlescope.profile(tmp_path / "out") as p:
+            loop(p, 3)
+        assert p.trace.exists()
+        assert f"interrupted; {p.trace} is whole" in capfd.readouterr().err
 
     def test_an_exception_still_gives_a_trace(self, tmp_path):
         profile = idlescope.profile(tmp_path / "out", steps=50)

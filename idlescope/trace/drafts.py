@@ -35,13 +35,29 @@ def held(parent: Path) -> Iterator[Path]:
     """
     remove_abandoned(parent)
     draft = parent / _new_name()
-    draft.mkdir()
-    lock = _lock(draft)
+    lock = None
     try:
+        draft.mkdir()
+        lock = _lock(draft)
         yield draft
     finally:
         in_place.remove(draft)
         _unlock(lock)
+
+
+def put(path: Path, content: bytes) -> None:
+    """Write a file, whole or not at all: what was there before stays until then.
+
+    Raises OSError where it cannot be written.
+    """
+    place = path.resolve()  # of a link, what it leads to
+    if place.exists() and not place.is_file():  # such as /dev/stdout
+        place.write_bytes(content)
+        return
+    with held(place.parent) as draft:
+        drafted = draft / place.name
+        drafted.write_bytes(content)
+        in_place.replace(drafted, place)
 
 
 def is_draft(name: str) -> bool:

@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from idlescope.trace import drafts
 from idlescope.trace.unseen import encoded
 
 FILE = "unprofiled.json"
@@ -98,7 +99,7 @@ def write_beside(
     ]
     document = encoded(Document(SCHEMA, [*earlier, new_entry]))
     entries_file = folder / FILE
-    entries_file.write_bytes(msgspec.json.format(document, indent=1) + b"\n")
+    drafts.put(entries_file, msgspec.json.format(document, indent=1) + b"\n")
     return entries_file
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from idlescope.analysis.comparison.limits import option
 from idlescope.errors import ConfigError, OutputExistsError
 from idlescope.report.tables.terminal import empty_table, plain
 from idlescope.report.text import NOTHING, visible
+from idlescope.trace import drafts
 
 SUITE = "idlescope"
 HEAD_BYTES = 512  # of a file, enough to tell JUnit XML of ours
@@ -102,7 +104,9 @@ def write_junit(checks: Sequence[Check], path: Path) -> None:
     refuse(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        document.write(path, encoding="utf-8", xml_declaration=True)
+        content = io.BytesIO()
+        document.write(content, encoding="utf-8", xml_declaration=True)
+        drafts.put(path, content.getvalue())
     except OSError as error:
         reason = error.strerror or error
         raise ConfigError(

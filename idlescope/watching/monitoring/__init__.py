@@ -6,6 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from idlescope.errors import ConfigError, OutputExistsError
+from idlescope.trace import drafts, in_place
 
 FILES = ("idlescope.rules.yml", "prometheus.yml", "idlescope.dashboard.json")
 
@@ -29,8 +30,10 @@ def write(folder: Path, force: bool) -> list[Path]:
             )
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for target in targets:
-            target.write_text(text_of(target.name), encoding="utf-8")
+        with drafts.held(folder) as draft:
+            for name in FILES:
+                (draft / name).write_text(text_of(name), encoding="utf-8")
+            in_place.merge(draft, folder)
     except OSError as error:
         reason = error.strerror or error
         raise ConfigError(
