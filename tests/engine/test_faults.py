@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from functools import partial
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from idlescope.models.presets import model
 from idlescope.trace.metadata import Metadata
 from idlescope.trace.recording import files
 from tests.make.deep import of
+from tests.make.engine_faults import failing
 
 SHAPE = Shape(rows=4, tokens=32, length=40, blocks=24, block_size=4)
 # where something can go wrong: owner and method
@@ -30,10 +32,10 @@ PLACES = (
     ("recorder", "operations"), ("recorder", "counters"), ("recorder", "wait"), ("engine", "emit"), ("slot", "fill"),
 )  # fmt: skip
 ERRORS = (
-    RuntimeError("out of luck"),
-    MemoryError(),
-    OSError(errno.ENOSPC, "No space left on device"),
-    KeyboardInterrupt(),
+    partial(RuntimeError, "out of luck"),
+    MemoryError,
+    partial(OSError, errno.ENOSPC, "No space left on device"),
+    KeyboardInterrupt,
 )
 
 
@@ -51,24 +53,6 @@ def started(depth, count, arrivals=0):
         for number in range(count)
     ]
     return Engine(device, slots, requests, recorder), requests
-
-
-def spoiled(engine, place, calls, error):
-    """Let the so many-th call of a method fail."""
-    owner_name, method_name = place
-    owner = {
-        "scheduler": engine.scheduler, "device": engine.device, "recorder": engine.recorder, "engine": engine,
-        "slot": engine._slots[0],
-    }[owner_name]  # fmt: skip
-    method, left = getattr(owner, method_name), [calls]
-
-    def failing(*arguments):
-        left[0] -= 1
-        if not left[0]:
-            raise error
-        return method(*arguments)
-
-    setattr(owner, method_name, failing)
 
 
 def outcome(engine):
@@ -91,9 +75,9 @@ def test_a_fault_anywhere_leaks_nothing_and_is_one_sentence(
     place, calls, error, depth, count, arrivals
 ):
     engine, _ = started(depth, count, arrivals)
-    spoiled(engine, place, calls, error)
-    said = outcome(engine)
-    if isinstance(error, KeyboardInterrupt):
+    with failing(engine, place, calls, error):
+        said = outcome(engine)
+    if error is KeyboardInterrupt:
         assert said in ("", "interrupted")
     else:
         assert not said or (said.startswith("step ") and "\n" not in said)

@@ -10,43 +10,22 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import ExitStack
 
 import pytest
 
-from idlescope.capture.server import profile, step_time, traces
 from idlescope.capture.server.capture import capture
 from idlescope.capture.server.recording import Recording
 from idlescope.errors import ConfigError, IdlescopeError, ServerError
 from idlescope.trace import unprofiled
 from tests.make.commands import idlescope, refused
-from tests.make.servers import TRACE, Counting, FakeServer, serving
+from tests.make.servers import TRACE, Counting
 
 
 @pytest.fixture
-def folder(tmp_path):
-    (tmp_path / "traces").mkdir()
-    shutil.copy(TRACE, tmp_path / "traces" / "old.json.gz")
-    return tmp_path / "traces"
-
-
-@pytest.fixture
-def serve(folder):
-    with ExitStack() as running:
-        yield lambda **options: running.enter_context(
-            serving(FakeServer(folder, **options))
-        )
-
-
-@pytest.fixture
-def soon(monkeypatch):
-    monkeypatch.setattr(traces, "STABLE_S", 0.2)
-    monkeypatch.setattr(traces, "POLL_S", 0.02)
-    monkeypatch.setattr(profile, "POLL_S", 0.02)
-    monkeypatch.setattr(profile, "COUNTER_POLL_S", 0.02)
-    monkeypatch.setattr(step_time, "BASELINE_S", 0.4)
-    for variable in ("IDLESCOPE_API_KEY", "VLLM_API_KEY", "OPENAI_API_KEY"):
-        monkeypatch.delenv(variable, raising=False)
+def folder(folder):
+    """A trace of an earlier recording is there already."""
+    shutil.copy(TRACE, folder / "old.json.gz")
+    return folder
 
 
 LIGHT = {"with_stack": False, "record_shapes": False}

@@ -9,18 +9,18 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import ExitStack
 
 import pytest
 
-from idlescope.capture.server import profile, step_time, traces
 from idlescope.capture.server.capture import capture_together
 from idlescope.capture.server.recording import Recording
 from idlescope.errors import ServerError
 from tests.make.commands import idlescope
 from tests.make.kineto_files import document
 from tests.make.ranks import BASE_NS, Job, job
-from tests.make.servers import Counting, FakeServer, serving
+from tests.make.servers import Counting
+
+pytestmark = pytest.mark.usefixtures("soon")
 
 MADE = job(Job(4, steps=4, late_ns=(300_000, 0, 0, 0)))
 
@@ -35,29 +35,6 @@ def trace_of(rank, world_size):
 
 def written(*ranks, world_size=4, name="{}-TP-{}.trace.json", stem="1700"):
     return {name.format(stem, rank): trace_of(rank, world_size) for rank in ranks}
-
-
-@pytest.fixture
-def folder(tmp_path):
-    (tmp_path / "traces").mkdir()
-    return tmp_path / "traces"
-
-
-@pytest.fixture
-def serve(folder):
-    with ExitStack() as running:
-        yield lambda **options: running.enter_context(
-            serving(FakeServer(folder, **options))
-        )
-
-
-@pytest.fixture(autouse=True)
-def _soon(monkeypatch):
-    monkeypatch.setattr(traces, "STABLE_S", 0.2)
-    monkeypatch.setattr(traces, "LATE_RANK_S", 0.6)
-    monkeypatch.setattr(traces, "POLL_S", 0.02)
-    monkeypatch.setattr(profile, "POLL_S", 0.02)
-    monkeypatch.setattr(step_time, "BASELINE_S", 0.4)
 
 
 def captured(*fakes, engine="sglang", **options):

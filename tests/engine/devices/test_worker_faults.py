@@ -9,6 +9,7 @@ import signal
 import threading
 import time
 from contextlib import contextmanager, nullcontext, suppress
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,7 @@ from idlescope.engine.running_rows import Shape
 from idlescope.errors import EngineError
 from idlescope.models.presets import model
 from tests.make import forked_workers
+from tests.make.engine_faults import failing
 
 SHAPE = Shape(rows=4, tokens=32, length=40, blocks=24, block_size=4)
 NETWORK = Network(model("tiny"), "float32")
@@ -37,7 +39,11 @@ PHASES = (
     ("scheduler", "schedule"), ("slot", "fill"), ("device", "submit"), ("device", "_wait"), ("scheduler", "update"),
     ("engine", "emit"), ("recorder", "operations"), ("recorder", "counters"),
 )  # fmt: skip
-ERRORS = (RuntimeError, MemoryError, KeyboardInterrupt)
+ERRORS = (
+    partial(RuntimeError, "out of luck"),
+    partial(MemoryError, "out of luck"),
+    KeyboardInterrupt,
+)
 FEW = settings(max_examples=3, deadline=None, phases=[Phase.generate])
 KILLS = (signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV)
 LONGEST_S = 60.0  # a hang lasts for ever, a busy machine does not
@@ -111,26 +117,6 @@ def killed(device, after_s, how):
     finally:
         timer.cancel()
         timer.join()
-
-
-@contextmanager
-def failing(engine, place, calls, error):
-    """Let the so many-th call of a method fail."""
-    owner_name, method_name = place
-    owner = {
-        "scheduler": engine.scheduler, "device": engine.device, "recorder": engine.recorder, "engine": engine,
-        "slot": engine._slots[0],
-    }[owner_name]  # fmt: skip
-    method, left = getattr(owner, method_name), [calls]
-
-    def fail(*arguments):
-        left[0] -= 1
-        if not left[0]:
-            raise error("out of luck")
-        return method(*arguments)
-
-    setattr(owner, method_name, fail)
-    yield
 
 
 @FEW
