@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import sys
@@ -15,6 +16,11 @@ from hypothesis import HealthCheck, settings
 
 from tests.make import real_traces
 from tests.make.deep import DEEP, PROFILE, SEARCH, of
+
+# What is compiled is kept beside its source, whatever the environment says: every worker of xdist and
+# hundreds of child processes would compile the same again.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 FIXTURES = Path(__file__).resolve().parent / "fixtures"
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -96,6 +102,25 @@ def pytest_configure(config):
         config.option.loadscopereorder = False
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers():
+    """One worker more than there are cores: browsers, servers and child processes are waited for."""
+    if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
+        return None  # xdist reads it
+    return len(os.sched_getaffinity(0)) + 1 if sys.platform == "linux" else None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Collect without looking for garbage, and never look among what was imported: half a million objects."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 def pytest_collection_modifyitems(items):
     """Begin with the files that take longest."""
     items.sort(key=lambda item: PLACES.get(item.path, len(PLACES)))
@@ -128,7 +153,13 @@ def real(request, tmp_path_factory) -> Path:
     """A real trace of REAL_TRACES; of a very large one a part, in a search the whole."""
     if SEARCH:
         return request.param
-    return real_traces.part(request.param, tmp_path_factory.getbasetemp() / "real")
+    return real_traces.part(request.param, folder_of_the_run(tmp_path_factory) / "real")
+
+
+def folder_of_the_run(tmp_path_factory) -> Path:
+    """Where what is made once is for every worker of xdist."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
 
 
 @pytest.fixture

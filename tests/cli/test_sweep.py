@@ -15,6 +15,7 @@ import pytest
 
 from tests.make.commands import idlescope, refused
 from tests.make.ending_signals import obeying
+from tests.make.undrawn import UNDRAWN
 
 FIXED = (
     "sweep",
@@ -163,10 +164,10 @@ def test_a_sweep_is_neither_replaced_nor_gone_on_with_unasked(undrawn, tmp_path)
 
 
 class TestStopped:
-    def start(self, out):
+    def start(self, out, program=("-c", UNDRAWN)):
         environment = {**os.environ, "COLUMNS": "200", "NO_COLOR": "1"}
         process = subprocess.Popen(
-            [sys.executable, "-m", "idlescope", *LONG, "--jobs", "2", "--out", str(out)],
+            [sys.executable, *program, *LONG, "--jobs", "2", "--out", str(out)],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
             preexec_fn=obeying(signal.SIGHUP),  # noqa: PLW1509
         )  # fmt: skip
@@ -189,7 +190,7 @@ class TestStopped:
         assert not list((tmp_path / "o").glob("cells/.*"))
 
     def test_ctrl_c_keeps_what_ended_and_resume_does_the_rest(self, tmp_path):
-        process = self.start(tmp_path / "o")
+        process = self.start(tmp_path / "o", program=("-m", "idlescope"))
         process.send_signal(signal.SIGINT)
         stdout, stderr = process.communicate(timeout=60)
         assert (process.returncode, stderr) == (130, "")

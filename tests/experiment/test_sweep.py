@@ -156,13 +156,13 @@ class TestRunning:
         pools = opened_pools(monkeypatch)
         states = []
         for cell in sweep.sweep(
-            grid(batches=range(1, 30), **{**FIXED, "tokens": 200}), tmp_path, 2
+            grid(batches=range(1, 13), **{**FIXED, "tokens": 200}), tmp_path, 2
         ):
             if not states:
                 for worker in list(pools[0].workers):
                     worker.kill()
             states.append(cell.state)
-        assert len(states) == 29
+        assert len(states) == 12
         assert {CellState.DONE, CellState.FAILED} == set(states)
 
     def test_an_end_of_the_iteration_ends_the_workers(self, tmp_path, monkeypatch):

@@ -1,24 +1,32 @@
-"""What is said of real traces, each read and analysed once for all tests of a process."""
+"""Real traces: what is said of each, analysed once for all tests of a file, and parts of those that are large."""
 
 from __future__ import annotations
 
 import gzip
+import os
 import re
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
 import idlescope
 
 
+@lru_cache(maxsize=1)
+def analysed(path: Path) -> idlescope.Analysis:
+    """Return the analysis of a trace, and the trace in it, while no other is asked about."""
+    return idlescope.analyze(idlescope.open(path))
+
+
 @cache
 def document_of(path: Path) -> dict[str, Any]:
-    """Return the JSON of a trace's analysis; whoever changes it changes it for all."""
-    return idlescope.analyze(idlescope.open(path)).to_json()
+    """Return the JSON of a trace's analysis; whoever changes it changes it for all tests of a process."""
+    return analysed(path).to_json()
 
 
 LARGE_BYTES = 20_000_000  # of a Kineto file's text: some 80,000 events
-NEXT_EVENT, TIME, KERNEL = b"},\n  {", b'"ts": ', b'"cat": "kernel"'
+NEXT_EVENT, KERNEL = b"},\n  {", b'"cat": "kernel"'
+TIME = re.compile(rb'"ts": ([0-9.]+)')
 BEFORE, AFTER = 8_000, 12_000  # events that are kept about the first kernel
 ALWAYS = 0.0  # the time of what has none, such as a thread's name
 
@@ -38,7 +46,10 @@ def part(path: Path, folder: Path) -> Path:
     if len(text) < LARGE_BYTES:
         return path
     folder.mkdir(exist_ok=True)
-    kept.write_bytes(gzip.compress(_about_the_first_kernel(text), 1))
+    # under its name at once: another worker of xdist may look for it, or write it, too
+    written = folder / f"{os.getpid()}.{path.name}"
+    written.write_bytes(gzip.compress(_about_the_first_kernel(text), 1))
+    written.replace(kept)
     return kept
 
 
@@ -60,6 +71,5 @@ def _about_the_first_kernel(text: bytes) -> bytes:
 
 def _time(event: bytes) -> float:
     """Return when an event was, µs."""
-    _, _, after = event.partition(TIME)
-    digits, *_ = re.split(rb"[^0-9.]", after[:25], maxsplit=1)
-    return float(digits or ALWAYS)
+    found = TIME.search(event)
+    return ALWAYS if found is None else float(found[1])

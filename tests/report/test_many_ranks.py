@@ -12,6 +12,7 @@ from idlescope.analysis.ranks.rank_file import RankOptions
 from idlescope.report import trace_report
 from idlescope.trace import ranks_folder
 from tests.make.ranks import Job, job, write
+from tests.make.undrawn import timeline_alone
 
 OPTIONS = RankOptions(window="first-last", min_gap_ns=0, frames=True)
 
@@ -35,7 +36,8 @@ def test_reports_of_many_ranks_are_the_same(tmp_path):
     for name, (trace, analysis, document) in written.items():
         out = tmp_path / name
         out.mkdir()
-        trace_report.write_analysis(trace, analysis, out, "idlescope", document)
+        with timeline_alone():
+            trace_report.write_analysis(trace, analysis, out, "idlescope", document)
         pages.append((out / trace_report.REPORT).read_text())
         documents.append(json.loads((out / trace_report.ANALYSIS).read_text()))
     columns, excerpts = zip(*map(_packed, pages), strict=True)
