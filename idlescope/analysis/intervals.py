@@ -165,8 +165,8 @@ def innermost(start: Int64, end: Int64) -> tuple[Intervals, Int64]:
     start, end = start[rows], end[rows]
     if not rows.size:
         return Intervals(start, end), rows
-    around = _around(end)
-    ending = np.flatnonzero(~_crossed(start, end))
+    around, crossed = _around(start, end)
+    ending = np.flatnonzero(~crossed)
 
     # Each interval owns from its start on. When one ends that is not crossed, what is around it
     # takes over. At one time ends come first, and the last of several decides: of the starts the
@@ -180,39 +180,37 @@ def innermost(start: Int64, end: Int64) -> tuple[Intervals, Int64]:
     return Intervals(times[owned], times[owned + 1]), rows[owner[owned]]
 
 
-def _around(end: Int64) -> Int64:
+def _around(start: Int64, end: Int64) -> tuple[Int64, Bool]:
     """Return for each interval, by start, the nearest earlier one that ends later; -1: none.
 
-    Chains of it lead outwards: where the one before ends too early, look at what is around that.
+    Also return which intervals are crossed: end while one that started later is still open.
     """
     around = np.arange(-1, end.size - 1)
+    crossed = np.zeros(end.size, np.bool_)
+    # Chains lead outwards: where the one before ends too early, look at what is around that. Of
+    # those that are passed so, the ones that end within the interval are crossed by it.
     searching = np.flatnonzero(end[around] <= end)
     while (searching := searching[around[searching] >= 0]).size:
-        around[searching] = around[around[searching]]
+        passed = around[searching]
+        open_still = (end[passed] > start[searching]) & (end[passed] < end[searching])
+        crossed[passed[open_still]] = True
+        around[searching] = around[passed]
         too_early = end[around[searching]] <= end[searching]
         searching = searching[too_early]
-    return around
+    if crossed.any():
+        _cross_longer(end, crossed)
+    return around, crossed
 
 
-def _crossed(start: Int64, end: Int64) -> Bool:
-    """Return which intervals, by start, end while one that started later is still open.
-
-    The nearest later one that ends later tells: it crosses where it starts before this one ends.
-    """
-    later = np.append(np.arange(1, end.size), 0)  # 0: there is none
-    searching = np.flatnonzero(end[later] <= end)
-    while True:
-        candidate = later[searching]
-        open_still = (candidate > 0) & (start[candidate] < end[searching])
-        searching = searching[open_still]
-        if not searching.size:
-            break
-        later[searching] = later[later[searching]]
-        too_early = end[later[searching]] <= end[searching]
-        searching = searching[too_early]
-    starts_within = start[later] < end
-    ends_later = end[later] > end
-    return np.asarray((later > 0) & starts_within & ends_later, np.bool_)
+def _cross_longer(end: Int64, crossed: Bool) -> None:
+    """Mark intervals, by start, that end with a later one that is crossed: chains pass by them."""
+    rows = np.flatnonzero(crossed)
+    by_end = rows[np.argsort(end[rows], kind="stable")]
+    is_last = np.append(np.diff(end[by_end]) > 0, True)
+    last_of_end = by_end[is_last]
+    same_end = np.flatnonzero(np.isin(end, end[last_of_end]))
+    last = last_of_end[np.searchsorted(end[last_of_end], end[same_end])]
+    crossed[same_end[same_end < last]] = True
 
 
 def order_by(first: Int64, then: Int64) -> Int64:

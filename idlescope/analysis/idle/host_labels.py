@@ -19,6 +19,7 @@ RANGE_PREFIX = "range: "
 BETWEEN = "between "
 WITHIN = " › "  # between a phase and what ran within it
 _NUMBER = re.compile(r"\d+")
+_ADDRESS_SIGN = " at 0x"
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 _NUMBERED_MODULE = re.compile(r"^(nn\.Module: .*)_\d+$")
 
@@ -86,6 +87,8 @@ class HostLabels:
         self._names = names
         self.waits = waits  # what frames wait for, by index of their names
         self._shown: dict[int, str] = {}
+        labels = (*names.labels, "")  # -1: of no phase
+        self._phases = [labels[code] for code in names.phase.tolist()]
         self._numbered = _differ_by_numbers(trace)
 
     def within(self, phase: int, name: int) -> str:
@@ -97,18 +100,12 @@ class HostLabels:
             return range_label(self.shown(name))
         if phase in self.waits:
             return self.waits[phase]
-        if self.phase(phase) == IDLE:
+        label = self._phases[phase]
+        if label == IDLE:
             return NO_DEMAND
-        own = phase_label(self._names, phase, self.shown(phase))
-        label = self.phase(phase)
-        if name == phase or self.phase(name) == STEP:
-            return own
+        if name == phase or self._phases[name] == STEP:
+            return phase_label(self._names, phase, self.shown(phase))
         return f"{label}{WITHIN}{self.shown(name)}"
-
-    def phase(self, name: int) -> str:
-        """Return the phase of a name; empty where it is of none."""
-        code = int(self._names.phase[name])
-        return self._names.labels[code] if code >= 0 else ""
 
     def shown(self, name: int) -> str:
         """Return a name without what makes a label of each object or each step."""
@@ -119,9 +116,11 @@ class HostLabels:
         return shown
 
     def _plain(self, name: str) -> str:
-        plain = _NUMBERED_MODULE.sub(r"\1_N", _ADDRESS.sub("", name))
-        numbered = _NUMBER.sub("N", name)
-        return numbered if numbered in self._numbered else plain
+        if self._numbered and (numbered := _NUMBER.sub("N", name)) in self._numbered:
+            return numbered
+        if _ADDRESS_SIGN in name:
+            name = _ADDRESS.sub("", name)
+        return _NUMBERED_MODULE.sub(r"\1_N", name)
 
 
 def _differ_by_numbers(trace: Trace) -> frozenset[str]:
