@@ -13,6 +13,7 @@ from idlescope.analysis.idle import polling, waits
 from idlescope.trace.distinct import distinct
 from idlescope.trace.model import Device, OperationKind, Operations, Trace
 from idlescope.trace.names import communication
+from idlescope.trace.names.own_engine import WATCHED
 from idlescope.trace.names.span_names import SpanNames
 from idlescope.trace.table import Bool, Int64
 
@@ -41,6 +42,13 @@ class DeviceView:
     def process(self) -> int:
         """Return the code of the process that used the device (`Device.process`)."""
         return self.device.process
+
+    @property
+    def engine(self) -> str:
+        """Return whose loop it is: as a watch says, else whose names its spans have; "": unknown."""
+        said = self.trace.meta.extra
+        watched = said.get("engine") if said.get("source") == WATCHED else None
+        return watched if isinstance(watched, str) else self.names.engine
 
     @property
     def launching_thread(self) -> int:

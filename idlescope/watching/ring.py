@@ -22,7 +22,7 @@ from idlescope.trace.model import (
     Thread,
     Trace,
 )
-from idlescope.trace.names.own_engine import RUNNING, TOKENS
+from idlescope.trace.names.own_engine import RUNNING, TOKENS, WATCHED
 from idlescope.trace.table import Int64
 from idlescope.watching.rows import (
     CALL_FIELDS,
@@ -272,7 +272,7 @@ def _codes_of(rows: Int64, texts: Sequence[str], interner: Interner[str]) -> Int
 
 def _metadata(watched: Watched, base_time_ns: int) -> Metadata:
     said = {
-        "source": "idlescope watch",
+        "source": WATCHED,
         "way": watched.way,
         "engine": watched.engine,
         "engine_version": watched.version,

@@ -91,7 +91,7 @@ def summary(
         row=row,
         device=f"{device.device.index} {device.device.name}".strip(),
         place=place,
-        engine=device.view.names.engine,
+        engine=device.view.engine,
         window_ns=device.occupancy.window_ns,
         idle_ns=device.occupancy.idle_ns,
         communication_ns=exchange.communication_ns,

@@ -92,7 +92,7 @@ def what_to_do(result: MeasuredDevice) -> Action:
             "look into the pauses", f"{result.spread.pauses:,} hold the idle time"
         )
     if kind == VerdictKind.SYNCHRONOUS:
-        engine = result.view.names.engine
+        engine = result.view.engine
         return Action("batch asynchronously", SWITCH.get(engine, ""))
     culprit = result.batching.culprit
     if kind == VerdictKind.SERIALISED and culprit is not None:

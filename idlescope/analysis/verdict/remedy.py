@@ -83,7 +83,7 @@ def _remedy(device: MeasuredDevice, prediction: Prediction | None) -> str:
 
 def _asynchronous(device: MeasuredDevice, prediction: Prediction | None) -> str:
     """Return what asynchronous batching would give."""
-    switch = SWITCH.get(device.view.names.engine, "")
+    switch = SWITCH.get(device.view.engine, "")
     what = f"Asynchronous batching ({switch})" if switch else "Asynchronous batching"
     if prediction is None:
         return (

@@ -6,6 +6,8 @@ from __future__ import annotations
 ENGINE_PHASES = ("schedule", "prepare", "submit", "retrieve", "update")
 DEPTHS = {"sync": 1, "async": 2}  # its modes: steps in flight
 
+WATCHED = "idlescope watch"  # the `source` of a watch's recordings
+
 # A step as a watch records it, and what its name says.
 WATCHED_STEP = (
     r"^idlescope:step\[(?P<kind>[a-z ]+) "

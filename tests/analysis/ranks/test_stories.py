@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -12,6 +13,7 @@ from idlescope.analysis.comparison.limits import Limits
 from idlescope.analysis.ranks.group_kind import GroupKind
 from idlescope.analysis.ranks.verdict import judge
 from idlescope.report.tables.ranks import verdict_lines
+from tests.conftest import FIXTURES
 from tests.make.kineto_files import span
 from tests.make.pipelines import uneven_pipeline
 from tests.make.rank_programs import Meet, Ranks, Run, simulate
@@ -347,3 +349,16 @@ def test_servers_that_are_each_the_only_rank_of_their_job_are_called_by_their_fi
     folder = write(tmp_path, truth.events, ["one.json", "two.json"], distributedInfo=alone)
     processes = [device.process_name for device in idlescope.open(folder).devices]
     assert processes == ["one.json", "two.json"]
+
+
+def test_the_slowed_rank_of_a_real_server_is_named_with_its_milliseconds():
+    """vLLM on two H200s; rank 1 spent 2 ms in a loop before each step, and steps took 2.04 ms more."""
+    trace = idlescope.open(FIXTURES / "vllm_8b_tp2_slow")
+    group = idlescope.analyze(trace).group
+    assert judge(group).kind == GroupKind.LATE_HOST
+    text = judge(group).text
+    assert text.startswith("Rank 1's host is late")
+    (said_ms,) = re.findall(r"rank 0 waits ([\d.]+) ms per step for it in all-reduce", text)
+    assert float(said_ms) == pytest.approx(2.04, rel=0.1)
+    steps, second = 10, group.waiting[1]
+    assert second.exposed_waiting_ns < 0.1 * MS * steps
