@@ -74,11 +74,15 @@ def analyze_folder(
     """
     paths, left_out = ranks_said.without_merged(paths)
     if cluster is None:
-        outcomes = side_by_side.analyse_files(paths, options, progress, remote_sizes)
+        outcomes = side_by_side.analyse_files(
+            paths, options, progress, remote_sizes, in_vain=_may_share_a_gpu
+        )
     else:
         from idlescope.analysis.ranks import cluster as dask_cluster
 
         outcomes = dask_cluster.analyse_files(cluster, paths, options, progress)
+    if outcomes is None:
+        return None
     read = [
         (path, outcome)
         for path, outcome in zip(paths, outcomes, strict=True)
@@ -89,8 +93,7 @@ def analyze_folder(
     again = ranks_recordings.left_out([file.recorded for _, file in read])
     read = [pair for row, pair in enumerate(read) if row not in again.rows]
     files = [file for _, file in read]
-    gpus = [gpu for file in files for gpu in file.gpus]
-    if len(gpus) < 2 or may_be_one(gpus):
+    if sum(len(file.gpus) for file in files) < 2 or _may_share_a_gpu(files):
         return None
     left_out += [
         f"{Path(remote.shown(path)).name} was left out: "
@@ -115,6 +118,16 @@ def analyze_folder(
         group=group(together, one_clock),
         warnings=(*left_out, *warnings),
     )
+
+
+def _may_share_a_gpu(files: Sequence[RankFile]) -> bool:
+    """Return whether two devices of one recording may be one GPU.
+
+    That some of a folder's files tell so is not undone by the others.
+    """
+    again = ranks_recordings.left_out([file.recorded for file in files])
+    kept = [file for row, file in enumerate(files) if row not in again.rows]
+    return may_be_one([gpu for file in kept for gpu in file.gpus])
 
 
 def _on_one_clock(files: Sequence[RankFile]) -> tuple[list[RankSummary], bool]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Lock
@@ -62,36 +62,51 @@ def analyse_files(
     options: RankOptions,
     progress: Callable[[int], None] | None = None,
     remote_sizes: Sizes = NO_SIZES,
-) -> list[Outcome]:
+    in_vain: Callable[[Sequence[RankFile]], bool] = lambda files: False,
+) -> list[Outcome] | None:
     """Return what each file gives, in order; the error of those that cannot be read.
 
-    What was kept of an earlier time is not read again. `progress` is called with the number of
-    files that are done. Files behind URLs (`remote_sizes`: their bytes) are each fetched by the
-    process that reads it.
+    None as soon as what some of them gave makes the rest `in_vain`. What was kept of an earlier
+    time is not read again. `progress` is called with the number of files that are done. Files
+    behind URLs (`remote_sizes`: their bytes) are each fetched by the process that reads it.
     """
     kept = KeptSummaries(options)
-    found = {row: kept.find(path) for row, path in enumerate(paths)}
-    outcomes: dict[int, Outcome] = {
-        row: file for row, file in found.items() if file is not None
-    }
-    missing = [row for row in found if row not in outcomes]
+    outcomes: dict[int, Outcome] = {}
+    missing = []
+    for row, path in enumerate(paths):
+        found = kept.find(path)
+        if found is None:
+            missing.append(row)
+        else:
+            outcomes[row] = found
+    if in_vain(_files(outcomes)):
+        return None
     if missing:
         sizes = [text_bytes(path, remote_sizes) for path in paths]
-        outcomes |= _analyse_rows(paths, sizes, missing, options, kept, progress)
+        with closing(_outcomes(paths, sizes, missing, options, kept)) as found_now:
+            for row, outcome in found_now:
+                outcomes[row] = outcome
+                if progress is not None:
+                    progress(len(outcomes))
+                if in_vain(_files(outcomes)):
+                    return None
         kept.tidy()
     return [outcomes[row] for row in range(len(paths))]
 
 
-def _analyse_rows(
+def _files(outcomes: Mapping[int, Outcome]) -> list[RankFile]:
+    """Return what was found of files that could be read."""
+    return [outcome for outcome in outcomes.values() if isinstance(outcome, RankFile)]
+
+
+def _outcomes(
     paths: Sequence[Path],
     sizes: Sequence[int],
     rows: Sequence[int],
     options: RankOptions,
     kept: KeptSummaries,
-    progress: Callable[[int], None] | None,
-) -> dict[int, Outcome]:
-    """Return what some of the files give, by row."""
-    outcomes: dict[int, Outcome] = {}
+) -> Generator[tuple[int, Outcome]]:
+    """Yield what some of the files give, by row; closed early, what is under way is given up."""
     with ExitStack() as stack:
         workers = _workers([sizes[row] for row in rows])
         cores_of_each = max(1, usable_cores() // workers)
@@ -114,13 +129,7 @@ def _analyse_rows(
         # The largest first: no core is left with one of them at the end.
         largest_first = sorted(rows, key=lambda row: -sizes[row])
         answers = pool.map(ask, (paths[row] for row in largest_first))
-        answered = zip(largest_first, answers, strict=True)
-        already = len(paths) - len(rows)
-        for done, (row, outcome) in enumerate(answered, already + 1):
-            outcomes[row] = outcome
-            if progress is not None:
-                progress(done)
-    return outcomes
+        yield from zip(largest_first, answers, strict=True)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Files of ranks analysed by processes of their own say the same as their traces together."""
 
+import json
 import os
 import signal
 
@@ -13,6 +14,7 @@ from idlescope.analysis.ranks.kept import KeptSummaries
 from idlescope.analysis.ranks.rank_file import RankBytesError, RankOptions, unpacked
 from idlescope.errors import TraceError
 from idlescope.trace import ranks_folder
+from tests.make.kineto_files import document, operation
 from tests.make.ranks import Job, job, write
 
 OPTIONS = RankOptions("first-last", 0, frames=True)
@@ -96,8 +98,32 @@ def no_children(*_):
 def test_the_second_question_reads_no_trace_again(folder, own_cache, monkeypatch):
     first = beside(folder).to_json()
     assert len([*own_cache.iterdir()]) == 3
-    monkeypatch.setattr(side_by_side, "_analyse_rows", no_children)
+    monkeypatch.setattr(side_by_side, "_outcomes", no_children)
     assert beside(folder).to_json() == first
+
+
+def processes_of_one_gpu(folder, count):
+    """Write traces of processes that share a GPU: none says that it is a rank."""
+    folder.mkdir()
+    for process in range(count):
+        kernels = [operation(start, start + 5) for start in range(10 * process, 400, 80)]
+        (folder / f"process_{process}.json").write_text(json.dumps(document(kernels)))
+    return folder
+
+
+def test_no_more_is_read_once_two_files_may_be_of_one_gpu(tmp_path, monkeypatch):
+    monkeypatch.setenv("IDLESCOPE_JOBS", "1")
+    shared = processes_of_one_gpu(tmp_path / "shared", 6)
+    done = []
+    assert beside(shared, progress=done.append) is None
+    assert done == [1, 2]
+
+
+def test_what_is_kept_of_them_says_so_at_once(tmp_path, monkeypatch):
+    shared = processes_of_one_gpu(tmp_path / "shared", 3)
+    beside(shared)
+    monkeypatch.setattr(side_by_side, "_outcomes", no_children)
+    assert beside(shared) is None
 
 
 def test_a_file_that_changed_is_read_again(folder, tmp_path, own_cache):
