@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "idlescope"
 
 # The floor of each room; a room imports from its own floor and from those below it.
 FLOORS = {
-    "palette": 0, "errors": 0, "children": 0, "hardware": 1, "models": 1, "trace": 2, "analysis": 3, "capture": 4,
+    "palette": 0, "errors": 0, "plain_files": 0, "children": 0, "hardware": 1, "models": 1, "trace": 2, "analysis": 3, "capture": 4,
     "engine": 4, "doctor": 5, "experiment": 5, "export": 6, "report": 6, "profiling": 7, "figures": 7, "parts": 7,
     "pytest_plugin": 7, "agents": 7, "watching": 7, "cli": 8,
 }  # fmt: skip

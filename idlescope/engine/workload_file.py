@@ -21,6 +21,7 @@ from msgspec import UNSET, UnsetType
 
 from idlescope.engine.workload import ARRIVAL_STREAM, Arrivals, Workload
 from idlescope.errors import ConfigError
+from idlescope.plain_files import plain_size
 from idlescope.trace.table import Int64
 
 PROMPT_NAMES = ("prompt_tokens", "prompt_len", "input_tokens", "input_len", "input_length")
@@ -191,6 +192,8 @@ def read(
 def records(path: Path) -> Iterator[tuple[str, Record]]:
     """Yield each object of a file, and where it is in words. Raises ConfigError."""
     try:
+        if not plain_size(path):
+            return
         with path.open("rb") as workload_file:
             first_byte = workload_file.read(1)
             while first_byte.isspace():

@@ -18,6 +18,7 @@ from idlescope.experiment.device_choice.choose import choose
 from idlescope.experiment.document import SCHEMA, Summary
 from idlescope.experiment.environment import environment
 from idlescope.hardware.latencies import THIS_HOST
+from idlescope.plain_files import read_plain
 from idlescope.trace import drafts
 
 
@@ -113,7 +114,7 @@ def kept(config: RunConfig, folder: Path) -> Cell | None:
     None where it was not, or where its file cannot be used.
     """
     try:
-        stored = json.loads(place(config, folder).read_text(encoding="utf-8"))
+        stored = json.loads(read_plain(place(config, folder)))
         is_done = stored["state"] == CellState.DONE and stored["config"] == asdict(config)
         if not is_done:
             return None

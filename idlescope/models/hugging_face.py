@@ -17,6 +17,7 @@ import msgspec
 
 from idlescope.errors import ConfigError
 from idlescope.models.architecture import Model, RopeScaling
+from idlescope.plain_files import read_plain
 
 ARCHITECTURES = {"llama": "LlamaForCausalLM", "qwen3": "Qwen3ForCausalLM"}
 ROPE_THETA = (
@@ -213,7 +214,7 @@ def read_json(file: Path) -> dict[str, Any]:
     Raises ConfigError where it cannot be read or holds something else.
     """
     try:
-        content = json.loads(file.read_bytes())
+        content = json.loads(read_plain(file))
     except OSError as error:
         raise ConfigError(f"{file} cannot be read: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:

@@ -6,6 +6,8 @@ import json
 import re
 from pathlib import Path
 
+from idlescope.plain_files import read_plain
+
 # The documents of results, and entries that each has beside its schema.
 DOCUMENTS = {
     "analysis.json": {"source", "devices"},
@@ -38,7 +40,7 @@ def is_ours(folder: Path) -> bool:
 
 def _says_so(path: Path) -> bool:
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(read_plain(path))
     except (OSError, ValueError, RecursionError):
         return False
     has_schema = isinstance(document, dict) and isinstance(document.get("schema"), int)

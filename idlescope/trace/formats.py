@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from idlescope.errors import TraceError
+from idlescope.plain_files import NotPlainError, plain_size
 from idlescope.trace import other_tools
 from idlescope.trace.ascend import recognise as ascend
 from idlescope.trace.containers.recognise import Packing, packing_of, unpacked_head
@@ -295,12 +297,11 @@ def _head(path: Path) -> bytes:
     wanted = "give the path of a trace file, of an export or of a folder of them"
     if not path.exists():
         raise TraceError(f"{path} does not exist: {wanted}")
-    # a pipe or a device: reading it could wait for ever, or never end
-    if not path.is_file():
-        raise TraceError(f"{path} is not a file: {wanted}")
     try:
-        with path.open("rb") as trace_file:
+        with path.open("rb") if plain_size(path) else io.BytesIO() as trace_file:
             file_head = trace_file.read(HEAD)
+    except NotPlainError as error:
+        raise TraceError(f"{path} cannot be read, {error}: {wanted}") from error
     except OSError as error:
         raise TraceError(f"{path} cannot be read: {error.strerror or error}") from error
     if not file_head:

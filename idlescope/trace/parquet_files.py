@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from idlescope.plain_files import plain_size
 from idlescope.trace.table import Int32
 
 if TYPE_CHECKING:
@@ -41,9 +42,8 @@ def read_columns(path: Path, columns: Sequence[str] | None) -> pa.Table:
     import pyarrow as pa
     from pyarrow import parquet
 
-    if path.is_dir():  # pyarrow would read all files in it
-        raise ValueError(f"{path.name} is a folder")
     try:
+        plain_size(path)  # of a folder, pyarrow would read all files in it
         with parquet.ParquetFile(path) as parquet_file:
             schema, metadata = parquet_file.schema_arrow, parquet_file.metadata
         _check_names(schema.names)
@@ -74,7 +74,7 @@ def rows_of(path: Path) -> int:
     from pyarrow import parquet
 
     try:
-        return int(parquet.read_metadata(path).num_rows)
+        return int(parquet.read_metadata(path).num_rows) if plain_size(path) else 1
     except (OSError, ValueError, TypeError, pa.ArrowException):
         return 1
 

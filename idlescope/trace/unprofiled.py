@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from idlescope.plain_files import read_plain
 from idlescope.trace import drafts
 from idlescope.trace.unseen import encoded
 
@@ -105,7 +106,7 @@ def write_beside(
 
 def _entries(folder: Path) -> list[CaptureEntry]:
     try:
-        document = _decoder.decode((folder / FILE).read_bytes())
+        document = _decoder.decode(read_plain(folder / FILE))
     except (
         OSError,
         ValueError,

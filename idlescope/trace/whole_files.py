@@ -9,6 +9,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from idlescope.errors import ConfigError, OutputExistsError
+from idlescope.plain_files import read_plain
 from idlescope.trace import drafts, in_place
 
 # Of a recording, as recording/files.py writes it: what is in its folder, and in its document.
@@ -100,7 +101,7 @@ def _holds_recording(folder: Path) -> bool:
     if not names <= RECORDING_FILES or any(map(Path.is_dir, folder.iterdir())):
         return False
     try:
-        document = json.loads((folder / RECORDING).read_text(encoding="utf-8"))
+        document = json.loads(read_plain(folder / RECORDING))
     except (OSError, ValueError, RecursionError):
         return False
     return isinstance(document, dict) and document.keys() >= RECORDING_ENTRIES

@@ -274,7 +274,7 @@ class TestRefusals:
             model("meta/Llama")
         with pytest.raises(
             ConfigError,
-            match=r"no model is known as 'x+': choose one of tiny.*or give the folder of a",
+            match=r"no model is known as 'x+…x+': choose one of tiny.*or give the folder of a",
         ):
             model("x" * 5000)
         with pytest.raises(ConfigError, match="no model is known as ''"):

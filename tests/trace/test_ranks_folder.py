@@ -131,7 +131,7 @@ def test_ranks_without_a_common_clock_say_so(tmp_path):
 
 def test_a_pipe_is_refused(tmp_path):
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(TraceError, match="is not a file"):
+    with pytest.raises(TraceError, match="a pipe or a device, not a file"):
         open_trace(tmp_path / "pipe")
 
 

@@ -25,6 +25,7 @@ from idlescope.analysis.document import SCHEMA
 from idlescope.analysis.idle.causes import CAUSES
 from idlescope.analysis.verdict.findings import CANNOT_TELL
 from idlescope.errors import TraceError
+from idlescope.plain_files import plain_size, read_plain
 from idlescope.trace.table import Float64
 
 _BEGINNING = re.compile(rb'^\s*\{\s*"schema"\s*:\s*\d+\s*,\s*"source"\s*:')
@@ -73,7 +74,7 @@ class _Document(Struct):
 
 def is_analysis(path: Path) -> bool:
     """Return whether a file is what `analyze --json` prints."""
-    if not path.is_file():
+    if not path.is_file() or not plain_size(path):
         return False
     with path.open("rb") as file:
         return _BEGINNING.match(file.read(_BEGINNING_BYTES)) is not None
@@ -84,7 +85,7 @@ def of_json(path: Path) -> Breakdown:
 
     Raises TraceError where the file is damaged, of another schema, or holds no device.
     """
-    text = path.read_bytes()
+    text = read_plain(path)
     try:
         schema = msgspec.json.decode(text, type=_Schema).schema
         if schema != SCHEMA:

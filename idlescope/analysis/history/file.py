@@ -13,6 +13,7 @@ import msgspec
 
 from idlescope.analysis.history.line import SCHEMA, Line
 from idlescope.errors import ConfigError, OutputExistsError
+from idlescope.plain_files import read_plain
 from idlescope.trace.unseen import encoded as encoded_json
 
 
@@ -29,7 +30,7 @@ def read(path: Path) -> History:
     if not path.exists():
         return History((), 0, 0)
     try:
-        return _decoded(path.read_bytes())
+        return _decoded(read_plain(path))
     except OSError as error:
         raise _unreadable(path, error) from error
 
@@ -50,7 +51,8 @@ def append(path: Path, line: Line) -> History:
 
 def _append(path: Path, file: BinaryIO, line: Line) -> History:
     file.seek(0)
-    before = file.read()
+    # what has no length may still wait for ever: a file that the kernel makes up
+    before = file.read() if os.fstat(file.fileno()).st_size else b""
     history = _decoded(before)
     if before.strip() and not history.lines:
         raise OutputExistsError(

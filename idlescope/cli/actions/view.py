@@ -14,6 +14,7 @@ from idlescope.analysis.analyze import analyze
 from idlescope.cli.status import counting, status_line
 from idlescope.errors import ConfigError
 from idlescope.export.perfetto import excerpt, writer
+from idlescope.plain_files import read_plain
 from idlescope.report import perfetto_ui, serve, trace_report
 from idlescope.report.tables.terminal import plain
 from idlescope.trace import run_folder
@@ -87,7 +88,7 @@ def _trace(path: Path, mode: str | None) -> Path:
 def _source(analysis_path: Path) -> str:
     """Return of which trace an analysis.json was made; "" where it does not say."""
     try:
-        document = json.loads(analysis_path.read_text(encoding="utf-8"))
+        document = json.loads(read_plain(analysis_path))
         source = document["source"]["path"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return ""

@@ -20,6 +20,7 @@ from idlescope.analysis.comparison.documents import (
 )
 from idlescope.analysis.comparison.limits import option
 from idlescope.errors import ConfigError, OutputExistsError
+from idlescope.plain_files import plain_size
 from idlescope.report.tables.terminal import empty_table, plain
 from idlescope.report.text import NOTHING, visible
 from idlescope.trace import drafts
@@ -149,7 +150,7 @@ def refuse(path: Path) -> None:
     if not path.exists():
         return
     file_start = b""
-    if path.is_file():
+    if path.is_file() and plain_size(path):
         with path.open("rb") as old_file:
             file_start = old_file.read(HEAD_BYTES)
     if f'<testsuites name="{SUITE}"'.encode() not in file_start:

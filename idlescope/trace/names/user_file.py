@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from idlescope.errors import ConfigError
+from idlescope.plain_files import read_plain
 from idlescope.trace.names.engines import Rules
 
 _FORM = '{"engine": [["regular expression", "phase"], …]}'
@@ -24,7 +25,9 @@ def load(path: Path) -> dict[str, Rules]:
     no such file.
     """
     try:
-        entries = msgspec.json.decode(_text(path), type=dict[str, msgspec.Raw])
+        entries = msgspec.json.decode(
+            read_plain(path, MOST_BYTES), type=dict[str, msgspec.Raw]
+        )
     except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(
             f"--phases {path} cannot be read: {error}; give {_FORM}"
@@ -62,12 +65,3 @@ def _check(where: str, pattern: str) -> None:
         raise ConfigError(
             f"{where}: {pattern[:SHOWN_BYTES]!r} is no regular expression ({error})"
         ) from error
-
-
-def _text(path: Path) -> bytes:
-    """Return the bytes of a file. Raises ValueError where it is far too large for one of rules."""
-    if path.exists() and not path.is_file():
-        raise ValueError("it is no file")
-    if path.stat().st_size > MOST_BYTES:
-        raise ValueError(f"it is larger than {MOST_BYTES >> 20} MB")
-    return path.read_bytes()

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idlescope.errors import TraceError
+from idlescope.plain_files import read_plain
 from idlescope.trace.mapped_columns import let_go
 from idlescope.trace.metadata import Metadata
 from idlescope.trace.model import Calls, Counters, Device, Operations, Ranges, Thread, Trace
@@ -107,7 +108,7 @@ def read(folder: Path) -> Trace:
 
 
 def _read_document(folder: Path) -> RecordingDocument:
-    fields = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+    fields = json.loads(read_plain(folder / "meta.json"))
     if fields["schema"] != SCHEMA:
         raise TraceError(
             f"{folder} is a recording of schema {fields['schema']}, "
