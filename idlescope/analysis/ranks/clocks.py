@@ -9,7 +9,7 @@ import numpy as np
 
 from idlescope.analysis.ranks.matching import MatchedCalls
 from idlescope.analysis.ranks.timeline import RankTimeline
-from idlescope.trace.table import Int64
+from idlescope.trace.table import Float64, Int64
 
 # Times of devices of one host are converted to its clock with an error of this order.
 CONVERSION_NS = 2_000
@@ -63,13 +63,11 @@ def clocks(
     or a line through them where one clock gains on the other, with the bounds' distance as the
     error.
     """
-    found = [AGREES if one_clock else NOT_KNOWN for _ in ranks]
-    if not one_clock and ranks:
+    found = [AGREES if one_clock else NOT_KNOWN] * len(ranks)
+    if ranks:
         found[0] = AGREES
     settled = {0}
-    for calls in sorted(matched, key=lambda calls: -calls.rows.shape[1]):
-        if not calls.synchronises or calls.rows.shape[1] < ENOUGH:
-            continue
+    for calls in _telling(matched):
         members = calls.ranks.tolist()
         base = next((rank for rank in members if rank in settled), members[0])
         for rank in members:
@@ -79,6 +77,14 @@ def clocks(
             found[rank] = _through(relative, found[base])
             settled.add(rank)
     return found
+
+
+def _telling(matched: Sequence[MatchedCalls]) -> list[MatchedCalls]:
+    """Return the calls that tell how clocks are related, the most frequent first."""
+    telling = [
+        calls for calls in matched if calls.synchronises and calls.rows.shape[1] >= ENOUGH
+    ]
+    return sorted(telling, key=lambda calls: -calls.rows.shape[1])
 
 
 def _through(relative: Clock, base: Clock) -> Clock:
@@ -106,50 +112,65 @@ def _relative(
     """Return how far one rank's clock is ahead of another's, as the calls of both tell."""
     base_start, base_end = _times(ranks, calls, base)
     start, end = _times(ranks, calls, rank)
-    apart = end - base_end
-    drifting = _drifting(end, apart)
-    least = int((start - base_end).max())
-    most = int((end - base_start).min())
-    agree = least - CONVERSION_NS <= 0 <= most + CONVERSION_NS
-    if one_clock and agree and drifting is None:
+    ends_apart = end - base_end
+    drifting = _drifting(end, ends_apart)
+
+    # No call ends on one rank before it has begun on the other.
+    least_ahead = start - base_end
+    most_ahead = end - base_start
+    agreement_is_possible = (
+        least_ahead.max() <= CONVERSION_NS and most_ahead.max() >= -CONVERSION_NS
+    )
+    if one_clock and agreement_is_possible and drifting is None:
         return AGREES
-    told = drifting or Clock(int(np.median(apart)), 0, known=True)
+    told = drifting or Clock(int(np.median(ends_apart)), 0, known=True)
 
     # What no call contradicts bounds the error; where they contradict each other, how ends vary.
-    beyond = told.ahead_at(end) - told.ahead_ns
-    least = int((start - base_end - beyond).max())
-    most = int((end - base_start - beyond).min())
-    if least > most:
-        error_ns = int(np.quantile(np.abs(apart - told.ahead_at(end)), 0.95))
-        return replace(told, error_ns=error_ns)
-    ahead_ns = min(max(told.ahead_ns, least), most)
-    error_ns = max(ahead_ns - least, most - ahead_ns)
+    drifted_by = told.ahead_at(end) - told.ahead_ns
+    least_ns = int((least_ahead - drifted_by).max())
+    most_ns = int((most_ahead - drifted_by).min())
+    if least_ns > most_ns:
+        left_over = ends_apart - told.ahead_at(end)
+        return replace(told, error_ns=int(_usual_error(left_over)))
+    ahead_ns = min(max(told.ahead_ns, least_ns), most_ns)
+    error_ns = max(ahead_ns - least_ns, most_ns - ahead_ns)
     return replace(told, ahead_ns=ahead_ns, error_ns=error_ns)
+
+
+def _usual_error(apart: Float64 | Int64) -> float:
+    """Return how far from 0 nearly all of some distances are, in ns."""
+    return float(np.quantile(np.abs(apart), 0.95))
 
 
 def _drifting(end: Int64, apart: Int64) -> Clock | None:
     """Return a clock that drifts, where that explains how far apart ends are; else None."""
     if end.size < ENOUGH_FOR_DRIFT:
         return None
-    # The medians of blocks of calls lie on a line: robust against calls that ended by themselves.
-    blocks = np.array_split(np.arange(end.size), DRIFT_BLOCKS)
-    block_time = np.array([np.median(end[block]) for block in blocks])
-    block_apart = np.array([np.median(apart[block]) for block in blocks])
-    first, second = np.triu_indices(DRIFT_BLOCKS, 1)
-    elapsed = block_time[second] - block_time[first]
-    drift = float(
-        np.median((block_apart[second] - block_apart[first]) / np.maximum(elapsed, 1))
-    )
+    drift = _median_slope(end, apart)
     if abs(drift) > MOST_DRIFT:
         return None
     since_ns = int(end[end.size // 2])
     without_drift = apart - drift * (end - since_ns)
     ahead_ns = int(np.median(without_drift))
-    steady_error = np.quantile(np.abs(apart - np.median(apart)), 0.95)
-    drift_error = np.quantile(np.abs(without_drift - ahead_ns), 0.95)
+    steady_error = _usual_error(apart - np.median(apart))
+    drift_error = _usual_error(without_drift - ahead_ns)
     if steady_error < CONVERSION_NS or drift_error > DRIFT_EXPLAINS * steady_error:
         return None
     return Clock(ahead_ns, 0, known=True, drift=drift, since_ns=since_ns)
+
+
+def _median_slope(time: Int64, apart: Int64) -> float:
+    """Return the slope of a line through distances over time: Theil and Sen's estimate.
+
+    The medians of blocks of calls lie on it: robust against calls that ended by themselves.
+    """
+    blocks = np.array_split(np.arange(time.size), DRIFT_BLOCKS)
+    block_time = np.array([np.median(time[block]) for block in blocks])
+    block_apart = np.array([np.median(apart[block]) for block in blocks])
+    first, second = np.triu_indices(DRIFT_BLOCKS, 1)
+    rise = block_apart[second] - block_apart[first]
+    elapsed = block_time[second] - block_time[first]
+    return float(np.median(rise / np.maximum(elapsed, 1)))
 
 
 def _times(

@@ -83,24 +83,21 @@ def analyze_folder(
         outcomes = dask_cluster.analyse_files(cluster, paths, options, progress)
     if outcomes is None:
         return None
-    read = [
-        (path, outcome)
-        for path, outcome in zip(paths, outcomes, strict=True)
-        if isinstance(outcome, RankFile)
-    ]
+    read: list[tuple[Path, RankFile]] = []
+    errors: dict[Path, TraceError] = {}
+    for path, outcome in zip(paths, outcomes, strict=True):
+        if isinstance(outcome, RankFile):
+            read.append((path, outcome))
+        else:
+            errors[path] = outcome
     if not read:
-        raise next(outcome for outcome in outcomes if isinstance(outcome, TraceError))
+        raise next(iter(errors.values()))
     again = ranks_recordings.left_out([file.recorded for _, file in read])
     read = [pair for row, pair in enumerate(read) if row not in again.rows]
     files = [file for _, file in read]
     if sum(len(file.gpus) for file in files) < 2 or _may_share_a_gpu(files):
         return None
-    left_out += [
-        f"{Path(remote.shown(path)).name} was left out: "
-        f"{str(outcome).removeprefix(f'{remote.shown(path)} ')}"
-        for path, outcome in zip(paths, outcomes, strict=True)
-        if isinstance(outcome, TraceError)
-    ]
+    left_out += [_unread(remote.shown(path), error) for path, error in errors.items()]
     left_out += again.sentences
     left_out += ranks_said.doubtful_ranks([(file.file, file.distributed) for file in files])
     warnings = [f"{file.file}: {text}" for file in files for text in file.warnings]
@@ -120,6 +117,12 @@ def analyze_folder(
     )
 
 
+def _unread(shown: str, error: TraceError) -> str:
+    """Return why a file was left out that cannot be read."""
+    reason = str(error).removeprefix(f"{shown} ")
+    return f"{Path(shown).name} was left out: {reason}"
+
+
 def _may_share_a_gpu(files: Sequence[RankFile]) -> bool:
     """Return whether two devices of one recording may be one GPU.
 
@@ -132,22 +135,30 @@ def _may_share_a_gpu(files: Sequence[RankFile]) -> bool:
 
 def _on_one_clock(files: Sequence[RankFile]) -> tuple[list[RankSummary], bool]:
     """Return all ranks in order, their times on the clock of the first; whether there is one."""
-    epochs = [file.epoch_ns for file in files]
-    one_clock = all(epoch is not None for epoch in epochs)
-    labels = iter(rank_labels([gpu for file in files for gpu in file.gpus]))
+    epochs = [file.epoch_ns for file in files if file.epoch_ns is not None]
+    one_clock = len(epochs) == len(files)
+    numbers_are_stated = all(
+        isinstance(file.distributed.get("rank"), int) for file in files
+    )
+    labels = rank_labels([gpu for file in files for gpu in file.gpus])
     ranks: list[RankSummary] = []
     for file in files:
-        shift = (file.epoch_ns or 0) - (epochs[0] or 0) if one_clock else 0
+        shift = (file.epoch_ns or 0) - epochs[0] if one_clock else 0
         for rank in file.ranks:
-            times = rank.times.shifted(shift)
-            ranks.append(replace(rank, label=next(labels), row=len(ranks), times=times))
-    stated = all(isinstance(file.distributed.get("rank"), int) for file in files)
-    if not stated:
-        ranks = [
-            replace(rank, place=replace(rank.place, number=rank.row)) for rank in ranks
-        ]
+            row = len(ranks)
+            shifted = replace(
+                rank,
+                label=labels[row],
+                row=row,
+                times=rank.times.shifted(shift),
+            )
+            ranks.append(shifted if numbers_are_stated else _numbered(shifted, row))
     ranks.sort(key=lambda rank: rank.place.number)
     return _driven(ranks), one_clock
+
+
+def _numbered(rank: RankSummary, number: int) -> RankSummary:
+    return replace(rank, place=replace(rank.place, number=number))
 
 
 def _driven(ranks: list[RankSummary]) -> list[RankSummary]:

@@ -67,17 +67,20 @@ def _files(found: RanksAnalysis, rows: Sequence[int]) -> list[int]:
     batching from the first rank whose waits do.
     """
     ranks = found.group.ranks
-    shown_driven = [rank for rank in ranks if rank.row in rows and rank.driven]
     telling = [
         rank for rank in ranks if rank.batching != BatchingKind.UNKNOWN and not rank.driven
     ]
-    drivers = [driver_of(rank, telling) for rank in shown_driven]
-    wanted = {0, *rows, *(driver.row for driver in drivers if driver is not None)}
-    first_rows = _first_rows(found)
+    wanted = {0, *rows}
+    for rank in ranks:
+        if rank.driven and rank.row in rows:
+            driver = driver_of(rank, telling)
+            wanted |= set() if driver is None else {driver.row}
+
+    rows_of_files = pairwise(_first_rows(found))
     return [
         file
-        for file, (first, after) in enumerate(pairwise(first_rows))
-        if wanted & {*range(first, after)}
+        for file, (first, after) in enumerate(rows_of_files)
+        if not wanted.isdisjoint(range(first, after))
     ]
 
 

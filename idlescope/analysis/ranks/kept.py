@@ -56,11 +56,9 @@ class KeptSummaries:
             if entry is None:
                 return
             entry.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            lengths = HEAD_LENGTH.pack(len(head), len(columns))
             draft = entry.with_suffix(f".{os.getpid()}.part")
-            with draft.open("wb") as file:
-                file.write(HEAD_LENGTH.pack(len(head), len(columns)))
-                file.write(head)
-                file.write(columns)
+            draft.write_bytes(b"".join((lengths, head, columns)))
             draft.replace(entry)
 
     def tidy(self) -> None:
@@ -68,11 +66,11 @@ class KeptSummaries:
         if self._folder is None:
             return
         with suppress(OSError):
-            entries = [(entry.stat(), entry) for entry in self._folder.glob(f"*{SUFFIX}")]
-            entries.sort(key=lambda item: -item[0].st_mtime)
+            stated = {entry: entry.stat() for entry in self._folder.glob(f"*{SUFFIX}")}
+            used_last_first = sorted(stated, key=lambda entry: -stated[entry].st_mtime)
             total_bytes = 0
-            for stated, entry in entries:
-                total_bytes += stated.st_size
+            for entry in used_last_first:
+                total_bytes += stated[entry].st_size
                 if total_bytes > MOST_BYTES:
                     entry.unlink(missing_ok=True)
 

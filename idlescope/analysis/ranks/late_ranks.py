@@ -20,6 +20,7 @@ from idlescope.analysis.ranks.wording import (
     sentence,
 )
 from idlescope.analysis.steps.step_kind import STEP_KINDS, StepKind
+from idlescope.trace.table import Int64
 
 ONE_RANK_PCT = 60.0  # of all waiting for one rank is that rank's
 AS_LATE = (
@@ -49,14 +50,18 @@ def late_verdict(group: Group) -> GroupVerdict | None:
     if late is None:
         return None
     kind, reason = _reason(group, late)
-    shares = [group.waiting_pct[index] for index in late.waiting]
-    who = names([group.ranks[index].label for index in late.waiting])
+    who = names_of(group, late.waiting)
     verb = "waits" if len(late.waiting) == 1 else "wait"
+    for_whom = "them" if late.are_several else "it"
+    shares = [group.waiting_pct[index] for index in late.waiting]
+    when = _when(group, late)
+    observer = _observer(group, late)
+    remedy = _remedy(group, late, kind)
     text = (
-        f"{reason}: {who} {verb}{_when(group, late)} for "
-        f"{'them' if late.are_several else 'it'} in {collectives(group)} "
-        f"({between(shares)} % of the time).{_observer(group, late)} "
-        f"{_remedy(group, late, kind)}"
+        f"{reason}: {who} {verb}{when} for {for_whom} "
+        f"in {collectives(group)} "
+        f"({between(shares)} % of the time)."
+        f"{observer} {remedy}"
     )
     return GroupVerdict(kind, text)
 
@@ -98,17 +103,17 @@ def _late(group: Group) -> _Late | None:
     first = group.waited_for
     if first is None:
         return None
+    together = sorted([first, *group.peers(first)])
+    waits_ns = {index: group.waiting[index].exposed_waiting_ns for index in together}
+    longest_ns = max(waits_ns.values())
+    as_late = [index for index in together if waits_ns[index] <= AS_LATE * longest_ns]
+
     waited = group.lateness.waited
-    peers = group.peers(first)
-    longest_ns = max(group.waiting[index].exposed_waiting_ns for index in [first, *peers])
-    as_late = [
-        index
-        for index in sorted([first, *peers])
-        if group.waiting[index].exposed_waiting_ns <= AS_LATE * longest_ns
-    ]
+    waited_ns = int(waited.sum())
     for ranks in (as_late, [first]):
-        is_most = percent(int(waited[:, ranks].sum()), int(waited.sum())) >= ONE_RANK_PCT
-        if first in ranks and is_most and 2 * len(ranks) <= len(peers) + 1:
+        share_pct = percent(int(waited[:, ranks].sum()), waited_ns)
+        few_are_late = 2 * len(ranks) <= len(together)
+        if first in ranks and few_are_late and share_pct >= ONE_RANK_PCT:
             return _Late(ranks, _waiting(group, ranks))
     return None
 
@@ -122,27 +127,41 @@ def _waiting(group: Group, late: Sequence[int]) -> list[int]:
 
 def _when(group: Group, late: _Late) -> str:
     """Return how long they wait: per step, or in the few steps that hold nearly all of it."""
-    in_steps = group.lateness.by_step.of(late.ranks)
-    # Of recordings of other lengths the steps that both hold count.
-    most_steps = max(group.ranks[index].steps for index in late.ranks)
-    counts = [min(group.ranks[index].steps, most_steps) for index in late.waiting]
+    counts = _common_steps(group, late)
     if not all(counts):
         return ""
-    longest_first = np.sort(in_steps.waited_ns)[::-1]
+    most = max(counts)
+    waits = group.lateness.by_step.of(late.ranks)
+    few_waits = _longest(waits, int(FEW_STEPS * most))
+    if few_waits is not None:
+        return _in_few_steps(few_waits, len(late.waiting), most)
+    waited_ns = [group.waiting[index].exposed_waiting_ns for index in late.waiting]
+    mean_ns = np.mean(np.array(waited_ns) / counts)
+    return f" {mean_ns / 1e6:.2f} ms per step"
+
+
+def _common_steps(group: Group, late: _Late) -> list[int]:
+    """Return the steps of each that waits: of recordings of other lengths those that both hold."""
+    most = max(group.ranks[index].steps for index in late.ranks)
+    return [min(group.ranks[index].steps, most) for index in late.waiting]
+
+
+def _in_few_steps(waits: StepWaits, waiting: int, steps: int) -> str:
+    """Return how long each of those `waiting` waits in the few of all steps that hold it."""
+    mean_ns = waits.waited_ns.mean() / waiting
+    few = f"{waits.step.size:,} of {steps:,} steps"
+    return f" {mean_ns / 1e6:.2f} ms in each of {few}{_which(waits)}"
+
+
+def _longest(waits: StepWaits, most: int) -> StepWaits | None:
+    """Return the longest waits, if so many steps at most hold nearly all waiting; else None."""
+    longest_first = np.sort(waits.waited_ns)[::-1]
+    total_ns = np.cumsum(longest_first)
     enough_ns = MOST_WAITING_PCT / 100 * longest_first.sum()
-    few = int(np.searchsorted(np.cumsum(longest_first), enough_ns)) + 1
-    if few <= min(FEW_STEPS * max(counts), longest_first.size):
-        long_waits = _longer(in_steps, int(longest_first[few - 1]))
-        mean_ns = float(long_waits.waited_ns.mean()) / len(late.waiting)
-        return (
-            f" {mean_ns / 1e6:.2f} ms in each of {long_waits.step.size:,} of {max(counts):,} "
-            f"steps{_which(long_waits)}"
-        )
-    per_step = [
-        group.waiting[index].exposed_waiting_ns / count
-        for index, count in zip(late.waiting, counts, strict=True)
-    ]
-    return f" {np.mean(per_step) / 1e6:.2f} ms per step"
+    count = int(np.searchsorted(total_ns, enough_ns)) + 1
+    if count > min(most, longest_first.size):
+        return None
+    return _longer(waits, int(longest_first[count - 1]))
 
 
 def _longer(waits: StepWaits, threshold_ns: int) -> StepWaits:
@@ -159,44 +178,65 @@ def _which(waits: StepWaits) -> str:
         return " (all of them prefill)"
     if kinds and kinds <= {StepKind.PREFILL, StepKind.MIXED}:
         return " (all of them with prefill)"
-    first, last = int(waits.step.min()), int(waits.step.max())
-    count = waits.step.size
-    if count > 1 and last - first + 1 == count:
+    return _in_a_row(waits.step)
+
+
+def _in_a_row(steps: Int64) -> str:
+    """Return that steps follow one another, where they do."""
+    first, last = int(steps.min()), int(steps.max())
+    if steps.size > 1 and last - first + 1 == steps.size:
         return f" (one after the other, {first:,} to {last:,})"
     return ""
 
 
 def _reason(group: Group, late: _Late) -> tuple[GroupKind, str]:
     """Return why ranks are waited for, as the beginning of the verdict."""
-    who = sentence(names([group.ranks[index].label for index in late.ranks]))
-    lateness, ranks = group.lateness, late.ranks
-    in_all = int(lateness.waited[:, ranks].sum())
-    idle_ns, host_ns = int(lateness.idle[ranks].sum()), int(lateness.host[ranks].sum())
-    idle_pct = percent(idle_ns, in_all)
-    compute_pct = percent(int(lateness.compute[ranks].sum()), in_all)
-    if idle_pct >= REASON_PCT and idle_pct >= compute_pct:
-        if percent(host_ns, idle_ns) < REASON_PCT:
-            are = (
-                "are late, since their devices stand"
-                if late.are_several
-                else ("is late, since its device stands")
-            )
-            return GroupKind.ONE_LATE, f"{who} {are} idle between launches"
-        part = group.ranks[ranks[0]].largest_host_part
-        where = f" (most of it: {part})" if part else ""
-        hosts = (
-            f"The hosts of {names_of(group, ranks)} are"
-            if late.are_several
-            else (f"{who}'s host is")
-        )
-        return GroupKind.LATE_HOST, f"{hosts} late{where}"
-    if compute_pct >= REASON_PCT:
+    share = _shares(group, late.ranks)
+    who = sentence(names_of(group, late.ranks))
+    are = "are" if late.are_several else "is"
+    if share.idle_pct >= max(REASON_PCT, share.compute_pct):
+        if share.host_pct >= REASON_PCT:
+            return GroupKind.LATE_HOST, _late_hosts(group, late)
+        devices = "their devices stand" if late.are_several else "its device stands"
+        text = f"{who} {are} late, since {devices} idle between launches"
+        return GroupKind.ONE_LATE, text
+    if share.compute_pct >= REASON_PCT:
         compute = "compute" if late.are_several else "computes"
-        return (
-            GroupKind.LONGER_COMPUTE,
-            f"{who} {compute} longer{_larger_batch(group, ranks)}",
-        )
-    return GroupKind.ONE_LATE, f"{who} {'are' if late.are_several else 'is'} late"
+        text = f"{who} {compute} longer{_larger_batch(group, late.ranks)}"
+        return GroupKind.LONGER_COMPUTE, text
+    return GroupKind.ONE_LATE, f"{who} {are} late"
+
+
+class _Shares(NamedTuple):
+    """Why ranks are waited for, in per cent of that; the host's is of their being idle."""
+
+    idle_pct: float
+    compute_pct: float
+    host_pct: float
+
+
+def _shares(group: Group, ranks: Sequence[int]) -> _Shares:
+    lateness = group.lateness
+    waited_ns = int(lateness.waited[:, ranks].sum())
+    idle_ns, host_ns, compute_ns = (
+        int(reason[ranks].sum())
+        for reason in (lateness.idle, lateness.host, lateness.compute)
+    )
+    return _Shares(
+        idle_pct=percent(idle_ns, waited_ns),
+        compute_pct=percent(compute_ns, waited_ns),
+        host_pct=percent(host_ns, idle_ns),
+    )
+
+
+def _late_hosts(group: Group, late: _Late) -> str:
+    """Return that hosts are late, and what most of their time is."""
+    who = names_of(group, late.ranks)
+    part = group.ranks[late.ranks[0]].largest_host_part
+    where = f" (most of it: {part})" if part else ""
+    if late.are_several:
+        return f"The hosts of {who} are late{where}"
+    return f"{sentence(who)}'s host is late{where}"
 
 
 def names_of(group: Group, ranks: Sequence[int]) -> str:
@@ -206,18 +246,23 @@ def names_of(group: Group, ranks: Sequence[int]) -> str:
 
 def _larger_batch(group: Group, late: Sequence[int]) -> str:
     """Return that their batch is larger, where the trace says so."""
-    own = [group.ranks[index].batch for index in late]
-    others = [rank.batch for index, rank in enumerate(group.ranks) if index not in late]
-    own_known = [batch for batch in own if batch is not None]
-    others_known = [batch for batch in others if batch is not None]
-    if len(own_known) < len(own) or not others_known:
+    others = [index for index in range(len(group.ranks)) if index not in late]
+    own_batches = _known_batches(group, late)
+    other_batches = _known_batches(group, others)
+    if len(own_batches) < len(late) or not other_batches:
         return ""
-    own_mean, others_mean = float(np.mean(own_known)), float(np.mean(others_known))
+    own_mean = float(np.mean(own_batches))
+    others_mean = float(np.mean(other_batches))
     if own_mean < LARGER_BATCH * others_mean:
         return ""
-    return (
-        f", with {own_mean:.0f} requests in a step where the others have {others_mean:.0f}"
-    )
+    own_text = f"{own_mean:.0f} requests in a step"
+    return f", with {own_text} where the others have {others_mean:.0f}"
+
+
+def _known_batches(group: Group, ranks: Sequence[int]) -> list[float]:
+    """Return the mean batches of those of some ranks that say it."""
+    batches = [group.ranks[index].batch for index in ranks]
+    return [batch for batch in batches if batch is not None]
 
 
 def _observer(group: Group, late: _Late) -> str:

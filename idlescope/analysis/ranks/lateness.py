@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import numpy as np
 
@@ -73,37 +74,58 @@ def lateness(
     count = len(ranks)
     waited = np.zeros((count, count), np.int64)
     peers = np.zeros((count, count), np.bool_)
-    reasons = np.zeros((3, count), np.int64)
-    spans = [_since_the_one_before(rank) for rank in ranks]
+    reasons = _Reasons(*np.zeros((3, count), np.int64))
+    since_before = [_since_the_one_before(rank) for rank in ranks]
     step_waits: list[StepWaits] = []
     for calls in matched:
-        exposed_waits = [
-            _exposed(ranks[rank], releases[rank].time[rows], rows)
-            for rank, rows in calls.by_rank
-        ]
-        found = np.stack(exposed_waits)
+        exposed = _exposed_waits(ranks, releases, calls)
         first_rank, first_rows = calls.by_rank[0]
         last_rank = releases[first_rank].last[first_rows]
-        last = np.searchsorted(calls.ranks, last_rank)
-        collective = np.arange(last.size)
-        np.add.at(waited, (calls.ranks[:, None], last_rank[None, :]), found)
+        np.add.at(waited, (calls.ranks[:, None], last_rank[None, :]), exposed)
         peers[np.ix_(calls.ranks, calls.ranks)] = True
-        # What each rank did since its collective before: idle, idle of its host, computing.
-        for reason in range(3):
-            did = np.stack([spans[rank][reason][rows] for rank, rows in calls.by_rank])
-            more = did[last, collective] - did
-            because = np.clip(more, 0, found)
-            np.add.at(reasons[reason], last_rank, because.sum(0))
-        step_waits.append(
-            StepWaits(
-                step=ranks[first_rank].calls.step[first_rows],
-                rank=last_rank,
-                waited_ns=found.sum(0),
-                kind=calls.column(ranks, "kind")[last, collective],
-            )
+
+        # What the last rank did for longer than the one that waited explains its waiting.
+        last = np.searchsorted(calls.ranks, last_rank)
+        of_last = (last, np.arange(last.size))
+        for did, total in zip(_did(since_before, calls), reasons, strict=True):
+            because = np.clip(did[of_last] - did, 0, exposed)
+            np.add.at(total, last_rank, because.sum(0))
+        waits = StepWaits(
+            step=ranks[first_rank].calls.step[first_rows],
+            rank=last_rank,
+            waited_ns=exposed.sum(0),
+            kind=calls.column(ranks, "kind")[of_last],
         )
-    idle, host, compute = reasons
-    return Lateness(waited, peers, idle, host, compute, _by_step(step_waits))
+        step_waits.append(waits)
+    by_step = _by_step(step_waits)
+    return Lateness(waited, peers, **reasons._asdict(), by_step=by_step)
+
+
+class _Reasons(NamedTuple):
+    """Time that a rank, or each of many, was idle, was idle for its host, and computed; in ns."""
+
+    idle: Int64
+    host: Int64
+    compute: Int64
+
+
+def _did(since_before: Sequence[_Reasons], calls: MatchedCalls) -> _Reasons:
+    """Return what ranks did before some calls: a row per rank, a column per collective."""
+    of_calls = []
+    for rank, rows in calls.by_rank:
+        of_calls.append([column[rows] for column in since_before[rank]])
+    return _Reasons(*map(np.stack, zip(*of_calls, strict=True)))
+
+
+def _exposed_waits(
+    ranks: Sequence[RankTimeline], releases: Sequence[Releases], calls: MatchedCalls
+) -> Int64:
+    """Return how long each call waited while nothing computed: a row per rank."""
+    waits = [
+        _exposed(ranks[rank], releases[rank].time[rows], rows)
+        for rank, rows in calls.by_rank
+    ]
+    return np.stack(waits)
 
 
 def _exposed(rank: RankTimeline, release: Int64, rows: Int64) -> Int64:
@@ -112,14 +134,15 @@ def _exposed(rank: RankTimeline, release: Int64, rows: Int64) -> Int64:
     return release - start - _covered(rank.computing, start, release)
 
 
-def _since_the_one_before(rank: RankTimeline) -> tuple[Int64, Int64, Int64]:
+def _since_the_one_before(rank: RankTimeline) -> _Reasons:
     """Return what a rank did between the end of the calls before each call and its start."""
     start, end = rank.calls.start, rank.calls.end
-    before = np.minimum(np.maximum.accumulate(np.append(start[:1], end[:-1])), start)
-    return (
-        _covered(rank.idle, before, start),
-        _covered(rank.host_idle, before, start),
-        _covered(rank.computing, before, start),
+    earlier_ends = np.append(start[:1], end[:-1])
+    before = np.minimum(np.maximum.accumulate(earlier_ends), start)
+    return _Reasons(
+        idle=_covered(rank.idle, before, start),
+        host=_covered(rank.host_idle, before, start),
+        compute=_covered(rank.computing, before, start),
     )
 
 
@@ -130,17 +153,20 @@ def _covered(disjoint: Intervals, start: Int64, end: Int64) -> Int64:
 
 def _by_step(waits: Sequence[StepWaits]) -> StepWaits:
     """Return the waits of calls added up by step and rank; calls of no step are left out."""
-    nothing = [np.empty(0, np.int64)]
-    columns = [
-        np.concatenate([getattr(one, column.name) for one in waits] or nothing)
+    step, rank, waited_ns, kind = (
+        _joined([getattr(one, column.name) for one in waits])
         for column in fields(StepWaits)
-    ]
-    step, rank, waited_ns, kind = columns
-    counted = (step >= 0) & (waited_ns > 0)
-    step, rank, waited_ns, kind = (column[counted] for column in columns)
-    pairs, first, row = np.unique(
-        np.stack((step, rank), 1), axis=0, return_index=True, return_inverse=True
     )
-    totals = np.zeros(len(pairs), np.int64)
-    np.add.at(totals, row.reshape(-1), waited_ns)
-    return StepWaits(step[first], rank[first], totals, kind[first])
+    counted = np.flatnonzero((step >= 0) & (waited_ns > 0))
+    pairs = np.stack((step[counted], rank[counted]), 1)
+    distinct_pairs, first, pair = np.unique(
+        pairs, axis=0, return_index=True, return_inverse=True
+    )
+    totals = np.zeros(len(distinct_pairs), np.int64)
+    np.add.at(totals, pair.reshape(-1), waited_ns[counted])
+    first_rows = counted[first]
+    return StepWaits(step[first_rows], rank[first_rows], totals, kind[first_rows])
+
+
+def _joined(columns: Sequence[Int64]) -> Int64:
+    return np.concatenate(columns) if columns else np.empty(0, np.int64)

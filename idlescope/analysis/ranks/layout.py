@@ -41,16 +41,40 @@ def place(number: int, file: str, distributed: Mapping[str, Any]) -> RankPlace:
     `number` is its number where these do not say it.
     """
     stated = distributed.get("rank")
-    groups: dict[str, tuple[int, ...]] = {}
+    is_stated = isinstance(stated, int)
+    return RankPlace(
+        number=stated if isinstance(stated, int) else number,
+        tags=_tags(file),
+        groups=_process_groups(distributed),
+        world_size=world_size(distributed) if is_stated else 0,
+    )
+
+
+def _tags(file: str) -> dict[str, int]:
+    """Return the numbers along axes that the name of a file says."""
+    found = _TAG.findall(file)
+    return {axis.lower(): int(digits) for axis, digits in found}
+
+
+def _process_groups(distributed: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Return the numbers of the ranks of each process group that metadata describes."""
     config = distributed.get("pg_config")
-    for entry in config if isinstance(config, list) else ():
-        ranks = entry.get("ranks") if isinstance(entry, dict) else None
-        if isinstance(ranks, list) and all(isinstance(rank, int) for rank in ranks):
-            groups[str(entry.get("pg_name"))] = tuple(ranks)
-    tags = {axis.lower(): int(value) for axis, value in _TAG.findall(file)}
-    if not isinstance(stated, int):
-        return RankPlace(number, tags, groups)
-    return RankPlace(stated, tags, groups, world_size(distributed))
+    entries = config if isinstance(config, list) else []
+    groups: dict[str, tuple[int, ...]] = {}
+    for entry in entries:
+        numbers = _numbers(entry)
+        if numbers is not None:
+            name = str(entry.get("pg_name"))
+            groups[name] = numbers
+    return groups
+
+
+def _numbers(entry: Any) -> tuple[int, ...] | None:
+    """Return the numbers of ranks in a process group's entry; None where it has none."""
+    ranks = entry.get("ranks") if isinstance(entry, dict) else None
+    if not isinstance(ranks, list):
+        return None
+    return tuple(ranks) if all(isinstance(rank, int) for rank in ranks) else None
 
 
 def absent(places: Sequence[RankPlace]) -> list[int]:
@@ -76,16 +100,13 @@ def members(
     """
     if keyed.key.group:
         return _stated(keyed, places)
-    suggested = [list(map(list, partition)) for partition in _suggested(keyed, places)]
+    suggested = _suggested(keyed, places)
     if not one_clock or len(suggested) == 1:
         return suggested[0]
-    apart = [_apart(keyed, ranks, partition) for partition in suggested]
-    allowed = 3 * min(apart) + SURE_NS
-    return next(
-        partition
-        for partition, distance in zip(suggested, apart, strict=True)
-        if distance <= allowed
-    )
+    distances = [_apart(keyed, ranks, partition) for partition in suggested]
+    allowed = 3 * min(distances) + SURE_NS
+    is_near = [distance <= allowed for distance in distances]
+    return suggested[is_near.index(True)]
 
 
 def _stated(keyed: KeyedCalls, places: Sequence[RankPlace]) -> Partition:
@@ -203,33 +224,46 @@ def parallel(
     Names of files say it, else what ranks do `together` (collective, number of ranks), and how many
     ranks send to each other `in_pairs`.
     """
-    sizes = {
-        axis: len({place.tags[axis] for place in places if axis in place.tags})
-        for axis in AXES
-    }
-    told = {axis: size for axis, size in sizes.items() if size > 1}
+    told = _sizes_by_tags(places)
     by_experts = max(
         (count for collective, count in together if collective in OF_EXPERTS), default=0
     )
+    if by_experts and "ep" not in told:
+        experts = f"EP {by_experts}"
+        return f"{_product(told)}, {experts}" if told else experts
+    return _product(told or _sizes_by_calls(len(places), together, in_pairs))
+
+
+def _sizes_by_tags(places: Sequence[RankPlace]) -> dict[str, int]:
+    """Return how many parts there are along each axis, as names of files say it."""
+    told = {}
+    for axis in AXES:
+        numbers = {place.tags[axis] for place in places if axis in place.tags}
+        if len(numbers) > 1:
+            told[axis] = len(numbers)
     # Data-parallel attention: each rank of "TP" has requests of its own.
     if told.get("dp") == told.get("tp") == len(places):
         del told["tp"]
-    if by_experts and "ep" not in told:
-        told_text = _product(told)
-        return f"{told_text}, EP {by_experts}" if told_text else f"EP {by_experts}"
-    if not told:
-        largest: dict[str, int] = {}
-        for collective, count in together:
-            axis = _AXIS.get(collective)
-            if axis is not None:
-                largest[axis] = max(largest.get(axis, 0), count)
-        within = max(largest.values(), default=1)
-        if in_pairs > within:
-            largest["pp"] = in_pairs // within
-        elif largest and len(places) > within:
-            largest["dp"] = len(places) // within
-        told = largest
-    return _product(told)
+    return told
+
+
+def _sizes_by_calls(
+    ranks: int, together: Sequence[tuple[Collective, int]], in_pairs: int
+) -> dict[str, int]:
+    """Return how many parts there are along each axis, as collectives of the ranks tell it."""
+    largest: dict[str, int] = {}
+    for collective, count in together:
+        axis = _AXIS.get(collective)
+        if axis is None:
+            continue
+        largest[axis] = max(largest.get(axis, 0), count)
+
+    within = max(largest.values(), default=1)
+    if in_pairs > within:
+        largest["pp"] = in_pairs // within
+    elif largest and ranks > within:
+        largest["dp"] = ranks // within
+    return largest
 
 
 def _product(sizes: Mapping[str, int]) -> str:

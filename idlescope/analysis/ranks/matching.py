@@ -10,6 +10,7 @@ import numpy as np
 
 from idlescope.analysis import intervals
 from idlescope.analysis.ranks.timeline import CallKey, RankTimeline
+from idlescope.trace.distinct import distinct
 from idlescope.trace.names.communication import Collective
 from idlescope.trace.table import Int64
 
@@ -106,15 +107,22 @@ def is_in_pairs(ranks: Sequence[RankTimeline], keyed: KeyedCalls, one_clock: boo
     """
     if keyed.collective != Collective.SEND_RECV:
         return False
-    if len({rows.size for rows in keyed.rows}) > 1 or not one_clock:
+    counts = {rows.size for rows in keyed.rows}
+    if len(counts) > 1 or not one_clock:
         return not keyed.key.group or len(keyed.ranks) > 2
-    first_ends, *other_ends = keyed.columns(ranks, "end")
-    apart = [_distances(first_ends, ends, 0).median for ends in other_ends]
-    if max(map(abs, apart), default=0.0) > TOGETHER_NS:
+    if _end_apart(keyed.columns(ranks, "end")):
         return True
-    return len(keyed.ranks) == 2 and _compute_by_turns(
-        *(ranks[rank] for rank in keyed.ranks)
-    )
+    if len(keyed.ranks) != 2:
+        return False
+    one, other = keyed.ranks
+    return _compute_by_turns(ranks[one], ranks[other])
+
+
+def _end_apart(ends: Sequence[Int64]) -> bool:
+    """Return whether the n-th calls of several ranks, of as many each, do not end together."""
+    first, *others = ends
+    medians = [_distances(first, other, 0).median for other in others]
+    return any(abs(median) > TOGETHER_NS for median in medians)
 
 
 def _compute_by_turns(one: RankTimeline, other: RankTimeline) -> bool:
@@ -162,25 +170,22 @@ def match(
         for rank, rank_rows in zip(taking_part, rows, strict=True)
     ]
     shifts = _shifts(ends, one_clock)
+
     # Position p of the common sequence is call p + shift of each rank.
-    first = np.array([-shift for shift in shifts], np.int64)
-    last = np.array([rank_rows.size for rank_rows in rows], np.int64) + first
-    bounds = np.unique(np.append(first, last)).tolist()
+    calls = np.array([rank_rows.size for rank_rows in rows], np.int64)
+    first = -np.array(shifts, np.int64)
+    last = first + calls
     matched = []
-    for low, high in pairwise(bounds):
+    for low, high in pairwise(distinct(first, last).tolist()):
         present = np.flatnonzero((first <= low) & (last >= high)).tolist()
         if len(present) < 2:
             continue
-        together = [
+        held_by = [taking_part[index] for index in present]
+        stretches = [
             rows[index][low + shifts[index] : high + shifts[index]] for index in present
         ]
-        matched.append(
-            MatchedCalls(
-                np.array([taking_part[index] for index in present], np.int64),
-                np.stack(together),
-                keyed.collective,
-            )
-        )
+        matched_rows = np.stack(stretches)
+        matched.append(MatchedCalls(np.array(held_by), matched_rows, keyed.collective))
     return matched
 
 
@@ -203,20 +208,19 @@ def _shift(reference: Int64, ends: Int64, one_clock: bool) -> int:
     shifts whose distances vary least, the one that has clocks agree that are said to be one; where
     none does, the one that leaves out least.
     """
-    fits = [
-        (shift, _distances(reference, ends, shift))
-        for shift in _candidates(reference, ends)
-    ]
-    spreads = [fit.spread for _, fit in fits]
-    allowed = 2 * min(spreads) + EQUAL_NS
-    plausible = {
-        shift: fit.median
-        for (shift, fit), spread in zip(fits, spreads, strict=True)
-        if spread <= allowed
-    }
-    agreeing = [shift for shift in plausible if abs(plausible[shift]) <= ONE_CLOCK_NS]
-    if one_clock and agreeing and not (0 in agreeing and reference.size == ends.size):
-        return min(agreeing, key=lambda shift: (abs(plausible[shift]), abs(shift)))
+    fits = {}
+    for shift in _candidates(reference, ends):
+        fits[shift] = _distances(reference, ends, shift)
+    least_spread = min(fit.spread for fit in fits.values())
+    plausible = {}
+    for shift, fit in fits.items():
+        if fit.spread <= 2 * least_spread + EQUAL_NS:
+            plausible[shift] = abs(fit.median)
+    if one_clock:
+        agreeing = [shift for shift in plausible if plausible[shift] <= ONE_CLOCK_NS]
+        as_they_are = 0 in agreeing and reference.size == ends.size
+        if agreeing and not as_they_are:
+            return min(agreeing, key=lambda shift: (plausible[shift], abs(shift)))
     return min(plausible, key=abs)
 
 

@@ -28,14 +28,16 @@ def ranks_together(
     if len(devices) < 2 or any(device.shared is not None for device in devices):
         return None
     seen = [device.device for device in devices]
-    numbers = rank_numbers(seen)
+    labels, numbers = rank_labels(seen), rank_numbers(seen)
     ranks = []
-    for row, label in enumerate(rank_labels(seen)):
-        file_meta = devices[row].view.trace.meta
+    for row, device in enumerate(devices):
+        file_meta = device.view.trace.meta
         said = place(numbers[row], file_meta.path, file_meta.distributed)
-        ranks.append(summary(devices[row], predictions[row], label, said, row))
+        rank = summary(device, predictions[row], labels[row], said, row)
+        ranks.append(rank)
     ranks.sort(key=lambda rank: rank.place.number)
-    return group(ranks, one_clock=not trace.meta.clocks_apart)
+    one_clock = not trace.meta.clocks_apart
+    return group(ranks, one_clock)
 
 
 def with_ranks(group: Group, verdicts: Sequence[Verdict]) -> list[Verdict]:
@@ -75,11 +77,10 @@ def rank_labels(devices: Sequence[Device]) -> list[str]:
     """Return what tells each device from the others: its rank or number, else its process."""
     processes = [device.process_name for device in devices]
     numbers = [f"device {device.index}" for device in devices]
-    ranks_named = all(process.startswith("rank ") for process in processes)
-    by_preference = (processes, numbers) if ranks_named else (numbers, processes)
+    are_ranks = all(process.startswith("rank ") for process in processes)
+    by_preference = (processes, numbers) if are_ranks else (numbers, processes)
     for labels in by_preference:
         if len(set(labels)) == len(labels):
             return labels
-    return [
-        f"{process}, {number}" for process, number in zip(processes, numbers, strict=True)
-    ]
+    both = zip(processes, numbers, strict=True)
+    return [f"{process}, {number}" for process, number in both]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from idlescope.analysis.intervals import percent
@@ -23,18 +21,16 @@ def pipeline_verdict(group: Group) -> GroupVerdict | None:
     in_pairs_pct = percent(group.pairs_waited_ns, exposed_ns)
     if max(group.waiting_pct) < WAITS_PCT or in_pairs_pct < MOSTLY_IN_PAIRS_PCT:
         return None
-    stages = {rank.place.tags.get("pp", rank.label) for rank in group.ranks}
-    useful = [rank.useful_pct for rank in group.ranks]
+    stages = len({rank.place.tags.get("pp", rank.label) for rank in group.ranks})
+    useful_pct = [rank.useful_pct for rank in group.ranks]
+    remedy = _fill(group, stages, max(useful_pct))
     text = (
-        f"Pipeline of {len(stages)}: {_computing(useful)} and waits for the others "
-        f"{between(list(group.waiting_pct))} % of it, in {Collective.SEND_RECV}. "
-        f"{_fill(group, len(stages), max(useful))}"
+        f"Pipeline of {stages}: "
+        f"each stage computes {between(useful_pct)} % of the time "
+        f"and waits for the others {between(list(group.waiting_pct))} % of it, "
+        f"in {Collective.SEND_RECV}. {remedy}"
     )
     return GroupVerdict(GroupKind.PIPELINE, text)
-
-
-def _computing(useful: Sequence[float]) -> str:
-    return f"each stage computes {between(useful)} % of the time"
 
 
 def _fill(group: Group, stages: int, busiest_pct: float) -> str:
@@ -43,31 +39,40 @@ def _fill(group: Group, stages: int, busiest_pct: float) -> str:
     if busiest_pct >= FULL_PCT:
         return uneven or "It is full: what is left is its filling and emptying."
     what = f"Keep {stages} batches in flight, one for each stage"
+    text = f"{what}{_without_waiting(group)}. {uneven}"
+    return text.rstrip()
+
+
+def _without_waiting(group: Group) -> str:
+    """Return how long a batch would take a stage that does not wait; empty where not less."""
     least_ns, step_ns = group.least_step_ns, group.step_ns
     if least_ns is None or step_ns is None or least_ns >= step_ns:
-        return f"{what}. {uneven}".rstrip()
+        return ""
     saved_pct = 100 * (1 - least_ns / step_ns)
     return (
-        f"{what}: without waiting a stage takes {least_ns / 1e6:.2f} ms per batch instead of "
-        f"{step_ns / 1e6:.2f}, {saved_pct:.0f} % less. {uneven}"
-    ).rstrip()
+        f": without waiting a stage takes {least_ns / 1e6:.2f} ms per batch "
+        f"instead of {step_ns / 1e6:.2f}, {saved_pct:.0f} % less"
+    )
 
 
 def _uneven(group: Group) -> str:
     """Return which stage has most to do, where that is much more than the mean; else nothing."""
     if not all(rank.steps for rank in group.ranks):
         return ""
-    works = [rank.useful_compute_ns / rank.steps for rank in group.ranks]
-    mean_ns = float(np.mean(works))
-    if max(works) < UNEVEN * mean_ns:
+    work_ns = [rank.useful_compute_ns / rank.steps for rank in group.ranks]
+    most_ns = max(work_ns)
+    mean_ns = float(np.mean(work_ns))
+    if most_ns < UNEVEN * mean_ns:
         return ""
-    most = [
+    busiest = [
         rank.label
-        for rank, work_ns in zip(group.ranks, works, strict=True)
-        if work_ns * UNEVEN >= max(works)
+        for rank, own_ns in zip(group.ranks, work_ns, strict=True)
+        if own_ns * UNEVEN >= most_ns
     ]
-    verb = "has" if len(most) == 1 else "have"
+    who = sentence(names(busiest))
+    verb = "has" if len(busiest) == 1 else "have"
     return (
-        f"{sentence(names(most))} {verb} most to do, {max(works) / 1e6:.2f} ms per batch where "
-        f"the stages have {mean_ns / 1e6:.2f} in the mean: move layers from there to the others."
+        f"{who} {verb} most to do, {most_ns / 1e6:.2f} ms per batch "
+        f"where the stages have {mean_ns / 1e6:.2f} in the mean: "
+        "move layers from there to the others."
     )

@@ -59,15 +59,17 @@ class RankFile(msgspec.Struct):
     @property
     def recorded(self) -> RecordedFile:
         """Return what tells it from another recording of the same rank."""
-        windows = [device.window for device in self.devices]
-        known = self.epoch_ns is not None and bool(windows)
-        epoch_ns = self.epoch_ns or 0
+        start_ns = end_ns = None
+        if self.epoch_ns is not None and self.devices:
+            windows = [device.window for device in self.devices]
+            start_ns = self.epoch_ns + min(window.start_ns for window in windows)
+            end_ns = self.epoch_ns + max(window.end_ns for window in windows)
         return RecordedFile(
             file=self.file,
             distributed=self.distributed,
             events=self.events,
-            start_ns=epoch_ns + min(one.start_ns for one in windows) if known else None,
-            end_ns=epoch_ns + max(one.end_ns for one in windows) if known else None,
+            start_ns=start_ns,
+            end_ns=end_ns,
         )
 
 
@@ -97,18 +99,22 @@ _decoder = msgspec.json.Decoder(_Head)
 def packed(file: RankFile) -> Iterator[bytes]:
     """Yield the bytes of a file's analysis."""
     columns = [column for rank in file.ranks for column in _columns(rank.times)]
-    shared = {
-        name: getattr(file, name) for name in RankFile.__struct_fields__ if name != "ranks"
-    }
+    columns_bytes = sum(column.nbytes for column in columns)
     head = _Head(
-        **shared,
+        **_without_ranks(file),
         figures=[_figures(rank) for rank in file.ranks],
         keys=[rank.times.keys for rank in file.ranks],
         rows=[_rows(rank.times) for rank in file.ranks],
     )
-    yield from _with_head(head, sum(column.nbytes for column in columns))
+    yield from _with_head(head, columns_bytes)
     for column in columns:
         yield column.tobytes()
+
+
+def _without_ranks(file: RankFile | _Head) -> dict[str, Any]:
+    """Return the fields that a file's analysis and a head have in common."""
+    common = [name for name in RankFile.__struct_fields__ if name != "ranks"]
+    return {name: getattr(file, name) for name in common}
 
 
 def packed_error(error: str) -> Iterator[bytes]:
@@ -122,12 +128,7 @@ def unpacked(head_bytes: bytes, columns: bytes) -> RankFile | str:
         head = _decoder.decode(head_bytes)
         if head.error:
             return head.error
-        shared = {
-            name: getattr(head, name)
-            for name in RankFile.__struct_fields__
-            if name != "ranks"
-        }
-        return RankFile(**shared, ranks=_ranks(head, columns))
+        return RankFile(**_without_ranks(head), ranks=_ranks(head, columns))
     except (msgspec.MsgspecError, ValueError) as error:
         raise RankBytesError(f"{type(error).__name__}: {error}") from error
 
@@ -170,16 +171,21 @@ def _rows(times: RankTimeline) -> list[int]:
 def _ranks(head: _Head, columns: bytes) -> list[RankSummary]:
     ranks, position = [], 0
     for figures, keys, rows in zip(head.figures, head.keys, head.rows, strict=True):
-        call_count, *span_counts = rows
-        start_and_end = [count for count in span_counts for _ in range(2)]
-        arrays: list[Int64] = []
-        for count in [call_count] * _CALLS + start_and_end:
+        arrays = []
+        for count in _lengths(rows):
             column = np.frombuffer(columns, np.int64, count, position)
             arrays.append(column)
             position += column.nbytes
         times = _timeline(keys, arrays)
         ranks.append(RankSummary(**vars(figures), times=times))
     return ranks
+
+
+def _lengths(rows: Sequence[int]) -> list[int]:
+    """Return the lengths of a rank's columns, from how many calls and spans it has."""
+    calls, *spans = rows
+    starts_and_ends = np.repeat(spans, 2).tolist()
+    return [calls] * _CALLS + starts_and_ends
 
 
 def _timeline(keys: tuple[CallKey, ...], arrays: Sequence[Int64]) -> RankTimeline:

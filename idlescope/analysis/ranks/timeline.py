@@ -121,27 +121,31 @@ def _keys(device: MeasuredDevice, rows: Int64) -> tuple[tuple[CallKey, ...], Int
     Streams have other numbers on other ranks: they are told by which came first.
     """
     view = device.view
-    names = view.operations.name[rows].astype(np.int64)
-    groups = view.process_group[rows].astype(np.int64)
-    stream_order = _order_of_first(view.operations.stream[rows].astype(np.int64))
-    columns = np.stack((groups, names, stream_order), 1)
-    distinct, first, key = np.unique(
-        columns, axis=0, return_index=True, return_inverse=True
-    )
+    operations = view.operations.take(rows)
+    stream_order = _order_of_first(operations.stream.astype(np.int64))
+    process_groups = view.process_group[rows].astype(np.int64)
+    names = operations.name.astype(np.int64)
+    columns = np.stack((process_groups, names, stream_order), 1)
+    distinct, key_of_row = _in_order_of_first(columns)
+
+    texts = (*view.trace.names, "")  # -1: no group is said
+    keys = []
+    for group, name, stream in distinct.tolist():
+        key = CallKey(texts[group], texts[name], stream)
+        keys.append(key)
+    return tuple(keys), key_of_row
+
+
+def _in_order_of_first(values: Int64) -> tuple[Int64, Int64]:
+    """Return the distinct values, or rows, as they come, and which of them each is."""
+    distinct, first, row = np.unique(values, axis=0, return_index=True, return_inverse=True)
     by_first = np.argsort(first, kind="stable")
     place = np.empty(by_first.size, np.int64)
     place[by_first] = np.arange(by_first.size)
-    texts = (*view.trace.names, "")  # -1: no group is said
-    keys = tuple(
-        CallKey(texts[group], texts[name], stream)
-        for group, name, stream in distinct[by_first].tolist()
-    )
-    return keys, place[key.reshape(-1)]
+    return distinct[by_first], place[row.reshape(-1)]
 
 
 def _order_of_first(values: Int64) -> Int64:
     """Return for each value how many others came first."""
-    _, first, row = np.unique(values, return_index=True, return_inverse=True)
-    order = np.empty(first.size, np.int64)
-    order[np.argsort(first, kind="stable")] = np.arange(first.size)
-    return order[row.reshape(-1)]
+    _, order = _in_order_of_first(values)
+    return order

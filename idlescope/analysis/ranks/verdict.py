@@ -47,12 +47,14 @@ def _dummies(group: Group) -> GroupVerdict | None:
     idle_ranks = [group.ranks[row] for row in idle_rows]
     most_waiting = max(group.waiting_pct[row] for row in idle_rows)
     several = len(idle_rows) > 1
+    run, wait, do = ("run", "wait", "do") if several else ("runs", "waits", "does")
+    who = sentence(names_of(group, idle_rows))
+    for_whom = names([rank.label for rank in working])
+    when = "then" if any(rank.steps for rank in idle_ranks) else "at all"
     text = (
-        f"{sentence(names_of(group, idle_rows))} {'run' if several else 'runs'} dummy batches "
-        f"({_dummy_share(idle_ranks)}), {'wait' if several else 'waits'} up to "
-        f"{most_waiting:.0f} % of the time for {names([rank.label for rank in working])} in "
-        f"{collectives(group)}, and {'do' if several else 'does'} no useful work "
-        f"{'then' if any(rank.steps for rank in idle_ranks) else 'at all'}. "
+        f"{who} {run} dummy batches ({_dummy_share(idle_ranks)}), "
+        f"{wait} up to {most_waiting:.0f} % of the time for {for_whom} "
+        f"in {collectives(group)}, and {do} no useful work {when}. "
         "Send requests to all ranks, or serve with fewer data-parallel ranks."
     )
     return GroupVerdict(GroupKind.DUMMIES, text)
@@ -92,15 +94,18 @@ def _for_absent(group: Group) -> GroupVerdict | None:
     """
     if not group.absent or max(group.waiting_pct) >= WAITS_PCT:
         return None
-    beyond_ns = [_beyond_shortest(rank.times) for rank in group.ranks]
-    share_pct = [
-        percent(ns, rank.window_ns) for ns, rank in zip(beyond_ns, group.ranks, strict=True)
-    ]
+    beyond_ns, share_pct = [], []
+    for rank in group.ranks:
+        own_ns = _beyond_shortest(rank.times)
+        beyond_ns.append(own_ns)
+        share_pct.append(percent(own_ns, rank.window_ns))
     if max(share_pct) < WAITS_PCT:
         return None
     missing = names([f"rank {number}" for number in group.absent])
-    steps = group.steps
-    per_step = f", {np.mean(beyond_ns) / steps / 1e6:.2f} ms per step" if steps else ""
+    per_step = ""
+    if group.steps:
+        step_ns = np.mean(beyond_ns) / group.steps
+        per_step = f", {step_ns / 1e6:.2f} ms per step"
     text = (
         f"Whom the ranks wait for cannot be told: {missing} of the job is not here, and those that "
         f"are stand in {collectives(group)} for {between(share_pct)} % of the time{per_step}, "

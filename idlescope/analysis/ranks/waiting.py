@@ -90,14 +90,18 @@ def by_pair(
     start = np.concatenate(keyed.columns(ranks, "start"))
     end = np.concatenate(keyed.columns(ranks, "end"))
 
+    # Both sides can go on when the later one has begun.
     pair = _clusters(end)
     last_call = _last_to_start(pair, start)
-    has_partner = np.bincount(pair)[pair] > 1
-    release = start[last_call]
+    release, last = start[last_call], owner[last_call]
+    calls_of_pair = np.bincount(pair)
+    has_partner = calls_of_pair[pair] > 1
     for rank in keyed.ranks:
-        own = (owner == rank) & has_partner
-        _note(ranks[rank], releases[rank], rows[own], release[own], owner[last_call[own]])
-    waited = np.clip(release, start, end) - start
+        own = np.flatnonzero((owner == rank) & has_partner)
+        _note(ranks[rank], releases[rank], rows[own], release[own], last[own])
+
+    released_within = np.clip(release, start, end)
+    waited = released_within - start
     return int(waited[has_partner].sum())
 
 
@@ -121,18 +125,23 @@ def _last_to_start(cluster: Int64, start: Int64) -> Int64:
 def divide(rank: RankTimeline, releases: Releases) -> WaitingTime:
     """Return how one rank's communication divides."""
     calls = rank.calls
-    matched = releases.matched
+    matched = np.flatnonzero(releases.matched)
     transfer = intervals.union(releases.time[matched], calls.end[matched])
-    unmatched = intervals.union(calls.start[~matched], calls.end[~matched])
-    unmatched = intervals.subtract(unmatched, transfer)
+    others = np.flatnonzero(~releases.matched)
+    of_others = intervals.union(calls.start[others], calls.end[others])
+    unmatched = intervals.subtract(of_others, transfer)
+
     told = intervals.subtract(rank.covered, unmatched)
     waiting = intervals.subtract(told, transfer)
+    exposed_waiting = intervals.subtract(waiting, rank.computing)
+    told_ns = told.measure
+    waiting_ns = waiting.measure
     return WaitingTime(
         waiting=waiting,
-        waiting_ns=waiting.measure,
-        transfer_ns=told.measure - waiting.measure,
-        unmatched_ns=rank.covered.measure - told.measure,
-        exposed_waiting_ns=intervals.subtract(waiting, rank.computing).measure,
+        waiting_ns=waiting_ns,
+        transfer_ns=told_ns - waiting_ns,
+        unmatched_ns=rank.covered.measure - told_ns,
+        exposed_waiting_ns=exposed_waiting.measure,
     )
 
 

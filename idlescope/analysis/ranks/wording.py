@@ -16,17 +16,19 @@ def names(labels: Sequence[str], most: int = 3) -> str:
     """Return some ranks in words: `rank 1`, `ranks 1 and 2`, `ranks 1, 2, 3 and 5 more`."""
     if len(labels) == 1:
         return labels[0]
-    prefix = next(
-        (word for word in _NUMBERED if all(label.startswith(word) for label in labels)), ""
-    )
-    numbers = [label.removeprefix(prefix) for label in labels]
-    shown, further = numbers[:most], len(numbers) - most
+    for word in _NUMBERED:
+        if all(label.startswith(word) for label in labels):
+            numbers = [label.removeprefix(word) for label in labels]
+            return f"{word.strip()}s {_listed(numbers, most)}"
+    return _listed(labels, most)
+
+
+def _listed(words: Sequence[str], most: int) -> str:
+    further = len(words) - most
     if further > 0:
-        first_ones, last_one = shown, f"{further} more"
-    else:
-        *first_ones, last_one = shown
-    listed = f"{', '.join(first_ones)} and {last_one}"
-    return f"{prefix.strip()}s {listed}" if prefix else listed
+        words = [*words[:most], f"{further} more"]
+    *first_ones, last_one = words
+    return f"{', '.join(first_ones)} and {last_one}"
 
 
 def sentence(text: str) -> str:
@@ -59,16 +61,20 @@ def asynchronous_saving(group: Group) -> str:
     """Return what asynchronous batching would give the group; empty: nothing, or not told."""
     step_ns, predicted_ns = group.step_ns, group.predicted_step_ns
     synchronous = group.batching in (BatchingKind.SYNCHRONOUS, BatchingKind.SERIALISED)
-    if not synchronous or step_ns is None or predicted_ns is None:
+    if not synchronous:
         return ""
     prediction = group.prediction
-    assert prediction is not None
+    if prediction is None or step_ns is None or predicted_ns is None:
+        return ""
     saved = 1 - predicted_ns / prediction.recorded_step_ns
     if saved < WORTH:
         return ""
-    switch = SWITCH.get(group.driver.engine, "")
-    what = f"Asynchronous batching ({switch})" if switch else "Asynchronous batching"
+    engine = group.driver.engine
+    switch = SWITCH.get(engine, "")
+    how = f" ({switch})" if switch else ""
     return (
-        f"{what} would make it {predicted_ns / 1e6:.2f} ms per step of the group instead of "
-        f"{prediction.recorded_step_ns / 1e6:.2f}, {100 * saved:.1f} % less."
+        f"Asynchronous batching{how} would make it {predicted_ns / 1e6:.2f} ms "
+        "per step of the group "
+        f"instead of {prediction.recorded_step_ns / 1e6:.2f}, "
+        f"{100 * saved:.1f} % less."
     )
