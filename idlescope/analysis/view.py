@@ -45,7 +45,7 @@ class DeviceView:
 
     @property
     def engine(self) -> str:
-        """Return whose loop it is: as a watch says, else whose names its spans have; "": unknown."""
+        """Return whose loop it is: as a watch says, else by its spans; "": unknown."""
         said = self.trace.meta.extra
         watched = said.get("engine") if said.get("source") == WATCHED else None
         return watched if isinstance(watched, str) else self.names.engine

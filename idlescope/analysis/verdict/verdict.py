@@ -9,7 +9,12 @@ from __future__ import annotations
 from idlescope.analysis.idle.demand import causes_apart
 from idlescope.analysis.idle.host_labels import NO_DEMAND, largest_part, phase_of
 from idlescope.analysis.intervals import percent
-from idlescope.analysis.steps.batching import ASYNCHRONOUS, SERIALISED, SYNCHRONOUS
+from idlescope.analysis.steps.batching import (
+    ASYNCHRONOUS,
+    ENOUGH_STEPS,
+    SERIALISED,
+    SYNCHRONOUS,
+)
 from idlescope.analysis.verdict import demand
 from idlescope.analysis.verdict.findings import (
     BUSY_IDLE_PCT,
@@ -278,7 +283,17 @@ def _batching(findings: Findings) -> str:
                 f", the host waits for each step's tokens in {batching.token_wait.where}"
             )
         return f"; batching is synchronous{driver}{waits}"
-    return ""
+    return _untold(steps)
+
+
+def _untold(steps: int) -> str:
+    """Return why nothing is said of the batching."""
+    if not steps:
+        return "; no steps were found, so batching is not told"
+    if steps < ENOUGH_STEPS:
+        few = "one step is" if steps == 1 else f"{steps} steps are"
+        return f"; {few} too few to tell the batching"
+    return "; nothing tells the batching"
 
 
 def _slower_host(findings: Findings) -> str:

@@ -168,3 +168,24 @@ def test_idle_per_step_is_one_figure_everywhere():
     assert device.to_json()["predicted"]["exposed_ms_per_step"] == pytest.approx(
         per_step_ms
     )
+
+
+@pytest.mark.parametrize(
+    ("steps", "says"),
+    [
+        (0, "; no steps were found, so batching is not told. "),
+        (1, "; one step is too few to tell the batching. "),
+        (2, "; 2 steps are too few to tell the batching. "),
+    ],
+)
+def test_what_is_missing_to_tell_the_batching_is_said(tmp_path, steps, says):
+    events = []
+    for number in range(max(steps, 1)):
+        begun = number * 10 * MS
+        if steps:
+            events.append(span(begun, begun + 9 * MS, f"ProfilerStep#{number}"))
+        for kernel in range(3):
+            issued, correlation = begun + MS + kernel * 2 * MS, 3 * number + kernel + 1
+            events.append(call(issued, issued + 5 * US, correlation))
+            events.append(operation(issued + 8 * US, issued + MS, correlation=correlation))
+    assert says in analysed(tmp_path, events).verdict.text
