@@ -12,13 +12,14 @@ from idlescope.analysis.grouping import Groups, by_key, by_value
 from idlescope.analysis.idle.causes import Gaps
 from idlescope.analysis.idle.occupancy import is_compute
 from idlescope.analysis.intervals import AFTER_EVERYTHING, BEFORE_EVERYTHING, Intervals
-from idlescope.analysis.steps.find import Division
+from idlescope.analysis.steps.find import GRAPH_LAUNCHES, Division
 from idlescope.analysis.steps.process_waits import process_waits
 from idlescope.analysis.steps.rank_waits import rank_waits
 from idlescope.analysis.steps.step_kind import StepKind
 from idlescope.analysis.view import DeviceView
 from idlescope.trace.distinct import distinct
 from idlescope.trace.model import Operations, Ranges, Trace
+from idlescope.trace.names.calls import GRAPH_LAUNCH, matching
 from idlescope.trace.names.span_names import SpanNames
 from idlescope.trace.table import Bool, Int64
 
@@ -83,7 +84,7 @@ def measure(view: DeviceView, division: Division, gaps: Gaps) -> Steps:
     step_of_operation, known = by_key(number, division.step)
     of_steps = operations.take(known)
     done = step_of_operation.last(of_steps.end)
-    launched = _launched(view, step_of_operation, known)
+    launched = _launched(view, division, step_of_operation, known)
     early = np.zeros(number.size, np.bool_)
     computed = _computed(step_of_operation, of_steps, done)
     early[1:] = launched[1:] < computed[:-1]
@@ -129,12 +130,13 @@ def _exposed_idle(number: Int64, step: Int64, gaps: Gaps) -> Int64:
     return step_of_gap.total(gaps.length[ended][known])
 
 
-def _launched(view: DeviceView, steps: Groups, known: Bool) -> Int64:
+def _launched(view: DeviceView, division: Division, steps: Groups, known: Bool) -> Int64:
     """Return when each step was launched; `steps` are those of the `known` operations.
 
     The first few launches may be preparation, such as the check of a flag, and do not say that the
     forward pass was launched. A step counts as launched when, in the order of launches, a share of
-    its kernels' time had been. A step without kernels goes by its copies.
+    its kernels' time had been. A step without kernels goes by its copies. One that is known by its
+    graph goes by that: the first launches may be of the step before, such as its sampling.
     """
     linked = view.launches[known] >= 0
     steps = steps.only(linked)
@@ -144,7 +146,12 @@ def _launched(view: DeviceView, steps: Groups, known: Bool) -> Int64:
 
     compute = is_compute(operations)
     with_kernels = steps.only(compute).occupied()
-    counting = np.flatnonzero(compute | ~with_kernels[steps.row])
+    counts = compute | ~with_kernels[steps.row]
+    if division.found == GRAPH_LAUNCHES:
+        graph_calls = matching(GRAPH_LAUNCH, view.trace.names)[view.trace.calls.name]
+        in_graph = graph_calls[view.launches[rows]]
+        counts &= in_graph | ~steps.only(in_graph).occupied()[steps.row]
+    counting = np.flatnonzero(counts)
     counting = counting[np.lexsort((issued[counting], steps.row[counting]))]
     return _first_that_matters(
         Groups(steps.row[counting], steps.count),

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 import idlescope
+from idlescope.trace.model import Ranges
 from idlescope.trace.open import open_trace
 from tests.conftest import FIXTURES
 from tests.make.kineto_files import call, operation, span, write
@@ -233,3 +234,21 @@ def test_batching_of_real_engines_is_told_without_any_of_their_spans(name, kind)
     bare = replace(trace, ranges=trace.ranges.take(slice(0)))
     (result,) = idlescope.analyze(bare).results
     assert (result.steps.found, result.batching.kind) == ("graph launches", kind)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "early"),
+    [
+        ("vllm_8b_tp2_sync/rank1", "not told", 0),  # it makes no synchronising call
+        ("vllm_8b_tp2_slow/rank1", "not told", 0),
+        ("vllm_8b_async", "asynchronous", 9),
+    ],
+)
+def test_what_follows_a_graph_does_not_make_the_next_one_early(name, kind, early):
+    """Without spans and waits, sampling is in the step of the graph behind it."""
+    trace = open_trace(FIXTURES / f"{name}.json.gz")
+    (view,) = (result.view for result in idlescope.analyze(trace).results)
+    bare = replace(trace, ranges=Ranges.empty(), calls=trace.calls.take(~view.waits))
+    (device,) = idlescope.analyze(bare).results
+    assert device.steps.found == "graph launches"
+    assert (device.batching.kind, device.batching.early) == (kind, early)
