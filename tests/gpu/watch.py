@@ -38,6 +38,8 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).par
 
 import servers
 
+from idlescope.watching.state import NO_DEMAND
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -210,11 +212,13 @@ def between(before: dict, after: dict) -> dict:
     }
     told = grown("launched_told")
     per_step = 1e6 * max(steps, 1)
+    no_demand_ns = idle_ns.get(NO_DEMAND, 0)
+    demand_ns = watched_ns - no_demand_ns  # the load may begin within it
     return {
         "steps": steps,
         "watched_s": watched_ns / 1e9,
         "busy_ms_per_step": busy_ns / per_step,
-        "idle_pct": 100 * sum(idle_ns.values()) / max(watched_ns, 1),
+        "idle_pct": 100 * (sum(idle_ns.values()) - no_demand_ns) / max(demand_ns, 1),
         "idle_ms_per_step": {cause: ns / per_step for cause, ns in idle_ns.items() if ns},
         "host_ms_per_step": {phase: ns / per_step for phase, ns in host_ns.items() if ns},
         "launched_early_pct": 100 * grown("launched_early") / told if told else None,
