@@ -71,6 +71,7 @@ LONGEST = (
     "cli/test_view.py",
     "engine/devices/test_host_profile.py",
     "capture/transformers/test_serve.py",
+    "analysis/ranks/test_cluster.py",
     "export/perfetto/test_writer.py",
     "cli/test_run.py",
     "export/test_convert.py",
@@ -82,6 +83,8 @@ LONGEST = (
     "analysis/prediction/test_replays.py",
     "test_real_traces.py",
     "capture/server/test_capture.py",
+    "cli/test_ending.py",
+    "capture/transformers/test_hook.py",
 )
 PLACES = {Path(__file__).parent / name: place for place, name in enumerate(LONGEST)}
 
