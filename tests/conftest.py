@@ -9,6 +9,7 @@ import sys
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from unittest.mock import patch
 
 import pytest
@@ -139,6 +140,18 @@ def quick_workers():
     from tests.make.forked_workers import spawn
 
     with patch.object(CpuDevice, "_spawn", spawn):
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def frozen_imports():
+    """What was imported is not looked through after a run that is measured, either: it would melt all."""
+    from idlescope.experiment import run_own
+
+    melting_nothing = SimpleNamespace(
+        collect=gc.collect, freeze=gc.freeze, unfreeze=lambda: None
+    )
+    with patch.object(run_own, "gc", melting_nothing):
         yield
 
 

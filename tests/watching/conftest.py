@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 
 from idlescope.watching import runtime
 from idlescope.watching.ways.graph_captures import CAPTURES
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_frozen():
+    """The heap is as in use: of what is frozen (tests/conftest.py), any may be a graph."""
+    gc.unfreeze()
+    yield
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,13 @@ from idlescope.analysis import launches
 from idlescope.trace.model import OperationKind
 from idlescope.trace.open import open_trace
 from idlescope.watching.watch import Watch
-from idlescope.watching.ways import activity, cupti, events, profiler_turns
+from idlescope.watching.ways import (
+    activity,
+    cupti,
+    events,
+    profiler_turns,
+    record_clock,
+)
 from idlescope.watching.ways.activity import ActivityWay
 from idlescope.watching.ways.choice import way_called
 from idlescope.watching.ways.cupti import Cupti, CuptiError
@@ -382,31 +388,50 @@ def test_where_no_call_is_recorded_after_all_the_order_tells(stub, way, monkeypa
     assert way.ended().launch[-1:].tolist() == [4]
 
 
-def test_ties_that_lie_close_say_nothing_of_the_rate():
+class HostClock:
+    """The host's clock as `record_clock` reads it, moved by hand: a busy machine cannot move it."""
+
+    def __init__(self):
+        self.ns = 1_000_000 * MS
+
+    def perf_counter_ns(self):
+        return self.ns
+
+    time_ns = perf_counter_ns
+
+
+@pytest.fixture
+def host_clock(monkeypatch):
+    moved_by_hand = HostClock()
+    monkeypatch.setattr(record_clock, "time", moved_by_hand)
+    return moved_by_hand
+
+
+def test_ties_that_lie_close_say_nothing_of_the_rate(host_clock):
     """Reading the clock takes a moment: two readings 1 ms apart would be per mille wrong."""
     late_ns = iter([0, 0, 0, 50 * US, 50 * US, 50 * US])
-    clock = RecordClock(lambda: time.perf_counter_ns() + next(late_ns))
-    time.sleep(0.001)
+    clock = RecordClock(lambda: host_clock.ns + next(late_ns))
+    host_clock.ns += MS
     clock.tie()
-    in_ten_seconds = time.perf_counter_ns() + 10_000 * MS
+    in_ten_seconds = host_clock.ns + 10_000 * MS
     host = clock.host(np.array([in_ten_seconds]))
-    assert host[0] == pytest.approx(in_ten_seconds, abs=EXACT_NS)
+    assert host[0] == in_ten_seconds
 
 
-def test_a_reading_of_both_clocks_that_took_long_is_no_tie():
+def test_a_reading_of_both_clocks_that_took_long_is_no_tie(host_clock):
     """The thread waited for the interpreter's lock in between: which moment it was nobody knows."""
-    lengths_s = iter([0, 0, 0, 0.004, 0.005, 0.006])
+    lengths_ns = iter([0, 0, 0, 4 * MS, 5 * MS, 6 * MS])
 
     def now():
-        moment = time.perf_counter_ns()
-        time.sleep(next(lengths_s))
+        moment = host_clock.ns
+        host_clock.ns += next(lengths_ns)
         return moment
 
     clock = RecordClock(now)
-    time.sleep(0.15)
+    host_clock.ns += 150 * MS
     clock.tie()
-    moment = time.perf_counter_ns()
-    assert clock.host(np.array([moment]))[0] == pytest.approx(moment, abs=EXACT_NS)
+    assert next(lengths_ns, None) is None
+    assert clock.host(np.array([host_clock.ns]))[0] == host_clock.ns
 
 
 def test_more_records_than_there_is_room_for_are_counted(stub):
