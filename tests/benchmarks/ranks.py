@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -29,6 +30,7 @@ PEER_INTERVAL = (
 )
 
 REPEATED = 6  # times 6.9 MB
+HEAD_BYTES = 1 << 20  # what stands before the events is in it
 PEER = """
 import logging, signal, sys
 from pathlib import Path
@@ -49,13 +51,16 @@ def folder_of_ranks(source: Path, work: Path, ranks: int) -> Path:
         return folder
     unfinished = folder.with_suffix(".part")
     unfinished.mkdir(parents=True, exist_ok=True)
-    # What the source says of its own rank would count, and make all files copies of one.
-    text = source.read_bytes().replace(b'"distributedInfo"', b'"ofTheSource"', 1)
-    after_brace = text.index(b"{") + 1
     for rank in range(ranks):
         said = b'"distributedInfo": {"backend": "nccl", "rank": %d, "world_size": %d},'
-        with (unfinished / f"rank{rank:03d}.json").open("wb") as file:
-            file.write(text[:after_brace] + said % (rank, ranks) + text[after_brace:])
+        path = unfinished / f"rank{rank:03d}.json"
+        with source.open("rb") as whole, path.open("wb") as file:
+            # What the source says of its own rank would count, and make all files copies of one.
+            head = whole.read(HEAD_BYTES).replace(b'"distributedInfo"', b'"ofTheSource"', 1)
+            after_brace = head.index(b"{") + 1
+            file.write(head[:after_brace] + said % (rank, ranks) + head[after_brace:])
+            # Piece by piece: what this process once held counts as its children's peak.
+            shutil.copyfileobj(whole, file)
     unfinished.rename(folder)
     return folder
 

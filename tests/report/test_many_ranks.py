@@ -6,9 +6,9 @@ import json
 import re
 
 import idlescope
+from idlescope.analysis.ranks.asked import RankOptions
 from idlescope.analysis.ranks.folder import analyze_folder
 from idlescope.analysis.ranks.in_detail import in_detail
-from idlescope.analysis.ranks.rank_file import RankOptions
 from idlescope.report import trace_report
 from idlescope.trace import ranks_folder
 from tests.make.ranks import Job, job, write

@@ -7,8 +7,8 @@ import json
 import pytest
 
 import idlescope
+from idlescope.analysis.ranks.asked import RankOptions
 from idlescope.analysis.ranks.folder import analyze_folder
-from idlescope.analysis.ranks.rank_file import RankOptions
 from idlescope.trace import ranks_folder
 from idlescope.trace.ranks_recordings import RecordedFile, left_out
 from tests.make.ranks import BASE_NS, Job, job, write

@@ -9,8 +9,8 @@ import pytest
 
 import idlescope
 from idlescope.analysis.ranks import side_by_side
+from idlescope.analysis.ranks.asked import RankOptions
 from idlescope.analysis.ranks.folder import analyze_folder
-from idlescope.analysis.ranks.rank_file import RankOptions
 from idlescope.errors import ConfigError, TraceError
 from idlescope.trace import remote
 from tests.conftest import FIXTURES

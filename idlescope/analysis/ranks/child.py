@@ -13,10 +13,11 @@ import msgspec
 
 from idlescope.analysis.analyze import analyze
 from idlescope.analysis.document import host_entry
+from idlescope.analysis.ranks.asked import RankOptions
 from idlescope.analysis.ranks.layout import place
 from idlescope.analysis.ranks.of_trace import rank_labels, rank_numbers
 from idlescope.analysis.ranks.rank import summary
-from idlescope.analysis.ranks.rank_file import RankFile, RankOptions, packed, packed_error
+from idlescope.analysis.ranks.rank_file import RankFile, packed, packed_error
 from idlescope.analysis.result import Analysis
 from idlescope.children.lifeline import lines_of_parent
 from idlescope.errors import IdlescopeError

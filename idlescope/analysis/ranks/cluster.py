@@ -14,10 +14,9 @@ from typing import Any
 
 import msgspec
 
+from idlescope.analysis.ranks.asked import RankBytesError, RankOptions
 from idlescope.analysis.ranks.child import analyse_file
 from idlescope.analysis.ranks.rank_file import (
-    RankBytesError,
-    RankOptions,
     packed,
     packed_error,
     unpacked_whole,

@@ -1,59 +1,17 @@
-"""A large folder of ranks: its files analysed side by side, and put together as one story."""
+"""A large folder of ranks: its files are analysed side by side, and put together as one story."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-import msgspec
-
-from idlescope import __version__
-from idlescope.analysis.document import SCHEMA, Document
-from idlescope.analysis.idle.shared_gpu import may_be_one
 from idlescope.analysis.ranks import side_by_side
-from idlescope.analysis.ranks.documents import group_entry
-from idlescope.analysis.ranks.group import Group, group
-from idlescope.analysis.ranks.of_trace import rank_labels
-from idlescope.analysis.ranks.rank import RankSummary
-from idlescope.analysis.ranks.rank_file import RankFile, RankOptions
-from idlescope.analysis.steps.batching import BatchingKind
-from idlescope.errors import TraceError
-from idlescope.trace import ranks_recordings, ranks_said, remote
+from idlescope.analysis.ranks.asked import RankOptions
+from idlescope.trace import ranks_said
 
-IN_STEP = (
-    0.1  # ranks of one job have as many steps, but for those at the ends of the recording
-)
-
-
-@dataclass(frozen=True)
-class RanksAnalysis:
-    """What the files of a folder of ranks gave, without their traces."""
-
-    source: dict[str, Any]
-    engine: str
-    files: tuple[RankFile, ...]
-    paths: tuple[Path, ...]  # of the files
-    group: Group
-    warnings: tuple[str, ...]
-
-    def document(self) -> Document:
-        """Return what `idlescope analyze --json` prints, typed."""
-        return Document(
-            schema=SCHEMA,
-            source=self.source,
-            engine=self.engine or None,
-            devices=[device for file in self.files for device in file.devices],
-            steps=[step for file in self.files for step in file.steps],
-            phases=[phases for file in self.files for phases in file.phases],
-            warnings=list(self.warnings),
-            ranks=group_entry(self.group),
-        )
-
-    def to_json(self) -> dict[str, Any]:
-        """Return what `idlescope analyze --json` prints."""
-        return dict(msgspec.to_builtins(self.document()))
+if TYPE_CHECKING:
+    from idlescope.analysis.ranks.ranks_analysis import RanksAnalysis
 
 
 def analyze_folder(
@@ -69,114 +27,20 @@ def analyze_folder(
     None where its devices are no ranks of one job, so that their traces are needed together: one
     device only, or several that may be one GPU. `cluster` is where Dask analyses the files
     (cluster.py); else processes of this machine do. `remote_sizes` are those of files behind URLs.
-    `progress` is called with the number of files
-    that are done. Raises TraceError where no file can be read.
+    `progress` is called with the number of files that are done. Raises TraceError where no file can
+    be read.
     """
     paths, left_out = ranks_said.without_merged(paths)
     if cluster is None:
-        outcomes = side_by_side.analyse_files(
-            paths, options, progress, remote_sizes, in_vain=_may_share_a_gpu
-        )
+        outcomes = side_by_side.analyse_files(paths, options, progress, remote_sizes)
     else:
         from idlescope.analysis.ranks import cluster as dask_cluster
 
         outcomes = dask_cluster.analyse_files(cluster, paths, options, progress)
     if outcomes is None:
         return None
-    read: list[tuple[Path, RankFile]] = []
-    errors: dict[Path, TraceError] = {}
-    for path, outcome in zip(paths, outcomes, strict=True):
-        if isinstance(outcome, RankFile):
-            read.append((path, outcome))
-        else:
-            errors[path] = outcome
-    if not read:
-        raise next(iter(errors.values()))
-    again = ranks_recordings.left_out([file.recorded for _, file in read])
-    read = [pair for row, pair in enumerate(read) if row not in again.rows]
-    files = [file for _, file in read]
-    if sum(len(file.gpus) for file in files) < 2 or _may_share_a_gpu(files):
-        return None
-    left_out += [_unread(remote.shown(path), error) for path, error in errors.items()]
-    left_out += again.sentences
-    left_out += ranks_said.doubtful_ranks([(file.file, file.distributed) for file in files])
-    warnings = [f"{file.file}: {text}" for file in files for text in file.warnings]
-    together, one_clock = _on_one_clock(files)
-    return RanksAnalysis(
-        source={
-            "path": remote.shown(folder),
-            "format": ", ".join(dict.fromkeys(file.format for file in files)),
-            "tool_version": __version__,
-            "events": sum(file.events for file in files),
-        },
-        engine=next((file.engine for file in files if file.engine), ""),
-        files=tuple(files),
-        paths=tuple(path for path, _ in read),
-        group=group(together, one_clock),
-        warnings=(*left_out, *warnings),
-    )
 
+    # Not before: the processes that analyse have started meanwhile.
+    from idlescope.analysis.ranks.ranks_analysis import put_together
 
-def _unread(shown: str, error: TraceError) -> str:
-    """Return why a file was left out that cannot be read."""
-    reason = str(error).removeprefix(f"{shown} ")
-    return f"{Path(shown).name} was left out: {reason}"
-
-
-def _may_share_a_gpu(files: Sequence[RankFile]) -> bool:
-    """Return whether two devices of one recording may be one GPU.
-
-    That some of a folder's files tell so is not undone by the others.
-    """
-    again = ranks_recordings.left_out([file.recorded for file in files])
-    kept = [file for row, file in enumerate(files) if row not in again.rows]
-    return may_be_one([gpu for file in kept for gpu in file.gpus])
-
-
-def _on_one_clock(files: Sequence[RankFile]) -> tuple[list[RankSummary], bool]:
-    """Return all ranks in order, their times on the clock of the first; whether there is one."""
-    epochs = [file.epoch_ns for file in files if file.epoch_ns is not None]
-    one_clock = len(epochs) == len(files)
-    numbers_are_stated = all(
-        isinstance(file.distributed.get("rank"), int) for file in files
-    )
-    labels = rank_labels([gpu for file in files for gpu in file.gpus])
-    ranks: list[RankSummary] = []
-    for file in files:
-        shift = (file.epoch_ns or 0) - epochs[0] if one_clock else 0
-        for rank in file.ranks:
-            row = len(ranks)
-            shifted = replace(
-                rank,
-                label=labels[row],
-                row=row,
-                times=rank.times.shifted(shift),
-            )
-            ranks.append(shifted if numbers_are_stated else _numbered(shifted, row))
-    ranks.sort(key=lambda rank: rank.place.number)
-    return _driven(ranks), one_clock
-
-
-def _numbered(rank: RankSummary, number: int) -> RankSummary:
-    return replace(rank, place=replace(rank.place, number=number))
-
-
-def _driven(ranks: list[RankSummary]) -> list[RankSummary]:
-    """Return the ranks, those whose own waits tell nothing with the batching of their driver."""
-    drivers = [rank for rank in ranks if rank.batching != BatchingKind.UNKNOWN]
-    return [_with_driver(rank, drivers) for rank in ranks]
-
-
-def _with_driver(rank: RankSummary, drivers: Sequence[RankSummary]) -> RankSummary:
-    if rank.batching != BatchingKind.UNKNOWN or not rank.steps:
-        return rank
-    driver = driver_of(rank, drivers)
-    return rank if driver is None else replace(rank, batching=driver.batching, driven=True)
-
-
-def driver_of(rank: RankSummary, drivers: Sequence[RankSummary]) -> RankSummary | None:
-    """Return the first of some ranks that steps together with one; None where none does."""
-    for driver in drivers:
-        if abs(driver.steps - rank.steps) <= IN_STEP * rank.steps:
-            return driver
-    return None
+    return put_together(folder, dict(zip(paths, outcomes, strict=True)), left_out)

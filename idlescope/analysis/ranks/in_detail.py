@@ -8,11 +8,11 @@ from itertools import accumulate, pairwise
 from pathlib import Path
 
 from idlescope.analysis.analyze import NOT_JUDGED, judged
+from idlescope.analysis.ranks.asked import RankOptions
 from idlescope.analysis.ranks.child import analyse
-from idlescope.analysis.ranks.folder import RanksAnalysis, driver_of
 from idlescope.analysis.ranks.group import Group
 from idlescope.analysis.ranks.of_trace import with_ranks
-from idlescope.analysis.ranks.rank_file import RankOptions
+from idlescope.analysis.ranks.ranks_analysis import RanksAnalysis, driver_of
 from idlescope.analysis.result import Analysis, DeviceResult
 from idlescope.analysis.steps.batching import BatchingKind
 from idlescope.analysis.verdict.remedy import with_remedy

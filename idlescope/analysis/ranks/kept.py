@@ -12,17 +12,15 @@ import os
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from idlescope import __version__
-from idlescope.analysis.ranks.rank_file import (
-    HEAD_LENGTH,
-    RankBytesError,
-    RankFile,
-    RankOptions,
-    unpacked_whole,
-)
+from idlescope.analysis.ranks.asked import HEAD_LENGTH, RankBytesError, RankOptions
+
+if TYPE_CHECKING:
+    from idlescope.analysis.ranks.rank_file import RankFile
 
 VARIABLE = "IDLESCOPE_CACHE"
 OFF = "off"
@@ -42,11 +40,13 @@ class KeptSummaries:
         """Return what a file gave; None where that was not kept, or the file has changed."""
         with suppress(OSError, RankBytesError):
             entry = self._entry(path)
-            if entry is None:
+            if entry is None or not entry.exists():
                 return None
+            from idlescope.analysis.ranks.rank_file import unpacked_whole
+
             found = unpacked_whole(entry.read_bytes())
             os.utime(entry)  # used last
-            return found if isinstance(found, RankFile) else None
+            return None if isinstance(found, str) else found
         return None
 
     def keep(self, path: Path, head: bytes, columns: bytes) -> None:

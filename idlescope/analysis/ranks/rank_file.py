@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
-from struct import Struct
 from typing import Any
 
 import msgspec
@@ -15,29 +14,15 @@ import numpy as np
 
 from idlescope.analysis.document import DeviceEntry, HostEntry, StepEntry
 from idlescope.analysis.intervals import Intervals
+from idlescope.analysis.ranks.asked import HEAD_LENGTH, RankBytesError
 from idlescope.analysis.ranks.rank import RankFigures, RankSummary
 from idlescope.analysis.ranks.timeline import CallKey, CollectiveCalls, RankTimeline
 from idlescope.trace.model import Device
 from idlescope.trace.ranks_recordings import RecordedFile
 from idlescope.trace.table import Int64
 
-HEAD_LENGTH = Struct("<qq")  # bytes of the head, and of the columns
 _CALLS = len(fields(CollectiveCalls))
 _SPANS = ("covered", "computing", "idle", "host_idle")
-
-
-class RankBytesError(ValueError):
-    """What came is no file of a rank."""
-
-
-class RankOptions(msgspec.Struct, frozen=True):
-    """How each file is analysed: options of `open_trace` and `analyze`."""
-
-    window: str
-    min_gap_ns: int
-    frames: bool
-    phases: dict[str, tuple[tuple[str, str], ...]] | None = None
-    step_ms: float | None = None
 
 
 class RankFile(msgspec.Struct):

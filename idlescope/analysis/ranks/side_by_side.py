@@ -7,24 +7,23 @@ import subprocess
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Lock
+from typing import TYPE_CHECKING, Union
 
 import msgspec
 
+from idlescope.analysis.ranks.asked import HEAD_LENGTH, RankBytesError, RankOptions
 from idlescope.analysis.ranks.kept import KeptSummaries
-from idlescope.analysis.ranks.rank_file import (
-    HEAD_LENGTH,
-    RankBytesError,
-    RankFile,
-    RankOptions,
-    unpacked,
-)
 from idlescope.children.cores import VARIABLE, usable_cores
 from idlescope.children.start import command
 from idlescope.errors import TraceError
 from idlescope.trace import remote
+
+if TYPE_CHECKING:
+    from idlescope.analysis.ranks.rank_file import RankFile
 
 PACKED_RATIO = 12  # text of a trace that one byte of gzip holds, as a rule
 MEMORY_PER_BYTE = 4  # of text, while it is analysed
@@ -34,7 +33,7 @@ LARGE_BYTES = 64 << 20  # of text in all: less is quicker in one process
 
 USUAL_BYTES = 32 << 20  # of a file whose size is not known
 
-Outcome = RankFile | TraceError
+Outcome = Union["RankFile", TraceError]
 Sizes = Mapping[Path, int]
 NO_SIZES: Sizes = {}
 
@@ -62,13 +61,13 @@ def analyse_files(
     options: RankOptions,
     progress: Callable[[int], None] | None = None,
     remote_sizes: Sizes = NO_SIZES,
-    in_vain: Callable[[Sequence[RankFile]], bool] = lambda files: False,
 ) -> list[Outcome] | None:
     """Return what each file gives, in order; the error of those that cannot be read.
 
-    None as soon as what some of them gave makes the rest `in_vain`. What was kept of an earlier
-    time is not read again. `progress` is called with the number of files that are done. Files
-    behind URLs (`remote_sizes`: their bytes) are each fetched by the process that reads it.
+    None as soon as some of them may be of one GPU: then their traces are needed together. What was
+    kept of an earlier time is not read again. `progress` is called with the number of files that
+    are done. Files behind URLs (`remote_sizes`: their bytes) are each fetched by the process that
+    reads it.
     """
     kept = KeptSummaries(options)
     outcomes: dict[int, Outcome] = {}
@@ -79,7 +78,7 @@ def analyse_files(
             missing.append(row)
         else:
             outcomes[row] = found
-    if in_vain(_files(outcomes)):
+    if _share_a_gpu(outcomes):
         return None
     if missing:
         sizes = [text_bytes(path, remote_sizes) for path in paths]
@@ -88,15 +87,20 @@ def analyse_files(
                 outcomes[row] = outcome
                 if progress is not None:
                     progress(len(outcomes))
-                if in_vain(_files(outcomes)):
+                if _share_a_gpu(outcomes):
                     return None
         kept.tidy()
     return [outcomes[row] for row in range(len(paths))]
 
 
-def _files(outcomes: Mapping[int, Outcome]) -> list[RankFile]:
-    """Return what was found of files that could be read."""
-    return [outcome for outcome in outcomes.values() if isinstance(outcome, RankFile)]
+def _share_a_gpu(outcomes: Mapping[int, Outcome]) -> bool:
+    """Return whether some of the files that could be read may be of one GPU."""
+    if not outcomes:
+        return False
+    from idlescope.analysis.ranks.ranks_analysis import may_share_a_gpu
+
+    found = outcomes.values()
+    return may_share_a_gpu([file for file in found if not isinstance(file, TraceError)])
 
 
 def _outcomes(
@@ -129,6 +133,8 @@ def _outcomes(
         # The largest first: no core is left with one of them at the end.
         largest_first = sorted(rows, key=lambda row: -sizes[row])
         answers = pool.map(ask, (paths[row] for row in largest_first))
+        # Imported while the processes start: their answers need it.
+        import_module("idlescope.analysis.ranks.ranks_analysis")
         yield from zip(largest_first, answers, strict=True)
 
 
@@ -209,6 +215,8 @@ class _Child:
 
     def ask(self, path: Path) -> Outcome:
         """Return what a file gives; a process that ends is an error of that file alone."""
+        from idlescope.analysis.ranks.rank_file import unpacked
+
         try:
             head, columns = self._answer(path)
             outcome = unpacked(head, columns)

@@ -12,22 +12,20 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rich.console import Console
 
-from idlescope.analysis.analyze import analyze
-from idlescope.analysis.result import Analysis, DeviceResult
-from idlescope.analysis.steps.window import FIRST_LAST, length_ns
-from idlescope.cli.options import Output
+from idlescope.cli.options import FIRST_LAST, Output
 from idlescope.cli.status import counting, status_line
 from idlescope.errors import ConfigError
-from idlescope.hardware.gpus import GPU, gpu
 from idlescope.trace import remote
 from idlescope.trace.model import Trace
 from idlescope.trace.open import matching, open_trace
 
 if TYPE_CHECKING:
     from idlescope.analysis.document import Document
-    from idlescope.analysis.ranks.folder import RanksAnalysis
+    from idlescope.analysis.ranks.asked import RankOptions
     from idlescope.analysis.ranks.group import Group
-    from idlescope.analysis.ranks.rank_file import RankOptions
+    from idlescope.analysis.ranks.ranks_analysis import RanksAnalysis
+    from idlescope.analysis.result import Analysis, DeviceResult
+    from idlescope.hardware.gpus import GPU
     from idlescope.models.architecture import Model
     from idlescope.trace.names.engines import Rules
 
@@ -264,7 +262,7 @@ def _rank_files(path: Path, selection: Selection) -> list[Path]:
 
 
 def _rank_options(selection: Selection, meaning: Meaning) -> RankOptions:
-    from idlescope.analysis.ranks.rank_file import RankOptions
+    from idlescope.analysis.ranks.asked import RankOptions
 
     return RankOptions(
         window=selection.window,
@@ -297,12 +295,26 @@ def _meaning(selection: Selection) -> Meaning:
         )
     return Meaning(
         model=_model(selection.model),
-        min_gap_ns=0
-        if selection.min_gap is None
-        else length_ns(selection.min_gap, "--min-gap"),
+        min_gap_ns=_min_gap_ns(selection.min_gap),
         phases=_phases(selection.phases),
-        gpu=None if selection.gpu is None else gpu(selection.gpu),
+        gpu=_gpu(selection.gpu),
     )
+
+
+def _min_gap_ns(length: str | None) -> int:
+    if length is None:
+        return 0
+    from idlescope.analysis.steps.window import length_ns
+
+    return length_ns(length, "--min-gap")
+
+
+def _gpu(name: str | None) -> GPU | None:
+    if name is None:
+        return None
+    from idlescope.hardware.gpus import gpu
+
+    return gpu(name)
 
 
 def _model(name: str | None) -> Model | None:
@@ -322,6 +334,9 @@ def _phases(path: Path | None) -> dict[str, Rules] | None:
 
 
 def _analyse(trace: Trace, selection: Selection, meaning: Meaning) -> Analysis:
+    # Not at the top: processes that analyse a folder's files start before this is imported.
+    from idlescope.analysis.analyze import analyze
+
     return analyze(
         trace,
         window=selection.window,

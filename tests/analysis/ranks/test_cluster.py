@@ -11,8 +11,8 @@ from contextlib import ExitStack
 
 import pytest
 
+from idlescope.analysis.ranks.asked import RankOptions
 from idlescope.analysis.ranks.folder import analyze_folder
-from idlescope.analysis.ranks.rank_file import RankOptions
 from idlescope.errors import ConfigError
 from idlescope.trace import ranks_folder
 from tests.make import held_worker

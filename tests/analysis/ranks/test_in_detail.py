@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 import idlescope
+from idlescope.analysis.ranks.asked import RankOptions
 from idlescope.analysis.ranks.folder import analyze_folder
 from idlescope.analysis.ranks.in_detail import in_detail, rows_in_detail
-from idlescope.analysis.ranks.rank_file import RankOptions
 from idlescope.trace import ranks_folder
 from tests.make.ranks import Job, job, write
 

@@ -9,9 +9,10 @@ import pytest
 
 import idlescope
 from idlescope.analysis.ranks import side_by_side
+from idlescope.analysis.ranks.asked import RankBytesError, RankOptions
 from idlescope.analysis.ranks.folder import analyze_folder
 from idlescope.analysis.ranks.kept import KeptSummaries
-from idlescope.analysis.ranks.rank_file import RankBytesError, RankOptions, unpacked
+from idlescope.analysis.ranks.rank_file import unpacked
 from idlescope.errors import TraceError
 from idlescope.trace import ranks_folder
 from tests.make.kineto_files import document, operation
