@@ -259,13 +259,20 @@ def innermost_in_turn(
         after = first + size
         high = int(start[rows[after]]) if after < rows.size else AFTER_EVERYTHING
         here = np.concatenate((still_open, rows[first:after]))
-        pieces, owner = innermost(start[here], end[here])
-        inside = (pieces.start < high) & (pieces.end > low)
-        piece_start = np.maximum(pieces.start[inside], low)
-        piece_end = np.minimum(pieces.end[inside], high)
-        yield Intervals(piece_start, piece_end), here[owner[inside]]
+        yield _innermost_within(start, end, here, low, high)
         still_open = here[end[here] > high]
         low = high
+
+
+def _innermost_within(
+    start: Int64, end: Int64, rows: Int64, low: int, high: int
+) -> tuple[Intervals, Int64]:
+    """Return what `innermost` returns of some rows, within [low, high)."""
+    pieces, owner = innermost(start[rows], end[rows])
+    inside = (pieces.start < high) & (pieces.end > low)
+    piece_start = np.maximum(pieces.start[inside], low)
+    piece_end = np.minimum(pieces.end[inside], high)
+    return Intervals(piece_start, piece_end), rows[owner[inside]]
 
 
 def innermost_at(start: Int64, end: Int64, times: Int64) -> Int64:

@@ -85,6 +85,7 @@ def inside(
     for pieces in _by_innermost(view, rows, phased):
         covered.append(_joined([pieces.times]))
         charge(_charged(view, pieces, labels, steps, waits))
+        del pieces  # not beside the next ones
     rest = intervals.subtract(times, _joined(covered))
     return Inside(_labelled(steps), _labelled(waits), rest)
 
@@ -205,6 +206,15 @@ def _by_innermost(view: DeviceView, rows: Int64, phased: _Owned) -> Iterator[_Pi
     ranges = view.trace.ranges
     name = ranges.name[rows]
     for pieces, owner in intervals.innermost_in_turn(ranges.start[rows], ranges.end[rows]):
-        shared = intervals.overlaps(phased.times, pieces)
-        owners = name[owner[shared.right]].astype(np.int64)
-        yield _Pieces(shared.intervals, phased.name[shared.left], owners)
+        yield _shared(phased, _Owned(pieces, name[owner].astype(np.int64)))
+        del pieces, owner  # not beside the next ones
+
+
+def _shared(phased: _Owned, innermost: _Owned) -> _Pieces:
+    """Return the parts of times in which both a phase, or none, and a range are innermost."""
+    shared = intervals.overlaps(phased.times, innermost.times)
+    return _Pieces(
+        times=shared.intervals,
+        phase=phased.name[shared.left],
+        name=innermost.name[shared.right],
+    )
