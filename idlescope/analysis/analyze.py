@@ -372,8 +372,11 @@ def _refuse_crowds(trace: Trace) -> None:
     Each is measured by itself: numbers that are damaged would keep one waiting for hours.
     """
     launching = trace.calls.thread[trace.calls.correlation != 0]
+    used = distinct(trace.operations.device)
+    of_processes = distinct(trace.process_of_device[used])
     for what, count, most in (
-        ("devices", distinct(trace.operations.device).size, MOST_DEVICES),
+        ("processes with a device", of_processes.size, MOST_DEVICES),
+        ("devices", used.size, MOST_DEVICES),
         ("streams", distinct(trace.operations.stream).size, MOST_STREAMS),
         ("threads that launch", distinct(launching).size, MOST_THREADS),
     ):

@@ -43,8 +43,12 @@ class Groups:
     def total(self, values: NDArray[np.integer[Any]]) -> Int64:
         """Return the exact sum of the integers of each group; 0 for an empty group."""
         total = np.zeros(self.count, np.int64)
-        np.add.at(total, self.row, values)
+        self.add_to(total, values)
         return total
+
+    def add_to(self, total: Int64, values: NDArray[np.integer[Any]]) -> None:
+        """Add the exact sum of the integers of each group to an entry per group, in place."""
+        np.add.at(total, self.row, values)
 
     def total_of_floats(self, values: Float64) -> Float64:
         """Return the sum of each group's values; 0 for a group without any."""

@@ -14,6 +14,7 @@ from idlescope.trace.distinct import distinct
 from idlescope.trace.table import Bool, Int64
 
 CHUNK = 1 << 15  # intervals whose arrays fit a core's cache
+PAIRED_AT_ONCE = 1 << 17
 AFTER_EVERYTHING = int(np.iinfo(np.int64).max)  # when something starts that never does
 BEFORE_EVERYTHING = int(np.iinfo(np.int64).min)  # when something ended that never ran
 
@@ -97,14 +98,28 @@ def clip(intervals: Intervals, low: int, high: int) -> Intervals:
 
 
 def overlaps(left: Intervals, right: Intervals) -> Overlaps:
-    """Return every pair of a left and a right interval that overlap; both sets must be disjoint."""
+    """Return every pair of a left and a right interval that overlap; both sets must be disjoint.
+
+    Of millions, some at a time: on the way there a pair takes several times its room.
+    """
+    if left.start.size <= PAIRED_AT_ONCE:
+        return _pairs(left, right, 0)
+    parts = []
+    for first in range(0, left.start.size, PAIRED_AT_ONCE):
+        some = slice(first, first + PAIRED_AT_ONCE)
+        parts.append(_pairs(Intervals(left.start[some], left.end[some]), right, first))
+    return Overlaps(*map(np.concatenate, zip(*parts, strict=True)))
+
+
+def _pairs(left: Intervals, right: Intervals, first_row: int) -> Overlaps:
+    """Return the pairs of some of the left intervals, which are the rows from `first_row` on."""
     first = np.searchsorted(right.end, left.start, "right")
     after_last = np.searchsorted(right.start, left.end, "left")
     left_row, right_row = spread(first, np.maximum(after_last - first, 0))
     start = np.maximum(left.start[left_row], right.start[right_row])
     end = np.minimum(left.end[left_row], right.end[right_row])
     keep = end > start
-    return Overlaps(left_row[keep], right_row[keep], start[keep], end[keep])
+    return Overlaps(left_row[keep] + first_row, right_row[keep], start[keep], end[keep])
 
 
 def spread(first: Int64, count: Int64) -> tuple[Int64, Int64]:

@@ -101,18 +101,23 @@ def _view(
     collective_of_name: Int64,
 ) -> DeviceView:
     device, operations = trace.devices[index], trace.operations
-    rows = np.flatnonzero(operations.device == index)
-    rows = rows[np.lexsort((operations.end[rows], operations.start[rows]))]
+    of_device = operations.device == index
+    rows = np.flatnonzero(of_device)
+    by_time = np.lexsort((operations.end[rows], operations.start[rows]))
+    # a recording's are in order, and all of one device: they need no copy
+    is_in_order = bool((by_time[1:] > by_time[:-1]).all())
+    rows = rows[by_time]
+    own_operations = operations.take(of_device if is_in_order else rows)
     own_waits = waiting & trace.calls_of(device.process)
     return DeviceView(
         trace=trace,
         device=device,
-        operations=operations.take(rows),
+        operations=own_operations,
         launches=linked[rows],
         waits=own_waits,
         blocking_copies=copies[own_waits[copies]],
         names=names,
-        collective=_collective(operations.take(rows), collective_of_name),
+        collective=_collective(own_operations, collective_of_name),
         process_group=_process_group(trace, index, operations.correlation[rows]),
     )
 

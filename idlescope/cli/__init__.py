@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import errno
 import gc
+import os
 import sys
 
 from idlescope.cli.signals import end_as_interrupted, interrupted, leave
@@ -42,6 +43,8 @@ def _run() -> None:
     from idlescope.cli.terminal_size import forget_unreadable_sizes
     from idlescope.errors import IdlescopeError
 
+    # Figures are files: no window shows them, and what names one, or misspells it, is not asked.
+    os.environ.pop("MPLBACKEND", None)
     one_blas_thread()
     forget_unreadable_sizes()
     from idlescope.cli.app import app

@@ -12,6 +12,11 @@ from pathlib import Path
 
 from idlescope.errors import TraceError
 
+# what a folder may hold that has no such file; its endings are in README.md
+READ_TOOLS = (
+    "files of torch.profiler (.json, .json.gz), Nsight Systems (.sqlite), rocprofv3, RPD, XLA, "
+    "Perfetto, Ascend or Dynamo, packed or not (all endings: idlescope/trace/README.md)"
+)
 BY_TORCH = "record with torch.profiler (ProfilerActivity.CUDA is for AMD's GPUs, too)"
 
 

@@ -29,6 +29,7 @@ from idlescope.trace.model import (
     TracePart,
 )
 from idlescope.trace.names.communication import Collective, collective
+from idlescope.trace.other_tools import READ_TOOLS
 from idlescope.trace.ranks_recordings import RecordedFile
 from idlescope.trace.ranks_said import with_rank, world_size
 from idlescope.trace.table import Table
@@ -85,9 +86,8 @@ def files(folder: Path) -> list[Path]:
             forms_of.setdefault(_trace(file_path, form_index), []).append(form_index)
     if not files_found:
         raise TraceError(
-            f"{folder} holds no traces: give a recording (a folder with meta.json), an Nsight "
-            "Systems Parquet export, or a folder of files that end in "
-            f"{', '.join(formats.suffixes())}"
+            f"{folder} holds no traces, by the names of its files: give a recording, or "
+            f"{READ_TOOLS}"
         )
     return [file_path for file_path in files_found if _is_best_form(file_path, forms_of)]
 

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from idlescope.errors import ConfigError, TraceError
+from idlescope.trace.other_tools import READ_TOOLS
 
 # A drive of Windows is one letter. Path makes one slash of the two.
 _URL = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]+):/{1,2}([^/].*)$", re.DOTALL)
@@ -130,7 +131,7 @@ def _found(
     }
     if not traces:
         raise TraceError(
-            f"{shown(url)} holds no traces: files that end in {', '.join(suffixes)}"
+            f"{shown(url)} holds no traces, by the names of its files: give {READ_TOOLS}"
         )
     return traces
 

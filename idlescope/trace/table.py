@@ -56,7 +56,12 @@ class Table:
         return cls(**{name: np.empty(0, dtype) for name, dtype in cls.DTYPES.items()})
 
     def take(self: TableT, rows: NDArray[Any] | slice) -> TableT:
-        """Return the rows chosen by an index array, a mask or a slice."""
+        """Return the rows chosen by an index array, a mask or a slice.
+
+        A mask that chooses all of them makes no copy: that may be hundreds of megabytes.
+        """
+        if isinstance(rows, np.ndarray) and rows.dtype == np.bool_ and rows.all():
+            return self
         return type(self)(**{name: getattr(self, name)[rows] for name in self.DTYPES})
 
     def replace(self: TableT, **columns: ArrayLike) -> TableT:

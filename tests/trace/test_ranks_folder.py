@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 
 import idlescope
 from idlescope.errors import TraceError
-from idlescope.trace import ranks_folder
+from idlescope.trace import formats, ranks_folder
 from idlescope.trace.open import open_trace
+from idlescope.trace.other_tools import READ_TOOLS
 from tests.make.kineto_files import call, document, operation, span, write
 
 RANK = [call(0, 100, 1), operation(200, 300, correlation=1), call(500, 600, 2), operation(700, 800, correlation=2),
@@ -85,8 +87,14 @@ def test_what_one_rank_lost_is_said_of_all(tmp_path):
 
 def test_a_folder_without_traces(tmp_path):
     (tmp_path / "x.txt").write_text("hello")
-    with pytest.raises(TraceError, match=r"holds no traces: give a recording"):
+    with pytest.raises(TraceError, match=r"holds no traces, .* give a recording"):
         open_trace(tmp_path)
+
+
+def test_all_endings_are_in_the_readme_and_few_in_the_message():
+    readme = (Path(formats.__file__).parent / "README.md").read_text()
+    assert all(f"`{suffix}`" in readme for suffix in formats.suffixes())
+    assert len(READ_TOOLS) < 200
 
 
 def test_a_file_that_is_no_trace_is_left_out_and_said(tmp_path):

@@ -78,11 +78,11 @@ def inside(
     rows = np.flatnonzero((ranges.thread == thread) & (ranges.kind <= RangeKind.FRAME))
     # What was open outside of these times only says nothing of them.
     rows = rows[intervals.meets(ranges.start[rows], ranges.end[rows], times)]
-    phased = _by_phase(times, _phases(view, rows, labels))
+    phases = _phases(view, rows, labels)
     covered: list[Intervals] = []
     steps: defaultdict[str, list[Intervals]] = defaultdict(list)
     waits: defaultdict[str, list[Intervals]] = defaultdict(list)
-    for pieces in _by_innermost(view, rows, phased):
+    for pieces in _by_innermost(view, rows, times, phases):
         covered.append(_joined([pieces.times]))
         charge(_charged(view, pieces, labels, steps, waits))
         del pieces  # not beside the next ones
@@ -187,6 +187,13 @@ def _innermost(view: DeviceView, rows: Int64) -> _Owned:
     return _Owned(times, np.concatenate(owners))
 
 
+def _of_stretch(disjoint: Intervals, low: np.int64, high: np.int64) -> slice:
+    """Return which disjoint intervals, in order, share time with [low, high)."""
+    first = np.searchsorted(disjoint.end, low, "right")
+    after = np.searchsorted(disjoint.start, high, "left")
+    return slice(int(first), int(after))
+
+
 def _by_phase(times: Intervals, phases: _Owned) -> _Owned:
     """Divide disjoint times by the phase that was innermost."""
     if not phases.name.size:
@@ -201,13 +208,32 @@ def _by_phase(times: Intervals, phases: _Owned) -> _Owned:
     return _Owned(Intervals(start[order], end[order]), name[order])
 
 
-def _by_innermost(view: DeviceView, rows: Int64, phased: _Owned) -> Iterator[_Pieces]:
-    """Divide times further by the innermost of all ranges; what lies in none is left out."""
+def _by_innermost(
+    view: DeviceView, rows: Int64, times: Intervals, phases: _Owned
+) -> Iterator[_Pieces]:
+    """Divide disjoint times by phase, and by the innermost of all ranges, stretch by stretch.
+
+    What lies in no range is left out.
+    """
     ranges = view.trace.ranges
     name = ranges.name[rows]
     for pieces, owner in intervals.innermost_in_turn(ranges.start[rows], ranges.end[rows]):
-        yield _shared(phased, _Owned(pieces, name[owner].astype(np.int64)))
+        if pieces.start.size:
+            phased = _phased_within(times, phases, pieces.start[0], pieces.end[-1])
+            yield _shared(phased, _Owned(pieces, name[owner].astype(np.int64)))
         del pieces, owner  # not beside the next ones
+
+
+def _phased_within(
+    times: Intervals, phases: _Owned, low: np.int64, high: np.int64
+) -> _Owned:
+    """Divide those of some disjoint times that lie in a stretch by the innermost phase."""
+    at_times = _of_stretch(times, low, high)
+    at_phases = _of_stretch(phases.times, low, high)
+    phase_start, phase_end = phases.times
+    phases_here = Intervals(phase_start[at_phases], phase_end[at_phases])
+    times_here = Intervals(times.start[at_times], times.end[at_times])
+    return _by_phase(times_here, _Owned(phases_here, phases.name[at_phases]))
 
 
 def _shared(phased: _Owned, innermost: _Owned) -> _Pieces:

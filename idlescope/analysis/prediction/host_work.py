@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cached_property
 from typing import NamedTuple
 
@@ -17,6 +18,8 @@ from idlescope.analysis.steps.rank_waits import rank_waits, times_of
 from idlescope.trace.model import OperationKind
 from idlescope.trace.names.calls import synchronising
 from idlescope.trace.table import Int64
+
+PIECES_AT_ONCE = 1 << 17
 
 
 class BlockingCopies(NamedTuple):
@@ -44,9 +47,12 @@ class HostWork:
 
         `only` are the disjoint times that count. The result has one row per replayable step.
         """
-        (start, end), step = self._pieces
         count = len(self.steps)
-        by_step = Groups(step, count)
+        if only is not None and not only.start.size:
+            return {
+                name: np.zeros(len(self.steps), np.int64)[self.steps.whole]
+                for name in HOST_COLUMNS
+            }
         # A step's host work is divided at its first and last launch and where its tokens came.
         bounds = (
             np.full(count, BEFORE_EVERYTHING),
@@ -55,11 +61,13 @@ class HostWork:
             self.tokens_taken,
             np.full(count, AFTER_EVERYTHING),
         )
-        columns = {}
-        for name, low, high in zip(HOST_COLUMNS, bounds[:-1], bounds[1:], strict=True):
-            part_start = np.maximum(start, low[step])
-            part_end = np.maximum(np.minimum(end, high[step]), part_start)
-            columns[name] = by_step.total(_length(part_start, part_end, only))
+        columns = {name: np.zeros(count, np.int64) for name in HOST_COLUMNS}
+        for (start, end), step in self._pieces():
+            by_step = Groups(step, count)
+            for name, low, high in zip(HOST_COLUMNS, bounds[:-1], bounds[1:], strict=True):
+                part_start = np.maximum(start, low[step])
+                part_end = np.maximum(np.minimum(end, high[step]), part_start)
+                by_step.add_to(columns[name], _length(part_start, part_end, only))
         # What a span holds after its wait belongs to the step before, whose tokens it waited for.
         if self.steps.lag:
             after = columns["after"]
@@ -168,12 +176,22 @@ class HostWork:
         return waits[(latest_step < 0) | (done > calls.start[waits])]
 
     @cached_property
-    def _pieces(self) -> WorkPieces:
-        """Return the host's time without that in which it waits for a step."""
+    def _working(self) -> Intervals:
+        """Return when the host waits for no step: disjoint intervals."""
         low, high = self.steps.begin, self.steps.end
-        working = intervals.gaps(intervals.clip(self.waiting, low, high), low, high)
-        shared = intervals.overlaps(self.steps.pieces, working)
-        return WorkPieces(shared.intervals, self.steps.piece_step[shared.left])
+        return intervals.gaps(intervals.clip(self.waiting, low, high), low, high)
+
+    def _pieces(self) -> Iterator[WorkPieces]:
+        """Yield the host's time without that in which it waits for a step, some at a time.
+
+        Of a million steps, the pieces of all at once would be most of an analysis' memory.
+        """
+        pieces, piece_step = self.steps.pieces, self.steps.piece_step
+        for first in range(0, piece_step.size, PIECES_AT_ONCE):
+            some = slice(first, first + PIECES_AT_ONCE)
+            of_some = Intervals(pieces.start[some], pieces.end[some])
+            shared = intervals.overlaps(of_some, self._working)
+            yield WorkPieces(shared.intervals, piece_step[some][shared.left])
 
     def _piece_at(self, times: Int64) -> Int64:
         """Return the piece of the host's time that each time lies in; -1 before the first."""

@@ -225,13 +225,12 @@ def _pieces(trace: Trace, result: MeasuredDevice) -> tuple[Intervals, Int64]:
         step = np.arange(len(steps))
         return _without_holes(steps.start, steps.end, step)
     # Our step clock says for each range which step it worked for.
-    ranges = trace.ranges.take(trace.ranges.step >= 0)
-    own_thread = trace.threads_of(result.device.process)
-    ranges = ranges.take(own_thread[ranges.thread])
-    step = step_rows(steps.number, ranges.step.astype(np.int64))
+    ranges, own_thread = trace.ranges, trace.threads_of(result.device.process)
+    rows = np.flatnonzero((ranges.step >= 0) & own_thread[ranges.thread])
+    step = step_rows(steps.number, ranges.step[rows].astype(np.int64))
     known = step >= 0
-    ranges = ranges.take(known)
-    return _without_holes(ranges.start, ranges.end, step[known])
+    rows = rows[known]
+    return _without_holes(ranges.start[rows], ranges.end[rows], step[known])
 
 
 def _without_holes(start: Int64, end: Int64, step: Int64) -> tuple[Intervals, Int64]:

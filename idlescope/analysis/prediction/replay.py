@@ -6,7 +6,9 @@ for the tokens of the oldest step in flight and takes them in. The device comput
 
 from __future__ import annotations
 
+from array import array
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +16,8 @@ import numpy as np
 from idlescope.analysis.prediction.step_costs import StepCosts
 from idlescope.hardware.latencies import SUCCESSION_NS
 from idlescope.trace.table import Int64
+
+STEPS_AT_ONCE = 1 << 15
 
 
 @dataclass(frozen=True)
@@ -42,16 +46,16 @@ def replay(costs: StepCosts, depth: int, needs: Int64 | None = None) -> Replayed
     formed, or -1. Most steps need none: what the tokens are is not asked, only which requests go
     on, and that is known beforehand.
     """
-    no_needs = np.full(len(costs), -1, np.int64)
-    steps = zip(*_columns(costs, no_needs if needs is None else needs), strict=True)
+    if needs is None:
+        needs = np.full(len(costs), -1, np.int64)
     # Steps in flight, oldest first: when their tokens are there, and the host work left then.
     in_flight: deque[tuple[int, int]] = deque()
-    finished: list[int] = []
-    starts: list[int] = []
-    ends: list[int] = []
+    finished, starts, ends = array("q"), array("q"), array("q")
     host_free = 0
     copies_done = device_free = -SUCCESSION_NS  # so that the first step succeeds none
-    for lead, issue, rest, after, latency, copies, compute, finish, tail, need in steps:
+    for lead, issue, rest, after, latency, copies, compute, finish, tail, need in _rows(
+        costs, needs
+    ):
         # A step that needs tokens which are not there yet drains the pipeline up to them.
         while len(finished) <= need:
             tokens_there, work_left = in_flight.popleft()
@@ -77,14 +81,17 @@ def replay(costs: StepCosts, depth: int, needs: Int64 | None = None) -> Replayed
         host_free = max(host_free, tokens_there) + work_left
         finished.append(host_free)
     return Replayed(
-        finished=np.array(finished, np.int64),
-        start=np.array(starts, np.int64),
-        end=np.array(ends, np.int64),
+        finished=np.asarray(finished, np.int64),
+        start=np.asarray(starts, np.int64),
+        end=np.asarray(ends, np.int64),
     )
 
 
-def _columns(costs: StepCosts, needs: Int64) -> list[list[int]]:
-    """Return the columns that a replay reads as Python integers: several times faster to walk."""
+def _rows(costs: StepCosts, needs: Int64) -> Iterator[tuple[int, ...]]:
+    """Yield what a replay reads of each step as Python integers: several times faster to walk.
+
+    They take five times the room of the columns, so only some steps have them at once.
+    """
     columns = (
         costs.lead,
         costs.issue,
@@ -97,4 +104,6 @@ def _columns(costs: StepCosts, needs: Int64) -> list[list[int]]:
         costs.tail,
         needs,
     )
-    return [column.tolist() for column in columns]
+    for first in range(0, len(costs), STEPS_AT_ONCE):
+        some = slice(first, first + STEPS_AT_ONCE)
+        yield from zip(*(column[some].tolist() for column in columns), strict=True)

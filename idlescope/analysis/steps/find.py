@@ -170,8 +170,8 @@ def _engine_first(steps: HostSteps) -> HostSteps:
 def _spans(trace: Trace, process: int, names: SpanNames) -> Ranges:
     """Return the spans of a process, and whatever else states its step."""
     ranges = trace.ranges
-    ranges = ranges.take(names.spans(ranges) | (ranges.step >= 0))
-    return ranges.take(trace.threads_of(process)[ranges.thread])
+    of_process = trace.threads_of(process)[ranges.thread]
+    return ranges.take((names.spans(ranges) | (ranges.step >= 0)) & of_process)
 
 
 def _by_spans(trace: Trace, ranges: Ranges, names: SpanNames) -> HostSteps:

@@ -141,10 +141,9 @@ def _launched(view: DeviceView, division: Division, steps: Groups, known: Bool) 
     linked = view.launches[known] >= 0
     steps = steps.only(linked)
     rows = np.flatnonzero(known)[linked]
-    operations = view.operations.take(rows)
     issued = view.trace.calls.start[view.launches[rows]]
 
-    compute = is_compute(operations)
+    compute = is_compute(view.operations)[rows]
     with_kernels = steps.only(compute).occupied()
     counts = compute | ~with_kernels[steps.row]
     if division.found == GRAPH_LAUNCHES:
@@ -155,17 +154,20 @@ def _launched(view: DeviceView, division: Division, steps: Groups, known: Bool) 
     counting = counting[np.lexsort((issued[counting], steps.row[counting]))]
     return _first_that_matters(
         Groups(steps.row[counting], steps.count),
-        operations.take(counting),
+        _lengths(view.operations, rows[counting]),
         issued[counting],
     )
 
 
-def _first_that_matters(steps: Groups, operations: Operations, issued: Int64) -> Int64:
+def _lengths(operations: Operations, rows: Int64) -> Int64:
+    return operations.end[rows] - operations.start[rows]
+
+
+def _first_that_matters(steps: Groups, length: Int64, issued: Int64) -> Int64:
     """Return the first launch of each step with which a share of its time has been launched.
 
-    Operations are sorted by step, then by launch.
+    `length` is that of each operation, by step, then by launch.
     """
-    length = operations.end - operations.start
     total = steps.total(length)
     of_steps_before = np.cumsum(total) - total
     launched_so_far = np.cumsum(length) - of_steps_before[steps.row]
@@ -189,18 +191,17 @@ def blocked(trace: Trace, host: Ranges, waits: Bool, for_others: Ranges) -> Bloc
     """
     length = np.zeros(len(host), np.int64)
     last_end = np.zeros(len(host), np.int64)
-    waiting_calls = trace.calls.take(waits)
+    calls = trace.calls
     for thread in distinct(host.thread):
         rows = np.flatnonzero(host.thread == thread)
         rows = rows[np.argsort(host.start[rows], kind="stable")]
-        ranges = host.take(rows)
-        calls = waiting_calls.take(waiting_calls.thread == thread)
-        spans = for_others.take(for_others.thread == thread)
+        in_call = waits & (calls.thread == thread)
+        in_span = for_others.thread == thread
         waiting = intervals.union(
-            np.concatenate((calls.start, spans.start)),
-            np.concatenate((calls.end, spans.end)),
+            np.concatenate((calls.start[in_call], for_others.start[in_span])),
+            np.concatenate((calls.end[in_call], for_others.end[in_span])),
         )
-        shared = intervals.overlaps(Intervals(ranges.start, ranges.end), waiting)
+        shared = intervals.overlaps(Intervals(host.start[rows], host.end[rows]), waiting)
         by_range = Groups(rows[shared.left], len(host))
         length += by_range.total(shared.end - shared.start)
         last_of_thread = by_range.last(shared.end, none=0)
