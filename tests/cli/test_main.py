@@ -37,6 +37,30 @@ def test_a_size_of_the_terminal_stays(monkeypatch):
     assert os.environ["COLUMNS"] == "100"
 
 
+DRAWING = """
+import sys
+from idlescope.cli import main
+sys.argv = ["idlescope", "explain", "host"]
+try:
+    main()
+except SystemExit:
+    pass
+import matplotlib
+"""
+
+
+def test_what_names_a_window_for_figures_is_not_asked():
+    environment = {**os.environ, "MPLBACKEND": "misspelt"}
+    result = subprocess.run(
+        [sys.executable, "-c", DRAWING],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+
+
 def test_every_command_begins_with_that():
     environment = {**os.environ, "COLUMNS": "²", "TERMINAL_WIDTH": "wide"}
     command = [sys.executable, "-m", "idlescope", "analyze", "--help"]
