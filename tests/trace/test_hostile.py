@@ -308,12 +308,12 @@ class TestCrowds:
             analyze(open_trace(write(tmp_path / "a.json", events)))
 
     def test_more_processes_than_there_are_anywhere_are_called_so(self, tmp_path):
-        events = []
-        for n in range(2_100):
-            events.append(operation(10 * n + 5, 10 * n + 9, correlation=n + 1, device=n))
-            events.append({**call(10 * n, 10 * n + 1, n + 1), "pid": 10_000 + n})
-        with pytest.raises(TraceError, match="holds 2,100 processes with a device"):
-            analyze(open_trace(write(tmp_path / "a.json", events)))
+        export = small()
+        for number in range(2_100):
+            export.kernel(10 * number, 10 * number + 5, pid=1_000 + number)
+        path = export.sqlite(tmp_path / "e.sqlite")
+        with pytest.raises(TraceError, match=r"holds 2,1\d\d processes with a device"):
+            analyze(open_trace(path))
 
     def test_processes_whose_ids_collide_are_told_apart(self, tmp_path):
         events = []
