@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from idlescope.plain_files import plain_size
+from idlescope.plain_files import NotPlainError, plain_size
 from idlescope.trace.table import Int32
 
 if TYPE_CHECKING:
@@ -55,6 +55,9 @@ def read_columns(path: Path, columns: Sequence[str] | None) -> pa.Table:
             path, read_dictionary=texts, metadata=metadata
         ) as parquet_file:
             return parquet_file.read(list(columns))
+    except NotPlainError as error:
+        what_it_is = str(error).removeprefix("it ")
+        raise ValueError(f"{path.name} {what_it_is}") from error
     except (
         OSError,
         ValueError,
