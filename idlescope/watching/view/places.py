@@ -15,6 +15,7 @@ from idlescope.capture.server.address import Server
 from idlescope.capture.server.client import Client
 from idlescope.capture.server.exported import PREFIXES, exporter_of
 from idlescope.errors import ConfigError, IdlescopeError, ServerError
+from idlescope.plain_files import read_plain
 from idlescope.watching.settings import Settings
 from idlescope.watching.state import WatchedProcess
 from idlescope.watching.view.members import (
@@ -73,7 +74,7 @@ class Members:
     def _add(self, path: Path) -> None:
         """Take in the process that a file is of, unless it is known or has ended."""
         try:
-            content = path.read_bytes()
+            content = read_plain(path)
             process = msgspec.json.decode(content, type=WatchedProcess)
         except (OSError, msgspec.DecodeError, RecursionError):
             return  # it is gone again, or none of ours

@@ -421,3 +421,18 @@ class TestCommand:
         assert names(fake) == ["start_profile", "stop_profile"]
         assert said.endswith("not analysed\n")
         assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    "page",
+    ["[" * 100_000, "null", '{"version": 5}', '{"version": "new.est"}', "9" * 5_000, "\0"],
+    ids=["deep", "null", "number", "words", "digits", "nothing"],
+)
+def test_whatever_a_server_says_of_its_version_the_profiler_is_asked(page):
+    from types import SimpleNamespace
+
+    from idlescope.capture.server.profile import _takes_options
+
+    address = SimpleNamespace(path="/")
+    client = SimpleNamespace(get=lambda _: page, server=SimpleNamespace(address=address))
+    assert _takes_options(client)
