@@ -50,7 +50,7 @@ class LoopWatch:
         self._implicit_launch = -1  # the code of the call that `wrap` is in; -1: none
         self._says_launches = False  # within what `wrap` wraps
         self._open_wait: tuple[int, int] | None = None
-        self._collection_start = 0
+        self._collection_start = 0  # 0: none is open
         self._overhead_ns = 0
         self.when_off: Callable[[], None] | None = None  # called when it is off
 
@@ -278,3 +278,4 @@ class LoopWatch:
         elif self._collection_start:
             collection = (COLLECTION, self._step_number, self._collection_start)
             self.rows.phases.extend((*collection, perf_counter_ns()))
+            self._collection_start = 0

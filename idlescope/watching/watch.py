@@ -103,7 +103,13 @@ class Watch(LoopWatch):
             with self._settling, self.beside():
                 ended = self.way.ended()
                 still_open = self._still_open()
+                collection_start = self._collection_start
                 taken = self.rows.take()
+                if (
+                    collection_start
+                ):  # its row comes later: nothing is settled from there on
+                    until_ns = min(ended.until_ns, collection_start)
+                    ended = ended._replace(until_ns=until_ns)
                 turns.pause()
                 phases = taken.phases["name"].size
                 self._beside_ns += round(phases * phase_cost_ns())

@@ -215,6 +215,24 @@ def test_a_collection_in_the_loop_is_garbage_collection():
     assert "garbage collection" in watch.state().devices[0].host_ns
 
 
+def test_a_collection_that_goes_on_is_settled_when_it_has_ended():
+    """Another thread may settle in the midst of it."""
+    device = PretendedDevice()
+    watch = idlescope.watch(way=device)
+    drive(watch, device, 3)
+    gc.disable()
+    try:
+        watch._on_collection("start", {})
+        time.sleep(0.005)
+        watch.settle()
+        time.sleep(0.005)
+        watch._on_collection("stop", {})
+    finally:
+        gc.enable()
+    watch.settle()
+    assert watch.state().devices[0].host_ns["garbage collection"] >= 10 * MS
+
+
 def test_no_demand_is_no_fault_of_the_host():
     device = PretendedDevice(length_ns=MS)
     watch = idlescope.watch(way=device)
