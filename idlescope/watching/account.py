@@ -78,7 +78,7 @@ class Account:
         self._early = row_table((), OPERATION_FIELDS)  # whose launch is not taken down yet
         self._newest_launch = 0
         self._begun = row_table((), BEGUN_FIELDS)  # the last steps, in order
-        self._first_step_start: int | None = None  # None: no step has begun
+        self._first_step_start = AFTER_EVERYTHING  # no step has begun
         self._cut_gap_ns = 0  # of a gap that the end of the last stretch cuts off
 
     def settle(
@@ -117,19 +117,15 @@ class Account:
         begun = joined((self._begun, begun))
         newest = np.argsort(begun["start"], kind="stable")[-MOST_BEGUN:]
         self._begun = chosen(begun, newest)
-        if self._first_step_start is None and newest.size:
-            self._first_step_start = int(begun["start"].min())
+        self._first_step_start = int(begun["start"].min(initial=self._first_step_start))
 
     def _is_of_start_up(self, operations: Columns) -> Bool:
         """Return which operations are of no launch call of the loop, and before its first step.
 
         Loading and trying a model is no work of the loop that is watched.
         """
-        first_step_start = self._first_step_start
-        if first_step_start is None:
-            first_step_start = AFTER_EVERYTHING
         of_no_launch = operations["launch"] == 0
-        return of_no_launch & (operations["start"] < first_step_start)
+        return of_no_launch & (operations["start"] < self._first_step_start)
 
     def _step_at(self, moment: Int64) -> Int64:
         """Return the step that had begun last at each moment; -1: none is known."""

@@ -42,16 +42,15 @@ class StepAccount:
     def mark(self, view: DeviceView, whole: WholeGaps) -> None:
         """Note when steps were launched and ended, and which idle time they exposed."""
         operations = view.operations
-        number, _ = by_value(operations.step[operations.step >= 0])
+        known = operations.step >= 0
+        number, _ = by_value(operations.step[known])
         by_gap, ended_by_step = by_key(number, whole.step)
 
         # What a loop launches by the way, as it makes the next batch, may still be of the step
         # before: when a step was launched and done is told by the loop's own launch calls.
-        told = operations.step >= 0
-        in_launch_call = told & (operations.correlation > 0)
+        in_launch_call = known & (operations.correlation > 0)
         self._tells_launches |= bool(in_launch_call.any())
-        if self._tells_launches:
-            told = in_launch_call
+        told = in_launch_call if self._tells_launches else known
         by_step, of_step = by_key(number, operations.step[told])
         call_start = np.append(view.trace.calls.start, AFTER_EVERYTHING)
         launched = call_start[view.launches[told]][of_step]

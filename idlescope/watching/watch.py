@@ -105,9 +105,8 @@ class Watch(LoopWatch):
                 still_open = self._still_open()
                 collection_start = self._collection_start
                 taken = self.rows.take()
-                if (
-                    collection_start
-                ):  # its row comes later: nothing is settled from there on
+                if collection_start:
+                    # Its row comes later: nothing is settled from there on.
                     until_ns = min(ended.until_ns, collection_start)
                     ended = ended._replace(until_ns=until_ns)
                 turns.pause()

@@ -48,11 +48,6 @@ class HostWork:
         `only` are the disjoint times that count. The result has one row per replayable step.
         """
         count = len(self.steps)
-        if only is not None and not only.start.size:
-            return {
-                name: np.zeros(len(self.steps), np.int64)[self.steps.whole]
-                for name in HOST_COLUMNS
-            }
         # A step's host work is divided at its first and last launch and where its tokens came.
         bounds = (
             np.full(count, BEFORE_EVERYTHING),
@@ -62,7 +57,8 @@ class HostWork:
             np.full(count, AFTER_EVERYTHING),
         )
         columns = {name: np.zeros(count, np.int64) for name in HOST_COLUMNS}
-        for (start, end), step in self._pieces():
+        nothing_counts = only is not None and not only.start.size
+        for (start, end), step in () if nothing_counts else self._pieces():
             by_step = Groups(step, count)
             for name, low, high in zip(HOST_COLUMNS, bounds[:-1], bounds[1:], strict=True):
                 part_start = np.maximum(start, low[step])

@@ -75,7 +75,8 @@ def put_together(
     again = ranks_recordings.left_out([file.recorded for _, file in read])
     read = [pair for row, pair in enumerate(read) if row not in again.rows]
     files = [file for _, file in read]
-    if sum(len(file.gpus) for file in files) < 2 or may_share_a_gpu(files):
+    gpus = [gpu for file in files for gpu in file.gpus]
+    if len(gpus) < 2 or may_be_one(gpus):
         return None
     unread = [_unread(remote.shown(path), error) for path, error in errors.items()]
     said = [(file.file, file.distributed) for file in files]

@@ -28,6 +28,7 @@ from idlescope.trace.kineto.records import (
     decode_object,
 )
 from idlescope.trace.kineto.repair import (
+    BEHIND_EVENT,
     CUT,
     LIST_END,
     STRAY_CLOSE,
@@ -47,7 +48,6 @@ _KEY_BYTES = 64  # the key of the events is not longer, white space included
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _SEPARATOR = re.compile(rb"\s*,?\s*")
 _EVENT_FIRST = re.compile(rb"\s*\{")
-_BEHIND_EVENT = b" \t\r\n,"
 
 
 class KinetoEvents:
@@ -194,7 +194,7 @@ class KinetoEvents:
         if self._comma_read is False or not _EVENT_FIRST.match(text):
             return None
         for end in ends:
-            whole_events = text[:end].rstrip(_BEHIND_EVENT)
+            whole_events = text[:end].rstrip(BEHIND_EVENT)
             decoded = self._decode(whole_events)
             if decoded.events is not None:
                 if STRAY_CLOSE.match(text, end):

@@ -17,6 +17,7 @@ CUT = re.compile(rb"\}\s*,\s*(?=\{)")
 LIST_END = re.compile(rb"\}\s*\]")
 # a bracket that closes nothing: more events stand behind it
 STRAY_CLOSE = re.compile(rb"\]\s*,?\s*(?=\{)")
+BEHIND_EVENT = b" \t\r\n,"  # what may stand between two events
 _BEHIND_LIST = re.compile(rb'\s*(?:,\s*"[^"]*"\s*:.*)?\}?\s*', re.DOTALL)
 
 Done = list[tuple[str, int, int]]  # what was repaired, how often, where first

@@ -12,7 +12,7 @@ from idlescope.trace.kineto.records import (
     decode_object,
     past_separators,
 )
-from idlescope.trace.kineto.repair import STRAY_CLOSE, closes_list, object_end
+from idlescope.trace.kineto.repair import BEHIND_EVENT, STRAY_CLOSE, closes_list, object_end
 from idlescope.trace.kineto.text_damage import TextDamage
 
 EVENT_BYTES = 1 << 20  # no event is longer than this
@@ -20,7 +20,6 @@ RESUME_BYTES = 1 << 14  # nor longer than this, near damage
 # args may begin so, too, but have no ph
 _EVENT_START = re.compile(rb'\{\s*"(?:ph|cat|name|pid|tid|ts|dur|id|bp|s)"\s*:')
 _OPEN, _CLOSE = b"{]"
-_BEHIND_EVENT = b" \t\r\n,"
 
 
 @dataclass
@@ -115,7 +114,7 @@ class Salvage:
         if following is not None:
             # a brace or quote too many or too few in the arguments hides where the object ends
             before_next = start_byte + len(
-                self.text[start_byte : following.start()].rstrip(_BEHIND_EVENT)
+                self.text[start_byte : following.start()].rstrip(BEHIND_EVENT)
             )
             possible_ends = (
                 [max(before_next, end), min(before_next, end)]
