@@ -1,7 +1,7 @@
 """The engines that people run, beside one another: python3 tests/gpu/engines.py OUT vllm-8b sglang-1b …
 
 One server with random weights for each mode and each way of being watched is started on one GPU: bare, by events, by
-activity. Turns of each load go over all servers of an engine and size, one at a time: 32 requests that decode, eight, and 16
+activity. First each watched one is loaded while its watch is off and on by turns (tests/gpu/by_turns.py). Then turns of each load go over all servers of an engine and size, one at a time: 32 requests that decode, eight, and 16
 clients with prompts of 200 to 4,000 tokens. Then `capture` records the bare servers, and the watched ones write a recording.
 Each measurement is a line of OUT/engines.jsonl, each capture leaves its traces in OUT.
 
@@ -28,6 +28,7 @@ from statistics import median
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).parent)]
 
+import by_turns
 import servers
 import watch
 
@@ -46,6 +47,9 @@ WAYS = {  # by mode: five servers of 8B fit on an H200
     "async": os.environ.get("WATCHES_ASYNC", WATCHES).split(","),
 }
 SLOW_RANK, SLOW_MS = 1, 2.0
+# What follows what while a watch is off and on by turns; CUPTI goes on while hooks are off.
+STATES = {"events": ("off,on", "off,hooks"), "activity": ("off,on", "gone,off")}
+BY_TURNS_S = float(os.environ.get("BY_TURNS_S", "10"))
 
 
 def words_of(engine: str, size: str) -> list[str]:
@@ -114,12 +118,59 @@ def start(engine: str, size: str, port: int) -> Iterator[watch.Watched]:
     """Start the servers of an engine and a size."""
     site = os.environ.get("SITE", "")
     own = os.environ.get(f"SITE_{engine.upper()}", "")
-    settings = {"SITE": os.pathsep.join(path for path in (own, site) if path)}
+    plugin = str(turns_plugin(watch.WORK / "by_turns"))
+    sites = os.pathsep.join(path for path in (plugin, own, site) if path)
     chosen = [(mode, way) for mode, ways in WAYS.items() for way in ways]
     for number, (mode, way) in enumerate(chosen):
         words = words_of(engine, size)
-        yield watch.Watched(engine, size, mode, way, port + number, words, settings["SITE"])
+        os.environ["BY_TURNS"] = str(turns_folder(engine, size, mode, way))
+        yield watch.Watched(engine, size, mode, way, port + number, words, sites)
         time.sleep(2)
+
+
+def turns_plugin(folder: Path) -> Path:
+    """Write the plugin that turns watches off and on; return the folder that holds it."""
+    info = folder / "by_turns-1.0.dist-info"
+    info.mkdir(parents=True, exist_ok=True)
+    shutil.copy(by_turns.__file__, folder)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: by_turns\nVersion: 1.0\n")
+    groups = ("vllm.general_plugins", "sglang.srt.plugins")
+    entries = [f"[{group}]\nby_turns = by_turns:install\n" for group in groups]
+    (info / "entry_points.txt").write_text("".join(entries))
+    return folder
+
+
+def turns_folder(engine: str, size: str, mode: str, way: str) -> Path:
+    """Return where a server's turns are told and measured."""
+    folder = (watch.WORK / "turns" / f"{engine}_{size}_{mode}_{way}").resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def watched_by_turns(watched: watch.Watched, load: str, states: str, out: Path) -> None:
+    """Load a server whose watch is in these states by turns; say what they cost."""
+    folder = turns_folder(watched.engine, watched.size, watched.mode, watched.way)
+    for path in folder.glob("*.steps"):
+        path.unlink()
+    (folder / "states").write_text(states)
+    rate = servers.load(BY_TURNS_S, watched.server.url, load_of(load, watched.size))
+    (folder / "states").write_text("on")
+    servers.load(1.5, watched.server.url, load_of("decode", watched.size))
+    for path in folder.glob("*.steps"):
+        name = f"{watched.name}-{load}-{states.replace(',', '-')}.steps".replace(" ", "")
+        shutil.copy(path, out / name)
+        other, state = states.split(",")
+        kinds = (None, 1, 2, 3) if load == "mixed" else (2,)
+        costs = {
+            str(kind): found._asdict()
+            for kind in kinds
+            if (found := by_turns.compared(path, state, kind, other))
+        }
+        say(
+            out,
+            **about(watched, load=load, states=states, tokens_per_s_by_turns=rate),
+            costs=costs,
+        )
 
 
 def about(watched: watch.Watched, **more: object) -> dict:
@@ -139,6 +190,11 @@ def try_engines(pairs: Sequence[tuple[str, str]], out: Path) -> None:
                 started[-1].append(watched)
         all_up(list(itertools.chain(*started)))
         say(out, up_s=time.monotonic() - begin)
+        for watched in itertools.chain(*started):
+            for states in STATES.get(watched.way, ()):
+                watched_by_turns(watched, "decode", states, out)
+            if watched.way != "bare" and "mixed" in LOADS:
+                watched_by_turns(watched, "mixed", "off,on", out)
         turns = [
             (load, turn)
             for load, count in zip(LOADS, TURNS, strict=True)

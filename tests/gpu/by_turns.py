@@ -1,0 +1,205 @@
+"""A plugin of vLLM and SGLang that turns their watch off and on by turns, and takes the time of each step.
+
+Two servers differ by more than a watch costs, and one server from one minute to the next. Here the same loop is watched for
+some steps and not for the next. BY_TURNS is a folder: its file `states` says what follows what ("off,on"; one word: always
+that), and `PID.steps` gets what was measured, as `read` reads it.
+
+off     no hook takes anything down, no event is recorded; by activity, CUPTI goes on recording
+on      as it is
+hooks   hooks take down what they do, but the device is not timed
+gone    as off, and CUPTI records nothing
+
+What the watch says of idle is of no use where not all turns are on.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from array import array
+from pathlib import Path
+from statistics import mean, median, stdev
+from time import perf_counter_ns
+from typing import Any, NamedTuple
+
+STEPS = 48  # of a turn
+STATES = ("off", "on", "hooks", "gone", "settled")  # settled: a settling, from start to end
+WATCHED = ("on", "hooks")
+UNSETTLED = 4  # first steps of a turn that do not count
+FIELDS = 5
+
+
+class NoWay:
+    """Stands for a way that times nothing, in the loop's thread."""
+
+    def begin(self, launch: int, start_ns: int) -> None:
+        """Do nothing."""
+
+    def end(self, launch: int) -> None:
+        """Do nothing."""
+
+
+class Turns:
+    """Which turn it is, and the rows of what was measured: state, turn, start, kind, requests."""
+
+    def __init__(self, folder: Path) -> None:
+        self.states = folder / "states"
+        self.out = folder / f"{os.getpid()}.steps"
+        self.rows = array("q")
+        self.steps = self.turn = self.state = 0
+        self.way: Any = None  # the true one, while another stands for it
+
+    def next(self, loop: Any) -> None:
+        """Begin the next turn."""
+        self.turn += 1
+        words = self.states.read_text().split(",") if self.states.exists() else ["on"]
+        before, self.state = self.state, STATES.index(words[self.turn % len(words)].strip())
+        with self.out.open("ab") as file:
+            self.rows.tofile(file)
+        del self.rows[:]
+        if loop.watch is None or loop.off or before == self.state:
+            return
+        self.timed(loop, self.state != STATES.index("hooks"))
+        self.recorded(loop, self.state != STATES.index("gone"))
+        if not self.watched and STATES[before] in WATCHED:
+            loop.demand_ends()
+
+    @property
+    def watched(self) -> bool:
+        """Return whether hooks take anything down."""
+        return STATES[self.state] in WATCHED
+
+    def timed(self, loop: Any, wanted: bool) -> None:
+        """Let the way be told of launches, or not."""
+        if wanted and self.way is not None:
+            loop.watch.way, self.way = self.way, None
+        elif not wanted and self.way is None:
+            way = loop.watch.way
+            stand_in = NoWay()
+            for name in ("name", "device", "names", "tells_communication", "limits"):
+                setattr(stand_in, name, getattr(way, name))
+            for name in ("ended", "now", "close"):
+                setattr(stand_in, name, getattr(way, name))
+            self.way, loop.watch.way = way, stand_in
+
+    def recorded(self, loop: Any, wanted: bool) -> None:
+        """Let CUPTI record, or not."""
+        way = loop.watch.way
+        if getattr(way, "_away", None) is wanted:
+            if wanted:
+                way.come_back()
+            else:
+                way.give_way()
+
+
+def install() -> None:
+    """Turn the watch of this process's loop off and on, if that is asked for."""
+    if "BY_TURNS" not in os.environ:
+        return
+    from idlescope.watching.engines.loop import Loop
+    from idlescope.watching.watch import Watch
+
+    folder = Path(os.environ["BY_TURNS"])
+    folder.mkdir(parents=True, exist_ok=True)
+    turns = Turns(folder)
+    begin_step, settle = Loop.begin_step, Watch.settle
+
+    def by_turns(loop: Any, tokens: int, requests: int, kind: Any) -> None:
+        if turns.steps % STEPS == 0:
+            turns.next(loop)
+        turns.steps += 1
+        now = perf_counter_ns()
+        turns.rows.extend((turns.state, turns.turn, now, kind.code, requests))
+        if turns.watched:
+            begin_step(loop, tokens, requests, kind)
+        else:
+            loop.active = 0
+
+    def settled(watch: Any) -> None:
+        start = perf_counter_ns()
+        settle(watch)
+        row = (STATES.index("settled"), turns.turn, start, perf_counter_ns(), 0)
+        turns.rows.extend(row)
+
+    Loop.begin_step, Watch.settle = by_turns, settled
+
+
+class Compared(NamedTuple):
+    """What a turn costs more than those beside it that are not watched."""
+
+    steps: int
+    off_ms: float  # a step that is not watched
+    cost_us: float  # a step, more
+    error_us: float  # of that: one standard error over turns
+    settling_us: float  # a step, while another thread settles, more: over all steps
+
+
+def durations(
+    path: Path, kind: int | None = None
+) -> dict[tuple[int, int], list[tuple[int, int]]]:
+    """Return the steps of each turn: start and length in ns, by state and turn."""
+    values = array("q")
+    values.frombytes(path.read_bytes())
+    rows = [values[first : first + FIELDS] for first in range(0, len(values), FIELDS)]
+    steps = [row for row in rows if STATES[row[0]] != "settled"]
+    found: dict[tuple[int, int], list[tuple[int, int]]] = {}
+    seen: dict[int, int] = {}
+    for row, after in itertools.pairwise(steps):
+        state, turn, start, step_kind, requests = row
+        seen[turn] = seen.get(turn, 0) + 1
+        whole = seen[turn] > UNSETTLED and after[1] == turn and after[4] == requests
+        if whole and (kind is None or step_kind == kind):
+            found.setdefault((state, turn), []).append((start, after[2] - start))
+    return found
+
+
+def settlings(path: Path) -> list[tuple[int, int]]:
+    """Return the settlings: their start and end in ns."""
+    values = array("q")
+    values.frombytes(path.read_bytes())
+    rows = [values[first : first + FIELDS] for first in range(0, len(values), FIELDS)]
+    return [(row[2], row[3]) for row in rows if STATES[row[0]] == "settled"]
+
+
+def compared(
+    path: Path, state: str = "on", kind: int | None = None, to: str = "off"
+) -> Compared | None:
+    """Return what a state costs: each of its turns against the mean of the other turns beside it."""
+    turns = durations(path, kind)
+    windows = settlings(path)
+
+    def within(start: int, length: int) -> bool:
+        return any(start < last and start + length > first for first, last in windows)
+
+    def typical(wanted: tuple[int, int]) -> float | None:
+        lengths = [
+            length for start, length in turns.get(wanted, []) if not within(start, length)
+        ]
+        return (
+            mean(sorted(lengths)[: max(1, round(0.98 * len(lengths)))]) if lengths else None
+        )
+
+    off, code = STATES.index(to), STATES.index(state)
+    more, beside_ns, count, excess_ns = [], [], 0, 0.0
+    for found, turn in turns:
+        if found != code:
+            continue
+        beside = [typical((off, turn + near)) for near in (-1, 1)]
+        here = typical((code, turn))
+        if here is None or None in beside:
+            continue
+        off_ns = mean(beside)
+        more.append(here - off_ns)
+        beside_ns.append(off_ns)
+        count += len(turns[found, turn])
+        settled = [length for start, length in turns[found, turn] if within(start, length)]
+        excess_ns += sum(settled) - len(settled) * here
+    if len(more) < 3:
+        return None
+    return Compared(
+        steps=count,
+        off_ms=median(beside_ns) / 1e6,
+        cost_us=mean(more) / 1e3,
+        error_us=stdev(more) / len(more) ** 0.5 / 1e3,
+        settling_us=excess_ns / count / 1e3,
+    )
