@@ -52,8 +52,7 @@ class Turns:
     def next(self, loop: Any) -> None:
         """Begin the next turn."""
         self.turn += 1
-        words = self.states.read_text().split(",") if self.states.exists() else ["on"]
-        before, self.state = self.state, STATES.index(words[self.turn % len(words)].strip())
+        before, self.state = self.state, self.told()
         with self.out.open("ab") as file:
             self.rows.tofile(file)
         del self.rows[:]
@@ -63,6 +62,14 @@ class Turns:
         self.recorded(loop, self.state != STATES.index("gone"))
         if not self.watched and STATES[before] in WATCHED:
             loop.demand_ends()
+
+    def told(self) -> int:
+        """Return the state of this turn; "on" where none is told, or half of a word."""
+        try:
+            words = self.states.read_text().split(",")
+            return STATES.index(words[self.turn % len(words)].strip())
+        except (OSError, ValueError):
+            return STATES.index("on")
 
     @property
     def watched(self) -> bool:
