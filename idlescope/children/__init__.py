@@ -1,1 +1,1 @@
-"""Child processes of idlescope: one way to start them, in which nothing of a user is imported."""
+"""Child processes of idlescope: ways to start them in which nothing of a user is imported."""

@@ -8,10 +8,11 @@ from inspect import getdoc
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from idlescope import __version__
 from idlescope.cli.examples import epilog
+from idlescope.cli.plain_values import with_plain_values
 from idlescope.cli.signals import interruptible
 
 # heading of the help -> commands; each is a module of idlescope.cli with a function of that name
@@ -41,6 +42,10 @@ class ImportedWhenAsked(TyperGroup):
             self.commands[cmd_name] = _command(cmd_name)
         return self.commands.get(cmd_name)
 
+    def get_params(self, ctx: Any) -> Any:
+        """Return the options of all commands."""
+        return with_plain_values(super().get_params(ctx))
+
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Return the command that the arguments begin with; of a typing error, the nearest."""
         if args and args[0] not in COMMANDS:
@@ -55,6 +60,14 @@ class ImportedWhenAsked(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was asked for."""
         return interruptible(super().invoke)(ctx)
+
+
+class OneCommand(TyperCommand):
+    """A command that imports nothing for values that need no reading."""
+
+    def get_params(self, ctx: Any) -> Any:
+        """Return its options and arguments."""
+        return with_plain_values(super().get_params(ctx))
 
 
 app = typer.Typer(
@@ -73,7 +86,11 @@ def _command(name: str) -> Any:
     alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     panel = next(title for title, names in PANELS.items() if name in names)
     named = alone.command(
-        name, help=_help(function), epilog=epilog(name), rich_help_panel=panel
+        name,
+        cls=OneCommand,
+        help=_help(function),
+        epilog=epilog(name),
+        rich_help_panel=panel,
     )
     named(function)
     return typer.main.get_command(alone)

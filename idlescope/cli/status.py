@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -33,6 +33,26 @@ def status_line(console: Console, doing: str) -> AbstractContextManager[StatusLi
     Where a file or a pipe is written to, what rich draws it with is not even imported: 15 ms.
     """
     return console.status(doing) if console.is_terminal else nullcontext(_Unseen())
+
+
+@contextmanager
+def counted_line(
+    console: Console, doing: str, what: str
+) -> Iterator[Callable[[int], None]]:
+    """Give what to call with a count so far; the line is there from the first call on.
+
+    A thread draws it, and a process of several threads cannot be copied.
+    """
+    with ExitStack() as shown:
+        counts: list[Callable[[int], None]] = []
+
+        def count(number: int) -> None:
+            if not counts:
+                status = shown.enter_context(status_line(console, doing))
+                counts.append(counting(status, doing, what))
+            counts[0](number)
+
+        yield count
 
 
 def counting(status: StatusLine, doing: str, what: str) -> Callable[[int], None]:

@@ -67,13 +67,21 @@ class Format:
     reads_gzip: bool = False  # itself, as it goes; files of others are unpacked first
 
 
-def _function(module: str, name: str) -> Callable[..., Any]:
-    """Return a function of a format's folder; its module is imported when it is first called."""
+@dataclass(frozen=True)
+class _FunctionOf:
+    """A function of a format's folder; its module is imported when it is first called."""
 
-    def imported(*arguments: Any) -> Any:
-        return getattr(import_module(f"idlescope.trace.{module}"), name)(*arguments)
+    module: str
+    name: str
 
-    return imported
+    def imported(self) -> Callable[..., Any]:
+        """Return the function itself."""
+        module = import_module(f"idlescope.trace.{self.module}")
+        function: Callable[..., Any] = getattr(module, self.name)
+        return function
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self.imported()(*arguments)
 
 
 def _refuse_scrub(title: str) -> Callable[[Path, Path, Scrubbed, Progress | None], None]:
@@ -94,8 +102,8 @@ _PACKED = Format(
     name="packed",
     title="a packed file or an archive",
     recognises=lambda _path, head: packing_of(head) is not None,
-    read=_function("containers.reader", "read"),
-    scrub=_function("containers.reader", "refuse"),
+    read=_FunctionOf("containers.reader", "read"),
+    scrub=_FunctionOf("containers.reader", "refuse"),
     how_to_record=KINETO_ADVICE,
     suffixes=(
         ".zst",
@@ -116,15 +124,15 @@ FORMATS: tuple[Format, ...] = (
         name="recording",
         title="a recording, a folder",
         recognises=lambda path, _head: (path / "meta.json").is_file(),
-        read=lambda path, _progress, _frames: _function("recording.files", "read")(path),
-        scrub=_function("recording.scrub", "scrub"),
+        read=lambda path, _progress, _frames: _FunctionOf("recording.files", "read")(path),
+        scrub=_FunctionOf("recording.scrub", "scrub"),
         how_to_record="idlescope run",
     ),
     Format(
         name="rpd",
         title="an RPD trace (rocmProfileData)",
         recognises=rpd.is_rpd,
-        read=_function("rpd.reader", "read"),
+        read=_FunctionOf("rpd.reader", "read"),
         scrub=_refuse_scrub("an RPD trace"),
         how_to_record="runTracer.sh (rocmProfileData)",
         suffixes=(".rpd",),
@@ -133,7 +141,7 @@ FORMATS: tuple[Format, ...] = (
         name="rocprof",
         title="a rocprofv3 result (rocpd)",
         recognises=rocprof.is_rocpd,
-        read=_function("rocprof.rocpd", "read"),
+        read=_FunctionOf("rocprof.rocpd", "read"),
         scrub=_refuse_scrub("a rocprofv3 result"),
         how_to_record=ROCPROF_ADVICE,
         suffixes=("_results.db", ".db"),
@@ -142,7 +150,7 @@ FORMATS: tuple[Format, ...] = (
         name="rocprof",
         title="a rocprofv3 result (JSON)",
         recognises=rocprof.is_json,
-        read=_function("rocprof.json_file", "read"),
+        read=_FunctionOf("rocprof.json_file", "read"),
         scrub=_refuse_scrub("a rocprofv3 result"),
         how_to_record=ROCPROF_ADVICE,
         suffixes=("_results.json",),
@@ -153,7 +161,7 @@ FORMATS: tuple[Format, ...] = (
         name="rocprof",
         title="a rocprofv3 result (Perfetto)",
         recognises=lambda _path, _head: False,
-        read=_function("perfetto.reader", "read"),
+        read=_FunctionOf("perfetto.reader", "read"),
         scrub=_refuse_scrub("a rocprofv3 result"),
         how_to_record=ROCPROF_ADVICE,
         suffixes=("_results.pftrace",),
@@ -162,8 +170,8 @@ FORMATS: tuple[Format, ...] = (
         name="nsys",
         title="an Nsight Systems export",
         recognises=lambda _path, head: head.startswith(SQLITE_MAGIC),
-        read=_function("nsys.reader", "read"),
-        scrub=_function("nsys.scrub", "scrub"),
+        read=_FunctionOf("nsys.reader", "read"),
+        scrub=_FunctionOf("nsys.scrub", "scrub"),
         how_to_record=NSYS_ADVICE,
         suffixes=(".sqlite",),
     ),
@@ -171,16 +179,16 @@ FORMATS: tuple[Format, ...] = (
         name="nsys",
         title="a folder of Parquet files",
         recognises=lambda path, _head: nsys.is_parquet_export(path),
-        read=_function("nsys.reader", "read"),
-        scrub=_function("nsys.scrub", "scrub"),
+        read=_FunctionOf("nsys.reader", "read"),
+        scrub=_FunctionOf("nsys.scrub", "scrub"),
         how_to_record=NSYS_ADVICE,
     ),
     Format(
         name="nsys",
         title="an Nsight Systems report",
         recognises=nsys.is_report,
-        read=_function("nsys.report_file", "open_report"),
-        scrub=_function("nsys.report_file", "scrub"),
+        read=_FunctionOf("nsys.report_file", "open_report"),
+        scrub=_FunctionOf("nsys.report_file", "scrub"),
         how_to_record=NSYS_ADVICE,
         suffixes=nsys.REPORT_SUFFIXES,
     ),
@@ -188,7 +196,7 @@ FORMATS: tuple[Format, ...] = (
         name="xla",
         title="a log folder of JAX's profiler",
         recognises=xla.is_log_folder,
-        read=_function("xla.log_folder", "read"),
+        read=_FunctionOf("xla.log_folder", "read"),
         scrub=_refuse_scrub("a profile of XLA"),
         how_to_record=XLA_ADVICE,
     ),
@@ -196,7 +204,7 @@ FORMATS: tuple[Format, ...] = (
         name="xla",
         title="an XLA profile (xplane.pb)",
         recognises=xla.is_xplane,
-        read=_function("xla.xplane", "read"),
+        read=_FunctionOf("xla.xplane", "read"),
         scrub=_refuse_scrub("a profile of XLA"),
         how_to_record=XLA_ADVICE,
         suffixes=(".xplane.pb",),
@@ -205,7 +213,7 @@ FORMATS: tuple[Format, ...] = (
         name="xla",
         title="a trace of JAX's or TensorFlow's profiler (JSON)",
         recognises=xla.is_json,
-        read=_function("xla.trace_json", "read"),
+        read=_FunctionOf("xla.trace_json", "read"),
         scrub=_refuse_scrub("a profile of XLA"),
         how_to_record=XLA_ADVICE,
         suffixes=(".trace.json.gz", ".trace.json"),
@@ -215,7 +223,7 @@ FORMATS: tuple[Format, ...] = (
         name="perfetto",
         title="a Perfetto trace (protobuf)",
         recognises=perfetto.is_perfetto,
-        read=_function("perfetto.reader", "read"),
+        read=_FunctionOf("perfetto.reader", "read"),
         scrub=_refuse_scrub("a Perfetto trace"),
         how_to_record=KINETO_ADVICE,
         suffixes=(".pftrace", ".perfetto-trace"),
@@ -224,7 +232,7 @@ FORMATS: tuple[Format, ...] = (
         name="ascend",
         title="a trace of Ascend's profiler",
         recognises=ascend.is_trace_view,
-        read=_function("ascend.reader", "read"),
+        read=_FunctionOf("ascend.reader", "read"),
         scrub=_refuse_scrub("a trace of Ascend's profiler"),
         how_to_record="torch_npu.profiler with ProfilerActivity.CPU and ProfilerActivity.NPU",
         reads_gzip=True,
@@ -234,7 +242,7 @@ FORMATS: tuple[Format, ...] = (
         name="dynamo",
         title="forward-pass metrics of NVIDIA Dynamo",
         recognises=dynamo.is_forward_passes,
-        read=_function("dynamo.reader", "read"),
+        read=_FunctionOf("dynamo.reader", "read"),
         scrub=_refuse_scrub("a file of forward-pass metrics"),
         how_to_record="idlescope capture",
         reads_gzip=True,
@@ -244,8 +252,8 @@ FORMATS: tuple[Format, ...] = (
         name="kineto",
         title="a torch.profiler trace",
         recognises=lambda path, _head: not path.is_dir(),
-        read=_function("kineto.reader", "read"),
-        scrub=_function("kineto.scrub", "scrub"),
+        read=_FunctionOf("kineto.reader", "read"),
+        scrub=_FunctionOf("kineto.scrub", "scrub"),
         how_to_record=KINETO_ADVICE,
         suffixes=(".json", ".json.gz"),
         reads_gzip=True,
@@ -275,6 +283,13 @@ def format_of(path: Path) -> Format | None:
         other_tools.refuse(path, text_head)
     is_gzip = packing_of(file_head) is Packing.GZIP
     return _PACKED if is_gzip and found and not found.reads_gzip else found
+
+
+def import_reader(path: Path) -> None:
+    """Import what reads a path, so that a copy of this process need not. Raises as `format_of`."""
+    found = format_of(path)
+    if found is not None and isinstance(found.read, _FunctionOf):
+        found.read.imported()
 
 
 def _recognised(path: Path, head: bytes) -> Format | None:

@@ -53,7 +53,7 @@ def left_out(files: Sequence[RecordedFile]) -> LeftOut:
         names = [files[row].file for row in sorted(rows)]
         earlier_s = (kept_start - _start(files[rows[0]])) / 1e9
         sentences.append(_sentence(names, earlier_s))
-    of_others = {row for row in others if row not in kept}
+    of_others = set(others) - set(kept)
     return LeftOut(copies | of_others, sentences)
 
 

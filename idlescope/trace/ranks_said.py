@@ -22,7 +22,7 @@ def without_merged(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
     A merged profile alone is a trace like others.
     """
     merged = [path for path in paths if path.name.startswith(MERGED)]
-    single = [path for path in paths if path not in merged]
+    single = [path for path in paths if not path.name.startswith(MERGED)]
     if not single:
         return list(paths), []
     return single, [

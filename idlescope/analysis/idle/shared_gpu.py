@@ -87,16 +87,13 @@ def may_be_one(devices: Sequence[Device]) -> bool:
     identities = [device.identity for device in devices if device.identity]
     if len(set(identities)) < len(identities):
         return True
-    unnamed = [device for device in devices if not device.identity]
-    not_ranks = [
-        device for device in unnamed if not device.process_name.startswith("rank ")
-    ]
     # Ranks of one job have a GPU each, so only the others can meet, or be that of a rank.
-    return any(
-        _may_be(device, other)
-        for row, device in enumerate(not_ranks)
-        for other in not_ranks[row + 1 :]
-    )
+    not_ranks = [
+        (device.index, device.name)
+        for device in devices
+        if not device.identity and not device.process_name.startswith("rank ")
+    ]
+    return len(set(not_ranks)) < len(not_ranks)
 
 
 def _may_be(device: Device, other: Device) -> bool:

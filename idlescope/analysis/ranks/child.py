@@ -1,11 +1,12 @@
 """Analyse files of ranks, one after the other, in a process of its own.
 
-Run as a program with the options as JSON (`RankOptions`): it reads a path a line from its input and
-writes what it found of each to its output (rank_file.py).
+It reads a path a line from its input and writes what it found of each to its output (rank_file.py):
+a copy of the process that asks, or run as a program with the options as JSON (`RankOptions`).
 """
 
 from __future__ import annotations
 
+import gc
 import sys
 from pathlib import Path
 
@@ -19,12 +20,17 @@ from idlescope.analysis.ranks.of_trace import rank_labels, rank_numbers
 from idlescope.analysis.ranks.rank import summary
 from idlescope.analysis.ranks.rank_file import RankFile, packed, packed_error
 from idlescope.analysis.result import Analysis
+from idlescope.children.freed_memory import keep_freed_memory
 from idlescope.children.lifeline import lines_of_parent
 from idlescope.errors import IdlescopeError
 from idlescope.trace import remote
 from idlescope.trace.model import Trace
 from idlescope.trace.open import open_trace
 from idlescope.trace.ranks_folder import Rank, labelled
+
+# New objects from one collection of garbage to the next; Python's own is 700. What is made of a
+# file stays until it has been sent.
+GARBAGE_THRESHOLD = 50_000
 
 
 def analyse(trace: Trace, options: RankOptions) -> Analysis:
@@ -66,9 +72,10 @@ def analyse_file(path: Path, options: RankOptions) -> RankFile:
     )
 
 
-def main() -> None:
-    """Answer one path after the other until the parent ends, or ends this."""
-    options = msgspec.json.decode(sys.argv[1], type=RankOptions)
+def answer(options: RankOptions) -> None:
+    """Answer one path after the other until the parent ends, or ends this process."""
+    keep_freed_memory()
+    gc.set_threshold(GARBAGE_THRESHOLD)
     for line in lines_of_parent():
         path = Path(msgspec.json.decode(line))
         try:
@@ -81,4 +88,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    answer(msgspec.json.decode(sys.argv[1], type=RankOptions))

@@ -21,7 +21,7 @@ from idlescope.analysis.ranks.rank_file import (
     packed_error,
     unpacked_whole,
 )
-from idlescope.analysis.ranks.side_by_side import Outcome
+from idlescope.analysis.ranks.rank_process import Outcome
 from idlescope.errors import ConfigError, IdlescopeError, TraceError
 from idlescope.trace import remote
 

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import os
-import subprocess
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from pathlib import Path
 from queue import SimpleQueue
-from threading import Lock
-from typing import TYPE_CHECKING, Union
 
-import msgspec
-
-from idlescope.analysis.ranks.asked import HEAD_LENGTH, RankBytesError, RankOptions
+from idlescope.analysis.ranks.asked import RankOptions
 from idlescope.analysis.ranks.kept import KeptSummaries
-from idlescope.children.cores import VARIABLE, usable_cores
-from idlescope.children.start import command
+from idlescope.analysis.ranks.rank_process import (
+    Outcome,
+    RankProcess,
+    import_for_copies,
+)
+from idlescope.children.cores import usable_cores
 from idlescope.errors import TraceError
 from idlescope.trace import remote
-
-if TYPE_CHECKING:
-    from idlescope.analysis.ranks.rank_file import RankFile
 
 PACKED_RATIO = 12  # text of a trace that one byte of gzip holds, as a rule
 MEMORY_PER_BYTE = 4  # of text, while it is analysed
@@ -33,7 +29,6 @@ LARGE_BYTES = 64 << 20  # of text in all: less is quicker in one process
 
 USUAL_BYTES = 32 << 20  # of a file whose size is not known
 
-Outcome = Union["RankFile", TraceError]
 Sizes = Mapping[Path, int]
 NO_SIZES: Sizes = {}
 
@@ -64,10 +59,10 @@ def analyse_files(
 ) -> list[Outcome] | None:
     """Return what each file gives, in order; the error of those that cannot be read.
 
-    None as soon as some of them may be of one GPU: then their traces are needed together. What was
-    kept of an earlier time is not read again. `progress` is called with the number of files that
-    are done. Files behind URLs (`remote_sizes`: their bytes) are each fetched by the process that
-    reads it.
+    None where some of them may be of one GPU, as soon as that is seen: then their traces are needed
+    together. What was kept of an earlier time is not read again. `progress` is called with the
+    number of files that are done, first when processes have started. Files behind URLs
+    (`remote_sizes`: their bytes) are each fetched by the process that reads it.
     """
     kept = KeptSummaries(options)
     outcomes: dict[int, Outcome] = {}
@@ -81,16 +76,29 @@ def analyse_files(
     if _share_a_gpu(outcomes):
         return None
     if missing:
+        count = progress or _uncounted
         sizes = [text_bytes(path, remote_sizes) for path in paths]
-        with closing(_outcomes(paths, sizes, missing, options, kept)) as found_now:
-            for row, outcome in found_now:
+        with _asked(paths, sizes, missing, options, kept) as answers:
+            count(len(outcomes))
+            for row, outcome in answers:
                 outcomes[row] = outcome
-                if progress is not None:
-                    progress(len(outcomes))
-                if _share_a_gpu(outcomes):
+                count(len(outcomes))
+                if _is_time_to_compare(len(outcomes)) and _share_a_gpu(outcomes):
                     return None
         kept.tidy()
     return [outcomes[row] for row in range(len(paths))]
+
+
+def _uncounted(number: int) -> None:
+    """Count for nobody."""
+
+
+def _is_time_to_compare(files: int) -> bool:
+    """Return whether all files so far are compared: whenever there are twice as many.
+
+    After each file that would take time that grows with the square of their number.
+    """
+    return files.bit_count() == 1
 
 
 def _share_a_gpu(outcomes: Mapping[int, Outcome]) -> bool:
@@ -103,23 +111,27 @@ def _share_a_gpu(outcomes: Mapping[int, Outcome]) -> bool:
     return may_share_a_gpu([file for file in found if not isinstance(file, TraceError)])
 
 
-def _outcomes(
+@contextmanager
+def _asked(
     paths: Sequence[Path],
     sizes: Sequence[int],
     rows: Sequence[int],
     options: RankOptions,
     kept: KeptSummaries,
-) -> Generator[tuple[int, Outcome]]:
-    """Yield what some of the files give, by row; closed early, what is under way is given up."""
+) -> Iterator[Iterator[tuple[int, Outcome]]]:
+    """Give what some of the files give, by row; what is under way as the block ends is given up."""
+    # The largest first: no core is left with one of them at the end.
+    largest_first = sorted(rows, key=lambda row: -sizes[row])
+    import_for_copies(paths[largest_first[0]])
     with ExitStack() as stack:
         workers = _workers([sizes[row] for row in rows])
         cores_of_each = max(1, usable_cores() // workers)
         children = [
-            stack.enter_context(_Child(options, kept, cores_of_each))
+            stack.enter_context(RankProcess(options, kept, cores_of_each))
             for _ in range(workers)
         ]
         pool = stack.enter_context(_threads(children))
-        idle_children: SimpleQueue[_Child] = SimpleQueue()
+        idle_children: SimpleQueue[RankProcess] = SimpleQueue()
         for child in children:
             idle_children.put(child)
 
@@ -130,25 +142,22 @@ def _outcomes(
             finally:
                 idle_children.put(child)
 
-        # The largest first: no core is left with one of them at the end.
-        largest_first = sorted(rows, key=lambda row: -sizes[row])
         answers = pool.map(ask, (paths[row] for row in largest_first))
-        # Imported while the processes start: their answers need it.
+        # Imported while the processes are at work: their answers need it.
         import_module("idlescope.analysis.ranks.ranks_analysis")
-        yield from zip(largest_first, answers, strict=True)
+        yield zip(largest_first, answers, strict=True)
 
 
 @contextmanager
-def _threads(children: Sequence[_Child]) -> Iterator[ThreadPoolExecutor]:
-    """Yield a thread for each child; where the block fails, nothing that they do is waited for."""
+def _threads(children: Sequence[RankProcess]) -> Iterator[ThreadPoolExecutor]:
+    """Yield a thread for each child; nothing that they do is waited for as the block ends."""
     with ThreadPoolExecutor(len(children)) as pool:
         try:
             yield pool
-        except BaseException:
+        finally:
             pool.shutdown(wait=False, cancel_futures=True)
             for child in children:
                 child.end()
-            raise
 
 
 def _workers(sizes: Sequence[int]) -> int:
@@ -163,81 +172,3 @@ def _free_memory() -> int:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (ValueError, OSError, AttributeError):  # not a system that says it
         return 4 << 30
-
-
-class _Child:
-    """A process that analyses one file after the other (child.py), on so many cores."""
-
-    def __init__(self, options: RankOptions, kept: KeptSummaries, cores: int = 1) -> None:
-        self._kept = kept
-        self._cores = cores
-        self._options = msgspec.json.encode(options).decode()
-        self._has_ended = False
-        self._starting = Lock()
-        self._process = self._start()
-
-    def _start(self) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(  # noqa: S603 - our own module, no shell
-            command("idlescope.analysis.ranks.child", self._options),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env={**os.environ, VARIABLE: str(self._cores)},
-        )
-
-    def __enter__(self) -> _Child:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        """End the process, whatever it does."""
-        self.end()
-        self._close()
-
-    def end(self) -> None:
-        """Kill the process, also while another thread waits for its answer; none follows it."""
-        with self._starting:
-            self._has_ended = True
-            self._process.kill()
-
-    def _start_again(self) -> None:
-        self._process.kill()
-        self._close()
-        with self._starting:
-            if not self._has_ended:
-                self._process = self._start()
-
-    def _close(self) -> None:
-        for stream in (self._process.stdin, self._process.stdout):
-            if stream is not None:
-                with suppress(OSError):  # what it was still to be told
-                    stream.close()
-        self._process.wait()
-
-    def ask(self, path: Path) -> Outcome:
-        """Return what a file gives; a process that ends is an error of that file alone."""
-        from idlescope.analysis.ranks.rank_file import unpacked
-
-        try:
-            head, columns = self._answer(path)
-            outcome = unpacked(head, columns)
-        except (OSError, RankBytesError) as error:
-            self._start_again()
-            shown = remote.shown(path)
-            return TraceError(f"{shown} could not be analysed: its process ended ({error})")
-        if isinstance(outcome, str):
-            return TraceError(outcome)
-        self._kept.keep(path, head, columns)
-        return outcome
-
-    def _answer(self, path: Path) -> tuple[bytes, bytes]:
-        stdin, stdout = self._process.stdin, self._process.stdout
-        assert stdin is not None
-        assert stdout is not None
-        place = remote.url_of(path) or str(path.resolve())
-        stdin.write(msgspec.json.encode(place) + b"\n")
-        stdin.flush()
-        lengths = stdout.read(HEAD_LENGTH.size)
-        if len(lengths) < HEAD_LENGTH.size:
-            raise RankBytesError("it gave no answer")
-        head_length, columns_length = HEAD_LENGTH.unpack(lengths)
-        return stdout.read(head_length), stdout.read(columns_length)

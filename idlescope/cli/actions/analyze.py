@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from rich.console import Console
 
 from idlescope.cli.options import FIRST_LAST, Output
-from idlescope.cli.status import counting, status_line
+from idlescope.cli.status import counted_line, counting, status_line
 from idlescope.errors import ConfigError
 from idlescope.trace import remote
 from idlescope.trace.model import Trace
@@ -168,8 +168,7 @@ def _side_by_side(
     if not in_cluster and not side_by_side.is_worth_it(paths, known_sizes):
         return False
     options = _rank_options(selection, meaning)
-    with status_line(console, "analysing") as status:
-        counted = counting(status, "analysing", f"of {len(paths):,} ranks")
+    with counted_line(console, "analysing", f"of {len(paths):,} ranks") as counted:
         found = folder.analyze_folder(
             path, paths, options, counted, selection.cluster, known_sizes
         )

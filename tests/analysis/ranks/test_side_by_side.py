@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 
 import msgspec
 import pytest
@@ -13,8 +15,10 @@ from idlescope.analysis.ranks.asked import RankBytesError, RankOptions
 from idlescope.analysis.ranks.folder import analyze_folder
 from idlescope.analysis.ranks.kept import KeptSummaries
 from idlescope.analysis.ranks.rank_file import unpacked
+from idlescope.analysis.ranks.rank_process import RankProcess
 from idlescope.errors import TraceError
 from idlescope.trace import ranks_folder
+from tests.make.commands import ROOT
 from tests.make.kineto_files import document, operation
 from tests.make.ranks import Job, job, write
 
@@ -70,11 +74,47 @@ def test_a_folder_without_any_trace_is_one_clear_error(tmp_path):
 
 
 def test_a_process_that_is_killed_costs_its_file_only(folder):
-    with side_by_side._Child(OPTIONS, KeptSummaries(OPTIONS)) as child:
+    with RankProcess(OPTIONS, KeptSummaries(OPTIONS)) as child:
         os.kill(child._process.pid, signal.SIGKILL)
         first, second = sorted(folder.iterdir())[:2]
         assert "could not be analysed" in str(child.ask(first))
         assert child.ask(second).file == second.name
+
+
+BOTH_WAYS = """
+import sys
+from pathlib import Path
+from idlescope.analysis.ranks import rank_process
+from idlescope.analysis.ranks.asked import RankOptions
+from idlescope.analysis.ranks.folder import analyze_folder
+from idlescope.report.text import to_text
+
+folder = Path(sys.argv[1])
+paths = sorted(folder.iterdir())
+copies = []
+rank_process._copy = lambda *how, copy=rank_process._copy: copies.append(how) or copy(*how)
+for may_fork in (rank_process.may_fork, lambda: False):
+    rank_process.may_fork = may_fork
+    found = analyze_folder(folder, paths, RankOptions("first-last", 0, frames=True))
+    print(len(copies), to_text(found.to_json()).replace(chr(10), ""))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are copied on Linux only")
+def test_copies_of_a_process_say_what_programs_do(folder):
+    environment = {**os.environ, "IDLESCOPE_CACHE": "off", "OPENBLAS_NUM_THREADS": "1"}
+    environment |= {"PYTHONPATH": str(ROOT), "IDLESCOPE_JOBS": "2"}
+    command = [sys.executable, "-c", BOTH_WAYS, str(folder)]
+    done = subprocess.run(command, capture_output=True, env=environment, check=True)
+    by_copies, by_programs = done.stdout.splitlines()
+    assert by_copies.startswith(b"2 {")
+    assert by_programs == by_copies
+
+
+def test_many_files_are_compared_a_few_times_only():
+    times = [files for files in range(1, 1001) if side_by_side._is_time_to_compare(files)]
+    assert times[:3] == [1, 2, 4]
+    assert sum(times) < 2 * 1000
 
 
 def test_bytes_of_anyone_are_no_analysis():
@@ -99,7 +139,7 @@ def no_children(*_):
 def test_the_second_question_reads_no_trace_again(folder, own_cache, monkeypatch):
     first = beside(folder).to_json()
     assert len([*own_cache.iterdir()]) == 3
-    monkeypatch.setattr(side_by_side, "_outcomes", no_children)
+    monkeypatch.setattr(side_by_side, "_asked", no_children)
     assert beside(folder).to_json() == first
 
 
@@ -117,13 +157,13 @@ def test_no_more_is_read_once_two_files_may_be_of_one_gpu(tmp_path, monkeypatch)
     shared = processes_of_one_gpu(tmp_path / "shared", 6)
     done = []
     assert beside(shared, progress=done.append) is None
-    assert done == [1, 2]
+    assert done == [0, 1, 2]
 
 
 def test_what_is_kept_of_them_says_so_at_once(tmp_path, monkeypatch):
     shared = processes_of_one_gpu(tmp_path / "shared", 3)
     beside(shared)
-    monkeypatch.setattr(side_by_side, "_outcomes", no_children)
+    monkeypatch.setattr(side_by_side, "_asked", no_children)
     assert beside(shared) is None
 
 
