@@ -34,8 +34,11 @@ class Listener(Protocol):
     """
 
     names: dict[str, int]  # gives a code to any name that it is asked for
-    open_phases: list[int]  # code, start, code, start, …: the outermost first
+    open_phases: list[int]  # code, start, code, start, …: the one that began last is last
     phases: list[int]  # code, -1, start, end, code, …: times in ns of perf_counter
+    # The clock has been, or is about to be, read for what is in none of the lists yet: another
+    # thread that takes them would miss it.
+    is_writing: bool
 
 
 _loaded = sys.modules.get  # a module, if it is imported: what is not does not record
@@ -52,6 +55,7 @@ class Range(ContextDecorator):
     _annotation: Any = None  # an NVTX range
     _handle: Any = None  # of torch.profiler's range
     _listener: Listener | None = None
+    _phase_start = 0  # as the listener has it
 
     def __init__(
         self, name: str, phase: str | None = None, step: int | None = None
@@ -74,23 +78,41 @@ class Range(ContextDecorator):
         if LISTENERS:
             rows = self._listener = LISTENERS.get(get_ident())
             if rows is not None:
-                rows.open_phases.extend((rows.names[self._name], perf_counter_ns()))
+                code = rows.names[self._name]
+                rows.is_writing = True
+                self._phase_start = phase_start = perf_counter_ns()
+                rows.open_phases.extend((code, phase_start))
+                rows.is_writing = False
         return self
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         rows = self._listener
         if rows is not None:
+            rows.is_writing = True
             phase_end = perf_counter_ns()
             self._listener = None
             open_phases = rows.open_phases
-            if open_phases:
-                phase_start = open_phases.pop()
-                rows.phases.extend((open_phases.pop(), -1, phase_start, phase_end))
+            phase_start = self._phase_start
+            if open_phases and open_phases[-1] == phase_start:
+                rows.phases.extend((open_phases[-2], -1, phase_start, phase_end))
+                del open_phases[-2:]
+            else:
+                end_other(rows, phase_start, phase_end)
+            rows.is_writing = False
         if self._handle is not None:
             end_recorded(self._handle)
         if self._annotation is not None:
             self._annotation.__exit__(None, None, None)
             self._annotation = None
+
+
+def end_other(rows: Listener, phase_start: int, phase_end: int) -> None:
+    """End a phase that is not the one that began last: generators and tasks leave in any order."""
+    starts = rows.open_phases[1::2]
+    if phase_start in starts:
+        place = 2 * starts.index(phase_start)
+        rows.phases.extend((rows.open_phases[place], -1, phase_start, phase_end))
+        del rows.open_phases[place : place + 2]
 
 
 def mark(name: str, category: str = USER, number: int | None = None) -> None:

@@ -85,10 +85,12 @@ class LoopWatch:
             if self._step_start:
                 self.end_step()
             if self.thread != get_ident():
-                self._bind()
+                self.bind()
             self._step_work = (0 if kind is None else kind.code, tokens, requests)
+            self.rows.is_writing = True
             self._step_number += 1
             self._step_start = step_start = perf_counter_ns()
+            self.rows.is_writing = False
             if sampled_at:
                 self._count_overhead(step_start - sampled_at)
         except Exception as error:
@@ -104,12 +106,15 @@ class LoopWatch:
         if self.off or not step_start:
             return
         try:
-            step_end = perf_counter_ns()
-            self._step_start = 0
+            rows = self.rows
             kind, tokens, requests = self._step_work
-            self.rows.steps.extend(
+            rows.is_writing = True
+            step_end = perf_counter_ns()
+            rows.steps.extend(
                 (self._step_number, kind, step_start, step_end, tokens, requests)
             )
+            self._step_start = 0
+            rows.is_writing = False
             if not self._step_number % SAMPLED:
                 self.rows.shorten()
                 if len(self.rows.calls) > MANY_CALLS:
@@ -150,14 +155,21 @@ class LoopWatch:
             self._launch_spans[name] = span
         return span
 
+    @property
+    def is_launching(self) -> bool:
+        """Return whether a launch call is open."""
+        return self._launch_start > 0
+
     def begin_launch(self) -> None:
-        """Note that a call begins that issues device work; one within another counts with it."""
+        """Note that a call begins that issues device work; nothing where one is open."""
         if self.off or self._launch_start:
             return
         try:
             self._launch_number = launch = self._launch_number + 1
+            self.rows.is_writing = True
             self._launch_start = launch_start = perf_counter_ns()
             self.way.begin(launch, launch_start)
+            self.rows.is_writing = False
             if not launch % SAMPLED:
                 self._count_overhead(perf_counter_ns() - launch_start)
         except Exception as error:
@@ -169,14 +181,15 @@ class LoopWatch:
         if self.off or not launch_start:
             return
         try:
+            rows = self.rows
             launch = self._launch_number
             sampled_at = 0 if launch % SAMPLED else perf_counter_ns()
+            rows.is_writing = True
             self.way.end(launch)
             launch_end = perf_counter_ns()
-            self.rows.calls.extend(
-                (code, self._step_number, launch_start, launch_end, launch)
-            )
+            rows.calls.extend((code, self._step_number, launch_start, launch_end, launch))
             self._launch_start = 0
+            rows.is_writing = False
             if sampled_at:
                 self._count_overhead(launch_end - sampled_at)
         except Exception as error:
@@ -197,8 +210,10 @@ class LoopWatch:
         try:
             if self._implicit_launch >= 0:
                 self.end_launch(self._implicit_launch)
+            self.rows.is_writing = True
             wait_start = perf_counter_ns()
             self._open_wait = (code, wait_start)
+            self.rows.is_writing = False
             if wait_start >= self.due_ns:
                 self.good_moment(wait_start)
         except Exception as error:
@@ -210,11 +225,14 @@ class LoopWatch:
         if self.off or wait is None:
             return
         try:
+            rows = self.rows
             code, wait_start = wait
+            rows.is_writing = True
             wait_end = perf_counter_ns()
+            rows.calls.extend((code, self._step_number, wait_start, wait_end, 0))
             self._open_wait = None
+            rows.is_writing = False
             self.last_wait_ns = wait_end - wait_start
-            self.rows.calls.extend((code, self._step_number, wait_start, wait_end, 0))
             if self._implicit_launch >= 0:
                 self.begin_launch()
         except Exception as error:
@@ -233,19 +251,24 @@ class LoopWatch:
     def begin_no_demand(self) -> None:
         """Note that there is no request from now on."""
         if not self.off:
-            self.rows.open_phases.extend((NO_DEMAND, perf_counter_ns()))
+            self.rows.begin(NO_DEMAND)
+
+    def end_no_demand(self) -> None:
+        """Note that there is a request again, whatever phase began meanwhile and has not ended."""
+        names = self.rows.open_phases[::2]
+        if NO_DEMAND in names and not self.off:
+            self.rows.end(2 * names.index(NO_DEMAND))
 
     def begin_phase(self, name: str) -> None:
         """Begin a phase; for hooks, where `with idlescope.range` does not fit."""
         if not self.off:
-            self.rows.open_phases.extend((self.rows.names[name], perf_counter_ns()))
+            self.rows.begin(self.rows.names[name])
 
     def end_phase(self) -> None:
         """End what is open and began last: a phase, or the time without requests."""
-        rows = self.rows
-        if rows.open_phases and not self.off:
-            phase_start = rows.open_phases.pop()
-            rows.phases.extend((rows.open_phases.pop(), -1, phase_start, perf_counter_ns()))
+        open_values = len(self.rows.open_phases)
+        if open_values and not self.off:
+            self.rows.end(open_values - 2)
 
     def _begin_implicit(self, code: int) -> None:
         """Begin the launch that all of a wrapped function is, unless it says its launches."""
@@ -262,8 +285,8 @@ class LoopWatch:
         """Count what one of SAMPLED cost; of a longer one, another thread had the rest."""
         self._overhead_ns += SAMPLED * min(sample_ns, LONGEST_SAMPLE_NS)
 
-    def _bind(self) -> None:
-        """Let `idlescope.range` tell this watch of the phases of the current thread."""
+    def bind(self) -> None:
+        """Let the current thread be the loop's: its `idlescope.range` and collections are told."""
         if ranges.LISTENERS.get(self.thread) is self.rows:
             del ranges.LISTENERS[self.thread]
         self.thread = get_ident()
@@ -273,9 +296,12 @@ class LoopWatch:
         """Take down a run of the garbage collector in the thread of the loop."""
         if get_ident() != self.thread:
             return
+        rows = self.rows
+        was_writing, rows.is_writing = rows.is_writing, True  # it may come amid any writing
         if moment == "start":
             self._collection_start = perf_counter_ns()
         elif self._collection_start:
             collection = (COLLECTION, self._step_number, self._collection_start)
-            self.rows.phases.extend((*collection, perf_counter_ns()))
+            rows.phases.extend((*collection, perf_counter_ns()))
             self._collection_start = 0
+        rows.is_writing = was_writing

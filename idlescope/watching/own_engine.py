@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from threading import get_ident
 from time import perf_counter_ns
 
 from idlescope.engine.clock import SUBMIT, SystemClock
@@ -59,7 +60,11 @@ def watch_engine(
 
 
 class OwnEngineRecorder:
-    """Implements the engine's `Recorder`."""
+    """Implements the engine's `Recorder`.
+
+    The engine reads the clock before it tells what ended then, so nothing is settled but what lies
+    before the end of what it told last (`_told`): what is open meanwhile is never asked for.
+    """
 
     def __init__(
         self, clock: SystemClock, recorder: Recorder, watch: Watch, way: OwnEngineWay
@@ -69,7 +74,7 @@ class OwnEngineRecorder:
         self._recorder = recorder
         self._way = way
         names = watch.rows.names
-        self._phases = [names[phase] for phase in ENGINE_PHASES]
+        self._phase_codes = [names[phase] for phase in ENGINE_PHASES]
         self._wait_call = names[WAIT_CALL]
         self._zero = 0  # perf_counter at the clock's 0, which a run sets
         self._launch = 0
@@ -85,8 +90,9 @@ class OwnEngineRecorder:
         try:
             begun = perf_counter_ns()
             self._zero = begun - self._clock.at(begun)
-            watch.rows.open_phases[:] = (self._phases[phase], begun)
             self._step_start = self._step_start or begun
+            if watch.thread != get_ident():
+                watch.bind()
             if phase == SUBMIT:
                 self._way.launched(step)
         except Exception as error:
@@ -96,8 +102,9 @@ class OwnEngineRecorder:
         """Record host work on a step, which has just ended."""
         self._recorder.phase(phase, step, start, end)
         if not self.watch.off:
-            self._add_phase(self._phases[phase], step, start, end)
-            self.watch.rows.open_phases.clear()
+            self._add_phase(self._phase_codes[phase], step, start, end)
+            if step >= 0:  # else the time without requests is counted from its start
+                self._told(end)
 
     def arrived(self, request: Request) -> None:
         """Note that a request was queued."""
@@ -110,7 +117,6 @@ class OwnEngineRecorder:
     def abandon(self) -> None:
         """Note that the engine has failed: whatever has begun is over."""
         self._recorder.abandon()
-        self.watch.rows.open_phases.clear()
         self._way.abandoned()
 
     def wait(self, step: int, start: int, end: int) -> None:
@@ -127,6 +133,7 @@ class OwnEngineRecorder:
         self._recorder.no_demand(start, end)
         if not self.watch.off:
             self._add_phase(NO_DEMAND, -1, start, end)
+            self._told(end)
             self._step_start = 0
 
     def operations(self, step: int, operations: Iterable[DeviceOperation]) -> None:
@@ -146,6 +153,7 @@ class OwnEngineRecorder:
         self._recorder.overhead(start, end)
         if not self.watch.off and end > start:
             self._add_phase(OVERHEAD, -1, start, end)
+            self._told(end)
 
     def counters(
         self, time: int, running: int, waiting: int, free_blocks: int, tokens: int
@@ -164,6 +172,10 @@ class OwnEngineRecorder:
             watch.rows.shorten()
         except Exception as error:
             watch.turn_off(described(error))
+
+    def _told(self, end: int) -> None:
+        """Note that all is written down that happened before a time on the engine's clock."""
+        self._way.told_ns = end + self._zero
 
     def _add_phase(self, code: int, step: int, start: int, end: int) -> None:
         zero = self._zero

@@ -3,11 +3,18 @@
 Nothing is computed here. A row is added by one `extend`, and taken off the front by one slice and
 one `del`: each is one step under the interpreter's lock, so neither side needs another lock.
 Integers are no objects to the garbage collector, so it does not run more often than before.
+
+The lock may change hands between the reading of the clock and the `extend` that it was read for. So
+`is_writing` is set before the clock is read, and unset when the row is there: who finds it unset
+knows that all is there that happened before (`Rows.written_until`). What ends is in the rows before
+it is no longer open, so that whoever looks at first what is open, and then takes the rows, has it.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from time import perf_counter_ns
 from typing import NamedTuple
 
 import numpy as np
@@ -28,6 +35,8 @@ MOST_NAMES = (
     1_024  # further ones are "other": names that hold numbers would grow without end
 )
 MOST_VALUES = 1 << 18  # in one list: what is not taken in time is dropped
+MOST_OPEN = 512  # values of phases that are open: some are begun and never ended
+BETWEEN_LOOKS_S = 50e-6  # writing takes microseconds, unless the system runs something else
 
 Columns = dict[str, Int64]
 
@@ -64,11 +73,41 @@ class Rows:
         self.steps: list[int] = []
         self.calls: list[int] = []
         self.phases: list[int] = []
-        self.open_phases: list[int] = []  # name, start, name, start, …: the outermost first
+        self.open_phases: list[int] = []  # name, start, name, start, …, in order of starts
+        self.is_writing = False
         self.lost = 0
+
+    def begin(self, code: int) -> None:
+        """Begin a phase."""
+        self.is_writing = True
+        self.open_phases.extend((code, perf_counter_ns()))
+        self.is_writing = False
+
+    def end(self, place: int) -> None:
+        """End the phase whose name stands at a place of `open_phases`."""
+        self.is_writing = True
+        code, phase_start = self.open_phases[place : place + 2]
+        self.phases.extend((code, -1, phase_start, perf_counter_ns()))
+        del self.open_phases[place : place + 2]
+        self.is_writing = False
+
+    def written_until(self, patience: int) -> int | None:
+        """Return a time before which all that happened is in the lists; None: not known now.
+
+        The loop, if it is another thread's, is let go on with what it writes so many times.
+        """
+        for look in range(patience + 1):
+            if look:
+                time.sleep(BETWEEN_LOOKS_S)
+            written_until = perf_counter_ns()
+            if not self.is_writing:
+                return written_until
+        return None
 
     def shorten(self) -> None:
         """Drop the older half of lists that grew too long: nobody takes their rows."""
+        if len(self.open_phases) > MOST_OPEN:
+            del self.open_phases[: MOST_OPEN // 2]
         for values, fields in (
             (self.steps, STEP_FIELDS),
             (self.calls, CALL_FIELDS),

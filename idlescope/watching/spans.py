@@ -11,6 +11,14 @@ from typing import Protocol
 class Told(Protocol):
     """What the spans tell: a `LoopWatch`. Codes are those of its names (`Rows.names`)."""
 
+    @property
+    def is_launching(self) -> bool:
+        """Return whether a launch call is open."""
+
+    @property
+    def wait_start(self) -> int:
+        """Return since when a wait is open, ns; 0: none is."""
+
     def end_step(self) -> None:
         """End the open step."""
 
@@ -29,7 +37,7 @@ class Told(Protocol):
     def begin_no_demand(self) -> None:
         """Note that there is no request."""
 
-    def end_phase(self) -> None:
+    def end_no_demand(self) -> None:
         """Note that there is one again."""
 
 
@@ -47,31 +55,45 @@ class StepSpan:
 
 
 class LaunchSpan:
-    """`with watch.launching(NAME):`."""
+    """`with watch.launching(NAME):`; within another one it is part of that."""
 
     def __init__(self, watch: Told, code: int) -> None:
         self._watch = watch
         self._code = code
+        self._parts = 0  # of others that are open
 
     def __enter__(self) -> None:
-        self._watch.begin_launch()
+        if self._watch.is_launching:
+            self._parts += 1
+        else:
+            self._watch.begin_launch()
 
     def __exit__(self, *exception: object) -> None:
-        self._watch.end_launch(self._code)
+        if self._parts:
+            self._parts -= 1
+        else:
+            self._watch.end_launch(self._code)
 
 
 class WaitSpan:
-    """`with watch.waiting(NAME):`."""
+    """`with watch.waiting(NAME):`; within another one it is part of that."""
 
     def __init__(self, watch: Told, code: int) -> None:
         self._watch = watch
         self._code = code
+        self._parts = 0  # of others that are open
 
     def __enter__(self) -> None:
-        self._watch.begin_wait(self._code)
+        if self._watch.wait_start:
+            self._parts += 1
+        else:
+            self._watch.begin_wait(self._code)
 
     def __exit__(self, *exception: object) -> None:
-        self._watch.end_wait()
+        if self._parts:
+            self._parts -= 1
+        else:
+            self._watch.end_wait()
 
 
 class NoDemandSpan:
@@ -84,4 +106,4 @@ class NoDemandSpan:
         self._watch.begin_no_demand()
 
     def __exit__(self, *exception: object) -> None:
-        self._watch.end_phase()
+        self._watch.end_no_demand()

@@ -29,6 +29,7 @@ class StepAccount:
         self._last_number = -1  # of the step that was counted last
         self._last_done = BEFORE_EVERYTHING  # when that ended on the device
         self._tells_launches = False  # the loop says what it launches
+        self._tells_requests = False  # it says how many requests run: 0 is none, then
 
     def add(self, steps: Columns) -> None:
         """Take in steps that have ended on the host."""
@@ -79,7 +80,8 @@ class StepAccount:
         totals = self._totals
         totals.step_time.add(finished["end"] - finished["start"])
         totals.tokens += int(finished["tokens"].sum())
-        if finished["requests"].any():
+        self._tells_requests |= bool(finished["requests"].any())
+        if self._tells_requests:
             totals.requests = int(finished["requests"][-1])
         of_kind = np.bincount(finished["kind"], minlength=len(STEP_KINDS)).tolist()
         for kind, count in zip(STEP_KINDS, of_kind, strict=True):

@@ -11,6 +11,7 @@ from copy import deepcopy
 from pathlib import Path
 from time import perf_counter_ns
 
+from idlescope.analysis.intervals import AFTER_EVERYTHING
 from idlescope.capture import ranges
 from idlescope.errors import ConfigError
 from idlescope.trace.model import Trace
@@ -22,6 +23,7 @@ from idlescope.watching.foresight import Foresee, Foresight
 from idlescope.watching.loop_watch import LoopWatch
 from idlescope.watching.overhead import phase_cost_ns
 from idlescope.watching.ring import Ring, Watched, trace_of
+from idlescope.watching.rows import COLLECTION
 from idlescope.watching.rules import Rule, Trigger
 from idlescope.watching.safety import LOGGER, described
 from idlescope.watching.settings import WAYS, Settings
@@ -35,6 +37,7 @@ CLOSED = "closed"
 # somebody asks; more often where a rule is to be held to.
 SETTLE_NS = 10_000_000_000
 SETTLE_BY_RULE_NS = 3_000_000_000
+PATIENCE = 200  # looks at whether the loop's thread writes, some 20 ms: then the next settling does
 
 
 class Watch(LoopWatch):
@@ -101,14 +104,15 @@ class Watch(LoopWatch):
         self.due_ns = time.perf_counter_ns() + self._every_ns
         try:
             with self._settling, self.beside():
+                # In this order, as the loop goes on meanwhile: of a launch call that is open no
+                # more the way knows; what else is open no more is in the rows that are taken.
+                written_until = self._written_until()
+                launch_start = self._launch_start or AFTER_EVERYTHING
                 ended = self.way.ended()
+                until_ns = min(ended.until_ns, written_until, launch_start)
+                ended = ended._replace(until_ns=until_ns)
                 still_open = self._still_open()
-                collection_start = self._collection_start
                 taken = self.rows.take()
-                if collection_start:
-                    # Its row comes later: nothing is settled from there on.
-                    until_ns = min(ended.until_ns, collection_start)
-                    ended = ended._replace(until_ns=until_ns)
                 turns.pause()
                 phases = taken.phases["name"].size
                 self._beside_ns += round(phases * phase_cost_ns())
@@ -130,13 +134,25 @@ class Watch(LoopWatch):
         self._beside_ns += taking_turns.in_the_way_ns
         self._settling_ns += time.thread_time_ns() - begun_ns
 
+    def _written_until(self) -> int:
+        """Return a time before which all that the loop did is written down, ns."""
+        in_loop = (
+            self.thread == threading.get_ident()
+        )  # which is interrupted, where it writes
+        written_until = self.rows.written_until(0 if in_loop else PATIENCE)
+        return self._account.until if written_until is None else written_until
+
     def _still_open(self) -> OpenRows:
         """Return what the loop's thread is in the midst of, while it goes on."""
         rows = self.rows
+        open_phases = rows.open_phases[:]
+        collection_start = self._collection_start
+        if collection_start:
+            open_phases += (COLLECTION, collection_start)
         step_start, step = self._step_start, self._step_number
         if self._step_start != step_start:  # another began meanwhile: the number may be its
             step_start = 0
-        return OpenRows(rows.open_phases[:], self._open_wait, step, step_start)
+        return OpenRows(open_phases, self._open_wait, step, step_start)
 
     def _record_by_rule(self, trigger: Trigger) -> None:
         """Make a recording where the rule has begun to hold."""

@@ -51,6 +51,7 @@ class ReportedWay(OwnEngineWay):
         self.retired(
             launch, [launch, 0, int(OperationKind.GRAPH), -1, start, start + 1_000]
         )
+        self.told_ns = start
 
 
 def ways():

@@ -8,6 +8,7 @@ import threading
 import time
 import tracemalloc
 
+import numpy as np
 import pytest
 
 import idlescope
@@ -15,7 +16,15 @@ from idlescope.analysis.steps.step_kind import StepKind
 from idlescope.capture import ranges
 from idlescope.errors import ConfigError
 from idlescope.watching import runtime
-from idlescope.watching.rows import MOST_NAMES, MOST_VALUES, OTHER
+from idlescope.watching.rows import (
+    CALL_FIELDS,
+    MOST_NAMES,
+    MOST_OPEN,
+    MOST_VALUES,
+    NO_DEMAND,
+    OTHER,
+    PHASE_FIELDS,
+)
 from tests.make.watched_loops import MS, PretendedDevice, drive
 
 
@@ -82,6 +91,60 @@ def test_a_wrapped_function_that_says_its_launches_has_no_others():
     for _ in range(4):
         step()
     assert len(device.operations) == 5  # one more in the first, which had not been seen yet
+
+
+def test_a_launch_call_or_a_wait_within_another_is_part_of_it():
+    device = PretendedDevice(length_ns=MS)
+    watch = idlescope.watch(way=device)
+    with watch.step():
+        with watch.launching("forward"):
+            with watch.launching("replay"), watch.launching("forward"):
+                pass
+            inner_end = device.now()
+        with watch.waiting("tokens"):
+            with watch.waiting("event"):
+                pass
+            device.wait(1)
+    ((_, launch_end),) = device.calls
+    assert launch_end > inner_end
+    _, wait = np.reshape(watch.rows.calls, (-1, len(CALL_FIELDS)))
+    assert wait[CALL_FIELDS.index("end")] >= device.operations[0][-1]
+
+
+def test_phases_that_end_in_another_order_keep_their_times():
+    def streamed(name):
+        with idlescope.range(name):
+            yield
+
+    watch = idlescope.watch(way="host")
+    with watch.step():
+        first, second = streamed("first"), streamed("second")
+        for phase in (first, second, first, second):
+            next(phase, None)
+    names, _, starts, ends = np.reshape(watch.rows.phases, (-1, len(PHASE_FIELDS))).T
+    assert names.tolist() == [watch.rows.names[name] for name in ("first", "second")]
+    assert starts[0] < starts[1] < ends[0] < ends[1]
+    assert not watch.rows.open_phases
+
+
+def test_a_phase_that_is_forgotten_ends_no_other_and_fills_no_memory():
+    watch = idlescope.watch(way="host")
+    for _ in range(10 * MOST_OPEN):
+        with watch.step():
+            watch.begin_phase("forgotten")
+            with watch.no_demand():
+                watch.begin_phase("forgotten, too")
+    assert NO_DEMAND not in watch.rows.open_phases[::2]
+    assert len(watch.rows.open_phases) < 2 * MOST_OPEN
+
+
+def test_that_no_request_runs_any_more_is_told():
+    watch = idlescope.watch(way="host")
+    for requests in (4, 0):
+        with watch.step(requests=requests):
+            pass
+        state = watch.state().devices[0]
+        assert state.requests_running == requests
 
 
 def test_an_error_of_the_loop_passes_and_its_step_ends():

@@ -118,16 +118,13 @@ class Loop:
         if self.active == get_ident():
             rows = self.rows
             self._prepare_depth = len(rows.open_phases)
-            rows.open_phases.extend((rows.names[PREPARE], perf_counter_ns()))
+            rows.begin(rows.names[PREPARE])
 
     def end_prepare(self) -> None:
         """End it, if it is open and nothing is within it."""
-        rows = self.rows
-        open_phases = rows.open_phases
-        if self._prepare_depth >= 0 and len(open_phases) == self._prepare_depth + 2:
-            code, start = open_phases[-2:]
-            rows.phases.extend((code, -1, start, perf_counter_ns()))
-            del open_phases[-2:]
+        depth = self._prepare_depth
+        if depth >= 0 and len(self.rows.open_phases) == depth + 2:
+            self.rows.end(depth)
             self._prepare_depth = -1
 
     # -- launch calls --------------------------------------------------------------------------
@@ -174,13 +171,17 @@ def phase(loop: Loop, name: str) -> Wrapping:
             code = rows.names[name]
             open_phases = rows.open_phases
             depth = len(open_phases)
+            rows.is_writing = True
             start = perf_counter_ns()
             open_phases.extend((code, start))
+            rows.is_writing = False
             try:
                 return call(*arguments, **named)
             finally:
+                rows.is_writing = True
                 rows.phases.extend((code, -1, start, perf_counter_ns()))
                 del open_phases[depth:]
+                rows.is_writing = False
 
         return phased
 

@@ -26,6 +26,7 @@ class OwnEngineWay:
         self._names: dict[str, int] = {}
         self._rows: list[int] = []
         self._in_flight: dict[int, int] = {}  # step -> when its first launch call began
+        self.told_ns = 0  # the engine has told all that happened before
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -42,8 +43,9 @@ class OwnEngineWay:
         self._in_flight.pop(step, None)
 
     def abandoned(self) -> None:
-        """Note that nothing is in flight any more."""
+        """Note that nothing is in flight any more, and nothing more is told."""
         self._in_flight.clear()
+        self.told_ns = self.now()
 
     def code(self, name: str) -> int:
         """Return the code of an operation's name; -1 where there are too many."""
@@ -60,7 +62,7 @@ class OwnEngineWay:
     def ended(self) -> Ended:
         """Return what the steps ran that were retired since the last answer."""
         # first: what is retired meanwhile is in the rows, or waits for the next time
-        until = min([self.now(), *list(self._in_flight.values())])
+        until = min([self.told_ns, *list(self._in_flight.values())])
         size = len(self._rows)
         rows = row_table(self._rows[:size], FIELDS)
         del self._rows[:size]

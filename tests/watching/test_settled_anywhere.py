@@ -1,0 +1,98 @@
+"""Whenever another thread settles, in the midst of whatever the loop writes, nothing is lost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import idlescope
+from idlescope.capture.step_clock import StepClock
+from idlescope.engine.loop import Engine
+from idlescope.engine.requests import Request
+from idlescope.engine.running_rows import Shape
+from idlescope.trace.names.own_engine import DEPTHS
+from idlescope.watching import turns
+from idlescope.watching.own_engine import watch_engine
+from idlescope.watching.watch import Watch
+from tests.make.interrupted import interrupted
+from tests.make.pretended_streams import PretendedStreams
+from tests.make.settled_once import settled_once
+from tests.make.taking_turns import taking_turns
+from tests.make.unruly_loops import unruly_steps
+from tests.make.watched_loops import PretendedDevice
+
+LOOPS = (
+    "make/unruly_loops.py",
+    "watching/loop_watch.py",
+    "watching/spans.py",
+    "watching/rows.py",
+    "capture/ranges.py",
+)
+UNRULY_PHASES = {"prepare", "fill", "pack", "stream", "update", "stop"}
+SETTLING = ("watching/watch.py", "watching/rows.py")
+OUR_ENGINE = ("engine/loop.py", "engine/clock.py", "watching/own_engine.py")
+
+
+@pytest.mark.parametrize("mode", DEPTHS)
+def test_what_our_engine_tells_later_is_settled_later(mode, tmp_path):
+    engine, watch = our_engine(mode, tmp_path)
+    with interrupted(OUR_ENGINE, watch.settle):
+        engine.run()
+    check(watch, {"schedule", "prepare", "submit", "update"})
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("mode", DEPTHS)
+def test_our_engine_goes_on_while_it_is_settled(mode, seed, tmp_path, monkeypatch):
+    monkeypatch.setattr(turns, "PATIENCE_S", 0)
+    engine, watch = our_engine(mode, tmp_path)
+    settling = (*SETTLING, "ways/own_engine.py")
+    taking_turns(engine.run, lambda: settle_often(watch), (*OUR_ENGINE, *settling), seed)
+    check(watch, {"schedule", "prepare", "submit", "update"})
+
+
+def our_engine(mode: str, folder: Path) -> tuple[Engine, Watch]:
+    """Return our engine before a run of three steps or four, and its watch."""
+    device = PretendedStreams(length_ns=200_000)
+    slots = device.open(Shape(2, 64, 16, 16, 16), DEPTHS[mode])
+    recorder = watch_engine(device, StepClock(device.clock.now), folder=folder)
+    requests = [Request(index, np.arange(4, dtype=np.int32), 3) for index in range(2)]
+    engine = Engine(device, slots, requests, recorder)
+    device.begin()
+    return engine, recorder.watch
+
+
+def test_what_a_loop_is_about_to_write_is_settled_later():
+    watch = idlescope.watch(way=PretendedDevice(length_ns=20_000))
+    with interrupted(LOOPS, watch.settle):
+        unruly_steps(watch, 4)
+    check(watch, UNRULY_PHASES)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_loop_that_goes_on_while_it_is_settled_loses_nothing(seed, monkeypatch):
+    monkeypatch.setattr(turns, "PATIENCE_S", 0)
+    watch = idlescope.watch(way=PretendedDevice(length_ns=20_000))
+    taking_turns(
+        lambda: unruly_steps(watch, 8),
+        lambda: settle_often(watch),
+        (*LOOPS, *SETTLING),
+        seed,
+    )
+    check(watch, UNRULY_PHASES)
+
+
+def settle_often(watch: Watch) -> None:
+    for _ in range(12):
+        watch.settle()
+
+
+def check(watch: Watch, phases: set[str]) -> None:
+    """Assert that a watch has counted what it would have, had it been asked at the end only."""
+    watch.settle()
+    assert not watch.off
+    totals = watch._account.totals
+    assert totals == settled_once(watch).totals
+    assert phases <= set(totals.host_ns)
