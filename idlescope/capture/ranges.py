@@ -33,12 +33,15 @@ class Listener(Protocol):
     They are added to here, without a call: a range costs a microsecond where it is watched.
     """
 
-    names: dict[str, int]  # gives a code to any name that it is asked for
     open_phases: list[int]  # code, start, code, start, …: the one that began last is last
     phases: list[int]  # code, -1, start, end, code, …: times in ns of perf_counter
     # The clock has been, or is about to be, read for what is in none of the lists yet: another
     # thread that takes them would miss it.
     is_writing: bool
+
+    @property
+    def names(self) -> Mapping[str, int]:
+        """Return what gives a code to any name that it is asked for."""
 
 
 _loaded = sys.modules.get  # a module, if it is imported: what is not does not record
@@ -93,11 +96,14 @@ class Range(ContextDecorator):
             self._listener = None
             open_phases = rows.open_phases
             phase_start = self._phase_start
-            if open_phases and open_phases[-1] == phase_start:
-                rows.phases.extend((open_phases[-2], -1, phase_start, phase_end))
-                del open_phases[-2:]
-            else:
-                end_other(rows, phase_start, phase_end)
+            try:
+                if open_phases[-1] == phase_start:
+                    rows.phases.extend((open_phases[-2], -1, phase_start, phase_end))
+                    del open_phases[-2:]
+                else:
+                    end_other(rows, phase_start, phase_end)
+            except IndexError:
+                pass  # nothing is open any more: whoever takes the rows dropped it
             rows.is_writing = False
         if self._handle is not None:
             end_recorded(self._handle)

@@ -11,7 +11,13 @@ from typing import Any, TypeVar
 from idlescope.analysis.steps.step_kind import StepKind
 from idlescope.capture import ranges
 from idlescope.trace.names.own_engine import WAIT_CALL
-from idlescope.watching.rows import COLLECTION, LAUNCH_PREFIX, NO_DEMAND, Rows
+from idlescope.watching.rows import (
+    COLLECTION,
+    LAUNCH_PREFIX,
+    NO_DEMAND,
+    RESERVED_NAMES,
+    Rows,
+)
 from idlescope.watching.safety import described
 from idlescope.watching.spans import LaunchSpan, NoDemandSpan, StepSpan, WaitSpan
 from idlescope.watching.ways.base import DeviceWay
@@ -84,8 +90,8 @@ class LoopWatch:
         try:
             if self._step_start:
                 self.end_step()
-            if self.thread != get_ident():
-                self.bind()
+            if ranges.LISTENERS.get(get_ident()) is not self.rows:
+                self.bind()  # another thread makes the steps now, or another watch's ended
             self._step_work = (0 if kind is None else kind.code, tokens, requests)
             self.rows.is_writing = True
             self._step_number += 1
@@ -250,25 +256,36 @@ class LoopWatch:
 
     def begin_no_demand(self) -> None:
         """Note that there is no request from now on."""
-        if not self.off:
-            self.rows.begin(NO_DEMAND)
+        self.begin_phase(RESERVED_NAMES[NO_DEMAND])
 
     def end_no_demand(self) -> None:
         """Note that there is a request again, whatever phase began meanwhile and has not ended."""
         names = self.rows.open_phases[::2]
-        if NO_DEMAND in names and not self.off:
-            self.rows.end(2 * names.index(NO_DEMAND))
+        if NO_DEMAND in names:
+            self._end_phase(2 * names.index(NO_DEMAND))
 
     def begin_phase(self, name: str) -> None:
         """Begin a phase; for hooks, where `with idlescope.range` does not fit."""
-        if not self.off:
+        if self.off:
+            return
+        try:
             self.rows.begin(self.rows.names[name])
+        except Exception as error:
+            self.turn_off(described(error))
 
     def end_phase(self) -> None:
         """End what is open and began last: a phase, or the time without requests."""
         open_values = len(self.rows.open_phases)
-        if open_values and not self.off:
-            self.rows.end(open_values - 2)
+        if open_values:
+            self._end_phase(open_values - 2)
+
+    def _end_phase(self, place: int) -> None:
+        if self.off:
+            return
+        try:
+            self.rows.end(place)
+        except Exception as error:
+            self.turn_off(described(error))
 
     def _begin_implicit(self, code: int) -> None:
         """Begin the launch that all of a wrapped function is, unless it says its launches."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from itertools import count
 from time import perf_counter_ns
 from typing import NamedTuple
 
@@ -44,12 +45,24 @@ Columns = dict[str, Int64]
 class Codes(dict[str, int]):
     """Gives each name the next integer, as far as there is room for names."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._next_code = (
+            count().__next__
+        )  # to each who asks another one, whoever else does
+
     def __missing__(self, name: str) -> int:
-        code = len(self)
-        if code >= MOST_NAMES:
+        if len(self) >= MOST_NAMES:
             return OTHER
-        self[name] = code
-        return code
+        return self.setdefault(name, self._next_code())
+
+    def in_order(self) -> tuple[str, ...]:
+        """Return the names by their codes; "" for a code that was given in vain."""
+        codes = list(self.items())  # another thread may add one meanwhile
+        names = [""] * (1 + max(code for _, code in codes))
+        for name, code in codes:
+            names[code] = name
+        return tuple(names)
 
 
 class Taken(NamedTuple):
@@ -67,7 +80,7 @@ class Rows:
     """
 
     def __init__(self) -> None:
-        self.names: dict[str, int] = Codes()
+        self.names = Codes()
         for name in RESERVED_NAMES:
             self.names[name]  # a look-up gives it its code
         self.steps: list[int] = []
@@ -86,9 +99,11 @@ class Rows:
     def end(self, place: int) -> None:
         """End the phase whose name stands at a place of `open_phases`."""
         self.is_writing = True
-        code, phase_start = self.open_phases[place : place + 2]
-        self.phases.extend((code, -1, phase_start, perf_counter_ns()))
-        del self.open_phases[place : place + 2]
+        phase_end = perf_counter_ns()
+        phase = self.open_phases[place : place + 2]
+        if phase:  # else another thread has ended it
+            self.phases.extend((phase[0], -1, phase[1], phase_end))
+            del self.open_phases[place : place + 2]
         self.is_writing = False
 
     def written_until(self, patience: int) -> int | None:

@@ -60,7 +60,7 @@ class Member(Protocol):
     def close(self) -> None:
         """Stop watching, and leave the runtime."""
 
-    def forget(self, reason: str) -> None:
+    def abandon(self) -> None:
         """Be off, without giving anything back: it belongs to another process."""
 
 
@@ -144,7 +144,7 @@ class Runtime:
         if self._server is not None:
             self._server.socket.close()
         for member in self.members:
-            member.forget("the process was forked")
+            member.abandon()
 
     def _run(self) -> None:
         """Settle all watches from time to time, best while the loop waits for its device."""

@@ -81,7 +81,8 @@ class Watch(LoopWatch):
         self.steps_in_phases = False  # whether phases say for which step they are
 
         # in another thread
-        self._settling = threading.Lock()
+        self._settling = threading.RLock()  # a signal's handler may ask amid it
+        self._is_settling = False
         self._account = Account(self.way.device)
         self._ring = Ring(settings.steps)
         self._foresight = Foresight()
@@ -103,27 +104,45 @@ class Watch(LoopWatch):
         self._is_asked = False
         self.due_ns = time.perf_counter_ns() + self._every_ns
         try:
-            with self._settling, self.beside():
-                # In this order, as the loop goes on meanwhile: of a launch call that is open no
-                # more the way knows; what else is open no more is in the rows that are taken.
-                written_until = self._written_until()
-                launch_start = self._launch_start or AFTER_EVERYTHING
-                ended = self.way.ended()
-                until_ns = min(ended.until_ns, written_until, launch_start)
-                ended = ended._replace(until_ns=until_ns)
-                still_open = self._still_open()
-                taken = self.rows.take()
-                turns.pause()
-                phases = taken.phases["name"].size
-                self._beside_ns += round(phases * phase_cost_ns())
-                fresh = self._account.settle(
-                    ended, taken, still_open, tuple(self.rows.names)
-                )
-                self._ring.add(taken, fresh)
+            with self._settling:
+                # What asks amid it is answered with what there is; closed meanwhile, it is over.
+                if not self._is_settling and not self.off:
+                    self._settle_alone()
         except Exception as error:
             self.turn_off(described(error))
+        except BaseException as interruption:  # half is counted, and cannot be again
+            self.turn_off(described(interruption))
+            raise
         if self._trigger is not None:
             self._record_by_rule(self._trigger)
+
+    def _settle_alone(self) -> None:
+        """Settle, and say so meanwhile."""
+        self._is_settling = True
+        try:
+            with self.beside():
+                self._take_in()
+        finally:
+            self._is_settling = False
+
+    def _take_in(self) -> None:
+        """Take what has happened off the lists, and count it."""
+        # In this order, as the loop goes on meanwhile: of a launch call that is open no more the
+        # way knows; what else is open no more is in the rows that are taken.
+        written_until = self._written_until()
+        launch_start = self._launch_start or AFTER_EVERYTHING
+        ended = self.way.ended()
+        until_ns = min(ended.until_ns, written_until, launch_start)
+        ended = ended._replace(until_ns=until_ns)
+        still_open = self._still_open()
+        taken = self.rows.take()
+        turns.pause()
+
+        phase_count = taken.phases["name"].size
+        self._beside_ns += round(phase_count * phase_cost_ns())
+        names = self.rows.names.in_order()
+        fresh = self._account.settle(ended, taken, still_open, names)
+        self._ring.add(taken, fresh)
 
     @contextmanager
     def beside(self) -> Iterator[None]:
@@ -227,7 +246,7 @@ class Watch(LoopWatch):
         return trace_of(
             kept,
             until,
-            tuple(self.rows.names),
+            self.rows.names.in_order(),
             self.way.names,
             self.way.device,
             watched,
@@ -273,8 +292,9 @@ class Watch(LoopWatch):
             self._runtime.wake.set()
 
     def is_due(self) -> bool:
-        """Return whether it is time to settle."""
-        return self._is_asked or time.perf_counter_ns() >= self.due_ns
+        """Return whether it is time to settle, and that is not what somebody does."""
+        is_time = self._is_asked or time.perf_counter_ns() >= self.due_ns
+        return is_time and not self._is_settling
 
     # -- life ----------------------------------------------------------------------------------
 
@@ -299,6 +319,11 @@ class Watch(LoopWatch):
             self.way.close()
         except Exception as error:
             LOGGER.debug("closing the watch: %s", described(error))
+
+    def abandon(self) -> None:
+        """Be off in a forked process: what settled in its parent holds the lock for ever."""
+        self._settling = threading.RLock()
+        self.forget("the process was forked")
 
     def forget(self, reason: str) -> None:
         """Be off, and hear nothing any more."""

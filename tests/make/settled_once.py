@@ -20,6 +20,6 @@ def settled_once(watch: Watch) -> Account:
         Ended(**columns, until_ns=watch._account.until),
         Taken(kept.steps, kept.calls, kept.phases),
         OpenRows([], None, -1),
-        tuple(watch.rows.names),
+        watch.rows.names.in_order(),
     )
     return account

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import gc
+import time
 from collections.abc import Iterator
 from contextlib import suppress
+from random import Random
+from typing import Any
 
 import idlescope
 from idlescope.watching.watch import Watch
@@ -41,3 +44,40 @@ def streamed() -> Iterator[None]:
     """Yield within a phase."""
     with idlescope.range("stream"):
         yield
+
+
+def chaos(watch: Watch, seed: int, calls: int) -> None:
+    """Tell a watch so many things, in an order of chance."""
+    chance = Random(seed)
+    entered: list[Any] = []
+
+    def enter() -> None:
+        entered.append(idlescope.range(f"range {chance.randrange(4)}"))
+        entered[-1].__enter__()
+
+    def leave() -> None:
+        if entered:
+            entered.pop(chance.randrange(len(entered))).__exit__(None, None, None)
+
+    def fail() -> None:
+        with suppress(ZeroDivisionError), watch.step(), idlescope.range("fail"):
+            1 / 0  # noqa: B018
+
+    def launch() -> None:
+        with watch.step(1, 2), watch.launching("forward"):
+            if chance.random() < 0.2:
+                wait()
+
+    def wait() -> None:
+        with watch.waiting("tokens"):
+            time.sleep(1e-5)
+
+    told = [enter, leave, fail, launch, wait, watch.begin_step, watch.end_step]
+    told += [watch.end_phase, watch.end_wait, watch.begin_no_demand, watch.end_no_demand]
+    told += [lambda: watch.begin_phase(f"phase {chance.randrange(4)}")]
+    for _ in range(calls):
+        chance.choice(told)()
+    watch.end_wait()
+    watch.end_step()
+    while watch.rows.open_phases:
+        watch.end_phase()

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import pytest
 import idlescope
 from idlescope.capture import ranges
 from idlescope.watching import runtime
+from idlescope.watching.ways.base import Ended
 from tests.make.watched_loops import MS, PretendedDevice, drive
 
 
@@ -111,6 +113,37 @@ def test_a_forked_process_is_not_watched_and_may_be_anew(tmp_path):
         pass
     assert watch.state().devices[0].steps == {"not told": 2}
     assert (watch.settings.folder / f"{os.getpid()}.json").exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_process_that_is_forked_amid_settling_may_still_ask():
+    device = PretendedDevice()
+    watch = idlescope.watch(way=device)
+    amid, over = threading.Event(), threading.Event()
+
+    def slowly() -> Ended:
+        amid.set()
+        over.wait(10)
+        return Ended.nothing(0)
+
+    device.ended = slowly
+    settling = threading.Thread(target=watch.settle)
+    settling.start()
+    amid.wait(10)
+    with watch.step(), idlescope.range("prepare"):
+        child = os.fork()
+    if child == 0:
+        signal.alarm(5)  # what hangs is killed
+        is_off = False
+        try:
+            is_off = "forked" in watch.state().devices[0].off
+        finally:
+            os._exit(0 if is_off else 1)
+    over.set()
+    settling.join()
+    _, status = os.waitpid(child, 0)
+    assert status == 0
+    assert not watch.off
 
 
 SCRIPT = """

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +19,13 @@ from idlescope.engine.running_rows import Shape
 from idlescope.trace.names.own_engine import DEPTHS
 from idlescope.watching import turns
 from idlescope.watching.own_engine import watch_engine
+from idlescope.watching.rows import Rows
 from idlescope.watching.watch import Watch
 from tests.make.interrupted import interrupted
 from tests.make.pretended_streams import PretendedStreams
 from tests.make.settled_once import settled_once
 from tests.make.taking_turns import taking_turns
-from tests.make.unruly_loops import unruly_steps
+from tests.make.unruly_loops import chaos, unruly_steps
 from tests.make.watched_loops import PretendedDevice
 
 LOOPS = (
@@ -67,7 +72,7 @@ def our_engine(mode: str, folder: Path) -> tuple[Engine, Watch]:
 def test_what_a_loop_is_about_to_write_is_settled_later():
     watch = idlescope.watch(way=PretendedDevice(length_ns=20_000))
     with interrupted(LOOPS, watch.settle):
-        unruly_steps(watch, 4)
+        unruly_steps(watch, 3)
     check(watch, UNRULY_PHASES)
 
 
@@ -96,3 +101,61 @@ def check(watch: Watch, phases: set[str]) -> None:
     totals = watch._account.totals
     assert totals == settled_once(watch).totals
     assert phases <= set(totals.host_ns)
+
+
+@pytest.fixture
+def switching_often(monkeypatch):
+    """The interpreter switches threads as often as it can."""
+    monkeypatch.setattr(turns, "PATIENCE_S", 0)
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("switching_often")
+@pytest.mark.parametrize("seed", range(6))
+def test_whatever_one_thread_tells_is_counted_as_if_settled_once(seed):
+    watch = idlescope.watch(way=PretendedDevice(length_ns=20_000))
+    in_threads(watch, [lambda: chaos(watch, seed, 500)])
+    check(watch, {"fail"})
+
+
+@pytest.mark.usefixtures("switching_often")
+@pytest.mark.parametrize("seed", range(6))
+def test_several_threads_that_tell_one_watch_harm_nobody(seed):
+    watch = idlescope.watch(way=PretendedDevice(length_ns=20_000))
+    in_threads(
+        watch, [lambda part=part: chaos(watch, 9 * seed + part, 300) for part in (0, 1, 2)]
+    )
+    watch.settle()
+    totals = watch._account.totals
+    assert not watch.off
+    assert sum(totals.host_ns.values()) == totals.idle_ns["host"]
+    assert totals.watched_ns == totals.busy_ns + sum(totals.idle_ns.values()) > 0
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_name_has_one_code_whoever_asks_for_it_at_the_same_time(seed):
+    rows = Rows()
+    asked = ([], [])
+
+    def ask(codes: list[int]) -> None:
+        codes += [rows.names[f"name {number}"] for number in range(20)]
+
+    taking_turns(lambda: ask(asked[0]), lambda: ask(asked[1]), ("rows.py",), seed, 0.5)
+    assert asked[0] == asked[1]
+    assert len(set(asked[0])) == 20
+    names = rows.names.in_order()
+    assert [names[code] for code in asked[0]] == [f"name {number}" for number in range(20)]
+
+
+def in_threads(watch: Watch, works: list[Callable[[], None]]) -> None:
+    """Do some works in threads, and settle meanwhile; raise what went wrong in one of them."""
+    with ThreadPoolExecutor(len(works)) as pool:
+        done = [pool.submit(work) for work in works]
+        while not all(work.done() for work in done):
+            watch.settle()
+    for work in done:
+        work.result()
+    time.sleep(0.001)  # what is launched last has ended then

@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 import tracemalloc
+from itertools import count
 
 import numpy as np
 import pytest
@@ -24,7 +25,11 @@ from idlescope.watching.rows import (
     NO_DEMAND,
     OTHER,
     PHASE_FIELDS,
+    RESERVED_NAMES,
 )
+from tests.make.interrupted import interrupted
+from tests.make.settled_once import settled_once
+from tests.make.unruly_loops import unruly_steps
 from tests.make.watched_loops import MS, PretendedDevice, drive
 
 
@@ -264,6 +269,67 @@ def test_two_loops_in_two_threads_have_a_watch_each():
     assert [state.busy_ns for state in states] == [5 * MS, 6 * MS]
     assert len(runtime._running) == 1
     assert len(watches[0]._runtime.source()[1]) == 2
+
+
+def test_two_loops_of_one_thread_have_the_phases_of_their_steps():
+    watches = [idlescope.watch(way="host") for _ in range(2)]
+    for _ in range(3):
+        for number, watch in enumerate(watches):
+            with watch.step(), idlescope.range(f"phase {number}"):
+                pass
+    for number, watch in enumerate(watches):
+        assert list(watch.rows.names)[len(RESERVED_NAMES) :] == [f"phase {number}"]
+        assert len(watch.rows.phases) == 3 * len(PHASE_FIELDS)
+    watches[1].close()
+    with watches[0].step(), idlescope.range("phase 0"):
+        pass
+    assert len(watches[0].rows.phases) == 4 * len(PHASE_FIELDS)
+
+
+def test_what_interrupts_settling_may_ask_the_watch():
+    """The handler of a signal, say: the thread that it runs in settles already."""
+    device = PretendedDevice(length_ns=MS)
+    watch = idlescope.watch(way=device)
+    drive(watch, device, 3)
+    asked = []
+    with interrupted(("watching/account.py",), lambda: asked.append(watch.state())):
+        watch.settle()
+    assert len(asked) > 10
+    assert not watch.off
+    assert watch._account.totals == settled_once(watch).totals
+
+
+def test_a_watch_whose_settling_is_broken_off_is_off(caplog):
+    """Half of it is counted: it could not be right any more."""
+
+    def interrupt():
+        raise KeyboardInterrupt
+
+    device = PretendedDevice(length_ns=MS)
+    watch = idlescope.watch(way=device)
+    drive(watch, device, 3)
+    with (
+        pytest.raises(KeyboardInterrupt),
+        interrupted(("watching/account.py",), interrupt),
+    ):
+        watch.settle()
+    assert "KeyboardInterrupt" in watch.off
+
+
+def test_a_watch_that_is_closed_in_the_midst_of_a_hook_lets_the_loop_go_on(caplog):
+    for moment in range(0, 150, 10):
+        watch = idlescope.watch(way=PretendedDevice(length_ns=10_000))
+        moments = count()
+
+        def close(watch=watch, at_moment=moment, moments=moments):
+            if next(moments) == at_moment:
+                watch.close()
+
+        with interrupted(("loop_watch.py", "ranges.py", "spans.py", "rows.py"), close):
+            unruly_steps(watch, 2)
+        assert watch.off == "closed"
+    assert not caplog.messages
+    assert not runtime._running
 
 
 def test_a_collection_in_the_loop_is_garbage_collection():
