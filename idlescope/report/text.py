@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from idlescope.trace.unseen import UNSEEN, encodable, escaped
+from idlescope.trace.unseen import UNSEEN, encodable, spelled
 
 NOTHING = "–"  # stands in tables for what is not known or not there
 
@@ -32,9 +32,15 @@ def to_text(document: dict[str, Any]) -> str:
 
     What is not shown but acts is escaped as JSON does; line breaks outside of its texts stay.
     """
-    json_text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
-    safe_text = escaped(encodable(json_text))
-    return safe_text.replace(_WORKFLOW_COMMAND, "##\\u005b") + "\n"
+    import msgspec  # not needed by what shows short texts
+
+    # In one line first: Python's own encoder is in C for that only, and nothing but texts is
+    # escaped in it.
+    one_line = json.dumps(
+        document, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
+    indented = msgspec.json.format(spelled(encodable(one_line)), indent=1)
+    return indented.replace(_WORKFLOW_COMMAND, "##\\u005b") + "\n"
 
 
 def in_pieces(
@@ -53,11 +59,11 @@ def in_pieces(
     closing = "]"
     for part in parts:
         # As the only entry of a document the list is indented as it is in the whole one.
-        alone = b'{"%s":%s}' % (long_entry.encode(), part)
-        body = msgspec.json.format(alone, indent=1).decode()
+        alone = f'{{"{long_entry}":{spelled(part.decode())}}}'
+        body = msgspec.json.format(alone, indent=1)
         body = body.removeprefix("{" + opening).removesuffix("\n ]\n}")
         separator = "" if closing == "]" else ","
-        yield separator + escaped(body).replace(_WORKFLOW_COMMAND, "##\\u005b")
+        yield separator + body.replace(_WORKFLOW_COMMAND, "##\\u005b")
         closing = "\n ]"
     yield closing + after
 

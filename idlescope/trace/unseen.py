@@ -14,6 +14,8 @@ UNSEEN = re.compile(
     "\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u2800\u3164\ud800-\udfff\ufe00-\ufe0f\ufeff"
     "\uffa0\ufff0-\ufffb\ufffe\uffff\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
+# The same but for line breaks.
+_UNSEEN_IN_LINES = re.compile(UNSEEN.pattern.replace("\x00-\x1f", "\x00-\x09\x0b-\x1f"))
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -31,7 +33,7 @@ def escaped(json_text: str) -> str:
     """Return JSON with escapes in its texts for what is not shown; its own line breaks stay."""
     if json_text.isascii() and "\x7f" not in json_text:
         return json_text
-    return "\n".join(map(spelled, json_text.split("\n")))
+    return _UNSEEN_IN_LINES.sub(_escape, json_text)
 
 
 def encoded(document: Any) -> bytes:

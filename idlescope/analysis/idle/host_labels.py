@@ -18,6 +18,7 @@ CALL_PREFIX = "call: "
 RANGE_PREFIX = "range: "
 BETWEEN = "between "
 WITHIN = " › "  # between a phase and what ran within it
+_END_OF_PHASE = re.compile(r" \(| › |: ")
 _NUMBER = re.compile(r"\d+")
 _ADDRESS_SIGN = " at 0x"
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
@@ -52,7 +53,7 @@ def phase_of(label: str) -> str:
     """Return the phase that a label is of; the label itself where it is of none."""
     if label.startswith((RANGE_PREFIX, CALL_PREFIX)):
         return label
-    return re.split(r" \(| › |: ", label, maxsplit=1)[0]
+    return _END_OF_PHASE.split(label, maxsplit=1)[0]
 
 
 def is_untraced(label: str) -> bool:
@@ -87,6 +88,7 @@ class HostLabels:
         self._names = names
         self.waits = waits  # what frames wait for, by index of their names
         self._shown: dict[int, str] = {}
+        self._within: dict[tuple[int, int], str] = {}
         labels = (*names.labels, "")  # -1: of no phase
         self._phases = [labels[code] for code in names.phase.tolist()]
         self._numbered = _differ_by_numbers(trace)
@@ -96,6 +98,12 @@ class HostLabels:
 
         `phase` is the span of a phase, or the frame of a wait, that it lies in; -1: none.
         """
+        label = self._within.get((phase, name))
+        if label is None:
+            label = self._within[phase, name] = self._label_within(phase, name)
+        return label
+
+    def _label_within(self, phase: int, name: int) -> str:
         if phase < 0:
             return range_label(self.shown(name))
         if phase in self.waits:

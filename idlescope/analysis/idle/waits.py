@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from idlescope.trace.distinct import distinct
+from idlescope.trace.distinct import among, distinct
 from idlescope.trace.model import OperationKind, Trace
 from idlescope.trace.names.calls import synchronising
 from idlescope.trace.table import Bool, Int64
@@ -32,11 +32,14 @@ def blocking_copies(trace: Trace, launches: Int64) -> Int64:
     operations = trace.operations
     if not len(operations):
         return np.empty(0, np.int64)
-    names_unpinned = [any(word in name for word in _UNPINNED) for name in trace.names]
-    unpinned = np.array(names_unpinned, np.bool_)[operations.name]
     is_copy = operations.kind == OperationKind.MEMCPY
-    has_launch = launches >= 0
-    copies = np.flatnonzero(is_copy & unpinned & has_launch)
+    copies = np.flatnonzero(is_copy & (launches >= 0))
+    unpinned = [
+        code
+        for code in distinct(operations.name[copies]).tolist()
+        if any(word in trace.names[code] for word in _UNPINNED)
+    ]
+    copies = copies[among(operations.name[copies], np.array(unpinned, np.int32))]
     call = launches[copies]
     returned = trace.calls.end[call]
     blocking = returned >= operations.end[copies]

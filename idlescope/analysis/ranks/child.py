@@ -30,7 +30,7 @@ from idlescope.trace.ranks_folder import Rank, labelled
 
 # New objects from one collection of garbage to the next; Python's own is 700. What is made of a
 # file stays until it has been sent.
-GARBAGE_THRESHOLD = 50_000
+GARBAGE_THRESHOLD = 100_000
 
 
 def analyse(trace: Trace, options: RankOptions) -> Analysis:

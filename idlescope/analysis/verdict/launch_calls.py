@@ -8,6 +8,7 @@ import numpy as np
 
 from idlescope.analysis.verdict.graph_capture import captured
 from idlescope.analysis.view import DeviceView
+from idlescope.trace.distinct import among
 from idlescope.trace.model import Calls
 from idlescope.trace.names.calls import COPY, GRAPH_LAUNCH, LAUNCH, MEMSET, matching
 from idlescope.trace.table import Bool
@@ -50,7 +51,7 @@ def launch_calls(view: DeviceView) -> LaunchCalls:
     # Correlation ids are unique within a process only.
     own_operation = trace.operations_of(view.process)
     recorded = trace.operations.correlation[own_operation]
-    ran = np.isin(calls.correlation, recorded)
+    ran = among(calls.correlation, recorded)
     in_capture = captured(trace, np.asarray(launching & ~ran, np.bool_))
     launching &= ~in_capture
     kind_recorded = np.ones(len(calls), np.bool_)
