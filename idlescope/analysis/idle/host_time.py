@@ -112,6 +112,8 @@ class _Charging:
         for layer in layers:
             if not remaining.start.size:
                 break
+            if not layer.start.size:
+                continue
             by_label, remaining = _charge(layer, remaining, self.gaps, self.groups)
             for label in np.flatnonzero(by_label.any(1)):
                 _add(self.totals, layer.labels[label], by_label[label])

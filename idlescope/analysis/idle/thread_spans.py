@@ -38,6 +38,13 @@ class Inside(NamedTuple):
     rest: Intervals  # nothing was open
 
 
+class _Spans(NamedTuple):
+    """Which of some ranges are spans of phases, and which of whole steps."""
+
+    phases: Bool  # or waits for another process or thread
+    steps: Bool
+
+
 class _Owned(NamedTuple):
     """Disjoint intervals in order, and the name of the span that owns each."""
 
@@ -78,11 +85,17 @@ def inside(
     rows = np.flatnonzero((ranges.thread == thread) & (ranges.kind <= RangeKind.FRAME))
     # What was open outside of these times only says nothing of them.
     rows = rows[intervals.meets(ranges.start[rows], ranges.end[rows], times)]
-    phases = _phases(view, rows, labels)
+    spans = _spans(view, rows, labels)
+    phases = _phases(view, rows, spans)
+    pieces_in_turn = (
+        _by_phase_only(times, phases)
+        if spans.phases.all()
+        else _by_innermost(view, rows, times, phases)
+    )
     covered: list[Intervals] = []
     steps: defaultdict[str, list[Intervals]] = defaultdict(list)
     waits: defaultdict[str, list[Intervals]] = defaultdict(list)
-    for pieces in _by_innermost(view, rows, times, phases):
+    for pieces in pieces_in_turn:
         covered.append(_joined([pieces.times]))
         charge(_charged(view, pieces, labels, steps, waits))
         del pieces  # not beside the next ones
@@ -130,8 +143,8 @@ def _joined(parts: Sequence[Intervals]) -> Intervals:
     return intervals.join(Intervals(start[order], end[order]), 1)
 
 
-def _phases(view: DeviceView, rows: Int64, labels: HostLabels) -> _Owned:
-    """Return when which phase was innermost; a step's span only where no other phase is open."""
+def _spans(view: DeviceView, rows: Int64, labels: HostLabels) -> _Spans:
+    """Return which ranges are spans of phases, and of steps."""
     ranges, names = view.trace.ranges, view.names
     name = ranges.name[rows]
     telling = (ranges.kind[rows] == RangeKind.ANNOTATION) | (
@@ -140,9 +153,13 @@ def _phases(view: DeviceView, rows: Int64, labels: HostLabels) -> _Owned:
     is_phase = telling & (names.phase[name] >= 0)
     is_step = is_phase & names.named(STEP)[name]
     is_phase &= ~is_step
-    is_phase |= _waiting(view, rows, labels)
-    phases = _innermost(view, rows[is_phase])
-    steps = _innermost(view, rows[is_step])
+    return _Spans(is_phase | _waiting(view, rows, labels), is_step)
+
+
+def _phases(view: DeviceView, rows: Int64, spans: _Spans) -> _Owned:
+    """Return when which phase was innermost; a step's span only where no other phase is open."""
+    phases = _innermost(view, rows[spans.phases])
+    steps = _innermost(view, rows[spans.steps])
     if not steps.name.size:
         return phases
     outside = intervals.subtract(steps.times, intervals.join(phases.times, 1))
@@ -206,6 +223,21 @@ def _by_phase(times: Intervals, phases: _Owned) -> _Owned:
     name = np.concatenate((phases.name[shared.right], none))
     order = np.argsort(start, kind="stable")
     return _Owned(Intervals(start[order], end[order]), name[order])
+
+
+def _by_phase_only(times: Intervals, phases: _Owned) -> Iterator[_Pieces]:
+    """Divide disjoint times by phase where every range is a span of one, stretch by stretch.
+
+    What lies in no range is left out.
+    """
+    for first in range(0, phases.name.size, intervals.CHUNK):
+        some = slice(first, first + intervals.CHUNK)
+        start, end = phases.times.start[some], phases.times.end[some]
+        at_times = _of_stretch(times, start[0], end[-1])
+        times_here = Intervals(times.start[at_times], times.end[at_times])
+        shared = intervals.overlaps(times_here, Intervals(start, end))
+        name = phases.name[some][shared.right]
+        yield _Pieces(shared.intervals, name, name)
 
 
 def _by_innermost(
