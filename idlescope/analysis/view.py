@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -13,7 +14,8 @@ from idlescope.analysis.idle import polling, waits
 from idlescope.trace.distinct import distinct
 from idlescope.trace.model import Device, OperationKind, Operations, Trace
 from idlescope.trace.names import communication
-from idlescope.trace.names.own_engine import WATCHED
+from idlescope.trace.names.calls import GRAPH_LAUNCH, matching
+from idlescope.trace.names.own_engine import STEPS_BEGIN_LATE, WATCHED
 from idlescope.trace.names.span_names import SpanNames
 from idlescope.trace.table import Bool, Int64
 
@@ -49,6 +51,23 @@ class DeviceView:
         said = self.trace.meta.extra
         watched = said.get("engine") if said.get("source") == WATCHED else None
         return watched if isinstance(watched, str) else self.names.engine
+
+    @cached_property
+    def in_graph(self) -> Bool:
+        """Return which operations are part of a graph: by the call that launched, or their kind."""
+        names_graph_launch = matching(GRAPH_LAUNCH, self.trace.names)
+        has_launch = self.launches >= 0
+        launch_name = self.trace.calls.name[self.launches[has_launch]]
+        in_graph = self.operations.kind == OperationKind.GRAPH
+        in_graph[has_launch] |= names_graph_launch[launch_name]
+        return np.asarray(in_graph, np.bool_)
+
+    @property
+    def steps_begin_late(self) -> bool:
+        """Return whether the host has worked for a step before its span begins."""
+        said = self.trace.meta.extra
+        watched_late = said.get("source") == WATCHED and said.get(STEPS_BEGIN_LATE) is True
+        return watched_late or self.names.step_begins_late
 
     @property
     def launching_thread(self) -> int:

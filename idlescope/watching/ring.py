@@ -22,7 +22,7 @@ from idlescope.trace.model import (
     Thread,
     Trace,
 )
-from idlescope.trace.names.own_engine import RUNNING, TOKENS, WATCHED
+from idlescope.trace.names.own_engine import RUNNING, STEPS_BEGIN_LATE, TOKENS, WATCHED
 from idlescope.trace.table import Int64
 from idlescope.watching.rows import (
     CALL_FIELDS,
@@ -70,6 +70,8 @@ class Watched(NamedTuple):
     version: str
     rank: int | None
     steps_in_phases: bool  # phases say for which step they are (our own engine)
+    # The host has worked for a step before it begins: an engine's hooks tell of it late.
+    steps_begin_late: bool = False
 
 
 class Ring:
@@ -277,6 +279,7 @@ def _metadata(watched: Watched, base_time_ns: int) -> Metadata:
         "engine": watched.engine,
         "engine_version": watched.version,
         "tool_version": __version__,
+        STEPS_BEGIN_LATE: watched.steps_begin_late,
     }
     distributed = {} if watched.rank is None else {"rank": watched.rank}
     return Metadata(

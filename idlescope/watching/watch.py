@@ -79,6 +79,9 @@ class Watch(LoopWatch):
         self.engine, self.version, self.rank = engine, version, rank
         self.settings = settings
         self.steps_in_phases = False  # whether phases say for which step they are
+        self.steps_begin_late = (
+            False  # whether the host has worked for a step before it begins
+        )
 
         # in another thread
         self._settling = threading.RLock()  # a signal's handler may ask amid it
@@ -242,6 +245,7 @@ class Watch(LoopWatch):
             version=self.version,
             rank=self.rank,
             steps_in_phases=self.steps_in_phases,
+            steps_begin_late=self.steps_begin_late,
         )
         return trace_of(
             kept,

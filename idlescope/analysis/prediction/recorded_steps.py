@@ -16,8 +16,7 @@ from idlescope.analysis.steps.find import RECORDED
 from idlescope.analysis.verdict.demand import recorder_was_off
 from idlescope.analysis.verdict.findings import CANNOT_TELL
 from idlescope.errors import TraceError
-from idlescope.trace.model import OperationKind, Trace
-from idlescope.trace.names.calls import GRAPH_LAUNCH, matching
+from idlescope.trace.model import Trace
 from idlescope.trace.table import Bool, Int64
 
 FEWEST_STEPS = 3  # that can be replayed
@@ -89,13 +88,7 @@ class RecordedSteps:
         """Return which steps launch most of their kernels' time one by one, not as a graph."""
         operations = self.result.operations.take(self.computing)
         step = self.operation_step[self.computing]
-
-        # A kernel is part of a graph by the call that launched it, or by its own kind.
-        launch_call = self.result.launches[self.computing]
-        launch_name = self.trace.calls.name[launch_call]
-        names_graph_launch = matching(GRAPH_LAUNCH, self.trace.names)
-        in_graph = names_graph_launch[launch_name]
-        in_graph |= operations.kind == OperationKind.GRAPH
+        in_graph = self.result.view.in_graph[self.computing]
 
         length = operations.end - operations.start
         steps = len(self)

@@ -107,7 +107,7 @@ def find(view: DeviceView) -> Division:
     steps = find_by_names(view.trace, view.process, view.names)
     if by_engine(steps.found):
         steps = _with_forwards_outside(view, steps, ranges)
-        if _begins_late(view.names, ranges):
+        if _begins_late(view, ranges):
             steps = steps._replace(ranges=_from_wait_to_wait(view, steps.ranges))
         steps = _engine_first(steps)
     if not len(steps.ranges):
@@ -258,14 +258,16 @@ def _end_of_work(trace: Trace, ranges: Ranges, names: SpanNames, thread: int) ->
     return max(last_phase, int(calls.end[launches].max(initial=0)))
 
 
-def _begins_late(names: SpanNames, spans: Ranges) -> bool:
+def _begins_late(view: DeviceView, spans: Ranges) -> bool:
     """Return whether the spans that begin steps come when the host has worked on them already.
 
-    Those of vLLM follow scheduling; those of SGLang, where it has no others, are forward passes.
+    Those of vLLM follow scheduling; those of SGLang, where it has no others, are forward passes; an
+    engine's hooks tell a watch of a step when the batch is there.
     """
+    names = view.names
     codes = distinct(names.phase[spans.name])
     phases = {names.labels[code] for code in codes[codes >= 0]}
-    return names.step_begins_late or not phases & set(STEP_MARKERS)
+    return view.steps_begin_late or not phases & set(STEP_MARKERS)
 
 
 def _from_wait_to_wait(view: DeviceView, steps: Ranges) -> Ranges:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from idlescope.analysis.grouping import by_value
 from idlescope.analysis.idle.causes import Gaps
 from idlescope.analysis.idle.occupancy import is_compute
 from idlescope.analysis.view import DeviceView
 from idlescope.trace.model import Operations
-from idlescope.trace.names.calls import GRAPH_LAUNCH, matching
-from idlescope.trace.table import Int64
+from idlescope.trace.table import Bool, Int64
 
 # Launching a kernel takes the host 5 to 100 µs, under Python and a profiler a few hundred: a longer
 # gap is something else.
@@ -22,7 +22,8 @@ def eager_idle(view: DeviceView, step: Int64, gaps: Gaps) -> int:
 
     That is the idle time of eager execution, not of batching. `step` is the step of each operation,
     -1 where it is not known. Only short gaps count, and only where there are many: a graph would
-    not help against a few long ones.
+    not help against a few long ones. A step most of which is a graph has it already: what the host
+    launches one by one before the graph is preparation, which asynchronous batching hides.
     """
     known = np.flatnonzero((gaps.operation > 0) & (gaps.call >= 0))
     if not known.size:
@@ -35,17 +36,24 @@ def eager_idle(view: DeviceView, step: Int64, gaps: Gaps) -> int:
     launched_kernel = is_compute(view.operations) & (view.launches >= 0)
     both_kernels = launched_kernel[after] & launched_kernel[before]
 
-    launch_call = gaps.call[known]
-    launch_name = view.trace.calls.name[launch_call]
-    names_graph_launch = matching(GRAPH_LAUNCH, view.trace.names)
-    by_graph = names_graph_launch[launch_name]
-
     short = gaps.length[known] <= SHORT_NS
-    eager = same_step & both_kernels & ~by_graph & short
+    eager = same_step & both_kernels & ~view.in_graph[after] & short
+    if np.count_nonzero(eager) >= MANY:
+        eager[eager] = _is_eager(view, step)[after[eager]]
     if np.count_nonzero(eager) < MANY:
         return 0
     late_ns = gaps.host[known] + gaps.launch[known]
     return int(late_ns[eager].sum())
+
+
+def _is_eager(view: DeviceView, step: Int64) -> Bool:
+    """Return for each operation whether its step computes mostly in kernels launched one by one."""
+    operations = view.operations
+    compute_ns = np.where(is_compute(operations), operations.end - operations.start, 0)
+    _, steps = by_value(step)
+    graph_ns = steps.only(view.in_graph).total(compute_ns[view.in_graph])
+    mostly_graph = 2 * graph_ns > steps.total(compute_ns)
+    return np.asarray(~mostly_graph[steps.row], np.bool_)
 
 
 def _last_to_end(operations: Operations) -> Int64:

@@ -59,6 +59,7 @@ class Loop:
         if self.watch is None and not self.off:
             self.watch = watch = self._start(device, rank)
             self.rows = watch.rows
+            watch.steps_begin_late = True  # with the forward pass: scheduling comes before
             watch.when_off = self._watch_is_off
 
     def is_here(self) -> bool:

@@ -67,6 +67,14 @@ def test_without_requests_the_loop_goes_round_and_nothing_is_taken_down(sglang):
     assert len(phases) < 20
 
 
+def test_its_recording_says_that_a_batch_is_scheduled_before_its_step_begins(sglang):
+    batches = [batch("decode"), batch("decode"), batch("decode")]
+    sglang.module("srt.managers.scheduler").Scheduler(batches).event_loop()
+    watch = sglang.loop.watch
+    watch.settle()
+    assert watch.trace().meta.extra["steps_begin_late"] is True
+
+
 def test_what_a_batch_computes(sglang):
     from idlescope.watching.engines.sglang_hooks import step_work
 
