@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from idlescope.analysis.intervals import AFTER_EVERYTHING, BEFORE_EVERYTHING
 from idlescope.trace.table import Bool, Float64, Int64
 
+EXACT_FLOATS = 2**52  # integers up to it are float64s, and so are their sums
+
 
 @dataclass(frozen=True)
 class Groups:
@@ -42,6 +44,9 @@ class Groups:
 
     def total(self, values: NDArray[np.integer[Any]]) -> Int64:
         """Return the exact sum of the integers of each group; 0 for an empty group."""
+        if np.abs(values, dtype=np.float64).sum() < EXACT_FLOATS:
+            # Sums of such integers are exact as floats, too, and take a fifth of the time.
+            return np.bincount(self.row, values, self.count).astype(np.int64)
         total = np.zeros(self.count, np.int64)
         self.add_to(total, values)
         return total

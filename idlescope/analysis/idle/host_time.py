@@ -121,9 +121,10 @@ class _Charging:
 
     def add_all(self, layer: Layer) -> None:
         """Charge disjoint times, each to its label."""
-        group = _group_of(Intervals(layer.start, layer.end), self.gaps, self.groups)
-        by_label = np.zeros((len(layer.labels), self.groups.count), np.int64)
-        np.add.at(by_label, (layer.label, group), layer.end - layer.start)
+        times = Intervals(layer.start, layer.end)
+        group = _group_of(times, self.gaps, self.groups)
+        cells = _cells(layer, layer.label, group, self.groups)
+        by_label = cells.total(times.length).reshape(-1, self.groups.count)
         for label in np.flatnonzero(by_label.any(1)):
             _add(self.totals, layer.labels[label], by_label[label])
 
@@ -140,21 +141,30 @@ def _add(totals: dict[str, Int64], label: str, ns: Int64) -> None:
 
 def _group_of(pieces: Intervals, gaps: Gaps, groups: Groups) -> Int64:
     """Return the group of the gap in which each piece lies."""
+    if groups.count == 1:
+        return np.zeros(pieces.start.size, np.int64)
     gap = np.searchsorted(gaps.start, pieces.start, "right") - 1
     return np.asarray(groups.row[gap], np.int64)
 
 
+def _cells(layer: Layer, label: Int64, group: Int64, groups: Groups) -> Groups:
+    """Return pieces by their label and the group of their gap: a row of groups for each label."""
+    return Groups(label * groups.count + group, len(layer.labels) * groups.count)
+
+
 def _charge(layer: Layer, remaining: Intervals, gaps: Gaps, groups: Groups) -> _Charged:
     """Charge the remaining time to the innermost spans of a layer."""
-    by_label = np.zeros((len(layer.labels), groups.count), np.int64)
+    by_cell = np.zeros(len(layer.labels) * groups.count, np.int64)
     group = _group_of(remaining, gaps, groups)
     covered: list[Intervals] = []
     for pieces, span in intervals.innermost_in_turn(layer.start, layer.end):
         shared = intervals.overlaps(remaining, pieces)
         if shared.start.size:
             label = layer.label[span[shared.right]]
-            np.add.at(by_label, (label, group[shared.left]), shared.end - shared.start)
+            cells = _cells(layer, label, group[shared.left], groups)
+            cells.add_to(by_cell, shared.end - shared.start)
             covered.append(intervals.join(shared.intervals, 1))
+    by_label = by_cell.reshape(-1, groups.count)
     if not covered:
         return _Charged(by_label, remaining)
     charged = Intervals(
