@@ -2,12 +2,13 @@
 
     pip install -e '.[bench]'            # psutil and traceinsight (HolisticTraceAnalysis)
     python tests/benchmarks/ranks.py [--ranks 1,8,64] [--rounds 1] [--peer 8,64] [--source TRACE.json]
-        [--peer-python ti_venv/bin/python] [--cores 1,2,4]
+        [--peer-python ti_venv/bin/python] [--peer-rounds 3] [--cores 1,2,4]
 
 Each rank's trace is the same 41 MB (a real one repeated six times, from --shared where it is, else
 kineto_trace.py's; or --source), with a rank of its own. Peak memory is that of all processes at
 once, in a round of its own. The peer (traceinsight: load, temporal and idle time breakdown) is given
-the same folders, for as many ranks as --peer says, where --peer-python has it; where it fails, or
+the same folders, for as many ranks as --peer says, where --peer-python has it: both sides by turns,
+each a process from start to exit, and the ratios of the medians and of the least. Where it fails, or
 takes longer than --peer-seconds, that is said. The last column is the time per rank: it stays the
 same where cost is linear. `--cores 1,2,4` prints instead what one large file costs on so many.
 """
@@ -17,12 +18,13 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import statistics
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from analyze import IDLESCOPE, ROOT, Files, Run, alternate, line, measured, ratio
+from analyze import IDLESCOPE, ROOT, Files, alternate, line, measured
 
 LARGE_REPEATED = 48  # times 6.9 MB: one large file
 PEER_INTERVAL = (
@@ -65,8 +67,8 @@ def folder_of_ranks(source: Path, work: Path, ranks: int) -> Path:
     return folder
 
 
-def ours(folder: Path, ranks: int, rounds: int) -> Run:
-    """Print what a folder costs; return it."""
+def ours(folder: Path, ranks: int, rounds: int) -> None:
+    """Print what a folder costs."""
     command = (*IDLESCOPE, folder)
     os.environ["IDLESCOPE_CACHE"] = "off"
     (first,) = alternate(rounds, command)
@@ -75,22 +77,39 @@ def ours(folder: Path, ranks: int, rounds: int) -> Run:
         os.environ["IDLESCOPE_CACHE"] = str(folder.with_suffix(".kept"))
         measured(command)
         line(f"{ranks} ranks, asked again", measured(command))
-    return first
 
 
-def compare(folder: Path, ranks: int, own: Run, peer_python: str, seconds: int) -> None:
-    """Print what the peer takes for the same folder, and the ratio."""
+def compare(folder: Path, ranks: int, chosen: argparse.Namespace) -> None:
+    """Print what both sides take for the same folder by turns, and the ratios."""
+    seconds = str(chosen.peer_seconds)
+    own_command = (*IDLESCOPE, folder)
+    peer_command = (chosen.peer_python, "-c", PEER, folder, seconds)
+    os.environ["IDLESCOPE_CACHE"] = "off"
+    own, theirs = [], []
     try:
-        command = (peer_python, "-c", PEER, folder, str(seconds))
-        theirs = measured(command, interval=PEER_INTERVAL)
+        for _ in range(chosen.peer_rounds):
+            own.append(measured(own_command, watched=False))
+            theirs.append(measured(peer_command, watched=False))
+        own_mb = measured(own_command).megabytes
+        peer_mb = measured(peer_command, interval=PEER_INTERVAL).megabytes
     except SystemExit as failed:
         last_line = str(failed).strip().splitlines()[-1:]
         print(
             f"  {ranks} ranks, traceinsight: failed, or took over {seconds} s: {last_line}"
         )
         return
-    line(f"{ranks} ranks, traceinsight", theirs)
-    ratio(f"{ranks} ranks", own, theirs, "(wanted: 15x, 1/8)")
+    print(f"  {ranks} ranks beside traceinsight by turns, {len(own)} of them")
+    for name, choose in (("median", statistics.median), ("least", min)):
+        wall, cpu = (
+            [choose(getattr(run, figure) for run in runs) for runs in (own, theirs)]
+            for figure in ("seconds", "cpu")
+        )
+        print(
+            f"    {name:<6} {wall[0]:.2f} s beside {wall[1]:.2f} s: {wall[1] / wall[0]:.1f} times; "
+            f"CPU {cpu[0]:.2f} s beside {cpu[1]:.2f} s: {cpu[1] / cpu[0]:.1f} times"
+        )
+    print(f"    memory {own_mb:.0f} MB beside {peer_mb:.0f} MB: 1/{peer_mb / own_mb:.1f}")
+    print("    (wanted: 15 times, 1/8)", flush=True)
 
 
 def one_large_file(source: Path, cores: Sequence[int], rounds: int) -> None:
@@ -110,6 +129,7 @@ def main() -> None:
     parser.add_argument("--ranks", default="1,8,64,256")
     parser.add_argument("--peer", default="8,64")
     parser.add_argument("--peer-python", default=sys.executable)
+    parser.add_argument("--peer-rounds", type=int, default=3)
     parser.add_argument("--peer-seconds", type=int, default=1800)
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--cores", default="")
@@ -133,9 +153,9 @@ def main() -> None:
         peers = []
     for count in map(int, chosen.ranks.split(",")):
         folder = folder_of_ranks(source, chosen.work / source.stem, count)
-        own = ours(folder, count, chosen.rounds)
+        ours(folder, count, chosen.rounds)
         if count in peers:
-            compare(folder, count, own, chosen.peer_python, chosen.peer_seconds)
+            compare(folder, count, chosen)
 
 
 if __name__ == "__main__":
