@@ -2,9 +2,10 @@
 
 A wait after the launch of step N that lasts until N ends was for N: the loop is synchronous. One
 that returns while N still runs was for an older step: the loop is asynchronous, however slow its
-host is. One that returns when a part of N has ended, and N still runs, waits inside the step. Waits
-of other threads tell nothing: the output thread of tensor-parallel vLLM waits for copies that the
-loop does not need.
+host is. One that returns when a part of N has ended, and N still runs, waits inside the step.
+
+Waits of other threads tell nothing: the output thread of tensor-parallel vLLM waits for copies that
+the loop does not need.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from idlescope.analysis import intervals
-from idlescope.analysis.grouping import Groups
+from idlescope.analysis.grouping import Groups, by_key
 from idlescope.analysis.steps.measure import Steps
 from idlescope.analysis.view import DeviceView
 from idlescope.trace.table import Bool, Int64
@@ -23,6 +24,8 @@ from idlescope.trace.table import Bool, Int64
 NEAR_END = 0.1  # of a step's time on the device
 # A wait that returned sooner than this did not wait: what it asked for had ended before.
 BLOCKED_NS = 20_000
+# A wait of this share of a step's time on the device is for something on it.
+LONG = 0.1
 # From the end of what a wait was for until it returns: a blocking event took up to 0.42 ms on a
 # lent H200 (tests/gpu/latencies.py).
 WAKE_UP_NS = 500_000
@@ -77,11 +80,15 @@ def step_waits(view: DeviceView, steps: Steps, step_of_operation: Int64) -> Step
     near_end = steps.computed[step] - (NEAR_END * steps.device[step]).astype(np.int64)
     lasted = returned >= near_end
 
-    # One that returned early was for a part of the step where nothing older had just ended.
-    blocked = returned - calls.start[waits] >= BLOCKED_NS
+    # One that returned early was for a part of the step where nothing older had just ended, unless
+    # it was short and nothing more of the step is launched behind it: a slow host's.
+    blocked_ns = returned - calls.start[waits]
+    is_long = blocked_ns >= (LONG * steps.device[step]).astype(np.int64)
+    goes_on = _last_launch(view, steps, step_of_operation)[step] >= returned
     for_part = (
         ~lasted
-        & blocked
+        & (blocked_ns >= BLOCKED_NS)
+        & (is_long | goes_on)
         & ~_older_just_ended(view, steps, step_of_operation, step, returned)
     )
 
@@ -92,6 +99,14 @@ def step_waits(view: DeviceView, steps: Steps, step_of_operation: Int64) -> Step
         own_calls=waits[lasted],
         inside_calls=waits[for_part],
     )
+
+
+def _last_launch(view: DeviceView, steps: Steps, step_of_operation: Int64) -> Int64:
+    """Return when the last call began that launched something of each step."""
+    by_step, known = by_key(steps.number, step_of_operation)
+    call = view.launches[known]
+    launched = by_step.only(call >= 0)
+    return launched.last(view.trace.calls.start[call[call >= 0]])
 
 
 def _older_just_ended(

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 import idlescope
+from idlescope.analysis.grouping import by_value
+from idlescope.analysis.idle.occupancy import is_compute
 from idlescope.trace.model import Ranges
 from idlescope.trace.open import open_trace
 from tests.conftest import FIXTURES
@@ -252,3 +255,27 @@ def test_what_follows_a_graph_does_not_make_the_next_one_early(name, kind, early
     (device,) = idlescope.analyze(bare).results
     assert device.steps.found == "graph launches"
     assert (device.batching.kind, device.batching.early) == (kind, early)
+
+
+@pytest.mark.parametrize(("name", "kind", "host_is_slower"), SERVERS)
+def test_waits_of_a_slow_thread_and_copies_that_were_not_recorded_change_nothing(
+    name, kind, host_is_slower
+):
+    """What a watch by events has of them, on a machine where each wait takes 50 us (1B, an H200)."""
+    trace = open_trace(FIXTURES / name)
+    (view,) = (result.view for result in idlescope.analyze(trace).results)
+    start = trace.calls.start - np.where(view.waits, 50_000, 0)
+    calls = trace.calls.replace(start=start).take(np.argsort(start, kind="stable"))
+    slow = replace(trace, operations=_as_events(trace.operations), calls=calls)
+    (device,) = idlescope.analyze(slow).results
+    assert (device.batching.kind, device.batching.host_is_slower) == (kind, host_is_slower)
+
+
+def _as_events(operations):
+    """Return what launch calls computed, one operation of each, as timed events have it."""
+    seen = operations.take(is_compute(operations) & (operations.correlation > 0))
+    launch, call = by_value(seen.correlation)
+    first = np.searchsorted(np.sort(seen.correlation), launch)
+    one_each = seen.take(np.argsort(seen.correlation, kind="stable")[first])
+    one_each = one_each.replace(start=call.first(seen.start), end=call.last(seen.end))
+    return one_each.take(np.argsort(one_each.start, kind="stable"))
