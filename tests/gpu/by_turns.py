@@ -2,7 +2,7 @@
 
 Two servers differ by more than a watch costs, and one server from one minute to the next. Here the same loop is watched for
 some steps and not for the next. BY_TURNS is a folder: its file `states` says what follows what ("off,on"; one word: always
-that), and `PID.steps` gets what was measured, as `read` reads it.
+that), and `PID.steps` gets what was measured, as `steps_of` reads it.
 
 off     no hook takes anything down, no event is recorded; by activity, CUPTI goes on recording
 on      as it is
@@ -18,7 +18,7 @@ import itertools
 import os
 from array import array
 from pathlib import Path
-from statistics import mean, median, stdev
+from statistics import mean, median
 from time import perf_counter_ns
 from typing import Any, NamedTuple
 
@@ -132,81 +132,81 @@ def install() -> None:
 
 
 class Compared(NamedTuple):
-    """What a turn costs more than those beside it that are not watched."""
+    """What a turn costs more than those beside it in the other state: medians, so that what else
+    the machine does in a turn counts for little."""
 
+    turns: int
     steps: int
-    off_ms: float  # a step that is not watched
+    other_ms: float  # a step in the other state
     cost_us: float  # a step, more
-    error_us: float  # of that: one standard error over turns
+    error_us: float  # of that: a standard error by the median deviation of turns
     settling_us: float  # a step, while another thread settles, more: over all steps
 
 
-def durations(
-    path: Path, kind: int | None = None
-) -> dict[tuple[int, int], list[tuple[int, int]]]:
-    """Return the steps of each turn: start and length in ns, by state and turn."""
+class Step(NamedTuple):
+    """A step that is followed by another of its turn."""
+
+    start: int
+    length: int  # ns
+
+
+def rows_of(path: Path) -> list[array[int]]:
+    """Return the rows of a file: state, turn, start, kind, requests."""
     values = array("q")
     values.frombytes(path.read_bytes())
-    rows = [values[first : first + FIELDS] for first in range(0, len(values), FIELDS)]
-    steps = [row for row in rows if STATES[row[0]] != "settled"]
-    found: dict[tuple[int, int], list[tuple[int, int]]] = {}
-    seen: dict[int, int] = {}
-    for row, after in itertools.pairwise(steps):
+    return [values[first : first + FIELDS] for first in range(0, len(values), FIELDS)]
+
+
+def steps_of(path: Path, kind: int | None = None) -> dict[tuple[int, int], list[Step]]:
+    """Return the steps of each turn, all or those of a kind, by state and turn."""
+    rows = [row for row in rows_of(path) if STATES[row[0]] != "settled"]
+    found: dict[tuple[int, int], list[Step]] = {}
+    place = 0
+    for row, after in itertools.pairwise(rows):
         state, turn, start, step_kind, requests = row
-        seen[turn] = seen.get(turn, 0) + 1
-        whole = seen[turn] > UNSETTLED and after[1] == turn and after[4] == requests
-        if whole and (kind is None or step_kind == kind):
-            found.setdefault((state, turn), []).append((start, after[2] - start))
+        place += 1
+        if after[1] != turn:
+            place = 0
+        elif place > UNSETTLED and after[4] == requests and kind in (None, step_kind):
+            found.setdefault((state, turn), []).append(Step(start, after[2] - start))
     return found
-
-
-def settlings(path: Path) -> list[tuple[int, int]]:
-    """Return the settlings: their start and end in ns."""
-    values = array("q")
-    values.frombytes(path.read_bytes())
-    rows = [values[first : first + FIELDS] for first in range(0, len(values), FIELDS)]
-    return [(row[2], row[3]) for row in rows if STATES[row[0]] == "settled"]
 
 
 def compared(
     path: Path, state: str = "on", kind: int | None = None, to: str = "off"
 ) -> Compared | None:
     """Return what a state costs: each of its turns against the mean of the other turns beside it."""
-    turns = durations(path, kind)
-    windows = settlings(path)
+    turns = steps_of(path, kind)
+    settlings = [(row[2], row[3]) for row in rows_of(path) if STATES[row[0]] == "settled"]
 
-    def within(start: int, length: int) -> bool:
-        return any(start < last and start + length > first for first, last in windows)
+    def settles(step: Step) -> bool:
+        end = step.start + step.length
+        return any(step.start < last and end > first for first, last in settlings)
 
     def typical(wanted: tuple[int, int]) -> float | None:
-        lengths = [
-            length for start, length in turns.get(wanted, []) if not within(start, length)
-        ]
-        return (
-            mean(sorted(lengths)[: max(1, round(0.98 * len(lengths)))]) if lengths else None
-        )
+        lengths = [step.length for step in turns.get(wanted, []) if not settles(step)]
+        return median(lengths) if lengths else None
 
-    off, code = STATES.index(to), STATES.index(state)
-    more, beside_ns, count, excess_ns = [], [], 0, 0.0
-    for found, turn in turns:
-        if found != code:
+    other_code, code = STATES.index(to), STATES.index(state)
+    more, other_ns, count, excess_ns = [], [], 0, 0.0
+    for (found, turn), steps in turns.items():
+        here = typical((found, turn))
+        beside = [typical((other_code, turn + near)) for near in (-1, 1)]
+        if found != code or here is None or None in beside:
             continue
-        beside = [typical((off, turn + near)) for near in (-1, 1)]
-        here = typical((code, turn))
-        if here is None or None in beside:
-            continue
-        off_ns = mean(beside)
-        more.append(here - off_ns)
-        beside_ns.append(off_ns)
-        count += len(turns[found, turn])
-        settled = [length for start, length in turns[found, turn] if within(start, length)]
-        excess_ns += sum(settled) - len(settled) * here
+        other_ns.append(mean(beside))
+        more.append(here - other_ns[-1])
+        count += len(steps)
+        excess_ns += sum(step.length - here for step in steps if settles(step))
     if len(more) < 3:
         return None
+    cost_ns = median(more)
+    spread_ns = 1.4826 * median(abs(each - cost_ns) for each in more)
     return Compared(
+        turns=len(more),
         steps=count,
-        off_ms=median(beside_ns) / 1e6,
-        cost_us=mean(more) / 1e3,
-        error_us=stdev(more) / len(more) ** 0.5 / 1e3,
+        other_ms=median(other_ns) / 1e6,
+        cost_us=cost_ns / 1e3,
+        error_us=1.2533 * spread_ns / len(more) ** 0.5 / 1e3,
         settling_us=excess_ns / count / 1e3,
     )

@@ -62,10 +62,11 @@ class EventsWay:
             0, self._calls.index, self._calls.name(), "", self._calls.identity()
         )
         self._clock = EventClock(self._calls)
-        with self._calls.beside_captures():
-            self._clock.keep()  # an engine is quiet before its first step: it is exact
         event = self._calls.event
         self._free = [Pair(event(), event()) for _ in range(PAIRS)]
+        with self._calls.beside_captures():
+            self._clock.keep()  # an engine is quiet before its first step: it is exact
+            self._make_events()
         self._pending: deque[Pair] = deque()
         self._open: Pair | None = None
         self._open_start = 0  # of the call whose pair is open; 0: none is
@@ -73,6 +74,13 @@ class EventsWay:
         self._capturing, self._stream = self._calls.capturing, self._calls.stream
         self._record = self._calls.record
         self.lost = 0
+
+    def _make_events(self) -> None:
+        """Record all events once: torch makes one of CUDA's at its first record, not in the loop."""
+        stream = self._calls.own_stream()
+        for pair in self._free:
+            self._calls.record(pair.first, stream)
+            self._calls.record(pair.last, stream)
 
     def begin(self, launch: int, start_ns: int) -> None:
         """Record an event before what the call issues."""

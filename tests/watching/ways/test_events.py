@@ -39,6 +39,14 @@ def launch(way, cuda, number, busy_ns):
     return truth
 
 
+def test_no_event_is_recorded_for_the_first_time_in_the_loop(cuda):
+    # torch makes one of CUDA's then, which takes longer than to record it
+    made = EventsWay(calls=cuda)
+    in_pool = [event for pair in made._free for event in (pair.first, pair.last)]
+    assert len(in_pool) == 2 * PAIRS
+    assert all(event.happens_ns is not None for event in in_pool)
+
+
 def test_times_are_those_of_the_device(way, cuda):
     truths = [launch(way, cuda, number, 2 * MS) for number in range(1, 6)]
     time.sleep(0.02)
