@@ -1,7 +1,8 @@
 """A child process that is a copy of this one: what this one has imported, it need not import again.
 
-On Linux, and from a process of one thread only: a copy has none of the other threads, and what they
-held locked stays so. It has no files but its pipes, and Ctrl-C is its parent's to handle.
+On Linux, from a process that is a command of ours (not one of a user, of any size and content), and
+of one thread only: a copy has none of the other threads, and what they held locked stays so. It has
+no files but its pipes, and Ctrl-C is its parent's to handle.
 """
 
 from __future__ import annotations
@@ -22,9 +23,20 @@ _FILES = "/proc/self/fd"
 _OWN_FILES = 3  # standard input, output and error
 
 
+class _OwnProcess:
+    """What is known of this process."""
+
+    is_command = False  # of ours
+
+
+def allow_forks() -> None:
+    """Say that this process is a command of ours, so that it may be copied."""
+    _OwnProcess.is_command = True
+
+
 def may_fork() -> bool:
     """Return whether this process can be copied as it is now."""
-    if sys.platform != "linux":
+    if sys.platform != "linux" or not _OwnProcess.is_command:
         return False
     try:
         return len(os.listdir(_THREADS)) == 1
@@ -52,24 +64,25 @@ class ForkedChild:
         finally:
             os.close(questions)
             os.close(answers)
-        self._has_ended = False
+        self._exit_code: int | None = None
         self._waiting = Lock()
 
     def kill(self) -> None:
         """End the process, whatever it does; nothing where it has been waited for."""
         # Its number is another's once it has been waited for.
         with self._waiting:
-            if not self._has_ended:
+            if self._exit_code is None:
                 os.kill(self.pid, signal.SIGKILL)
 
-    def wait(self) -> None:
-        """Wait until the process has ended."""
+    def wait(self) -> int:
+        """Wait until the process has ended; return its exit code."""
         with suppress(ChildProcessError):  # someone else has waited for it
             os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
         with self._waiting:
-            if not self._has_ended:
-                os.waitpid(self.pid, 0)
-                self._has_ended = True
+            if self._exit_code is None:
+                _, status = os.waitpid(self.pid, 0)
+                self._exit_code = os.waitstatus_to_exitcode(status)
+            return self._exit_code
 
 
 @contextmanager
@@ -84,12 +97,15 @@ def _signals_held() -> Iterator[None]:
 
 def _do(work: Callable[[], object], questions: int, answers: int) -> NoReturn:
     """Be the copy: nothing of what the parent would do next, or at its end, is done."""
+    exit_code = 1
     try:
         _leave_to_parent()
         _take_pipes(questions, answers)
         work()
+        sys.stdout.flush()
+        exit_code = 0
     finally:
-        os._exit(0)
+        os._exit(exit_code)
 
 
 def _leave_to_parent() -> None:

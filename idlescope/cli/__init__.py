@@ -40,12 +40,14 @@ def _run() -> None:
     gc.set_threshold(GARBAGE_THRESHOLD)
     atexit.register(gc.freeze)  # nor need they be looked through as the process ends
     from idlescope.children.cores import one_blas_thread
+    from idlescope.children.forked import allow_forks
     from idlescope.cli.terminal_size import forget_unreadable_sizes
     from idlescope.errors import IdlescopeError
 
     # Figures are files: no window shows them, and what names one, or misspells it, is not asked.
     os.environ.pop("MPLBACKEND", None)
     one_blas_thread()
+    allow_forks()
     forget_unreadable_sizes()
     from idlescope.cli.app import app
     from idlescope.cli.workflow_safe import guarded_streams

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from idlescope.children.forked import may_fork
+from idlescope.children.forked import _OwnProcess, may_fork
 from tests.children.test_lifeline import lives
 from tests.make.commands import ROOT
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(
 BEGIN = """
 import atexit, json, os, signal, sys, time
 from threading import Event, Thread
-from idlescope.children.forked import ForkedChild, may_fork
+from idlescope.children.forked import ForkedChild, allow_forks, may_fork
 from idlescope.children.lifeline import lines_of_parent
 
 held = open(__file__ if "__file__" in globals() else "/dev/null")
@@ -94,27 +94,30 @@ def test_a_copy_that_fails_ends_and_does_nothing_else():
 def fail():
     raise KeyError("nobody hears it")
 child = ForkedChild(fail)
-child.wait()
-child.wait()
+codes = [child.wait(), child.wait()]
 child.kill()
-print(json.dumps(child.stdout.read().decode()))
+print(json.dumps([*codes, child.stdout.read().decode()]))
 """)
-    assert said == ""
+    assert said == [1, 1, ""]
 
 
-def test_a_process_of_several_threads_is_not_copied():
-    alone, beside_another = said_by("""
+def test_only_a_command_of_ours_is_copied_and_only_while_it_has_one_thread():
+    of_anyone, alone, beside_another = said_by("""
+print(json.dumps(may_fork()))
+allow_forks()
 print(json.dumps(may_fork()))
 ended = Event()
 Thread(target=ended.wait).start()
 print(json.dumps(may_fork()))
 ended.set()
 """)
+    assert not of_anyone
     assert alone
     assert not beside_another
 
 
 def test_nor_is_one_elsewhere_than_on_linux(monkeypatch):
+    monkeypatch.setattr(_OwnProcess, "is_command", True)
     monkeypatch.setattr(sys, "platform", "darwin")
     assert not may_fork()
 

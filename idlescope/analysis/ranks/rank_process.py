@@ -1,26 +1,24 @@
 """A process that analyses one file of ranks after the other, and how it is asked.
 
-It is a copy of this process where that can be made, so that it imports nothing; else the program of
-child.py.
+It is a copy of this process where that can be made, else the program of child.py.
 """
 
 from __future__ import annotations
 
 import os
-import subprocess
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from threading import Lock
-from typing import IO, TYPE_CHECKING, Protocol, Union
+from typing import TYPE_CHECKING, Union
 
 import msgspec
 
 from idlescope.analysis.ranks.asked import HEAD_LENGTH, RankBytesError, RankOptions
 from idlescope.analysis.ranks.kept import KeptSummaries
 from idlescope.children.cores import VARIABLE, allow
-from idlescope.children.forked import ForkedChild, may_fork
-from idlescope.children.start import command
+from idlescope.children.forked import may_fork
+from idlescope.children.start import Child, close, command, copy_or_program
 from idlescope.errors import TraceError
 from idlescope.trace import remote
 from idlescope.trace.formats import import_reader
@@ -29,28 +27,6 @@ if TYPE_CHECKING:
     from idlescope.analysis.ranks.rank_file import RankFile
 
 Outcome = Union["RankFile", TraceError]
-
-
-class Child(Protocol):
-    """A child process, of either kind."""
-
-    @property
-    def pid(self) -> int:
-        """Return its number."""
-
-    @property
-    def stdin(self) -> IO[bytes] | None:
-        """Return what it is asked through."""
-
-    @property
-    def stdout(self) -> IO[bytes] | None:
-        """Return what it answers through."""
-
-    def kill(self) -> None:
-        """End it."""
-
-    def wait(self) -> object:
-        """Wait until it has ended."""
 
 
 class RankProcess:
@@ -65,10 +41,18 @@ class RankProcess:
         self._process = self._start()
 
     def _start(self) -> Child:
-        if may_fork():
-            with suppress(OSError):  # no memory for a copy, as the system counts it
-                return _copy(self._options, self._cores)
-        return _program(self._options, self._cores)
+        options_text = msgspec.json.encode(self._options).decode()
+        return copy_or_program(
+            self._be_copy,
+            command("idlescope.analysis.ranks.child", options_text),
+            {**os.environ, VARIABLE: str(self._cores)},
+        )
+
+    def _be_copy(self) -> None:
+        from idlescope.analysis.ranks.child import answer
+
+        allow(self._cores)
+        answer(self._options)
 
     def __enter__(self) -> RankProcess:
         return self
@@ -76,7 +60,7 @@ class RankProcess:
     def __exit__(self, *exception: object) -> None:
         """End the process, whatever it does."""
         self.end()
-        self._close()
+        close(self._process)
 
     def end(self) -> None:
         """Kill the process, also while another thread waits for its answer; none follows it."""
@@ -115,17 +99,10 @@ class RankProcess:
 
     def _start_again(self) -> None:
         self._process.kill()
-        self._close()
+        close(self._process)
         with self._starting:
             if not self._has_ended:
                 self._process = self._start()
-
-    def _close(self) -> None:
-        for stream in (self._process.stdin, self._process.stdout):
-            if stream is not None:
-                with suppress(OSError):  # what it was still to be told
-                    stream.close()
-        self._process.wait()
 
 
 def import_for_copies(path: Path) -> None:
@@ -136,26 +113,3 @@ def import_for_copies(path: Path) -> None:
     if remote.url_of(path) is None:
         with suppress(TraceError):  # which is said when it is read
             import_reader(path)
-
-
-def _copy(options: RankOptions, cores: int) -> Child:
-    """Start a copy of this process."""
-    from idlescope.analysis.ranks.child import answer
-
-    def work() -> None:
-        allow(cores)
-        answer(options)
-
-    return ForkedChild(work)
-
-
-def _program(options: RankOptions, cores: int) -> Child:
-    """Start a process that imports what it needs."""
-    options_text = msgspec.json.encode(options).decode()
-    return subprocess.Popen(  # noqa: S603 - our own module, no shell
-        command("idlescope.analysis.ranks.child", options_text),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env={**os.environ, VARIABLE: str(cores)},
-    )

@@ -1,14 +1,13 @@
 """Read a Kineto file in one part, or a large one in as many as there are cores.
 
 Decoding is most of an analysis's time. The first part is read here, each other one in a process of
-its own: this module, run as a program with PATH START END FRAMES OWN (END is empty for the last),
-which writes its Part to its output (part_bytes.py).
+its own, which writes its Part to its output (part_bytes.py): a copy of this process, or this
+module, run as a program with PATH START END FRAMES OWN (END is empty for the last).
 """
 
 from __future__ import annotations
 
 import gc
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -16,8 +15,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from idlescope.children.cores import usable_cores
+from idlescope.children.forked import may_fork
 from idlescope.children.lifeline import end_with_parent
-from idlescope.children.start import command
+from idlescope.children.start import Child, close, command, copy_or_program
 from idlescope.errors import TraceError
 from idlescope.trace.damage import Damage
 from idlescope.trace.kineto.bytes import GZIP_MAGIC
@@ -28,9 +28,11 @@ from idlescope.trace.kineto.records import decode_list
 from idlescope.trace.kineto.typed_events import TypedDecoder
 
 PART_BYTES = 32 << 20  # of less, a process of its own costs more than it saves
-# The first part is longer than the others by so much: their processes have to start and to send.
+# The first part is longer than the others by so much: their processes have to send, and to start
+# where they are no copies.
 AHEAD_SHARE = 0.14  # of the file
 MOST_AHEAD_BYTES = 48 << 20
+COPIES_AHEAD_SHARE = 0.04
 BOUNDARY_BYTES = 1 << 20  # searched for the start of an event
 
 Progress = Callable[[int], None]
@@ -67,7 +69,7 @@ def read_parts(reading: Reading, progress: Progress | None) -> list[Part]:
     return parts
 
 
-def _sent_part(child: subprocess.Popen[bytes]) -> Part | None:
+def _sent_part(child: Child) -> Part | None:
     """Return the part that a process sends; None where there is no second process to be had."""
     sent = child.stdout.read() if child.stdout else b""
     if child.wait() != 0:
@@ -99,28 +101,24 @@ def read_part(
 
 
 @contextmanager
-def _own_process(
-    reading: Reading, start: int, end: int | None
-) -> Iterator[subprocess.Popen[bytes]]:
+def _own_process(reading: Reading, start: int, end: int | None) -> Iterator[Child]:
     """Read a part of a file in a process of its own, which is killed where the block fails."""
-    arguments = [
+    words = command(
+        "idlescope.trace.kineto.parts",
         str(reading.path.resolve()),
         str(start),
         "" if end is None else str(end),
         str(int(reading.frames)),
         str(int(reading.own)),
-    ]
-    with subprocess.Popen(  # noqa: S603 - our own module, with arguments that no shell sees
-        command("idlescope.trace.kineto.parts", *arguments),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        stdin=subprocess.PIPE,
-    ) as child:
-        try:
-            yield child
-        except BaseException:
-            child.kill()
-            raise
+    )
+    child = copy_or_program(lambda: _send_part(reading, start, end), words)
+    try:
+        yield child
+    except BaseException:
+        child.kill()
+        raise
+    finally:
+        close(child)
 
 
 def _starts(path: Path) -> list[int]:
@@ -145,7 +143,8 @@ def _cuts(size: int, count: int) -> list[int]:
     """Return about where a file of some size is cut into so many parts."""
     if count < 2:
         return []
-    ahead = int(min(AHEAD_SHARE * size, MOST_AHEAD_BYTES))
+    share = COPIES_AHEAD_SHARE if may_fork() else AHEAD_SHARE
+    ahead = int(min(share * size, MOST_AHEAD_BYTES))
     each = (size - ahead) // count
     return [ahead + each * part for part in range(1, count)]
 
@@ -162,18 +161,23 @@ def _no_collector() -> Iterator[None]:
             gc.enable()
 
 
-def _main() -> None:
+def _send_part(reading: Reading, start: int, end: int | None) -> None:
+    """Read a part and write it to the output of this process, which ends with its parent."""
     end_with_parent()
-    path, start, end, frames, own = sys.argv[1:]
-    reading = Reading(Path(path), frames == "1", own == "1")
     try:
-        part = read_part(reading, int(start), int(end) if end else None)
+        part = read_part(reading, start, end)
         part.join()
         pieces = packed(part)
     except TraceError as error:
         pieces = packed_error(error)
     for piece in pieces:
         sys.stdout.buffer.write(piece)
+
+
+def _main() -> None:
+    path, start, end, frames, own = sys.argv[1:]
+    reading = Reading(Path(path), frames == "1", own == "1")
+    _send_part(reading, int(start), int(end) if end else None)
 
 
 if __name__ == "__main__":

@@ -84,17 +84,17 @@ def test_a_process_that_is_killed_costs_its_file_only(folder):
 BOTH_WAYS = """
 import sys
 from pathlib import Path
-from idlescope.analysis.ranks import rank_process
 from idlescope.analysis.ranks.asked import RankOptions
 from idlescope.analysis.ranks.folder import analyze_folder
+from idlescope.children import forked, start
 from idlescope.report.text import to_text
 
 folder = Path(sys.argv[1])
 paths = sorted(folder.iterdir())
 copies = []
-rank_process._copy = lambda *how, copy=rank_process._copy: copies.append(how) or copy(*how)
-for may_fork in (rank_process.may_fork, lambda: False):
-    rank_process.may_fork = may_fork
+start.ForkedChild = lambda work, copy=start.ForkedChild: copies.append(work) or copy(work)
+for may_fork in (True, False):
+    forked._OwnProcess.is_command = may_fork
     found = analyze_folder(folder, paths, RankOptions("first-last", 0, frames=True))
     print(len(copies), to_text(found.to_json()).replace(chr(10), ""))
 """

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 
 import idlescope
 from idlescope.trace.kineto import events as kineto_events
 from idlescope.trace.kineto import parts
+from tests.make.commands import ROOT
 from tests.make.damaged_kineto import COUNT, LAYOUTS, WHOLE, names
 from tests.make.kineto_files import read_text, span
 
@@ -69,3 +73,39 @@ class TestParts:
         assert kineto_events.event_boundary(text.encode(), 100) == 100 + text.rindex(
             '{"ph"'
         )
+
+
+COPIES = """
+import sys
+from pathlib import Path
+from idlescope.children import start
+from idlescope.children.forked import allow_forks
+from idlescope.trace.kineto import parts
+from idlescope.trace.kineto.reader import read
+
+copies = []
+start.ForkedChild = lambda work, copy=start.ForkedChild: copies.append(work) or copy(work)
+allow_forks()
+parts.PART_BYTES = 500
+trace = read(Path(sys.argv[1]))
+print(len(copies), len(trace.operations), len(trace.meta.warnings))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are copied on Linux only")
+def test_a_command_reads_the_parts_by_copies_of_itself(tmp_path):
+    whole = read_text(tmp_path, WHOLE)
+    done = subprocess.run(
+        [sys.executable, "-c", COPIES, str(tmp_path / "t.json")],
+        capture_output=True,
+        text=True,
+        env={
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "IDLESCOPE_JOBS": "3",
+            "OPENBLAS_NUM_THREADS": "1",
+        },
+        check=True,
+    )
+    assert done.stderr == ""
+    assert done.stdout == f"2 {len(whole.operations)} 0\n"
