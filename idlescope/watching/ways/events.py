@@ -76,7 +76,7 @@ class EventsWay:
         self.lost = 0
 
     def _make_events(self) -> None:
-        """Record all events once: torch makes one of CUDA's at its first record, not in the loop."""
+        """Record all events once: torch makes one of CUDA at its first record, not in the loop."""
         stream = self._calls.own_stream()
         for pair in self._free:
             self._calls.record(pair.first, stream)
