@@ -58,7 +58,6 @@ class Range(ContextDecorator):
     _annotation: Any = None  # an NVTX range
     _handle: Any = None  # of torch.profiler's range
     _listener: Listener | None = None
-    _phase_start = 0  # as the listener has it
 
     def __init__(
         self, name: str, phase: str | None = None, step: int | None = None
@@ -66,6 +65,8 @@ class Range(ContextDecorator):
         self._name = name
         self._phase = phase
         self._step = step
+        # As the listener has it. Set here: an attribute that comes later costs 0.2 us.
+        self._phase_start = 0
 
     def _recreate_cm(self) -> Range:
         """Return a range for one call of a decorated function, which several threads may call."""

@@ -20,7 +20,11 @@ from idlescope.trace.names.own_engine import DEPTHS
 from idlescope.watching import turns
 from idlescope.watching.own_engine import watch_engine
 from idlescope.watching.rows import Rows
+from idlescope.watching.spans import LaunchSpan
 from idlescope.watching.watch import Watch
+from idlescope.watching.ways import events
+from idlescope.watching.ways.events import EventsWay
+from tests.make.fake_cuda import FakeCuda
 from tests.make.interrupted import interrupted
 from tests.make.pretended_streams import PretendedStreams
 from tests.make.settled_once import settled_once
@@ -84,6 +88,28 @@ def test_a_loop_that_goes_on_while_it_is_settled_loses_nothing(seed, monkeypatch
         lambda: unruly_steps(watch, 8),
         lambda: settle_often(watch),
         (*LOOPS, *SETTLING),
+        seed,
+    )
+    check(watch, UNRULY_PHASES)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_loop_that_is_timed_by_events_loses_nothing(seed, monkeypatch):
+    monkeypatch.setattr(turns, "PATIENCE_S", 0)
+    monkeypatch.setattr(events, "NOTED_NS", 0)
+    cuda = FakeCuda()
+    watch = idlescope.watch(way=EventsWay(calls=cuda))
+    launching = watch.launching
+
+    def issuing(name: str) -> LaunchSpan:
+        cuda.current.issue(20_000)
+        return launching(name)
+
+    monkeypatch.setattr(watch, "launching", issuing)
+    taking_turns(
+        lambda: unruly_steps(watch, 8),
+        lambda: settle_often(watch),
+        (*LOOPS, *SETTLING, "ways/events.py"),
         seed,
     )
     check(watch, UNRULY_PHASES)
