@@ -123,8 +123,8 @@ VERDICTS = (
         means="Kernels are shorter than the host takes to launch them one by one, so that the "
         "device runs dry between them.",
         measured="at least half of idle lies in many gaps, each of at most 1 ms, between kernels "
-        "of one step that were launched one by one, as most of what it computes was; or `launch` "
-        "is the largest of the four causes, and nothing tells how steps are batched",
+        "of one step that were launched one by one, not before a graph that is most of the step; "
+        "or `launch` is the largest of the four causes, and nothing tells how steps are batched",
         usually=Usually(
             vllm="`--enforce-eager`, or a batch beyond the largest captured size "
             "(`cudagraph_capture_sizes`).",

@@ -22,8 +22,8 @@ def eager_idle(view: DeviceView, step: Int64, gaps: Gaps) -> int:
 
     That is the idle time of eager execution, not of batching. `step` is the step of each operation,
     -1 where it is not known. Only short gaps count, and only where there are many: a graph would
-    not help against a few long ones. A step most of which is a graph has it already: what the host
-    launches one by one before the graph is preparation, which asynchronous batching hides.
+    not help against a few long ones. What the host launches one by one before a graph that is most
+    of the step is preparation, which asynchronous batching hides.
     """
     known = np.flatnonzero((gaps.operation > 0) & (gaps.call >= 0))
     if not known.size:
@@ -39,21 +39,23 @@ def eager_idle(view: DeviceView, step: Int64, gaps: Gaps) -> int:
     short = gaps.length[known] <= SHORT_NS
     eager = same_step & both_kernels & ~view.in_graph[after] & short
     if np.count_nonzero(eager) >= MANY:
-        eager[eager] = _is_eager(view, step)[after[eager]]
+        eager[eager] = ~_prepares_graph(view, step)[after[eager]]
     if np.count_nonzero(eager) < MANY:
         return 0
     late_ns = gaps.host[known] + gaps.launch[known]
     return int(late_ns[eager].sum())
 
 
-def _is_eager(view: DeviceView, step: Int64) -> Bool:
-    """Return for each operation whether its step computes mostly in kernels launched one by one."""
-    operations = view.operations
+def _prepares_graph(view: DeviceView, step: Int64) -> Bool:
+    """Return which operations run before the first graph of a step that is mostly graphs."""
+    operations, in_graph = view.operations, view.in_graph
     compute_ns = np.where(is_compute(operations), operations.end - operations.start, 0)
     _, steps = by_value(step)
-    graph_ns = steps.only(view.in_graph).total(compute_ns[view.in_graph])
-    mostly_graph = 2 * graph_ns > steps.total(compute_ns)
-    return np.asarray(~mostly_graph[steps.row], np.bool_)
+    of_graphs = steps.only(in_graph)
+    mostly_graphs = 2 * of_graphs.total(compute_ns[in_graph]) > steps.total(compute_ns)
+    first_graph = of_graphs.first(operations.start[in_graph])
+    before_graph = operations.start < first_graph[steps.row]
+    return np.asarray(mostly_graphs[steps.row] & before_graph, np.bool_)
 
 
 def _last_to_end(operations: Operations) -> Int64:
