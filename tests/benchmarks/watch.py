@@ -5,8 +5,8 @@
 host    microseconds per step (a step, a launch call and a wait) and per phase, by way: least of
         many short trials; and what the thread that settles costs per step, of its processor time
 memory  a million steps: what the process holds at each tenth of them
-engine  a loop like SGLang's on a pretended device of 5.5 ms per step, watched by events and bare, by
-        turns: steps per second of one to the other, which is what a competing thread loses
+engine  a loop like SGLang's on a pretended device of 5.5 ms per step, whose watch by events is off and on
+        by turns (tests/gpu/by_turns.py): how much longer a step is, with its hooks alone and with events
 
 Asked: at most 20 us per step, 1 us per phase, and memory that is flat. Ways that time a CUDA device
 are measured where there is one: tests/gpu/watch.py.
@@ -20,7 +20,6 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from statistics import median
 from time import perf_counter_ns
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[2])]
@@ -33,7 +32,7 @@ from idlescope.watching.ways.own_engine import OwnEngineWay
 STEPS, TRIALS = 200, 100
 PHASES = 5  # in each step, where they are measured
 MILLION = 1_000_000
-ENGINE_TURNS, ENGINE_TURN_S = 15, 2
+ENGINE_S = 30
 
 
 class ReportedWay(OwnEngineWay):
@@ -170,60 +169,20 @@ def memory():
 
 
 def engine():
-    folder = tempfile.mkdtemp()
-    processes = {way: serve(way, folder) for way in ("bare", "events")}
-    ratios, at_rest, each_loop_us = [], [], {way: [] for way in processes}
-    told = {}
-    for turn in range(ENGINE_TURNS + 1):
-        rates, rest_rates = {}, {}
-        for way in list(processes)[:: 1 if turn % 2 else -1]:
-            told[way] = ask(processes[way])
-            rates[way] = told[way]["steps"] / told[way]["seconds"]
-            at_work_s = told[way]["seconds"] - told[way]["queued_s"]
-            rest_rates[way] = told[way]["steps"] / at_work_s
-            each_loop_us[way].append(1e6 * told[way]["loop_cpu_s"] / told[way]["steps"])
-        if turn == 0:  # the first one imports and fills caches
-            before = told["events"]
-        else:
-            ratios.append(rates["events"] / rates["bare"])
-            at_rest.append(rest_rates["events"] / rest_rates["bare"])
-    steps = sum(1 for _ in ratios) * told["events"]["steps"]
-    loop_us = {way: median(found[1:]) for way, found in each_loop_us.items()}
-    said = {
-        field: (told["events"][field] - before[field]) / 1e3 / steps
-        for field in ("overhead_ns", "settling_ns")
-    }
-    for process in processes.values():
-        process.stdin.close()
-        process.wait(20)
-    print("like SGLang, by events, to the bare loop's steps/s (asked: 0.99):")
-    for name, found in (("as it is", ratios), ("less waits for a processor", at_rest)):
-        spread = ", ".join(f"{ratio:.3f}" for ratio in sorted(found))
-        print(f"  {name}: {median(found):.3f} ({spread})")
-    print(
-        f"the loop's thread: {loop_us['events'] - loop_us['bare']:.1f} us of processor time per step "
-        f"more than {loop_us['bare']:.0f}; the watch says {said['overhead_ns']:.1f} us per step of the "
-        f"loop's time, {said['settling_ns']:.1f} us of processor time in the other thread"
-    )
-    print(f"off: {told['events']['off']!r}; lost: {told['events']['lost']}")
-
-
-def serve(way, folder):
-    """Start a process that serves (`watched_engine`)."""
     program = Path(__file__).with_name("watched_engine.py")
-    return subprocess.Popen(
-        [sys.executable, str(program), way, folder],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-
-
-def ask(process):
-    """Let it serve for a turn; return what it says."""
-    process.stdin.write(f"{ENGINE_TURN_S}\n")
-    process.stdin.flush()
-    return json.loads(process.stdout.readline())
+    print(f"like SGLang, by events, off and on by turns, {ENGINE_S} s each (asked: 1 %):")
+    for states in ("off,hooks", "off,on"):
+        with tempfile.TemporaryDirectory() as folder:
+            words = [sys.executable, str(program), states, str(ENGINE_S), folder]
+            told = json.loads(subprocess.check_output(words, text=True))
+        cost = told["compared"]
+        print(
+            f"  {states}: {cost['cost_us']:.0f} us +- {cost['error_us']:.0f} on {cost['other_ms']:.2f} ms, "
+            f"{cost['cost_us'] / cost['other_ms'] / 10:.2f} %; settling makes steps longer by "
+            f"{cost['settling_us']:.1f} us; the watch says {told['overhead_us']:.1f} us per step of the "
+            f"loop's time, {told['settling_us']:.1f} us of processor time in the other thread; "
+            f"off: {told['off']!r}; lost: {told['lost']}"
+        )
 
 
 if __name__ == "__main__":

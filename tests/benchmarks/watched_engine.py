@@ -1,9 +1,9 @@
 """A server's loop in a process of its own, as SGLang's is called, on a device that is pretended.
 
-    python tests/benchmarks/watched_engine.py bare|events FOLDER
+    python tests/benchmarks/watched_engine.py STATES SECONDS FOLDER
 
-Each line on standard input is a number of seconds to serve; the answer is a line of JSON: steps, seconds,
-processor time of the loop's thread, its time without a processor, and what the watch says of itself.
+It serves for so long, its watch by events in such states by turns ("off,on": tests/gpu/by_turns.py), and prints a line of
+JSON: what the second state costs, and what the watch says of itself. FOLDER gets what was measured.
 
 A step does a fixed amount of work in Python, which lets the interpreter's lock go as often as
 operators of torch do, launches twice, and waits until the device is done.
@@ -15,7 +15,6 @@ import json
 import os
 import sys
 import tempfile
-import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +23,12 @@ from types import SimpleNamespace
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[2])]
 
+from idlescope.analysis.steps.step_kind import StepKind
+from idlescope.watching.engines import sglang_hooks
+from idlescope.watching.engines.loop import Loop
+from idlescope.watching.watch import Watch
+from idlescope.watching.ways.events import EventsWay
+from tests.gpu import by_turns
 from tests.make.fake_engines import SGLANG, write_engine
 
 DEVICE_NS = 5_500_000  # of a step
@@ -118,20 +123,13 @@ def work(operators):
         time.sleep(0)
 
 
-def engine(way):
-    """Return the scheduler of the fake engine, its device and its watch, which is None where bare."""
+def engine():
+    """Return the scheduler of the fake engine, and the loop that its hooks tell of."""
     calls = Calls()
     folder = Path(tempfile.mkdtemp())
     write_engine(folder, SGLANG, "0.5.13")
     sys.path.insert(0, str(folder))
-    loop = None
-    if way != "bare":
-        from idlescope.watching.engines import sglang_hooks
-        from idlescope.watching.engines.loop import Loop
-        from idlescope.watching.watch import Watch
-        from idlescope.watching.ways.events import EventsWay
-
-        loop = Loop(lambda device, rank: Watch(way=EventsWay(calls=calls), engine="fake"))
+    loop = Loop(lambda device, rank: Watch(way=EventsWay(calls=calls), engine="fake"))
     import sglang.srt.managers.scheduler as managers
     from sglang.srt.managers.scheduler_components import batch_result_processor
     from sglang.srt.model_executor.model_runner import ModelRunner
@@ -158,39 +156,29 @@ def engine(way):
     ModelRunner.forward_decode, ModelRunner.sample = forward_decode, sample
     batch_result_processor.SchedulerBatchResultProcessor._normalize_decode_outputs = wait
     managers.Scheduler.get_next_batch_to_run = next_batch
-    if loop is not None:
-        sglang_hooks.install(loop)
+    sglang_hooks.install(loop)
     return managers.Scheduler([]), loop
 
 
-def queued_s():
-    """Return how long this thread could have run but had no processor, where Linux tells."""
-    try:
-        told = Path(f"/proc/self/task/{threading.get_native_id()}/schedstat").read_text()
-    except OSError:
-        return 0.0
-    return int(told.split()[1]) / 1e9
-
-
-def main(way, folder):
-    """Serve when told to."""
-    os.environ["IDLESCOPE_WATCH_FOLDER"] = folder
-    scheduler, loop = engine(way)
-    for line in sys.stdin:
-        scheduler.batches = serving = Serving(float(line))
-        start, start_cpu, start_queued = time.perf_counter(), time.thread_time(), queued_s()
-        scheduler.event_loop()
-        told = {
-            "steps": serving.steps,
-            "seconds": time.perf_counter() - start,
-            "loop_cpu_s": time.thread_time() - start_cpu,
-            "queued_s": queued_s() - start_queued,
-        }
-        if loop is not None:
-            watch = loop.watch
-            told |= {"overhead_ns": watch.overhead_ns, "settling_ns": watch.settling_ns}
-            told |= {"off": watch.off, "lost": watch.lost, "url": watch.url}
-        print(json.dumps(told), flush=True)
+def main(states, seconds, folder):
+    """Serve, and say what the watch cost."""
+    os.environ["IDLESCOPE_WATCH_FOLDER"] = os.environ["BY_TURNS"] = folder
+    (Path(folder) / "states").write_text(states)
+    by_turns.install()
+    scheduler, loop = engine()
+    scheduler.batches = serving = Serving(float(seconds))
+    scheduler.event_loop()
+    (measured,) = Path(folder).glob("*.steps")
+    other, state = states.split(",")
+    found = by_turns.compared(measured, state, StepKind.DECODE.code, other)
+    watch, steps_us = loop.watch, 1e3 * serving.steps
+    told = {"steps": serving.steps, "compared": found._asdict()}
+    told |= {
+        "overhead_us": watch.overhead_ns / steps_us,
+        "off": watch.off,
+        "lost": watch.lost,
+    }
+    print(json.dumps(told | {"settling_us": watch.settling_ns / steps_us}))
 
 
 if __name__ == "__main__":
