@@ -207,7 +207,7 @@ def try_engines(pairs: Sequence[tuple[str, str]], out: Path) -> None:
         for watched in itertools.chain(*started):
             if watched.way == "bare":
                 say(out, **about(watched), captured=capture(watched, out))
-            elif watched.mode == "sync":
+            else:
                 say(out, **about(watched), recorded=watched.recorded(out))
     except Exception as error:  # what there is so far is worth keeping
         say(out, error=repr(error)[-3000:])
@@ -354,6 +354,15 @@ def table(lines: Sequence[dict]) -> Iterator[str]:
                     shown += f"  foretold {median(steps):.2f} ms"
             yield shown
     for line in lines:
+        for kind, cost in line.get("costs", {}).items():
+            server = " ".join(
+                line[key] for key in ("engine", "size", "mode", "way", "load")
+            )
+            share = 0.1 / cost["other_ms"]  # of a microsecond, in per cent
+            yield (
+                f"{server:36} {line['states']:9} steps of kind {kind}: {cost['other_ms']:.2f} ms, "
+                f"{share * cost['cost_us']:+.2f} +- {share * cost['error_us']:.2f} %"
+            )
         if "error" in line:
             yield f"error {line}"
 
