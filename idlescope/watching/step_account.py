@@ -64,9 +64,13 @@ class StepAccount:
         self._marks = joined((self._marks, marks))
 
     def finish(self, until: int, unsettled: Int64, timed: bool) -> None:
-        """Count the steps that ended before a time and are none of the unsettled ones."""
-        is_over = self.rows["end"] <= until
-        is_over &= ~np.isin(self.rows["number"], unsettled)
+        """Count the steps that ended before a time and are none of the unsettled ones.
+
+        In their order: whether one was launched early is told by the one before.
+        """
+        number = self.rows["number"]
+        goes_on = (self.rows["end"] > until) | np.isin(number, unsettled)
+        is_over = number < number[goes_on].min(initial=AFTER_EVERYTHING)
         finished = chosen(self.rows, is_over)
         self.rows = chosen(self.rows, ~is_over)
         if not finished["number"].size:

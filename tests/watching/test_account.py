@@ -235,6 +235,25 @@ def test_steps_launched_before_their_predecessor_ended_are_counted():
     assert account.totals.launches == 1
 
 
+def test_steps_are_counted_in_their_order_whichever_ends_first():
+    """One without work on the device is over before the one ahead of it is."""
+    account = Account(DEVICE)
+    nothing = Taken(
+        row_table((), STEP_FIELDS), row_table((), CALL_FIELDS), row_table((), PHASE_FIELDS)
+    )
+    steps = (0, 0, 80, 96, 1, 1, 1, 0, 240, 270, 1, 1, 2, 0, 400, 450, 1, 1)
+    calls = (LAUNCH, 0, 90, 95, 1, LAUNCH, 1, 250, 255, 2)
+    first = nothing._replace(
+        steps=row_table(steps, STEP_FIELDS), calls=row_table(calls, CALL_FIELDS)
+    )
+    ended = _ended([(1, 0, 100, 200, 0), (2, 0, 300, 600, 1)], 500)
+    account.settle(ended, first, NOTHING_OPEN, NAMES)
+    assert account.totals.step_time.count == 1
+    account.settle(_ended([], 1_000), nothing, NOTHING_OPEN, NAMES)
+    assert account.totals.step_time.count == 3
+    assert (account.totals.launched_told, account.totals.launched_early) == (1, 0)
+
+
 def test_a_long_gap_is_remembered_with_its_cause_and_phase():
     account = Account(DEVICE)
     second = 1_000_000_000

