@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from rich.console import Console
 
 from idlescope.cli.options import FIRST_LAST, Output
-from idlescope.cli.status import counted_line, counting, status_line
+from idlescope.cli.status import counted_line, status_line
 from idlescope.errors import ConfigError
 from idlescope.trace import remote
 from idlescope.trace.model import Trace
@@ -103,15 +103,17 @@ def analyze_command(
     folder_of_ranks = (path, selection, meaning, output, list_steps, only)
     if _side_by_side(console, *folder_of_ranks, command_words):
         return
-    with status_line(console, "reading") as status:
+    with counted_line(console, "reading", "events") as counted:
+        if remote.url_of(path) is not None:
+            counted(0)  # before it is fetched, which is not counted
         opened_trace = open_trace(
             path,
-            counting(status, "reading", "events"),
+            counted,
             frames=selection.frames,
             only=only,
             mode=selection.mode,
         )
-        status.update("analysing")
+    with status_line(console, "analysing"):
         analysis = of_rank(_analyse(opened_trace, selection, meaning), selection.rank)
     written: list[Path] = []
     if output.folder is not None:
