@@ -26,6 +26,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[2])]
 
 
 import idlescope
+from idlescope.analysis.intervals import AFTER_EVERYTHING
 from idlescope.trace.model import OperationKind
 from idlescope.watching.ways.own_engine import OwnEngineWay
 
@@ -40,6 +41,7 @@ class ReportedWay(OwnEngineWay):
 
     def __init__(self):
         super().__init__("reported", "reported")
+        self.told_ns = AFTER_EVERYTHING  # nothing is told later than it happens
         self._begun = 0
 
     def begin(self, launch, start_ns):
@@ -50,7 +52,6 @@ class ReportedWay(OwnEngineWay):
         self.retired(
             launch, [launch, 0, int(OperationKind.GRAPH), -1, start, start + 1_000]
         )
-        self.told_ns = start
 
 
 def ways():
