@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import cache
 from typing import Any
 
 # C0 with ESC, newline and tab; DEL and C1; halves of surrogate pairs; line separators; marks that
@@ -14,8 +15,6 @@ UNSEEN = re.compile(
     "\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u2800\u3164\ud800-\udfff\ufe00-\ufe0f\ufeff"
     "\uffa0\ufff0-\ufffb\ufffe\uffff\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
-# The same but for line breaks.
-_UNSEEN_IN_LINES = re.compile(UNSEEN.pattern.replace("\x00-\x1f", "\x00-\x09\x0b-\x1f"))
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -33,7 +32,7 @@ def escaped(json_text: str) -> str:
     """Return JSON with escapes in its texts for what is not shown; its own line breaks stay."""
     if json_text.isascii() and "\x7f" not in json_text:
         return json_text
-    return _UNSEEN_IN_LINES.sub(_escape, json_text)
+    return _unseen_in_lines().sub(_escape, json_text)
 
 
 def encoded(document: Any) -> bytes:
@@ -41,6 +40,12 @@ def encoded(document: Any) -> bytes:
     import msgspec  # not needed to escape a text, which completion in a shell waits for
 
     return escaped(msgspec.json.encode(document).decode()).encode()
+
+
+@cache
+def _unseen_in_lines() -> re.Pattern[str]:
+    """Return the pattern of what is not shown but for line breaks; not all need it compiled."""
+    return re.compile(UNSEEN.pattern.replace("\x00-\x1f", "\x00-\x09\x0b-\x1f"))
 
 
 def _escape(found: re.Match[str]) -> str:
