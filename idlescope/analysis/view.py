@@ -15,9 +15,9 @@ from idlescope.trace.distinct import distinct
 from idlescope.trace.model import Device, OperationKind, Operations, Trace
 from idlescope.trace.names import communication
 from idlescope.trace.names.calls import GRAPH_LAUNCH, matching
-from idlescope.trace.names.own_engine import STEPS_BEGIN_LATE, WATCHED
 from idlescope.trace.names.span_names import SpanNames
 from idlescope.trace.table import Bool, Int64
+from idlescope.trace.watch_said import said_by_watch
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,7 @@ class DeviceView:
     @property
     def engine(self) -> str:
         """Return whose loop it is: as a watch says, else by its spans; "": unknown."""
-        said = self.trace.meta.extra
-        watched = said.get("engine") if said.get("source") == WATCHED else None
-        return watched if isinstance(watched, str) else self.names.engine
+        return said_by_watch(self.trace.meta).engine or self.names.engine
 
     @cached_property
     def in_graph(self) -> Bool:
@@ -65,9 +63,8 @@ class DeviceView:
     @property
     def steps_begin_late(self) -> bool:
         """Return whether the host has worked for a step before its span begins."""
-        said = self.trace.meta.extra
-        watched_late = said.get("source") == WATCHED and said.get(STEPS_BEGIN_LATE) is True
-        return watched_late or self.names.step_begins_late
+        told_late = said_by_watch(self.trace.meta).steps_begin_late
+        return told_late or self.names.step_begins_late
 
     @property
     def launching_thread(self) -> int:

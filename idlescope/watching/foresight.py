@@ -21,6 +21,7 @@ from idlescope.children.start import command
 from idlescope.errors import IdlescopeError
 from idlescope.trace.model import Trace
 from idlescope.trace.recording.as_bytes import packed, unpacked
+from idlescope.trace.watch_said import said_by_watch
 from idlescope.watching.state import AsynchronousGain
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ def here(trace: Trace) -> Foreseen:
         return Foreseen(batching, None, "the loop is asynchronous already")
     predicted = prediction.predicted
     margin_ns = (predicted.margin_ns or 0) / max(predicted.steps, 1)
-    unseen_ns = UNSEEN.get(trace.meta.extra.get("way", ""), 0.0) * predicted.step_ns
+    unseen_ns = UNSEEN.get(said_by_watch(trace.meta).way, 0.0) * predicted.step_ns
     gain = AsynchronousGain(
         step_ns=round(prediction.base.step_ns),
         predicted_step_ns=round(predicted.step_ns),

@@ -22,8 +22,9 @@ from idlescope.trace.model import (
     Thread,
     Trace,
 )
-from idlescope.trace.names.own_engine import RUNNING, STEPS_BEGIN_LATE, TOKENS, WATCHED
+from idlescope.trace.names.own_engine import RUNNING, TOKENS
 from idlescope.trace.table import Int64
+from idlescope.trace.watch_said import WatchSaid
 from idlescope.watching.rows import (
     CALL_FIELDS,
     LAUNCH_PREFIX,
@@ -273,14 +274,13 @@ def _codes_of(rows: Int64, texts: Sequence[str], interner: Interner[str]) -> Int
 
 
 def _metadata(watched: Watched, base_time_ns: int) -> Metadata:
-    said = {
-        "source": WATCHED,
-        "way": watched.way,
-        "engine": watched.engine,
-        "engine_version": watched.version,
-        "tool_version": __version__,
-        STEPS_BEGIN_LATE: watched.steps_begin_late,
-    }
+    said = WatchSaid(
+        way=watched.way,
+        engine=watched.engine,
+        engine_version=watched.version,
+        tool_version=__version__,
+        steps_begin_late=watched.steps_begin_late,
+    )
     distributed = {} if watched.rank is None else {"rank": watched.rank}
     return Metadata(
         format="recording",
@@ -288,5 +288,5 @@ def _metadata(watched: Watched, base_time_ns: int) -> Metadata:
         measured=True,
         warnings=tuple(f"watched by {watched.way}: {limit}" for limit in watched.limits),
         distributed=distributed,
-        extra=said,
+        extra=said.to_extra(),
     )

@@ -8,9 +8,6 @@ DEPTHS = {"sync": 1, "async": 2}  # its modes: steps in flight
 
 WATCHED = "idlescope watch"  # the `source` of a watch's recordings
 
-# What such a recording says, true or false: the host has worked for a step before its span begins.
-STEPS_BEGIN_LATE = "steps_begin_late"
-
 # A step as a watch records it, and what its name says.
 WATCHED_STEP = (
     r"^idlescope:step\[(?P<kind>[a-z ]+) "

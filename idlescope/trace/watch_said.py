@@ -1,0 +1,38 @@
+"""What a recording of a watch says of how it was made."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from idlescope.trace.metadata import Metadata
+from idlescope.trace.names.own_engine import WATCHED
+
+
+class WatchSaid(msgspec.Struct, frozen=True, kw_only=True):
+    """Entries of `Metadata.extra`, beside `source`."""
+
+    way: str = ""  # how the device was timed: "events", "activity", …
+    engine: str = ""  # "vllm", "sglang", …
+    engine_version: str = ""
+    tool_version: str = ""
+    # The host has worked for a step before its span begins: an engine's hooks tell of it late.
+    steps_begin_late: bool = False
+
+    def to_extra(self) -> dict[str, Any]:
+        """Return the entries."""
+        return {"source": WATCHED} | msgspec.to_builtins(self)
+
+
+NOT_WATCHED = WatchSaid()
+
+
+def said_by_watch(meta: Metadata) -> WatchSaid:
+    """Return what a watch says; NOT_WATCHED where a trace is no watch's, or damaged there."""
+    if meta.extra.get("source") != WATCHED:
+        return NOT_WATCHED
+    try:
+        return msgspec.convert(meta.extra, WatchSaid)
+    except msgspec.ValidationError:
+        return NOT_WATCHED
