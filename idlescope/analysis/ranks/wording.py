@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from idlescope.analysis.prediction.prediction import WORTH
 from idlescope.analysis.ranks.group import Group
 from idlescope.analysis.steps.batching import BatchingKind
-from idlescope.analysis.verdict.remedy import SWITCH
+from idlescope.analysis.verdict.remedy import asynchronous_batching
 
 _NUMBERED = ("rank ", "device ")
 
@@ -69,12 +69,9 @@ def asynchronous_saving(group: Group) -> str:
     saved = 1 - predicted_ns / prediction.recorded_step_ns
     if saved < WORTH:
         return ""
-    engine = group.driver.engine
-    switch = SWITCH.get(engine, "")
-    how = f" ({switch})" if switch else ""
+    what = asynchronous_batching(group.driver.engine)
     return (
-        f"Asynchronous batching{how} would make it {predicted_ns / 1e6:.2f} ms "
-        "per step of the group "
+        f"{what} would make it {predicted_ns / 1e6:.2f} ms per step of the group "
         f"instead of {prediction.recorded_step_ns / 1e6:.2f}, "
         f"{100 * saved:.1f} % less."
     )

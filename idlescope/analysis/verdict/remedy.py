@@ -83,10 +83,15 @@ def _remedy(device: MeasuredDevice, prediction: Prediction | None) -> str:
     return _shorter_host(prediction)
 
 
+def asynchronous_batching(engine: str) -> str:
+    """Return what asynchronous batching is called, with how an engine that is known is told to."""
+    switch = SWITCH.get(engine, "")
+    return f"Asynchronous batching ({switch})" if switch else "Asynchronous batching"
+
+
 def _asynchronous(device: MeasuredDevice, prediction: Prediction | None) -> str:
     """Return what asynchronous batching would give."""
-    switch = SWITCH.get(device.view.engine, "")
-    what = f"Asynchronous batching ({switch})" if switch else "Asynchronous batching"
+    what = asynchronous_batching(device.view.engine)
     if prediction is None:
         return (
             f"{what} would hide the host's work behind the device's; how much is not told."
