@@ -2,7 +2,8 @@
 
 Idle that few gaps hold is no cost per step. A pause is a gap that is several times as long as a
 usual step takes. What the host did in it tells what it is: nothing at all, outside of the spans of
-a known engine, is no demand; so are gaps in which the engine scheduled no token.
+a known engine that does not say itself when there is no request, is no demand; so are gaps in which
+the engine scheduled no token.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from idlescope.analysis.idle.host_labels import CALL_PREFIX, NO_DEMAND, is_untra
 from idlescope.analysis.intervals import percent
 from idlescope.analysis.steps.measure import Steps
 from idlescope.analysis.view import DeviceView
+from idlescope.trace.model import RangeKind
 from idlescope.trace.table import Bool, Int64
 
 PAUSE_STEPS = 2  # a gap as long as so many usual steps is a pause
@@ -106,7 +108,10 @@ def set_apart(
     starved = _starved(gaps, empty, step)
     candidates = np.flatnonzero(_is_pause(gaps, steps) & ~starved)
     labels = _doing(view, gaps, candidates)
-    asked_nothing = np.array([_no_request(view, label) for label in labels], np.bool_)
+    tells_demand = _tells_demand(view)
+    asked_nothing = np.array(
+        [not tells_demand and _no_request(view, label) for label in labels], np.bool_
+    )
     waiting = np.array([label == NO_DEMAND for label in labels], np.bool_)
     starved[candidates[asked_nothing]] = True
     pauses = candidates[~asked_nothing & ~waiting]
@@ -225,6 +230,13 @@ def _no_request(view: DeviceView, label: str) -> bool:
     A known engine that works is within its spans for most of the time.
     """
     return is_untraced(label) and bool(view.names.engine)
+
+
+def _tells_demand(view: DeviceView) -> bool:
+    """Return whether the process of a device says itself when there was no request."""
+    ranges = view.trace.ranges
+    of_process = view.trace.threads_of(view.process)[ranges.thread]
+    return bool(((ranges.kind == RangeKind.NO_DEMAND) & of_process).any())
 
 
 def _most(labels: list[str], length: Int64) -> str:

@@ -1,8 +1,12 @@
 """Idle time is a cost of each step, a few pauses, or a lack of requests."""
 
+import numpy as np
 import pytest
 
 import idlescope
+from idlescope.trace.model import Device
+from idlescope.watching.ring import Kept, Watched, trace_of
+from idlescope.watching.rows import NO_DEMAND, joined
 from tests.conftest import FIXTURES
 from tests.make.engine_loops import (
     DECODE,
@@ -14,6 +18,7 @@ from tests.make.engine_loops import (
     vllm_starved,
 )
 from tests.make.kineto_files import write
+from tests.make.watched_loops import REGULAR_NAMES, regular_rows
 
 
 def analysed(tmp_path, events):
@@ -99,3 +104,49 @@ def test_lengths_of_gaps_add_up_to_idle_by_cause(tmp_path):
         some["to_ns"] for some in lengths[:-1]
     ]
     assert lengths[-1]["to_ns"] is None
+
+
+def stalled_trace(*told_ms):
+    """Return a watched loop of 5 ms a step that stands still twice, 100 ms each time, with the times
+    (ms, from its start) that it says were without requests."""
+    rows = regular_rows(60)
+    start_ms = (rows.steps["start"] - rows.steps["start"][0]) // MS
+    behind = np.where(start_ms >= 200, 100, 0) + np.where(start_ms >= 100, 100, 0)
+
+    def later(table, step):
+        moved = behind[step] * MS
+        return table | {name: table[name] + moved for name in ("start", "end")}
+
+    calls = later(rows.calls, rows.calls["step"])
+    phases = later(rows.phases, np.tile(np.arange(60), 2))
+    begin = rows.steps["start"][0]
+    told = {"name": [NO_DEMAND], "step": [-1]}
+    told |= (
+        {"start": [begin + told_ms[0] * MS], "end": [begin + told_ms[1] * MS]}
+        if told_ms
+        else {}
+    )
+    if told_ms:
+        phases = joined([phases, {name: np.array(told[name]) for name in phases}])
+    moved = Kept(
+        steps=later(rows.steps, np.arange(60)),
+        calls=calls,
+        phases=phases,
+        operations=later(rows.operations, rows.operations["step"]),
+    )
+    said = Watched("events", (), "vllm", "0.24.0", None, steps_in_phases=False)
+    end = int(moved.steps["end"][-1])
+    return trace_of(moved, end, REGULAR_NAMES, (), Device(0, 0, "a GPU"), said, 10**18)
+
+
+@pytest.mark.parametrize(
+    ("told_ms", "pauses", "no_demand_gaps"),
+    [((), 0, 2), ((100, 200), 1, 0)],
+    ids=["it says nothing", "it says so of one"],
+)
+def test_a_loop_that_says_when_there_is_no_request_stands_still_otherwise(
+    told_ms, pauses, no_demand_gaps
+):
+    (device,) = idlescope.analyze(stalled_trace(*told_ms)).results
+    assert (device.spread.pauses, device.spread.no_demand_gaps) == (pauses, no_demand_gaps)
+    assert device.spread.no_demand_ns >= 95 * MS
