@@ -32,7 +32,7 @@ PART_BYTES = 32 << 20  # of less, a process of its own costs more than it saves
 # where they are no copies.
 AHEAD_SHARE = 0.14  # of the file
 MOST_AHEAD_BYTES = 48 << 20
-COPIES_AHEAD_SHARE = 0.04
+COPIES_AHEAD_SHARE = 0.08
 BOUNDARY_BYTES = 1 << 20  # searched for the start of an event
 
 Progress = Callable[[int], None]
