@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from idlescope.trace.model import Device
+from idlescope.analysis.observer import LONG_GRAPH_LAUNCH_NS
+from idlescope.trace.model import Device, OperationKind
 from idlescope.watching import turns
 from idlescope.watching.safety import LOGGER
 from idlescope.watching.ways import profiler_turns
@@ -30,6 +31,10 @@ from idlescope.watching.ways.launch_calls import Issued, LaunchCalls
 from idlescope.watching.ways.record_clock import RecordClock
 
 LIMITS = ("what ran within a CUDA graph is one operation",)
+SLOWED = (
+    "while CUPTI records, launching a CUDA graph takes {:.1f} ms, which takes less than 0.1 ms "
+    "otherwise: a host that is not hidden is slower by that"
+)
 # Work of a launch call has ended so long after it returned, where no record of it is to come.
 OVER_NS = 5_000_000_000
 # Another tool has taken CUPTI where so long no record came although so much was launched.
@@ -64,7 +69,6 @@ class ActivityWay:
 
     name = "activity"
     tells_communication = True
-    limits = LIMITS
 
     def __init__(
         self,
@@ -95,6 +99,7 @@ class ActivityWay:
         CAPTURES.follow()
         self._captured = 0  # before CUPTI was given away
         self._away = False  # another tool has CUPTI
+        self._graph_call_ns = 0  # how long launching a graph took of late
         self._turns = Lock()  # between the thread that settles and the one that profiles
         self._left = NO_RECORDS  # that came when CUPTI was given away
         profiler_turns.take_turns(self)
@@ -103,6 +108,13 @@ class ActivityWay:
     def names(self) -> tuple[str, ...]:
         """Return the names of operations so far."""
         return tuple(self._kernels.names)
+
+    @property
+    def limits(self) -> tuple[str, ...]:
+        """Return what it cannot see; and what CUPTI makes longer, where that is much."""
+        if self._graph_call_ns <= LONG_GRAPH_LAUNCH_NS:
+            return LIMITS
+        return (*LIMITS, SLOWED.format(self._graph_call_ns / 1e6))
 
     def begin(self, launch: int, start_ns: int) -> None:
         """Note the call: CUPTI records what it issues."""
@@ -259,6 +271,10 @@ class ActivityWay:
         launch = issued.launch
         if launch.size:
             self._newest_seen = max(self._newest_seen, int(launch.max()))
+        of_graphs = (operations.kind == OperationKind.GRAPH) & (issued.start > 0)
+        if of_graphs.any():
+            call_ns = issued.end[of_graphs] - issued.start[of_graphs]
+            self._graph_call_ns = int(np.median(call_ns))
         name = self._kernels.codes(operations.kind, operations.name)
         return Ended(
             launch=launch,
