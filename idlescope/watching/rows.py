@@ -47,9 +47,8 @@ class Codes(dict[str, int]):
 
     def __init__(self) -> None:
         super().__init__()
-        self._next_code = (
-            count().__next__
-        )  # to each who asks another one, whoever else does
+        # To each who asks another one, whoever else does.
+        self._next_code = count().__next__
 
     def __missing__(self, name: str) -> int:
         if len(self) >= MOST_NAMES:

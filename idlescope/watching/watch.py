@@ -79,9 +79,8 @@ class Watch(LoopWatch):
         self.engine, self.version, self.rank = engine, version, rank
         self.settings = settings
         self.steps_in_phases = False  # whether phases say for which step they are
-        self.steps_begin_late = (
-            False  # whether the host has worked for a step before it begins
-        )
+        # Whether the host has worked for a step before it begins.
+        self.steps_begin_late = False
 
         # in another thread
         self._settling = threading.RLock()  # a signal's handler may ask amid it
@@ -158,10 +157,9 @@ class Watch(LoopWatch):
 
     def _written_until(self) -> int:
         """Return a time before which all that the loop did is written down, ns."""
-        in_loop = (
-            self.thread == threading.get_ident()
-        )  # which is interrupted, where it writes
-        written_until = self.rows.written_until(0 if in_loop else PATIENCE)
+        # Where this interrupts the loop amid its writing, waiting is in vain.
+        is_loop = self.thread == threading.get_ident()
+        written_until = self.rows.written_until(0 if is_loop else PATIENCE)
         return self._account.until if written_until is None else written_until
 
     def _still_open(self) -> OpenRows:

@@ -2,7 +2,7 @@
 
 Two servers differ by more than a watch costs, and one server from one minute to the next. Here the same loop is watched for
 some steps and not for the next. BY_TURNS is a folder: its file `states` says what follows what ("off,on"; one word: always
-that), and `PID.steps` gets what was measured, as `steps_of` reads it.
+that), and `PID.steps` gets what was measured, as `rows_of` reads it.
 
 off     no hook takes anything down, no event is recorded; by activity, CUPTI goes on recording
 on      as it is
@@ -30,7 +30,13 @@ FIELDS = 5
 
 
 class NoWay:
-    """Stands for a way that times nothing, in the loop's thread."""
+    """Stands for a way, and times nothing in the loop's thread."""
+
+    def __init__(self, way: Any) -> None:
+        self._way = way
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._way, name)
 
     def begin(self, launch: int, start_ns: int) -> None:
         """Do nothing."""
@@ -81,13 +87,8 @@ class Turns:
         if wanted and self.way is not None:
             loop.watch.way, self.way = self.way, None
         elif not wanted and self.way is None:
-            way = loop.watch.way
-            stand_in = NoWay()
-            for name in ("name", "device", "names", "tells_communication", "limits"):
-                setattr(stand_in, name, getattr(way, name))
-            for name in ("ended", "now", "close"):
-                setattr(stand_in, name, getattr(way, name))
-            self.way, loop.watch.way = way, stand_in
+            self.way = loop.watch.way
+            loop.watch.way = NoWay(self.way)
 
     def recorded(self, loop: Any, wanted: bool) -> None:
         """Let CUPTI record, or not."""
@@ -157,9 +158,11 @@ def rows_of(path: Path) -> list[array[int]]:
     return [values[first : first + FIELDS] for first in range(0, len(values), FIELDS)]
 
 
-def steps_of(path: Path, kind: int | None = None) -> dict[tuple[int, int], list[Step]]:
+def steps_of(
+    rows: list[array[int]], kind: int | None = None
+) -> dict[tuple[int, int], list[Step]]:
     """Return the steps of each turn, all or those of a kind, by state and turn."""
-    rows = [row for row in rows_of(path) if STATES[row[0]] != "settled"]
+    rows = [row for row in rows if STATES[row[0]] != "settled"]
     found: dict[tuple[int, int], list[Step]] = {}
     place = 0
     for row, after in itertools.pairwise(rows):
@@ -176,8 +179,9 @@ def compared(
     path: Path, state: str = "on", kind: int | None = None, to: str = "off"
 ) -> Compared | None:
     """Return what a state costs: each of its turns against the mean of the other turns beside it."""
-    turns = steps_of(path, kind)
-    settlings = [(row[2], row[3]) for row in rows_of(path) if STATES[row[0]] == "settled"]
+    rows = rows_of(path)
+    turns = steps_of(rows, kind)
+    settlings = [(row[2], row[3]) for row in rows if STATES[row[0]] == "settled"]
 
     def settles(step: Step) -> bool:
         end = step.start + step.length

@@ -108,9 +108,9 @@ def set_apart(
     starved = _starved(gaps, empty, step)
     candidates = np.flatnonzero(_is_pause(gaps, steps) & ~starved)
     labels = _doing(view, gaps, candidates)
-    tells_demand = _tells_demand(view)
+    leaves_untold = _leaves_demand_untold(view)
     asked_nothing = np.array(
-        [not tells_demand and _no_request(view, label) for label in labels], np.bool_
+        [leaves_untold and is_untraced(label) for label in labels], np.bool_
     )
     waiting = np.array([label == NO_DEMAND for label in labels], np.bool_)
     starved[candidates[asked_nothing]] = True
@@ -224,19 +224,16 @@ def _by_cause(view: DeviceView, gaps: Gaps, row: int) -> str:
     return cause
 
 
-def _no_request(view: DeviceView, label: str) -> bool:
-    """Return whether a host that did this in a pause had nothing to do.
+def _leaves_demand_untold(view: DeviceView) -> bool:
+    """Return whether a host that did nothing in a pause is taken for one without requests.
 
-    A known engine that works is within its spans for most of the time.
+    A known engine that works is within its spans for most of the time. One whose process says
+    itself when there was no request is believed.
     """
-    return is_untraced(label) and bool(view.names.engine)
-
-
-def _tells_demand(view: DeviceView) -> bool:
-    """Return whether the process of a device says itself when there was no request."""
     ranges = view.trace.ranges
     of_process = view.trace.threads_of(view.process)[ranges.thread]
-    return bool(((ranges.kind == RangeKind.NO_DEMAND) & of_process).any())
+    says_itself = ((ranges.kind == RangeKind.NO_DEMAND) & of_process).any()
+    return bool(view.names.engine) and not says_itself
 
 
 def _most(labels: list[str], length: Int64) -> str:

@@ -61,9 +61,7 @@ def with_remedy(device: MeasuredDevice, prediction: Prediction | None) -> Verdic
 def _waits_for_ranks(device: MeasuredDevice) -> bool:
     """Return whether the host waits for other ranks while most of the idle time passes."""
     waited_ns = sum(
-        ns
-        for label, ns in device.host_ns.items()
-        if label.startswith(RANK_WAIT) and phase_of(label) == RANK_WAIT
+        ns for label, ns in device.host_ns.items() if phase_of(label) == RANK_WAIT
     )
     return percent(waited_ns, device.occupancy.idle_ns) >= MOSTLY_PCT
 
