@@ -296,10 +296,11 @@ def _figures(
     covered = coverage.measure(view_inside, launches, gaps, steps, doubted)
     seen = batching.classify(view, steps, of_engine.step, gaps)
     apart = concentration.set_apart(view, gaps, steps, empty, division.step)
-    host_ns = demand.divide(view, gaps, apart.starved)
+    host_time = demand.divide(view, gaps, apart)
+    host_ns = host_time.all
     gaps = demand.with_demand(view, gaps, apart.starved)
     said_ns = host_ns.get(NO_DEMAND, 0) - int(gaps.host[apart.starved].sum())
-    spread = concentration.concentration(gaps, steps, apart, said_ns)
+    spread = concentration.concentration(gaps, steps, apart, said_ns, host_time.pauses)
     return MeasuredDevice(
         view=view,
         window=window,
@@ -311,6 +312,7 @@ def _figures(
         steps=steps,
         empty=empty,
         spread=spread,
+        set_apart=apart.all,
         step=of_engine.step,
         batching=seen,
         longest=[],
@@ -357,6 +359,7 @@ def judged(device: MeasuredDevice) -> MeasuredDevice:
         steps=device.steps,
         empty=device.empty,
         spread=device.spread,
+        set_apart=device.set_apart,
         shared=device.shared,
         batching=device.batching,
         eager_ns=eager_idle(device.view, device.step, device.gaps),

@@ -38,6 +38,7 @@ class MeasuredDevice:
     steps: Steps  # of the engine
     empty: Steps  # that scheduled no token: no steps of the engine
     spread: Concentration  # of idle time
+    set_apart: Bool  # of each gap: no cost of a step, but a pause, or for want of requests
     step: Int64  # of each operation; -1: not known
     batching: Batching
     longest: list[LongGap]

@@ -32,6 +32,43 @@ def number(text: str) -> float:
     return float(text.replace(",", ""))
 
 
+def causes_contradicted(result) -> list[str]:
+    """What the verdict says of the causes of idle time that its figures do not."""
+    text, spread, steps = result.verdict.text, result.spread, result.steps
+    found = []
+
+    def hold(true: bool, what: str) -> None:
+        if not true:
+            found.append(f"{what}: {text}")
+
+    causes = causes_apart(result.gaps, result.host_ns)
+    del causes[NO_DEMAND]
+    idle_ns = result.occupancy.idle_ns
+    if "of the rest because" in text:
+        idle_ns -= spread.pauses_ns + spread.no_demand_ns
+        causes = {name: ns - spread.pauses_cause_ns[name] for name, ns in causes.items()}
+        apart_ns = (
+            (rf"{NUMBER} % of that for want of requests", spread.no_demand_ns),
+            (rf"{NUMBER} % of that in (?:one|\d+) pause", spread.pauses_ns),
+        )
+        for said, ns in apart_ns:
+            match = re.search(said, text)
+            share_pct = 100 * ns / result.occupancy.idle_ns
+            hold(
+                abs(number(match[1]) - share_pct) <= 0.5 if match else share_pct < 1.0, said
+            )
+        if match := re.search(rf"the rest {NUMBER} ms per step", text):
+            rest_ms = idle_ns / len(steps) / 1e6
+            hold(abs(number(match[1]) - rest_ms) <= 0.006, "the rest per step")
+    for cause, (_, reading) in READINGS.items():
+        said = rf"{NUMBER} % of (?:that|the rest) because {re.escape(reading)}"
+        if match := re.search(said, text):
+            hold(causes[cause] == max(causes.values()), f"{cause} is not the main cause")
+            share_pct = 100 * causes[cause] / idle_ns
+            hold(abs(number(match[1]) - share_pct) <= 0.5, f"another share of {cause}")
+    return found
+
+
 def contradictions(result) -> list[str]:
     """What the verdict on a device says that its figures do not."""
     kind, text = result.verdict.kind, result.verdict.text
@@ -63,17 +100,7 @@ def contradictions(result) -> list[str]:
             abs(number(match[1]) - occupancy.idle_ns / len(steps) / 1e6) <= 0.005,
             "per step",
         )
-    causes = causes_apart(result.gaps, result.host_ns)
-    no_demand_ns = causes.pop(NO_DEMAND)
-    for cause, (_, reading) in READINGS.items():
-        if match := re.search(rf"{NUMBER} % of that because {re.escape(reading)}", text):
-            hold(causes[cause] == max(causes.values()), f"{cause} is not the main cause")
-            share_pct = 100 * causes[cause] / occupancy.idle_ns
-            hold(abs(number(match[1]) - share_pct) <= 0.5, f"another share of {cause}")
-    if match := re.search(rf"and {NUMBER} % because no request was there", text):
-        hold(
-            abs(number(match[1]) - 100 * no_demand_ns / occupancy.idle_ns) <= 0.5, "demand"
-        )
+    found += causes_contradicted(result)
     if match := re.search(rf"would make it {NUMBER} ms per step instead of {NUMBER}", text):
         hold(number(match[1]) < number(match[2]), "asynchronous batching makes it slower")
     return found

@@ -56,6 +56,8 @@ class Concentration:
     pauses: int
     pauses_ns: int  # summed
     longest_pause_ns: int
+    pauses_cause_ns: dict[str, int]  # their time by cause
+    pauses_host_ns: dict[str, int]  # of the cause `host`, by what the host did
     doing: str  # what the host did in most of the pauses' time; "" where there are none
     is_inside_span: bool  # whether that is a span or frame with nothing recorded within
     no_demand_gaps: int
@@ -95,6 +97,7 @@ class Apart(NamedTuple):
     starved: Bool  # of each gap: no token was scheduled in it, or nothing at all was done
     pauses: Int64  # rows of gaps
     doing: list[str]  # what the host did in each pause
+    all: Bool  # of each gap: one of these, or so long while the engine said that it had no request
 
 
 def set_apart(
@@ -118,15 +121,22 @@ def set_apart(
     pause_labels = [
         label for row, label in zip(candidates, labels, strict=True) if row in pauses
     ]
-    return Apart(starved, pauses, pause_labels)
+    set_apart = starved.copy()
+    set_apart[candidates] = True
+    return Apart(starved, pauses, pause_labels, set_apart)
 
 
 def concentration(
-    gaps: Gaps, steps: Steps, apart: Apart, no_demand_ns: int
+    gaps: Gaps,
+    steps: Steps,
+    apart: Apart,
+    no_demand_ns: int,
+    pauses_host_ns: dict[str, int],
 ) -> Concentration:
     """Return how the idle time of a device is spread.
 
-    `no_demand_ns` is the `host` idle of the other gaps in spans that say that there was no request.
+    `no_demand_ns` is the `host` idle of the other gaps in spans that say that there was no request,
+    `pauses_host_ns` that of the pauses by what the host did.
     """
     idle_ns = int(gaps.length.sum())
     starved, pauses = apart.starved, apart.pauses
@@ -140,6 +150,8 @@ def concentration(
         pauses=int(pauses.size),
         pauses_ns=pauses_ns,
         longest_pause_ns=int(gaps.length[pauses].max(initial=0)),
+        pauses_cause_ns=gaps.take(pauses).totals(),
+        pauses_host_ns=pauses_host_ns,
         doing=doing,
         is_inside_span=bool(doing) and not doing.startswith((CALL_PREFIX, "launch: ")),
         no_demand_gaps=int(starved.sum()),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from idlescope.analysis import intervals
 from idlescope.analysis.grouping import Groups
 from idlescope.analysis.idle import host_time
 from idlescope.analysis.idle.causes import Gaps
+from idlescope.analysis.idle.concentration import Apart
 from idlescope.analysis.idle.host_labels import NO_DEMAND
 from idlescope.analysis.intervals import Intervals
 from idlescope.analysis.view import DeviceView
@@ -23,17 +25,31 @@ from idlescope.trace.model import RangeKind
 from idlescope.trace.table import Bool
 
 
-def divide(view: DeviceView, gaps: Gaps, starved: Bool) -> dict[str, int]:
-    """Return `host` idle by what the host did, largest first, in ns; `starved` gaps apart.
+class HostTime(NamedTuple):
+    """`host` idle by what the host did, largest first, in ns."""
+
+    all: dict[str, int]
+    pauses: dict[str, int]  # what of it lies in pauses
+
+
+def divide(view: DeviceView, gaps: Gaps, apart: Apart) -> HostTime:
+    """Return `host` idle by what the host did, starved gaps and pauses apart.
 
     The values add up to `gaps.host.sum()`; all of a starved gap's host part is `no demand`.
     """
-    if not starved.any():
-        return host_time.divide(view, gaps)
-    by_label = host_time.divide(view, gaps.take(~starved))
-    starved_ns = int(gaps.host[starved].sum())
+    in_pause = np.zeros(len(gaps), np.int64)
+    in_pause[apart.pauses] = 1
+    usual = ~apart.starved
+    by_label = host_time.divide_by(view, gaps.take(usual), Groups(in_pause[usual], 2))
+    totals = {label: int(ns.sum()) for label, ns in by_label.items()}
+    of_pauses = {label: int(ns[1]) for label, ns in by_label.items() if ns[1]}
+    starved_ns = int(gaps.host[apart.starved].sum())
     if starved_ns:
-        by_label[NO_DEMAND] = by_label.get(NO_DEMAND, 0) + starved_ns
+        totals[NO_DEMAND] = totals.get(NO_DEMAND, 0) + starved_ns
+    return HostTime(_largest_first(totals), _largest_first(of_pauses))
+
+
+def _largest_first(by_label: dict[str, int]) -> dict[str, int]:
     return dict(sorted(by_label.items(), key=lambda item: (-item[1], item[0])))
 
 

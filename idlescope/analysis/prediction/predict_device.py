@@ -33,7 +33,7 @@ def predict_device(
         predicted=replays.predict(what),
         bound=replays.predict(replace(what, host=0.0)),
         levers=_levers(replays, what) if levers else (),
-        exposed_ns=result.occupancy.idle_ns / len(result.steps),
+        exposed_ns=_exposed_ns(result),
         host_bound=tuple(replayed_steps[host_is_slower].tolist()),
     )
 
@@ -47,6 +47,12 @@ def predict_asynchronous(trace: Trace, result: MeasuredDevice) -> Prediction | N
         return predict_device(trace, result, levers=False)
     except TraceError:
         return None
+
+
+def _exposed_ns(result: MeasuredDevice) -> float:
+    """Return the idle time that each step costs."""
+    apart_ns = result.spread.pauses_ns + result.spread.no_demand_ns
+    return max(result.occupancy.idle_ns - apart_ns, 0) / len(result.steps)
 
 
 def _levers(replays: Replays, what: WhatIf) -> tuple[Lever, ...]:

@@ -8,7 +8,6 @@ from typing import Any
 
 import msgspec
 
-from idlescope.analysis.idle.concentration import Spread
 from idlescope.analysis.intervals import percent
 from idlescope.analysis.measured import MeasuredDevice
 from idlescope.analysis.prediction.documents import (
@@ -46,7 +45,9 @@ class Prediction:
     unprofiled: (
         Outcome | None
     )  # as recorded, without the profiler; None: no profiler, or not told
-    exposed_ns: float  # idle of the window, per step
+    exposed_ns: (
+        float  # idle of the window per step, without pauses and for want of requests
+    )
     host_bound: tuple[
         int, ...
     ]  # numbers of the steps whose host work exceeds their device time
@@ -176,12 +177,9 @@ def _exposed_text(prediction: Prediction) -> str:
         where = "in no step does the host work longer than the device computes"
     elif len(slow) < count:
         where += f" ({_numbers(slow)})"
-    spread = prediction.result.spread
-    if spread.kind == Spread.PAUSES:
-        pauses = "a pause holds" if spread.pauses == 1 else f"{spread.pauses} pauses hold"
-        return f"Asynchronous already: {pauses} what idle time there is."
-    exposed_ms = prediction.exposed_ns / 1e6
-    return f"Asynchronous already: {exposed_ms:.3f} ms per step is still exposed; {where}."
+    pauses = " between pauses" if prediction.result.spread.pauses else ""
+    exposed = f"{prediction.exposed_ns / 1e6:.3f} ms per step is still exposed"
+    return f"Asynchronous already: {exposed}{pauses}; {where}."
 
 
 def _profiler_text(prediction: Prediction) -> list[str]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from idlescope.analysis.grouping import Groups, most_common
 from idlescope.analysis.idle.occupancy import is_compute
+from idlescope.analysis.idle.of_steps import beside
 from idlescope.analysis.intervals import BEFORE_EVERYTHING, Intervals
 from idlescope.analysis.measured import MeasuredDevice
 from idlescope.analysis.steps.batching import ASYNCHRONOUS, SERIALISED
@@ -80,8 +81,9 @@ class RecordedSteps:
     @property
     def step_ns(self) -> float:
         """Return the mean time from the end of one step to that of the next on the device."""
-        compute_end = self.times.compute_end[self.whole]
-        return float(compute_end[-1] - compute_end[0]) / (compute_end.size - 1)
+        ran = np.flatnonzero(self.times.whole)
+        lasted = np.diff(self.times.compute_end[ran])
+        return float(lasted[self.whole[ran[1:]]].mean())
 
     @cached_property
     def eager(self) -> Bool:
@@ -113,6 +115,11 @@ def recorded_steps(trace: Trace, result: MeasuredDevice) -> RecordedSteps:
     whole = times.whole
     _refuse_disordered(times, cannot_tell)
     whole = whole & ~_cut_off(result)
+    overlapping = result.batching.kind in (ASYNCHRONOUS, SERIALISED)
+    lag = int(overlapping and result.steps.found != RECORDED)
+    between_pauses = whole & ~_beside_pauses(result, lag)
+    if between_pauses.sum() >= FEWEST_STEPS:
+        whole = between_pauses
     if whole.sum() < FEWEST_STEPS:
         raise TraceError(
             f"{cannot_tell}: too few steps are in the trace as a whole, and a replay needs "
@@ -120,7 +127,6 @@ def recorded_steps(trace: Trace, result: MeasuredDevice) -> RecordedSteps:
         )
     pieces, piece_step = _pieces(trace, result)
     launch_call = result.launches[computing]
-    overlapping = result.batching.kind in (ASYNCHRONOUS, SERIALISED)
     return RecordedSteps(
         trace=trace,
         result=result,
@@ -131,7 +137,7 @@ def recorded_steps(trace: Trace, result: MeasuredDevice) -> RecordedSteps:
         computing=computing,
         times=times,
         whole=whole,
-        lag=int(overlapping and result.steps.found != RECORDED),
+        lag=lag,
     )
 
 
@@ -191,6 +197,21 @@ def _cut_off(result: MeasuredDevice) -> Bool:
         usual = np.median(alike) if alike.size else 0.0
         cut_off[end] = steps.operations[end] < MOSTLY_THERE * usual
     return cut_off
+
+
+def _beside_pauses(result: MeasuredDevice, lag: int) -> Bool:
+    """Return which steps the host worked for in a gap that is no cost of a step.
+
+    Neither they nor what a pause takes tell how long steps take. Of a run of our own the times are
+    those of the whole run. `lag` is as in `RecordedSteps`.
+    """
+    steps, gaps = result.steps, result.gaps.take(result.set_apart)
+    if steps.found == RECORDED or not len(gaps):
+        return np.zeros(len(steps), np.bool_)
+    beside_one = beside(gaps, steps)
+    if lag:  # a step's span takes in the tokens of the one before
+        beside_one[:-1] |= beside_one[1:]
+    return beside_one
 
 
 def _times(

@@ -61,7 +61,10 @@ class Steps:
         """Return the steps that worked on the host or the device in [low, high)."""
         first = np.minimum(self.start, self.launched)
         last = np.maximum(self.end, self.done)
-        rows = np.flatnonzero((first < high) & (last > low))
+        return self.take(np.asarray((first < high) & (last > low), np.bool_))
+
+    def take(self, rows: Bool) -> Steps:
+        """Return some of the steps."""
         columns = [getattr(self, field.name)[rows] for field in fields(self)[1:]]
         return Steps(self.found, *columns)
 

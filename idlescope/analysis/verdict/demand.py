@@ -22,6 +22,7 @@ from idlescope.analysis.verdict.findings import (
 # A collection, or a wait for a core, does not last so long; the longest seen was 0.4 s
 # (sglang#30596).
 SILENT_NS = 2_000_000_000
+WORTH_A_WORD_PCT = 1.0  # of idle that is no cost of a step
 
 
 def no_demand(findings: Findings) -> Verdict | None:
@@ -88,12 +89,29 @@ def pauses(findings: Findings, batching: str) -> str | None:
     if spread.kind != Spread.PAUSES or findings.idle_pct < BUSY_IDLE_PCT:
         return None
     held_pct = percent(spread.pauses_ns, findings.occupancy.idle_ns)
-    count = "one pause" if spread.pauses == 1 else f"{spread.pauses:,} pauses"
     return (
         f"The device is idle {findings.idle_text} of the time, {held_pct:.1f} % of that in "
-        f"{count} of {_lasting(spread.pause_ns)} in {steps:,} steps; between them it is "
+        f"{_pauses(spread)} in {steps:,} steps; between them it is "
         f"{_between(findings)}{batching}. {_pause_advice(findings)}"
     )
+
+
+def apart(findings: Findings) -> str:
+    """Return how much of idle is no cost of each step; empty where that is little."""
+    spread, idle_ns = findings.spread, findings.occupancy.idle_ns
+    paused_pct = percent(spread.pauses_ns, idle_ns)
+    wanting_pct = percent(spread.no_demand_ns, idle_ns)
+    said = []
+    if paused_pct >= WORTH_A_WORD_PCT:
+        said.append(f"{paused_pct:.0f} % of that in {_pauses(spread)}")
+    if wanting_pct >= WORTH_A_WORD_PCT:
+        said.append(f"{wanting_pct:.0f} % of that for want of requests")
+    return ", ".join(said)
+
+
+def _pauses(spread: Concentration) -> str:
+    count = "one pause" if spread.pauses == 1 else f"{spread.pauses:,} pauses"
+    return f"{count} of {_lasting(spread.pause_ns)}"
 
 
 def recorder_was_off(spread: Concentration, steps: Steps) -> bool:

@@ -9,12 +9,14 @@ from idlescope.analysis.idle.causes import Gaps
 from idlescope.analysis.idle.communication import Communication
 from idlescope.analysis.idle.concentration import Concentration
 from idlescope.analysis.idle.occupancy import Occupancy
+from idlescope.analysis.idle.of_steps import beside
 from idlescope.analysis.idle.shared_gpu import SharedGpu
 from idlescope.analysis.intervals import percent
-from idlescope.analysis.steps.batching import Batching
+from idlescope.analysis.steps.batching import ENOUGH_STEPS, Batching
 from idlescope.analysis.steps.measure import Steps
 from idlescope.analysis.verdict.coverage import Coverage
 from idlescope.analysis.verdict.doubts import Doubts
+from idlescope.trace.table import Bool
 
 BUSY_IDLE_PCT = 2.0  # idle below this is called busy
 MOSTLY_PCT = 50.0  # of idle that decides between readings
@@ -65,6 +67,7 @@ class Findings:
     steps: Steps  # of the engine
     empty: Steps  # that scheduled no token
     spread: Concentration
+    set_apart: Bool  # of each gap: no cost of a step, but a pause, or for want of requests
     shared: SharedGpu | None  # where other processes use the GPU, too
     batching: Batching
     eager_ns: int  # idle of eager execution (`eager_idle`)
@@ -87,6 +90,16 @@ class Findings:
         apart_ns = self.spread.pauses_ns + self.spread.no_demand_ns
         rest_ns = self.occupancy.window_ns - apart_ns
         return percent(max(self.occupancy.idle_ns - apart_ns, 0), rest_ns)
+
+    @property
+    def usual_steps(self) -> Steps:
+        """Return the steps beside which there was neither a pause nor a lack of requests.
+
+        All of them, where these are few: what a pause takes is no work for a step.
+        """
+        beside_one = beside(self.gaps.take(self.set_apart), self.steps)
+        usual = self.steps.take(~beside_one)
+        return usual if len(usual) >= ENOUGH_STEPS else self.steps
 
     @property
     def empty_device_ns(self) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from idlescope.analysis.idle.demand import causes_apart
 from idlescope.analysis.idle.host_labels import NO_DEMAND, largest_part, phase_of
+from idlescope.analysis.idle.of_steps import StepsIdle, of_steps
 from idlescope.analysis.intervals import percent
 from idlescope.analysis.steps.batching import (
     ASYNCHRONOUS,
@@ -31,7 +32,6 @@ COMMUNICATION_BOUND_PCT = 25.0  # of the window in which only communication runs
 HIDDEN_PCT = (
     5.0  # of the window in which copies hide that nothing is computed, worth a word
 )
-WORTH_A_WORD_PCT = 1.0  # of idle that no request was there for
 READINGS = {
     "host": (VerdictKind.HOST_BOUND, "it ran dry before the host had issued the next work"),
     "launch": (VerdictKind.LAUNCH_BOUND, "it waited for launches to arrive"),
@@ -182,34 +182,59 @@ def _cold_start(findings: Findings) -> Verdict | None:
 
 def _idle(findings: Findings) -> Verdict:
     """Return the verdict on a device that is idle."""
-    kind, because = _reading(findings)
     paused = demand.pauses(findings, _batching(findings))
+    apart = demand.apart(findings)
+    if not apart or (paused is not None and findings.idle_between_pct < BUSY_IDLE_PCT):
+        steps_idle, of_which = _all_idle(findings), "that"
+    else:
+        steps_idle = of_steps(findings.gaps, findings.host_ns, findings.spread)
+        of_which = "the rest"
+    kind, because = _reading(findings, steps_idle, of_which)
     if paused is not None:
         return Verdict(kind, paused)
-    idle = f"The device is idle {findings.idle_text} of the time{_per_step(findings)}"
+
+    per_step = _per_step(findings, steps_idle.idle_ns)
     others = ""
     if findings.shared is not None:
         others = f"; with the other processes of this GPU, {findings.shared.idle_pct:.2f} %"
+    shares = f"{apart}{per_step and f', the rest {per_step}'}; " if apart else ""
+    how_much = "" if apart or not per_step else f", {per_step}"
     computed = _hidden(findings)
     hidden = f" It {computed}." if computed else ""
-    return Verdict(kind, f"{idle}{others}, {because}.{hidden}")
+    idle = f"The device is idle {findings.idle_text} of the time{how_much}{others}"
+    return Verdict(kind, f"{idle}, {shares}{because}.{hidden}")
 
 
-def _reading(findings: Findings) -> tuple[VerdictKind, str]:
-    """Return what most of the idle time is, and why, as the end of a sentence."""
-    idle_ns = findings.occupancy.idle_ns
-    totals = causes_apart(findings.gaps, findings.host_ns)
-    no_demand_pct = percent(totals.pop(NO_DEMAND), idle_ns)
-    cause = max(totals, key=lambda name: totals[name])
+def _all_idle(findings: Findings) -> StepsIdle:
+    """Return all idle time, of which nearly nothing is apart, or all there is."""
+    cause_ns = causes_apart(findings.gaps, findings.host_ns)
+    del cause_ns[NO_DEMAND]
+    host_ns = {label: ns for label, ns in findings.host_ns.items() if label != NO_DEMAND}
+    return StepsIdle(findings.occupancy.idle_ns, cause_ns, host_ns)
+
+
+def _reading(
+    findings: Findings, steps_idle: StepsIdle, of_which: str
+) -> tuple[VerdictKind, str]:
+    """Return what most of some idle time is, and why, as the end of a sentence.
+
+    `of_which` is what that idle time has been called in it.
+    """
+    idle_ns, cause_ns = steps_idle.idle_ns, steps_idle.cause_ns
+    cause = max(cause_ns, key=lambda name: cause_ns[name])
     batching = findings.batching
     eager_pct = percent(findings.eager_ns, idle_ns)
     if eager_pct >= MOSTLY_PCT and not _wait_explains(findings):
         because = "kernels launched one by one run out before the host launches the next"
-        return VerdictKind.LAUNCH_BOUND, f"{eager_pct:.0f} % of that because {because}"
+        return (
+            VerdictKind.LAUNCH_BOUND,
+            f"{eager_pct:.0f} % of {of_which} because {because}",
+        )
     kind, because = READINGS[cause]
-    because = f"{percent(totals[cause], idle_ns):.0f} % of that because {because}"
+    cause_pct = percent(cause_ns[cause], idle_ns)
+    because = f"{cause_pct:.0f} % of {of_which} because {because}"
     if cause == "host":
-        because += _largest(findings, totals["host"])
+        because += _largest(findings, steps_idle)
         if len(findings.steps) and not _host_is_slower(findings):
             kind = VerdictKind.HOST_EXPOSED
     if (
@@ -220,8 +245,6 @@ def _reading(findings: Findings) -> tuple[VerdictKind, str]:
         kind = VerdictKind.HOST_LIMITED
     elif batching.kind in (SYNCHRONOUS, ASYNCHRONOUS, SERIALISED):
         kind = VerdictKind(batching.kind)
-    if no_demand_pct >= WORTH_A_WORD_PCT:
-        because += f", and {no_demand_pct:.0f} % because no request was there"
     return kind, f"{because}{_batching(findings)}"
 
 
@@ -237,17 +260,18 @@ def _host_is_slower(findings: Findings) -> bool:
     """Return whether the host works for its steps for longer than the device."""
     if _waits_for_ranks(findings):
         return False
-    return int(findings.steps.host.sum()) > int(findings.steps.device.sum())
+    steps = findings.usual_steps
+    return int(steps.host.sum()) > int(steps.device.sum())
 
 
-def _largest(findings: Findings, host_idle_ns: int) -> str:
+def _largest(findings: Findings, steps_idle: StepsIdle) -> str:
     """Return what the host did for most of its part of the idle time, in brackets."""
-    host_ns = {label: ns for label, ns in findings.host_ns.items() if label != NO_DEMAND}
-    if not host_ns:
+    if not steps_idle.host_ns:
         return ""
-    largest, largest_ns = largest_part(host_ns)
+    largest, largest_ns = largest_part(steps_idle.host_ns)
     waits = ": it waits for other ranks" if _waits_for_ranks(findings) else ""
-    return f" ({percent(largest_ns, host_idle_ns):.0f} % of the host's part is {largest}{waits})"
+    largest_pct = percent(largest_ns, steps_idle.cause_ns["host"])
+    return f" ({largest_pct:.0f} % of the host's part is {largest}{waits})"
 
 
 def _waits_for_ranks(findings: Findings) -> bool:
@@ -258,9 +282,9 @@ def _waits_for_ranks(findings: Findings) -> bool:
     return phase_of(largest) == RANK_WAIT
 
 
-def _per_step(findings: Findings) -> str:
+def _per_step(findings: Findings, idle_ns: int) -> str:
     steps = len(findings.steps)
-    return f", {findings.occupancy.idle_ns / steps / 1e6:.2f} ms per step" if steps else ""
+    return f"{idle_ns / steps / 1e6:.2f} ms per step" if steps else ""
 
 
 def _batching(findings: Findings) -> str:
@@ -300,8 +324,9 @@ def _slower_host(findings: Findings) -> str:
     """Return by how much the host is the slower side; empty where it is not."""
     if not findings.batching.host_is_slower or not _host_is_slower(findings):
         return ""
-    host_ms = findings.steps.host.mean() / 1e6
-    device_ms = findings.steps.device.mean() / 1e6
+    steps = findings.usual_steps
+    host_ms = steps.host.mean() / 1e6
+    device_ms = steps.device.mean() / 1e6
     return (
         f", but the host is the slower side: it works {host_ms:.2f} ms per step, the device "
         f"{device_ms:.2f} ms"

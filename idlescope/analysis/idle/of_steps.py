@@ -1,0 +1,48 @@
+"""What of idle time is a cost of the steps: all of it but pauses and a lack of requests.
+
+Idle time that few gaps hold is no cost per step, so it has no part in why steps leave the device
+idle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from idlescope.analysis.idle.causes import Gaps
+from idlescope.analysis.idle.concentration import Concentration
+from idlescope.analysis.idle.demand import causes_apart
+from idlescope.analysis.idle.host_labels import NO_DEMAND
+from idlescope.analysis.steps.measure import Steps
+from idlescope.trace.table import Bool
+
+
+@dataclass(frozen=True)
+class StepsIdle:
+    """The idle time that steps cost, in ns."""
+
+    idle_ns: int
+    cause_ns: dict[str, int]
+    host_ns: dict[str, int]  # of the cause `host`, by what the host did
+
+
+def beside(gaps: Gaps, steps: Steps) -> Bool:
+    """Return which steps the host worked for in one of some gaps."""
+    begun = np.searchsorted(gaps.start, steps.end)
+    over = np.searchsorted(gaps.end, steps.start, "right")
+    return np.asarray(begun > over, np.bool_)
+
+
+def of_steps(gaps: Gaps, host_ns: Mapping[str, int], spread: Concentration) -> StepsIdle:
+    """Return the idle time of a device without its pauses and without that for want of requests."""
+    cause_ns = _less(causes_apart(gaps, host_ns), spread.pauses_cause_ns)
+    del cause_ns[NO_DEMAND]
+    of_host_ns = _less(host_ns, spread.pauses_host_ns)
+    of_host_ns.pop(NO_DEMAND, None)
+    return StepsIdle(sum(cause_ns.values()), cause_ns, of_host_ns)
+
+
+def _less(all_ns: Mapping[str, int], apart_ns: Mapping[str, int]) -> dict[str, int]:
+    return {name: ns - apart_ns.get(name, 0) for name, ns in all_ns.items()}

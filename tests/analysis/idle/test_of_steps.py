@@ -1,0 +1,75 @@
+"""Pauses and a lack of requests are no cost of steps: nothing that is said of steps counts them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from tests.make.serving_loops import MS, OWN, US, VLLM_V1, Plan, recorded
+from tests.make.views import measured
+
+STEPS = 60
+ONE = {30: 60 * MS}
+SEVERAL = {15: 700 * MS, 30: 90 * MS, 45: 400 * MS}
+VLLM = {"spans": VLLM_V1, "around": "execute_context_0(0)_generation_32(32)"}
+SLOW_HOST = {"schedule_ns": 4 * MS, "kernel_ns": 300 * US}
+LOOPS = {
+    "synchronous": Plan(steps=STEPS),
+    "asynchronous": Plan(steps=STEPS, depth=2),
+    "its spans are known": Plan(steps=STEPS, **VLLM),
+    "its spans are the user's": Plan(steps=STEPS, spans=OWN),
+    "asynchronous, its spans are known": Plan(steps=STEPS, depth=2, **VLLM),
+    "asynchronous, the host is slower": Plan(steps=STEPS, depth=2, **SLOW_HOST, **VLLM),
+    "eager": Plan(steps=STEPS, graphs=0, kernels=60, kernel_ns=20 * US, launch_ns=40 * US),
+}
+
+
+@pytest.mark.parametrize("pauses", [ONE, SEVERAL], ids=["one", "several"])
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_prediction_is_that_of_the_same_loop_without_pauses(tmp_path, loop, pauses):
+    without = measured(tmp_path, recorded(LOOPS[loop]))
+    paused = measured(tmp_path, recorded(replace(LOOPS[loop], pauses=pauses)))
+    if paused.spread.kind == "no demand":  # then nothing is predicted
+        assert paused.prediction is None
+        return
+    for case in ("recorded", "predicted", "bound"):
+        usual = getattr(without.prediction, case).step_ns
+        assert getattr(paused.prediction, case).step_ns == pytest.approx(usual, rel=0.01)
+    exposed_ns = without.prediction.exposed_ns
+    assert paused.prediction.exposed_ns == pytest.approx(exposed_ns, rel=0.1, abs=20_000)
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_pause_that_is_not_most_of_idle_is_told_apart_from_why_steps_idle(tmp_path, loop):
+    without = measured(tmp_path, recorded(LOOPS[loop]))
+    paused = measured(tmp_path, recorded(replace(LOOPS[loop], pauses={30: 25 * MS})))
+    if paused.spread.kind != "per step":
+        pytest.skip("that loop hardly idles")
+    assert paused.verdict.kind == without.verdict.kind
+    assert "% of that in one pause of" in paused.verdict.text or (
+        "% of that for want of requests" in paused.verdict.text
+    )
+    share = re.search(r"(\d+) % of that because", without.verdict.text)
+    share_of_rest = re.search(r"(\d+) % of the rest because", paused.verdict.text)
+    assert int(share_of_rest[1]) == pytest.approx(int(share[1]), abs=2)
+
+
+@pytest.mark.parametrize("pause_ns", [60 * MS, 900 * MS])
+def test_a_pause_makes_no_host_the_slower_side(tmp_path, pause_ns):
+    """The host of 1.6 ms per step stays the quicker one, whatever a pause adds to the sum."""
+    plan = Plan(steps=20, kernel_ns=250 * US, pauses={10: pause_ns})
+    paused = measured(tmp_path, recorded(plan))
+    assert int(paused.steps.host.sum()) > int(paused.steps.device.sum())
+    assert "slower side" not in paused.verdict.text
+    assert paused.verdict.kind == "synchronous"
+
+
+def test_the_host_is_said_to_work_as_long_as_in_steps_without_pauses(tmp_path):
+    plan = LOOPS["asynchronous, the host is slower"]
+    said = []
+    for pauses in ({}, {30: 50 * MS}):
+        device = measured(tmp_path, recorded(replace(plan, pauses=pauses)))
+        said.append(re.search(r"it works ([\d.]+) ms per step", device.verdict.text)[1])
+    assert said[0] == said[1]
