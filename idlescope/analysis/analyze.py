@@ -18,7 +18,7 @@ from idlescope.analysis.idle.communication import communication
 from idlescope.analysis.idle.concentration import Spread
 from idlescope.analysis.idle.host_labels import NO_DEMAND
 from idlescope.analysis.idle.shared_gpu import SharedGpu, shared_gpus
-from idlescope.analysis.measured import MeasuredDevice
+from idlescope.analysis.measured import MeasuredDevice, Rest
 from idlescope.analysis.observer import observe
 from idlescope.analysis.prediction.predict_device import predict_asynchronous
 from idlescope.analysis.result import Analysis, DeviceResult
@@ -28,7 +28,7 @@ from idlescope.analysis.steps.batching import BatchingKind
 from idlescope.analysis.steps.host_phases import host_phases
 from idlescope.analysis.steps.stated_work import Architecture
 from idlescope.analysis.steps.window import Window, WindowKind, WindowSpec
-from idlescope.analysis.verdict import begun_before, coverage
+from idlescope.analysis.verdict import begun_before, coverage, start_up
 from idlescope.analysis.verdict.advice import advice
 from idlescope.analysis.verdict.doubts import doubts, within
 from idlescope.analysis.verdict.eager import eager_idle
@@ -108,9 +108,10 @@ def analyze(
     for device in measured:
         # What a process would do with the whole of a GPU that it shares, its trace cannot tell.
         # Nor does it tell what asynchronous batching would do about a lack of requests.
-        told = device.shared is None and device.spread.kind != Spread.NO_DEMAND
+        part = replace(device.judged_part, verdict=device.verdict)
+        told = part.shared is None and part.spread.kind != Spread.NO_DEMAND
         prediction = predict_asynchronous(device.view.trace, device) if told else None
-        explained = replace(device, verdict=with_remedy(device, prediction))
+        explained = replace(device, verdict=with_remedy(part, prediction))
         results.append(
             DeviceResult(
                 **vars(explained),
@@ -256,9 +257,9 @@ def _measure(
     division = find.find(view)
     window = windows.resolve(spec, view, division.of_engine)
     device = _figures(view, division, window, unprofiled, shared)
-    of_rest = None
-    if not device.coverage.in_flight_at_start:
-        of_rest = _verdict_on_rest(device, division)
+    of_rest = _rest(device, division)
+    if of_rest is not None:
+        device = replace(device, batching=of_rest.device.batching)
     longest = stacks.longest(view, device.step, device.gaps)
     return judged(
         replace(
@@ -326,30 +327,34 @@ def _figures(
     )
 
 
-def _verdict_on_rest(device: MeasuredDevice, division: find.Division) -> Verdict | None:
-    """Return the verdict without work begun before the recording; None where there is little."""
+def _rest(device: MeasuredDevice, division: find.Division) -> Rest | None:
+    """Return a device without a beginning that is something else; None where there is little."""
     view, window = device.view, device.window
-    rest = begun_before.rest(view, window)
+    what = "in which it started up and captured CUDA graphs"
+    rest = start_up.rest(view, window, division.of_engine, device.gaps)
+    if rest is None and not device.coverage.in_flight_at_start:
+        what = "which ran what was launched before the recording began"
+        rest = begun_before.rest(view, window)
     if rest is None:
         return None
     start, end = rest
     asked = windows.time_text(view, start, end)
     rest_window = windows.resolve(windows.parse(asked), view, division.of_engine)
-    measured = judged(
-        _figures(view, division, rest_window, device.unprofiled, device.shared)
-    )
+    measured = _figures(view, division, rest_window, device.unprofiled, device.shared)
     left_out_ms = (start - window.start) / 1e6
-    text = (
-        f"Without its first {left_out_ms:,.1f} ms, which ran what was launched before the "
-        f"recording began (--window {asked}): {measured.verdict.text}"
-    )
-    return replace(measured.verdict, text=text)
+    return Rest(measured, f"its first {left_out_ms:,.1f} ms, {what} (--window {asked})")
 
 
 def judged(device: MeasuredDevice) -> MeasuredDevice:
     """Return a device with the verdict that its figures carry."""
     if device.of_rest is not None:
-        return replace(device, verdict=device.of_rest)
+        part = replace(device.of_rest.device, batching=device.batching)
+        of_part = judged(part)
+        text = f"Without {device.of_rest.left_out}: {of_part.verdict.text}"
+        verdict = replace(of_part.verdict, text=text)
+        return replace(
+            device, verdict=verdict, of_rest=replace(device.of_rest, device=of_part)
+        )
     findings = Findings(
         coverage=device.coverage,
         occupancy=device.occupancy,

@@ -24,6 +24,14 @@ from idlescope.trace.table import Bool, Int64
 from idlescope.trace.unprofiled import UnprofiledStep
 
 
+@dataclass(frozen=True)
+class Rest:
+    """What a verdict is on where the beginning of a recording is something else."""
+
+    device: MeasuredDevice  # within the window of the rest
+    left_out: str  # how long what is left out takes, and what it is, in words
+
+
 @dataclass(frozen=True, repr=False)
 class MeasuredDevice:
     """What one device did; every figure is defined in `idlescope/analysis/README.md`."""
@@ -47,9 +55,7 @@ class MeasuredDevice:
     streams: list[dict[str, Any]]
     shared: SharedGpu | None  # where other processes use the GPU, too
     doubts: Doubts
-    of_rest: (
-        Verdict | None
-    )  # that without work begun before the recording; None: of the window
+    of_rest: Rest | None  # what the verdict is on; None: on the window
     unprofiled: (
         UnprofiledStep | None
     )  # the time of its steps without a profiler; None: not known
@@ -62,6 +68,11 @@ class MeasuredDevice:
     def device(self) -> Device:
         """Return the device."""
         return self.view.device
+
+    @property
+    def judged_part(self) -> MeasuredDevice:
+        """Return the device within the window that its verdict is on."""
+        return self if self.of_rest is None else self.of_rest.device
 
     @property
     def operations(self) -> Operations:

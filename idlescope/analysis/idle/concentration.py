@@ -153,7 +153,8 @@ def concentration(
         pauses_cause_ns=gaps.take(pauses).totals(),
         pauses_host_ns=pauses_host_ns,
         doing=doing,
-        is_inside_span=bool(doing) and not doing.startswith((CALL_PREFIX, "launch: ")),
+        is_inside_span=doing not in ("", *CAUSES)
+        and not doing.startswith((CALL_PREFIX, "launch: ")),
         no_demand_gaps=int(starved.sum()),
         no_demand_ns=starved_ns,
     )
@@ -210,10 +211,11 @@ def _doing(view: DeviceView, gaps: Gaps, rows: Int64) -> list[str]:
     by_label = host_time.divide_by(_near(view, some), some, each)
     labels = []
     for row in range(len(some)):
-        length = int(some.length[row])
-        label = max(by_label, key=lambda name: int(by_label[name][row]), default="")
-        is_host = 2 * int(some.host[row]) > length and label
-        labels.append(label if is_host else _by_cause(view, some, row))
+        cause = max(CAUSES, key=lambda name: int(getattr(some, name)[row]))
+        if cause == "host":
+            labels.append(max(by_label, key=lambda name: int(by_label[name][row])))
+        else:
+            labels.append(_by_cause(view, some, row, cause))
     label_of_gap = dict(zip(longest.tolist(), labels, strict=True))
     usual = labels[int(np.argmax(some.length))]
     return [label_of_gap.get(row, usual) for row in rows.tolist()]
@@ -227,9 +229,8 @@ def _near(view: DeviceView, gaps: Gaps) -> DeviceView:
     return replace(view, trace=replace(view.trace, ranges=ranges.take(overlapping)))
 
 
-def _by_cause(view: DeviceView, gaps: Gaps, row: int) -> str:
+def _by_cause(view: DeviceView, gaps: Gaps, row: int, cause: str) -> str:
     """Return what a gap that is not the host's is due to."""
-    cause = max(CAUSES, key=lambda name: int(getattr(gaps, name)[row]))
     if cause == "launch":
         call = view.trace.calls.name[gaps.call[row]]
         return f"launch: {view.trace.names[call]}"

@@ -20,6 +20,7 @@ def predict_device(
 
     Raises TraceError where its trace cannot tell, ConfigError for a phase that it does not have.
     """
+    result = result.judged_part
     replays = Replays(trace, result)
     what = what or WhatIf()
     host_is_slower = replays.costs.host > replays.costs.compute

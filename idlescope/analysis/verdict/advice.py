@@ -17,7 +17,7 @@ ENOUGH_STEPS = 4
 
 def advice(result: MeasuredDevice) -> list[str]:
     """Return one sentence for each thing to know of a device's figures."""
-    sentences = (*_profiler_start(result), *_records(result), *_clipped(result))
+    sentences = (*_profiler_start(result.judged_part), *_records(result), *_clipped(result))
     return [f"device {result.device.index}: {sentence}" for sentence in sentences]
 
 

@@ -22,6 +22,17 @@ from idlescope.analysis.verdict.findings import (
 # A collection, or a wait for a core, does not last so long; the longest seen was 0.4 s
 # (sglang#30596).
 SILENT_NS = 2_000_000_000
+# What to say of pauses that are due to another cause than the host.
+_NOT_THE_HOST = {
+    "queued": (
+        "The work had been issued and waited in a stream, on an event or inside a graph: look at "
+        "what it waited for."
+    ),
+    "unattributed": (
+        "No launch was recorded for the work that ended it, so why cannot be told: record the "
+        "calls that launch, from before the work on."
+    ),
+}
 WORTH_A_WORD_PCT = 1.0  # of idle that is no cost of a step
 
 
@@ -135,6 +146,8 @@ def _pause_advice(findings: Findings) -> str:
             f"The host was in {call}, which loads modules or allocates when it is first called: "
             "warm up before recording, or leave it out with --window."
         )
+    if doing in _NOT_THE_HOST:
+        return _NOT_THE_HOST[doing]
     if recorder_was_off(findings.spread, findings.steps):
         return (
             "Nothing of the host was recorded for so long: it did what makes no calls of CUDA "

@@ -17,7 +17,7 @@ from tests.make.engine_loops import (
     vllm_dummies,
     vllm_starved,
 )
-from tests.make.kineto_files import write
+from tests.make.kineto_files import call, operation, write
 from tests.make.watched_loops import REGULAR_NAMES, regular_rows
 
 
@@ -150,3 +150,25 @@ def test_a_loop_that_says_when_there_is_no_request_stands_still_otherwise(
     (device,) = idlescope.analyze(stalled_trace(*told_ms)).results
     assert (device.spread.pauses, device.spread.no_demand_gaps) == (pauses, no_demand_gaps)
     assert device.spread.no_demand_ns >= 95 * MS
+
+
+def test_pauses_that_are_not_the_hosts_are_no_garbage_collection(tmp_path):
+    """What ends a pause was launched long before and waited, or has no launch that was recorded."""
+    for launched in (True, False):
+        loop = Loop()
+        for _ in range(30):
+            loop.wait(loop.launch())
+        last = loop.events[-1]["ts"] * 1000 + loop.events[-1]["dur"] * 1000
+        begun = round(last) + 400 * MS
+        late = [
+            operation(begun + k * 20_000, begun + k * 20_000 + 15_000, "kernel", 5000)
+            for k in range(9)
+        ]
+        if launched:
+            late.append(
+                call(round(last) - 20_000, round(last) - 15_000, 5000, "cudaGraphLaunch")
+            )
+        device = analysed(tmp_path, loop.events + late)
+        assert device.spread.kind == "pauses"
+        assert "host was in" not in device.verdict.text
+        assert "garbage" not in device.verdict.text
