@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from msgspec import structs
 
 from idlescope import __version__
 from idlescope.analysis import roofline
@@ -187,9 +188,13 @@ def _with_driver(device: MeasuredDevice, drivers: list[MeasuredDevice]) -> Measu
     for driver in drivers:
         if abs(len(driver.steps) - steps) <= IN_STEP * steps:
             name = f"{driver.device.process_name}, device {driver.device.index}"
-            taken = replace(driver.batching, early=device.batching.early, driver=name)
+            taken = structs.replace(
+                driver.batching, early=device.batching.early, driver=name
+            )
             followers = device.batching.followers
-            return judged(replace(device, batching=replace(taken, followers=followers)))
+            return judged(
+                replace(device, batching=structs.replace(taken, followers=followers))
+            )
     return device
 
 
@@ -351,10 +356,9 @@ def judged(device: MeasuredDevice) -> MeasuredDevice:
         part = replace(device.of_rest.device, batching=device.batching)
         of_part = judged(part)
         text = f"Without {device.of_rest.left_out}: {of_part.verdict.text}"
-        verdict = replace(of_part.verdict, text=text)
-        return replace(
-            device, verdict=verdict, of_rest=replace(device.of_rest, device=of_part)
-        )
+        verdict = structs.replace(of_part.verdict, text=text)
+        of_rest = structs.replace(device.of_rest, device=of_part)
+        return replace(device, verdict=verdict, of_rest=of_rest)
     findings = Findings(
         coverage=device.coverage,
         occupancy=device.occupancy,

@@ -6,10 +6,10 @@ to which group each value belongs and reduces columns of values to one row per g
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from idlescope.analysis.intervals import AFTER_EVERYTHING, BEFORE_EVERYTHING
@@ -18,8 +18,7 @@ from idlescope.trace.table import Bool, Float64, Int64
 EXACT_FLOATS = 2**52  # integers up to it are float64s, and so are their sums
 
 
-@dataclass(frozen=True)
-class Groups:
+class Groups(Struct, frozen=True):
     """The group of each of some values: `row[i]`, from 0 to `count` - 1, is that of value `i`.
 
     Every method takes columns that are as long as `row` and returns one entry per group.

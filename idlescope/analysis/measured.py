@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from msgspec import Struct
+
 from idlescope.analysis.idle.causes import Gaps
 from idlescope.analysis.idle.communication import Communication
 from idlescope.analysis.idle.concentration import Concentration
@@ -24,8 +26,7 @@ from idlescope.trace.table import Bool, Int64
 from idlescope.trace.unprofiled import UnprofiledStep
 
 
-@dataclass(frozen=True)
-class Rest:
+class Rest(Struct, frozen=True):
     """What a verdict is on where the beginning of a recording is something else."""
 
     device: MeasuredDevice  # within the window of the rest

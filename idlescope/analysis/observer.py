@@ -7,9 +7,8 @@ estimate from what was recorded.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
+from msgspec import Struct
 
 from idlescope.analysis.measured import MeasuredDevice
 from idlescope.analysis.prediction.prediction import Prediction
@@ -28,8 +27,7 @@ DEAR_OPTIONS = {
 LONG_GRAPH_LAUNCH_NS = 200_000  # without a profiler it takes less than 100 µs
 
 
-@dataclass(frozen=True)
-class Observer:
+class Observer(Struct, frozen=True):
     """A device's idle time without the profiler, beside what was recorded."""
 
     known: bool  # whether the step time without the profiler is known, not estimated

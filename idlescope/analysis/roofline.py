@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from msgspec import Struct
 
 from idlescope.analysis.grouping import by_key
 from idlescope.analysis.measured import MeasuredDevice
@@ -15,8 +15,7 @@ from idlescope.trace.model import Operations
 from idlescope.trace.table import Float64
 
 
-@dataclass(frozen=True)
-class Roofline:
+class Roofline(Struct, frozen=True):
     """What a device achieved of its peaks, over the steps whose work is known."""
 
     gpu: GPU

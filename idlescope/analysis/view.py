@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
+from msgspec import Struct
 
 from idlescope.analysis import launches
 from idlescope.analysis.grouping import most_common
@@ -20,8 +21,7 @@ from idlescope.trace.table import Bool, Int64
 from idlescope.trace.watch_said import said_by_watch
 
 
-@dataclass(frozen=True)
-class DeviceView:
+class DeviceView(Struct, frozen=True, dict=True):
     """What a trace holds of one device. Times are in nanoseconds."""
 
     trace: Trace

@@ -30,7 +30,7 @@ def test_the_text_in_pieces_is_the_whole_text(analysis, monkeypatch, in_part):
     monkeypatch.setattr(document, "STEPS_IN_PART", in_part)
     (result,) = analysis.results
     odd = replace(result.device, process_name='\ud800 "\u202e\x7f\\é ##[error]')
-    view = replace(result.view, device=odd)
+    view = msgspec.structs.replace(result.view, device=odd)
     twice = replace(analysis, results=(result, replace(result, view=view)))
     for one in (analysis, twice, replace(analysis, results=())):
         assert "".join(analysis_json.pieces(one)) == to_text(one.to_json())

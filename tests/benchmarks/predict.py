@@ -57,7 +57,7 @@ def replays() -> None:
     costs = StepCosts(
         **{
             name: random.integers(10_000, 5_000_000, STEPS)
-            for name in StepCosts.__dataclass_fields__
+            for name in StepCosts.__struct_fields__
         }
     )
     for depth in (1, 2, 3):

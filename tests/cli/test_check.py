@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
+from msgspec import structs
 
 from idlescope.analysis.analyze import analyze
 from idlescope.analysis.comparison.checks import Check, covered_pct
@@ -317,9 +317,11 @@ class TestLimits:
     def test_coverage_is_the_smallest_of_its_shares(self):
         result = analyze(open_trace(EAGER)).results[0]
         assert covered_pct(result.coverage, len(result.operations)) == 100
-        lost = replace(result.coverage, launches=100, launches_lost=7)
+        lost = structs.replace(result.coverage, launches=100, launches_lost=7)
         assert covered_pct(lost, len(result.operations)) == 93
-        graphs = replace(lost, graph_launches=10, graph_launches_without_operations=2)
+        graphs = structs.replace(
+            lost, graph_launches=10, graph_launches_without_operations=2
+        )
         assert covered_pct(graphs, len(result.operations)) == 80
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from idlescope import RunConfig, run
 from idlescope.analysis.idle.host_labels import NO_DEMAND
@@ -21,7 +22,7 @@ def said(**options):
 
 def with_host(mode_run: ModeRun, factor: float) -> ModeRun:
     """The same figures, but for how long the host is said to work."""
-    steps = replace(
+    steps = structs.replace(
         mode_run.result.steps, host=(mode_run.result.steps.host * factor).astype(int)
     )
     result = replace(mode_run.result, steps=steps)

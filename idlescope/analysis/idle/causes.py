@@ -16,9 +16,8 @@ Operations of no length cover nothing and end no gap.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-
 import numpy as np
+from msgspec import Struct, structs
 
 from idlescope.analysis import intervals
 from idlescope.analysis.intervals import AFTER_EVERYTHING, Intervals
@@ -28,8 +27,7 @@ from idlescope.trace.table import Bool, Int64
 CAUSES = ("host", "launch", "queued", "unattributed")
 
 
-@dataclass(frozen=True)
-class Gaps:
+class Gaps(Struct, frozen=True):
     """The gaps of one device, in time order, each divided among the four causes (nanoseconds)."""
 
     start: Int64
@@ -55,7 +53,7 @@ class Gaps:
 
     def take(self, rows: Int64 | Bool) -> Gaps:
         """Return some of the gaps."""
-        return Gaps(*(getattr(self, column.name)[rows] for column in fields(self)))
+        return Gaps(*(column[rows] for column in structs.astuple(self)))
 
     def totals(self) -> dict[str, int]:
         """Return the nanoseconds of each cause."""

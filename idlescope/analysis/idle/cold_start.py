@@ -5,9 +5,8 @@ It is idle time that running longer does not repeat, so it says nothing of the s
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
+from msgspec import Struct
 
 from idlescope.analysis import intervals
 from idlescope.analysis.idle.causes import Gaps
@@ -22,8 +21,7 @@ MATTERS_PCT = 10.0  # of idle: less is not worth a word
 MOST_AFTER = 0.5  # share of the operations that follow a start; calls all along are none
 
 
-@dataclass(frozen=True)
-class ColdStart:
+class ColdStart(Struct, frozen=True):
     """The idle time of a device's first, slow calls."""
 
     call: str  # the name of the longest

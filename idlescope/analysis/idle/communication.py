@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from idlescope.analysis import intervals
 from idlescope.analysis.idle.occupancy import Occupancy, is_compute
@@ -10,8 +10,7 @@ from idlescope.analysis.intervals import Intervals, percent
 from idlescope.analysis.view import DeviceView
 
 
-@dataclass(frozen=True)
-class Communication:
+class Communication(Struct, frozen=True):
     """The times of `idlescope/analysis/README.md`, "Communication", in nanoseconds."""
 
     covered: Intervals  # the disjoint intervals in which communication runs

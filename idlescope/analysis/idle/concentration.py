@@ -8,11 +8,12 @@ the engine scheduled no token.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum
 from typing import NamedTuple
 
 import numpy as np
+from msgspec import Struct, structs
 
 from idlescope.analysis.grouping import Groups, by_key
 from idlescope.analysis.idle import host_time
@@ -46,8 +47,7 @@ class Spread(str, Enum):
     __hash__ = str.__hash__
 
 
-@dataclass(frozen=True)
-class Concentration:
+class Concentration(Struct, frozen=True):
     """How concentrated the idle time of one device is. Times in nanoseconds."""
 
     kind: Spread
@@ -226,7 +226,7 @@ def _near(view: DeviceView, gaps: Gaps) -> DeviceView:
     ranges = view.trace.ranges
     row = np.minimum(np.searchsorted(gaps.end, ranges.start, "right"), len(gaps) - 1)
     overlapping = (ranges.start < gaps.end[row]) & (ranges.end > gaps.start[row])
-    return replace(view, trace=replace(view.trace, ranges=ranges.take(overlapping)))
+    return structs.replace(view, trace=replace(view.trace, ranges=ranges.take(overlapping)))
 
 
 def _by_cause(view: DeviceView, gaps: Gaps, row: int, cause: str) -> str:

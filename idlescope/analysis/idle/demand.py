@@ -8,10 +8,10 @@ such (`concentration.set_apart`). No demand is no work of the host, whoever else
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
+from msgspec.structs import replace
 
 from idlescope.analysis import intervals
 from idlescope.analysis.grouping import Groups

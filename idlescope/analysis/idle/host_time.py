@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from msgspec import Struct
 
 from idlescope.analysis import intervals
 from idlescope.analysis.grouping import Groups
@@ -72,8 +72,7 @@ def divide_by(view: DeviceView, gaps: Gaps, groups: Groups) -> dict[str, Int64]:
     return totals
 
 
-@dataclass(frozen=True)
-class _Charging:
+class _Charging(Struct, frozen=True):
     """Charges the time of one thread to labels; `totals` is added to."""
 
     view: DeviceView

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from msgspec import Struct
 
 from idlescope.analysis import intervals
 from idlescope.analysis.grouping import Groups
@@ -14,8 +14,7 @@ from idlescope.trace.model import OperationKind, Operations
 from idlescope.trace.table import Bool, Int64
 
 
-@dataclass(frozen=True)
-class Occupancy:
+class Occupancy(Struct, frozen=True):
     """The times of `idlescope/analysis/README.md`, "Per device", in nanoseconds."""
 
     window: tuple[int, int]  # [start, end)

@@ -7,9 +7,9 @@ idle.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
+from msgspec import Struct
 
 from idlescope.analysis.idle.causes import Gaps
 from idlescope.analysis.idle.concentration import Concentration
@@ -19,8 +19,7 @@ from idlescope.analysis.steps.measure import Steps
 from idlescope.trace.table import Bool
 
 
-@dataclass(frozen=True)
-class StepsIdle:
+class StepsIdle(Struct, frozen=True):
     """The idle time that steps cost, in ns."""
 
     idle_ns: int

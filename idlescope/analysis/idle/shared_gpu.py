@@ -8,9 +8,9 @@ overlap, as on a GPU that takes turns between processes, makes it likely.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
+from msgspec import Struct
 
 from idlescope.analysis import intervals
 from idlescope.analysis.intervals import Intervals, percent
@@ -22,8 +22,7 @@ MAX_OVERLAP = 0.1
 MIN_TOGETHER = 0.5  # of the shorter recording, in which the other one was recorded, too
 
 
-@dataclass(frozen=True)
-class SharedGpu:
+class SharedGpu(Struct, frozen=True):
     """A GPU that several processes use, and what they have it do together. Times in ns."""
 
     identity: str  # UUID or PCI id; "" where it is not known

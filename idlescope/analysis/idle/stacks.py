@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from msgspec import Struct
 
 from idlescope.analysis import intervals
 from idlescope.analysis.grouping import by_value
@@ -18,8 +18,7 @@ from idlescope.trace.table import Int64
 LONGEST = 10
 
 
-@dataclass(frozen=True)
-class LongGap:
+class LongGap(Struct, frozen=True):
     """One of a device's longest gaps, explained."""
 
     start_ns: int

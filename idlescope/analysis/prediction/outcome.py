@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from idlescope.analysis.prediction.documents import OutcomeDocument
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """The time that steps take. The interval holds the true total with 95 % confidence."""
 
     total_ns: int  # of all steps

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from idlescope.analysis.intervals import percent
 from idlescope.analysis.measured import MeasuredDevice
@@ -22,8 +22,7 @@ WORTH = 0.005  # of the time: a change that saves less is called none
 STEPS_NAMED = 5  # in a sentence
 
 
-@dataclass(frozen=True)
-class Lever:
+class Lever(Struct, frozen=True):
     """One change on top of what was asked for, and what it makes of it."""
 
     name: str
@@ -31,8 +30,7 @@ class Lever:
     predicted: Outcome
 
 
-@dataclass(frozen=True)
-class Prediction:
+class Prediction(Struct, frozen=True):
     """What one device's trace was, and what it would be."""
 
     result: MeasuredDevice

@@ -6,10 +6,10 @@ thread's time, and the launch of a CUDA graph takes longer, since each of its ke
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
+from msgspec.structs import replace
 
 from idlescope.analysis import intervals
 from idlescope.analysis.intervals import BEFORE_EVERYTHING, CHUNK, Intervals

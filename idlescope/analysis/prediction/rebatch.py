@@ -9,11 +9,11 @@ stops by itself is not. How many steps a request takes does not change.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
 from heapq import heappop, heappush
 from typing import NamedTuple
 
 import numpy as np
+from msgspec import Struct
 from numpy.lib.stride_tricks import sliding_window_view
 
 from idlescope.analysis.prediction.requests import Requests
@@ -103,12 +103,12 @@ def rebatch(costs: StepCosts, requests: Requests, depth: int) -> Rebatched:
     source = _source_steps(requests, new_order, depth, len(costs))
     work = _prompt_work(requests, delay, len(costs))
     columns = {}
-    for field in fields(StepCosts):
-        values = getattr(costs, field.name)
+    for name in StepCosts.__struct_fields__:
+        values = getattr(costs, name)
         plain_values = work.without_prompts(values)
         prompt_values = work.moved_prompts(values - plain_values, steps)
         added = np.rint(prompt_values).astype(np.int64)
-        columns[field.name] = plain_values[source] + added
+        columns[name] = plain_values[source] + added
     return Rebatched(StepCosts(**columns), needs, prompts)
 
 
@@ -125,8 +125,7 @@ def _source_steps(
     return np.clip(np.arange(new_order.steps) - mean_delay, 0, recorded_steps - 1)
 
 
-@dataclass(frozen=True)
-class _PromptWork:
+class _PromptWork(Struct, frozen=True):
     """Which steps work on prompts, and where that work goes: one row per prompt and step."""
 
     prompts: Int64  # for each recorded step: how many prompts it works on

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from msgspec import Struct
 
 from idlescope.analysis.grouping import Groups, most_common
 from idlescope.analysis.idle.occupancy import is_compute
@@ -26,8 +26,7 @@ WHOLE_PCT = 80.0  # of the steps must have a compute operation with a known laun
 MOSTLY_THERE = 0.9
 
 
-@dataclass(frozen=True)
-class StepTimes:
+class StepTimes(Struct, frozen=True):
     """When steps were launched and computed: one row per step, in ns."""
 
     first_launch: (
@@ -45,8 +44,7 @@ class StepTimes:
         return np.asarray(self.last_launch > BEFORE_EVERYTHING, np.bool_)
 
 
-@dataclass(frozen=True)
-class RecordedSteps:
+class RecordedSteps(Struct, frozen=True, dict=True):
     """The steps of one device, in order, and which of the host's time belongs to each."""
 
     trace: Trace

@@ -9,9 +9,9 @@ from __future__ import annotations
 from array import array
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
+from msgspec import Struct
 
 from idlescope.analysis.prediction.step_costs import StepCosts
 from idlescope.hardware.latencies import SUCCESSION_NS
@@ -20,8 +20,7 @@ from idlescope.trace.table import Int64
 STEPS_AT_ONCE = 1 << 15
 
 
-@dataclass(frozen=True)
-class Replayed:
+class Replayed(Struct, frozen=True):
     """When each step was done, in ns from the start of the first step's host work."""
 
     finished: Int64  # the host has taken in the step's tokens

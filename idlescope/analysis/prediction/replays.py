@@ -7,9 +7,8 @@ trace that does not say are taken as they are.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
+from msgspec.structs import replace
 
 from idlescope.analysis.idle.concentration import Spread
 from idlescope.analysis.intervals import percent

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
+from msgspec import Struct
 
 from idlescope.trace.model import Trace
 from idlescope.trace.names.own_engine import (
@@ -17,8 +16,7 @@ from idlescope.trace.names.own_engine import (
 from idlescope.trace.table import Bool, Int64
 
 
-@dataclass(frozen=True)
-class Requests:
+class Requests(Struct, frozen=True):
     """One row per request, in order of admission. Steps are row numbers of the recorded steps."""
 
     admitted: Int64  # the request's first step
@@ -31,8 +29,7 @@ class Requests:
         return len(self.admitted)
 
 
-@dataclass(frozen=True)
-class _Events:
+class _Events(Struct, frozen=True):
     """When something happened to requests, and to which of them."""
 
     time: Int64  # ns

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
+from msgspec import Struct
 
 from idlescope.trace.table import Int64
 
 HOST_COLUMNS = ("lead", "issue", "rest", "after")  # host work, in the order of a step
 
 
-@dataclass(frozen=True)
-class StepCosts:
+class StepCosts(Struct, frozen=True):
     """The costs of steps, one row per step in order, in ns. No column holds time spent waiting.
 
     The host's part is divided at the points at which host and device meet: the first compute

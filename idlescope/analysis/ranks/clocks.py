@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 
 from idlescope.analysis.ranks.matching import MatchedCalls
 from idlescope.analysis.ranks.timeline import RankTimeline
@@ -20,8 +21,7 @@ MOST_DRIFT = 1e-3  # ns in each ns: quartz is off by less than a tenth of that
 DRIFT_EXPLAINS = 0.5  # of how ends vary is left where drift is the reason
 
 
-@dataclass(frozen=True)
-class Clock:
+class Clock(Struct, frozen=True):
     """How far a rank's clock is ahead of that of the first rank of its group, in nanoseconds."""
 
     ahead_ns: int  # 0: they agree

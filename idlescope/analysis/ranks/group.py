@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from msgspec import Struct
 
 from idlescope.analysis.intervals import percent
 from idlescope.analysis.ranks import layout, matching, waiting
@@ -19,8 +19,7 @@ from idlescope.analysis.steps.batching import BatchingKind
 from idlescope.trace.names.communication import COLLECTIVES, Collective
 
 
-@dataclass(frozen=True)
-class Group:
+class Group(Struct, frozen=True, dict=True):
     """What the ranks of one job did together. Lists have one entry per rank, in order."""
 
     ranks: tuple[RankSummary, ...]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+
+from msgspec import Struct
 
 WAITS_PCT = 5.0  # of the window: less waiting for other ranks is balanced
 
@@ -25,8 +26,7 @@ class GroupKind(str, Enum):
         return self.value
 
 
-@dataclass(frozen=True)
-class GroupVerdict:
+class GroupVerdict(Struct, frozen=True):
     """Two sentences: what, and what to do."""
 
     kind: GroupKind

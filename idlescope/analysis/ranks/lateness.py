@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 import numpy as np
+from msgspec import Struct
 
 from idlescope.analysis import intervals
 from idlescope.analysis.intervals import Intervals
@@ -16,8 +16,7 @@ from idlescope.analysis.ranks.waiting import Releases
 from idlescope.trace.table import Bool, Int64
 
 
-@dataclass(frozen=True)
-class StepWaits:
+class StepWaits(Struct, frozen=True):
     """For how long a rank was waited for in a step: a row per step and rank that was."""
 
     step: Int64
@@ -36,8 +35,7 @@ class StepWaits:
         return StepWaits(step, self.rank[rows][first], waited_ns, self.kind[rows][first])
 
 
-@dataclass(frozen=True)
-class Lateness:
+class Lateness(Struct, frozen=True):
     """What all calls tell of who was waited for. Nanoseconds of exposed waiting.
 
     The rows of `waited` are ranks that waited, its columns those that they waited for. Of what a
@@ -154,8 +152,8 @@ def _covered(disjoint: Intervals, start: Int64, end: Int64) -> Int64:
 def _by_step(waits: Sequence[StepWaits]) -> StepWaits:
     """Return the waits of calls added up by step and rank; calls of no step are left out."""
     step, rank, waited_ns, kind = (
-        _joined([getattr(one, column.name) for one in waits])
-        for column in fields(StepWaits)
+        _joined([getattr(one, name) for one in waits])
+        for name in StepWaits.__struct_fields__
     )
     counted = np.flatnonzero((step >= 0) & (waited_ns > 0))
     pairs = np.stack((step[counted], rank[counted]), 1)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 
 from idlescope.analysis.ranks.matching import KeyedCalls
 from idlescope.analysis.ranks.timeline import RankTimeline
@@ -25,8 +25,7 @@ OF_EXPERTS = (Collective.DISPATCH, Collective.COMBINE, Collective.ALL_TO_ALL)
 Partition = list[list[int]]  # ranks, as indices, by group
 
 
-@dataclass(frozen=True)
-class RankPlace:
+class RankPlace(Struct, frozen=True):
     """What is said of one rank's place in the job."""
 
     number: int  # in the job; its index where nothing says it

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from idlescope.analysis.measured import MeasuredDevice
 from idlescope.analysis.prediction.prediction import Prediction

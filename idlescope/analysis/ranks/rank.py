@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from idlescope.analysis.intervals import percent
 from idlescope.analysis.measured import MeasuredDevice
@@ -15,16 +15,14 @@ from idlescope.analysis.verdict.findings import VerdictKind
 from idlescope.trace.model import RangeKind
 
 
-@dataclass(frozen=True)
-class RankPrediction:
+class RankPrediction(Struct, frozen=True):
     """What asynchronous batching would make of one rank by itself. Nanoseconds per step."""
 
     step_ns: float
     recorded_step_ns: float
 
 
-@dataclass(frozen=True)
-class RankFigures:
+class RankFigures(Struct, frozen=True):
     """The figures of one rank. Times in nanoseconds."""
 
     label: str  # "rank 0", or what else tells it from the others
@@ -69,8 +67,7 @@ class RankFigures:
         return self.window_ns / self.steps if self.steps else None
 
 
-@dataclass(frozen=True)
-class RankSummary(RankFigures):
+class RankSummary(RankFigures, frozen=True):
     """What is known of one rank without the others."""
 
     times: RankTimeline

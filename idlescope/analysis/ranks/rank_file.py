@@ -6,7 +6,6 @@ As bytes it is a head of JSON, then the columns as they are: nothing in it can r
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import fields
 from typing import Any
 
 import msgspec
@@ -21,7 +20,7 @@ from idlescope.trace.model import Device
 from idlescope.trace.ranks_recordings import RecordedFile
 from idlescope.trace.table import Int64
 
-_CALLS = len(fields(CollectiveCalls))
+_CALLS = len(CollectiveCalls.__struct_fields__)
 _SPANS = ("covered", "computing", "idle", "host_idle")
 
 
@@ -140,11 +139,11 @@ def _with_head(head: _Head, columns_bytes: int) -> Iterator[bytes]:
 
 
 def _figures(rank: RankSummary) -> RankFigures:
-    return RankFigures(**{one.name: getattr(rank, one.name) for one in fields(RankFigures)})
+    return RankFigures(*(getattr(rank, name) for name in RankFigures.__struct_fields__))
 
 
 def _columns(times: RankTimeline) -> list[Int64]:
-    calls = [getattr(times.calls, one.name) for one in fields(CollectiveCalls)]
+    calls = msgspec.structs.astuple(times.calls)
     spans = [column for name in _SPANS for column in getattr(times, name)]
     return [np.ascontiguousarray(column, np.int64) for column in (*calls, *spans)]
 
@@ -162,7 +161,7 @@ def _ranks(head: _Head, columns: bytes) -> list[RankSummary]:
             arrays.append(column)
             position += column.nbytes
         times = _timeline(keys, arrays)
-        ranks.append(RankSummary(**vars(figures), times=times))
+        ranks.append(RankSummary(**msgspec.structs.asdict(figures), times=times))
     return ranks
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
 
 from idlescope import __version__
 from idlescope.analysis.document import SCHEMA, Document
@@ -26,8 +27,7 @@ IN_STEP = (
 )
 
 
-@dataclass(frozen=True)
-class RanksAnalysis:
+class RanksAnalysis(Struct, frozen=True):
     """What the files of a folder of ranks gave, without their traces."""
 
     source: dict[str, Any]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 import numpy as np
+from msgspec import Struct, structs
 
 from idlescope.analysis import intervals
 from idlescope.analysis.intervals import Intervals
@@ -18,8 +18,7 @@ from idlescope.trace.table import Int64
 NO_STEP = -1
 
 
-@dataclass(frozen=True)
-class CollectiveCalls:
+class CollectiveCalls(Struct, frozen=True):
     """The communication kernels of one rank within its window, by start. Times in nanoseconds."""
 
     start: Int64
@@ -39,8 +38,8 @@ class CollectiveCalls:
 
     def timed(self, change: Callable[[Int64], Int64]) -> CollectiveCalls:
         """Return the calls with their times changed."""
-        others = [getattr(self, field.name) for field in fields(self)[2:]]
-        return CollectiveCalls(change(self.start), change(self.end), *others)
+        start, end, *others = structs.astuple(self)
+        return CollectiveCalls(change(start), change(end), *others)
 
 
 class CallKey(NamedTuple):
@@ -51,8 +50,7 @@ class CallKey(NamedTuple):
     stream: int  # 0 for the stream with the first such call, 1 for the next
 
 
-@dataclass(frozen=True)
-class RankTimeline:
+class RankTimeline(Struct, frozen=True):
     """One rank's part of what ranks do together. Times in nanoseconds on its own clock."""
 
     calls: CollectiveCalls

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 
 from idlescope.analysis import intervals
 from idlescope.analysis.intervals import Intervals
@@ -17,8 +18,7 @@ NOBODY = -1
 P2P_CLUSTER_NS = 50_000  # a send and its receive end no further apart
 
 
-@dataclass(frozen=True)
-class Releases:
+class Releases(Struct, frozen=True):
     """When each call of one rank could go on: when the last rank of its collective had begun."""
 
     time: Int64  # ns on the rank's clock; within the call
@@ -38,8 +38,7 @@ class Releases:
         return replace(self, time=time)
 
 
-@dataclass(frozen=True)
-class WaitingTime:
+class WaitingTime(Struct, frozen=True):
     """The communication of one rank, divided; the parts add up to it to the nanosecond."""
 
     # disjoint, by the rank's own clock: the device only waits for another rank in all its calls

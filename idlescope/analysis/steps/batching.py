@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass, replace
 from enum import Enum
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from idlescope.analysis import intervals
@@ -56,8 +57,7 @@ SYNCHRONOUS, ASYNCHRONOUS = BatchingKind.SYNCHRONOUS, BatchingKind.ASYNCHRONOUS
 SERIALISED, UNKNOWN = BatchingKind.SERIALISED, BatchingKind.UNKNOWN
 
 
-@dataclass(frozen=True)
-class Culprit:
+class Culprit(Struct, frozen=True):
     """A wait that keeps a loop from being asynchronous."""
 
     call: str
@@ -83,8 +83,7 @@ class Culprit:
         return f"{self.where}{hint}: {self.count:,} times, {ms_per_step:.2f} ms per step"
 
 
-@dataclass(frozen=True)
-class Batching:
+class Batching(Struct, frozen=True):
     """The batching of one device's steps."""
 
     kind: BatchingKind

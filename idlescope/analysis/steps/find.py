@@ -12,10 +12,10 @@ ranges of such are of the kind EMPTY (`Division.of_engine`, `Division.of_nothing
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from msgspec import Struct
 
 from idlescope.analysis import intervals
 from idlescope.analysis.grouping import Groups, most_common
@@ -54,8 +54,7 @@ ENOUGH = 3  # launches or waits that make a rhythm
 MOST_STEPS = 2**30  # a number beyond is no count of steps
 
 
-@dataclass(frozen=True)
-class Division:
+class Division(Struct, frozen=True):
     """The host's time, divided into steps, before anything is measured."""
 
     found: str  # how; "none" where there are no steps

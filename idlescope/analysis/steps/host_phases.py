@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
+from msgspec import Struct
 
 from idlescope.analysis.grouping import Groups, by_value
 from idlescope.analysis.steps.find import find_by_names
@@ -14,8 +13,7 @@ from idlescope.trace.names.span_names import SpanNames
 from idlescope.trace.table import Int64
 
 
-@dataclass(frozen=True)
-class HostPhases:
+class HostPhases(Struct, frozen=True):
     """The phases of one process; times in nanoseconds."""
 
     process: str

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 import numpy as np
+from msgspec import Struct, structs
 
 from idlescope.analysis import intervals
 from idlescope.analysis.grouping import Groups, by_key, by_value
@@ -27,8 +27,7 @@ from idlescope.trace.table import Bool, Int64
 PREPARATION = 0.05
 
 
-@dataclass(frozen=True)
-class Steps:
+class Steps(Struct, frozen=True):
     """One row per step, in order. Times in nanoseconds."""
 
     found: str  # how: one of those that `find` names, or "<engine> spans"
@@ -65,7 +64,7 @@ class Steps:
 
     def take(self, rows: Bool) -> Steps:
         """Return some of the steps."""
-        columns = [getattr(self, field.name)[rows] for field in fields(self)[1:]]
+        columns = [column[rows] for column in structs.astuple(self)[1:]]
         return Steps(self.found, *columns)
 
 

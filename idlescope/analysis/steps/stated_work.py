@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from msgspec import Struct
 
 from idlescope.analysis.measured import MeasuredDevice
 from idlescope.analysis.steps.stated_names import NOT_KNOWN, StatedWork, parse
@@ -28,8 +28,7 @@ class Architecture(Protocol):
         """Return the floating-point operations of a step."""
 
 
-@dataclass(frozen=True)
-class Work:
+class Work(Struct, frozen=True):
     """The work of each step, with the columns of `StatedWork`; -1 where it is not known."""
 
     sampled: Int64

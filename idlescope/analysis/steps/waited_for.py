@@ -10,9 +10,8 @@ the loop does not need.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
+from msgspec import Struct
 
 from idlescope.analysis import intervals
 from idlescope.analysis.grouping import Groups, by_key
@@ -31,8 +30,7 @@ LONG = 0.1
 WAKE_UP_NS = 500_000
 
 
-@dataclass(frozen=True)
-class StepWaits:
+class StepWaits(Struct, frozen=True):
     """What the waits of the launching thread were for. One entry per step, or rows of calls."""
 
     own: Bool  # a wait after the step's launch lasted until its end

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import Enum
 
 import numpy as np
+from msgspec import Struct
 
 from idlescope.analysis.steps.find import Division
 from idlescope.analysis.view import DeviceView
@@ -36,8 +36,7 @@ class WindowKind(str, Enum):
     TIME = "time"
 
 
-@dataclass(frozen=True)
-class WindowSpec:
+class WindowSpec(Struct, frozen=True):
     """What the user asked for; made by `parse`."""
 
     kind: WindowKind
@@ -47,8 +46,7 @@ class WindowSpec:
     high: int = 0  # last step, or ns from the first operation of the trace
 
 
-@dataclass(frozen=True)
-class Window:
+class Window(Struct, frozen=True):
     """A window [start, end) on one device, in ns, and how it was chosen."""
 
     kind: WindowKind

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from idlescope.analysis.idle.occupancy import Occupancy
 from idlescope.analysis.intervals import percent
@@ -13,8 +13,7 @@ from idlescope.analysis.view import DeviceView
 SHOWN_PCT = 0.01  # of the window: bounds that are closer are one figure
 
 
-@dataclass(frozen=True)
-class IdleBounds:
+class IdleBounds(Struct, frozen=True):
     """The least and the most idle time that a device's records allow."""
 
     low_ns: int  # if all work ran that was launched and not recorded

@@ -8,9 +8,8 @@ a single operation is corrupt; where most waits seem to, the clocks disagree.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
+from msgspec import Struct
 
 from idlescope.analysis import intervals
 from idlescope.analysis.idle.causes import Gaps
@@ -35,8 +34,7 @@ IDLE_NS = 50_000  # a gap that is longer is none between kernels that follow one
 FEWEST = 3  # records that make a habit
 
 
-@dataclass(frozen=True)
-class Corruption:
+class Corruption(Struct, frozen=True):
     """What cannot be right in one device's records."""
 
     rows: Int64  # of the device's operations, ascending: durations that are too long

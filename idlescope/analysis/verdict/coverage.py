@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from msgspec import Struct, structs
 
 from idlescope.analysis.idle.causes import Gaps
 from idlescope.analysis.steps.measure import Steps
@@ -28,8 +28,7 @@ CLIPPED = (
 )
 
 
-@dataclass(frozen=True)
-class Coverage:
+class Coverage(Struct, frozen=True):
     """What is missing from one device's records."""
 
     linked_pct: float  # operations with a known launch call
@@ -66,7 +65,7 @@ class Coverage:
 
     def to_json(self) -> dict[str, Any]:
         """Return the figures as JSON values."""
-        figures = asdict(self)
+        figures = structs.asdict(self)
         return {
             name: list(value) if isinstance(value, tuple) else value
             for name, value in figures.items()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from msgspec import Struct
+from msgspec.structs import replace
 
 from idlescope.analysis.idle.causes import Gaps
 from idlescope.analysis.idle.cold_start import ColdStart, cold_start
@@ -16,8 +17,7 @@ from idlescope.analysis.verdict.unrecorded import unrecorded
 from idlescope.analysis.view import DeviceView
 
 
-@dataclass(frozen=True)
-class Doubts:
+class Doubts(Struct, frozen=True):
     """What is in doubt within a window."""
 
     bounds: IdleBounds

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+
+from msgspec import Struct
 
 from idlescope.analysis.idle.causes import Gaps
 from idlescope.analysis.idle.communication import Communication
@@ -47,16 +48,14 @@ class VerdictKind(str, Enum):
 CANNOT_TELL = VerdictKind.CANNOT_TELL
 
 
-@dataclass(frozen=True)
-class Verdict:
+class Verdict(Struct, frozen=True):
     """What a device's figures mean: in two sentences what it is, and what to do about it."""
 
     kind: VerdictKind
     text: str
 
 
-@dataclass(frozen=True)
-class Findings:
+class Findings(Struct, frozen=True):
     """The figures of one device that its verdict is judged by."""
 
     coverage: Coverage

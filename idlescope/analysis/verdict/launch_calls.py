@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
+from msgspec import Struct
 
 from idlescope.analysis.verdict.graph_capture import captured
 from idlescope.analysis.view import DeviceView
@@ -14,8 +13,7 @@ from idlescope.trace.names.calls import COPY, GRAPH_LAUNCH, LAUNCH, MEMSET, matc
 from idlescope.trace.table import Bool
 
 
-@dataclass(frozen=True)
-class LaunchCalls:
+class LaunchCalls(Struct, frozen=True):
     """Which calls of the device's process launch, and what became of it: one entry per call."""
 
     launching: Bool  # a kernel, a copy, a memset or a graph, that runs

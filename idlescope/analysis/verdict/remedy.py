@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from idlescope.analysis.idle.concentration import Spread
 from idlescope.analysis.idle.host_labels import phase_of

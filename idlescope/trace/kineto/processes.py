@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from idlescope.trace.distinct import distinct
@@ -13,8 +12,7 @@ from idlescope.trace.model import Calls, Operations
 from idlescope.trace.table import Int32, Int64
 
 
-@dataclass(frozen=True)
-class Origin:
+class Origin(Struct, frozen=True):
     """Which device each GPU track is, and whose process each device and thread belongs to."""
 
     devices: tuple[tuple[int, int], ...]  # process (index into process_names), device index

@@ -6,7 +6,8 @@ Span names were read in the engines' sources and in their traces, in November 20
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from idlescope.trace.names.own_engine import ENGINE_PHASES, WATCHED_STEP
 
@@ -47,8 +48,7 @@ ANY_NAME = ""  # for `Engine.common`
 Rules = tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True)
-class Engine:
+class Engine(Struct, frozen=True):
     """An engine, what its spans mean, and how its steps are told by them."""
 
     name: str

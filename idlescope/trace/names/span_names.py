@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 
 from idlescope.trace.model import RangeKind, Ranges
 from idlescope.trace.names.engines import ENGINES, STEP_MARKERS, Engine, Rules
 from idlescope.trace.table import Bool, Int32
 
 
-@dataclass(frozen=True)
-class SpanNames:
+class SpanNames(Struct, frozen=True):
     """What the span names of one trace mean."""
 
     engine: str  # "" where no known engine's names are in it

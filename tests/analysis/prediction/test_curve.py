@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from msgspec import structs
 
 import idlescope
 from idlescope import RunConfig, run
@@ -147,7 +148,7 @@ def test_nothing_is_drawn_where_steps_cannot_be_replayed_or_the_host_costs_nothi
     trace, result = both["sync"]
     assert host_cost({}) is None
     assert host_cost(works(mode="sync", arrival="poisson:20", model="1b")) is None
-    steps = replace(result.steps, host=np.zeros_like(result.steps.host))
+    steps = structs.replace(result.steps, host=np.zeros_like(result.steps.host))
     assert host_cost({"sync": (trace, replace(result, steps=steps))}) is None
     alone = host_cost(
         {"sync": (trace, replace(result, steps=steps)), "async": both["async"]}

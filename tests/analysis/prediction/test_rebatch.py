@@ -11,7 +11,7 @@ from idlescope.analysis.prediction.step_costs import StepCosts
 
 def equal(n, **columns):
     """So many equal steps, what is not given being zero."""
-    made = {name: np.zeros(n, np.int64) for name in StepCosts.__dataclass_fields__}
+    made = {name: np.zeros(n, np.int64) for name in StepCosts.__struct_fields__}
     return StepCosts(
         **{**made, **{name: np.full(n, value, np.int64) for name, value in columns.items()}}
     )

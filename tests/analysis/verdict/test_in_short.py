@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 import idlescope
 from idlescope.analysis.verdict.findings import VerdictKind
@@ -20,7 +21,7 @@ def result():
 
 @pytest.mark.parametrize("kind", VerdictKind)
 def test_every_kind_of_verdict_has_something_to_do(result, kind):
-    of_kind = replace(result, verdict=replace(result.verdict, kind=kind))
+    of_kind = replace(result, verdict=structs.replace(result.verdict, kind=kind))
     assert what_to_do(of_kind).what
 
 
