@@ -37,18 +37,19 @@ def status_line(console: Console, doing: str) -> AbstractContextManager[StatusLi
 
 @contextmanager
 def counted_line(
-    console: Console, doing: str, what: str
+    console: Callable[[], Console], doing: str, what: str
 ) -> Iterator[Callable[[int], None]]:
     """Give what to call with a count so far; the line is there from the first call on.
 
-    A thread draws it, and a process of several threads cannot be copied.
+    A thread draws it, and a process of several threads cannot be copied. The console is not asked
+    for before, either: copies are at work while it is imported.
     """
     with ExitStack() as shown:
         counts: list[Callable[[int], None]] = []
 
         def count(number: int) -> None:
             if not counts:
-                status = shown.enter_context(status_line(console, doing))
+                status = shown.enter_context(status_line(console(), doing))
                 counts.append(counting(status, doing, what))
             counts[0](number)
 

@@ -6,7 +6,6 @@ who made a draft and that it is one of ours, so that nothing of the user's is ev
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections.abc import Iterator
@@ -93,6 +92,8 @@ def _new_name() -> str:
 
 
 def _digest(*parts: str) -> str:
+    import hashlib  # not by who only reads
+
     text = f"a draft of idlescope: {' '.join(parts)}"
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 

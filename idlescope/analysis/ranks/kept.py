@@ -7,7 +7,6 @@ the options, and the code that made it. Nothing that is kept can run (rank_file.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from contextlib import suppress
 from functools import cache
@@ -77,6 +76,8 @@ class KeptSummaries:
     def _entry(self, path: Path) -> Path | None:
         if self._folder is None or not path.is_file():
             return None
+        import hashlib  # not where nothing is kept
+
         key = hashlib.sha256(_code())
         key.update(self._options)
         key.update(_said_of(path))

@@ -10,8 +10,6 @@ from glob import has_magic
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rich.console import Console
-
 from idlescope.cli.options import FIRST_LAST, Output
 from idlescope.cli.status import counted_line, status_line
 from idlescope.errors import ConfigError
@@ -20,6 +18,8 @@ from idlescope.trace.model import Trace
 from idlescope.trace.open import matching, open_trace
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from idlescope.analysis.document import Document
     from idlescope.analysis.ranks.asked import RankOptions
     from idlescope.analysis.ranks.group import Group
@@ -92,7 +92,6 @@ def analyze_command(
     Of a folder of ranks, `only` these files where they are given. `command` is the one to repeat,
     `analyze` unless given.
     """
-    console = output.console()
     meaning = _meaning(selection)
     command_words = command or [
         "idlescope",
@@ -101,9 +100,10 @@ def analyze_command(
         *selection.words(),
     ]
     folder_of_ranks = (path, selection, meaning, output, list_steps, only)
-    if _side_by_side(console, *folder_of_ranks, command_words):
+    if _side_by_side(*folder_of_ranks, command_words):
         return
-    with counted_line(console, "reading", "events") as counted:
+    console = output.console()
+    with counted_line(lambda: console, "reading", "events") as counted:
         if remote.url_of(path) is not None:
             counted(0)  # before it is fetched, which is not counted
         opened_trace = open_trace(
@@ -136,7 +136,6 @@ def analyze_command(
 
 
 def _side_by_side(
-    console: Console,
     path: Path,
     selection: Selection,
     meaning: Meaning,
@@ -170,7 +169,7 @@ def _side_by_side(
     if not in_cluster and not side_by_side.is_worth_it(paths, known_sizes):
         return False
     options = _rank_options(selection, meaning)
-    with counted_line(console, "analysing", f"of {len(paths):,} ranks") as counted:
+    with counted_line(output.console, "analysing", f"of {len(paths):,} ranks") as counted:
         found = folder.analyze_folder(
             path, paths, options, counted, selection.cluster, known_sizes
         )
@@ -181,8 +180,10 @@ def _side_by_side(
         from idlescope.analysis.ranks.in_detail import in_detail
 
         details = in_detail(found, options)
-        written = _write_report(console, path, details, output, command, found.document())
-    _print_ranks(console, path, found, output, written)
+        written = _write_report(
+            output.console(), path, details, output, command, found.document()
+        )
+    _print_ranks(path, found, output, written)
     return True
 
 
@@ -203,7 +204,6 @@ def _shown_whole(path: Path, ranks: int) -> bool:
 
 
 def _print_ranks(
-    console: Console,
     path: Path,
     found: RanksAnalysis,
     output: Output,
@@ -217,6 +217,7 @@ def _print_ranks(
         return
     from idlescope.cli.next_command import show_written
 
+    console = output.console()
     _show_ranks(console, found)
     if written:
         show_written(console, written)

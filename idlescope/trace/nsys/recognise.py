@@ -16,7 +16,7 @@ def is_report(path: Path, head: bytes) -> bool:
 
 def is_parquet_export(folder: Path) -> bool:
     """Return whether a folder holds the tables of `nsys export --type parquetdir`."""
-    if not folder.is_dir():
+    if not folder.is_dir() or next(folder.glob("*.parquet"), None) is None:
         return False
     from idlescope.trace.nsys.reader import EVENTS
 
