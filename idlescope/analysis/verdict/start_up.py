@@ -1,8 +1,8 @@
 """A process that starts up in the recording: where that is much of its idle time, the rest tells.
 
 Loading, trying out a model and capturing graphs come before serving, once. What shows it is the
-capture of graphs that more steps follow than there are between captures: an engine that captures
-all along does it for its steps.
+capture of graphs, each of which is tried once or not at all until then: an engine that replays them
+between captures, and captures all along, does it for its steps.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from idlescope.analysis.steps.window import Window, WindowKind
 from idlescope.analysis.verdict.begun_before import FEWEST_LEFT
 from idlescope.analysis.view import DeviceView
 from idlescope.trace.names.calls import CAPTURE, matching
-from idlescope.trace.table import Int64
 
 MATTERS_PCT = 10.0  # of idle: less needs no trimming
 
@@ -30,13 +29,17 @@ def rest(
     `division` are the steps of the engine. Returns None where there is no start in the recording,
     where it holds little of the idle time, or where little would be left.
     """
-    captures = _captures(view)
-    if window.kind != WindowKind.FIRST_LAST or not captures.size:
+    calls = view.trace.calls
+    captures = matching(CAPTURE, view.trace.names)[calls.name]
+    captures &= view.trace.calls_of(view.process)
+    if window.kind != WindowKind.FIRST_LAST or not captures.any():
         return None
-    steps = division.host
-    served = steps.step[steps.start >= captures.max()]
-    amid_captures = np.count_nonzero(steps.start >= captures.min()) - served.size
-    if served.size < max(ENOUGH_STEPS, amid_captures):
+    # A capture is begun and ended, and its graph is made: in as many calls of each name.
+    graphs = np.bincount(calls.name[captures]).max()
+    steps, end = division.host, calls.end[captures]
+    served = steps.step[steps.start >= end.max()]
+    replayed_amid = np.count_nonzero(steps.start >= end.min()) - served.size - graphs
+    if served.size < max(ENOUGH_STEPS, replayed_amid):
         return None
     operations = view.operations.start[np.isin(division.step, served)]
     if operations.size < FEWEST_LEFT:
@@ -46,10 +49,3 @@ def rest(
     if percent(int(idle_before.sum()), int(gaps.length.sum())) < MATTERS_PCT:
         return None
     return start, window.end
-
-
-def _captures(view: DeviceView) -> Int64:
-    """Return when each call that captures or makes a graph ended."""
-    trace = view.trace
-    captures = matching(CAPTURE, trace.names)[trace.calls.name]
-    return trace.calls.end[captures & trace.calls_of(view.process)]
