@@ -34,7 +34,7 @@ def measure_costs(work: HostWork) -> StepCosts:
     # A step launched while the one before it ran waits in the queue: its own latency and finish do
     # not show. It is taken to have the usual latency.
     latency, finish = start - first_launch, end - last_launch
-    queued = _queued(first_launch, end)
+    queued = _queued(first_launch, times.compute_end)
     seen = steps.whole & ~queued
     usual_latency = int(np.median(latency[seen])) if seen.any() else 0
     latency[queued] = usual_latency
@@ -61,7 +61,7 @@ def _kernels(steps: RecordedSteps) -> Int64:
 
 
 def _queued(first_launch: Int64, compute_end: Int64) -> Bool:
-    """Return which steps were launched while the step before them ran."""
+    """Return which steps were launched while the step before them ran, be that one whole or not."""
     reach = np.maximum.accumulate(compute_end)
     previous_end = np.concatenate(([BEFORE_EVERYTHING], reach[:-1]))
     queued = first_launch + QUEUED_NS < previous_end

@@ -26,7 +26,11 @@ from idlescope.analysis.steps.cuts import (
     last_before,
     launched_at_once,
 )
-from idlescope.analysis.steps.forwards import eager_forwards, forwards_outside
+from idlescope.analysis.steps.forwards import (
+    cut_off_spans,
+    eager_forwards,
+    forwards_outside,
+)
 from idlescope.analysis.steps.step_kind import StepKind, stated_kinds
 from idlescope.analysis.view import DeviceView
 from idlescope.trace.distinct import distinct
@@ -140,7 +144,8 @@ def find_by_names(trace: Trace, process: int, names: SpanNames) -> HostSteps:
 def _with_forwards_outside(view: DeviceView, steps: HostSteps, ranges: Ranges) -> HostSteps:
     """Return the steps with those forward passes that were launched outside all of their spans.
 
-    They are dummy batches, in engines that have a span around each step.
+    They are dummy batches, in engines that have a span around each step, but for those whose span
+    an end of the recording cut off.
     """
     if not view.names.named(STEP)[ranges.name].any():
         return steps
@@ -149,8 +154,9 @@ def _with_forwards_outside(view: DeviceView, steps: HostSteps, ranges: Ranges) -
     if not outside.start.size:
         return steps
     starts = np.concatenate((steps.ranges.start, outside.start))
-    empty = np.full(outside.start.size, StepKind.EMPTY.code, np.int64)
-    kind = np.concatenate((steps.kind, empty))
+    empty = ~cut_off_spans(outside, spans)
+    kind_outside = np.where(empty, StepKind.EMPTY.code, StepKind.UNKNOWN.code)
+    kind = np.concatenate((steps.kind, kind_outside))
     order = np.argsort(starts, kind="stable")
     last = max(int(steps.ranges.end[-1]), int(outside.end.max()))
     thread = int(steps.ranges.thread[0])

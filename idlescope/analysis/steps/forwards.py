@@ -94,6 +94,21 @@ def forwards_outside(view: DeviceView, spans: Ranges, steps: Ranges) -> Forwards
     return groups
 
 
+def cut_off_spans(outside: Forwards, spans: Ranges) -> Bool:
+    """Return which forward passes outside all spans had one that an end of the recording cut off.
+
+    A profiler does not record a span that it has seen no beginning or no end of. That is of one
+    forward pass at each end; several before the first span, or after the last, had none.
+    """
+    before = outside.end <= spans.start.min()
+    after = outside.start >= spans.end.max()
+    alone = np.zeros(outside.start.size, np.bool_)
+    for at_end in (before, after):
+        if np.count_nonzero(at_end) == 1:
+            alone |= at_end
+    return alone
+
+
 class _Launched(NamedTuple):
     """The calls of a thread that launched something, by start."""
 

@@ -193,16 +193,18 @@ def _idle(findings: Findings) -> Verdict:
     if paused is not None:
         return Verdict(kind, paused)
 
+    said = [f"The device is idle {findings.idle_text} of the time"]
     per_step = _per_step(findings, steps_idle.idle_ns)
-    others = ""
+    if apart:
+        said += [apart, f"the rest {per_step}"] if per_step else [apart]
+    elif per_step:
+        said.append(per_step)
+    idle = ", ".join(said)
     if findings.shared is not None:
-        others = f"; with the other processes of this GPU, {findings.shared.idle_pct:.2f} %"
-    shares = f"{apart}{per_step and f', the rest {per_step}'}; " if apart else ""
-    how_much = "" if apart or not per_step else f", {per_step}"
+        idle += f"; with the other processes of this GPU, {findings.shared.idle_pct:.2f} %"
     computed = _hidden(findings)
     hidden = f" It {computed}." if computed else ""
-    idle = f"The device is idle {findings.idle_text} of the time{how_much}{others}"
-    return Verdict(kind, f"{idle}, {shares}{because}.{hidden}")
+    return Verdict(kind, f"{idle}{';' if apart else ','} {because}.{hidden}")
 
 
 def _all_idle(findings: Findings) -> StepsIdle:

@@ -9,6 +9,8 @@ from idlescope.analysis.prediction.predict import asynchronous
 from idlescope.errors import TraceError
 from tests.conftest import FIXTURES
 from tests.make.kineto_files import call, operation, write
+from tests.make.serving_loops import Plan, recorded
+from tests.make.views import measured
 
 MS = 1_000_000
 
@@ -52,3 +54,13 @@ def test_a_trace_that_waits_for_what_it_does_not_show_is_refused(shared_traces):
         TraceError, match="they wait for something that the trace does not show"
     ):
         idlescope.predict(analysis)
+
+
+def test_a_first_step_that_is_cut_off_leaves_the_latency_of_the_others_alone(tmp_path):
+    """Each step waits behind the one before, be that whole or not: that is no latency of launches."""
+    events = recorded(Plan(depth=2))
+    kernels = [event for event in events if event["cat"] == "kernel"]
+    cut = [event for event in events if event not in kernels[:7]]
+    whole, short = (measured(tmp_path, some).prediction for some in (events, cut))
+    assert short.recorded.steps == whole.recorded.steps - 1
+    assert short.predicted.step_ns == pytest.approx(whole.predicted.step_ns, rel=0.01)

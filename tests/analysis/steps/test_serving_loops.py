@@ -125,3 +125,20 @@ def test_a_watchdog_that_asks_all_the_time_waits_for_nothing(tmp_path):
     device = measured(tmp_path, events + asks)
     assert device.verdict.kind == "synchronous"
     assert device.waits.sum() == 20
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+@pytest.mark.parametrize("end", ["first", "last", "both"])
+def test_a_step_whose_span_an_end_of_the_recording_cut_off_is_no_dummy_batch(
+    tmp_path, end, depth
+):
+    """A profiler records no span that it has seen no beginning or no end of."""
+    events = recorded(Plan(spans=NO_SPANS, around=VLLM_STEP, depth=depth, steps=12))
+    spans = [event for event in events if event["name"] == VLLM_STEP]
+    cut = {"first": spans[:1], "last": spans[-1:], "both": [spans[0], spans[-1]]}[end]
+    device = measured(tmp_path, [event for event in events if event not in cut])
+    assert (len(device.steps), len(device.empty)) == (12, 0)
+    # Two forward passes without spans before the first are not both cut off: they had none.
+    events = [event for event in events if event not in spans[:3]]
+    device = measured(tmp_path, events)
+    assert (len(device.steps), len(device.empty)) == (9, 3)
