@@ -318,7 +318,7 @@ def _figures(
         steps=steps,
         empty=empty,
         spread=spread,
-        set_apart=apart.all,
+        set_apart=apart.all | (gaps.no_demand > 0),
         step=of_engine.step,
         batching=seen,
         longest=[],

@@ -21,6 +21,7 @@ from idlescope.watching.foresight import Foresee, elsewhere
 from idlescope.watching.safety import LOGGER, described
 from idlescope.watching.served import Answer, Pages, WatchServer, address_of, serve
 from idlescope.watching.settings import Settings
+from idlescope.watching.shown import sharing
 from idlescope.watching.state import WatchedProcess, WatchState
 
 JOIN_S = 2.0  # how long the end of a process waits for the thread
@@ -218,7 +219,7 @@ class Runtime:
         return WatchState(
             process=self.process(),
             unix_ns=time.time_ns(),
-            devices=devices,
+            devices=sharing(devices),
             recordings=[str(path) for path in kept],
         )
 

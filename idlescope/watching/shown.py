@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from typing import Protocol
+
+from msgspec import structs
 
 from idlescope.analysis.steps.batching import BatchingKind
 from idlescope.watching.account import Account
@@ -12,6 +15,9 @@ from idlescope.watching.state import DeviceState
 from idlescope.watching.totals import Totals
 from idlescope.watching.ways.base import DeviceWay
 
+SHARED_NOTE = (
+    "loops of this process share the device: what is idle for this one, another may fill"
+)
 ASYNCHRONOUS_NOTE = "what asynchronous batching would give: "
 
 
@@ -69,6 +75,17 @@ def device_state(watch: Shown, account: Account, told: Foreseen | None) -> Devic
         gaps=account.history.long_gaps(offset),
         notes=_notes(watch, totals, told),
     )
+
+
+def sharing(devices: list[DeviceState]) -> list[DeviceState]:
+    """Return the watches of one process, with a note for those whose device others use, too."""
+    loops = Counter(state.device for state in devices if state.device >= 0)
+    return [
+        structs.replace(state, notes=[*state.notes, SHARED_NOTE])
+        if loops[state.device] > 1
+        else state
+        for state in devices
+    ]
 
 
 def _batching(totals: Totals, told: Foreseen | None) -> str:

@@ -12,8 +12,10 @@ from urllib.parse import urlsplit
 
 import msgspec
 import pytest
+from msgspec import structs
 
 import idlescope
+from idlescope.watching.shown import SHARED_NOTE, sharing
 from idlescope.watching.state import IDLE_CAUSES, WatchState
 from idlescope.watching.view.places import Members
 from tests.make.watched_loops import MS, PretendedDevice, drive
@@ -111,6 +113,23 @@ def test_two_watches_of_one_device_are_told_apart():
         frozenset({("device", "")}): 0,
         frozenset({("device", "#2")}): 1,
     }
+
+
+def test_loops_that_share_a_device_say_so():
+    """What is idle for one of two models of a process, the other may fill."""
+    one = device_state_of(idlescope.watch(way="host"))
+    first, second, other = (
+        structs.replace(one, device=index, notes=["a note"]) for index in (0, 0, 1)
+    )
+    shared, also, alone = sharing([first, second, other])
+    assert shared.notes == also.notes == ["a note", SHARED_NOTE]
+    assert alone == other
+    assert sharing([one, one]) == [one, one]  # no device is timed
+
+
+def device_state_of(watch):
+    (state,) = watch.state().devices
+    return state
 
 
 def test_a_watch_that_turned_itself_off_says_so(watched):

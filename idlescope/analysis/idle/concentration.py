@@ -97,7 +97,9 @@ class Apart(NamedTuple):
     starved: Bool  # of each gap: no token was scheduled in it, or nothing at all was done
     pauses: Int64  # rows of gaps
     doing: list[str]  # what the host did in each pause
-    all: Bool  # of each gap: one of these, or so long while the engine said that it had no request
+    all: (
+        Bool  # of each gap: one of these, or as long while there was no request, as it said
+    )
 
 
 def set_apart(

@@ -65,13 +65,12 @@ def headline(documents: Sequence[WatchedDocument], idlest: Shown | None, span: S
     which = "The device" if watches == 1 else f"The idlest of {watches}, {idlest.subject},"
     main = main_cause(figures)
     cause = f", {main[1]} of that because {READINGS[main[0]][1]}" if main else ""
-    without = ""
+    lasted = _time(idlest, span)
     if figures.no_demand_pct:
-        without = f" (no request came for {figures.no_demand_pct:.1f} % of the time)"
-    return (
-        f"{which} was idle for {figures.idle_pct:.2f} % of {_time(idlest, span)}{per_step}"
-        f"{cause}{without}."
-    )
+        lasted = (
+            f"the time with requests ({100.0 - figures.no_demand_pct:.1f} % of {lasted})"
+        )
+    return f"{which} was idle for {figures.idle_pct:.2f} % of {lasted}{per_step}{cause}."
 
 
 def _untold(documents: Sequence[WatchedDocument]) -> str:

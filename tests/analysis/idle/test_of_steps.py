@@ -5,10 +5,16 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
+import idlescope
+from idlescope.trace.model import Device
+from idlescope.watching.ring import Kept, Watched, trace_of
+from idlescope.watching.rows import NO_DEMAND, joined
 from tests.make.serving_loops import MS, OWN, US, VLLM_V1, Plan, recorded
 from tests.make.views import measured
+from tests.make.watched_loops import REGULAR_NAMES, regular_rows, regular_trace
 
 STEPS = 60
 ONE = {30: 60 * MS}
@@ -73,3 +79,39 @@ def test_the_host_is_said_to_work_as_long_as_in_steps_without_pauses(tmp_path):
         device = measured(tmp_path, recorded(replace(plan, pauses=pauses)))
         said.append(re.search(r"it works ([\d.]+) ms per step", device.verdict.text)[1])
     assert said[0] == said[1]
+
+
+def waiting_for_requests(every, none_ns):
+    """Return a watched loop of 5 ms a step that says before some steps that it had no request."""
+    steps = 60
+    rows = regular_rows(steps)
+    behind = none_ns * (np.arange(steps) // every)
+
+    def later(table, step):
+        moved = {name: table[name] + behind[step] for name in ("start", "end")}
+        return table | moved
+
+    begun = rows.steps["start"] + behind
+    told = np.arange(every, steps, every)
+    none = {"name": np.full(told.size, NO_DEMAND), "step": np.full(told.size, -1)}
+    none |= {"start": begun[told] - none_ns, "end": begun[told]}
+    moved = Kept(
+        steps=later(rows.steps, np.arange(steps)),
+        calls=later(rows.calls, rows.calls["step"]),
+        phases=joined([later(rows.phases, np.tile(np.arange(steps), 2)), none]),
+        operations=later(rows.operations, rows.operations["step"]),
+    )
+    said = Watched("events", (), "vllm", "0.24.0", None, steps_in_phases=False)
+    end = int(moved.steps["end"][-1])
+    return trace_of(moved, end, REGULAR_NAMES, (), Device(0, 0, "a GPU"), said, 10**18)
+
+
+@pytest.mark.parametrize("none_ns", [2 * MS, 7 * MS, 20 * MS])
+def test_asynchronous_batching_gives_nothing_of_the_time_without_requests(none_ns):
+    (usual,) = idlescope.analyze(regular_trace(60)).results
+    (waiting,) = idlescope.analyze(waiting_for_requests(10, none_ns)).results
+    assert waiting.host_ns["no demand"] == pytest.approx(5 * none_ns, rel=0.01)
+    for case in ("recorded", "predicted"):
+        step_ns = getattr(usual.prediction, case).step_ns
+        assert getattr(waiting.prediction, case).step_ns == pytest.approx(step_ns, rel=0.01)
+    assert "% of that for want of requests" in waiting.verdict.text

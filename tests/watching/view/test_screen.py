@@ -28,8 +28,8 @@ def said(*documents, **given):
 @pytest.mark.parametrize(
     ("span", "text"),
     [
-        (Span.SEEN, "of the 10 s watched, 2 ms per step"),
-        (Span.LATELY, "of the last 10 s, 2 ms per step"),
+        (Span.SEEN, "of the 10 s watched), 2 ms per step"),
+        (Span.LATELY, "of the last 10 s), 2 ms per step"),
     ],
 )
 def test_the_sentence_says_of_which_time(span, text):
