@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TextIO
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 REFRESH_S = 0.1
+ASKED_BEFORE_STREAM = ("TTY_COMPATIBLE", "FORCE_COLOR")  # variables, by rich
 
 
 class StatusLine(Protocol):
@@ -27,17 +29,25 @@ class _Unseen:
         """Say it to nobody."""
 
 
-def status_line(console: Console, doing: str) -> AbstractContextManager[StatusLine]:
-    """Return a line that says what a command does, while it does it.
+def is_no_terminal(stream: TextIO) -> bool:
+    """Return whether a stream is surely no terminal to rich, which is not imported for that."""
+    is_said = any(name in os.environ for name in ASKED_BEFORE_STREAM)
+    return not is_said and not stream.isatty()
+
+
+def status_line(console: Console | None, doing: str) -> AbstractContextManager[StatusLine]:
+    """Return a line that says what a command does, while it does it; None: there is no terminal.
 
     Where a file or a pipe is written to, what rich draws it with is not even imported: 15 ms.
     """
-    return console.status(doing) if console.is_terminal else nullcontext(_Unseen())
+    if console is None or not console.is_terminal:
+        return nullcontext(_Unseen())
+    return console.status(doing)
 
 
 @contextmanager
 def counted_line(
-    console: Callable[[], Console], doing: str, what: str
+    console: Callable[[], Console | None], doing: str, what: str
 ) -> Iterator[Callable[[int], None]]:
     """Give what to call with a count so far; the line is there from the first call on.
 

@@ -24,7 +24,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from analyze import IDLESCOPE, ROOT, Files, alternate, line, measured
+from analyze import IDLESCOPE, ROOT, Files, alternate, compile_checkout, line, measured
 
 LARGE_REPEATED = 48  # times 6.9 MB: one large file
 PEER_INTERVAL = (
@@ -137,6 +137,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=ROOT / ".bench")
     parser.add_argument("--shared", type=Path, default=ROOT / ".." / "shared")
     chosen = parser.parse_args()
+    compile_checkout()
     files = Files(chosen.work, chosen.shared)
     if chosen.cores:
         cores = [int(count) for count in chosen.cores.split(",")]

@@ -10,7 +10,7 @@ import pytest
 from idlescope import __version__
 from idlescope.analysis.idle.causes import CAUSES
 from tests.conftest import FIXTURES
-from tests.make.commands import SMALL, idlescope, refused
+from tests.make.commands import SMALL, idlescope, imported_by, refused
 from tests.make.kineto_files import call, document, operation, span, write
 
 
@@ -52,6 +52,13 @@ def test_json_follows_the_schema(trace):
     assert (device["idle_pct"], device["compute_idle_pct"]) == (75.0, 83.3333)
     assert device["verdict"]["kind"] == "cannot tell"
     assert set(device["cause_ns"]) == set(CAUSES)
+
+
+def test_json_needs_nothing_of_what_draws_tables_or_reads_other_formats(trace):
+    others = ("rich", "pandas", "pyarrow", "matplotlib", "jinja2", "sqlite3", "hashlib")
+    # some releases of typer import a few of them
+    of_any_command = imported_by(["--version"], others)
+    assert imported_by(["analyze", trace, "--json"], others) == of_any_command
 
 
 def test_the_report_escapes_what_the_trace_says(trace, tmp_path):

@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 import typer
 
 from idlescope import __version__
 from idlescope.cli.app import COMMANDS, PANELS, app
 from idlescope.cli.examples import EXAMPLES
-from tests.make.commands import idlescope, in_a_process
+from tests.make.commands import idlescope, imported_by, in_a_process
 
 
 def test_help_needs_none_of_the_heavy_libraries():
-    program = (
-        "import sys; sys.argv = ['idlescope', '--help']\n"
-        "from idlescope.cli import main\n"
-        "try: main()\n"
-        "except SystemExit: pass\n"
-        "print([m for m in ('numpy', 'pandas', 'matplotlib', 'pyarrow', 'msgspec', 'torch') if m in sys.modules])"
-    )
-    result = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    )
-    assert result.stdout.splitlines()[-1] == "[]"
-    assert "analyze" in result.stdout
+    heavy = ("numpy", "pandas", "matplotlib", "pyarrow", "msgspec", "torch")
+    assert imported_by(["--help"], heavy) == []
+    assert "analyze" in in_a_process("--help").stdout
 
 
 def test_version():

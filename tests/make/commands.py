@@ -49,6 +49,21 @@ def idlescope(*arguments, cwd=None, columns=100):
     )
 
 
+def imported_by(command, modules):
+    """Run a command in a process of its own; return those of some modules that it imports."""
+    program = (
+        "import sys\n"
+        "from idlescope.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        f"print(*[name for name in {modules!r} if name in sys.modules], file=sys.stderr)"
+    )
+    words = [sys.executable, "-c", program, *map(str, command)]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert done.stdout
+    return done.stderr.splitlines()[-1].split()
+
+
 def in_a_process(*arguments, cwd=None):
     """Run a command as `idlescope` does, in a process of its own."""
     environment = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1"}

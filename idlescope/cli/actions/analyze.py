@@ -102,8 +102,8 @@ def analyze_command(
     folder_of_ranks = (path, selection, meaning, output, list_steps, only)
     if _side_by_side(*folder_of_ranks, command_words):
         return
-    console = output.console()
-    with counted_line(lambda: console, "reading", "events") as counted:
+    progress_console = output.progress_console()
+    with counted_line(lambda: progress_console, "reading", "events") as counted:
         if remote.url_of(path) is not None:
             counted(0)  # before it is fetched, which is not counted
         opened_trace = open_trace(
@@ -113,11 +113,11 @@ def analyze_command(
             only=only,
             mode=selection.mode,
         )
-    with status_line(console, "analysing"):
+    with status_line(progress_console, "analysing"):
         analysis = of_rank(_analyse(opened_trace, selection, meaning), selection.rank)
     written: list[Path] = []
     if output.folder is not None:
-        written = _write_report(console, path, analysis, output, command_words)
+        written = _write_report(path, analysis, output, command_words)
     if output.as_json:
         from idlescope.report import analysis_json
 
@@ -125,6 +125,7 @@ def analyze_command(
         return
     from idlescope.cli.next_command import show_next, show_written
 
+    console = output.console()
     _show(console, analysis, list_steps, output.verbose)
     show_written(console, written)
     if written:
@@ -169,7 +170,9 @@ def _side_by_side(
     if not in_cluster and not side_by_side.is_worth_it(paths, known_sizes):
         return False
     options = _rank_options(selection, meaning)
-    with counted_line(output.console, "analysing", f"of {len(paths):,} ranks") as counted:
+    with counted_line(
+        output.progress_console, "analysing", f"of {len(paths):,} ranks"
+    ) as counted:
         found = folder.analyze_folder(
             path, paths, options, counted, selection.cluster, known_sizes
         )
@@ -180,9 +183,7 @@ def _side_by_side(
         from idlescope.analysis.ranks.in_detail import in_detail
 
         details = in_detail(found, options)
-        written = _write_report(
-            output.console(), path, details, output, command, found.document()
-        )
+        written = _write_report(path, details, output, command, found.document())
     _print_ranks(path, found, output, written)
     return True
 
@@ -355,7 +356,6 @@ def _analyse(trace: Trace, selection: Selection, meaning: Meaning) -> Analysis:
 
 
 def _write_report(
-    console: Console,
     path: Path,
     analysis: Analysis,
     output: Output,
@@ -368,7 +368,7 @@ def _write_report(
     assert output.folder is not None
     with (
         output_folder.written(output.folder, output.force, path) as draft,
-        status_line(console, "writing the report"),
+        status_line(output.progress_console(), "writing the report"),
     ):
         shown_command = shlex.join([*command, "--out", str(output.folder)])
         written = trace_report.write_analysis(
