@@ -31,7 +31,9 @@ class HostPhases(Struct, frozen=True):
 def host_phases(trace: Trace, names: SpanNames) -> tuple[HostPhases, ...]:
     """Return the phases of each process that has any; its steps are those that spans tell."""
     # of a process without ranges nothing is told, and there may be as many as there are threads
-    with_ranges = set(trace.process_of_thread[trace.ranges.thread].tolist())
+    has_ranges = np.zeros(len(trace.threads), np.bool_)
+    has_ranges[trace.ranges.thread] = True
+    with_ranges = set(trace.process_of_thread[has_ranges].tolist())
     processes = dict.fromkeys(
         thread.process for thread in trace.threads if thread.process in with_ranges
     )
