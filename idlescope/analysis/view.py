@@ -67,6 +67,12 @@ class DeviceView(Struct, frozen=True, dict=True):
         return told_late or self.names.step_begins_late
 
     @property
+    def says_asynchronous(self) -> bool:
+        """Return whether a recording of ours says that batching is asynchronous."""
+        meta = self.trace.meta
+        return meta.mode == "async" or said_by_watch(meta).overlaps
+
+    @property
     def launching_thread(self) -> int:
         """Return the thread that launched most of the operations; -1 where none is known."""
         launching_calls = self.launches[self.launches >= 0]

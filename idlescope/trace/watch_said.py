@@ -19,6 +19,8 @@ class WatchSaid(msgspec.Struct, frozen=True, kw_only=True):
     tool_version: str = ""
     # The host has worked for a step before its span begins: an engine's hooks tell of it late.
     steps_begin_late: bool = False
+    # The engine's own setting: it launches a step while the last one runs.
+    overlaps: bool = False
 
     def to_extra(self) -> dict[str, Any]:
         """Return the entries."""

@@ -73,6 +73,7 @@ class Watched(NamedTuple):
     steps_in_phases: bool  # phases say for which step they are (our own engine)
     # The host has worked for a step before it begins: an engine's hooks tell of it late.
     steps_begin_late: bool = False
+    overlaps: bool = False  # the engine's own setting: batching is asynchronous
 
 
 class Ring:
@@ -280,6 +281,7 @@ def _metadata(watched: Watched, base_time_ns: int) -> Metadata:
         engine_version=watched.version,
         tool_version=__version__,
         steps_begin_late=watched.steps_begin_late,
+        overlaps=watched.overlaps,
     )
     distributed = {} if watched.rank is None else {"rank": watched.rank}
     return Metadata(

@@ -81,6 +81,7 @@ class Watch(LoopWatch):
         self.steps_in_phases = False  # whether phases say for which step they are
         # Whether the host has worked for a step before it begins.
         self.steps_begin_late = False
+        self.overlaps = False  # the engine's own setting: batching is asynchronous
 
         # in another thread
         self._settling = threading.RLock()  # a signal's handler may ask amid it
@@ -244,6 +245,7 @@ class Watch(LoopWatch):
             rank=self.rank,
             steps_in_phases=self.steps_in_phases,
             steps_begin_late=self.steps_begin_late,
+            overlaps=self.overlaps,
         )
         return trace_of(
             kept,

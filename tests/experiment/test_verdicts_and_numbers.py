@@ -21,7 +21,13 @@ TRACES = sorted(
     for path in FIXTURES.iterdir()
     if path.name.endswith((".json.gz", ".sqlite", ".xz"))
     or path.name
-    in ("nsys_cpu_parquet", "vllm_8b_tp2_sync", "vllm_8b_watched", "sglang_8b_watched")
+    in (
+        "nsys_cpu_parquet",
+        "vllm_8b_tp2_sync",
+        "vllm_8b_watched",
+        "vllm_1b_watched",
+        "sglang_8b_watched",
+    )
 )
 WITHOUT_DEVICE = ("jax_cpu", "cpu_engine", "nsys_cpu")  # nothing to judge, or "cannot tell"
 NUMBER = r"(\d[\d,]*\.?\d*)"

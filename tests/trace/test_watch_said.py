@@ -8,7 +8,11 @@ from idlescope.trace.metadata import Metadata
 from idlescope.trace.watch_said import NOT_WATCHED, WatchSaid, said_by_watch
 
 SAID = WatchSaid(
-    way="events", engine="sglang", engine_version="0.5.13", steps_begin_late=True
+    way="events",
+    engine="sglang",
+    engine_version="0.5.13",
+    steps_begin_late=True,
+    overlaps=True,
 )
 
 

@@ -1,10 +1,14 @@
-"""What watches by CUPTI recorded of real servers says what they did: vLLM and SGLang, 8B, on H200s."""
+"""What watches by CUPTI recorded of real servers says what they did: vLLM and SGLang on H200s."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
+from msgspec import structs
 
 import idlescope
+from idlescope.analysis.launches import link
 from idlescope.trace.open import open_trace
 from tests.conftest import FIXTURES
 
@@ -49,6 +53,33 @@ def test_the_asynchronous_step_is_predicted_and_how_the_engine_is_told_to(device
     predicted = device.prediction.predicted
     assert predicted.step_ns / 1e6 == pytest.approx(ASYNCHRONOUS_STEP_MS[engine], rel=0.05)
     assert SWITCHES[engine] in device.verdict.text
+
+
+@pytest.fixture(scope="module")
+def slow_host():
+    """Return a recording of vLLM 1B, asynchronous, whose host needs 4.4 ms, the device 1.6."""
+    return open_trace(FIXTURES / "vllm_1b_watched")
+
+
+def test_a_wait_that_returns_at_once_near_a_steps_end_is_not_for_that_step(slow_host):
+    device = idlescope.analyze(slow_host).results[0]
+    assert device.coverage.linked_pct == 100
+    assert device.batching.kind == "asynchronous"
+    assert device.batching.host_is_slower
+    assert "the host is the slower side" in device.verdict.text
+
+
+@pytest.mark.parametrize("overlaps", [True, False])
+def test_where_no_wait_tells_the_engines_own_setting_does(slow_host, overlaps):
+    # A device so fast that each wait finds that everything has ended.
+    work = slow_host.operations
+    issued = slow_host.calls.end[link(slow_host, work)]
+    operations = replace(work, start=issued + 1_000, end=issued + 5_000)
+    extra = slow_host.meta.extra | {"overlaps": overlaps}
+    said = structs.replace(slow_host.meta, extra=extra)
+    trace = replace(slow_host, operations=operations, meta=said)
+    kind = idlescope.analyze(trace).results[0].batching.kind
+    assert (kind == "asynchronous") is overlaps
 
 
 def test_what_is_launched_after_the_tokens_are_there_is_of_the_next_step():

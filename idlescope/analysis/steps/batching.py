@@ -147,10 +147,10 @@ def _kind(
     view: DeviceView, steps: Steps, waits: StepWaits, follows: Bool, overlapping: bool
 ) -> BatchingKind:
     """Return the batching of steps of which few were launched early and that no wait serialises."""
-    if view.trace.meta.mode == "async" and steps.found == RECORDED:
-        return ASYNCHRONOUS  # a recording of ours says it, also where the host is many times slower
     if waits.told:
         return ASYNCHRONOUS if waits.for_older > MOST * waits.told else SYNCHRONOUS
+    if view.says_asynchronous and _knows_starts(steps):
+        return ASYNCHRONOUS  # the host is many times slower: every wait found its work done
     if _waits_for_each(view, steps, follows):
         return SYNCHRONOUS
     # Begun while the last step ran, yet launched after it: the host needs longer than the device.

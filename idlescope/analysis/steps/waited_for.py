@@ -71,12 +71,12 @@ def step_waits(view: DeviceView, steps: Steps, step_of_operation: Int64) -> Step
     waits, position = waits[position >= 0], position[position >= 0]
     step = order[position]
 
-    # A wait tells nothing where the step was over before it began.
-    running = calls.start[waits] < steps.done[step]
+    # A wait tells nothing where the step was over, or nearly, before it began.
+    last_part = steps.computed - (NEAR_END * steps.device).astype(np.int64)
+    running = calls.start[waits] < last_part[step]
     waits, step = waits[running], step[running]
     returned = calls.end[waits]
-    near_end = steps.computed[step] - (NEAR_END * steps.device[step]).astype(np.int64)
-    lasted = returned >= near_end
+    lasted = returned >= last_part[step]
 
     # One that returned early was for a part of the step where nothing older had just ended, unless
     # it was short and nothing more of the step is launched behind it: a slow host's.
@@ -89,12 +89,14 @@ def step_waits(view: DeviceView, steps: Steps, step_of_operation: Int64) -> Step
         & (is_long | goes_on)
         & ~_older_just_ended(view, steps, step_of_operation, step, returned)
     )
+    # A short one that returned just before the end happened to fall there.
+    own = lasted & (is_long | (returned >= steps.computed[step]))
 
     by_step = Groups(step, len(steps))
     return StepWaits(
-        own=by_step.only(lasted).occupied(),
+        own=by_step.only(own).occupied(),
         older=by_step.only(~lasted & ~for_part).occupied(),
-        own_calls=waits[lasted],
+        own_calls=waits[own],
         inside_calls=waits[for_part],
     )
 

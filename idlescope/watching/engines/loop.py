@@ -54,12 +54,13 @@ class Loop:
         """Return whether there is a watch that is on."""
         return self.watch is not None and not self.watch.off and not self.off
 
-    def begin(self, device: int | None, rank: int | None) -> None:
-        """Make the watch, unless there is one."""
+    def begin(self, device: int | None, rank: int | None, overlaps: bool = False) -> None:
+        """Make the watch, unless there is one; `overlaps` is the engine's setting of batching."""
         if self.watch is None and not self.off:
             self.watch = watch = self._start(device, rank)
             self.rows = watch.rows
             watch.steps_begin_late = True  # with the forward pass: scheduling comes before
+            watch.overlaps = overlaps
             watch.when_off = self._watch_is_off
 
     def is_here(self) -> bool:

@@ -103,7 +103,9 @@ class SglangHooks:
         """Begin to watch: this process has a model runner, its device is set, no graph is made."""
         is_cuda = str(getattr(runner, "device", "cuda")).startswith("cuda")
         device = getattr(runner, "gpu_id", None) if is_cuda else plugin.NO_CUDA
-        self.loop.begin(device, rank_of(runner))
+        settings = getattr(runner, "server_args", None)
+        overlaps = not getattr(settings, "disable_overlap_schedule", True)
+        self.loop.begin(device, rank_of(runner), overlaps)
 
     def before_step(
         self, scheduler: Any, batch: Any, *arguments: Any, **named: Any

@@ -108,10 +108,13 @@ class VllmHooks:
     def after_init(self, runner: Any, *arguments: Any, **named: Any) -> None:
         """Begin to watch: this process has a model runner, and its device is set."""
         parallel = getattr(runner.vllm_config, "parallel_config", None)
+        scheduling = getattr(runner.vllm_config, "scheduler_config", None)
         device = getattr(runner, "device", None)
         is_cuda = getattr(device, "type", "") == "cuda"
         index = device.index if is_cuda and device is not None else None
-        self.loop.begin(index if is_cuda else -1, getattr(parallel, "rank", None))
+        overlaps = bool(getattr(scheduling, "async_scheduling", None))
+        rank = getattr(parallel, "rank", None)
+        self.loop.begin(index if is_cuda else -1, rank, overlaps)
 
     @harmless
     def before_step(self, runner: Any, output: Any, *arguments: Any, **named: Any) -> None:

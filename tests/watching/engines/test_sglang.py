@@ -75,6 +75,15 @@ def test_its_recording_says_that_a_batch_is_scheduled_before_its_step_begins(sgl
     assert watch.trace().meta.extra["steps_begin_late"] is True
 
 
+@pytest.mark.parametrize("overlaps", [True, False])
+def test_its_recording_says_whether_batching_overlaps(sglang, overlaps):
+    runner = sglang.module("srt.model_executor.model_runner").ModelRunner
+    runner.server_args = SimpleNamespace(disable_overlap_schedule=not overlaps)
+    scheduler = sglang.module("srt.managers.scheduler").Scheduler
+    scheduler([batch("decode"), batch("decode")]).event_loop()
+    assert sglang.loop.watch.trace().meta.extra["overlaps"] is overlaps
+
+
 def test_what_a_batch_computes(sglang):
     from idlescope.watching.engines.sglang_hooks import step_work
 

@@ -48,6 +48,16 @@ def test_a_step_is_prepared_run_sampled_and_waited_for(vllm):
     assert phases == ["prepare", "update", "schedule"] * 2 + ["prepare", "update"]
 
 
+@pytest.mark.parametrize("overlaps", [True, False, None])  # None: older versions
+def test_its_recording_says_whether_batching_overlaps(vllm, overlaps):
+    vllm.module("made")
+    vllm.register()
+    scheduling = SimpleNamespace(async_scheduling=overlaps)
+    config = SimpleNamespace(scheduler_config=scheduling)
+    vllm.module("v1.worker.gpu.model_runner").GPUModelRunner(config, DEVICE)
+    assert vllm.loop.watch.trace().meta.extra["overlaps"] is bool(overlaps)
+
+
 def test_without_a_whole_graph_the_model_runs_within_its_context(vllm):
     model_runner = runner(vllm)
     model_runner.full_graph = False
