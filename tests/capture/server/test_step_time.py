@@ -113,6 +113,42 @@ def test_sglang_is_told_by_its_latency_else_by_its_throughput():
         assert unprofiled_step(SGLANG, readings, []).step_ms == pytest.approx(expected)
 
 
+def sglang_passes(time_s, passes, latency_s, running=32):
+    decode, prefill = (
+        f'{{model_name="m",mode="{mode}",tp_rank="0"}}'
+        for mode in ("decode_cuda_graph", "prefill_none")
+    )
+    tokens = passes * 20  # the front end is behind
+    return Reading(
+        time_s,
+        {
+            "sglang:cuda_graph_passes_total": {decode: passes, prefill: passes / 100},
+            "sglang:num_running_reqs": {'{model_name="m",tp_rank="0"}': running},
+            "sglang:inter_token_latency_seconds_count": {"a": tokens},
+            "sglang:inter_token_latency_seconds_sum": {"a": tokens * latency_s},
+        },
+    )
+
+
+def test_sglangs_passes_tell_its_step_where_its_front_end_lags_behind():
+    readings = [sglang_passes(0, 1000, 0.0025), sglang_passes(2, 2100, 0.0025)]
+    step = unprofiled_step(SGLANG, readings, [])
+    assert step.step_ms == pytest.approx(2000 / 1111)  # prompts are steps, too
+    assert step.method == "passes counted by the server's sglang:cuda_graph_passes_total"
+
+
+@pytest.mark.parametrize("running", [0, 32])  # 32: it says so still, though they are gone
+def test_sglangs_passes_do_not_tell_its_step_where_requests_were_gone(running):
+    readings = [
+        sglang_passes(0, 1000, 0.0025),
+        sglang_passes(1, 1500, 0.0025, running),
+        sglang_passes(2, 1500, 0.0025, running),
+    ]
+    step = unprofiled_step(SGLANG, readings, [])
+    assert step.step_ms == pytest.approx(2.5)
+    assert "inter_token_latency" in step.method
+
+
 def test_counters_that_do_not_move_tell_nothing():
     still = [vllm(0, 5, running=0), vllm(1, 5, running=0)]
     assert unprofiled_step(VLLM, still, still) is None
