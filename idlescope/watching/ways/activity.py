@@ -35,6 +35,7 @@ SLOWED = (
     "while CUPTI records, launching a CUDA graph takes {:.1f} ms, which takes less than 0.1 ms "
     "otherwise: a host that is not hidden is slower by that"
 )
+DROPPED = "{:,} times CUPTI had no room for more records: what ran then counts as idle"
 # Work of a launch call has ended so long after it returned, where no record of it is to come.
 OVER_NS = 5_000_000_000
 # Another tool has taken CUPTI where so long no record came although so much was launched.
@@ -111,10 +112,13 @@ class ActivityWay:
 
     @property
     def limits(self) -> tuple[str, ...]:
-        """Return what it cannot see; and what CUPTI makes longer, where that is much."""
-        if self._graph_call_ns <= LONG_GRAPH_LAUNCH_NS:
-            return LIMITS
-        return (*LIMITS, SLOWED.format(self._graph_call_ns / 1e6))
+        """Return what it cannot see or missed; and what CUPTI makes longer, where that is much."""
+        found = list(LIMITS)
+        if self._graph_call_ns > LONG_GRAPH_LAUNCH_NS:
+            found.append(SLOWED.format(self._graph_call_ns / 1e6))
+        if self._cupti.buffers.refused:
+            found.append(DROPPED.format(self._cupti.buffers.refused))
+        return tuple(found)
 
     def begin(self, launch: int, start_ns: int) -> None:
         """Note the call: CUPTI records what it issues."""

@@ -10,8 +10,8 @@ from idlescope.trace.table import Bool, Int64
 from idlescope.watching.ways.cupti_records import CallRecords, joined_calls
 
 FIELDS = ("launch", "start", "end")  # of a launch call of the loop
-MOST_LAUNCHES = 4_096
-MOST_CALLS = 32_768  # of the API, whose operations may still come
+MOST_LAUNCHES = 4_096  # that came before
+MOST_CALLS = 32_768  # of the API that came before: their operations may still come
 SLACK_NS = 5_000  # two clocks, tied to a few microseconds
 FAR = np.iinfo(np.int64).max
 
@@ -30,7 +30,10 @@ class Issued(NamedTuple):
 
 
 class LaunchCalls:
-    """Knows the loop's launch calls and CUDA's calls within them; keeps the newest of both."""
+    """Knows the loop's launch calls and CUDA's calls within them; keeps the newest of both.
+
+    All that comes at once is kept till more comes: its operations come at the same time.
+    """
 
     def __init__(self) -> None:
         none = np.empty(0, np.int64)
@@ -45,13 +48,13 @@ class LaunchCalls:
         self._rows.extend((launch, start, end))
 
     def take_notes(self) -> None:
-        """Take in what was noted."""
+        """Take in what was noted; the newest of before are kept, too."""
         size = len(self._rows) // len(FIELDS) * len(FIELDS)
         rows = self._rows[:size]
         del self._rows[:size]
         columns = np.array(rows, np.int64).reshape(-1, len(FIELDS)).T
-        launches = np.concatenate((self._launches, columns), axis=1)
-        self._launches = launches[:, -MOST_LAUNCHES:]
+        before = self._launches[:, -MOST_LAUNCHES:]
+        self._launches = np.concatenate((before, columns), axis=1)
 
     def start_of(self, launch: int) -> int | None:
         """Return when a launch call began; None where it is no longer known."""
@@ -66,17 +69,17 @@ class LaunchCalls:
         return int(self._launches[0][-1]), int(self._launches[2][-1])
 
     def add_calls(self, calls: CallRecords, open_launch: int, open_start: int) -> None:
-        """Take in calls of the API, on the host's clock.
+        """Take in calls of the API, on the host's clock; those that come together are all kept.
 
         `open_launch` is the launch call that has not returned yet; 0: none.
         """
         if not calls.start.size:
             return
         launch = self.at(calls.start, open_launch, open_start)
-        launches = np.concatenate((self._launch_of_call, launch))
-        self._launch_of_call = launches[-MOST_CALLS:]
-        calls = joined_calls([self._calls, calls])
-        self._calls = CallRecords(*(column[-MOST_CALLS:] for column in calls))
+        kept = self._launch_of_call[-MOST_CALLS:]
+        self._launch_of_call = np.concatenate((kept, launch))
+        newest = CallRecords(*(column[-MOST_CALLS:] for column in self._calls))
+        self._calls = joined_calls([newest, calls])
 
     def at(self, moment: Int64, open_launch: int, open_start: int) -> Int64:
         """Return the launch call in which each moment lies; 0: in none."""

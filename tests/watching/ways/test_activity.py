@@ -444,16 +444,16 @@ def test_a_reading_of_both_clocks_that_took_long_is_no_tie(host_clock):
     assert clock.host(np.array([host_clock.ns]))[0] == host_clock.ns
 
 
-def test_more_records_than_there_is_room_for_are_counted(stub):
-    buffers = cupti.Buffers(size=4096, most=2)
+def test_more_records_than_there_is_room_for_are_counted_and_told(stub):
     reader = Cupti(stub)
-    reader.buffers = buffers
-    reader.start()
+    reader.buffers = cupti.Buffers(size=4096, most=2)
+    way = ActivityWay(cupti=reader, events=EventsWay(calls=FakeCuda()))
+    assert not any("had no room" in limit for limit in way.limits)
     for number in range(100):
         stub.stub_kernel(GEMM, 0, 3, number, 1, 2)
-    assert buffers.refused > 0
     assert stub.stub_dropped() > 0
-    reader.stop()
+    assert f"{reader.buffers.refused:,} times CUPTI had no room" in way.limits[-1]
+    way.close()
 
 
 class Graph:
