@@ -9,8 +9,12 @@ python3 tests/gpu/engines.py OUT ranks       two GPUs: vLLM, tensor parallel, as
                                              asynchronous (not with two TURNS)
 python3 tests/gpu/engines.py OUT table       what OUT/engines.jsonl says
 
+A mode behind a colon, as in vllm-8b:sync: only that mode's watched servers, only by turns, three times as long, and recorded.
+All servers that are asked for are up at the same time, on one GPU.
+
 SITE, RUN: as in tests/gpu/watch.py; an engine's own SITE_VLLM or SITE_SGLANG comes first. WATCHES are the ways, WATCHES_ASYNC
-those of asynchronous servers, LOADS and TURNS what is run how often ("decode,mixed", "5,3"). Several may run at once on GPUs of their own: CUDA_VISIBLE_DEVICES, PORT.
+those of asynchronous servers, LOADS and TURNS what is run how often ("decode,mixed", "5,3"), LOAD_S how long;
+BY_TURNS_LOADS the loads that go with a watch off and on, BY_TURNS_S how long. Several may run at once on GPUs of their own: CUDA_VISIBLE_DEVICES, PORT.
 """
 
 from __future__ import annotations
@@ -35,11 +39,11 @@ import watch
 LOADS = os.environ.get("LOADS", "decode,decode 8,mixed").split(",")
 TURNS = [int(count) for count in os.environ.get("TURNS", "5,3,3").split(",")]
 # A watch settles every three seconds where it is asked: two readings of a turn lie further apart.
-SECONDS = {"decode": 7.0, "decode 8": 7.0, "mixed": 8.0}
+LOAD_S = float(os.environ.get("LOAD_S", "7"))
 PORT = int(os.environ.get("PORT", "8000"))
 KV_TOKENS = {"8b": 50_000, "1b": 100_000}  # 6.1 and 3.1 GiB
 KV_BYTES_PER_TOKEN = {"8b": 131_072, "1b": 32_768}
-# Of a request: no request ends in SECONDS, and SGLang, which sets 0.7 of them aside, runs all 32.
+# Of a request: no request ends in LOAD_S, and SGLang, which sets 0.7 of them aside, runs all 32.
 TOKENS = {"8b": (1500, 1500), "1b": (2000, 2000)}
 WATCHES = os.environ.get("WATCHES", "bare,events")
 WAYS = {  # by mode: five servers of 8B fit on an H200
@@ -48,8 +52,9 @@ WAYS = {  # by mode: five servers of 8B fit on an H200
 }
 SLOW_RANK, SLOW_MS = 1, 2.0
 # What follows what while a watch is off and on by turns; CUPTI goes on while hooks are off.
-STATES = {"events": ("off,on", "off,hooks"), "activity": ("off,on", "gone,off")}
+STATES = {"events": ("off,on", "off,hooks"), "activity": ("off,on",)}
 BY_TURNS_S = float(os.environ.get("BY_TURNS_S", "10"))
+BY_TURNS = os.environ.get("BY_TURNS_LOADS", "decode,mixed").split(",")
 
 
 def words_of(engine: str, size: str) -> list[str]:
@@ -114,13 +119,18 @@ def capture(watched: watch.Watched, out: Path, *more: str) -> dict:
     return found
 
 
-def start(engine: str, size: str, port: int) -> Iterator[watch.Watched]:
-    """Start the servers of an engine and a size."""
+def start(engine: str, size: str, port: int, only: str = "") -> Iterator[watch.Watched]:
+    """Start the servers of an engine and a size; those of one mode without the bare one."""
     site = os.environ.get("SITE", "")
     own = os.environ.get(f"SITE_{engine.upper()}", "")
     plugin = str(turns_plugin(watch.WORK / "by_turns"))
     sites = os.pathsep.join(path for path in (plugin, own, site) if path)
-    chosen = [(mode, way) for mode, ways in WAYS.items() for way in ways]
+    chosen = [
+        (mode, way)
+        for mode, ways in WAYS.items()
+        for way in ways
+        if not only or (mode == only and way != "bare")
+    ]
     for number, (mode, way) in enumerate(chosen):
         words = words_of(engine, size)
         os.environ["BY_TURNS"] = str(turns_folder(engine, size, mode, way))
@@ -147,13 +157,15 @@ def turns_folder(engine: str, size: str, mode: str, way: str) -> Path:
     return folder
 
 
-def watched_by_turns(watched: watch.Watched, load: str, states: str, out: Path) -> None:
+def watched_by_turns(
+    watched: watch.Watched, load: str, states: str, out: Path, seconds: float = BY_TURNS_S
+) -> None:
     """Load a server whose watch is in these states by turns; say what they cost."""
     folder = turns_folder(watched.engine, watched.size, watched.mode, watched.way)
     for path in folder.glob("*.steps"):
         path.unlink()
     (folder / "states").write_text(states)
-    rate = servers.load(BY_TURNS_S, watched.server.url, load_of(load, watched.size))
+    rate = servers.load(seconds, watched.server.url, load_of(load, watched.size))
     (folder / "states").write_text("on")
     servers.load(1.5, watched.server.url, load_of("decode", watched.size))
     for path in folder.glob("*.steps"):
@@ -179,32 +191,42 @@ def about(watched: watch.Watched, **more: object) -> dict:
     return known | {"way": watched.way} | more
 
 
-def try_engines(pairs: Sequence[tuple[str, str]], out: Path) -> None:
+def start_all(asked: Sequence[str]) -> Iterator[tuple[watch.Watched, str]]:
+    """Start the servers of some engines and sizes; yield each with the only mode asked for, or ""."""
+    for number, word in enumerate(asked):
+        name, _, only = word.partition(":")
+        engine, _, size = name.partition("-")
+        for watched in start(engine, size, PORT + 10 * number, only):
+            yield watched, only
+
+
+def try_engines(asked: Sequence[str], out: Path) -> None:
     """Run everything on some engines and sizes, whose servers all fit on one GPU."""
-    started: list[list[watch.Watched]] = []
+    whole: dict[tuple[str, str], list[watch.Watched]] = {}  # whose every mode runs
+    by_turns_s: dict[watch.Watched, float] = {}  # every server
     begin = time.monotonic()
     try:
-        for number, (engine, size) in enumerate(pairs):
-            started.append([])
-            for watched in start(engine, size, PORT + 10 * number):
-                started[-1].append(watched)
-        all_up(list(itertools.chain(*started)))
+        for watched, only in start_all(asked):
+            by_turns_s[watched] = BY_TURNS_S * (3 if only else 1)
+            if not only:
+                whole.setdefault((watched.engine, watched.size), []).append(watched)
+        all_up(list(by_turns_s))
         say(out, up_s=time.monotonic() - begin)
-        for watched in itertools.chain(*started):
+        for watched, seconds in by_turns_s.items():
             for states in STATES.get(watched.way, ()):
-                watched_by_turns(watched, "decode", states, out)
-            if watched.way != "bare" and "mixed" in LOADS:
+                watched_by_turns(watched, "decode", states, out, seconds)
+            if watched.way != "bare" and "mixed" in BY_TURNS:
                 watched_by_turns(watched, "mixed", "off,on", out)
         turns = [
             (load, turn)
             for load, count in zip(LOADS, TURNS, strict=True)
             for turn in range(count)
         ]
-        for those, (load, turn) in itertools.product(started, turns):
+        for those, (load, turn) in itertools.product(whole.values(), turns):
             for watched in those if turn % 2 == 0 else those[::-1]:
-                found = watched.loaded(SECONDS[load], load_of(load, watched.size))
+                found = watched.loaded(LOAD_S, load_of(load, watched.size))
                 say(out, **about(watched, load=load, turn=turn), **found)
-        for watched in itertools.chain(*started):
+        for watched in by_turns_s:
             if watched.way == "bare":
                 say(out, **about(watched), captured=capture(watched, out))
             else:
@@ -212,7 +234,7 @@ def try_engines(pairs: Sequence[tuple[str, str]], out: Path) -> None:
     except Exception as error:  # what there is so far is worth keeping
         say(out, error=repr(error)[-3000:])
     finally:
-        end(list(itertools.chain(*started)), out)
+        end(list(by_turns_s), out)
 
 
 def end(started: Sequence[watch.Watched], out: Path) -> None:
@@ -283,7 +305,7 @@ def try_ranks(out: Path) -> None:
             time.sleep(3)
         all_up(started)
         for turn, watched in itertools.product(range(TURNS[0]), started):
-            found = watched.loaded(SECONDS["decode"], load_of("decode", "8b"))
+            found = watched.loaded(LOAD_S, load_of("decode", "8b"))
             say(out, **about(watched, load="decode", turn=turn, ranks=2), **found)
         for watched in started:
             found = capture(watched, out, "--ranks", "2")
@@ -369,7 +391,6 @@ def table(lines: Sequence[dict]) -> Iterator[str]:
 
 def main(out: Path, asked: Sequence[str]) -> None:
     """Run what is asked for."""
-    pairs = [word.partition("-") for word in asked]
     out.mkdir(parents=True, exist_ok=True)
     watch.WORK.mkdir(parents=True, exist_ok=True)
     if asked == ["table"]:
@@ -378,7 +399,7 @@ def main(out: Path, asked: Sequence[str]) -> None:
     elif asked == ["ranks"]:
         try_ranks(out)
     else:
-        try_engines([(engine, size) for engine, _, size in pairs], out)
+        try_engines(asked, out)
 
 
 if __name__ == "__main__":
