@@ -371,6 +371,7 @@ def judged(device: MeasuredDevice) -> MeasuredDevice:
         set_apart=device.set_apart,
         shared=device.shared,
         batching=device.batching,
+        unprofiled=device.unprofiled,
         eager_ns=eager_idle(device.view, device.step, device.gaps),
         doubts=device.doubts,
         operations=device.operations_inside,

@@ -18,6 +18,7 @@ from idlescope.analysis.steps.measure import Steps
 from idlescope.analysis.verdict.coverage import Coverage
 from idlescope.analysis.verdict.doubts import Doubts
 from idlescope.trace.table import Bool
+from idlescope.trace.unprofiled import UnprofiledStep
 
 BUSY_IDLE_PCT = 2.0  # idle below this is called busy
 MOSTLY_PCT = 50.0  # of idle that decides between readings
@@ -69,6 +70,7 @@ class Findings(Struct, frozen=True):
     set_apart: Bool  # of each gap: no cost of a step, but a pause, or for want of requests
     shared: SharedGpu | None  # where other processes use the GPU, too
     batching: Batching
+    unprofiled: UnprofiledStep | None  # None: not known
     eager_ns: int  # idle of eager execution (`eager_idle`)
     doubts: Doubts
     operations: int

@@ -29,6 +29,7 @@ from idlescope.trace.names.engines import RANK_WAIT
 
 COPY_BOUND_PCT = 25.0  # of the window in which only copies run
 COMMUNICATION_BOUND_PCT = 25.0  # of the window in which only communication runs
+FILLS = 0.95  # of a step, without the profiler: the device alone decides how long it takes
 HIDDEN_PCT = (
     5.0  # of the window in which copies hide that nothing is computed, worth a word
 )
@@ -259,11 +260,17 @@ def _wait_explains(findings: Findings) -> bool:
 
 
 def _host_is_slower(findings: Findings) -> bool:
-    """Return whether the host works for its steps for longer than the device."""
+    """Return whether the host works for its steps for longer than the device.
+
+    A profiler makes the host's work longer: not where the device alone fills a step without it.
+    """
     if _waits_for_ranks(findings):
         return False
-    steps = findings.usual_steps
-    return int(steps.host.sum()) > int(steps.device.sum())
+    steps, known = findings.usual_steps, findings.unprofiled
+    device_ns = int(steps.device.sum())
+    if known is not None and device_ns >= FILLS * known.step_ms * 1e6 * len(steps):
+        return False
+    return int(steps.host.sum()) > device_ns
 
 
 def _largest(findings: Findings, steps_idle: StepsIdle) -> str:
