@@ -142,3 +142,26 @@ def test_a_step_whose_span_an_end_of_the_recording_cut_off_is_no_dummy_batch(
     events = [event for event in events if event not in spans[:3]]
     device = measured(tmp_path, events)
     assert (len(device.steps), len(device.empty)) == (9, 3)
+
+
+@pytest.mark.parametrize(
+    "engine", ["vllm", "vllm, second runner", "sglang, no spans of the scheduler"]
+)
+@pytest.mark.parametrize("asked_ns", [30 * US, 90 * US])
+def test_an_allocator_that_asks_now_and_then_tells_no_batching(tmp_path, engine, asked_ns):
+    """A rank that makes no call that waits: another one has the tokens."""
+    plan = replace(ENGINES[engine], kernels=20, steps=30)
+    waits = "cudaEventSynchronize"
+    events = [event for event in recorded(plan) if event["name"] != waits]
+    alone = measured(tmp_path, events)
+    launches = [event for event in events if event["name"] == "cudaGraphLaunch"]
+    for launch in (launches[7], launches[21]):
+        begun = round((launch["ts"] + launch["dur"]) * 1000) + 40 * US
+        for ask in range(3):
+            at_ns = begun + ask * asked_ns // 3
+            events.append(call(at_ns, at_ns + asked_ns // 3 - US, 0, "cudaEventQuery"))
+    device = measured(tmp_path, events)
+    assert (device.batching.kind, device.verdict.kind) == (
+        alone.batching.kind,
+        alone.verdict.kind,
+    )
