@@ -179,7 +179,7 @@ def test_it_says_how_long_cupti_makes_the_launch_of_a_graph(stub, way, device):
         device.launch(number, ("graph", 50 * US))
     took_ms = 1e-6 * np.median(np.subtract(*way.ended().call_times()[::-1]))
     (said,) = set(way.limits) - set(LIMITS)
-    assert f"launching a CUDA graph takes {took_ms:.1f} ms" in said
+    assert f"launching a CUDA graph takes {took_ms:.2f} ms" in said
 
 
 def test_a_recording_has_all_calls_and_nothing_is_unattributed(stub, way, device, tmp_path):
