@@ -316,11 +316,17 @@ def try_ranks(out: Path) -> None:
         end(started, out)
 
 
+def step_of(line: dict) -> float:
+    """Return the time of a step, ms: as the server counted it while all decode, else by its clients."""
+    counted_ms = line.get("counted_ms") if line["load"].startswith("decode") else None
+    return counted_ms or line["step_ms"]
+
+
 def table(lines: Sequence[dict]) -> Iterator[str]:
     """Yield what was measured, a line for each server and load.
 
     `without` is idle as it is without a watch: one less the share of the time that the device worked while it was
-    watched, times the bare server's tokens/s over the watched one's.
+    watched, times the watched server's step over the bare one's.
     """
     measured = [line for line in lines if "tokens_per_s" in line]
     keys = list(dict.fromkeys(
@@ -338,18 +344,14 @@ def table(lines: Sequence[dict]) -> Iterator[str]:
             )
             == key
         ]
-        bare = {
-            line["turn"]: line["tokens_per_s"] for line in of_key if line["way"] == "bare"
-        }
+        bare = {line["turn"]: step_of(line) for line in of_key if line["way"] == "bare"}
         for way in dict.fromkeys(line["way"] for line in of_key):
             turns = [line for line in of_key if line["way"] == way]
             rate = median(line["tokens_per_s"] for line in turns)
-            step_ms = median(line["step_ms"] for line in turns)
+            step_ms = median(step_of(line) for line in turns)
             shown = f"{' '.join(key):26} {way:9} {rate:8.0f} tokens/s {step_ms:6.2f} ms"
             ratios = [
-                line["tokens_per_s"] / bare[line["turn"]]
-                for line in turns
-                if line["turn"] in bare
+                bare[line["turn"]] / step_of(line) for line in turns if line["turn"] in bare
             ]
             if way != "bare" and ratios:
                 shown += "  ratio " + " ".join(f"{ratio:.3f}" for ratio in ratios)
@@ -363,8 +365,8 @@ def table(lines: Sequence[dict]) -> Iterator[str]:
                 without = median(
                     100
                     - (100 - line["watched"]["idle_pct"])
-                    * bare[line["turn"]]
-                    / line["tokens_per_s"]
+                    * step_of(line)
+                    / bare[line["turn"]]
                     for line in watched
                 )
                 shown += f"  idle {idle:5.2f} % watched, {without:5.2f} % without"

@@ -48,6 +48,8 @@ WAYS: dict[
     "all": (ALL, (), (), ()),
     "all but driver calls": ((*KINDS, RUNTIME), (), (), ()),
     "all but calls": (KINDS, (), (), ()),
+    "all but peer copies": ((*GRAPHS, *KERNELS, *COPIES, *CALLS), (), (), ()),
+    "all but copies": ((*GRAPHS, *KERNELS, *CALLS), (), (), ()),
     "all but kernels": ((*GRAPHS, *COPIES, *CALLS), (), (), ()),
     "all, kernels off in capture": (ALL, KERNELS, KERNELS, ()),
     "all, off after capture": (ALL, (), (), ALL),

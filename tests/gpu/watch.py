@@ -38,6 +38,10 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).par
 
 import servers
 
+from idlescope.capture.server import counters
+from idlescope.capture.server.address import KEY_VARIABLE, Server, ServerEngine
+from idlescope.capture.server.client import Client
+from idlescope.capture.server.step_time import step_of
 from idlescope.watching.state import NO_DEMAND
 
 if TYPE_CHECKING:
@@ -112,6 +116,12 @@ class Watched:
             engine, model, self.traces, mode, self.log, port, words, settings
         )
 
+    @property
+    def counting(self) -> Client:
+        """Return what asks the server for its counters."""
+        server = Server(self.server.url, ServerEngine(self.engine))
+        return Client(server, {KEY_VARIABLE: servers.KEY})
+
     def processes(self) -> list[dict]:
         """Return what the watched processes of the server say of themselves."""
         found = sorted(self.folder.glob("*.json"))
@@ -129,16 +139,24 @@ class Watched:
     def loaded(
         self, seconds: float = SECONDS, chosen: servers.Load = servers.DECODE
     ) -> dict:
-        """Load it; return the tokens/s, and what the watch counted in most of the time."""
+        """Load it; return the tokens/s, and what the watch and the server counted in most of the time.
+
+        Clients may see less than the engine does, whose front end lags behind: `counted_ms` tells.
+        """
+        readings = []
         with ThreadPoolExecutor(1) as pool:
             load = pool.submit(servers.load, seconds, self.server.url, chosen)
             time.sleep(0.35 * seconds)
             before = self.state()
-            time.sleep(0.55 * seconds)
+            for wait_s in (0.0, *[0.11 * seconds] * 5):
+                time.sleep(wait_s)
+                readings.append(counters.read(self.counting))
             after = self.state()
             rate = load.result()
         time.sleep(1)
+        counted = step_of(ServerEngine(self.engine), [each for each in readings if each])
         found = {"tokens_per_s": rate, "step_ms": 1000 * chosen.clients / rate}
+        found["counted_ms"] = counted and counted.step_ms
         if before is not None and after is not None:
             found["watched"] = between(before, after)
         return found
