@@ -119,7 +119,7 @@ def _relative(
     least_ahead = start - base_end
     most_ahead = end - base_start
     agreement_is_possible = (
-        least_ahead.max() <= CONVERSION_NS and most_ahead.max() >= -CONVERSION_NS
+        least_ahead.max() <= CONVERSION_NS and most_ahead.min() >= -CONVERSION_NS
     )
     if one_clock and agreement_is_possible and drifting is None:
         return AGREES
