@@ -28,6 +28,8 @@ class Job:
     ahead_ns: tuple[int, ...] = ()  # what each rank's clock is ahead
     first_step: tuple[int, ...] = ()  # at which each rank's recording begins
     collective: str = ALL_REDUCE  # the kernel
+    pause_before: int = -1  # a step before which all ranks stand still
+    pause_ns: int = 0
 
     def of(self, column: tuple[int, ...], rank: int) -> int:
         """A rank's value in a column that need not be given."""
@@ -49,6 +51,7 @@ def job(wanted: Job) -> Made:
     waiting, communication = [0] * wanted.ranks, [0] * wanted.ranks
     now = 1_000_000
     for step in range(wanted.steps):
+        now += wanted.pause_ns if step == wanted.pause_before else 0
         begun = [
             now + 20_000 + wanted.of(wanted.late_ns, rank) for rank in range(wanted.ranks)
         ]

@@ -38,9 +38,9 @@ class Group(Struct, frozen=True, dict=True):
 
     @cached_property
     def waiting_pct(self) -> tuple[float, ...]:
-        """Return for each rank the share of its window in which it only waits for others."""
+        """Return for each rank the share of its time at work in which it only waits for others."""
         return tuple(
-            percent(part.exposed_waiting_ns, rank.window_ns)
+            percent(part.exposed_waiting_ns, rank.at_work_ns)
             for rank, part in zip(self.ranks, self.waiting, strict=True)
         )
 
@@ -114,7 +114,7 @@ class Group(Struct, frozen=True, dict=True):
     def least_step_ns(self) -> float | None:
         """Return the device's work for a step without any waiting, of the rank that has most."""
         works = [
-            (rank.window_ns - rank.idle_ns - part.exposed_waiting_ns) / rank.steps
+            (rank.busy_ns - part.exposed_waiting_ns) / rank.steps
             for rank, part in zip(self.ranks, self.waiting, strict=True)
             if rank.steps
         ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from idlescope.analysis.idle.of_steps import of_steps
 from idlescope.analysis.intervals import percent
 from idlescope.analysis.measured import MeasuredDevice
 from idlescope.analysis.prediction.prediction import Prediction
@@ -31,6 +32,8 @@ class RankFigures(Struct, frozen=True):
     place: RankPlace
     engine: str  # "" where no known engine's names are in its trace
     window_ns: int
+    at_work_ns: int  # of the window, without a start-up, pauses and a lack of requests
+    busy_ns: int  # of that
     idle_ns: int
     communication_ns: int
     exposed_communication_ns: int
@@ -58,13 +61,13 @@ class RankFigures(Struct, frozen=True):
 
     @property
     def exposed_pct(self) -> float:
-        """Return exposed communication as a share of the window."""
-        return percent(self.exposed_communication_ns, self.window_ns)
+        """Return exposed communication as a share of the time at work."""
+        return percent(self.exposed_communication_ns, self.at_work_ns)
 
     @property
     def step_ns(self) -> float | None:
         """Return the time of a step; None where steps are not known."""
-        return self.window_ns / self.steps if self.steps else None
+        return self.at_work_ns / self.steps if self.steps else None
 
 
 class RankSummary(RankFigures, frozen=True):
@@ -81,8 +84,9 @@ def summary(
     row: int,
 ) -> RankSummary:
     """Return what is known of one rank."""
-    exchange, steps = device.communication, len(device.steps)
-    host_parts = device.host_ns
+    exchange, part = device.communication, device.judged_part
+    occupancy, spread = part.occupancy, part.spread
+    host_parts = of_steps(part.gaps, part.host_ns, spread).host_ns
     return RankSummary(
         label=label,
         row=row,
@@ -90,11 +94,13 @@ def summary(
         place=place,
         engine=device.view.engine,
         window_ns=device.occupancy.window_ns,
+        at_work_ns=occupancy.window_ns - spread.pauses_ns - spread.no_demand_ns,
+        busy_ns=occupancy.active_ns,
         idle_ns=device.occupancy.idle_ns,
         communication_ns=exchange.communication_ns,
         exposed_communication_ns=exchange.exposed_ns,
         useful_compute_ns=exchange.useful_compute_ns,
-        steps=steps,
+        steps=len(part.steps),
         dummies=int((device.empty.operations > 0).sum()),
         no_demand=device.verdict.kind == VerdictKind.NO_DEMAND,
         told=device.verdict.kind != VerdictKind.CANNOT_TELL,

@@ -98,7 +98,7 @@ def _for_absent(group: Group) -> GroupVerdict | None:
     for rank in group.ranks:
         own_ns = _beyond_shortest(rank.times)
         beyond_ns.append(own_ns)
-        share_pct.append(percent(own_ns, rank.window_ns))
+        share_pct.append(percent(own_ns, rank.at_work_ns))
     if max(share_pct) < WAITS_PCT:
         return None
     missing = names([f"rank {number}" for number in group.absent])

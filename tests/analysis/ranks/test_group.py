@@ -57,6 +57,19 @@ def test_a_rank_that_computes_longer_is_told_from_one_whose_host_is_late(tmp_pat
     assert judge(group).text.startswith("Rank 2 computes longer")
 
 
+@pytest.mark.parametrize("pause_ns", [3_000_000, 900_000_000])
+def test_a_pause_of_all_ranks_makes_a_late_one_no_less_late(tmp_path, pause_ns):
+    """However long it is: who waits for whom, for what share of a step, is as without it."""
+    late = Job(2, steps=20, late_ns=(100_000, 0))
+    _, usual = group_of(tmp_path / "usual", late)
+    paused = dataclasses.replace(late, pause_before=10, pause_ns=pause_ns)
+    _, group = group_of(tmp_path / "paused", paused)
+    adds_up(group)
+    assert judge(usual).kind == judge(group).kind == GroupKind.LATE_HOST
+    assert group.waiting_pct == pytest.approx(usual.waiting_pct, rel=0.06)
+    assert group.step_ns == pytest.approx(usual.step_ns, rel=0.06)
+
+
 def test_ranks_that_arrive_together_are_balanced(tmp_path):
     _, group = group_of(tmp_path, Job(4))
     assert judge(group).kind == GroupKind.BALANCED
