@@ -293,6 +293,7 @@ def _figures(
     if window.kind != WindowKind.FIRST_LAST:
         steps = steps.within(window.start, window.end)
         empty = empty.within(window.start, window.end)
+        shared = shared and shared.within(window.start, window.end)
 
     view_inside = within(view, window)
     launches = launch_calls(view_inside)

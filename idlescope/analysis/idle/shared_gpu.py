@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from msgspec import Struct
+from msgspec.structs import replace
 
 from idlescope.analysis import intervals
 from idlescope.analysis.intervals import Intervals, percent
@@ -29,6 +30,12 @@ class SharedGpu(Struct, frozen=True):
     processes: tuple[str, ...]  # what they are called
     window_ns: int  # from the first operation of any to the last
     active_ns: int  # any of them ran something
+    active: Intervals  # when that was, disjoint
+
+    def within(self, start: int, end: int) -> SharedGpu:
+        """Return the same of the window [start, end)."""
+        active = intervals.clip(self.active, start, end)
+        return replace(self, window_ns=end - start, active_ns=active.measure, active=active)
 
     @property
     def known(self) -> bool:
@@ -78,6 +85,7 @@ def _shared_by(trace: Trace, device: Device, used: Sequence[int]) -> SharedGpu |
         processes=tuple(trace.devices[row].process_name for row in rows),
         window_ns=int(together.end[-1] - together.start[0]),
         active_ns=together.measure,
+        active=together,
     )
 
 

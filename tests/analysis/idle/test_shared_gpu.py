@@ -67,3 +67,23 @@ def test_processes_that_overlap_are_not_taken_for_sharing_a_gpu(tmp_path):
 def test_without_a_common_clock_nothing_is_told(tmp_path):
     analysis = folder_of(tmp_path, ("GPU-1", "GPU-1"), base=None)
     assert [device.shared for device in analysis.results] == [None, None]
+
+
+def test_of_a_window_it_is_told_what_the_processes_did_in_it(tmp_path):
+    """One process is there for a second before the other comes: then the GPU was idle, not later."""
+    base = 1_700_000_000_000_000_000
+    for process in (0, 1):
+        early = in_turns(20, process == 0)
+        events = [event | {"ts": event["ts"] + 1e6} for event in early]
+        if process == 0:
+            lone = next(event for event in early if event["cat"] == "kernel")
+            events.append(lone | {"ts": 5.0, "args": {"device": 0, "stream": 7}})
+        trace = document(events, baseTimeNanoseconds=base)
+        trace["deviceProperties"] = [{"id": 0, "name": "Test GPU", "uuid": "GPU-1"}]
+        (tmp_path / f"server{process}.pt.trace.json").write_text(json.dumps(trace))
+    trace = idlescope.open(tmp_path)
+    whole, _ = idlescope.analyze(trace).results
+    assert whole.shared.idle_pct > 50
+    (later,) = idlescope.analyze(trace, window="time:1s-1.05s", process="server0").results
+    assert later.shared.idle_pct < 1
+    assert (later.shared.window_ns, later.verdict.kind) == (50_000_000, "busy")
