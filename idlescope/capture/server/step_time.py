@@ -145,7 +145,8 @@ def _by_passes(readings: Sequence[Reading]) -> float | None:
     The latency from token to token is taken where tokens leave the server, and its front end may
     lag behind (H200, 2026-11-30, 1B, 32 requests: 1.80 ms per pass, 2.51 from token to token).
     """
-    if any(stood_still(ServerEngine.SGLANG, *pair) for pair in pairwise(readings)):
+    passes = [_growth_by_engine(*pair, SGLANG_PASSES) for pair in pairwise(readings)]
+    if not all(all(of_engines) for of_engines in passes):
         return None  # what it says of running requests may be old
     return _by_count(readings, SGLANG_PASSES, SGLANG_RUNNING)
 
