@@ -11,7 +11,7 @@ from idlescope.watching.ways.cupti import CuptiError
 from idlescope.watching.ways.host import HostWay
 
 if TYPE_CHECKING:
-    from idlescope.watching.ways.events import EventsWay
+    pass
 
 UNAVAILABLE = (ConfigError, CuptiError, ImportError)
 
@@ -35,15 +35,10 @@ def way_called(name: str | None, device: int | None = None) -> DeviceWay:
         from idlescope.watching.ways.events import EventsWay
 
         try:
-            return _limited(EventsWay(device), why_not)
+            way = EventsWay(device)
+            way.why_not = why_not
+            return way
         except UNAVAILABLE as error:
             log = LOGGER.info if name is None else LOGGER.warning
             log("device times are not watched: %s", error)
     return HostWay()
-
-
-def _limited(way: EventsWay, why_not: str) -> EventsWay:
-    """Return a way that says why it is not the one that was asked for, if it is not."""
-    if why_not:
-        way.limits = (why_not, *way.limits)
-    return way

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from idlescope.analysis.intervals import percent
 from idlescope.trace.model import Device, OperationKind
 from idlescope.watching import turns
 from idlescope.watching.ways.base import Ended
@@ -21,8 +22,14 @@ PAIRS = 4_096  # in flight at most: launch calls beyond them are not timed
 # (every 5 ms) between the reading of the clock and the noting of the call.
 NOTED_NS = 20_000_000
 
-FIELDS = ("launch", "stream", "issued")
+FIELDS = ("launch", "stream", "issued", "returned")
 PIECE = 256  # pairs that are read at once
+# Within a launch call that issues one graph that is its launch (5 % of a step of 1B on an H200);
+# of prompts, whose kernels are issued one by one, up to all of it.
+MUCH_PCT = 10
+MUCH = (
+    "; for {:.0f} % of the busy time the host was still issuing: as much of it may be idle"
+)
 LIMITS = (
     "what one launch call issued is one operation: kernels within it, and gaps between them, "
     "were not seen, and count as busy",
@@ -34,13 +41,13 @@ LIMITS = (
 class Pair:
     """Two timed events around what a launch call issued; made once and used again."""
 
-    __slots__ = ("first", "last", "launch", "start_ns", "stream")
+    __slots__ = ("end_ns", "first", "last", "launch", "start_ns", "stream")
 
     def __init__(self, first: Any, last: Any) -> None:
         self.first = first
         self.last = last
         self.launch = 0
-        self.start_ns = 0  # of the call
+        self.start_ns = self.end_ns = 0  # of the call
         self.stream: Any = None
 
 
@@ -54,7 +61,7 @@ class EventsWay:
     name = "events"
     tells_communication = False
     names: tuple[str, ...] = ()
-    limits: tuple[str, ...] = LIMITS
+    why_not = ""  # another way was not used, which was asked for
 
     def __init__(self, device: int | None = None, calls: CudaCalls | None = None) -> None:
         self._calls = CudaCalls(device) if calls is None else calls
@@ -74,6 +81,18 @@ class EventsWay:
         self._capturing, self._stream = self._calls.capturing, self._calls.stream
         self._record = self._calls.record
         self.lost = 0
+        self._busy_ns = 0  # of what has ended
+        self._issuing_ns = 0  # of that, while its launch call had not returned
+
+    @property
+    def limits(self) -> tuple[str, ...]:
+        """Return what it cannot see, and how much that may be, where it is much."""
+        one_operation, *others = LIMITS
+        issuing_pct = percent(self._issuing_ns, self._busy_ns)
+        if issuing_pct >= MUCH_PCT:
+            one_operation += MUCH.format(issuing_pct)
+        found = (one_operation, *others)
+        return (self.why_not, *found) if self.why_not else found
 
     def _make_events(self) -> None:
         """Record all events once: torch makes one of CUDA at its first record, not in the loop."""
@@ -106,6 +125,7 @@ class EventsWay:
             self._free.append(pair)
         else:
             self._record(pair.last, pair.stream)
+            pair.end_ns = time.perf_counter_ns()
             self._pending.append(pair)
         self._open_start = 0
 
@@ -161,32 +181,42 @@ class EventsWay:
         for first in range(0, len(happened), PIECE):
             for pair in happened[first : first + PIECE]:
                 stream = self._numbers[pair.stream.stream_id]
-                rows += (pair.launch, stream, pair.start_ns)
+                rows += (pair.launch, stream, pair.start_ns, pair.end_ns)
                 elapsed.append(elapsed_ms(anchor_event, pair.first))
                 elapsed.append(elapsed_ms(anchor_event, pair.last))
             turns.pause()
         self._free += happened
-        return _columns(rows, elapsed, anchor)
+        ended, issuing_ns = _columns(rows, elapsed, anchor)
+        self._busy_ns += int((ended.end - ended.start).sum())
+        self._issuing_ns += issuing_ns
+        return ended
 
 
 def _is_in_flight(pair: Pair) -> bool:
     return not pair.last.query()
 
 
-def _columns(rows: list[int], elapsed: list[float], anchor: Anchor) -> Ended:
-    """Return the columns of rows of FIELDS, whose events happened so long after the anchor."""
-    launch, stream, issued = np.array(rows, np.int64).reshape(-1, len(FIELDS)).T
+def _columns(rows: list[int], elapsed: list[float], anchor: Anchor) -> tuple[Ended, int]:
+    """Return the columns of rows of FIELDS, whose events happened so long after the anchor.
+
+    And how much of their time lies before their calls had returned: the device may have waited for
+    more then.
+    """
+    launch, stream, issued, returned = np.array(rows, np.int64).reshape(-1, len(FIELDS)).T
     since_anchor = np.rint(1e6 * np.array(elapsed)).astype(np.int64).reshape(-1, 2)
     start, end = (anchor.host_ns + since_anchor).T
     # Nothing begins before it was issued: by so much the anchor is early, or has drifted since.
     behind_ns = max(0, int((issued - start).max(initial=0)))
     start, end = start + behind_ns, end + behind_ns
-    return Ended.nothing(0)._replace(
+    end = np.maximum(end, start)
+    issuing = np.maximum(np.minimum(end, returned) - start, 0)
+    ended = Ended.nothing(0)._replace(
         launch=launch,
         stream=stream,
         kind=np.full(launch.size, OperationKind.GRAPH.value),
         name=np.full(launch.size, -1),
         start=start,
-        end=np.maximum(end, start),
+        end=end,
         communication=np.zeros(launch.size, np.bool_),
     )
+    return ended, int(issuing.sum())

@@ -205,6 +205,29 @@ def test_an_anchor_that_has_drifted_moves_what_it_dates_and_changes_no_length(wa
     assert (apart > 3 * MS).all()  # one did not move more than another
 
 
+def test_it_says_how_much_of_busy_was_still_being_issued(way, cuda):
+    # a graph: its call returns while it runs
+    for number in range(1, 4):
+        launch(way, cuda, number, 20 * MS)
+    time.sleep(0.07)
+    way.ended()
+    assert way.limits == events.LIMITS
+
+    # prompts, kernel by kernel: the device waits for each, and events see neither
+    way.begin(4, time.perf_counter_ns())
+    for _ in range(10):
+        cuda.current.issue(MS)
+        time.sleep(0.02)
+    way.end(4)
+    time.sleep(0.02)
+    ended = way.ended()
+    share = (ended.end - ended.start)[0] / (60 * MS + (ended.end - ended.start)[0])
+    said = way.limits[0].removeprefix(events.LIMITS[0])
+    (said_pct,) = (int(word) for word in said.split() if word.isdecimal())
+    assert said_pct == pytest.approx(100 * share, abs=3)
+    assert way.limits[1:] == events.LIMITS[1:]
+
+
 def test_after_close_nothing_is_held(way, cuda):
     launch(way, cuda, 1, MS)
     way.close()
