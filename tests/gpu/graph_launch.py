@@ -31,16 +31,15 @@ from idlescope.watching.ways.cupti_records import (
     RUNTIME,
 )
 
-KERNEL = 3
 NODES = (400,)
 LAUNCHES = 300
 ROUNDS = 4
 COPIES = (MEMCPY, MEMSET)
-# What is on before the capture, what is off while it lasts, what is turned on and off after it.
 CALLS = (RUNTIME, DRIVER)
 KERNELS = (CONCURRENT_KERNEL,)
 GRAPHS = (GRAPH_TRACE,)
 ALL = (*KINDS, *CALLS)
+# What is on before the capture, what is off while it lasts, what is turned on and off after it.
 WAYS: dict[
     str, tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], tuple[int, ...]]
 ] = {

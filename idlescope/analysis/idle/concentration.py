@@ -68,6 +68,11 @@ class Concentration(Struct, frozen=True):
         """Return the mean length of a pause; 0 where there are none."""
         return self.pauses_ns // self.pauses if self.pauses else 0
 
+    @property
+    def apart_ns(self) -> int:
+        """Return the idle time that is no cost of a step: pauses, and that for want of work."""
+        return self.pauses_ns + self.no_demand_ns
+
 
 class LengthBin(NamedTuple):
     """The gaps of some lengths, [low, high) in ns, with their idle time by cause."""
@@ -123,9 +128,9 @@ def set_apart(
     pause_labels = [
         label for row, label in zip(candidates, labels, strict=True) if row in pauses
     ]
-    set_apart = starved.copy()
-    set_apart[candidates] = True
-    return Apart(starved, pauses, pause_labels, set_apart)
+    all_apart = starved.copy()
+    all_apart[candidates] = True
+    return Apart(starved, pauses, pause_labels, all_apart)
 
 
 def concentration(

@@ -39,24 +39,16 @@ class _Charged(NamedTuple):
     rest: Intervals
 
 
-def divide(view: DeviceView, gaps: Gaps) -> dict[str, int]:
-    """Return the nanoseconds of `host` idle by what the launching thread did, largest first.
+def divide_by(view: DeviceView, gaps: Gaps, groups: Groups) -> dict[str, Int64]:
+    """Return `host` idle by what the launching thread did: by label, the ns of each group of gaps.
 
-    The values add up to `gaps.host.sum()`. Each instant is charged once, to the first that fits:
+    The values add up to those of `gaps.host`. Each instant is charged once, to the first that fits:
     profiler overhead, a call that waits or is slow (`call: NAME`), garbage collection, the
     innermost named phase of the engine (with its span's name where that says more) and what ran
     within it (`PHASE › NAME`), the innermost range, operator or Python frame of no phase
     (`range: NAME`), no demand, a phase of the scheduler that the thread waits for, what precedes
     and follows (`step: between X and Y`, `between PHASE and PHASE`), untraced.
     """
-    one_group = Groups(np.zeros(len(gaps), np.int64), 1)
-    by_label = divide_by(view, gaps, one_group)
-    totals = {label: int(ns[0]) for label, ns in by_label.items()}
-    return dict(sorted(totals.items(), key=lambda item: (-item[1], item[0])))
-
-
-def divide_by(view: DeviceView, gaps: Gaps, groups: Groups) -> dict[str, Int64]:
-    """Return what `divide` does for groups of gaps: by label, the nanoseconds of each group."""
     totals: dict[str, Int64] = {}
     gaps_of_host = np.flatnonzero(gaps.host > 0)
     threads = view.trace.calls.thread[gaps.call[gaps_of_host]]

@@ -34,12 +34,19 @@ def beside(gaps: Gaps, steps: Steps) -> Bool:
     return np.asarray(begun > over, np.bool_)
 
 
+def all_idle(gaps: Gaps, host_ns: Mapping[str, int]) -> StepsIdle:
+    """Return all idle time of a device; what it is due to leaves out a lack of requests."""
+    cause_ns = causes_apart(gaps, host_ns)
+    del cause_ns[NO_DEMAND]
+    of_host_ns = {label: ns for label, ns in host_ns.items() if label != NO_DEMAND}
+    return StepsIdle(int(gaps.length.sum()), cause_ns, of_host_ns)
+
+
 def of_steps(gaps: Gaps, host_ns: Mapping[str, int], spread: Concentration) -> StepsIdle:
     """Return the idle time of a device without its pauses and without that for want of requests."""
-    cause_ns = _less(causes_apart(gaps, host_ns), spread.pauses_cause_ns)
-    del cause_ns[NO_DEMAND]
-    of_host_ns = _less(host_ns, spread.pauses_host_ns)
-    of_host_ns.pop(NO_DEMAND, None)
+    every = all_idle(gaps, host_ns)
+    cause_ns = _less(every.cause_ns, spread.pauses_cause_ns)
+    of_host_ns = _less(every.host_ns, spread.pauses_host_ns)
     return StepsIdle(sum(cause_ns.values()), cause_ns, of_host_ns)
 
 

@@ -52,8 +52,8 @@ def predict_asynchronous(trace: Trace, result: MeasuredDevice) -> Prediction | N
 
 def _exposed_ns(result: MeasuredDevice) -> float:
     """Return the idle time that each step costs."""
-    apart_ns = result.spread.pauses_ns + result.spread.no_demand_ns
-    return max(result.occupancy.idle_ns - apart_ns, 0) / len(result.steps)
+    cost_ns = result.occupancy.idle_ns - result.spread.apart_ns
+    return max(cost_ns, 0) / len(result.steps)
 
 
 def _levers(replays: Replays, what: WhatIf) -> tuple[Lever, ...]:

@@ -94,7 +94,7 @@ def summary(
         place=place,
         engine=device.view.engine,
         window_ns=device.occupancy.window_ns,
-        at_work_ns=occupancy.window_ns - spread.pauses_ns - spread.no_demand_ns,
+        at_work_ns=occupancy.window_ns - spread.apart_ns,
         busy_ns=occupancy.active_ns,
         idle_ns=device.occupancy.idle_ns,
         communication_ns=exchange.communication_ns,

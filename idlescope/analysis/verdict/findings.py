@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
+from functools import cached_property
 
 from msgspec import Struct
 
@@ -56,7 +57,7 @@ class Verdict(Struct, frozen=True):
     text: str
 
 
-class Findings(Struct, frozen=True):
+class Findings(Struct, frozen=True, dict=True):
     """The figures of one device that its verdict is judged by."""
 
     coverage: Coverage
@@ -88,11 +89,11 @@ class Findings(Struct, frozen=True):
     @property
     def idle_between_pct(self) -> float:
         """Return idle as a share of the window without its pauses and its lack of requests."""
-        apart_ns = self.spread.pauses_ns + self.spread.no_demand_ns
+        apart_ns = self.spread.apart_ns
         rest_ns = self.occupancy.window_ns - apart_ns
         return percent(max(self.occupancy.idle_ns - apart_ns, 0), rest_ns)
 
-    @property
+    @cached_property
     def usual_steps(self) -> Steps:
         """Return the steps beside which there was neither a pause nor a lack of requests.
 

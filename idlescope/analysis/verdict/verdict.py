@@ -6,9 +6,8 @@ prediction. The verdict is "cannot tell" where the coverage does not carry one.
 
 from __future__ import annotations
 
-from idlescope.analysis.idle.demand import causes_apart
-from idlescope.analysis.idle.host_labels import NO_DEMAND, largest_part, phase_of
-from idlescope.analysis.idle.of_steps import StepsIdle, of_steps
+from idlescope.analysis.idle.host_labels import largest_part, phase_of
+from idlescope.analysis.idle.of_steps import StepsIdle, all_idle, of_steps
 from idlescope.analysis.intervals import percent
 from idlescope.analysis.steps.batching import (
     ASYNCHRONOUS,
@@ -186,7 +185,7 @@ def _idle(findings: Findings) -> Verdict:
     paused = demand.pauses(findings, _batching(findings))
     apart = demand.apart(findings)
     if not apart or (paused is not None and findings.idle_between_pct < BUSY_IDLE_PCT):
-        steps_idle, of_which = _all_idle(findings), "that"
+        steps_idle, of_which = all_idle(findings.gaps, findings.host_ns), "that"
     else:
         steps_idle = of_steps(findings.gaps, findings.host_ns, findings.spread)
         of_which = "the rest"
@@ -206,14 +205,6 @@ def _idle(findings: Findings) -> Verdict:
     computed = _hidden(findings)
     hidden = f" It {computed}." if computed else ""
     return Verdict(kind, f"{idle}{';' if apart else ','} {because}.{hidden}")
-
-
-def _all_idle(findings: Findings) -> StepsIdle:
-    """Return all idle time, of which nearly nothing is apart, or all there is."""
-    cause_ns = causes_apart(findings.gaps, findings.host_ns)
-    del cause_ns[NO_DEMAND]
-    host_ns = {label: ns for label, ns in findings.host_ns.items() if label != NO_DEMAND}
-    return StepsIdle(findings.occupancy.idle_ns, cause_ns, host_ns)
 
 
 def _reading(

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from idlescope.errors import ConfigError
 from idlescope.watching.safety import LOGGER
 from idlescope.watching.ways.base import DeviceWay
 from idlescope.watching.ways.cupti import CuptiError
 from idlescope.watching.ways.host import HostWay
-
-if TYPE_CHECKING:
-    pass
 
 UNAVAILABLE = (ConfigError, CuptiError, ImportError)
 

@@ -16,8 +16,8 @@ from idlescope.analysis.comparison.breakdown import (
 from idlescope.analysis.comparison.columns import OTHER_HOST
 from idlescope.analysis.comparison.compare import REST, compare
 from idlescope.analysis.comparison.read import read
-from idlescope.analysis.idle.host_time import divide
 from tests.conftest import FIXTURES
+from tests.make.host_time import divide
 from tests.make.noisy_recordings import BATCH, recording
 
 PREPARE = f"{HOST_PREFIX}prepare"

@@ -3,7 +3,8 @@
 import numpy as np
 
 from idlescope.analysis.grouping import Groups
-from idlescope.analysis.idle.host_time import divide, divide_by
+from idlescope.analysis.idle.host_time import divide_by
+from tests.make.host_time import divide
 from tests.make.kineto_files import call, operation, span
 from tests.make.views import measured
 
