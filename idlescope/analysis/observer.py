@@ -2,7 +2,7 @@
 
 The profiler costs the host time, and in a synchronous loop all of that is idle time of the device.
 Where the step time without it is known, idle without it follows; else both are bounded by an
-estimate from what was recorded.
+estimate from what was recorded. For a watch by activity CUPTI is what the profiler is for others.
 """
 
 from __future__ import annotations
@@ -12,13 +12,20 @@ from msgspec import Struct
 
 from idlescope.analysis.measured import MeasuredDevice
 from idlescope.analysis.prediction.prediction import Prediction
+from idlescope.analysis.prediction.profiler_cost import unprofiled_is_known
+from idlescope.hardware.latencies import UNPROFILED_GRAPH_LAUNCH_NS
 from idlescope.trace.names.calls import GRAPH_LAUNCH, matching
 from idlescope.trace.unprofiled import UnprofiledStep
+from idlescope.trace.watch_said import CUPTI, recorder
 
 # The device's own time per step is up to this much longer while it is recorded (vLLM on an H200,
 # asynchronous and never idle: 6.54 ms recorded, 6.16 ms not; synchronous ones hardly differ).
 DEVICE_LONGER = 0.03
 ESTIMATE_OFF = 0.3  # the estimated share of the profiler may be off by so much
+BY_CUPTI = (
+    "less what CUPTI adds to launching CUDA graphs, beyond "
+    f"{UNPROFILED_GRAPH_LAUNCH_NS / 1e6} ms each"
+)
 DEAR_OPTIONS = {
     "with_stack": "stacks",
     "record_shapes": "shapes",
@@ -38,6 +45,7 @@ class Observer(Struct, frozen=True):
     high_ns: float
     busy_ns: float  # time per step in which the device was active, as recorded
     options: tuple[str, ...]  # of the profiler, that made it dear
+    recorder: str  # "the profiler", or what else recorded
 
     @property
     def idle_low_pct(self) -> float:
@@ -47,7 +55,8 @@ class Observer(Struct, frozen=True):
     @property
     def idle_high_pct(self) -> float:
         """Return the largest such share: the device itself may be faster without the profiler."""
-        return _idle_pct(self.busy_ns * (1 - DEVICE_LONGER), self.high_ns)
+        longer = 0.0 if self.recorder == CUPTI else DEVICE_LONGER
+        return _idle_pct(self.busy_ns * (1 - longer), self.high_ns)
 
     @property
     def idle_ms_per_step(self) -> float:
@@ -63,7 +72,7 @@ class Observer(Struct, frozen=True):
         recorded_ms, step_ms = self.recorded_step_ns / 1e6, self.step_ns / 1e6
         if self.known:
             return (
-                f"Without the profiler the device is idle for {idle} of a step: it takes "
+                f"Without {self.recorder} the device is idle for {idle} of a step: it takes "
                 f"{step_ms:.2f} ms instead of {recorded_ms:.2f} ({self.method})."
             )
         with_options = f" with {' and '.join(self.options)}" if self.options else ""
@@ -82,12 +91,12 @@ def observe(device: MeasuredDevice, prediction: Prediction | None) -> Observer |
     recorded_ns = _recorded_step_ns(device)
     if recorded_ns is None:
         return None
-    known = device.unprofiled or _estimated(prediction)
+    known = device.unprofiled or _told(prediction)
     if known is None:
         return None
     busy_share = 1 - device.idle_pct / 100
     return Observer(
-        known=device.unprofiled is not None,
+        known=unprofiled_is_known(device),
         method=known.method,
         recorded_step_ns=recorded_ns,
         step_ns=known.step_ms * 1e6,
@@ -95,6 +104,7 @@ def observe(device: MeasuredDevice, prediction: Prediction | None) -> Observer |
         high_ns=known.high_ms * 1e6,
         busy_ns=recorded_ns * busy_share,
         options=_dear_options(device),
+        recorder=recorder(device.view.trace.meta),
     )
 
 
@@ -106,13 +116,9 @@ def _recorded_step_ns(device: MeasuredDevice) -> float | None:
     return float(done[-1] - done[0]) / (done.size - 1)
 
 
-def _estimated(prediction: Prediction | None) -> UnprofiledStep | None:
-    """Return the step time without the profiler as a prediction estimates it."""
-    if (
-        prediction is None
-        or prediction.unprofiled is None
-        or prediction.unprofiled_is_known
-    ):
+def _told(prediction: Prediction | None) -> UnprofiledStep | None:
+    """Return the step time without the profiler as a prediction tells it."""
+    if prediction is None or prediction.unprofiled is None:
         return None
     recorded_ns, step_ns = prediction.recorded.step_ns, prediction.unprofiled.step_ns
     share_ns = max(recorded_ns - step_ns, 0.0)
@@ -120,9 +126,10 @@ def _estimated(prediction: Prediction | None) -> UnprofiledStep | None:
         return None
     low_ns = step_ns - ESTIMATE_OFF * share_ns
     high_ns = step_ns + ESTIMATE_OFF * share_ns
-    return UnprofiledStep(
-        step_ns / 1e6, low_ns / 1e6, high_ns / 1e6, "estimated from what was recorded"
-    )
+    method = "estimated from what was recorded"
+    if prediction.unprofiled_is_known:  # no launch takes more than is left to it
+        high_ns, method = step_ns, BY_CUPTI
+    return UnprofiledStep(step_ns / 1e6, low_ns / 1e6, high_ns / 1e6, method)
 
 
 def _dear_options(device: MeasuredDevice) -> tuple[str, ...]:

@@ -9,6 +9,8 @@ import msgspec
 from idlescope.trace.metadata import Metadata
 from idlescope.trace.names.own_engine import WATCHED
 
+CUPTI, PROFILER = "CUPTI", "the profiler"
+
 
 class WatchSaid(msgspec.Struct, frozen=True, kw_only=True):
     """Entries of `Metadata.extra`, beside `source`."""
@@ -22,12 +24,22 @@ class WatchSaid(msgspec.Struct, frozen=True, kw_only=True):
     # The engine's own setting: it launches a step while the last one runs.
     overlaps: bool = False
 
+    @property
+    def by_cupti(self) -> bool:
+        """Return whether CUPTI recorded the device: launching a CUDA graph takes longer then."""
+        return self.way == "activity"
+
     def to_extra(self) -> dict[str, Any]:
         """Return the entries."""
         return {"source": WATCHED} | msgspec.to_builtins(self)
 
 
 NOT_WATCHED = WatchSaid()
+
+
+def recorder(meta: Metadata) -> str:
+    """Return what makes recorded steps longer than others, in words."""
+    return CUPTI if said_by_watch(meta).by_cupti else PROFILER
 
 
 def said_by_watch(meta: Metadata) -> WatchSaid:

@@ -237,6 +237,8 @@ class Account:
         totals.busy_ns += occupied.active_ns
         for name, times in idle.items():
             totals.idle_ns[name] += times.measure
+        made = intervals.overlaps(occupied.gaps, stretch.lengthened())
+        totals.own_idle_ns += made.intervals.measure
         totals.communication_ns += stretch.communication()
         whole = self._whole_gaps(view, gaps, stretch.high)
         turns.pause()

@@ -183,6 +183,12 @@ _COUNTED = (
 )
 _COUNTED_OF_DEVICES = (
     _Counted(
+        "idlescope_watch_idle_seconds",
+        "Idle time that the watch made: by CUPTI launching a CUDA graph takes longer.",
+        "own_idle_ns",
+        1e9,
+    ),
+    _Counted(
         "idlescope_steps_launched_early",
         "Steps launched before their predecessor ended: asynchronous batching.",
         "launched_early",

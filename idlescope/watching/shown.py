@@ -69,6 +69,7 @@ def device_state(watch: Shown, account: Account, told: Foreseen | None) -> Devic
         steps_lost=watch.lost,
         overhead_ns=watch.overhead_ns,
         settling_ns=watch.settling_ns,
+        own_idle_ns=totals.own_idle_ns,
         batching=_batching(totals, told),
         asynchronous=told.gain if told else None,
         seconds=account.history.seconds(offset),

@@ -16,6 +16,7 @@ import numpy as np
 from idlescope.analysis import intervals
 from idlescope.analysis.intervals import Intervals
 from idlescope.analysis.view import DeviceView
+from idlescope.hardware.latencies import UNPROFILED_GRAPH_LAUNCH_NS
 from idlescope.trace.model import (
     Calls,
     Counters,
@@ -82,6 +83,16 @@ class Stretch:
         moves = self.operations["communication"] > 0
         start, end = self.operations["start"][moves], self.operations["end"][moves]
         return intervals.clip(intervals.union(start, end), self.low, self.high).measure
+
+    def lengthened(self) -> Intervals:
+        """Return when launching CUDA graphs took longer than it does without CUPTI.
+
+        Only CUPTI's own records tell of single calls.
+        """
+        of_graphs = self.operations["kind"] == OperationKind.GRAPH
+        of_graphs &= self.operations["call_start"] > 0
+        usual_end = self.operations["call_start"][of_graphs] + UNPROFILED_GRAPH_LAUNCH_NS
+        return intervals.union(usual_end, self.operations["call_end"][of_graphs])
 
     def view(self) -> DeviceView:
         """Return what the analysis of a device starts from."""

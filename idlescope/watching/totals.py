@@ -52,6 +52,7 @@ class Totals:
 
     busy_ns: int = 0
     idle_ns: dict[str, int] = field(default_factory=lambda: dict.fromkeys(IDLE_CAUSES, 0))
+    own_idle_ns: int = 0  # of idle, what the watch itself made: CUPTI's part of launches
     host_ns: dict[str, int] = field(default_factory=dict)  # by phase
     communication_ns: int = 0
     steps: dict[str, int] = field(

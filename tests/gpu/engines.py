@@ -9,7 +9,7 @@ python3 tests/gpu/engines.py OUT ranks       two GPUs: vLLM, tensor parallel, as
                                              asynchronous (not with two TURNS)
 python3 tests/gpu/engines.py OUT table       what OUT/engines.jsonl says
 
-A mode behind a colon, as in vllm-8b:sync: only that mode's watched servers, only by turns, three times as long, and recorded.
+Behind colons, as in vllm-8b:sync:bare+activity: only that mode and these ways, and only the first load.
 All servers that are asked for are up at the same time, on one GPU.
 
 SITE, RUN: as in tests/gpu/watch.py; an engine's own SITE_VLLM or SITE_SGLANG comes first. WATCHES are the ways, WATCHES_ASYNC
@@ -54,7 +54,13 @@ SLOW_RANK, SLOW_MS = 1, 2.0
 # What follows what while a watch is off and on by turns; CUPTI goes on while hooks are off.
 STATES = {"events": ("off,on", "off,hooks"), "activity": ("off,on",)}
 BY_TURNS_S = float(os.environ.get("BY_TURNS_S", "10"))
-BY_TURNS = os.environ.get("BY_TURNS_LOADS", "decode,mixed").split(",")
+BY_TURNS = [
+    load for load in os.environ.get("BY_TURNS_LOADS", "decode,mixed").split(",") if load
+]
+BY_TURNS_WAYS = os.environ.get("BY_TURNS_WAYS", "events,activity").split(",")
+ONLY_TURNS = int(
+    os.environ.get("ONLY_TURNS", "5")
+)  # of servers of which only one mode is asked for
 
 
 def words_of(engine: str, size: str) -> list[str]:
@@ -119,8 +125,10 @@ def capture(watched: watch.Watched, out: Path, *more: str) -> dict:
     return found
 
 
-def start(engine: str, size: str, port: int, only: str = "") -> Iterator[watch.Watched]:
-    """Start the servers of an engine and a size; those of one mode without the bare one."""
+def start(
+    engine: str, size: str, port: int, only: str = "", only_ways: str = ""
+) -> Iterator[watch.Watched]:
+    """Start the servers of an engine and a size; "": of either mode, watched in all of its ways."""
     site = os.environ.get("SITE", "")
     own = os.environ.get(f"SITE_{engine.upper()}", "")
     plugin = str(turns_plugin(watch.WORK / "by_turns"))
@@ -128,8 +136,8 @@ def start(engine: str, size: str, port: int, only: str = "") -> Iterator[watch.W
     chosen = [
         (mode, way)
         for mode, ways in WAYS.items()
-        for way in ways
-        if not only or (mode == only and way != "bare")
+        for way in (only_ways.split("+") if only_ways else ways)
+        if mode == (only or mode)
     ]
     for number, (mode, way) in enumerate(chosen):
         words = words_of(engine, size)
@@ -192,41 +200,43 @@ def about(watched: watch.Watched, **more: object) -> dict:
 
 
 def start_all(asked: Sequence[str]) -> Iterator[tuple[watch.Watched, str]]:
-    """Start the servers of some engines and sizes; yield each with the only mode asked for, or ""."""
+    """Start the servers of some engines and sizes; yield each with the mode asked for, or ""."""
     for number, word in enumerate(asked):
-        name, _, only = word.partition(":")
+        name, only, ways = (*word.split(":"), "", "")[:3]
         engine, _, size = name.partition("-")
-        for watched in start(engine, size, PORT + 10 * number, only):
+        for watched in start(engine, size, PORT + 10 * number, only, ways):
             yield watched, only
 
 
 def try_engines(asked: Sequence[str], out: Path) -> None:
     """Run everything on some engines and sizes, whose servers all fit on one GPU."""
-    whole: dict[tuple[str, str], list[watch.Watched]] = {}  # whose every mode runs
-    by_turns_s: dict[watch.Watched, float] = {}  # every server
+    by_model: dict[tuple[str, str], list[watch.Watched]] = {}
+    loads_of: dict[tuple[str, str], list[tuple[str, int]]] = {}
+    turns = [
+        (load, turn)
+        for load, count in zip(LOADS, TURNS, strict=True)
+        for turn in range(count)
+    ]
     begin = time.monotonic()
     try:
         for watched, only in start_all(asked):
-            by_turns_s[watched] = BY_TURNS_S * (3 if only else 1)
-            if not only:
-                whole.setdefault((watched.engine, watched.size), []).append(watched)
-        all_up(list(by_turns_s))
+            model = (watched.engine, watched.size)
+            by_model.setdefault(model, []).append(watched)
+            first_load = [(LOADS[0], turn) for turn in range(ONLY_TURNS)]
+            loads_of[model] = first_load if only else turns
+        started = [watched for those in by_model.values() for watched in those]
+        all_up(started)
         say(out, up_s=time.monotonic() - begin)
-        for watched, seconds in by_turns_s.items():
-            for states in STATES.get(watched.way, ()):
-                watched_by_turns(watched, "decode", states, out, seconds)
-            if watched.way != "bare" and "mixed" in BY_TURNS:
-                watched_by_turns(watched, "mixed", "off,on", out)
-        turns = [
-            (load, turn)
-            for load, count in zip(LOADS, TURNS, strict=True)
-            for turn in range(count)
-        ]
-        for those, (load, turn) in itertools.product(whole.values(), turns):
-            for watched in those if turn % 2 == 0 else those[::-1]:
-                found = watched.loaded(LOAD_S, load_of(load, watched.size))
-                say(out, **about(watched, load=load, turn=turn), **found)
-        for watched in by_turns_s:
+        for watched, load in itertools.product(started, BY_TURNS):
+            chosen = STATES.get(watched.way, ()) if watched.way in BY_TURNS_WAYS else ()
+            for states in chosen[:1] if load == "mixed" else chosen:
+                watched_by_turns(watched, load, states, out)
+        for model, those in by_model.items():
+            for load, turn in loads_of[model]:
+                for watched in those if turn % 2 == 0 else those[::-1]:
+                    found = watched.loaded(LOAD_S, load_of(load, watched.size))
+                    say(out, **about(watched, load=load, turn=turn), **found)
+        for watched in started:
             if watched.way == "bare":
                 say(out, **about(watched), captured=capture(watched, out))
             else:
@@ -234,7 +244,7 @@ def try_engines(asked: Sequence[str], out: Path) -> None:
     except Exception as error:  # what there is so far is worth keeping
         say(out, error=repr(error)[-3000:])
     finally:
-        end(list(by_turns_s), out)
+        end([watched for those in by_model.values() for watched in those], out)
 
 
 def end(started: Sequence[watch.Watched], out: Path) -> None:
@@ -369,7 +379,8 @@ def table(lines: Sequence[dict]) -> Iterator[str]:
                     / bare[line["turn"]]
                     for line in watched
                 )
-                shown += f"  idle {idle:5.2f} % watched, {without:5.2f} % without"
+                said = median(line["watched"]["idle_without_watch_pct"] for line in watched)
+                shown += f"  idle {idle:5.2f} % watched, said {said:5.2f} % and {without:5.2f} % without"
                 shown += f"  {watched[-1]['watched']['batching']}"
                 shown += f"  own {median(line['watched']['overhead_us_per_step'] for line in watched):.0f} us"
                 foretold = [line["watched"]["foretold"] for line in watched]

@@ -230,6 +230,7 @@ def between(before: dict, after: dict) -> dict:
     }
     told = grown("launched_told")
     per_step = 1e6 * max(steps, 1)
+    own_ns = grown("own_idle_ns")
     no_demand_ns = idle_ns.get(NO_DEMAND, 0)
     demand_ns = watched_ns - no_demand_ns  # the load may begin within it
     return {
@@ -237,6 +238,10 @@ def between(before: dict, after: dict) -> dict:
         "watched_s": watched_ns / 1e9,
         "busy_ms_per_step": busy_ns / per_step,
         "idle_pct": 100 * (sum(idle_ns.values()) - no_demand_ns) / max(demand_ns, 1),
+        "idle_without_watch_pct": 100
+        * (sum(idle_ns.values()) - no_demand_ns - own_ns)
+        / max(demand_ns - own_ns, 1),
+        "own_idle_ms_per_step": own_ns / per_step,
         "idle_ms_per_step": {cause: ns / per_step for cause, ns in idle_ns.items() if ns},
         "host_ms_per_step": {phase: ns / per_step for phase, ns in host_ns.items() if ns},
         "launched_early_pct": 100 * grown("launched_early") / told if told else None,

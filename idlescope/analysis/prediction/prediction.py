@@ -16,7 +16,9 @@ from idlescope.analysis.prediction.documents import (
     ShortPredictionDocument,
 )
 from idlescope.analysis.prediction.outcome import Outcome
+from idlescope.analysis.prediction.profiler_cost import unprofiled_is_known
 from idlescope.analysis.prediction.what_if import IN_WORDS, WhatIf
+from idlescope.trace.watch_said import recorder
 
 WORTH = 0.005  # of the time: a change that saves less is called none
 STEPS_NAMED = 5  # in a sentence
@@ -68,7 +70,7 @@ class Prediction(Struct, frozen=True):
         without = []
         if self.unprofiled is not None:
             how = "known" if self.unprofiled_is_known else "estimated"
-            without = [(f"without the profiler, {how}", self.unprofiled)]
+            without = [(f"without {self.recorder}, {how}", self.unprofiled)]
         return [
             (f"recorded, {IN_WORDS.get(self.depth or 0, 'serialised')}", self.recorded),
             *without,
@@ -78,9 +80,14 @@ class Prediction(Struct, frozen=True):
         ]
 
     @property
+    def recorder(self) -> str:
+        """Return what makes recorded steps longer, in words."""
+        return recorder(self.result.view.trace.meta)
+
+    @property
     def unprofiled_is_known(self) -> bool:
         """Return whether the time of a step without the profiler is known, not only estimated."""
-        return self.result.unprofiled is not None
+        return unprofiled_is_known(self.result)
 
     @property
     def base(self) -> Outcome:
@@ -186,10 +193,12 @@ def _profiler_text(prediction: Prediction) -> list[str]:
         return []
     recorded_ms = prediction.recorded.step_ns / 1e6
     without_ms = prediction.unprofiled.step_ns / 1e6
-    if prediction.unprofiled_is_known:
-        return [f"All without the profiler, under which a step took {recorded_ms:.2f} ms."]
-    if prediction.unprofiled.less_than(prediction.recorded) < WORTH:
+    less = prediction.unprofiled.less_than(prediction.recorded)
+    if less < WORTH and prediction.result.unprofiled is None:
         return []
+    if prediction.unprofiled_is_known:
+        name = prediction.recorder
+        return [f"All without {name}, under which a step took {recorded_ms:.2f} ms."]
     return [
         f"All under the profiler: without it a step takes about {without_ms:.2f} ms, as estimated "
         "from what it recorded."

@@ -1,7 +1,8 @@
-"""What torch.profiler adds to the host work of recorded steps, and what steps cost without it.
+"""What a profiler adds to the host work of recorded steps, and what steps cost without it.
 
-Each operator, annotation, call and Python frame that it records takes a little of the launching
-thread's time, and the launch of a CUDA graph takes longer, since each of its kernels gets a record.
+Each operator, annotation, call and Python frame that torch.profiler records takes a little of the
+launching thread's time, and the launch of a CUDA graph takes longer. The latter is all that CUPTI
+adds of which a watch by activity knows: how long each launch took.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ from idlescope.hardware.latencies import (
     UNPROFILED_GRAPH_LAUNCH_NS,
 )
 from idlescope.trace.model import RangeKind
-from idlescope.trace.names.calls import GRAPH_LAUNCH, matching
-from idlescope.trace.table import Int64
+from idlescope.trace.names.calls import GRAPH_LAUNCH, WATCHED_GRAPH_LAUNCH, matching
+from idlescope.trace.table import Bool, Int64
+from idlescope.trace.watch_said import said_by_watch
 
 MOST_SHARES = 3.0  # how many times the usual cost of a record a slow machine may take
 HALVINGS = 24  # of the interval in which the share is looked for
@@ -48,8 +50,16 @@ def recorded_by_torch(result: MeasuredDevice) -> bool:
     return by_profiler and not copied_from_nsys and result.steps.found != RECORDED
 
 
+def unprofiled_is_known(result: MeasuredDevice) -> bool:
+    """Return whether it is known, not estimated, what steps take without the profiler.
+
+    Of what CUPTI adds to a watch's recording, each launch call's own record tells.
+    """
+    return result.unprofiled is not None or said_by_watch(result.view.trace.meta).by_cupti
+
+
 def profiler_columns(work: HostWork) -> dict[str, Int64]:
-    """Return the part of the host columns that torch.profiler is estimated to add, in ns."""
+    """Return the part of the host columns that the profiler is estimated to add, in ns."""
     return work.columns(_added_time(work.steps))
 
 
@@ -123,19 +133,34 @@ def _record_costs(steps: RecordedSteps) -> _RecordCosts:
 
     For a graph it is what its launch took beyond the usual.
     """
+    graphs = _graph_launches(steps)
+    if said_by_watch(steps.trace.meta).by_cupti:
+        return graphs
     ranges, calls = steps.trace.ranges, steps.trace.calls
     recorded = (ranges.thread == steps.thread) & (ranges.kind <= RangeKind.FRAME)
     is_frame = ranges.kind[recorded] == RangeKind.FRAME
     range_cost = np.where(is_frame, PROFILED_FRAME_NS, PROFILED_RECORD_NS)
 
-    calls = calls.take(calls.thread == steps.thread)
-    graph = matching(GRAPH_LAUNCH, steps.trace.names)[calls.name]
-    call_start = calls.start[~graph]
+    is_call = (calls.thread == steps.thread) & ~_launches_graph(steps)
+    call_start = calls.start[is_call]
     call_cost = np.full(call_start.size, PROFILED_RECORD_NS)
-
-    launched = np.minimum(calls.start[graph] + UNPROFILED_GRAPH_LAUNCH_NS, calls.end[graph])
-    graph_cost = calls.end[graph] - launched
     return _RecordCosts(
-        start=np.concatenate((ranges.start[recorded], call_start, launched)),
-        cost=np.concatenate((range_cost, call_cost, graph_cost)),
+        start=np.concatenate((ranges.start[recorded], call_start, graphs.start)),
+        cost=np.concatenate((range_cost, call_cost, graphs.cost)),
     )
+
+
+def _graph_launches(steps: RecordedSteps) -> _RecordCosts:
+    """Return what the launch of each graph took beyond the usual."""
+    calls = steps.trace.calls.take(
+        (steps.trace.calls.thread == steps.thread) & _launches_graph(steps)
+    )
+    launched = np.minimum(calls.start + UNPROFILED_GRAPH_LAUNCH_NS, calls.end)
+    return _RecordCosts(launched, calls.end - launched)
+
+
+def _launches_graph(steps: RecordedSteps) -> Bool:
+    """Return which calls of the trace launch a CUDA graph."""
+    by_cupti = said_by_watch(steps.trace.meta).by_cupti
+    pattern = WATCHED_GRAPH_LAUNCH if by_cupti else GRAPH_LAUNCH
+    return matching(pattern, steps.trace.names)[steps.trace.calls.name]

@@ -21,6 +21,7 @@ from idlescope.analysis.prediction.outcome import Outcome
 from idlescope.analysis.prediction.profiler_cost import (
     profiler_columns,
     recorded_by_torch,
+    unprofiled_is_known,
     without_profiler,
 )
 from idlescope.analysis.prediction.rebatch import Rebatched, rebatch
@@ -73,7 +74,7 @@ class Replays:
         self.costs = measure_costs(self.host_work)
         self.depth = self._recorded_depth()
         self.unprofiled = self._unprofiled()
-        if self.unprofiled is not None and result.unprofiled is not None:
+        if self.unprofiled is not None and unprofiled_is_known(result):
             self.costs = self.unprofiled
         self.tokens = _tokens(trace, result)
         # Batches form anew only where every recorded step is replayed, one at a time.
@@ -105,7 +106,8 @@ class Replays:
     def _unprofiled(self) -> StepCosts | None:
         """Return what the recorded steps cost without the profiler; None where there was none."""
         known = self.result.unprofiled
-        if self.depth is None or (known is None and not recorded_by_torch(self.result)):
+        can_be_told = unprofiled_is_known(self.result) or recorded_by_torch(self.result)
+        if self.depth is None or not can_be_told:
             return None
         step_ns = None if known is None else known.step_ms * 1e6
         added = profiler_columns(self.host_work)

@@ -26,6 +26,7 @@ SYNCHRONISING = re.compile(
     r"|^AscendCL@aclrt(Synchronize(Stream|Device|Event)(WithTimeout)?|Memcpy)$"
 )
 GRAPH_LAUNCH = re.compile(r"GraphLaunch")
+WATCHED_GRAPH_LAUNCH = re.compile(r"^launch\.graph$")  # as a watch by CUPTI records it
 LAUNCH = re.compile(
     r"LaunchKernel|LaunchCooperativeKernel|GraphLaunch|^(cuda|hip|cu)Mem(cpy|set)|^launch\."
     # Intel GPUs: urEnqueueKernelLaunch, urEnqueueUSMMemcpy, zeCommandListAppendMemoryCopy, …

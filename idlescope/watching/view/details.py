@@ -103,6 +103,11 @@ def _sentences(shown: Shown) -> Iterator[str]:
         yield f"communication: {figures.communication_pct:.1f} % of the time"
     if figures.overhead_pct is not None:
         yield f"the watch itself: {figures.overhead_pct:.2f} % of a thread"
+    if figures.own_idle_per_step_ns and figures.idle_without_watch_pct is not None:
+        yield (
+            f"idle without the watch: {figures.idle_without_watch_pct:.1f} %; CUPTI's part of "
+            f"launching graphs is {milliseconds(figures.own_idle_per_step_ns)} of each step's"
+        )
 
 
 def _gain_text(gain: AsynchronousGain) -> str:

@@ -33,6 +33,8 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     launched_early_pct: float | None
     launch_latency_ns: float | None
     overhead_pct: float | None  # of the time of a thread, that the watch itself took
+    own_idle_per_step_ns: float | None  # that the watch made, of idle_per_step_ns
+    idle_without_watch_pct: float | None  # idle_pct less that
     steps_lost: int
 
     def cause_ns(self) -> dict[str, int]:
@@ -71,6 +73,12 @@ def between(before: DeviceState | None, now: DeviceState, elapsed_ns: int) -> Fi
     def grown(field: str) -> int:
         return int(getattr(now, field)) - (int(getattr(before, field)) if before else 0)
 
+    own_idle_ns = idle_without_watch_pct = None
+    if demanded_ns is not None and demanded_idle_ns is not None:
+        own_idle_ns = min(grown("own_idle_ns"), demanded_idle_ns)
+        idle_without_watch_pct = _pct(
+            demanded_idle_ns - own_idle_ns, demanded_ns - own_idle_ns
+        )
     step_time_ns = grown("step_ns") if demanded_ns is None else demanded_ns
     return Figures(
         device=now.device,
@@ -90,6 +98,8 @@ def between(before: DeviceState | None, now: DeviceState, elapsed_ns: int) -> Fi
         launched_early_pct=_pct(grown("launched_early"), grown("launched_told")),
         launch_latency_ns=_mean(grown("launch_latency_ns"), grown("launches")),
         overhead_pct=_pct(grown("overhead_ns"), elapsed_ns),
+        own_idle_per_step_ns=_mean(own_idle_ns, steps),
+        idle_without_watch_pct=idle_without_watch_pct,
         steps_lost=grown("steps_lost"),
     )
 
