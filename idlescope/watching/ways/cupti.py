@@ -24,7 +24,6 @@ from idlescope.watching.ways.cupti_records import (
     GRAPH_TRACE,
     MEMCPY,
     MEMSET,
-    PEER_COPY,
     RUNTIME,
 )
 
@@ -32,8 +31,9 @@ from idlescope.watching.ways.cupti_records import (
 # after the work has ended, although there is always some in flight.
 BUFFER_BYTES = 64 * 1024
 MOST_BUFFERS = 256  # beyond them CUPTI drops records, which `Buffers.refused` counts
-KINDS = (MEMCPY, MEMSET, PEER_COPY, CONCURRENT_KERNEL, GRAPH_TRACE)
-OPTIONAL_KINDS = (PEER_COPY,)
+# Not copies between devices: asking for them doubles what CUPTI adds to launching a CUDA graph
+# (tests/gpu/graph_launch.py), and engines move data between devices by kernels.
+KINDS = (MEMCPY, MEMSET, CONCURRENT_KERNEL, GRAPH_TRACE)
 
 
 class ApiCalls(NamedTuple):
@@ -172,11 +172,7 @@ class Cupti:
             buffers.completed_callback,
         )
         for kind in KINDS:
-            try:
-                self._call("cuptiActivityEnable", ctypes.c_uint32(kind))
-            except CuptiError:
-                if kind not in OPTIONAL_KINDS:
-                    raise
+            self._call("cuptiActivityEnable", ctypes.c_uint32(kind))
         recorded = [self._record_calls(api) for api in APIS]
         self.records_calls = any(recorded)
 

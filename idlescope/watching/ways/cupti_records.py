@@ -19,7 +19,7 @@ from idlescope.trace.table import Bool, Int64
 
 # CUpti_ActivityKind
 MEMCPY, MEMSET, DRIVER, RUNTIME, CONCURRENT_KERNEL = 1, 2, 4, 5, 10
-KERNEL, PEER_COPY, GRAPH_TRACE = 3, 22, 51
+KERNEL, GRAPH_TRACE = 3, 51
 
 
 class Layout(NamedTuple):
@@ -39,7 +39,6 @@ OPERATION_LAYOUTS = {
     KERNEL: _KERNEL,
     CONCURRENT_KERNEL: _KERNEL,
     MEMCPY: Layout(16, 24, 44, 32, 40, operation=OperationKind.MEMCPY),
-    PEER_COPY: Layout(16, 24, 60, 32, 40, operation=OperationKind.MEMCPY),
     MEMSET: Layout(16, 24, 44, 32, 40, operation=OperationKind.MEMSET),
     GRAPH_TRACE: Layout(8, 16, 4, 24, 36, operation=OperationKind.GRAPH),
 }

@@ -10,7 +10,7 @@ typedef void (*completed_t)(void *, uint32_t, uint8_t *, size_t, size_t);
 
 static requested_t requested;
 static completed_t completed;
-static int enabled[64], runtime[1024], taken, sizes[64] = {[1] = 96, [2] = 88, [4] = 40, [5] = 40, [10] = 216, [22] = 96, [51] = 56};
+static int enabled[64], runtime[1024], taken, sizes[64] = {[1] = 96, [2] = 88, [4] = 40, [5] = 40, [10] = 216, [51] = 56};
 static uint8_t *buffer;
 static size_t size, used;
 static int incomplete, no_calls, dropped;
@@ -104,7 +104,7 @@ void stub_copy(uint32_t kind, uint32_t device, uint32_t stream, uint32_t correla
     uint8_t *place = record(kind);
     if (!place) return;
     put64(place, 16, start); put64(place, 24, end); put32(place, 32, device); put32(place, 40, stream);
-    put32(place, kind == 22 ? 60 : 44, correlation);
+    put32(place, 44, correlation);
 }
 void stub_graph(uint32_t device, uint32_t stream, uint32_t correlation, uint64_t start, uint64_t end) {
     uint8_t *place = record(51);
