@@ -13,7 +13,9 @@ from idlescope.analysis.ranks import layout, matching, waiting
 from idlescope.analysis.ranks.clocks import Clock, clocks
 from idlescope.analysis.ranks.lateness import Lateness, lateness
 from idlescope.analysis.ranks.matching import KeyedCalls, MatchedCalls
+from idlescope.analysis.ranks.pair_clocks import with_pairs
 from idlescope.analysis.ranks.rank import RankPrediction, RankSummary
+from idlescope.analysis.ranks.timeline import RankTimeline
 from idlescope.analysis.ranks.waiting import Releases, WaitingTime
 from idlescope.analysis.steps.batching import BatchingKind
 from idlescope.trace.names.communication import COLLECTIVES, Collective
@@ -138,20 +140,22 @@ def group(ranks: Sequence[RankSummary], one_clock: bool) -> Group:
         for members in layout.members(keyed, times, places, one_clock):
             matched += matching.match(times, keyed, members, one_clock)
     rank_clocks = clocks(times, matched, one_clock)
-    on_one_clock = [
-        rank_times.timed(clock.to_first)
-        for rank_times, clock in zip(times, rank_clocks, strict=True)
-    ]
+    on_one_clock = _by_clocks(times, rank_clocks)
+    # Sends and receives have one kernel, whichever stream they run on.
+    sent = matching.together(pairs) if pairs else None
+    if sent is not None:
+        by_pairs = with_pairs(on_one_clock, sent, matched, rank_clocks)
+        sent = None if by_pairs is None else sent
+        rank_clocks = by_pairs or rank_clocks
+        on_one_clock = _by_clocks(times, rank_clocks)
     releases = [Releases.none(rank_times) for rank_times in on_one_clock]
     for calls in matched:
         known = all(rank_clocks[rank].known for rank in calls.ranks.tolist())
         note = waiting.by_start if known else waiting.by_duration
         note(on_one_clock, releases, calls)
-    pairs_known = bool(pairs) and all(clock.known for clock in rank_clocks)
+    pairs_known = sent is not None and all(clock.known for clock in rank_clocks)
     pairs_waited_ns = 0
-    if pairs_known:
-        # Sends and receives have one kernel, whichever stream they run on.
-        sent = matching.together(pairs)
+    if sent is not None and pairs_known:
         pairs_waited_ns = waiting.by_pair(on_one_clock, releases, sent)
     # By each rank's own clock: the parts of its communication add up to the nanosecond.
     divided = [
@@ -172,6 +176,16 @@ def group(ranks: Sequence[RankSummary], one_clock: bool) -> Group:
         ),
         absent=tuple(layout.absent(places)),
     )
+
+
+def _by_clocks(
+    times: Sequence[RankTimeline], rank_clocks: Sequence[Clock]
+) -> list[RankTimeline]:
+    """Return the times of ranks as the first rank's clock shows them."""
+    return [
+        rank_times.timed(clock.to_first)
+        for rank_times, clock in zip(times, rank_clocks, strict=True)
+    ]
 
 
 def _most_frequent(by_key: Sequence[KeyedCalls]) -> tuple[Collective, ...]:

@@ -23,6 +23,10 @@ TOGETHER_NS = 20_000  # the ends of one collective are no further apart
 EQUAL_NS = 2_000  # spreads so close are equal
 ONE_CLOCK_NS = 1_000_000  # calls that belong together end no further apart on one clock
 MOST_AT_ONCE = 0.2  # of the computing of the stage that has less: they take turns
+ENOUGH_TO_ANSWER = 4  # calls of each of two stages
+# Of what the n-th calls of two ranks have both there for: so little of that is left where sends are
+# put to receives. What experts are sent and send back differs by less.
+ANSWERS = 0.2
 # Of what all ranks of a group take part in, one cannot end before the last has begun.
 SYNCHRONISING = (
     Collective.ALL_REDUCE,
@@ -114,8 +118,10 @@ def is_in_pairs(ranks: Sequence[RankTimeline], keyed: KeyedCalls, one_clock: boo
         return True
     if len(keyed.ranks) != 2:
         return False
-    one, other = keyed.ranks
-    return _compute_by_turns(ranks[one], ranks[other])
+    (one, rows), (other, other_rows) = keyed.by_rank
+    return compute_by_turns(ranks[one], ranks[other]) or answer_each_other(
+        ranks[one], rows, ranks[other], other_rows
+    )
 
 
 def _end_apart(ends: Sequence[Int64]) -> bool:
@@ -125,7 +131,24 @@ def _end_apart(ends: Sequence[Int64]) -> bool:
     return any(abs(median) > TOGETHER_NS for median in medians)
 
 
-def _compute_by_turns(one: RankTimeline, other: RankTimeline) -> bool:
+def answer_each_other(
+    one: RankTimeline, rows: Int64, other: RankTimeline, other_rows: Int64
+) -> bool:
+    """Return whether each send of two ranks is of a receive before or after it, by their lengths.
+
+    No clock is asked. Where the n-th calls of both belong together, the shorter one is the transfer
+    alone; a pipeline's are both receives, which wait, or both sends. Both ranks make as many calls.
+    """
+    length, other_length = one.calls.length[rows], other.calls.length[other_rows]
+    if length.size < ENOUGH_TO_ANSWER:
+        return False
+    nth_ns = np.minimum(length, other_length)[:-1].sum()
+    before_ns = np.minimum(length[1:], other_length[:-1]).sum()
+    after_ns = np.minimum(length[:-1], other_length[1:]).sum()
+    return bool(min(before_ns, after_ns) <= ANSWERS * nth_ns)
+
+
+def compute_by_turns(one: RankTimeline, other: RankTimeline) -> bool:
     """Return whether two ranks hardly ever compute at the same time."""
     both = one.computing.measure + other.computing.measure
     either = intervals.union(

@@ -17,7 +17,7 @@ from tests.conftest import FIXTURES
 from tests.make.kineto_files import span
 from tests.make.pipelines import uneven_pipeline
 from tests.make.rank_programs import Meet, Ranks, Run, simulate
-from tests.make.ranks import ALL_REDUCE, SEND_RECV, write
+from tests.make.ranks import ALL_REDUCE, SEND_RECV, pipeline, write
 
 CUSTOM = "void sglang::cross_device_reduce_1stage<__nv_bfloat16, 4>(sglang::RankData*)"
 DISPATCH = "void deep_ep::internode_ll::dispatch<true, false, 7168>"
@@ -231,6 +231,37 @@ class TestPipelines:
         group = told(tmp_path / "experts", truth.events, ["a.json", "b.json"])
         waits_as_in(group, truth)
         assert judge(group).kind == GroupKind.LONGER_COMPUTE
+
+    @pytest.mark.parametrize("ahead_ns", [-410_000, 205_000, 410_000, -5 * MS, 70 * MS])
+    def test_two_stages_wait_as_long_by_clocks_that_disagree(self, tmp_path, ahead_ns):
+        """Half a period apart, both receive and compute at the same time by their clocks."""
+        events = pipeline(2, 20)
+        usual = told(tmp_path / "usual", events, ["a.json", "b.json"])
+        events[1] = by_clock(events[1], ahead_ns)
+        group = told(tmp_path / "apart", events, ["a.json", "b.json"])
+        assert judge(group).kind == judge(usual).kind == GroupKind.PIPELINE
+        assert group.waiting_pct == pytest.approx(usual.waiting_pct, abs=9)
+        assert "each stage computes 4" in judge(group).text
+
+    @pytest.mark.parametrize("compute_ns", [(MS, MS), (MS, 2 * MS), (MS, 2 * MS, MS)])
+    @pytest.mark.parametrize("ahead_ns", [300_000, -7 * MS])
+    def test_stages_that_only_hand_on_are_told_by_clocks_that_disagree(
+        self, tmp_path, compute_ns, ahead_ns
+    ):
+        truth = uneven_pipeline(compute_ns, rounds=12, batches=1)
+        events = [
+            by_clock(of_rank, ahead_ns * rank) for rank, of_rank in enumerate(truth.events)
+        ]
+        group = told(tmp_path, events, [f"r{n}.json" for n in range(len(compute_ns))])
+        assert judge(group).kind == GroupKind.PIPELINE
+        waits_as_in(group, truth)
+
+    @pytest.mark.parametrize("ahead_ns", [370_000, -7 * MS])
+    def test_an_all_to_all_by_clocks_that_disagree_is_no_pipeline(self, tmp_path, ahead_ns):
+        program = all_reduces(2, lambda rank, _: 50_000 * rank, SEND_RECV)
+        truth = simulate(Ranks(2, 12, program))
+        events = [truth.events[0], by_clock(truth.events[1], ahead_ns)]
+        assert judge(told(tmp_path, events)).kind == GroupKind.CANNOT_TELL
 
 
 class TestClocks:
