@@ -16,7 +16,7 @@ from idlescope.analysis.prediction.profiler_cost import unprofiled_is_known
 from idlescope.hardware.latencies import UNPROFILED_GRAPH_LAUNCH_NS
 from idlescope.trace.names.calls import GRAPH_LAUNCH, matching
 from idlescope.trace.unprofiled import UnprofiledStep
-from idlescope.trace.watch_said import CUPTI, recorder
+from idlescope.trace.watch_said import CUPTI, PROFILER, recorder
 
 # The device's own time per step is up to this much longer while it is recorded (vLLM on an H200,
 # asynchronous and never idle: 6.54 ms recorded, 6.16 ms not; synchronous ones hardly differ).
@@ -138,7 +138,7 @@ def _dear_options(device: MeasuredDevice) -> tuple[str, ...]:
     options = [word for key, word in DEAR_OPTIONS.items() if trace.meta.extra.get(key)]
     calls = trace.calls
     graphs = np.flatnonzero(matching(GRAPH_LAUNCH, trace.names)[calls.name])
-    if graphs.size:
+    if graphs.size and recorder(trace.meta) == PROFILER:
         usual_ns = float(np.median(calls.end[graphs] - calls.start[graphs]))
         if usual_ns > LONG_GRAPH_LAUNCH_NS:
             options.append(

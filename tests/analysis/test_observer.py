@@ -71,6 +71,25 @@ def test_a_host_that_is_slower_under_the_profiler_alone_is_not_the_slower_side()
     assert device.observer.idle_low_pct < 3 < device.observer.idle_high_pct < 6
 
 
+@pytest.mark.parametrize(
+    ("name", "cupti_ms"),
+    # what launching the graph took in the recording, less 0.06 ms
+    [("sglang_8b_watched", 0.45), ("vllm_8b_watched", 0.16), ("vllm_1b_watched", 0.11)],
+)
+def test_a_watch_by_cupti_is_told_without_what_cupti_adds(name, cupti_ms):
+    device = analysed(name)
+    prediction, observer = device.prediction, device.observer
+    assert prediction.base is prediction.unprofiled
+    without_ms = (observer.recorded_step_ns - observer.step_ns) / 1e6
+    assert without_ms == pytest.approx(cupti_ms, abs=0.02)
+    assert "Without CUPTI the device is idle" in observer.text()
+    assert observer.idle_low_pct < observer.idle_high_pct < device.idle_pct
+    # what is predicted is without it, too
+    assert f"instead of {prediction.base.step_ns / 1e6:.2f}" in prediction.text() or (
+        prediction.depth == 2
+    )
+
+
 def test_the_options_that_made_it_dear_are_named():
     assert "stacks and shapes" in analysed("sglang_8b_sync_stacks.json.gz").observer.text()
     assert "stacks" not in analysed("sglang_8b_sync.json.gz").observer.text()

@@ -62,14 +62,12 @@ WAYS: dict[
 def turn(cupti: Cupti, kinds: tuple[int, ...], on: bool) -> None:
     """Turn kinds of records on or off."""
     for kind in kinds:
-        for api in APIS:
-            if on and api.kind == kind:
-                cupti._record_calls(api)
-        if on and kind in (RUNTIME, DRIVER):
-            continue
         cupti._try(
             "cuptiActivityEnable" if on else "cuptiActivityDisable", ctypes.c_uint32(kind)
         )
+        for api in APIS:
+            if on and api.kind == kind:
+                cupti._choose(api, launching=False, record=False)
 
 
 def turn_both(cupti: Cupti, on: tuple[int, ...], off: tuple[int, ...]) -> None:

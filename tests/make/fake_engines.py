@@ -131,6 +131,9 @@ VLLM = {
             def __init__(self, model_runner):
                 self.model_runner = model_runner
 
+            def init_device(self):
+                return "ready"
+
             def execute_dummy_batch(self):
                 self.model_runner._dummy_run(1, uniform_decode=True)
     """,

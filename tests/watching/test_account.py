@@ -12,6 +12,7 @@ from idlescope.analysis.idle import causes, host_time
 from idlescope.analysis.idle.occupancy import occupancy
 from idlescope.analysis.intervals import Intervals
 from idlescope.analysis.steps.step_kind import StepKind
+from idlescope.hardware.latencies import UNPROFILED_GRAPH_LAUNCH_NS
 from idlescope.trace.model import Device, OperationKind
 from idlescope.watching.account import Account, OpenRows, _by_phase
 from idlescope.watching.rows import (
@@ -358,6 +359,48 @@ def test_an_operation_outside_of_launch_calls_has_the_call_that_issued_it(cuts):
     assert totals.host_ns["forward"] == 2 * 40
     assert totals.busy_ns == 2 * 610
     assert totals.watched_ns == 3_000 - 1_150
+
+
+@pytest.mark.parametrize("cuts", [(), (900,), (1_500,), (2_250, 2_400)])
+def test_what_launching_a_graph_took_longer_is_idle_of_the_watchs_own(cuts):
+    account = Account(DEVICE)
+    usual_us = UNPROFILED_GRAPH_LAUNCH_NS // US
+    rows = [  # start, end, and the call that issued it, us
+        (1_000, 2_000, 500, 990),
+        (2_400, 3_000, 2_100, 2_500),  # begins before the call is over
+        (3_100, 3_200, 2_600, 2_900),  # hidden behind the one before
+    ]
+    before = 0
+    for until in (*cuts, 4_000):
+        seen = [
+            (number, row) for number, row in enumerate(rows, 1) if before < row[1] <= until
+        ]
+        # complete up to the oldest call of which something has not ended
+        pending = [row[2] for row in rows if row[2] <= until < row[1]]
+        ended = _ended(
+            [(n, 0, US * row[0], US * row[1], n) for n, row in seen],
+            US * min([until, *pending]),
+        )
+        ended = ended._replace(kind=np.full(len(seen), OperationKind.GRAPH))
+        call_start, call_end = (
+            US * np.array([row[2:] for _, row in seen], np.int64).reshape(-1, 2).T
+        )
+        calls = [(LAUNCH, n, US * row[2], US * row[3], n) for n, row in enumerate(rows, 1)]
+        taken = [
+            value for call in calls if before < call[3] // US <= until for value in call
+        ]
+        account.settle(
+            ended._replace(call_start=call_start, call_end=call_end),
+            Taken(
+                row_table((), STEP_FIELDS),
+                row_table(taken, CALL_FIELDS),
+                row_table((), PHASE_FIELDS),
+            ),
+            NOTHING_OPEN,
+            NAMES,
+        )
+        before = until
+    assert account.totals.own_idle_ns == (2_400 - 2_100 - usual_us) * US
 
 
 @pytest.mark.parametrize("cuts", [(), (2_170,)])

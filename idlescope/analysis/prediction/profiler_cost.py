@@ -26,7 +26,7 @@ from idlescope.hardware.latencies import (
     UNPROFILED_GRAPH_LAUNCH_NS,
 )
 from idlescope.trace.model import RangeKind
-from idlescope.trace.names.calls import GRAPH_LAUNCH, WATCHED_GRAPH_LAUNCH, matching
+from idlescope.trace.names.calls import GRAPH_LAUNCH, matching
 from idlescope.trace.table import Bool, Int64
 from idlescope.trace.watch_said import said_by_watch
 
@@ -161,6 +161,4 @@ def _graph_launches(steps: RecordedSteps) -> _RecordCosts:
 
 def _launches_graph(steps: RecordedSteps) -> Bool:
     """Return which calls of the trace launch a CUDA graph."""
-    by_cupti = said_by_watch(steps.trace.meta).by_cupti
-    pattern = WATCHED_GRAPH_LAUNCH if by_cupti else GRAPH_LAUNCH
-    return matching(pattern, steps.trace.names)[steps.trace.calls.name]
+    return matching(GRAPH_LAUNCH, steps.trace.names)[steps.trace.calls.name]

@@ -25,8 +25,7 @@ SYNCHRONISING = re.compile(
     # Ascend NPUs
     r"|^AscendCL@aclrt(Synchronize(Stream|Device|Event)(WithTimeout)?|Memcpy)$"
 )
-GRAPH_LAUNCH = re.compile(r"GraphLaunch")
-WATCHED_GRAPH_LAUNCH = re.compile(r"^launch\.graph$")  # as a watch by CUPTI records it
+GRAPH_LAUNCH = re.compile(r"GraphLaunch|^launch\.graph$")  # the latter of a watch by CUPTI
 LAUNCH = re.compile(
     r"LaunchKernel|LaunchCooperativeKernel|GraphLaunch|^(cuda|hip|cu)Mem(cpy|set)|^launch\."
     # Intel GPUs: urEnqueueKernelLaunch, urEnqueueUSMMemcpy, zeCommandListAppendMemoryCopy, …

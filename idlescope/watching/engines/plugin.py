@@ -62,6 +62,17 @@ def starter(
     return start
 
 
+def before_context(*arguments: object, **named: object) -> None:
+    """Turn CUPTI on if it is asked for: it costs less before CUDA has a context; never raises."""
+    try:
+        if Settings.read().way == "activity":
+            from idlescope.watching.ways.cupti import EARLY
+
+            EARLY.start()
+    except Exception as error:  # the watch tries again, and says why not
+        LOGGER.info("CUPTI was not turned on early: %s", described(error))
+
+
 def watch_unknown(loop: Loop, reason: str) -> None:
     """Watch an engine by its graph replays and waits, and say why in the log."""
     from idlescope.watching.engines.unknown import UnknownEngine

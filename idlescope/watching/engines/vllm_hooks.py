@@ -83,7 +83,8 @@ class VllmHooks:
         self._wrap_outputs(module)
 
     def wrap_worker(self, module: ModuleType) -> None:
-        """Wrap the batch of a data-parallel rank without requests."""
+        """Wrap what first uses the device, and a data-parallel rank's batch without requests."""
+        wrap(module.Worker, "init_device", around(plugin.before_context))
         dummy = around(self.before_dummy, self.after_dummy)
         wrap(module.Worker, "execute_dummy_batch", dummy)
 

@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from idlescope.trace.model import Device, OperationKind
+from idlescope.trace.table import Bool
 from idlescope.watching import turns
 from idlescope.watching.safety import LOGGER
 from idlescope.watching.ways import profiler_turns
 from idlescope.watching.ways.base import Ended
-from idlescope.watching.ways.cupti import Completed, Cupti, CuptiError
+from idlescope.watching.ways.cupti import EARLY, Completed, Cupti, CuptiError
 from idlescope.watching.ways.cupti_records import (
     CallRecords,
     DeviceRecords,
@@ -34,7 +35,7 @@ SLOWED = (
     "while CUPTI records, launching a CUDA graph takes {:.2f} ms, several times as long as "
     "otherwise: a host that is not hidden is slower by most of that"
 )
-# Without CUPTI 5 to 14 us for 400 kernels on an H200, with it 0.1 to 0.3 us for each of them
+# Without CUPTI 5 to 14 us for 400 kernels on an H200, with it 0.1 to 0.2 us for each of them
 # (tests/gpu/graph_launch.py); whole launch calls of servers by events 50 to 120 us.
 SLOW_GRAPH_LAUNCH_NS = 80_000
 DROPPED = "{:,} times CUPTI had no room for more records: what ran then counts as idle"
@@ -45,6 +46,7 @@ SILENT_NS, SILENT_LAUNCHES = 10_000_000_000, 200
 AHEAD_NS = 10_000_000  # a record so far out of its time is on another clock
 # So many operations without the record of a call: none will come, whatever CUPTI said.
 CALLS_MISSED = 2_000
+FEW_WITHOUT_CALL, ENOUGH_CAME = 0.01, 1_000  # of operations, where single calls are chosen
 BUFFERS_AT_ONCE = 8  # a millisecond of work
 TOO_LATE = (
     "there are CUDA graphs already, of which CUPTI cannot begin to tell: begin the watch before "
@@ -85,7 +87,8 @@ class ActivityWay:
         self.device: Device | None = self._events.device
         assert self.device is not None
         self._index = self.device.index
-        self._cupti = Cupti() if cupti is None else cupti
+        early = EARLY.take() if cupti is None else None
+        self._cupti = early or cupti or Cupti()
         self._clock = RecordClock(self._cupti.now)
         self._since_ns = time.perf_counter_ns() - AHEAD_NS  # no record is older
         self._sizes = RecordSizes()
@@ -98,7 +101,13 @@ class ActivityWay:
         self._until_ns = 0
         self._heard_ns = time.perf_counter_ns()  # when records came last
         self._begun = self._begun_when_heard = 0  # launch calls
-        self._cupti.start()
+        self._came = self._came_without_call = (
+            0  # operations, while single calls are chosen
+        )
+        if early is None:
+            self._cupti.start()
+        else:
+            early.forget()
         CAPTURES.follow()
         self._captured = 0  # before CUPTI was given away
         self._away = False  # another tool has CUPTI
@@ -266,12 +275,28 @@ class ActivityWay:
             # the order must do
             launch = launches.before(operations.start, open_launch, open_start)
             known = np.ones_like(known)
+        self._look_for_calls(known, held_before)
         # An operation may come before its call does: it is held back once.
         known[:held_before] = True
         self._held = operations.only(~known)
         operations = operations.only(known)
         issued = issued._replace(launch=launch).only(known)
         return self._answer(operations, issued, flush_ns)
+
+    def _look_for_calls(self, known: Bool, held_before: int) -> None:
+        """Have whole kinds of calls recorded where chosen ones leave operations without theirs.
+
+        `known` says of which operations the call has come; the first `held_before` come again.
+        """
+        if self._cupti.chose_calls:
+            self._came += known.size - held_before
+            self._came_without_call += held_before - int(known[:held_before].sum())
+            most = FEW_WITHOUT_CALL * max(self._came, ENOUGH_CAME)
+            if self._came_without_call > most:
+                LOGGER.info(
+                    "CUPTI leaves out calls that were chosen: every call is recorded"
+                )
+                self._cupti.record_every_call()
 
     def _answer(self, operations: DeviceRecords, issued: Issued, flush_ns: int) -> Ended:
         launch = issued.launch

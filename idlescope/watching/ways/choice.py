@@ -5,7 +5,7 @@ from __future__ import annotations
 from idlescope.errors import ConfigError
 from idlescope.watching.safety import LOGGER
 from idlescope.watching.ways.base import DeviceWay
-from idlescope.watching.ways.cupti import CuptiError
+from idlescope.watching.ways.cupti import EARLY, CuptiError
 from idlescope.watching.ways.host import HostWay
 
 UNAVAILABLE = (ConfigError, CuptiError, ImportError)
@@ -26,6 +26,7 @@ def way_called(name: str | None, device: int | None = None) -> DeviceWay:
         except UNAVAILABLE as error:
             why_not = f"no records of CUPTI, so timing by events: {error}"
             LOGGER.warning(why_not)
+            EARLY.give_up()
     if name != "host":
         from idlescope.watching.ways.events import EventsWay
 

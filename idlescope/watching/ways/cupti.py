@@ -156,6 +156,8 @@ class Cupti:
         self._at_once = ctypes.PyDLL(self._library._name, handle=self._library._handle)
         self.buffers = Buffers()
         self.records_calls = False  # whether calls that launch work are recorded, too
+        # Whether only those calls were turned on: others cost nothing then.
+        self.chose_calls = False
 
     def version(self) -> int:
         """Return the version of CUPTI's API."""
@@ -163,8 +165,12 @@ class Cupti:
         self._call("cuptiGetVersion", ctypes.byref(version))
         return version.value
 
-    def start(self) -> None:
-        """Take records from now on. Raises CuptiError where another tool has CUPTI."""
+    def start(self, has_context: bool = True) -> None:
+        """Take records from now on. Raises CuptiError where another tool has CUPTI.
+
+        Before the process has a context of CUDA, single calls can be chosen. Where there is one,
+        CUPTI records none that is turned on by itself (CUDA 13; `record_every_call`).
+        """
         buffers = self.buffers
         self._call(
             "cuptiActivityRegisterCallbacks",
@@ -173,11 +179,28 @@ class Cupti:
         )
         for kind in KINDS:
             self._call("cuptiActivityEnable", ctypes.c_uint32(kind))
-        recorded = [self._record_calls(api) for api in APIS]
+        if has_context:
+            self.record_every_call()
+        else:
+            chosen = [self._choose(api, True, True) for api in APIS]
+            self.records_calls = self.chose_calls = any(chosen)
+
+    def record_every_call(self) -> None:
+        """Turn calls on as whole kinds, then off what launches nothing: costs time in any call."""
+        recorded = [
+            self._try("cuptiActivityEnable", ctypes.c_uint32(api.kind))
+            and self._choose(api, False, False)
+            for api in APIS
+            if hasattr(self._library, api.choose)  # else it could only record every call
+        ]
         self.records_calls = any(recorded)
+        self.chose_calls = False
 
     def stop(self) -> None:
         """Take no more records; what there is comes at once, complete or not."""
+        if self.chose_calls:
+            for api in APIS:
+                self._choose(api, True, False)
         for kind in (*KINDS, *(api.kind for api in APIS)):
             self._try("cuptiActivityDisable", ctypes.c_uint32(kind))
         self._try("cuptiActivityFlushAll", ctypes.c_uint32(FORCED))
@@ -185,6 +208,13 @@ class Cupti:
     def flush(self) -> None:
         """Have the buffers completed of which every record is complete; waits for no device."""
         self._call("cuptiActivityFlushAll", ctypes.c_uint32(0))
+
+    def forget(self) -> None:
+        """Throw away what was recorded so far."""
+        self.flush()
+        while self.buffers.completed:
+            self.buffers.give_back(self.buffers.completed.popleft().address)
+        self.buffers.refused = 0
 
     def now(self) -> int:
         """Return the time on the clock of the records."""
@@ -205,24 +235,18 @@ class Cupti:
             return 0
         return record.value - completed.address - offset
 
-    def _record_calls(self, api: ApiCalls) -> bool:
-        """Have the calls recorded that launch work; return whether they are.
+    def _choose(self, api: ApiCalls, launching: bool, record: bool) -> bool:
+        """Turn records of single calls on or off: of those that launch work, or of all others.
 
-        Where a context exists already, as in an engine, a call whose records are turned on by
-        itself is not recorded: the whole kind is turned on, then all other calls off.
+        Return whether calls that launch work are known by their names.
         """
-        if not hasattr(self._library, api.choose):
-            return False  # it could only record every call
-        names = list(self._call_names(api.domain))
-        if not names or not self._try("cuptiActivityEnable", ctypes.c_uint32(api.kind)):
-            return False
-        recorded = 0
-        for callback, name in names:
-            if api.launches.fullmatch(name):
-                recorded += 1
-            else:
-                self._try(api.choose, ctypes.c_uint32(callback), ctypes.c_uint8(0))
-        return recorded > 0
+        known = False
+        for callback, name in self._call_names(api.domain):
+            launches = api.launches.fullmatch(name) is not None
+            known |= launches
+            if launches == launching:
+                self._try(api.choose, ctypes.c_uint32(callback), ctypes.c_uint8(record))
+        return known
 
     def _call_names(self, domain: int) -> Iterator[tuple[int, str]]:
         """Yield the calls that this version knows: their callback ids and names."""
@@ -256,6 +280,37 @@ class Cupti:
         except AttributeError:
             return "no text"
         return (text.value or b"no text").decode(errors="replace")
+
+
+class EarlyCupti:
+    """CUPTI, turned on before its process has a context of CUDA: kept for the watch that begins."""
+
+    def __init__(self) -> None:
+        self._started: Cupti | None = None
+
+    def start(self, library: Any = None) -> None:
+        """Turn CUPTI on, unless it is on.
+
+        Raises CuptiError where another tool has it, ConfigError where there is none.
+        """
+        if self._started is None:
+            cupti = Cupti(library)
+            cupti.start(has_context=False)
+            self._started = cupti
+
+    def take(self) -> Cupti | None:
+        """Return what was started, for one watch; None: nothing was, or another watch has it."""
+        started, self._started = self._started, None
+        return started
+
+    def give_up(self) -> None:
+        """Turn off what no watch has taken."""
+        started = self.take()
+        if started is not None:
+            started.stop()
+
+
+EARLY = EarlyCupti()  # of this process
 
 
 def load() -> ctypes.CDLL:

@@ -10,6 +10,7 @@ from types import ModuleType
 
 import pytest
 
+from idlescope.errors import ConfigError
 from idlescope.watching import patching
 from idlescope.watching.engines import plugin
 from idlescope.watching.rows import COLLECTION
@@ -59,6 +60,29 @@ class FakeEngine:
         phases = [names[code] for code in kept.phases["name"] if code != COLLECTION]
         seen, self._seen = self._seen, (len(steps), len(calls), len(phases))
         return steps[seen[0] :], calls[seen[1] :], phases[seen[2] :]
+
+
+class EarlyStarts:
+    """Stands for CUPTI turned on early: counts how often."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def start(self) -> None:
+        """Be turned on; there is no CUPTI here."""
+        self.count += 1
+        raise ConfigError("no libcupti was found")
+
+
+@pytest.fixture
+def early_starts(monkeypatch) -> EarlyStarts:
+    """Have `IDLESCOPE_WATCH=activity`, and say how often CUPTI was turned on early."""
+    from idlescope.watching.ways import cupti
+
+    starts = EarlyStarts()
+    monkeypatch.setenv("IDLESCOPE_WATCH", "activity")
+    monkeypatch.setattr(cupti, "EARLY", starts)
+    return starts
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ NEEDED = {
         },
         "v1/worker/gpu/cudagraph_utils.py": {"ModelCudaGraphManager": ["run_fullgraph"]},
         "v1/worker/gpu/async_utils.py": {"AsyncOutput": ["get_output"]},
-        "v1/worker/gpu_worker.py": {"Worker": ["execute_dummy_batch"]},
+        "v1/worker/gpu_worker.py": {"Worker": ["init_device", "execute_dummy_batch"]},
         "v1/core/sched/scheduler.py": {"Scheduler": ["schedule", "update_from_output"]},
         "v1/sample/rejection_sampler.py": {"RejectionSampler": ["parse_output"]},
     },
@@ -36,6 +36,7 @@ NEEDED = {
         },
         "srt/managers/scheduler.py": {
             "Scheduler": [
+                "__init__",
                 "run_batch",
                 "get_next_batch_to_run",
                 "process_input_requests",

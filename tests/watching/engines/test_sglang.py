@@ -115,3 +115,8 @@ def test_an_embedding_model_without_sampling_is_watched_too(sglang, monkeypatch)
     monkeypatch.setattr(scheduler.model_runner, "sample", lambda *arguments: None)
     scheduler.event_loop()
     assert sglang.took_down()[1][:1] == ["launch.forward"]
+
+
+def test_cupti_is_turned_on_before_the_scheduler_sets_its_device(sglang, early_starts):
+    scheduler = sglang.module("srt.managers.scheduler").Scheduler([])
+    assert (early_starts.count, scheduler.batches) == (1, [])

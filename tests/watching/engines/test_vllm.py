@@ -197,3 +197,20 @@ def test_unless_asked_the_plugin_imports_nothing_and_wraps_nothing():
         command, capture_output=True, text=True, env=environment, check=False
     )
     assert run.returncode == 0, run.stderr
+
+
+def test_cupti_is_turned_on_before_the_device_is_set(vllm, early_starts):
+    vllm.module("made")
+    vllm.register()
+    assert early_starts.count == 0
+    worker = vllm.module("v1.worker.gpu_worker").Worker(None)
+    assert worker.init_device() == "ready"
+    assert early_starts.count == 1
+
+
+def test_only_a_watch_by_activity_turns_cupti_on(vllm, early_starts, monkeypatch):
+    monkeypatch.setenv("IDLESCOPE_WATCH", "events")
+    vllm.module("made")
+    vllm.register()
+    vllm.module("v1.worker.gpu_worker").Worker(None).init_device()
+    assert early_starts.count == 0

@@ -58,3 +58,19 @@ def test_nothing_between_two_states_tells_nothing():
 def test_a_second_without_requests_has_no_share():
     assert idle_share(second(0, 25)) == 0.25
     assert idle_share(second(0, 100, "no demand")) is None
+
+
+def test_what_the_watch_made_of_idle_is_told_apart():
+    before = device(700, 100, idle_ms={"host": 300}, own_idle_ns=30 * MS)
+    now = device(1_400, 200, idle_ms={"host": 600}, own_idle_ns=90 * MS)
+    figures = between(before, now, SECOND)
+    assert figures.idle_pct == pytest.approx(30)
+    assert figures.own_idle_per_step_ns == pytest.approx(0.6 * MS)
+    assert figures.idle_without_watch_pct == pytest.approx(100 * 240 / 940)
+
+
+def test_all_that_idles_may_be_the_watchs_own():
+    figures = between(
+        None, device(900, 10, idle_ms={"launch": 100}, own_idle_ns=100 * MS), 1
+    )
+    assert figures.idle_without_watch_pct == 0

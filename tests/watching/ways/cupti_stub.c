@@ -10,7 +10,7 @@ typedef void (*completed_t)(void *, uint32_t, uint8_t *, size_t, size_t);
 
 static requested_t requested;
 static completed_t completed;
-static int enabled[64], runtime[1024], taken, sizes[64] = {[1] = 96, [2] = 88, [4] = 40, [5] = 40, [10] = 216, [51] = 56};
+static int enabled[64], runtime[1024], chosen[1024], no_context, taken, sizes[64] = {[1] = 96, [2] = 88, [4] = 40, [5] = 40, [10] = 216, [51] = 56};
 static uint8_t *buffer;
 static size_t size, used;
 static int incomplete, no_calls, dropped;
@@ -47,6 +47,7 @@ int cuptiActivityDisable(uint32_t kind) { enabled[kind] = 0; return 0; }
 int cuptiActivityEnableRuntimeApi(uint32_t id, uint8_t enable) {
     if (no_calls) return 1;
     runtime[id] = enable;
+    chosen[id] = enable && no_context;
     return 0;
 }
 int cuptiActivityEnableDriverApi(uint32_t id, uint8_t enable) { return no_calls ? 1 : 0; }
@@ -88,8 +89,8 @@ static void put64(uint8_t *place, int at, uint64_t value) { memcpy(place + at, &
 static void put32(uint8_t *place, int at, uint32_t value) { memcpy(place + at, &value, 4); }
 
 void stub_call(uint32_t id, uint32_t correlation, uint64_t start, uint64_t end) {
-    /* The context exists: without its kind, a call that was turned on is not recorded. */
-    if (!enabled[5] || !runtime[id]) return;
+    /* Where the context exists, a call that was turned on is not recorded without its kind. */
+    if (!chosen[id] && (!enabled[5] || !runtime[id])) return;
     uint8_t *place = record(5);
     if (!place) return;
     put32(place, 4, id); put64(place, 8, start); put64(place, 16, end); put32(place, 32, correlation);
@@ -120,3 +121,6 @@ void stub_clock(int64_t offset, double rate) { clock_offset = offset; clock_rate
 int stub_enabled(int kind) { return enabled[kind]; }
 int stub_dropped(void) { return dropped; }
 uint64_t stub_now(void) { return now(); }
+void stub_no_context(int none) { no_context = none; }
+int stub_costs_every_call(void) { return enabled[5] || enabled[4]; }
+void stub_loses_chosen(void) { memset(chosen, 0, sizeof chosen); }

@@ -12,11 +12,13 @@ pytest.importorskip("torch")
 
 import idlescope
 from idlescope.analysis import launches
+from idlescope.hardware.latencies import UNPROFILED_GRAPH_LAUNCH_NS
 from idlescope.trace.model import OperationKind
 from idlescope.trace.open import open_trace
 from idlescope.watching.watch import Watch
 from idlescope.watching.ways import (
     activity,
+    choice,
     cupti,
     events,
     profiler_turns,
@@ -203,6 +205,32 @@ def test_a_recording_has_all_calls_and_nothing_is_unattributed(stub, way, device
     result = idlescope.analyze(trace).results[0]
     assert result.gaps.totals()["unattributed"] == 0
     assert (result.coverage.launches, result.coverage.launches_lost) == (12, 0)
+
+
+def test_it_says_which_idle_time_is_its_own(stub, way, tmp_path):
+    watch = Watch(way=way, folder=tmp_path)
+    launch_ns = 400 * US  # of which 60 us would be spent without CUPTI, too
+    for number in range(1, 12):
+        with watch.step(tokens=4, requests=4):
+            with watch.launching("forward"):
+                time.sleep(launch_ns / 1e9)
+                end = stub.stub_now()
+                stub.stub_call(GRAPH_LAUNCH, number, end - launch_ns, end)
+                stub.stub_graph(0, 3, number, end, end + 4 * MS)
+            with watch.waiting("tokens"):
+                while stub.stub_now() < end + 4 * MS:
+                    time.sleep(0.0001)
+    time.sleep(0.03)
+    state = watch.state().devices[0]
+    own_ns = 10 * (launch_ns - UNPROFILED_GRAPH_LAUNCH_NS)  # the first gap is before all
+    assert state.own_idle_ns == pytest.approx(own_ns, rel=0.01)
+    assert sum(state.idle_ns.values()) > state.own_idle_ns
+    trace = open_trace(watch.record())
+    watch.close()
+    device = idlescope.analyze(trace).results[0]
+    recorded_ns, without_ns = device.observer.recorded_step_ns, device.observer.step_ns
+    assert recorded_ns - without_ns == pytest.approx(own_ns / 10, rel=0.1)
+    assert "Without CUPTI the device is idle" in device.observer.text()
 
 
 def test_an_operation_that_comes_before_its_call_waits_for_it_once(stub, way):
@@ -396,6 +424,69 @@ def test_where_no_call_is_recorded_after_all_the_order_tells(stub, way, monkeypa
         way.ended()
     device.launch(4, (GEMM, US))
     assert way.ended().launch[-1:].tolist() == [4]
+
+
+@pytest.fixture
+def early(stub, monkeypatch):
+    """CUPTI as an engine's hooks turn it on: the process has no context of CUDA yet."""
+    monkeypatch.setattr(activity, "EARLY", early := cupti.EarlyCupti())
+    monkeypatch.setattr(choice, "EARLY", early)
+    stub.stub_no_context(1)
+    early.start(stub)
+    stub.stub_no_context(0)
+    moment = stub.stub_now()
+    stub.stub_copy(MEMCPY, 0, 3, 7, moment, moment + US)  # loading the model
+    return early
+
+
+def test_before_there_is_a_context_only_calls_that_launch_cost_anything(stub, early):
+    way = ActivityWay(events=EventsWay(calls=FakeCuda()))
+    device = Device(stub, way)
+    truths = device.launch(1, ("graph", 50 * US), (GEMM, US))
+    ended = way.ended()
+    assert ended.launch.tolist() == [1, 1]  # without what came before the watch
+    assert np.all(ended.call_start > 0)
+    assert ended.start.min() == pytest.approx(truths[0][0], abs=EXACT_NS)
+    assert not stub.stub_costs_every_call()
+    way.close()
+    stub.stub_call(KERNEL_LAUNCH, 9, 1, 2)
+    assert not way._cupti.buffers.completed
+
+
+def test_where_chosen_calls_do_not_come_every_call_is_recorded(stub, early, monkeypatch):
+    monkeypatch.setattr(activity, "ENOUGH_CAME", 300)
+    way = ActivityWay(events=EventsWay(calls=FakeCuda()))
+    device = Device(stub, way)
+    stub.stub_loses_chosen()
+    for number in range(1, 8):
+        device.launch(number, (GEMM, US))
+        way.ended()
+    assert stub.stub_costs_every_call()
+    device.launch(8, (GEMM, US))
+    ended = way.ended()
+    assert ended.launch[-1] == 8
+    assert ended.call_start[-1] > 0
+    way.close()
+
+
+def test_after_a_profiler_every_call_is_recorded(stub, early):
+    """There is a context by then."""
+    way = ActivityWay(events=EventsWay(calls=FakeCuda()))
+    way.give_way()
+    assert not stub.stub_enabled(CONCURRENT_KERNEL)
+    way.come_back()
+    Device(stub, way).launch(1, (GEMM, US))
+    assert way.ended().launch.tolist() == [1]
+    way.close()
+
+
+def test_what_was_turned_on_early_in_vain_is_turned_off(stub, early, graphs, monkeypatch):
+    monkeypatch.setattr(events, "EventsWay", lambda device: EventsWay(calls=FakeCuda()))
+    graph = Graph()
+    assert way_called("activity").name == "events"
+    assert not stub.stub_enabled(CONCURRENT_KERNEL)
+    assert early.take() is None
+    del graph
 
 
 class HostClock:
