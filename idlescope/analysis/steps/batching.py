@@ -31,6 +31,7 @@ from idlescope.trace.table import Bool, Int64
 
 ENOUGH_STEPS = 3
 MOST = 0.5  # share of the steps that makes a habit
+MANY_STEPS = 8  # in a row that do, though the others do not
 MATTERS = 0.1  # a wait shorter than this share of the device's time serialises nothing
 MATTERS_INSIDE = 0.02  # the same of the idle time behind a wait inside most steps
 _NUMBER = re.compile(r"(?<![A-Za-z_])\d+")
@@ -148,12 +149,9 @@ def _kind(
 ) -> BatchingKind:
     """Return the batching of steps of which few were launched early and that no wait serialises.
 
-    Waits tell it where the launching thread waits in most steps, though few of them tell. In
-    recordings of servers it does so for each step or for hardly any: those of a rank without
-    tokens, in which an allocator asked for an event again and again.
+    Waits tell it where they are a habit, though few of them tell.
     """
-    own_waits = view.waits & (view.trace.calls.thread == view.launching_thread)
-    if waits.told and np.count_nonzero(own_waits) >= MOST * np.count_nonzero(follows):
+    if waits.told and _waits_by_habit(view, steps, int(np.count_nonzero(follows))):
         return ASYNCHRONOUS if waits.for_older > MOST * waits.told else SYNCHRONOUS
     if view.says_asynchronous and _knows_starts(steps):
         return ASYNCHRONOUS  # the host is many times slower: every wait found its work done
@@ -161,6 +159,25 @@ def _kind(
         return SYNCHRONOUS
     # Begun while the last step ran, yet launched after it: the host needs longer than the device.
     return ASYNCHRONOUS if overlapping else UNKNOWN
+
+
+def _waits_by_habit(view: DeviceView, steps: Steps, followers: int) -> bool:
+    """Return whether the launching thread waits in most steps, or in most of many in a row.
+
+    In recordings of servers it does so for each step or for hardly any: those of a rank without
+    tokens, in which an allocator asked for an event again and again. Of a recording that lost calls
+    only a part may have waits.
+    """
+    calls = view.trace.calls
+    own_waits = view.waits & (calls.thread == view.launching_thread)
+    if np.count_nonzero(own_waits) >= MOST * followers:
+        return True
+    step = np.searchsorted(steps.start, calls.start[own_waits], "right") - 1
+    waited = distinct(step[step >= 0])
+    if not waited.size:
+        return False
+    in_a_row = int(waited[-1] - waited[0]) + 1
+    return in_a_row >= MANY_STEPS and waited.size >= MOST * in_a_row
 
 
 def _token_wait(view: DeviceView, waits: StepWaits, steps: int) -> Culprit | None:

@@ -67,21 +67,29 @@ def forward_launches(view: DeviceView, thread: int) -> Int64:
     return np.sort(calls.start[is_forward & (calls.thread == thread)])
 
 
-def launched_at_once(cuts: Int64, launch_starts: Int64) -> Int64:
-    """Return the cuts with those between steps that were launched before the first wait.
+def with_unwaited(cuts: Int64, launch_starts: Int64) -> Int64:
+    """Return the cuts with those between steps that were launched with no wait between them.
 
-    An asynchronous loop fills its pipeline first: as many launches as several steps have come with
-    no wait between them. `launch_starts` is ascending.
+    An asynchronous loop fills its pipeline first: as many launches as several steps have come
+    before its first wait. And a recording may have lost the waits of a part of it, or have them of
+    a part alone: no loop launches many steps at once. `launch_starts` is ascending.
     """
-    if not cuts.size:
+    if cuts.size < 2:
         return cuts
     part = np.searchsorted(cuts, launch_starts, "right")
     counts = np.bincount(part, minlength=cuts.size + 1)
-    usual = int(np.median(counts[1:-1])) if cuts.size > 1 else 0
-    if not usual or (counts[1:-1] != usual).any():
+    inner = counts[1:-1]
+    usual = int(np.median(inner))
+    if not usual or np.count_nonzero(inner == usual) <= inner.size / 2:
         return cuts
-    steps, rest = divmod(int(counts[0]), usual)
-    if rest or not 1 < steps <= MOST_AT_ONCE:
-        return cuts
-    last_of_step = launch_starts[usual - 1 : usual * (steps - 1) : usual]
-    return np.concatenate((last_of_step + 1, cuts))
+    begun_at_once = int(counts[0]) if (inner == usual).all() else 0
+    is_filling = begun_at_once % usual == 0 and begun_at_once <= MOST_AT_ONCE * usual
+    several = counts > MOST_AT_ONCE * usual
+    several[0] |= is_filling and begun_at_once > usual
+    first = np.cumsum(counts) - counts
+    further = [
+        launch_starts[first[row] + usual - 1 : first[row] + counts[row] - usual : usual]
+        for row in np.flatnonzero(several).tolist()
+    ]
+    after_last_launch = [starts + 1 for starts in further]
+    return np.sort(np.concatenate((*after_last_launch, cuts)))

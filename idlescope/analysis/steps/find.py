@@ -24,7 +24,7 @@ from idlescope.analysis.steps.cuts import (
     between_launches,
     forward_launches,
     last_before,
-    launched_at_once,
+    with_unwaited,
 )
 from idlescope.analysis.steps.forwards import (
     cut_off_spans,
@@ -387,7 +387,7 @@ def _cuts_at_waits(view: DeviceView, thread: int, launched: Int64) -> Int64:
     for waits in (view.waits & (calls.thread == thread), view.waits):
         cuts = between_launches(launched, calls.take(waits))
         if cuts.size + 1 >= ENOUGH:
-            return launched_at_once(cuts, launched)
+            return with_unwaited(cuts, launched)
     return cuts
 
 

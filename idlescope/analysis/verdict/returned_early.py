@@ -72,9 +72,8 @@ def _last_to_end(ends: Int64) -> Int64:
 def _copies(view: DeviceView) -> Waited:
     trace, calls, operations = view.trace, view.trace.calls, view.operations
     to_host = matching(TO_HOST, trace.names)[operations.name]
-    copies = np.flatnonzero(
-        to_host & (operations.kind == OperationKind.MEMCPY) & (view.launches >= 0)
-    )
+    to_host &= operations.kind == OperationKind.MEMCPY
+    copies = np.flatnonzero(to_host & (view.launches >= 0))
     if not copies.size:
         return Waited(copies, copies)
     order = np.lexsort((calls.start, calls.thread))
@@ -92,13 +91,15 @@ def _copies(view: DeviceView) -> Waited:
     certain = waits & same_thread & (calls.start[waiting] >= calls.start[call])
     certain &= calls.end[waiting] - calls.start[waiting] >= BLOCKED_NS
     returned = calls.end[waiting]
-    certain &= ~_older_just_ended(operations.end[copies], returned)
+    # The older one may have been launched before the recording began, or end before the window.
+    certain &= returned - WAKE_UP_NS >= operations.start[0]
+    certain &= ~_older_just_ended(operations.end[to_host], operations.end[copies], returned)
     return Waited(copies[certain], returned[certain])
 
 
-def _older_just_ended(copy_end: Int64, returned: Int64) -> Bool:
+def _older_just_ended(all_ends: Int64, copy_end: Int64, returned: Int64) -> Bool:
     """Return for each copy and its wait whether another copy had ended just before the wait did."""
-    ends = np.sort(copy_end)
+    ends = np.sort(all_ends)
     last = np.searchsorted(ends, returned, "right") - 1
     ended = np.append(ends, BEFORE_EVERYTHING)[last]  # -1, the appended one: none had
     return (ended != copy_end) & (returned - WAKE_UP_NS <= ended)

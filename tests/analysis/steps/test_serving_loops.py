@@ -165,3 +165,42 @@ def test_an_allocator_that_asks_now_and_then_tells_no_batching(tmp_path, engine,
         alone.batching.kind,
         alone.verdict.kind,
     )
+
+
+LATE_WAITS = [(0.0, 0.3), (0.0, 0.5), (0.0, 0.75), (0.5, 1.0), (0.3, 0.7)]
+
+
+def between(events, share):
+    """What begins in a part of a recording, of all that it holds."""
+    times = [event["ts"] for event in events]
+    first, last = min(times), max(times)
+    low, high = (first + part * (last - first) for part in share)
+    return [event for event in events if low <= event["ts"] <= high]
+
+
+@pytest.mark.parametrize("share", LATE_WAITS)
+@pytest.mark.parametrize("how", [{}, EAGER, PIECEWISE], ids=["graph", "eager", "graphs"])
+@pytest.mark.parametrize("depth", [1, 2])
+def test_steps_are_as_many_where_only_a_part_has_waits(tmp_path, depth, how, share):
+    """Where they were lost, or recorded from some step on: idle per step is as with all of them."""
+    events = recorded(replace(Plan(steps=40, depth=depth), **how))
+    lost = [
+        event for event in between(events, share) if event["name"] == "cudaEventSynchronize"
+    ]
+    whole = measured(tmp_path, events)
+    part = measured(tmp_path, [event for event in events if event not in lost])
+    assert lost
+    assert len(part.steps) == pytest.approx(40, abs=1)
+    assert part.batching.kind == whole.batching.kind
+    assert part.verdict.kind == whole.verdict.kind
+    if part.prediction is not None:
+        usual_ns = whole.prediction.predicted.step_ns
+        assert part.prediction.predicted.step_ns == pytest.approx(usual_ns, rel=0.03)
+
+
+def test_a_wait_for_a_step_before_the_recording_shows_no_clock_to_be_wrong(tmp_path):
+    events = recorded(Plan(steps=40, depth=2))
+    lost = [event for event in between(events, (0, 0.5)) if event["cat"] == "cuda_runtime"]
+    device = measured(tmp_path, [event for event in events if event not in lost])
+    assert "which ran what was launched before the recording began" in device.verdict.text
+    assert "clocks" not in device.verdict.text
