@@ -19,6 +19,7 @@ from idlescope.analysis.intervals import AFTER_EVERYTHING, Intervals
 from idlescope.analysis.verdict.launch_calls import LaunchCalls
 from idlescope.analysis.view import DeviceView
 from idlescope.trace.distinct import distinct
+from idlescope.trace.model import OperationKind
 from idlescope.trace.table import Bool, Int64
 
 # A graph that was launched on an idle device begins within tens of microseconds.
@@ -117,10 +118,13 @@ def _first_after(times: Int64, issued: Int64, happened: Int64) -> Int64:
 
 
 def _of_graphs(view: DeviceView, launches: LaunchCalls, gaps: Gaps) -> Bool:
-    """Return which gaps the operation of a graph ended."""
-    of_graph = gaps.call >= 0
-    of_graph[of_graph] = launches.graph[gaps.call[of_graph]]
-    return of_graph
+    """Return which gaps an operation within a graph ended; one record of all of it lacks none."""
+    in_pieces = launches.graph.copy()
+    whole = (view.operations.kind == OperationKind.GRAPH) & (view.launches >= 0)
+    in_pieces[view.launches[whole]] = False
+    within = gaps.call >= 0
+    within[within] = in_pieces[gaps.call[within]]
+    return within
 
 
 class Replays(NamedTuple):

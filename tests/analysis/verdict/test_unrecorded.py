@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
+import idlescope
+from idlescope.trace.model import OperationKind
 from tests.analysis.verdict.test_corruption import steps
-from tests.make.kineto_files import call, operation
+from tests.make.kineto_files import call, operation, write
 from tests.make.views import measured
 
 US = 1_000
@@ -47,6 +52,16 @@ def test_replays_of_which_most_kernels_are_missing_tell_nothing(tmp_path):
     assert (
         "graph replays seem to begin long after they were launched" in device.verdict.text
     )
+
+
+def test_a_graph_of_one_record_that_begins_late_lacks_none(tmp_path):
+    """As nsys and a watch by CUPTI record it: on a device that another process uses, say."""
+    trace = idlescope.open(write(tmp_path / "trace.json", replays(1, late_ns=7 * MS)))
+    kind = np.full(len(trace.operations), OperationKind.GRAPH)
+    graphs = replace(trace, operations=trace.operations.replace(kind=kind))
+    (device,) = idlescope.analyze(graphs).results
+    assert device.doubts.bounds.low_pct == device.doubts.bounds.high_pct
+    assert "graph replays" not in device.verdict.text
 
 
 def test_a_few_missing_kernels_of_replays_bound_idle(tmp_path):
