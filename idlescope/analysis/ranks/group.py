@@ -123,10 +123,13 @@ class Group(Struct, frozen=True, dict=True):
         return max(works, default=None)
 
 
-def group(ranks: Sequence[RankSummary], one_clock: bool) -> Group:
+def group(
+    ranks: Sequence[RankSummary], one_clock: bool, one_recorder: bool = False
+) -> Group:
     """Return what some ranks did together; `one_clock`: their times are on the clock of a host.
 
-    Of several hosts the clocks are brought together by the ends of collectives.
+    `one_recorder`: that is beyond doubt, since one program recorded all of them. Of several hosts
+    the clocks are brought together by the ends of collectives.
     """
     times = [rank.times for rank in ranks]
     places = [rank.place for rank in ranks]
@@ -143,7 +146,7 @@ def group(ranks: Sequence[RankSummary], one_clock: bool) -> Group:
     on_one_clock = _by_clocks(times, rank_clocks)
     # Sends and receives have one kernel, whichever stream they run on.
     sent = matching.together(pairs) if pairs else None
-    if sent is not None:
+    if sent is not None and not one_recorder:
         by_pairs = with_pairs(on_one_clock, sent, matched, rank_clocks)
         sent = None if by_pairs is None else sent
         rank_clocks = by_pairs or rank_clocks

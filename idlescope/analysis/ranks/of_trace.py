@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from msgspec.structs import replace
 
@@ -38,7 +39,9 @@ def ranks_together(
         ranks.append(rank)
     ranks.sort(key=lambda rank: rank.place.number)
     one_clock = not trace.meta.clocks_apart
-    return group(ranks, one_clock)
+    # Else the files of a folder were put together, which several programs recorded.
+    one_recorder = one_clock and not Path(trace.meta.path).is_dir()
+    return group(ranks, one_clock, one_recorder)
 
 
 def with_ranks(group: Group, verdicts: Sequence[Verdict]) -> list[Verdict]:

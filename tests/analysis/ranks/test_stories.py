@@ -263,6 +263,13 @@ class TestPipelines:
         events = [truth.events[0], by_clock(truth.events[1], ahead_ns)]
         assert judge(told(tmp_path, events)).kind == GroupKind.CANNOT_TELL
 
+    def test_clocks_of_one_file_are_one(self, shared_traces):
+        """Two ranks under one Nsight Systems: nothing is to be brought together."""
+        trace = idlescope.open(shared_traces / "nsys_torchrun_2gpu_before.sqlite")
+        group = idlescope.analyze(trace).group
+        assert [clock.ahead_ns for clock in group.clocks] == [0, 0]
+        assert judge(group).kind == GroupKind.BALANCED
+
 
 class TestClocks:
     @pytest.mark.parametrize("drift", [0.0, 40e-6])
