@@ -92,6 +92,10 @@ class Plan:
     )  # ns without anything, before a step
     launching_tid: int = 100  # 200: another thread launches and waits
     outputs_tid: int = 0  # another thread that waits for each step
+    value_after: int = (
+        0  # launches of a step after which it reads a value, and works with it
+    )
+    value_ns: int = 300 * US
     small_copy: bool = False  # a blocking copy of inputs from unpinned memory in each step
 
 
@@ -129,6 +133,10 @@ class _Play:
                 self.run(f"gemm_{part if not graphs else kernel}", kernel_ns)
             name = plan.names.graph if graphs else plan.names.kernel
             self.call(name, plan.launch_ns, self.id)
+            if part + 1 == plan.value_after:
+                end = self.tokens("Memcpy DtoH (Device -> Pageable)")
+                self.wait_until(end, "cudaStreamSynchronize")
+                self.spend(plan.value_ns)
         return self.free
 
     def tokens(self, name: str) -> int:

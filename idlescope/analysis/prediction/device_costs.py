@@ -28,8 +28,12 @@ def measure_costs(work: HostWork) -> StepCosts:
         )
     )
     kernels = _kernels(steps)
+    # A wait for a part of a step stays in an asynchronous loop, with what the device does for it.
+    has_part = steps.whole & (work.part_taken < times.last_launch)
+    reach = np.where(has_part, np.maximum(work.part_taken - start, 0), 0)
     # Gaps within a step that its launches, coming late, left open are the host's doing.
-    compute = np.clip(end - start - _late_launches(steps, start, end), kernels, None)
+    late_ns = _late_launches(steps, start, start + reach, end)
+    compute = np.clip(end - start - late_ns, kernels, None)
 
     # A step launched while the one before it ran waits in the queue: its own latency and finish do
     # not show. It is taken to have the usual latency.
@@ -45,6 +49,7 @@ def measure_costs(work: HostWork) -> StepCosts:
         "latency": latency,
         "copies": copies,
         "compute": compute,
+        "reach": reach,
         "finish": finish,
         "tail": _tail(work, end),
         "kernels": kernels,
@@ -78,12 +83,16 @@ def _copies_before(steps: RecordedSteps, compute_start: Int64) -> Int64:
     return by_step.covered(operations.start[copies], operations.end[copies])
 
 
-def _late_launches(steps: RecordedSteps, start: Int64, end: Int64) -> Int64:
-    """Return the idle time within each step's compute that is there as its launches came late."""
+def _late_launches(steps: RecordedSteps, start: Int64, begin: Int64, end: Int64) -> Int64:
+    """Return the idle time within each step's compute that is there as its launches came late.
+
+    Gaps that end after `begin` count: its compute's start, or the wait for a part of it.
+    """
     gaps, result = steps.result.gaps, steps.result
     ended_by = np.where(gaps.operation >= 0, result.step[gaps.operation], -1)
     step = step_rows(result.steps.number, ended_by)
     inside = (step >= 0) & (gaps.start >= start[step]) & (gaps.end <= end[step])
+    inside &= gaps.end > begin[step]
     late = gaps.host + gaps.launch
     return Groups(step[inside], len(steps)).total(late[inside])
 

@@ -15,6 +15,7 @@ from idlescope.analysis.prediction.recorded_steps import RecordedSteps
 from idlescope.analysis.prediction.step_costs import HOST_COLUMNS
 from idlescope.analysis.steps.process_waits import process_waits
 from idlescope.analysis.steps.rank_waits import rank_waits, times_of
+from idlescope.analysis.steps.waited_for import step_waits
 from idlescope.trace.model import OperationKind
 from idlescope.trace.names.calls import synchronising
 from idlescope.trace.table import Int64
@@ -48,10 +49,12 @@ class HostWork:
         `only` are the disjoint times that count. The result has one row per replayable step.
         """
         count = len(self.steps)
-        # A step's host work is divided at its first and last launch and where its tokens came.
+        # A step's host work is divided at its first and last launch, where a part of it was waited
+        # for, and where its tokens came.
         bounds = (
             np.full(count, BEFORE_EVERYTHING),
             self.steps.times.first_launch,
+            self.part_taken,
             self.steps.times.last_launch,
             self.tokens_taken,
             np.full(count, AFTER_EVERYTHING),
@@ -136,9 +139,26 @@ class HostWork:
         )
         beside = intervals.overlaps(self._process_waits, running).intervals
         return intervals.union(
-            np.concatenate((calls.start[self._step_waits], beside.start)),
-            np.concatenate((end, beside.end)),
+            np.concatenate(
+                (calls.start[self._step_waits], calls.start[self._part_waits], beside.start)
+            ),
+            np.concatenate((end, calls.end[self._part_waits], beside.end)),
         )
+
+    @cached_property
+    def part_taken(self) -> Int64:
+        """Return the end of each step's last wait for a part of it; its last launch if none."""
+        calls, times = self.steps.trace.calls, self.steps.times
+        piece = self._piece_at(calls.start[self._part_waits])
+        step = self.steps.piece_step[piece]
+        wait_end = calls.end[self._part_waits]
+        between = (times.first_launch[step] < wait_end) & (
+            wait_end < times.last_launch[step]
+        )
+        between &= piece >= 0
+        by_step = Groups(step[between], times.last_launch.size)
+        last_wait = by_step.last(wait_end[between])
+        return np.where(last_wait > BEFORE_EVERYTHING, last_wait, times.last_launch)
 
     @cached_property
     def tokens_taken(self) -> Int64:
@@ -156,6 +176,18 @@ class HostWork:
     def _process_waits(self) -> Intervals:
         """Return when the host waits for another process: disjoint intervals."""
         return times_of(process_waits(self.steps.trace), self.steps.thread)
+
+    @cached_property
+    def _part_waits(self) -> Int64:
+        """Return the calls in which the host waits for a part of a step: rows of trace.calls.
+
+        They stay in an asynchronous loop.
+        """
+        result = self.steps.result
+        culprit = result.batching.culprit
+        if culprit is None or not culprit.inside_step:
+            return np.empty(0, np.int64)
+        return step_waits(result.view, result.steps, result.step).inside_calls
 
     @cached_property
     def _step_waits(self) -> Int64:

@@ -1,7 +1,7 @@
 """A pipeline of a given depth that steps are sent through, by the rules of the engine's loop.
 
-The host launches step N once it has prepared it, with up to `depth` steps in flight. Then it waits
-for the tokens of the oldest step in flight and takes them in. The device computes step after step.
+The host launches step N once it has prepared it, with up to `depth` steps in flight; where a step
+waits for a part of itself, it launches the rest behind that. Then it waits for the tokens of the oldest step in flight and takes them in. The device computes step after step.
 """
 
 from __future__ import annotations
@@ -52,9 +52,20 @@ def replay(costs: StepCosts, depth: int, needs: Int64 | None = None) -> Replayed
     finished, starts, ends = array("q"), array("q"), array("q")
     host_free = 0
     copies_done = device_free = -SUCCESSION_NS  # so that the first step succeeds none
-    for lead, issue, rest, after, latency, copies, compute, finish, tail, need in _rows(
-        costs, needs
-    ):
+    for (
+        lead,
+        issue,
+        resume,
+        rest,
+        after,
+        latency,
+        copies,
+        compute,
+        reach,
+        finish,
+        tail,
+        need,
+    ) in _rows(costs, needs):
         # A step that needs tokens which are not there yet drains the pipeline up to them.
         while len(finished) <= need:
             tokens_there, work_left = in_flight.popleft()
@@ -66,6 +77,9 @@ def replay(costs: StepCosts, depth: int, needs: Int64 | None = None) -> Replayed
         copies_done = max(host_free + latency, copies_done + copies)
         compute_start = max(copies_done, device_free + SUCCESSION_NS)
         host_free += issue
+        if reach:
+            host_free = max(host_free, compute_start + reach)
+        host_free += resume
         device_free = max(compute_start + compute, host_free + finish)
         host_free += rest
         starts.append(compute_start)
@@ -94,11 +108,13 @@ def _rows(costs: StepCosts, needs: Int64) -> Iterator[tuple[int, ...]]:
     columns = (
         costs.lead,
         costs.issue,
+        costs.resume,
         costs.rest,
         costs.after,
         costs.latency,
         costs.copies,
         costs.compute,
+        costs.reach,
         costs.finish,
         costs.tail,
         needs,

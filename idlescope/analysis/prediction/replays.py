@@ -193,6 +193,7 @@ class Replays:
         return replace(
             costs,
             compute=compute,
+            reach=_scaled(costs.reach, what.device),
             kernels=_scaled(costs.kernels, what.device),
             finish=costs.finish - np.minimum(saved, still_running),
         )
@@ -210,7 +211,9 @@ class Replays:
         if what.graphs:
             issue = host["issue"]
             one_launch = np.minimum(issue, GRAPH_LAUNCH_NS)
-            host["issue"] = np.where(self.steps.eager, one_launch, issue)
+            # What waits for a part of itself is no one graph.
+            at_once = self.steps.eager & (self.costs.reach == 0)
+            host["issue"] = np.where(at_once, one_launch, issue)
         for_ranks = self.host_work.for_ranks
         scaled = {}
         for name, values in host.items():

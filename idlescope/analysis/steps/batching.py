@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from enum import Enum
 
@@ -15,6 +14,7 @@ from idlescope.analysis import intervals
 from idlescope.analysis.grouping import by_value
 from idlescope.analysis.idle.causes import Gaps
 from idlescope.analysis.intervals import BEFORE_EVERYTHING
+from idlescope.analysis.steps.around import names_around
 from idlescope.analysis.steps.find import (
     PROFILER_STEPS,
     RECORDED,
@@ -25,7 +25,7 @@ from idlescope.analysis.steps.measure import Steps
 from idlescope.analysis.steps.waited_for import StepWaits, step_waits
 from idlescope.analysis.view import DeviceView
 from idlescope.trace.distinct import distinct
-from idlescope.trace.model import RangeKind, Trace
+from idlescope.trace.model import Trace
 from idlescope.trace.names.calls import SYNCHRONISING, TO_HOST, matching
 from idlescope.trace.table import Bool, Int64
 
@@ -34,8 +34,6 @@ MOST = 0.5  # share of the steps that makes a habit
 MANY_STEPS = 8  # in a row that do, though the others do not
 MATTERS = 0.1  # a wait shorter than this share of the device's time serialises nothing
 MATTERS_INSIDE = 0.02  # the same of the idle time behind a wait inside most steps
-_NUMBER = re.compile(r"(?<![A-Za-z_])\d+")
-_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 # A wait in this share of a step's time on the device, at its end, waits for the step, though a
 # small kernel may follow.
 NEAR_END = 0.2
@@ -90,7 +88,8 @@ class Batching(Struct, frozen=True):
     kind: BatchingKind
     early: int  # steps launched before their predecessor ended
     followers: int  # steps that could be: those with operations whose predecessor has some
-    culprit: Culprit | None = None  # what serialises the steps
+    # what serialises the steps; of synchronous ones a lesser wait inside of them
+    culprit: Culprit | None = None
     token_wait: Culprit | None = (
         None  # the call in which a synchronous loop waits for its tokens
     )
@@ -120,7 +119,9 @@ def classify(view: DeviceView, steps: Steps, step: Int64, gaps: Gaps) -> Batchin
     if early > most:
         # The device may run dry behind a wait inside the step all the same.
         culprit = _wait_inside(view, waits.inside_calls, gaps, len(steps))
-        if culprit and culprit.waited_ns > MATTERS * device_ns:
+        holds_most = culprit and culprit.waited_ns > MOST * int(gaps.length.sum())
+        matters = MATTERS_INSIDE if holds_most else MATTERS
+        if culprit and culprit.waited_ns > matters * device_ns:
             return Batching(SERIALISED, early, followers, culprit)
         return Batching(ASYNCHRONOUS, early, followers)
 
@@ -131,15 +132,20 @@ def classify(view: DeviceView, steps: Steps, step: Int64, gaps: Gaps) -> Batchin
     culprit = culprit or _silent_copy(view, steps)
     if culprit and culprit.waited_ns > MATTERS * device_ns:
         return Batching(SERIALISED, early, followers, culprit)
-    culprit = _wait_inside(view, waits.inside_calls, gaps, len(steps))
-    if culprit and culprit.waited_ns > MATTERS_INSIDE * device_ns:
-        return Batching(SERIALISED, early, followers, culprit)
-
     kind = _kind(view, steps, waits, follows, overlapping)
+    culprit = _wait_inside(view, waits.inside_calls, gaps, len(steps))
+    if culprit and culprit.waited_ns <= MATTERS_INSIDE * device_ns:
+        culprit = None
+    if culprit and (
+        kind != SYNCHRONOUS
+        or culprit.waited_ns >= _usual_idle_behind(view, waits.own_calls, gaps)
+    ):
+        return Batching(SERIALISED, early, followers, culprit)
     return Batching(
         kind=kind,
         early=early,
         followers=followers,
+        culprit=culprit,
         token_wait=_token_wait(view, waits, len(steps)) if kind == SYNCHRONOUS else None,
     )
 
@@ -194,14 +200,7 @@ def _wait_inside(view: DeviceView, calls: Int64, gaps: Gaps, steps: int) -> Culp
     culprit = _costliest(view.trace, calls, steps)
     if culprit is None:
         return None
-    # The first gap that a launch after each wait ended.
-    issued = np.zeros(len(gaps), np.int64)
-    known = gaps.call >= 0
-    issued[known] = view.trace.calls.start[gaps.call[known]]
-    gap = np.searchsorted(
-        np.maximum.accumulate(issued), np.sort(view.trace.calls.end[calls])
-    )
-    delayed = distinct(gap[gap < len(gaps)])
+    delayed = _gaps_behind(view, calls, gaps)
     inside = culprit.inside
     if delayed.size:
         rows = gaps.call[delayed]
@@ -211,6 +210,23 @@ def _wait_inside(view: DeviceView, calls: Int64, gaps: Gaps, steps: int) -> Culp
         )
     waited_ns = int(gaps.host[delayed].sum())
     return replace(culprit, inside=inside, waited_ns=waited_ns, inside_step=True)
+
+
+def _gaps_behind(view: DeviceView, calls: Int64, gaps: Gaps) -> Int64:
+    """Return the rows of the first gaps that a launch after each of some waits ended."""
+    issued = np.zeros(len(gaps), np.int64)
+    known = gaps.call >= 0
+    issued[known] = view.trace.calls.start[gaps.call[known]]
+    gap = np.searchsorted(
+        np.maximum.accumulate(issued), np.sort(view.trace.calls.end[calls])
+    )
+    return distinct(gap[gap < len(gaps)])
+
+
+def _usual_idle_behind(view: DeviceView, calls: Int64, gaps: Gaps) -> float:
+    """Return the host's part of the gaps behind some waits, if all were as long as usual."""
+    delayed = _gaps_behind(view, calls, gaps)
+    return delayed.size * float(np.median(gaps.host[delayed])) if delayed.size else 0.0
 
 
 def _following(steps: Steps) -> Bool:
@@ -371,19 +387,7 @@ def _most_often_around(trace: Trace, rows: Int64) -> str:
 
 def _most_often_open(trace: Trace, threads: NDArray[np.int32], times: Int64) -> str:
     """Return the name of what is most often innermost at some times; "" for nothing."""
-    ranges = trace.ranges
     seen: Counter[str] = Counter()
-    for thread in distinct(threads):
-        telling = (ranges.thread == thread) & (ranges.kind <= RangeKind.FRAME)
-        candidates = np.flatnonzero(telling)
-        starts, ends = ranges.start[candidates], ranges.end[candidates]
-        innermost = intervals.innermost_at(starts, ends, times[threads == thread])
-        for position in innermost.tolist():
-            name = trace.names[ranges.name[candidates[position]]] if position >= 0 else ""
-            seen[_without_numbers(name)] += 1  # spans of whole steps have a number each
+    for thread in distinct(threads).tolist():
+        seen.update(names_around(trace, thread, times[threads == thread]))
     return seen.most_common(1)[0][0] if seen else ""
-
-
-def _without_numbers(name: str) -> str:
-    """Return a name without what differs from step to step: sizes, counts, an object's address."""
-    return _NUMBER.sub("N", _ADDRESS.sub("", name))

@@ -6,16 +6,22 @@ a copy of unpinned memory, which prepares the next step, waits for microseconds.
 
 from __future__ import annotations
 
+from collections import Counter
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 
 from idlescope.analysis.view import DeviceView
+from idlescope.trace.distinct import distinct
 from idlescope.trace.model import Calls
 from idlescope.trace.names.calls import COPY, LAUNCH, MEMSET, matching
 from idlescope.trace.table import Bool, Int64
 
 MOST_AT_ONCE = 4  # steps that a loop launches before it first waits
+FEWEST_TURNS = 4  # that show in which places a loop waits by turns
+MOST_PLACES = 4  # beside the one for tokens
+NEARLY_ALWAYS = 0.9  # of the turns are alike
 
 
 class LongestWaits(NamedTuple):
@@ -23,6 +29,7 @@ class LongestWaits(NamedTuple):
 
     before: Int64  # row of the earlier time; -1: none
     end: Int64  # of the wait, ns, ascending
+    row: Int64  # of the wait
 
 
 def longest_waits(times: Int64, waits: Calls) -> LongestWaits:
@@ -34,14 +41,49 @@ def longest_waits(times: Int64, waits: Calls) -> LongestWaits:
     order = np.lexsort((waits.end, waits.end - waits.start, before))
     before = before[order]
     is_longest = np.append(np.diff(before) > 0, True)[: before.size]
-    return LongestWaits(before[is_longest], waits.end[order[is_longest]])
+    row = order[is_longest]
+    return LongestWaits(before[is_longest], waits.end[row], row)
 
 
 def between_launches(launch_starts: Int64, waits: Calls) -> Int64:
-    """Return, for consecutive launches with waits between them, when the longest of these ended."""
+    """Return the row of the longest wait between each two launches that have waits between them."""
     found = longest_waits(launch_starts, waits)
     between = (found.before >= 0) & (found.before < launch_starts.size - 1)
-    return found.end[between]
+    return found.row[between]
+
+
+def for_tokens(wait_end: Int64, place: Int64, launch_starts: Int64) -> Bool:
+    """Return which of some waits between launches, in order, end a step.
+
+    Where a loop waits in several places by turns, in each once, all but one are for parts of a
+    step, such as an `.item()`, after which it launches the rest. For its tokens it waits where it
+    has most to do before it launches again. `place` is a number for each place.
+    """
+    every = np.ones(place.size, np.bool_)
+    following = np.minimum(np.searchsorted(launch_starts, wait_end), launch_starts.size - 1)
+    work_ns = launch_starts[following] - wait_end
+    candidates = [one for one in distinct(place).tolist() if _by_turns(place, one)]
+    if not candidates:
+        return every
+    ending = max(candidates, key=lambda one: float(np.median(work_ns[place == one])))
+    return np.asarray(place == ending, np.bool_)
+
+
+def _by_turns(place: Int64, ending: int) -> bool:
+    """Return whether between waits in a place there are others, nearly always the same, once each.
+
+    Few of them: a loop has no more reads of values in a step.
+    """
+    at = np.flatnonzero(place == ending)
+    if at.size < FEWEST_TURNS:
+        return False
+    between = Counter(
+        tuple(place[one + 1 : other].tolist()) for one, other in pairwise(at.tolist())
+    )
+    usual, count = between.most_common(1)[0]
+    once_each = len(set(usual)) == len(usual)
+    few = 0 < len(usual) <= MOST_PLACES
+    return once_each and few and count >= NEARLY_ALWAYS * (at.size - 1)
 
 
 def last_before(starts: Int64, launch_starts: Int64, waits: Calls) -> Int64:

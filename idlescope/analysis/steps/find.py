@@ -20,8 +20,10 @@ from msgspec import Struct
 from idlescope.analysis import intervals
 from idlescope.analysis.grouping import Groups, most_common
 from idlescope.analysis.intervals import AFTER_EVERYTHING
+from idlescope.analysis.steps.around import places_of
 from idlescope.analysis.steps.cuts import (
     between_launches,
+    for_tokens,
     forward_launches,
     last_before,
     with_unwaited,
@@ -385,10 +387,13 @@ def _cuts_at_waits(view: DeviceView, thread: int, launched: Int64) -> Int64:
     """
     calls = view.trace.calls
     for waits in (view.waits & (calls.thread == thread), view.waits):
-        cuts = between_launches(launched, calls.take(waits))
-        if cuts.size + 1 >= ENOUGH:
+        rows = np.flatnonzero(waits)
+        ending = calls.take(rows[between_launches(launched, calls.take(rows))])
+        if len(ending) + 1 >= ENOUGH:
+            places = places_of(view.trace, ending)
+            cuts = ending.end[for_tokens(ending.end, places, launched)]
             return with_unwaited(cuts, launched)
-    return cuts
+    return ending.end
 
 
 def _kinds_by_launch(view: DeviceView, steps: HostSteps) -> Int64:

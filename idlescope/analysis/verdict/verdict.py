@@ -306,7 +306,10 @@ def _batching(findings: Findings) -> str:
             waits = (
                 f", the host waits for each step's tokens in {batching.token_wait.where}"
             )
-        return f"; batching is synchronous{driver}{waits}"
+        inside = ""
+        if batching.culprit is not None:
+            inside = f", and inside of it in {batching.culprit.text(steps)}"
+        return f"; batching is synchronous{driver}{waits}{inside}"
     return _untold(steps)
 
 

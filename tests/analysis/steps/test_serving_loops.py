@@ -204,3 +204,36 @@ def test_a_wait_for_a_step_before_the_recording_shows_no_clock_to_be_wrong(tmp_p
     device = measured(tmp_path, [event for event in events if event not in lost])
     assert "which ran what was launched before the recording began" in device.verdict.text
     assert "clocks" not in device.verdict.text
+
+
+VALUE = [{**EAGER, "value_after": 30}, {**PIECEWISE, "value_after": 2}]
+WITH_VALUES = ("none", "sglang", "transformers")
+
+
+@pytest.mark.parametrize("how", VALUE, ids=["eager", "several graphs"])
+@pytest.mark.parametrize("engine", WITH_VALUES)
+def test_a_value_read_within_each_step_serialises_an_asynchronous_loop(
+    tmp_path, engine, how
+):
+    """It holds nearly all idle time, though the steps were launched early."""
+    device = measured(tmp_path, recorded(replace(ENGINES[engine], depth=2, **how)))
+    assert (len(device.steps), device.batching.kind) == (20, "serialised")
+    culprit = device.batching.culprit
+    assert (culprit.call, culprit.count) == ("cudaStreamSynchronize", 20)
+    assert culprit.waited_ns == pytest.approx(20 * 300 * US, rel=0.1)
+
+
+@pytest.mark.parametrize("value_ns", [300 * US, 1_000 * US])
+@pytest.mark.parametrize("how", VALUE, ids=["eager", "several graphs"])
+@pytest.mark.parametrize("engine", WITH_VALUES)
+def test_what_waits_within_a_step_still_does_where_batching_is_asynchronous(
+    tmp_path, engine, how, value_ns
+):
+    plan = replace(ENGINES[engine], **how, value_ns=value_ns)
+    device = measured(tmp_path, recorded(plan))
+    overlapped = measured(tmp_path, recorded(replace(plan, depth=2)))
+    assert (len(device.steps), device.batching.kind) == (20, "synchronous")
+    assert "and inside of it in cudaStreamSynchronize" in device.verdict.text
+    step_ns = overlapped.prediction.recorded.step_ns
+    for predicted in (device.prediction.predicted, overlapped.prediction.predicted):
+        assert predicted.step_ns == pytest.approx(step_ns, rel=0.01)
