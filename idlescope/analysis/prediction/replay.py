@@ -1,7 +1,8 @@
 """A pipeline of a given depth that steps are sent through, by the rules of the engine's loop.
 
 The host launches step N once it has prepared it, with up to `depth` steps in flight; where a step
-waits for a part of itself, it launches the rest behind that. Then it waits for the tokens of the oldest step in flight and takes them in. The device computes step after step.
+waits for a part of itself, it launches the rest behind that. Then it waits for the tokens of the
+oldest step in flight and takes them in. The device computes step after step.
 """
 
 from __future__ import annotations

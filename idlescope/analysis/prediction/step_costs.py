@@ -16,7 +16,7 @@ class StepCosts(Struct, frozen=True):
 
     The host's part is divided at the points at which host and device meet: the first compute
     launch (until then the device has nothing to do), the last one, and the arrival of the tokens;
-    and at a wait for a part of the step, such as an `.item()`, where it launches the rest behind it.
+    and at a wait for a part of the step, such as an `.item()`, behind which it launches the rest.
     """
 
     lead: Int64  # host work up to the end of the step's first compute launch
