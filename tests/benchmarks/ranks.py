@@ -8,7 +8,8 @@ Each rank's trace is the same 41 MB (a real one repeated six times, from --share
 kineto_trace.py's; or --source), with a rank of its own. Peak memory is that of all processes at
 once, in a round of its own. The peer (traceinsight: load, temporal and idle time breakdown) is given
 the same folders, for as many ranks as --peer says, where --peer-python has it: both sides by turns,
-each a process from start to exit, and the ratios of the medians and of the least. Where it fails, or
+each a process from start to exit, and the ratios of the medians and of the least. It says nothing of operators and Python
+frames, so ours is run with and without them. Where it fails, or
 takes longer than --peer-seconds, that is said. The last column is the time per rank: it stays the
 same where cost is linear. `--cores 1,2,4` prints instead what one large file costs on so many.
 """
@@ -24,7 +25,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from analyze import IDLESCOPE, ROOT, Files, alternate, compile_checkout, line, measured
+from analyze import IDLESCOPE, ROOT, Files, Run, alternate, compile_checkout, line, measured
 
 LARGE_REPEATED = 48  # times 6.9 MB: one large file
 PEER_INTERVAL = (
@@ -82,15 +83,22 @@ def ours(folder: Path, ranks: int, rounds: int) -> None:
 def compare(folder: Path, ranks: int, chosen: argparse.Namespace) -> None:
     """Print what both sides take for the same folder by turns, and the ratios."""
     seconds = str(chosen.peer_seconds)
-    own_command = (*IDLESCOPE, folder)
+    own_commands = {
+        "with what the host was in": (*IDLESCOPE, folder),
+        "--no-frames, as the peer": (*IDLESCOPE, "--no-frames", folder),
+    }
     peer_command = (chosen.peer_python, "-c", PEER, folder, seconds)
     os.environ["IDLESCOPE_CACHE"] = "off"
-    own, theirs = [], []
+    own: dict[str, list[Run]] = {name: [] for name in own_commands}
+    theirs = []
     try:
         for _ in range(chosen.peer_rounds):
-            own.append(measured(own_command, watched=False))
+            for name, command in own_commands.items():
+                own[name].append(measured(command, watched=False))
             theirs.append(measured(peer_command, watched=False))
-        own_mb = measured(own_command).megabytes
+        own_mb = {
+            name: measured(command).megabytes for name, command in own_commands.items()
+        }
         peer_mb = measured(peer_command, interval=PEER_INTERVAL).megabytes
     except SystemExit as failed:
         last_line = str(failed).strip().splitlines()[-1:]
@@ -98,17 +106,26 @@ def compare(folder: Path, ranks: int, chosen: argparse.Namespace) -> None:
             f"  {ranks} ranks, traceinsight: failed, or took over {seconds} s: {last_line}"
         )
         return
-    print(f"  {ranks} ranks beside traceinsight by turns, {len(own)} of them")
-    for name, choose in (("median", statistics.median), ("least", min)):
-        wall, cpu = (
-            [choose(getattr(run, figure) for run in runs) for runs in (own, theirs)]
-            for figure in ("seconds", "cpu")
-        )
+    print(f"  {ranks} ranks beside traceinsight by turns, {len(theirs)} of them")
+    for name, own_runs in own.items():
+        print(f"   {name}")
+        for figure_name, choose in (("median", statistics.median), ("least", min)):
+            wall, cpu = (
+                [
+                    choose(getattr(run, figure) for run in runs)
+                    for runs in (own_runs, theirs)
+                ]
+                for figure in ("seconds", "cpu")
+            )
+            print(
+                f"    {figure_name:<6} {wall[0]:.2f} s beside {wall[1]:.2f} s: "
+                f"{wall[1] / wall[0]:.1f} times; CPU {cpu[0]:.2f} s beside {cpu[1]:.2f} s: "
+                f"{cpu[1] / cpu[0]:.1f} times"
+            )
         print(
-            f"    {name:<6} {wall[0]:.2f} s beside {wall[1]:.2f} s: {wall[1] / wall[0]:.1f} times; "
-            f"CPU {cpu[0]:.2f} s beside {cpu[1]:.2f} s: {cpu[1] / cpu[0]:.1f} times"
+            f"    memory {own_mb[name]:.0f} MB beside {peer_mb:.0f} MB: "
+            f"1/{peer_mb / own_mb[name]:.1f}"
         )
-    print(f"    memory {own_mb:.0f} MB beside {peer_mb:.0f} MB: 1/{peer_mb / own_mb:.1f}")
     print("    (wanted: 15 times, 1/8)", flush=True)
 
 

@@ -16,7 +16,7 @@ from idlescope.trace.interner import Interner
 from idlescope.trace.kineto import categories
 from idlescope.trace.kineto.records import Args, Batch, Event
 from idlescope.trace.kineto.times import exact_ns, typical_ns
-from idlescope.trace.kineto.typed_events import CATEGORY_OF_TYPE
+from idlescope.trace.kineto.typed_events import TYPES, UNWANTED
 from idlescope.trace.model import Calls, Collectives, Counters, Operations, Ranges
 from idlescope.trace.plausible_times import Spans, all_plausible, doubts
 from idlescope.trace.table import Int32, Int64, Table
@@ -29,11 +29,13 @@ _NO_ARGS = Args()
 _CATEGORIES = (*categories.OPERATIONS, *sorted(categories.CALLS), *categories.RANGES)
 _NO_CATEGORY, _SKIPPED = len(_CATEGORIES), len(_CATEGORIES) + 1
 _OPERATOR = _CATEGORIES.index("cpu_op")
-_DETAIL = [_CATEGORIES.index(category) for category in sorted(categories.DETAIL)]
+_IS_DETAIL = np.array(
+    [category in categories.DETAIL for category in _CATEGORIES] + [False, False]
+)
 _CODE_OF_CATEGORY = {category: code for code, category in enumerate(_CATEGORIES)}
 _CODE_OF_TYPE: dict[type, int] = {
-    event_type: _CODE_OF_CATEGORY.get(category, _SKIPPED)
-    for event_type, category in CATEGORY_OF_TYPE.items()
+    **{TYPES[name]: _CODE_OF_CATEGORY.get(name, _SKIPPED) for name in TYPES},
+    **dict.fromkeys(UNWANTED.values(), _SKIPPED),
 }
 _NO_GROUP, _OPERATION, _CALL, _RANGE = range(4)
 # For each code of a category: which table its events go to, and their kind in that table.
@@ -406,7 +408,7 @@ def _code_of_category(event: Event) -> int:
 
 def _skip_detail(events: list[Event], codes: NDArray[np.uint8]) -> None:
     """Skip operators and Python frames, but for operators that are torch.profiler's own steps."""
-    detail = np.flatnonzero(np.isin(codes, _DETAIL)).tolist()
+    detail = np.flatnonzero(_IS_DETAIL[codes]).tolist()
     codes[detail] = _SKIPPED
     steps = [
         row for row in detail if str(events[row].name).startswith(categories.STEP_NAME)

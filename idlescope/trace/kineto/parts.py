@@ -89,7 +89,7 @@ def read_part(
     the end of the file.
     """
     damage = Damage()
-    decode = decode_list if reading.own else TypedDecoder()
+    decode = decode_list if reading.own else TypedDecoder(reading.frames)
     events = KinetoEvents(reading.path, damage, start, end, decode)
     builder = Builder(damage, reading.frames, reading.own)
     with _no_collector():

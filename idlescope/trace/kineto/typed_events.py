@@ -1,12 +1,14 @@
 """Events of the categories that Kineto writes: each with no more fields than are read of it.
 
 Most events are Python frames and operators, of which no argument is read. Leaving those out while
-decoding saves half of the objects that a batch is made of. A text with any other event in it is
-decoded as records.py does.
+decoding saves half of the objects that a batch is made of. Where frames and operators are not
+wanted, no more is read of them than when they were. A text with any other event in it is decoded as
+records.py does.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from typing import Any, Literal, Union, cast
 
@@ -78,6 +80,13 @@ class Operation(Span, gc=False):
     args: OperationArguments | None = None
 
 
+class Unwanted(msgspec.Struct, gc=False, tag_field="cat"):
+    """A Python frame or an operator that is not wanted; its time tells when the others were."""
+
+    ph: Literal["X"]
+    ts: float
+
+
 class OfNoTable(msgspec.Struct, gc=False, tag_field="cat"):
     """An event that is counted; its times tell about when the others were."""
 
@@ -89,40 +98,49 @@ class OfNoTable(msgspec.Struct, gc=False, tag_field="cat"):
     dur: int | float | str | None = 0
 
 
-def _category_of_type() -> dict[type[msgspec.Struct], str]:
-    """Return a type of its own for each category, and which that is."""
-    base_of_category: dict[str, type[msgspec.Struct]] = {
+def _types(
+    base_of_category: Mapping[str, type[msgspec.Struct]],
+) -> dict[str, type[msgspec.Struct]]:
+    """Return a type of its own for each category."""
+    return {
+        category: msgspec.defstruct(
+            f"Of_{category}", [], bases=(base,), tag=category, gc=False
+        )
+        for category, base in base_of_category.items()
+    }
+
+
+TYPES = _types(
+    {
         **dict.fromkeys(categories.RANGES, Span),
         **dict.fromkeys(sorted(categories.CALLS), Call),
         **dict.fromkeys(categories.OPERATIONS, Operation),
         **dict.fromkeys(OF_NO_TABLE, OfNoTable),
     }
-    return {
-        msgspec.defstruct(
-            f"Of_{category}", [], bases=(base,), tag=category, gc=False
-        ): category
-        for category, base in base_of_category.items()
-    }
-
-
-CATEGORY_OF_TYPE = _category_of_type()
+)
+UNWANTED = _types(dict.fromkeys(sorted(categories.DETAIL), Unwanted))
+# What the name of one of torch.profiler's own steps holds, however it is written: it is wanted.
+IN_STEP_NAMES = (b"#", b"\\")
 
 
 class TypedDecoder:
     """Makes typed events of text where it can, else plain ones (records.Event).
 
-    What is read of an event stands in fields of the same names in both.
+    What is read of an event stands in fields of the same names in both. Without `frames`, Python
+    frames and operators are not wanted.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, frames: bool = True) -> None:
         self._tries = MISSES_ALLOWED
+        self._frames = frames
 
     def __call__(self, text: bytes) -> Decoded:
         """Return the events of a text that has no brackets around it."""
         if not self._tries:
             return decode_list(text)
+        detail = self._frames or any(mark in text for mark in IN_STEP_NAMES)
         try:
-            events = _decoder().decode(in_brackets(text))
+            events = _decoder(detail).decode(in_brackets(text))
         except msgspec.ValidationError:  # sound JSON, as far as it was read
             self._tries -= 1
             return decode_list(text)
@@ -133,6 +151,7 @@ class TypedDecoder:
 
 
 @cache
-def _decoder() -> msgspec.json.Decoder[list[Any]]:
-    any_event: Any = Union[tuple(CATEGORY_OF_TYPE)]  # noqa: UP007
+def _decoder(detail: bool) -> msgspec.json.Decoder[list[Any]]:
+    types = TYPES if detail else TYPES | UNWANTED
+    any_event: Any = Union[tuple(types.values())]  # noqa: UP007
     return msgspec.json.Decoder(list[any_event])

@@ -26,7 +26,7 @@ OF_ANOTHER_TOOL = (
 
 
 def plain_events(monkeypatch):
-    monkeypatch.setattr(parts, "TypedDecoder", lambda: decode_list)
+    monkeypatch.setattr(parts, "TypedDecoder", lambda frames: decode_list)
 
 
 def columns_of(trace):
@@ -63,6 +63,24 @@ class TestTypedEvents:
             sum(typed)
             > 0.5 * parts.read_part(parts.Reading(path, True, False), 0, None).events
         )
+
+    @pytest.mark.parametrize("name", ["ProfilerStep#7", "ProfilerStep\\u00237"])
+    def test_steps_of_the_profiler_are_wanted_among_frames_that_are_not(
+        self, tmp_path, name
+    ):
+        frames = [span(10, 20, "forward", cat="python_function")] * 3
+        step = span(0, 100, "a step", cat="cpu_op")
+        text = json.dumps(document([*frames, step, operation(20, 30)]))
+        (path := tmp_path / "a.json").write_text(text.replace("a step", name))
+        trace = idlescope.open(path, frames=False)
+        assert [trace.names[code] for code in trace.ranges.name] == ["ProfilerStep#7"]
+
+    def test_of_frames_that_are_not_wanted_no_more_is_read_than_when(self):
+        frame = json.dumps(span(10, 20, "forward", cat="python_function")).encode()
+        (event,) = TypedDecoder(frames=False)(frame).events
+        assert event.__struct_fields__ == ("ph", "ts")
+        (event,) = TypedDecoder()(frame).events
+        assert event.name == "forward"
 
     def test_an_unknown_category_makes_its_batch_plain(self):
         decoded = TypedDecoder()(SPAN + b"," + OF_ANOTHER_TOOL)
