@@ -38,7 +38,7 @@ from idlescope.trace.kineto.repair import (
 )
 from idlescope.trace.kineto.text_damage import TextDamage, holds_events
 
-CHUNK_BYTES = 1 << 18  # decoded at once: fits a core's cache
+CHUNK_BYTES = 1 << 19  # decoded at once: fits a core's cache
 # Objects nested in an event's args offer false cuts, seldom more than a few in a row.
 CUTS_TRIED = 64
 HEAD_BYTES = 64 << 20  # what stands before the events, or behind them, is not larger
