@@ -10,7 +10,7 @@ from rich.console import Console
 from idlescope.watching.state import WatchedGap
 from idlescope.watching.view.members import Span
 from idlescope.watching.view.screen import screen, time_text
-from tests.make.watched_states import device, document, example, second, state, untimed
+from tests.make.watched_states import MS, device, document, example, second, state, untimed
 
 
 def shown(*documents, span=Span.SEEN, notes=(), columns=80):
@@ -34,6 +34,14 @@ def said(*documents, **given):
 )
 def test_the_sentence_says_of_which_time(span, text):
     assert text in said(document(example()), span=span)
+
+
+def test_idle_that_cupti_makes_is_told_apart():
+    watched = device(900, 100, idle_ms={"launch": 100}, own_idle_ns=30 * MS, way="activity")
+    text = said(document(state(watched)))
+    assert "idle without the watch: 7.2 %; CUPTI's part of launching graphs is" in text
+    assert "300 µs of each step's" in text
+    assert "idle without the watch" not in said(document(example()))
 
 
 def test_of_a_watch_that_has_just_begun_it_is_all_its_time():
