@@ -74,7 +74,7 @@ def analyze(memory: Memory, roots: Roots, question: AnalyzeQuestion) -> AnalyzeA
 def device_answer(result: DeviceResult) -> DeviceAnswer:
     """Return how idle one device is, and why."""
     occupancy, bounds = result.occupancy, result.doubts.bounds
-    steps = len(result.steps)
+    steps, per_step_ns = len(result.steps), result.idle_per_step_ns
     host = largest_ms(result.host_ns)
     told = result.verdict.kind != CANNOT_TELL
     return DeviceAnswer(
@@ -90,7 +90,7 @@ def device_answer(result: DeviceResult) -> DeviceAnswer:
         compute_idle_pct=round(percent(occupancy.compute_idle_ns, occupancy.window_ns), 4),
         exposed_communication_pct=round(result.communication.exposed_pct, 4),
         steps=steps,
-        idle_ms_per_step=ms(occupancy.idle_ns / steps) if steps else None,
+        idle_ms_per_step=None if per_step_ns is None else ms(per_step_ns),
         batching=str(result.batching.kind),
         cause_ms={cause: ms(ns) for cause, ns in result.gaps.totals().items()},
         host_ms=host.shown,

@@ -67,6 +67,8 @@ class SpreadEntry(msgspec.Struct):
     pauses: int
     pauses_ns: int
     longest_pause_ns: int
+    pauses_cause_ns: dict[str, int]  # their time by cause
+    pauses_host_ns: dict[str, int]  # of the cause `host`, by what the host did
     doing: str
     no_demand_gaps: int
     no_demand_ns: int
@@ -372,6 +374,8 @@ def _spread(spread: Concentration) -> SpreadEntry:
         pauses=spread.pauses,
         pauses_ns=spread.pauses_ns,
         longest_pause_ns=spread.longest_pause_ns,
+        pauses_cause_ns=spread.pauses_cause_ns,
+        pauses_host_ns=spread.pauses_host_ns,
         doing=spread.doing,
         no_demand_gaps=spread.no_demand_gaps,
         no_demand_ns=spread.no_demand_ns,

@@ -11,6 +11,7 @@ from idlescope.analysis.idle.causes import Gaps
 from idlescope.analysis.idle.communication import Communication
 from idlescope.analysis.idle.concentration import Concentration
 from idlescope.analysis.idle.occupancy import Occupancy
+from idlescope.analysis.idle.of_steps import of_steps
 from idlescope.analysis.idle.shared_gpu import SharedGpu
 from idlescope.analysis.idle.stacks import LongGap
 from idlescope.analysis.intervals import percent
@@ -94,6 +95,18 @@ class MeasuredDevice:
     def idle_pct(self) -> float:
         """Return idle as a share of the window."""
         return percent(self.occupancy.idle_ns, self.occupancy.window_ns)
+
+    @property
+    def idle_per_step_ns(self) -> float | None:
+        """Return the idle time that one step costs, of what the verdict is on; None without steps.
+
+        Pauses, and idle time for want of requests, are no cost of a step.
+        """
+        part = self.judged_part
+        if not len(part.steps):
+            return None
+        cost = of_steps(part.gaps, part.host_ns, part.spread)
+        return cost.idle_ns / len(part.steps)
 
     @property
     def operations_inside(self) -> int:

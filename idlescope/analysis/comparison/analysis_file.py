@@ -23,6 +23,7 @@ from idlescope.analysis.comparison.breakdown import (
 )
 from idlescope.analysis.document import SCHEMA
 from idlescope.analysis.idle.causes import CAUSES
+from idlescope.analysis.idle.host_labels import NO_DEMAND
 from idlescope.analysis.verdict.findings import CANNOT_TELL
 from idlescope.errors import TraceError
 from idlescope.plain_files import plain_size, read_plain
@@ -47,6 +48,11 @@ class _Verdict(Struct):
     text: str
 
 
+class _Spread(Struct):
+    pauses_cause_ns: dict[str, Nanoseconds] = {}
+    pauses_host_ns: dict[str, Nanoseconds] = {}
+
+
 class _Device(Struct):
     process: str
     device: int
@@ -57,7 +63,15 @@ class _Device(Struct):
     host_ns: dict[str, Nanoseconds]
     batching: _Batching
     verdict: _Verdict
-    exposed_communication_ns: Nanoseconds = 0  # files of before 2026-12 do not say
+    # files of before 2026-12 do not say these
+    exposed_communication_ns: Nanoseconds = 0
+    spread: _Spread = msgspec.field(default_factory=_Spread)
+
+    @property
+    def apart_ns(self) -> int:
+        """Return the idle time that is no cost of a step: pauses, and no requests."""
+        pauses_ns = sum(self.spread.pauses_cause_ns.values())
+        return pauses_ns + self.host_ns.get(NO_DEMAND, 0)
 
 
 class _Step(Struct):
@@ -126,6 +140,7 @@ def _breakdown(path: Path, document: _Document) -> Breakdown:
         doubts=tuple(dict.fromkeys(doubts)),
         warnings=tuple(document.warnings),
         parts=_parts(devices),
+        apart=np.array([float(sum(device.apart_ns for device in devices))]),
         host_work=host_work,
         steps=np.array([float(known_steps)]),
         tokens=np.zeros(1),
@@ -153,7 +168,10 @@ def _device_parts(device: _Device) -> Iterator[tuple[str, int]]:
     if exposed_ns:
         yield COMMUNICATION, exposed_ns
     yield COPIES, device.copy_only_ns
+    spread = device.spread
     for label, ns in device.host_ns.items():
-        yield f"{HOST_PREFIX}{label}", ns
+        if label != NO_DEMAND:
+            yield f"{HOST_PREFIX}{label}", ns - spread.pauses_host_ns.get(label, 0)
     for cause in CAUSES[1:]:
-        yield f"{IDLE_PREFIX}{cause}", device.cause_ns[cause]
+        in_pauses_ns = spread.pauses_cause_ns.get(cause, 0)
+        yield f"{IDLE_PREFIX}{cause}", device.cause_ns[cause] - in_pauses_ns

@@ -21,7 +21,8 @@ from idlescope.analysis.comparison.breakdown import (
 )
 from idlescope.analysis.grouping import Groups
 from idlescope.analysis.idle import host_time
-from idlescope.analysis.idle.causes import CAUSES
+from idlescope.analysis.idle.causes import CAUSES, Gaps
+from idlescope.analysis.idle.host_labels import NO_DEMAND
 from idlescope.analysis.idle.occupancy import is_compute
 from idlescope.analysis.intervals import Intervals
 from idlescope.analysis.no_device import no_device
@@ -32,7 +33,7 @@ from idlescope.errors import TraceError
 from idlescope.trace.model import RangeKind, Ranges
 from idlescope.trace.names.engines import IDLE, RANK_WAIT, STEP
 from idlescope.trace.names.own_engine import TOKENS
-from idlescope.trace.table import Float64, Int64
+from idlescope.trace.table import Bool, Float64, Int64
 
 # Few blocks, so that they are long, and slow changes of the machine are seen as noise.
 MOST_BLOCKS, FEWEST_BLOCKS = 16, 8
@@ -58,6 +59,11 @@ class _Blocks:
         """Return the nanoseconds of each block that disjoint intervals cover."""
         return np.diff(intervals.covered_before(disjoint, self.edges))
 
+    def of_gaps(self, gaps: Gaps) -> Groups:
+        """Return the block of each gap, that which it begins in, from 1; 0: before the first."""
+        block = np.searchsorted(self.edges, gaps.start, "right")
+        return Groups(np.clip(block, 0, len(self)), len(self) + 1)
+
     def total(self, block: Int64, ns: Int64) -> Float64:
         """Return the sum of some lengths of time in each block."""
         return np.asarray(Groups(block, len(self)).total(ns), np.float64)
@@ -74,12 +80,15 @@ def of_analysis(analysis: Analysis) -> Breakdown:
     fewest_steps = min(len(device.steps) for device in devices)
     count = _block_count(fewest_steps)
     parts: dict[str, Float64] = {}
+    apart = np.zeros(count)
     host_work: dict[str, Float64] = {}
     steps = np.zeros(count)
     tokens = np.zeros(count)
     for device in devices:
         blocks = _divide(device, count)
-        _add(parts, _parts(device, blocks))
+        of_device = _parts(device, blocks)
+        _add(parts, of_device)
+        apart += _apart(device, blocks, of_device)
         _add(host_work, _host_work(device, blocks))
         if fewest_steps:
             steps += np.diff(blocks.first_step)
@@ -95,6 +104,7 @@ def of_analysis(analysis: Analysis) -> Breakdown:
         doubts=_doubts(devices),
         warnings=analysis.warnings,
         parts=parts,
+        apart=apart,
         host_work=host_work,
         steps=steps,
         tokens=tokens,
@@ -162,13 +172,9 @@ def _parts(device: DeviceResult, blocks: _Blocks) -> dict[str, Float64]:
         parts = {COMPUTE: useful, COMMUNICATION: compute - useful}
     parts[COPIES] = active - compute
 
-    # Gaps before the first block are of a group of their own, which is then left out.
-    gaps = device.gaps
-    block = np.searchsorted(blocks.edges, gaps.start, "right")
-    block = np.clip(block, 0, len(blocks))
-    groups = Groups(block, len(blocks) + 1)
-    by_label = host_time.divide_by(device.view, gaps, groups)
-    for label, ns in by_label.items():
+    gaps = device.gaps.take(~_is_pause(device))
+    groups = blocks.of_gaps(gaps)
+    for label, ns in _host_labels(device, gaps, groups).items():
         parts[f"{HOST_PREFIX}{label}"] = ns[1:]
     for cause in CAUSES[1:]:
         in_block = groups.total(getattr(gaps, cause))
@@ -176,16 +182,38 @@ def _parts(device: DeviceResult, blocks: _Blocks) -> dict[str, Float64]:
     return {name: np.asarray(ns, np.float64) for name, ns in parts.items()}
 
 
+def _is_pause(device: DeviceResult) -> Bool:
+    """Return which gaps are pauses: no cost of a step, though there were requests."""
+    return np.asarray(device.set_apart & (device.gaps.no_demand == 0), np.bool_)
+
+
+def _host_labels(device: DeviceResult, gaps: Gaps, groups: Groups) -> Mapping[str, Int64]:
+    """Return the `host` part of some gaps by what the host did, without that of no request."""
+    all_starved = gaps.no_demand >= gaps.host
+    starved = np.asarray(all_starved & (gaps.no_demand > 0), np.bool_)
+    by_label = host_time.divide_by(device.view, gaps.take(~starved), groups.only(~starved))
+    return {label: ns for label, ns in by_label.items() if label != NO_DEMAND}
+
+
+def _apart(device: DeviceResult, blocks: _Blocks, parts: Mapping[str, Float64]) -> Float64:
+    """Return the idle time of each block that is no cost of a step: pauses, and no requests."""
+    idle_ns = blocks.of_gaps(device.gaps).total(device.gaps.length)[1:]
+    of_steps = [ns for name, ns in parts.items() if name.startswith(IDLE_PREFIX)]
+    return np.asarray(idle_ns - np.sum(of_steps, axis=0), np.float64)
+
+
 def _host_work(device: DeviceResult, blocks: _Blocks) -> dict[str, Float64]:
     """Return the nanoseconds in which the host worked in each block: in all, and by phase.
 
-    Waiting is left out. Host work is of the block in which it begins.
+    Waiting and pauses are left out. Host work is of the block in which it begins.
     """
     work: dict[str, Float64] = {}
     if len(device.steps):
         row = np.arange(len(device.steps))
         block = np.searchsorted(blocks.first_step, row, "right") - 1
-        work[HOST_WORK] = blocks.total(block, device.steps.host)
+        paused_ns = _paused(device, device.steps.start, device.steps.end)
+        worked_ns = np.maximum(device.steps.host - paused_ns, 0)
+        work[HOST_WORK] = blocks.total(block, worked_ns)
     names = device.view.names
     spans = _spans(device)
     for_others = waits_for_others(device.view.trace, names)
@@ -197,10 +225,19 @@ def _host_work(device: DeviceResult, blocks: _Blocks) -> dict[str, Float64]:
         if not len(named):
             continue
         waited = blocked(device.view.trace, named, device.waits, for_others)
-        length = named.end - named.start - waited.length
+        paused_ns = _paused(device, named.start, named.end)
+        length = named.end - named.start - waited.length - paused_ns
         block = blocks.at(named.start)
-        work[f"{PHASE_PREFIX}{label}"] = blocks.total(block, length)
+        work[f"{PHASE_PREFIX}{label}"] = blocks.total(block, np.maximum(length, 0))
     return work
+
+
+def _paused(device: DeviceResult, start: Int64, end: Int64) -> Int64:
+    """Return how long each of some stretches of the host's time lies within pauses."""
+    gaps = device.gaps.take(_is_pause(device))
+    pauses = Intervals(gaps.start, gaps.end)
+    before = intervals.covered_before(pauses, start)
+    return intervals.covered_before(pauses, end) - before
 
 
 def _spans(device: DeviceResult) -> Ranges:

@@ -14,6 +14,8 @@ from idlescope.trace.table import Float64
 COMPUTE, COMMUNICATION, COPIES = "compute", "exposed communication", "copies only"
 IDLE_PREFIX = "idle: "  # before each cause
 HOST_PREFIX = f"{IDLE_PREFIX}host: "  # before each division of idle that the host caused
+# What is no cost of a step; of a window alone, it is one of the parts.
+APART = f"{IDLE_PREFIX}pauses, no demand"
 # Names of host work, hidden behind the device or not: in all, and by phase.
 HOST_WORK = "host work"
 PHASE_PREFIX = f"{HOST_WORK}: "
@@ -26,8 +28,8 @@ class Breakdown:
     """Where the time of one recording went.
 
     Columns have one row per block, a stretch of steps; a single row where it is not known when the
-    parts came. The parts add up to the window: device compute, copies alone, and idle by cause,
-    with `host` divided further. Of several devices, parts and steps are summed.
+    parts came. The parts and `apart` add up to the window: device compute, copies alone, and idle
+    by cause, with `host` divided further. Of several devices, parts and steps are summed.
     """
 
     path: str
@@ -40,6 +42,7 @@ class Breakdown:
     doubts: tuple[str, ...]  # why nothing can be concluded from it
     warnings: tuple[str, ...]  # of its analysis
     parts: Mapping[str, Float64]  # ns
+    apart: Float64  # ns of pauses, and of idle for want of requests: no cost of a step
     host_work: Mapping[str, Float64]  # ns in which the host worked: in all, and by phase
     steps: Float64  # 0 where they are not known
     tokens: Float64  # 0 where they are not known
@@ -52,6 +55,11 @@ class Breakdown:
     @property
     def window(self) -> Float64:
         """Return the length of each block, in ns."""
+        return self.at_work + self.apart
+
+    @property
+    def at_work(self) -> Float64:
+        """Return the length of each block without what is no cost of a step, in ns."""
         return np.asarray(np.sum(list(self.parts.values()), axis=0), np.float64)
 
     @property

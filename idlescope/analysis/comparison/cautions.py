@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from idlescope.analysis.comparison.change import Side
 from idlescope.analysis.comparison.unit import Unit
 
@@ -14,6 +16,8 @@ STEPS_DIFFER = (
     0.1  # steps: where they differ by more, the runs do not cover the same contexts
 )
 
+APART_MATTERS = 0.01  # of the window
+
 
 def cautions(base: Side, other: Side, unit: Unit) -> tuple[str, ...]:
     """Return a sentence for each respect in which the sides differ, and their own warnings."""
@@ -21,6 +25,7 @@ def cautions(base: Side, other: Side, unit: Unit) -> tuple[str, ...]:
         *_mixed_configurations(base, other),
         *_machines(base, other),
         *_steps(base, other, unit),
+        *_apart(base, other, unit),
         *_own_warnings(base, other),
     )
 
@@ -79,6 +84,24 @@ def _steps(base: Side, other: Side, unit: Unit) -> Iterator[str]:
             f"{one} has {before:,.0f} steps and {two} {after:,.0f}: they may not cover the same "
             "work"
         )
+
+
+def _apart(base: Side, other: Side, unit: Unit) -> Iterator[str]:
+    """Yield how long each side stood still at no cost of a step, where that is worth a word."""
+    if unit == Unit.WINDOW:
+        return
+    for side in (base, other):
+        apart_ns = float(
+            np.median([recording.apart.sum() for recording in side.recordings])
+        )
+        window_ns = float(
+            np.median([recording.window.sum() for recording in side.recordings])
+        )
+        if apart_ns >= APART_MATTERS * window_ns:
+            yield (
+                f"{side.letter} stood still for {apart_ns / 1e6:,.1f} ms in pauses or for want of "
+                "requests, which is no cost of a step and left out"
+            )
 
 
 def _own_warnings(base: Side, other: Side) -> Iterator[str]:

@@ -163,7 +163,6 @@ def _check_device(device: MeasuredDevice, prefix: str, limits: Limits) -> list[C
     """Return the checks of one device."""
     subject = subject_of(device, prefix)
     unknown = device.verdict.text if device.verdict.kind == CANNOT_TELL else None
-    steps = len(device.steps)
     checks = []
 
     def at_most(
@@ -189,20 +188,33 @@ def _check_device(device: MeasuredDevice, prefix: str, limits: Limits) -> list[C
     if limits.max_idle is not None and bounds.crosses(limits.max_idle):
         doubt = f"It is {bounds.text} of the time.{bounds.reasons}"
     at_most("max_idle", device.idle_pct, "%", "idle", unknown or doubt)
-    no_steps = None if steps else "No steps are known: see --phases."
-    idle_ms = device.occupancy.idle_ns / max(steps, 1) / 1e6
+    part, per_step_ns = device.judged_part, device.idle_per_step_ns
+    no_steps = "No steps are known: see --phases." if per_step_ns is None else None
     doubt = None
-    if limits.max_idle_ms_per_step is not None and steps:
-        allowed_ns = limits.max_idle_ms_per_step * steps * 1e6
-        if bounds.crosses(percent(int(allowed_ns), bounds.window_ns)):
+    if limits.max_idle_ms_per_step is not None and per_step_ns is not None:
+        bounds = part.doubts.bounds
+        allowed_ns = limits.max_idle_ms_per_step * len(part.steps) * 1e6
+        # The bounds are of all idle time, also of what is no cost of a step.
+        apart_ns = part.occupancy.idle_ns - per_step_ns * len(part.steps)
+        if bounds.crosses(percent(round(allowed_ns + apart_ns), bounds.window_ns)):
             doubt = f"Idle is {bounds.text} of the time.{bounds.reasons}"
     missing = unknown or no_steps or doubt
-    at_most("max_idle_ms_per_step", idle_ms, "ms", "idle per step", missing)
+    idle_ms = (per_step_ns or 0.0) / 1e6
+    figure = f"idle per step{_left_out(part)}"
+    at_most("max_idle_ms_per_step", idle_ms, "ms", figure, missing)
     exposed_pct = device.communication.exposed_pct
     at_most("max_exposed_communication", exposed_pct, "%", "exposed communication", unknown)
     if limits.min_coverage is not None:
         checks.append(_coverage(device, subject, limits.min_coverage, unknown))
     return checks
+
+
+def _left_out(device: MeasuredDevice) -> str:
+    """Return what idle per step leaves out, in brackets; empty where there is none."""
+    apart_ms = device.spread.apart_ns / 1e6
+    if not apart_ms:
+        return ""
+    return f" (without {apart_ms:,.1f} ms of pauses and for want of requests)"
 
 
 def _waiting(analysis: Analysis, prefix: str, allowed: float) -> list[Check]:

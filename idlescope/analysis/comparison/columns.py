@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from idlescope.analysis.comparison.breakdown import (
+    APART,
     COMMUNICATION,
     COMPUTE,
     COPIES,
@@ -60,7 +61,7 @@ class Layout:
         per_unit = self._ns(recording).sum(0) / self._units(recording).sum()
         per_token = 0.0
         if recording.tokens.any():
-            per_token = recording.window.sum() / recording.tokens.sum()
+            per_token = recording.at_work.sum() / recording.tokens.sum()
         return np.append(per_unit, per_token)
 
     def deviations(self, recording: Breakdown, blocks: int) -> Float64:
@@ -75,8 +76,8 @@ class Layout:
         per_unit = _linearised(ns, units, first)
         per_token = np.zeros((blocks, 1))
         if recording.tokens.any():
-            window = recording.window[:, np.newaxis]
-            per_token = _linearised(window, recording.tokens, first)
+            at_work = recording.at_work[:, np.newaxis]
+            per_token = _linearised(at_work, recording.tokens, first)
         return np.hstack([per_unit, per_token])
 
     def _units(self, recording: Breakdown) -> Float64:
@@ -93,10 +94,8 @@ class Layout:
             if name.startswith(HOST_PREFIX) and name not in self.parts:
                 other_host = other_host + ns
         columns = [zero] * TOTALS
-        for name in self.parts:
-            columns.append(
-                other_host if name == OTHER_HOST else recording.parts.get(name, zero)
-            )
+        given = {**recording.parts, OTHER_HOST: other_host, APART: recording.apart}
+        columns += [given.get(name, zero) for name in self.parts]
         columns += [recording.host_work[name] for name in self.host_work]
         table = np.column_stack(columns)
         for total, parts in enumerate(self.sums):
@@ -117,6 +116,8 @@ def layout(recordings: Sequence[Breakdown], unit: Unit) -> Layout:
     named = large[:HOST_PARTS]
     rest = [OTHER_HOST] if len(named) < len(host_parts) else []
     other_causes = [f"{IDLE_PREFIX}{cause}" for cause in CAUSES[1:]]
+    is_apart = any(recording.apart.any() for recording in recordings)
+    apart = [APART] if unit == Unit.WINDOW and is_apart else []
 
     work_tables = [recording.host_work for recording in recordings]
     host_work = _largest_shares(work_tables, windows)
@@ -127,7 +128,7 @@ def layout(recordings: Sequence[Breakdown], unit: Unit) -> Layout:
             known.append(name)
     return Layout(
         unit=unit,
-        parts=(*_device_parts(recordings), *named, *rest, *other_causes),
+        parts=(*_device_parts(recordings), *named, *rest, *apart, *other_causes),
         host_work=tuple(known),
     )
 

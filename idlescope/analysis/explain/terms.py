@@ -171,7 +171,7 @@ METHOD_TERMS = (
     ),
     _term(
         "idle per step",
-        "idle / steps, in ms",
+        "idle without pauses and without that for want of requests / steps, in ms",
         means="Idle time that one step costs: the figure that survives a faster GPU, where a "
         "percentage does not.",
         do="Give `check` a limit of it: --max-idle-ms-per-step 0.3.",

@@ -59,14 +59,15 @@ def _point(result: DeviceResult) -> Point:
         return round(ns / steps / 1e6, 6) if steps else None
 
     busy_and_idle = int(result.steps.device.sum() + result.steps.idle.sum())
+    idle_ns = result.idle_per_step_ns
     return Point(
         told=result.verdict.kind != CANNOT_TELL,
         verdict=str(result.verdict.kind),
         window_ms=round(result.occupancy.window_ns / 1e6, 6),
         steps=steps,
         idle_pct=round(result.idle_pct, 4),
-        idle_ms_per_step=per_step(result.occupancy.idle_ns),
-        step_ms=per_step(busy_and_idle),
+        idle_ms_per_step=None if idle_ns is None else round(idle_ns / 1e6, 6),
+        step_ms=per_step(max(busy_and_idle - result.spread.apart_ns, 0)),
         host_ms_per_step=per_step(int(result.steps.host.sum())),
         device_ms_per_step=per_step(int(result.steps.device.sum())),
     )

@@ -52,8 +52,7 @@ def predict_asynchronous(trace: Trace, result: MeasuredDevice) -> Prediction | N
 
 def _exposed_ns(result: MeasuredDevice) -> float:
     """Return the idle time that each step costs."""
-    cost_ns = result.occupancy.idle_ns - result.spread.apart_ns
-    return max(cost_ns, 0) / len(result.steps)
+    return result.idle_per_step_ns or 0.0
 
 
 def _levers(replays: Replays, what: WhatIf) -> tuple[Lever, ...]:

@@ -194,7 +194,7 @@ def _idle(findings: Findings) -> Verdict:
         return Verdict(kind, paused)
 
     said = [f"The device is idle {findings.idle_text} of the time"]
-    per_step = _per_step(findings, steps_idle.idle_ns)
+    per_step = _per_step(findings)
     if apart:
         said += [apart, f"the rest {per_step}"] if per_step else [apart]
     elif per_step:
@@ -282,9 +282,11 @@ def _waits_for_ranks(findings: Findings) -> bool:
     return phase_of(largest) == RANK_WAIT
 
 
-def _per_step(findings: Findings, idle_ns: int) -> str:
+def _per_step(findings: Findings) -> str:
+    """Return the idle time that a step costs, as `MeasuredDevice.idle_per_step_ns` has it."""
     steps = len(findings.steps)
-    return f"{idle_ns / steps / 1e6:.2f} ms per step" if steps else ""
+    cost = of_steps(findings.gaps, findings.host_ns, findings.spread)
+    return f"{cost.idle_ns / steps / 1e6:.2f} ms per step" if steps else ""
 
 
 def _batching(findings: Findings) -> str:

@@ -98,9 +98,11 @@ def action_tile(result: DeviceResult) -> Tile:
 
 
 def _idle_note(result: DeviceResult) -> str:
-    idle_ns, steps = result.occupancy.idle_ns, len(result.steps)
+    per_step_ns = result.idle_per_step_ns
     window = f"of {milliseconds(result.occupancy.window_ns)}"
-    return f"{milliseconds(idle_ns / steps)} per step, {window}" if steps else window
+    return (
+        window if per_step_ns is None else f"{milliseconds(per_step_ns)} per step, {window}"
+    )
 
 
 def _saved_in_run(run: Run) -> Tile | None:

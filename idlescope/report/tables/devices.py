@@ -201,9 +201,9 @@ def median(device: DeviceResult, times_ns: Int64) -> str | None:
 
 
 def idle_per_step(device: DeviceResult) -> str | None:
-    """Return idle time per step; None where there are no steps."""
-    steps = len(device.steps)
-    return milliseconds(device.occupancy.idle_ns / steps) if steps else None
+    """Return the idle time that one step costs; None where there are no steps."""
+    per_step_ns = device.idle_per_step_ns
+    return None if per_step_ns is None else milliseconds(per_step_ns)
 
 
 def predicted_step(device: DeviceResult) -> str | None:

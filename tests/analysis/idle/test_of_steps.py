@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 
@@ -9,9 +10,15 @@ import numpy as np
 import pytest
 
 import idlescope
+from idlescope.analysis.comparison.blocks import of_analysis
+from idlescope.analysis.comparison.breakdown import APART
+from idlescope.analysis.comparison.checks import examine
+from idlescope.analysis.comparison.compare import compare
+from idlescope.analysis.comparison.limits import Limits
 from idlescope.trace.model import Device
 from idlescope.watching.ring import Kept, Watched, trace_of
 from idlescope.watching.rows import NO_DEMAND, joined
+from tests.make.kineto_files import write
 from tests.make.serving_loops import MS, OWN, US, VLLM_V1, Plan, recorded
 from tests.make.views import measured
 from tests.make.watched_loops import REGULAR_NAMES, regular_rows, regular_trace
@@ -115,3 +122,67 @@ def test_asynchronous_batching_gives_nothing_of_the_time_without_requests(none_n
         step_ns = getattr(usual.prediction, case).step_ns
         assert getattr(waiting.prediction, case).step_ns == pytest.approx(step_ns, rel=0.01)
     assert "% of that for want of requests" in waiting.verdict.text
+
+
+PAUSED = {
+    "one": {30: 1_000 * MS},
+    "several": SEVERAL,
+}
+
+
+@pytest.mark.parametrize("pauses", PAUSED.values(), ids=PAUSED)
+@pytest.mark.parametrize("loop", ["synchronous", "its spans are known", "eager"])
+def test_a_pause_breaks_no_limit_per_step_and_hides_no_slower_step(tmp_path, loop, pauses):
+    """Verdict, `check` and `compare` agree: it is no cost of a step, whatever it is due to."""
+    plan = LOOPS[loop]
+    slower = replace(plan, schedule_ns=plan.schedule_ns + 400 * US)
+    usual, paused, paused_slower = (
+        measured_as(tmp_path / name, recorded(made))
+        for name, made in (
+            ("usual", plan),
+            ("paused", replace(plan, pauses=pauses)),
+            ("slower", replace(slower, pauses=pauses)),
+        )
+    )
+    limit_ms = 1.05 * usual.results[0].idle_per_step_ns / 1e6
+    limits = Limits.of(max_idle_ms_per_step=limit_ms)
+    assert [check.holds for check in examine(paused, limits)] == [True]
+    assert [check.holds for check in examine(paused_slower, limits)] == [False]
+
+    same, longer = (compare(usual, other) for other in (paused, paused_slower))
+    assert same.verdict.kind in ("no difference", "shifted")
+    assert same.headline.other == pytest.approx(same.headline.base, rel=0.03)
+    assert any(warning.startswith("B stood still for") for warning in same.warnings)
+    assert longer.verdict.kind == "slower"
+    assert longer.headline.change == pytest.approx(400 * US, rel=0.15)
+
+
+def test_of_a_window_pauses_are_a_part(tmp_path):
+    plan = LOOPS["synchronous"]
+    usual = measured_as(tmp_path / "usual", recorded(plan))
+    paused = measured_as(tmp_path / "paused", recorded(replace(plan, pauses=ONE)))
+    change = compare(usual, paused, per="window")
+    apart = next(part for part in change.parts if part.name == APART)
+    assert (apart.base, change.verdict.kind) == (0, "no difference")
+    window_ns = paused.results[0].occupancy.window_ns
+    assert apart.other == pytest.approx(100 * ONE[30] / window_ns, rel=0.1)
+    parts = sum(part.other for part in change.parts)
+    assert parts == pytest.approx(paused.results[0].idle_pct, rel=1e-6)
+
+
+def test_an_analysis_as_json_tells_its_pauses(tmp_path):
+    plan = replace(LOOPS["synchronous"], pauses=ONE)
+    analysis = measured_as(tmp_path / "paused", recorded(plan))
+    written = tmp_path / "analysis.json"
+    written.write_text(json.dumps(analysis.to_json()))
+    ((told,), recording) = compare(written, analysis).base.recordings, of_analysis(analysis)
+    assert told.apart.sum() == pytest.approx(recording.apart.sum())
+    assert told.window.sum() == pytest.approx(recording.window.sum(), rel=0.01)
+    for name, ns in recording.parts.items():
+        assert told.parts.get(name, np.zeros(1)).sum() == pytest.approx(ns.sum(), abs=1e4)
+
+
+def measured_as(folder, events):
+    """Return the analysis of some Kineto events."""
+    folder.mkdir()
+    return idlescope.analyze(idlescope.open(write(folder / "trace.json", events)))
