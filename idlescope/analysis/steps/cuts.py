@@ -22,6 +22,7 @@ MOST_AT_ONCE = 4  # steps that a loop launches before it first waits
 FEWEST_TURNS = 4  # that show in which places a loop waits by turns
 MOST_PLACES = 4  # beside the one for tokens
 NEARLY_ALWAYS = 0.9  # of the turns are alike
+LIKE_BEHIND_A_WAIT = 0.5  # of the time between a wait and the next launch
 
 
 class LongestWaits(NamedTuple):
@@ -124,14 +125,18 @@ def with_unwaited(cuts: Int64, launch_starts: Int64) -> Int64:
     usual = int(np.median(inner))
     if not usual or np.count_nonzero(inner == usual) <= inner.size / 2:
         return cuts
-    begun_at_once = int(counts[0]) if (inner == usual).all() else 0
-    is_filling = begun_at_once % usual == 0 and begun_at_once <= MOST_AT_ONCE * usual
     several = counts > MOST_AT_ONCE * usual
-    several[0] |= is_filling and begun_at_once > usual
+    several[0] |= counts[0] > usual and counts[0] % usual == 0
+    # What is launched at once, such as the pieces of a prefill beside whole graphs, is one step:
+    # between two of them the host works as long as behind a wait.
+    following = np.minimum(np.searchsorted(launch_starts, cuts), launch_starts.size - 1)
+    work_ns = float(np.median(launch_starts[following] - cuts))
     first = np.cumsum(counts) - counts
-    further = [
-        launch_starts[first[row] + usual - 1 : first[row] + counts[row] - usual : usual]
-        for row in np.flatnonzero(several).tolist()
-    ]
-    after_last_launch = [starts + 1 for starts in further]
-    return np.sort(np.concatenate((*after_last_launch, cuts)))
+    cut_again = [cuts]
+    for row in np.flatnonzero(several).tolist():
+        begun = launch_starts[first[row] : first[row] + counts[row]]
+        last_of_step = np.arange(usual - 1, begun.size - usual, usual)
+        between_ns = begun[last_of_step + 1] - begun[last_of_step]
+        if np.median(between_ns) >= LIKE_BEHIND_A_WAIT * work_ns:
+            cut_again.append(begun[last_of_step] + 1)
+    return np.sort(np.concatenate(cut_again))

@@ -198,6 +198,33 @@ def test_steps_are_as_many_where_only_a_part_has_waits(tmp_path, depth, how, sha
         assert part.prediction.predicted.step_ns == pytest.approx(usual_ns, rel=0.03)
 
 
+@pytest.mark.parametrize("depth", [1, 2])
+@pytest.mark.parametrize("pieces", [3, 8, 33])
+def test_a_prefill_of_many_pieces_beside_decode_of_one_graph_is_one_step(
+    tmp_path, depth, pieces
+):
+    """As of vLLM with FULL_AND_PIECEWISE graphs."""
+    events = recorded(Plan(steps=40, depth=depth))
+    decodes = [event for event in events if event["name"] == "cudaGraphLaunch"]
+    for decode in decodes[3::10]:
+        begun, correlation = round(1000 * decode["ts"]), 10_000 + round(decode["ts"])
+        kernels = [
+            event
+            for event in events
+            if event["cat"] == "kernel"
+            and event["args"]["correlation"] == decode["args"]["correlation"]
+        ]
+        for piece in range(1, pieces):  # launched just before
+            at_ns = begun - 10 * US * piece
+            events.append(
+                call(at_ns, at_ns + 6 * US, correlation + piece, "cudaGraphLaunch")
+            )
+            kernels[piece % 10]["args"]["correlation"] = correlation + piece
+    device = measured(tmp_path, events)
+    assert len(device.steps) == 40
+    assert device.batching.kind == ("synchronous", "asynchronous")[depth - 1]
+
+
 def test_a_wait_for_a_step_before_the_recording_shows_no_clock_to_be_wrong(tmp_path):
     events = recorded(Plan(steps=40, depth=2))
     lost = [event for event in between(events, (0, 0.5)) if event["cat"] == "cuda_runtime"]
