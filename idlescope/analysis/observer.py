@@ -127,7 +127,7 @@ def _told(prediction: Prediction | None) -> UnprofiledStep | None:
     low_ns = step_ns - ESTIMATE_OFF * share_ns
     high_ns = step_ns + ESTIMATE_OFF * share_ns
     method = "estimated from what was recorded"
-    if prediction.unprofiled_is_known:  # no launch takes more than is left to it
+    if prediction.unprofiled_is_known:  # what is left to a launch is the most that it takes
         high_ns, method = step_ns, BY_CUPTI
     return UnprofiledStep(step_ns / 1e6, low_ns / 1e6, high_ns / 1e6, method)
 

@@ -74,9 +74,7 @@ class SglangHooks:
     def wrap_scheduler(self, module: ModuleType) -> None:
         """Wrap the scheduler."""
         scheduler = module.Scheduler
-        wrap(
-            scheduler, "__init__", around(plugin.before_context)
-        )  # before it uses the device
+        wrap(scheduler, "__init__", around(plugin.before_context))
         plugin.demand(
             self.loop,
             wrap(scheduler, "run_batch", around(self.before_step, self.after_run)),

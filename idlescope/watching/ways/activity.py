@@ -101,9 +101,7 @@ class ActivityWay:
         self._until_ns = 0
         self._heard_ns = time.perf_counter_ns()  # when records came last
         self._begun = self._begun_when_heard = 0  # launch calls
-        self._came = self._came_without_call = (
-            0  # operations, while single calls are chosen
-        )
+        self._came = self._came_without_call = 0  # while single calls are chosen
         if early is None:
             self._cupti.start()
         else:

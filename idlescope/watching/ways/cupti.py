@@ -182,7 +182,7 @@ class Cupti:
         if has_context:
             self.record_every_call()
         else:
-            chosen = [self._choose(api, True, True) for api in APIS]
+            chosen = [self._choose(api, True, True) for api in self._choosable()]
             self.records_calls = self.chose_calls = any(chosen)
 
     def record_every_call(self) -> None:
@@ -190,8 +190,7 @@ class Cupti:
         recorded = [
             self._try("cuptiActivityEnable", ctypes.c_uint32(api.kind))
             and self._choose(api, False, False)
-            for api in APIS
-            if hasattr(self._library, api.choose)  # else it could only record every call
+            for api in self._choosable()
         ]
         self.records_calls = any(recorded)
         self.chose_calls = False
@@ -199,7 +198,7 @@ class Cupti:
     def stop(self) -> None:
         """Take no more records; what there is comes at once, complete or not."""
         if self.chose_calls:
-            for api in APIS:
+            for api in self._choosable():
                 self._choose(api, True, False)
         for kind in (*KINDS, *(api.kind for api in APIS)):
             self._try("cuptiActivityDisable", ctypes.c_uint32(kind))
@@ -234,6 +233,14 @@ class Cupti:
         if status or not record.value:
             return 0
         return record.value - completed.address - offset
+
+    def _choosable(self) -> list[ApiCalls]:
+        """Return the APIs of which single calls can be turned on and off; of others only all."""
+        return [
+            api
+            for api in APIS
+            if hasattr(self._library, api.choose) and any(self._call_names(api.domain))
+        ]
 
     def _choose(self, api: ApiCalls, launching: bool, record: bool) -> bool:
         """Turn records of single calls on or off: of those that launch work, or of all others.
