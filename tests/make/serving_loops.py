@@ -92,6 +92,7 @@ class Plan:
     )  # ns without anything, before a step
     launching_tid: int = 100  # 200: another thread launches and waits
     outputs_tid: int = 0  # another thread that waits for each step
+    offloaded_ns: int = 0  # of copying weights from the host before each step's kernels
     value_after: int = (
         0  # launches of a step after which it reads a value, and works with it
     )
@@ -163,6 +164,10 @@ def recorded(plan: Plan) -> list[dict[str, Any]]:
             end = play.run("Memcpy HtoD (Pageable -> Device)", 2 * US, "memcpy")
             play.call(plan.names.copy, end - play.now + 2 * US, play.id)
         begin = play.now
+        if plan.offloaded_ns:
+            play.id += 1
+            play.run("Memcpy HtoD (Pinned -> Device)", plan.offloaded_ns, "memcpy")
+            play.call(plan.names.copy, 5 * US, play.id)
         is_prefill = plan.prefill_every and number % plan.prefill_every == 0
         if is_prefill:
             play.launch(0, plan.prefill_ns // plan.kernels)

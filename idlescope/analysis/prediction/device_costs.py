@@ -35,16 +35,21 @@ def measure_costs(work: HostWork) -> StepCosts:
     late_ns = _late_launches(steps, start, start + reach, end)
     compute = np.clip(end - start - late_ns, kernels, None)
 
+    # Copies on a stream that computes wait for the step before, as its kernels do: weights that are
+    # kept on the host, inputs that are copied by the loop itself.
+    of_other_streams, in_turn = _copies_before(steps, start)
+    compute += in_turn
+    latency, finish = start - first_launch - in_turn, end - last_launch
+
     # A step launched while the one before it ran waits in the queue: its own latency and finish do
     # not show. It is taken to have the usual latency.
-    latency, finish = start - first_launch, end - last_launch
     queued = _queued(first_launch, times.compute_end)
     seen = steps.whole & ~queued
     usual_latency = int(np.median(latency[seen])) if seen.any() else 0
     latency[queued] = usual_latency
     finish[queued] = np.minimum(finish, usual_latency + compute)[queued]
 
-    copies = np.clip(_copies_before(steps, start), 0, np.maximum(latency, 0))
+    copies = np.clip(of_other_streams, 0, np.maximum(latency, 0))
     device_columns = {
         "latency": latency,
         "copies": copies,
@@ -74,13 +79,21 @@ def _queued(first_launch: Int64, compute_end: Int64) -> Bool:
     return queued
 
 
-def _copies_before(steps: RecordedSteps, compute_start: Int64) -> Int64:
-    """Return how long copies of each step ran that had ended when its compute began."""
+def _copies_before(steps: RecordedSteps, compute_start: Int64) -> tuple[Int64, Int64]:
+    """Return how long copies of each step ran that had ended when its compute began.
+
+    The first are those on streams in which nothing computes, the others those on streams of the
+    step's compute.
+    """
     operations, step = steps.result.operations, steps.operation_step
     copies = np.flatnonzero((operations.kind == OperationKind.MEMCPY) & (step >= 0))
     copies = copies[operations.end[copies] <= compute_start[step[copies]]]
-    by_step = Groups(step[copies], len(steps))
-    return by_step.covered(operations.start[copies], operations.end[copies])
+    computes = np.isin(operations.stream[copies], operations.stream[steps.computing])
+    apart, in_turn = (
+        Groups(step[rows], len(steps)).covered(operations.start[rows], operations.end[rows])
+        for rows in (copies[~computes], copies[computes])
+    )
+    return apart, in_turn
 
 
 def _late_launches(steps: RecordedSteps, start: Int64, begin: Int64, end: Int64) -> Int64:

@@ -29,9 +29,10 @@ class StepCosts(Struct, frozen=True):
     latency: (
         Int64  # end of first launch to start of compute on a free device; may be negative
     )
-    copies: Int64  # copies within `latency` that compute waits for; two steps' run in turn
+    # copies on streams of their own, within `latency`, that compute waits for; they run in turn
+    copies: Int64
     compute: (
-        Int64  # on the device: kernels, and gaps between them that are not the host's doing
+        Int64  # kernels, copies on their streams, and gaps that are not the host's doing
     )
     reach: Int64  # start of compute until that part is done and the host has woken up; 0: no wait
     finish: Int64  # end of the last compute launch to the end of compute, at least
