@@ -31,6 +31,8 @@ from idlescope.watching.ways.launch_calls import Issued, LaunchCalls
 from idlescope.watching.ways.record_clock import RecordClock
 
 LIMITS = ("what ran within a CUDA graph is one operation",)
+# Measured on an H200 (tests/gpu/api_calls.py).
+EVERY_CALL = "CUDA had a context before the watch began, so that each of its calls takes 0.3 to 4 µs longer"
 SLOWED = (
     "while CUPTI records, launching a CUDA graph takes {:.2f} ms, several times as long as "
     "otherwise: a host that is not hidden is slower by most of that"
@@ -123,6 +125,8 @@ class ActivityWay:
     def limits(self) -> tuple[str, ...]:
         """Return what it cannot see or missed; and what CUPTI makes longer, where that is much."""
         found = list(LIMITS)
+        if self._cupti.records_calls and not self._cupti.chose_calls:
+            found.append(EVERY_CALL)
         if self._graph_call_ns > SLOW_GRAPH_LAUNCH_NS:
             found.append(SLOWED.format(self._graph_call_ns / 1e6))
         if self._cupti.buffers.refused:

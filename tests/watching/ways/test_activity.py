@@ -24,7 +24,7 @@ from idlescope.watching.ways import (
     profiler_turns,
     record_clock,
 )
-from idlescope.watching.ways.activity import LIMITS, ActivityWay
+from idlescope.watching.ways.activity import EVERY_CALL, LIMITS, ActivityWay
 from idlescope.watching.ways.choice import way_called
 from idlescope.watching.ways.cupti import Cupti, CuptiError
 from idlescope.watching.ways.cupti_records import CONCURRENT_KERNEL, GRAPH_TRACE, MEMCPY
@@ -176,11 +176,11 @@ def test_each_operation_has_the_times_of_the_call_that_issued_it(stub, way, devi
 
 def test_it_says_how_long_cupti_makes_the_launch_of_a_graph(stub, way, device):
     # 0.50 ms on an H200 (SGLang 8B), where a watch by events saw 0.05
-    assert way.limits == LIMITS
+    assert way.limits == (*LIMITS, EVERY_CALL)
     for number in range(1, 4):
         device.launch(number, ("graph", 50 * US))
     took_ms = 1e-6 * np.median(np.subtract(*way.ended().call_times()[::-1]))
-    (said,) = set(way.limits) - set(LIMITS)
+    (said,) = set(way.limits) - {*LIMITS, EVERY_CALL}
     assert f"launching a CUDA graph takes {took_ms:.2f} ms" in said
 
 
@@ -448,6 +448,7 @@ def test_before_there_is_a_context_only_calls_that_launch_cost_anything(stub, ea
     assert np.all(ended.call_start > 0)
     assert ended.start.min() == pytest.approx(truths[0][0], abs=EXACT_NS)
     assert not stub.stub_costs_every_call()
+    assert EVERY_CALL not in way.limits
     way.close()
     stub.stub_call(KERNEL_LAUNCH, 9, 1, 2)
     assert not way._cupti.buffers.completed
