@@ -32,7 +32,9 @@ from idlescope.watching.ways.record_clock import RecordClock
 
 LIMITS = ("what ran within a CUDA graph is one operation",)
 # Measured on an H200 (tests/gpu/api_calls.py).
-EVERY_CALL = "CUDA had a context before the watch began, so that each of its calls takes 0.3 to 4 µs longer"
+EVERY_CALL = (
+    "CUDA had a context before the watch began: each of its calls takes 0.3 to 4 µs longer"
+)
 SLOWED = (
     "while CUPTI records, launching a CUDA graph takes {:.2f} ms, several times as long as "
     "otherwise: a host that is not hidden is slower by most of that"
