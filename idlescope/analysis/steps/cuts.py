@@ -22,6 +22,8 @@ MOST_AT_ONCE = 4  # steps that a loop launches before it first waits
 FEWEST_TURNS = 4  # that show in which places a loop waits by turns
 MOST_PLACES = 4  # beside the one for tokens
 NEARLY_ALWAYS = 0.9  # of the turns are alike
+AT_ONCE = 4.0  # times as long is the time between bursts of launches as within them
+MOST_RISES = 3  # in the time between launches that are looked at: pauses are others
 LIKE_BEHIND_A_WAIT = 0.5  # of the time between a wait and the next launch
 
 
@@ -51,6 +53,28 @@ def between_launches(launch_starts: Int64, waits: Calls) -> Int64:
     found = longest_waits(launch_starts, waits)
     between = (found.before >= 0) & (found.before < launch_starts.size - 1)
     return found.row[between]
+
+
+def between_bursts(launches: Calls) -> Int64:
+    """Return after which of some launches a step ends, where the host waits for none.
+
+    Those of one step follow one another at once. Where they do not come in bursts of as many each,
+    every launch is a step.
+    """
+    every = launches.end[:-1]
+    apart_ns = launches.start[1:] - every
+    ordered = np.sort(apart_ns)
+    rises = ordered[1:] / np.maximum(ordered[:-1], 1)
+    for rise in np.argsort(-rises)[:MOST_RISES].tolist():
+        if rises[rise] < AT_ONCE:
+            break
+        last_of_burst = np.flatnonzero(apart_ns > ordered[rise])
+        sizes = np.diff(last_of_burst)
+        if sizes.size < FEWEST_TURNS or np.median(sizes) < 2:
+            continue
+        if np.mean(sizes == np.median(sizes)) >= NEARLY_ALWAYS:
+            return every[last_of_burst]
+    return every
 
 
 def for_tokens(wait_end: Int64, place: Int64, launch_starts: Int64) -> Bool:

@@ -22,6 +22,7 @@ from idlescope.analysis.grouping import Groups, most_common
 from idlescope.analysis.intervals import AFTER_EVERYTHING
 from idlescope.analysis.steps.around import places_of
 from idlescope.analysis.steps.cuts import (
+    between_bursts,
     between_launches,
     for_tokens,
     forward_launches,
@@ -286,10 +287,26 @@ def _from_wait_to_wait(view: DeviceView, steps: Ranges) -> Ranges:
     if len(steps) < 2:
         return steps
     calls, thread = view.trace.calls, int(steps.thread[0])
+    launches = forward_launches(view, thread)
     waits = calls.take(view.waits & (calls.thread == thread))
-    begun = last_before(steps.start, forward_launches(view, thread), waits)
+    waits = waits.take(~_within_a_step(view, thread, waits.end, launches))
+    begun = last_before(steps.start, launches, waits)
     starts = np.append(steps.start[:1], begun[1:])
     return steps.replace(start=starts, end=np.append(starts[1:], steps.end[-1]))
+
+
+def _within_a_step(view: DeviceView, thread: int, wait_end: Int64, launches: Int64) -> Bool:
+    """Return behind which waits more of a step is launched in the span of it that they are in."""
+    names, ranges = view.names, view.trace.ranges
+    working = (names.named(STEP) | names.named(FORWARD))[ranges.name]
+    spans = ranges.take(working & names.spans(ranges) & (ranges.thread == thread))
+    covered = intervals.union(spans.start, spans.end)
+    span = np.searchsorted(covered.start, wait_end, "right") - 1
+    following = np.searchsorted(launches, wait_end)
+    within = (span >= 0) & (following < launches.size)
+    inside = launches[following[within]] < covered.end[span[within]]
+    within[within] = inside
+    return within
 
 
 def _by_profiler(trace: Trace, ranges: Ranges) -> HostSteps:
@@ -372,7 +389,7 @@ def _by_calls(view: DeviceView) -> HostSteps:
         if not by_graphs:
             return _NONE
         # Launches with no wait between them are of one step, unless there are no waits at all.
-        cuts = graphs.end[:-1]
+        cuts = between_bursts(graphs)
     starts = np.concatenate(([calls.start[0]], cuts))
     found = GRAPH_LAUNCHES if by_graphs else WAITING_CALLS
     last = int(calls.end.max())

@@ -233,12 +233,23 @@ def test_a_wait_for_a_step_before_the_recording_shows_no_clock_to_be_wrong(tmp_p
     assert "clocks" not in device.verdict.text
 
 
+@pytest.mark.parametrize("graphs", [1, 2, 20, 60])
+@pytest.mark.parametrize("pauses", [{}, {15: 900_000 * US}], ids=["", "a pause"])
+def test_graphs_in_bursts_are_steps_where_nothing_waits(tmp_path, graphs, pauses):
+    """As torch.compile makes them, one for each layer; another thread has the tokens."""
+    kernels = max(10, graphs)
+    plan = Plan(depth=2, wait="", graphs=graphs, kernels=kernels, pauses=pauses)
+    device = measured(tmp_path, recorded(replace(plan, kernel_ns=6_000 * US // kernels)))
+    assert (len(device.steps), device.batching.kind) == (20, "asynchronous")
+    step_ns = device.prediction.predicted.step_ns
+    assert step_ns == pytest.approx((6_000 + kernels) * US, rel=0.01)
+
+
 VALUE = [{**EAGER, "value_after": 30}, {**PIECEWISE, "value_after": 2}]
-WITH_VALUES = ("none", "sglang", "transformers")
 
 
 @pytest.mark.parametrize("how", VALUE, ids=["eager", "several graphs"])
-@pytest.mark.parametrize("engine", WITH_VALUES)
+@pytest.mark.parametrize("engine", COMMON)
 def test_a_value_read_within_each_step_serialises_an_asynchronous_loop(
     tmp_path, engine, how
 ):
@@ -252,7 +263,7 @@ def test_a_value_read_within_each_step_serialises_an_asynchronous_loop(
 
 @pytest.mark.parametrize("value_ns", [300 * US, 1_000 * US])
 @pytest.mark.parametrize("how", VALUE, ids=["eager", "several graphs"])
-@pytest.mark.parametrize("engine", WITH_VALUES)
+@pytest.mark.parametrize("engine", COMMON)
 def test_what_waits_within_a_step_still_does_where_batching_is_asynchronous(
     tmp_path, engine, how, value_ns
 ):
