@@ -37,7 +37,7 @@ from idlescope.analysis.steps.forwards import (
 from idlescope.analysis.steps.step_kind import StepKind, stated_kinds
 from idlescope.analysis.view import DeviceView
 from idlescope.trace.distinct import distinct
-from idlescope.trace.model import RangeKind, Ranges, Trace
+from idlescope.trace.model import Calls, RangeKind, Ranges, Trace
 from idlescope.trace.names.calls import GRAPH_LAUNCH, LAUNCH, matching
 from idlescope.trace.names.engines import (
     FORWARD,
@@ -289,20 +289,20 @@ def _from_wait_to_wait(view: DeviceView, steps: Ranges) -> Ranges:
     calls, thread = view.trace.calls, int(steps.thread[0])
     launches = forward_launches(view, thread)
     waits = calls.take(view.waits & (calls.thread == thread))
-    waits = waits.take(~_within_a_step(view, thread, waits.end, launches))
+    waits = waits.take(~_within_a_step(view, thread, waits, launches))
     begun = last_before(steps.start, launches, waits)
     starts = np.append(steps.start[:1], begun[1:])
     return steps.replace(start=starts, end=np.append(starts[1:], steps.end[-1]))
 
 
-def _within_a_step(view: DeviceView, thread: int, wait_end: Int64, launches: Int64) -> Bool:
+def _within_a_step(view: DeviceView, thread: int, waits: Calls, launches: Int64) -> Bool:
     """Return behind which waits more of a step is launched in the span of it that they are in."""
     names, ranges = view.names, view.trace.ranges
     working = (names.named(STEP) | names.named(FORWARD))[ranges.name]
     spans = ranges.take(working & names.spans(ranges) & (ranges.thread == thread))
     covered = intervals.union(spans.start, spans.end)
-    span = np.searchsorted(covered.start, wait_end, "right") - 1
-    following = np.searchsorted(launches, wait_end)
+    span = np.searchsorted(covered.start, waits.start, "right") - 1
+    following = np.searchsorted(launches, waits.end)
     within = (span >= 0) & (following < launches.size)
     inside = launches[following[within]] < covered.end[span[within]]
     within[within] = inside
