@@ -129,7 +129,7 @@ def classify(view: DeviceView, steps: Steps, step: Int64, gaps: Gaps) -> Batchin
     begun_early = follows & _begun_early(steps)
     overlapping = bool(begun_early.sum() > most)
     culprit = _wait_before_launch(view, steps, begun_early) if overlapping else None
-    culprit = culprit or _silent_copy(view, steps)
+    culprit = culprit or _silent_copy(view, steps, waits)
     if culprit and culprit.waited_ns > MATTERS * device_ns:
         return Batching(SERIALISED, early, followers, culprit)
     kind = _kind(view, steps, waits, follows, overlapping)
@@ -321,7 +321,7 @@ def _wait_before_launch(
     return _costliest(view.trace, wait, int(delayed.size))
 
 
-def _silent_copy(view: DeviceView, steps: Steps) -> Culprit | None:
+def _silent_copy(view: DeviceView, steps: Steps, waits: StepWaits) -> Culprit | None:
     """Find the copy that blocks although its call is an asynchronous one and nothing asks to wait.
 
     A copy from or to memory that is not pinned blocks whatever `non_blocking` says. Where a
@@ -334,17 +334,21 @@ def _silent_copy(view: DeviceView, steps: Steps) -> Culprit | None:
     following = _next_calls(trace, copies)
     same_thread = calls.thread[following] == calls.thread[copies]
     meant = view.waits[following] & same_thread
-    if not _waits_otherwise(view, len(steps)):
+    if not _waits_otherwise(view, waits, len(steps)):
         # The copy is where the host takes its tokens: no other wait could be meant to.
         meant |= matching(TO_HOST, trace.names)[_copied(view, copies)]
     return _costliest(trace, copies[~meant], len(steps))
 
 
-def _waits_otherwise(view: DeviceView, steps: int) -> bool:
-    """Return whether the launching thread waits in most steps in calls that copy nothing."""
-    waits = view.waits & (view.trace.calls.thread == view.launching_thread)
-    waits[view.blocking_copies] = False
-    return bool(np.count_nonzero(waits) > MOST * steps)
+def _waits_otherwise(view: DeviceView, waits: StepWaits, steps: int) -> bool:
+    """Return whether the launching thread waits in most steps in calls that copy nothing.
+
+    A wait for a part of a step is for no tokens.
+    """
+    own_waits = view.waits & (view.trace.calls.thread == view.launching_thread)
+    own_waits[view.blocking_copies] = False
+    own_waits[waits.inside_calls] = False
+    return bool(np.count_nonzero(own_waits) > MOST * steps)
 
 
 def _copied(view: DeviceView, calls: Int64) -> Int64:

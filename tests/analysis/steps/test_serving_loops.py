@@ -261,14 +261,15 @@ def test_a_value_read_within_each_step_serialises_an_asynchronous_loop(
     assert culprit.waited_ns == pytest.approx(20 * 300 * US, rel=0.1)
 
 
+@pytest.mark.parametrize("wait", ["cudaEventSynchronize", "copy"])
 @pytest.mark.parametrize("value_ns", [300 * US, 1_000 * US])
 @pytest.mark.parametrize("how", VALUE, ids=["eager", "several graphs"])
 @pytest.mark.parametrize("engine", COMMON)
 def test_what_waits_within_a_step_still_does_where_batching_is_asynchronous(
-    tmp_path, engine, how, value_ns
+    tmp_path, engine, how, value_ns, wait
 ):
     plan = replace(ENGINES[engine], **how, value_ns=value_ns)
-    device = measured(tmp_path, recorded(plan))
+    device = measured(tmp_path, recorded(replace(plan, wait=wait)))
     overlapped = measured(tmp_path, recorded(replace(plan, depth=2)))
     assert (len(device.steps), device.batching.kind) == (20, "synchronous")
     assert "and inside of it in cudaStreamSynchronize" in device.verdict.text
