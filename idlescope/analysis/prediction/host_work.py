@@ -13,6 +13,7 @@ from idlescope.analysis.grouping import Groups
 from idlescope.analysis.intervals import AFTER_EVERYTHING, BEFORE_EVERYTHING, Intervals
 from idlescope.analysis.prediction.recorded_steps import RecordedSteps
 from idlescope.analysis.prediction.step_costs import HOST_COLUMNS
+from idlescope.analysis.steps.batching import MOST
 from idlescope.analysis.steps.process_waits import process_waits
 from idlescope.analysis.steps.rank_waits import rank_waits, times_of
 from idlescope.analysis.steps.waited_for import step_waits
@@ -184,10 +185,9 @@ class HostWork:
         They stay in an asynchronous loop.
         """
         result = self.steps.result
-        culprit = result.batching.culprit
-        if culprit is None or not culprit.inside_step:
-            return np.empty(0, np.int64)
-        return step_waits(result.view, result.steps, result.step).inside_calls
+        waits = step_waits(result.view, result.steps, result.step).inside_calls
+        habit = waits.size > MOST * len(result.steps)
+        return waits if habit else np.empty(0, np.int64)
 
     @cached_property
     def _step_waits(self) -> Int64:

@@ -77,16 +77,18 @@ def between_bursts(launches: Calls) -> Int64:
     return every
 
 
-def for_tokens(wait_end: Int64, place: Int64, launch_starts: Int64) -> Bool:
+def for_tokens(waits: Calls, place: Int64, launch_starts: Int64) -> Bool:
     """Return which of some waits between launches, in order, end a step.
 
     Where a loop waits in several places by turns, in each once, all but one are for parts of a
     step, such as an `.item()`, after which it launches the rest. For its tokens it waits where it
-    has most to do before it launches again. `place` is a number for each place.
+    has most to do, beside waiting, between two launches. `place` is a number for each place.
     """
     every = np.ones(place.size, np.bool_)
-    following = np.minimum(np.searchsorted(launch_starts, wait_end), launch_starts.size - 1)
-    work_ns = launch_starts[following] - wait_end
+    following = np.searchsorted(launch_starts, waits.end)
+    following = np.clip(following, 1, launch_starts.size - 1)
+    between_ns = launch_starts[following] - launch_starts[following - 1]
+    work_ns = between_ns - (waits.end - waits.start)
     candidates = [one for one in distinct(place).tolist() if _by_turns(place, one)]
     if not candidates:
         return every
@@ -97,7 +99,8 @@ def for_tokens(wait_end: Int64, place: Int64, launch_starts: Int64) -> Bool:
 def _by_turns(place: Int64, ending: int) -> bool:
     """Return whether between waits in a place there are others, nearly always the same, once each.
 
-    Few of them: a loop has no more reads of values in a step.
+    Few of them: a loop has no more reads of values in a step. Some steps, such as prefills, may
+    have none.
     """
     at = np.flatnonzero(place == ending)
     if at.size < FEWEST_TURNS:
@@ -108,7 +111,9 @@ def _by_turns(place: Int64, ending: int) -> bool:
     usual, count = between.most_common(1)[0]
     once_each = len(set(usual)) == len(usual)
     few = 0 < len(usual) <= MOST_PLACES
-    return once_each and few and count >= NEARLY_ALWAYS * (at.size - 1)
+    alike = count + between[()]
+    is_habit = 2 * count > at.size - 1
+    return once_each and few and is_habit and alike >= NEARLY_ALWAYS * (at.size - 1)
 
 
 def last_before(starts: Int64, launch_starts: Int64, waits: Calls) -> Int64:

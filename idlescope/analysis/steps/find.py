@@ -408,7 +408,7 @@ def _cuts_at_waits(view: DeviceView, thread: int, launched: Int64) -> Int64:
         ending = calls.take(rows[between_launches(launched, calls.take(rows))])
         if len(ending) + 1 >= ENOUGH:
             places = places_of(view.trace, ending)
-            cuts = ending.end[for_tokens(ending.end, places, launched)]
+            cuts = ending.end[for_tokens(ending, places, launched)]
             return with_unwaited(cuts, launched)
     return ending.end
 

@@ -233,6 +233,22 @@ def test_a_wait_for_a_step_before_the_recording_shows_no_clock_to_be_wrong(tmp_p
     assert "clocks" not in device.verdict.text
 
 
+@pytest.mark.parametrize("engine", ["none", "sglang"])
+@pytest.mark.parametrize("depth", [1, 2])
+def test_a_copy_that_blocks_hides_no_wait_within_the_steps(tmp_path, engine, depth):
+    plan = replace(ENGINES[engine], **PIECEWISE, value_after=2, small_copy=True)
+    device = measured(tmp_path, recorded(replace(plan, depth=depth)))
+    overlapped = measured(tmp_path, recorded(replace(plan, depth=2)))
+    step_ns = overlapped.prediction.recorded.step_ns
+    assert device.prediction.predicted.step_ns == pytest.approx(step_ns, rel=0.02)
+
+
+def test_prefills_without_a_wait_within_them_leave_the_places_as_they_are(tmp_path):
+    plan = Plan(steps=40, value_after=1, prefill_every=7, graphs=2)
+    device = measured(tmp_path, recorded(plan))
+    assert (len(device.steps), device.batching.kind) == (40, "synchronous")
+
+
 @pytest.mark.parametrize("graphs", [1, 2, 20, 60])
 @pytest.mark.parametrize("pauses", [{}, {15: 900_000 * US}], ids=["", "a pause"])
 def test_graphs_in_bursts_are_steps_where_nothing_waits(tmp_path, graphs, pauses):
