@@ -296,15 +296,19 @@ def _from_wait_to_wait(view: DeviceView, steps: Ranges) -> Ranges:
 
 
 def _within_a_step(view: DeviceView, thread: int, waits: Calls, launches: Int64) -> Bool:
-    """Return behind which waits more of a step is launched in the span of it that they are in."""
+    """Return behind which waits more of a step is launched in the span of it that they are in.
+
+    A wait in a phase of its own, such as that which takes in the tokens, is for the whole step.
+    """
     names, ranges = view.names, view.trace.ranges
-    working = (names.named(STEP) | names.named(FORWARD))[ranges.name]
-    spans = ranges.take(working & names.spans(ranges) & (ranges.thread == thread))
-    covered = intervals.union(spans.start, spans.end)
-    span = np.searchsorted(covered.start, waits.start, "right") - 1
+    of_phase = (names.phase >= 0)[ranges.name]
+    spans = ranges.take(of_phase & names.spans(ranges) & (ranges.thread == thread))
+    working = (names.named(STEP) | names.named(FORWARD))[spans.name]
+    span = intervals.innermost_at(spans.start, spans.end, waits.start)
     following = np.searchsorted(launches, waits.end)
     within = (span >= 0) & (following < launches.size)
-    inside = launches[following[within]] < covered.end[span[within]]
+    within[within] = working[span[within]]
+    inside = launches[following[within]] < spans.end[span[within]]
     within[within] = inside
     return within
 
