@@ -45,9 +45,8 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     session_start_ns: int | None = msgspec.field(
         default=None, name="session_start_epoch_ns"
     )
-    clocks_apart: bool = (
-        False  # ranks of one folder whose clocks cannot be brought together
-    )
+    of_several_files: bool = False  # a folder's ranks, put together
+    clocks_apart: bool = False  # of such ranks the clocks cannot be brought together
     distributed: dict[str, Any] = msgspec.field(
         default_factory=dict, name="distributedInfo"
     )

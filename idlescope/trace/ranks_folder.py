@@ -285,6 +285,7 @@ def _merged_meta(ranks: Sequence[Rank]) -> Metadata:
         profiler_errors=tuple(
             message for meta in rank_metas for message in meta.profiler_errors
         ),
+        of_several_files=True,
         clocks_apart=_shifts(ranks) is None,
     )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from msgspec.structs import replace
 
@@ -39,8 +38,7 @@ def ranks_together(
         ranks.append(rank)
     ranks.sort(key=lambda rank: rank.place.number)
     one_clock = not trace.meta.clocks_apart
-    # Else the files of a folder were put together, which several programs recorded.
-    one_recorder = one_clock and not Path(trace.meta.path).is_dir()
+    one_recorder = one_clock and not trace.meta.of_several_files
     return group(ranks, one_clock, one_recorder)
 
 
