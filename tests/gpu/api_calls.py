@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import ctypes
 import json
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -85,11 +84,7 @@ def main() -> None:
         try_way(sys.argv[1])
         return
     for way in WAYS * ROUNDS:
-        command = (sys.executable, __file__, way)
-        done = subprocess.run(
-            command, timeout=120, capture_output=True, text=True, check=False
-        )
-        print(done.stdout.strip() or json.dumps({"way": way, "error": done.stderr[-600:]}))
+        graph_launch.try_in_process(way, __file__)
 
 
 if __name__ == "__main__":

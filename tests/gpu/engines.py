@@ -58,9 +58,8 @@ BY_TURNS = [
     load for load in os.environ.get("BY_TURNS_LOADS", "decode,mixed").split(",") if load
 ]
 BY_TURNS_WAYS = os.environ.get("BY_TURNS_WAYS", "events,activity").split(",")
-ONLY_TURNS = int(
-    os.environ.get("ONLY_TURNS", "5")
-)  # of servers of which only one mode is asked for
+# Of servers of which only one mode is asked for.
+ONLY_TURNS = int(os.environ.get("ONLY_TURNS", "5"))
 
 
 def words_of(engine: str, size: str) -> list[str]:
@@ -210,6 +209,7 @@ def start_all(asked: Sequence[str]) -> Iterator[tuple[watch.Watched, str]]:
 
 def try_engines(asked: Sequence[str], out: Path) -> None:
     """Run everything on some engines and sizes, whose servers all fit on one GPU."""
+    started: list[watch.Watched] = []
     by_model: dict[tuple[str, str], list[watch.Watched]] = {}
     loads_of: dict[tuple[str, str], list[tuple[str, int]]] = {}
     turns = [
@@ -221,10 +221,10 @@ def try_engines(asked: Sequence[str], out: Path) -> None:
     try:
         for watched, only in start_all(asked):
             model = (watched.engine, watched.size)
+            started.append(watched)
             by_model.setdefault(model, []).append(watched)
             first_load = [(LOADS[0], turn) for turn in range(ONLY_TURNS)]
             loads_of[model] = first_load if only else turns
-        started = [watched for those in by_model.values() for watched in those]
         all_up(started)
         say(out, up_s=time.monotonic() - begin)
         for watched, load in itertools.product(started, BY_TURNS):
@@ -244,7 +244,7 @@ def try_engines(asked: Sequence[str], out: Path) -> None:
     except Exception as error:  # what there is so far is worth keeping
         say(out, error=repr(error)[-3000:])
     finally:
-        end([watched for those in by_model.values() for watched in those], out)
+        end(started, out)
 
 
 def end(started: Sequence[watch.Watched], out: Path) -> None:

@@ -163,9 +163,9 @@ def try_way(way: str) -> None:
     print(json.dumps(found), flush=True)
 
 
-def try_in_process(way: str) -> None:
-    """Try one way in a process of its own; print what it says."""
-    command = (sys.executable, __file__, way)
+def try_in_process(way: str, script: str = __file__) -> None:
+    """Have a script try one way in a process of its own; print what it says."""
+    command = (sys.executable, script, way)
     try:
         done = subprocess.run(
             command, timeout=60, capture_output=True, text=True, check=False

@@ -208,10 +208,12 @@ def _host_work(device: DeviceResult, blocks: _Blocks) -> dict[str, Float64]:
     Waiting and pauses are left out. Host work is of the block in which it begins.
     """
     work: dict[str, Float64] = {}
+    paused = device.gaps.take(_is_pause(device))
+    pauses = Intervals(paused.start, paused.end)
     if len(device.steps):
         row = np.arange(len(device.steps))
         block = np.searchsorted(blocks.first_step, row, "right") - 1
-        paused_ns = _paused(device, device.steps.start, device.steps.end)
+        paused_ns = intervals.covered_within(pauses, device.steps.start, device.steps.end)
         worked_ns = np.maximum(device.steps.host - paused_ns, 0)
         work[HOST_WORK] = blocks.total(block, worked_ns)
     names = device.view.names
@@ -225,19 +227,11 @@ def _host_work(device: DeviceResult, blocks: _Blocks) -> dict[str, Float64]:
         if not len(named):
             continue
         waited = blocked(device.view.trace, named, device.waits, for_others)
-        paused_ns = _paused(device, named.start, named.end)
+        paused_ns = intervals.covered_within(pauses, named.start, named.end)
         length = named.end - named.start - waited.length - paused_ns
         block = blocks.at(named.start)
         work[f"{PHASE_PREFIX}{label}"] = blocks.total(block, np.maximum(length, 0))
     return work
-
-
-def _paused(device: DeviceResult, start: Int64, end: Int64) -> Int64:
-    """Return how long each of some stretches of the host's time lies within pauses."""
-    gaps = device.gaps.take(_is_pause(device))
-    pauses = Intervals(gaps.start, gaps.end)
-    before = intervals.covered_before(pauses, start)
-    return intervals.covered_before(pauses, end) - before
 
 
 def _spans(device: DeviceResult) -> Ranges:

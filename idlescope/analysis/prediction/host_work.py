@@ -228,7 +228,4 @@ class HostWork:
 
 def _length(start: Int64, end: Int64, only: Intervals | None) -> Int64:
     """Return how long each of some times is, or how much of it lies within disjoint ones, ns."""
-    if only is None:
-        return end - start
-    before = intervals.covered_before(only, np.concatenate((start, end)))
-    return before[start.size :] - before[: start.size]
+    return end - start if only is None else intervals.covered_within(only, start, end)

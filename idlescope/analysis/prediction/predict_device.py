@@ -34,7 +34,7 @@ def predict_device(
         predicted=replays.predict(what),
         bound=replays.predict(replace(what, host=0.0)),
         levers=_levers(replays, what) if levers else (),
-        exposed_ns=_exposed_ns(result),
+        exposed_ns=result.idle_per_step_ns or 0.0,
         host_bound=tuple(replayed_steps[host_is_slower].tolist()),
     )
 
@@ -48,11 +48,6 @@ def predict_asynchronous(trace: Trace, result: MeasuredDevice) -> Prediction | N
         return predict_device(trace, result, levers=False)
     except TraceError:
         return None
-
-
-def _exposed_ns(result: MeasuredDevice) -> float:
-    """Return the idle time that each step costs."""
-    return result.idle_per_step_ns or 0.0
 
 
 def _levers(replays: Replays, what: WhatIf) -> tuple[Lever, ...]:

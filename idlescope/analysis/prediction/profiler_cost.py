@@ -27,7 +27,7 @@ from idlescope.hardware.latencies import (
 )
 from idlescope.trace.model import RangeKind
 from idlescope.trace.names.calls import GRAPH_LAUNCH, matching
-from idlescope.trace.table import Bool, Int64
+from idlescope.trace.table import Int64
 from idlescope.trace.watch_said import said_by_watch
 
 MOST_SHARES = 3.0  # how many times the usual cost of a record a slow machine may take
@@ -133,32 +133,20 @@ def _record_costs(steps: RecordedSteps) -> _RecordCosts:
 
     For a graph it is what its launch took beyond the usual.
     """
-    graphs = _graph_launches(steps)
-    if said_by_watch(steps.trace.meta).by_cupti:
+    trace, ranges = steps.trace, steps.trace.ranges
+    calls = trace.calls.take(trace.calls.thread == steps.thread)
+    graph = matching(GRAPH_LAUNCH, trace.names)[calls.name]
+    launched = np.minimum(calls.start[graph] + UNPROFILED_GRAPH_LAUNCH_NS, calls.end[graph])
+    graphs = _RecordCosts(launched, calls.end[graph] - launched)
+    if said_by_watch(trace.meta).by_cupti:
         return graphs
-    ranges, calls = steps.trace.ranges, steps.trace.calls
+
     recorded = (ranges.thread == steps.thread) & (ranges.kind <= RangeKind.FRAME)
     is_frame = ranges.kind[recorded] == RangeKind.FRAME
     range_cost = np.where(is_frame, PROFILED_FRAME_NS, PROFILED_RECORD_NS)
-
-    is_call = (calls.thread == steps.thread) & ~_launches_graph(steps)
-    call_start = calls.start[is_call]
+    call_start = calls.start[~graph]
     call_cost = np.full(call_start.size, PROFILED_RECORD_NS)
     return _RecordCosts(
         start=np.concatenate((ranges.start[recorded], call_start, graphs.start)),
         cost=np.concatenate((range_cost, call_cost, graphs.cost)),
     )
-
-
-def _graph_launches(steps: RecordedSteps) -> _RecordCosts:
-    """Return what the launch of each graph took beyond the usual."""
-    calls = steps.trace.calls.take(
-        (steps.trace.calls.thread == steps.thread) & _launches_graph(steps)
-    )
-    launched = np.minimum(calls.start + UNPROFILED_GRAPH_LAUNCH_NS, calls.end)
-    return _RecordCosts(launched, calls.end - launched)
-
-
-def _launches_graph(steps: RecordedSteps) -> Bool:
-    """Return which calls of the trace launch a CUDA graph."""
-    return matching(GRAPH_LAUNCH, steps.trace.names)[steps.trace.calls.name]

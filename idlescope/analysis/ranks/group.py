@@ -148,9 +148,10 @@ def group(
     sent = matching.together(pairs) if pairs else None
     if sent is not None and not one_recorder:
         by_pairs = with_pairs(on_one_clock, sent, matched, rank_clocks)
-        sent = None if by_pairs is None else sent
-        rank_clocks = by_pairs or rank_clocks
-        on_one_clock = _by_clocks(times, rank_clocks)
+        if by_pairs is None:
+            sent = None
+        else:
+            rank_clocks, on_one_clock = by_pairs, _by_clocks(times, by_pairs)
     releases = [Releases.none(rank_times) for rank_times in on_one_clock]
     for calls in matched:
         known = all(rank_clocks[rank].known for rank in calls.ranks.tolist())

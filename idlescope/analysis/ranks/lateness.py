@@ -9,7 +9,6 @@ import numpy as np
 from msgspec import Struct
 
 from idlescope.analysis import intervals
-from idlescope.analysis.intervals import Intervals
 from idlescope.analysis.ranks.matching import MatchedCalls
 from idlescope.analysis.ranks.timeline import RankTimeline
 from idlescope.analysis.ranks.waiting import Releases
@@ -129,7 +128,7 @@ def _exposed_waits(
 def _exposed(rank: RankTimeline, release: Int64, rows: Int64) -> Int64:
     """Return how long each of some calls waited while its device computed nothing."""
     start = rank.calls.start[rows]
-    return release - start - _covered(rank.computing, start, release)
+    return release - start - intervals.covered_within(rank.computing, start, release)
 
 
 def _since_the_one_before(rank: RankTimeline) -> _Reasons:
@@ -138,15 +137,10 @@ def _since_the_one_before(rank: RankTimeline) -> _Reasons:
     earlier_ends = np.append(start[:1], end[:-1])
     before = np.minimum(np.maximum.accumulate(earlier_ends), start)
     return _Reasons(
-        idle=_covered(rank.idle, before, start),
-        host=_covered(rank.host_idle, before, start),
-        compute=_covered(rank.computing, before, start),
+        idle=intervals.covered_within(rank.idle, before, start),
+        host=intervals.covered_within(rank.host_idle, before, start),
+        compute=intervals.covered_within(rank.computing, before, start),
     )
-
-
-def _covered(disjoint: Intervals, start: Int64, end: Int64) -> Int64:
-    until_end = intervals.covered_before(disjoint, end)
-    return until_end - intervals.covered_before(disjoint, start)
 
 
 def _by_step(waits: Sequence[StepWaits]) -> StepWaits:

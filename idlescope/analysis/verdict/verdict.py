@@ -7,7 +7,7 @@ prediction. The verdict is "cannot tell" where the coverage does not carry one.
 from __future__ import annotations
 
 from idlescope.analysis.idle.host_labels import largest_part, phase_of
-from idlescope.analysis.idle.of_steps import StepsIdle, all_idle, of_steps
+from idlescope.analysis.idle.of_steps import StepsIdle, all_idle
 from idlescope.analysis.intervals import percent
 from idlescope.analysis.steps.batching import (
     ASYNCHRONOUS,
@@ -187,8 +187,7 @@ def _idle(findings: Findings) -> Verdict:
     if not apart or (paused is not None and findings.idle_between_pct < BUSY_IDLE_PCT):
         steps_idle, of_which = all_idle(findings.gaps, findings.host_ns), "that"
     else:
-        steps_idle = of_steps(findings.gaps, findings.host_ns, findings.spread)
-        of_which = "the rest"
+        steps_idle, of_which = findings.steps_idle, "the rest"
     kind, because = _reading(findings, steps_idle, of_which)
     if paused is not None:
         return Verdict(kind, paused)
@@ -285,8 +284,7 @@ def _waits_for_ranks(findings: Findings) -> bool:
 def _per_step(findings: Findings) -> str:
     """Return the idle time that a step costs, as `MeasuredDevice.idle_per_step_ns` has it."""
     steps = len(findings.steps)
-    cost = of_steps(findings.gaps, findings.host_ns, findings.spread)
-    return f"{cost.idle_ns / steps / 1e6:.2f} ms per step" if steps else ""
+    return f"{findings.steps_idle.idle_ns / steps / 1e6:.2f} ms per step" if steps else ""
 
 
 def _batching(findings: Findings) -> str:

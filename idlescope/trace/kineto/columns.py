@@ -34,7 +34,7 @@ _IS_DETAIL = np.array(
 )
 _CODE_OF_CATEGORY = {category: code for code, category in enumerate(_CATEGORIES)}
 _CODE_OF_TYPE: dict[type, int] = {
-    **{TYPES[name]: _CODE_OF_CATEGORY.get(name, _SKIPPED) for name in TYPES},
+    **{of: _CODE_OF_CATEGORY.get(category, _SKIPPED) for category, of in TYPES.items()},
     **dict.fromkeys(UNWANTED.values(), _SKIPPED),
 }
 _NO_GROUP, _OPERATION, _CALL, _RANGE = range(4)
