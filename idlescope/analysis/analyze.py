@@ -16,7 +16,6 @@ from idlescope.analysis.grouping import by_value
 from idlescope.analysis.idle import causes, concentration, demand, stacks
 from idlescope.analysis.idle import occupancy as idle
 from idlescope.analysis.idle.communication import communication
-from idlescope.analysis.idle.concentration import Spread
 from idlescope.analysis.idle.host_labels import NO_DEMAND
 from idlescope.analysis.idle.shared_gpu import SharedGpu, shared_gpus
 from idlescope.analysis.measured import MeasuredDevice, Rest
@@ -108,10 +107,9 @@ def analyze(
     results = []
     for device in measured:
         # What a process would do with the whole of a GPU that it shares, its trace cannot tell.
-        # Nor does it tell what asynchronous batching would do about a lack of requests.
         part = replace(device.judged_part, verdict=device.verdict)
-        told = part.shared is None and part.spread.kind != Spread.NO_DEMAND
-        prediction = predict_asynchronous(device.view.trace, device) if told else None
+        alone = part.shared is None
+        prediction = predict_asynchronous(device.view.trace, device) if alone else None
         explained = replace(device, verdict=with_remedy(part, prediction))
         results.append(
             DeviceResult(

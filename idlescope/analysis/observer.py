@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 from msgspec import Struct
 
+from idlescope.analysis.idle.of_steps import between_pct
 from idlescope.analysis.measured import MeasuredDevice
 from idlescope.analysis.prediction.prediction import Prediction
 from idlescope.analysis.prediction.profiler_cost import unprofiled_is_known
@@ -39,7 +40,7 @@ class Observer(Struct, frozen=True):
 
     known: bool  # whether the step time without the profiler is known, not estimated
     method: str  # how it was found
-    recorded_step_ns: float
+    recorded_step_ns: float  # without pauses, and time for want of requests
     step_ns: float
     low_ns: float  # the bounds of the step time
     high_ns: float
@@ -86,15 +87,17 @@ class Observer(Struct, frozen=True):
 def observe(device: MeasuredDevice, prediction: Prediction | None) -> Observer | None:
     """Return what a device's idle time is without the profiler.
 
-    `prediction` holds the estimate. None where no profiler recorded the device, or nothing tells.
+    It is on the part that the verdict is on, and `prediction`, which holds the estimate. None where
+    no profiler recorded the device, or nothing tells.
     """
+    device = device.judged_part
     recorded_ns = _recorded_step_ns(device)
     if recorded_ns is None:
         return None
     known = device.unprofiled or _told(prediction)
     if known is None:
         return None
-    busy_share = 1 - device.idle_pct / 100
+    busy_share = 1 - between_pct(device.occupancy, device.spread) / 100
     return Observer(
         known=unprofiled_is_known(device),
         method=known.method,
@@ -109,11 +112,15 @@ def observe(device: MeasuredDevice, prediction: Prediction | None) -> Observer |
 
 
 def _recorded_step_ns(device: MeasuredDevice) -> float | None:
-    """Return the mean time from the end of one step to that of the next on the device."""
+    """Return the mean time from the end of one step to that of the next on the device.
+
+    Without pauses, and without idle time for want of requests, which are no cost of a step.
+    """
     done = device.steps.done[device.steps.operations > 0]
     if done.size < 2:
         return None
-    return float(done[-1] - done[0]) / (done.size - 1)
+    whole_ns = float(done[-1] - done[0]) - device.spread.apart_ns
+    return max(whole_ns, 0.0) / (done.size - 1) or None
 
 
 def _told(prediction: Prediction | None) -> UnprofiledStep | None:

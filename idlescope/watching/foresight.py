@@ -75,10 +75,9 @@ class Foresight:
 
 def _why_not(trace: Trace, device: MeasuredDevice) -> str:
     """Return why the steps of a device cannot be replayed."""
-    from idlescope.analysis.idle.concentration import Spread
     from idlescope.analysis.prediction.predict_device import predict_device
 
-    if device.spread.kind == Spread.NO_DEMAND:
+    if device.spread.work_is_guessed:
         return "most idle time is for want of requests, about which batching does nothing"
     try:
         predict_device(trace, device, levers=False)

@@ -12,6 +12,8 @@ from idlescope.errors import ConfigError
 from idlescope.trace.open import open_trace
 from idlescope.trace.unprofiled import UnprofiledStep, write_beside
 from tests.conftest import FIXTURES
+from tests.make.engine_loops import MS, sglang_overlapped
+from tests.make.kineto_files import write
 
 # fixture, step unprofiled, asynchronous step unprofiled, idle unprofiled in % (None: not measured)
 SYNCHRONOUS = [
@@ -102,6 +104,22 @@ def test_what_capture_noted_beside_a_trace_counts(tmp_path):
     (device,) = idlescope.analyze(open_trace(trace)).results
     assert device.observer.known
     assert "the server's counters" in device.observer.text()
+
+
+@pytest.mark.parametrize("pauses", [{}, {30: 400 * MS}, {20: 40 * MS, 45: 60 * MS}])
+def test_a_pause_has_no_part_in_what_a_recorded_step_takes(tmp_path, pauses):
+    """Nor does it say that the device is less busy without the profiler."""
+    path = write(tmp_path / "t.json", sglang_overlapped(60, pauses))
+    (device,) = idlescope.analyze(open_trace(path), step_ms=4.1).results
+    (usual,) = idlescope.analyze(
+        open_trace(write(tmp_path / "usual.json", sglang_overlapped(60, {}))), step_ms=4.1
+    ).results
+    assert (device.spread.pauses > 0) == bool(pauses)
+    for figure in ("recorded_step_ns", "busy_ns", "idle_low_pct"):
+        expected = getattr(usual.observer, figure)
+        assert getattr(device.observer, figure) == pytest.approx(
+            expected, rel=0.02, abs=0.1
+        )
 
 
 def test_a_step_clock_needs_no_correction():

@@ -69,6 +69,11 @@ class Concentration(Struct, frozen=True):
         return self.pauses_ns // self.pauses if self.pauses else 0
 
     @property
+    def work_is_guessed(self) -> bool:
+        """Return whether most idle time is for want of work, and the engine did not say when."""
+        return self.kind == Spread.NO_DEMAND and self.no_demand_gaps > 0
+
+    @property
     def apart_ns(self) -> int:
         """Return the idle time that is no cost of a step: pauses, and that for want of work."""
         return self.pauses_ns + self.no_demand_ns

@@ -15,6 +15,8 @@ from idlescope.analysis.idle.causes import Gaps
 from idlescope.analysis.idle.concentration import Concentration
 from idlescope.analysis.idle.demand import causes_apart
 from idlescope.analysis.idle.host_labels import NO_DEMAND
+from idlescope.analysis.idle.occupancy import Occupancy
+from idlescope.analysis.intervals import percent
 from idlescope.analysis.steps.measure import Steps
 from idlescope.trace.table import Bool
 
@@ -25,6 +27,12 @@ class StepsIdle(Struct, frozen=True):
     idle_ns: int
     cause_ns: dict[str, int]
     host_ns: dict[str, int]  # of the cause `host`, by what the host did
+
+
+def between_pct(occupancy: Occupancy, spread: Concentration) -> float:
+    """Return idle as a share of the window without its pauses and its lack of requests."""
+    rest_ns = occupancy.window_ns - spread.apart_ns
+    return percent(max(occupancy.idle_ns - spread.apart_ns, 0), rest_ns)
 
 
 def beside(gaps: Gaps, steps: Steps) -> Bool:

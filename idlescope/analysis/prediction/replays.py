@@ -10,7 +10,6 @@ from __future__ import annotations
 import numpy as np
 from msgspec.structs import replace
 
-from idlescope.analysis.idle.concentration import Spread
 from idlescope.analysis.intervals import percent
 from idlescope.analysis.measured import MeasuredDevice
 from idlescope.analysis.prediction.device_costs import measure_costs
@@ -61,7 +60,7 @@ class Replays:
                 "the run, and which steps there are depends on when; record one with "
                 "--arrival closed"
             )
-        if result.spread.kind == Spread.NO_DEMAND:
+        if result.spread.work_is_guessed:
             raise TraceError(
                 f"cannot tell what device {result.device.index} would do: it idles for want of "
                 "requests, which neither batching nor a quicker host gives it; record under load"

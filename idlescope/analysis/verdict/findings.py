@@ -11,7 +11,7 @@ from idlescope.analysis.idle.causes import Gaps
 from idlescope.analysis.idle.communication import Communication
 from idlescope.analysis.idle.concentration import Concentration
 from idlescope.analysis.idle.occupancy import Occupancy
-from idlescope.analysis.idle.of_steps import StepsIdle, beside, of_steps
+from idlescope.analysis.idle.of_steps import StepsIdle, beside, between_pct, of_steps
 from idlescope.analysis.idle.shared_gpu import SharedGpu
 from idlescope.analysis.intervals import percent
 from idlescope.analysis.steps.batching import ENOUGH_STEPS, Batching
@@ -89,9 +89,7 @@ class Findings(Struct, frozen=True, dict=True):
     @property
     def idle_between_pct(self) -> float:
         """Return idle as a share of the window without its pauses and its lack of requests."""
-        apart_ns = self.spread.apart_ns
-        rest_ns = self.occupancy.window_ns - apart_ns
-        return percent(max(self.occupancy.idle_ns - apart_ns, 0), rest_ns)
+        return between_pct(self.occupancy, self.spread)
 
     @cached_property
     def steps_idle(self) -> StepsIdle:

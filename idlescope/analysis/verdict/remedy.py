@@ -46,6 +46,9 @@ def with_remedy(device: MeasuredDevice, prediction: Prediction | None) -> Verdic
     `prediction` is that of asynchronous batching; None where it cannot be told.
     """
     verdict = device.verdict
+    if device.spread.kind == Spread.NO_DEMAND and _can_be_asynchronous(prediction):
+        what = f"Its batching is synchronous. {_asynchronous(device, prediction)}"
+        return replace(verdict, text=f"{verdict.text} {what}")
     paused = device.spread.kind == Spread.PAUSES and device.idle_pct >= BUSY_IDLE_PCT
     shared = verdict.kind == VerdictKind.BUSY and device.shared is not None
     if (
@@ -56,6 +59,15 @@ def with_remedy(device: MeasuredDevice, prediction: Prediction | None) -> Verdic
         return verdict
     remedy = FOR_RANKS if _waits_for_ranks(device) else _remedy(device, prediction)
     return replace(verdict, text=f"{verdict.text} {remedy}")
+
+
+def _can_be_asynchronous(prediction: Prediction | None) -> bool:
+    """Return whether a loop is known to be synchronous, and to gain by not being so."""
+    return (
+        prediction is not None
+        and prediction.depth == 1
+        and prediction.predicted.less_than(prediction.base) >= WORTH
+    )
 
 
 def _waits_for_ranks(device: MeasuredDevice) -> bool:

@@ -15,6 +15,7 @@ from idlescope.analysis.comparison.breakdown import APART
 from idlescope.analysis.comparison.checks import examine
 from idlescope.analysis.comparison.compare import compare
 from idlescope.analysis.comparison.limits import Limits
+from idlescope.analysis.verdict.findings import VerdictKind
 from idlescope.trace.model import Device
 from idlescope.watching.ring import Kept, Watched, trace_of
 from idlescope.watching.rows import NO_DEMAND, joined
@@ -113,7 +114,7 @@ def waiting_for_requests(every, none_ns):
     return trace_of(moved, end, REGULAR_NAMES, (), Device(0, 0, "a GPU"), said, 10**18)
 
 
-@pytest.mark.parametrize("none_ns", [2 * MS, 7 * MS, 20 * MS])
+@pytest.mark.parametrize("none_ns", [2 * MS, 7 * MS, 20 * MS, 2000 * MS])
 def test_asynchronous_batching_gives_nothing_of_the_time_without_requests(none_ns):
     (usual,) = idlescope.analyze(regular_trace(60)).results
     (waiting,) = idlescope.analyze(waiting_for_requests(10, none_ns)).results
@@ -121,7 +122,13 @@ def test_asynchronous_batching_gives_nothing_of_the_time_without_requests(none_n
     for case in ("recorded", "predicted"):
         step_ns = getattr(usual.prediction, case).step_ns
         assert getattr(waiting.prediction, case).step_ns == pytest.approx(step_ns, rel=0.01)
-    assert "% of that for want of requests" in waiting.verdict.text
+    if none_ns < 1000 * MS:
+        assert "% of that for want of requests" in waiting.verdict.text
+    else:
+        assert waiting.verdict.kind == VerdictKind.NO_DEMAND
+        advice = "Asynchronous batching (vLLM: --async-scheduling) would make it 3.00 ms per step"
+        assert advice in waiting.verdict.text
+        assert advice in usual.verdict.text
 
 
 PAUSED = {
