@@ -43,6 +43,10 @@ SLOWED = (
 # (tests/gpu/graph_launch.py); whole launch calls of servers by events 50 to 120 us.
 SLOW_GRAPH_LAUNCH_NS = 80_000
 DROPPED = "{:,} times CUPTI had no room for more records: what ran then counts as idle"
+TIMELESS = "{:,} records of CUPTI came without times: what they are of counts as idle"
+# Of the records that come at once, so many without times: no more will have any. With CUDA graphs
+# CUPTI 13.0 ends so after 25 million records of their kernels (parca-dev/parcagpu#23).
+MANY_TIMELESS, MOST_TIMELESS = 100, 0.1
 # Work of a launch call has ended so long after it returned, where no record of it is to come.
 OVER_NS = 5_000_000_000
 # Another tool has taken CUPTI where so long no record came although so much was launched.
@@ -106,6 +110,8 @@ class ActivityWay:
         self._heard_ns = time.perf_counter_ns()  # when records came last
         self._begun = self._begun_when_heard = 0  # launch calls
         self._came = self._came_without_call = 0  # while single calls are chosen
+        self._timeless = 0  # records without times
+        self._times_are_over = False
         if early is None:
             self._cupti.start()
         else:
@@ -133,6 +139,8 @@ class ActivityWay:
             found.append(SLOWED.format(self._graph_call_ns / 1e6))
         if self._cupti.buffers.refused:
             found.append(DROPPED.format(self._cupti.buffers.refused))
+        if self._timeless:
+            found.append(TIMELESS.format(self._timeless))
         return tuple(found)
 
     def begin(self, launch: int, start_ns: int) -> None:
@@ -170,7 +178,10 @@ class ActivityWay:
                 records = _joined(records, self._take())
         turns.pause()
         by_records = self._attributed(records, flush_ns)
-        if not self._away and flush_ns - self._heard_ns > SILENT_NS:
+        if not self._away and self._times_are_over:
+            self._give_up("records of CUPTI have no times any more")
+            self._stop()
+        elif not self._away and flush_ns - self._heard_ns > SILENT_NS:
             self._look_for_silence()
         return by_records
 
@@ -193,9 +204,7 @@ class ActivityWay:
             if not self._away:
                 self._away = True
                 self._captured = CAPTURES.captured
-                self._clock.tie()
-                self._cupti.stop()
-                self._left = _joined(self._left, self._take())
+                self._stop()
 
     def come_back(self) -> None:
         """Take CUPTI again, unless another tool has it still or graphs were made meanwhile."""
@@ -217,11 +226,19 @@ class ActivityWay:
     def _look_for_silence(self) -> None:
         """Give way to a tool that took CUPTI without a word."""
         if self._begun - self._begun_when_heard > SILENT_LAUNCHES:
-            LOGGER.warning(
-                "no records of CUPTI come any more: timing by events from here on"
-            )
-            profiler_turns.leave_turns(self)
-            self._away = True
+            self._give_up("no records of CUPTI come any more")
+
+    def _give_up(self, reason: str) -> None:
+        """Time by events for good."""
+        LOGGER.warning("%s: timing by events from here on", reason)
+        profiler_turns.leave_turns(self)
+        self._away = True
+
+    def _stop(self) -> None:
+        """Turn CUPTI off, and keep what it had recorded."""
+        self._clock.tie()
+        self._cupti.stop()
+        self._left = _joined(self._left, self._take())
 
     def _take(self) -> Records:
         """Take the buffers that are complete; return their records on the host's clock."""
@@ -234,10 +251,8 @@ class ActivityWay:
             operation_parts.append(operations)
             call_parts.append(calls)
         operations, calls = joined_operations(operation_parts), joined_calls(call_parts)
-        # Without times, or of another device: nothing to account for.
-        ours = (operations.start > 0) & (operations.end >= operations.start)
-        ours &= operations.device == self._index
-        operations = operations.only(ours)
+        operations = operations.only(operations.device == self._index)
+        operations = operations.only(self._are_timed(operations))
         host = self._clock.host
         operations = operations._replace(
             start=host(operations.start), end=host(operations.end)
@@ -247,6 +262,15 @@ class ActivityWay:
         latest = time.perf_counter_ns() + AHEAD_NS
         possible = (operations.start >= self._since_ns) & (operations.end <= latest)
         return Records(operations.only(possible), calls)
+
+    def _are_timed(self, operations: DeviceRecords) -> Bool:
+        """Return which operations have times, and count the others."""
+        timed = (operations.start > 0) & (operations.end >= operations.start)
+        timeless = int(timed.size - timed.sum())
+        self._timeless += timeless
+        if timeless > max(MANY_TIMELESS, MOST_TIMELESS * timed.size):
+            self._times_are_over = True
+        return np.asarray(timed, np.bool_)
 
     def _parsed(self, completed: Completed) -> tuple[DeviceRecords, CallRecords]:
         """Return the records of a buffer, and give it back."""

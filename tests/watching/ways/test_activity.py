@@ -366,6 +366,35 @@ def test_a_tool_that_takes_cupti_without_a_word_is_noticed(stub, way, monkeypatc
     assert way.ended().launch.tolist() == [900]
 
 
+def issue_timeless(stub, count, start=0, end=0):
+    for number in range(count):
+        stub.stub_call(KERNEL_LAUNCH, 10_000 + number, stub.stub_now(), stub.stub_now())
+        stub.stub_kernel(GEMM, 0, 3, 10_000 + number, start, end)
+
+
+@pytest.mark.parametrize(("start", "end"), [(0, 0), (10**9, 10**8)])
+def test_records_without_times_are_told_and_leave_events(
+    stub, way, device, caplog, start, end
+):
+    device.launch(1, (GEMM, US))
+    issue_timeless(stub, activity.MANY_TIMELESS + 50, start, end)
+    assert way.ended().launch.tolist() == [1]
+    assert activity.TIMELESS.format(activity.MANY_TIMELESS + 50) in way.limits
+    assert "records of CUPTI have no times any more" in caplog.text
+    device.launch(2, (GEMM, US))  # CUPTI is off: nothing is recorded
+    time.sleep(0.002)
+    assert way.ended().launch.tolist() == [2]
+    assert way not in profiler_turns._YIELDING  # nor does it come back after a profiler
+
+
+def test_a_few_records_without_times_are_only_told(stub, way, device, caplog):
+    device.launch(1, (GEMM, US))
+    issue_timeless(stub, 3)
+    assert way.ended().launch.tolist() == [1]
+    assert activity.TIMELESS.format(3) in way.limits
+    assert "have no times" not in caplog.text
+
+
 @pytest.mark.parametrize("offset", [10**12, -(10**12)])
 def test_records_on_another_clock_are_not_counted(stub, way, device, offset):
     moment = stub.stub_now() + offset
