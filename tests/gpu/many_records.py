@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).parent)]
@@ -31,11 +32,8 @@ def taken(cupti: Cupti, sizes: RecordSizes) -> dict[str, int]:
     cupti.flush()
     while cupti.buffers.completed:
         completed = cupti.buffers.completed.popleft()
-        offsets = sizes.offsets(
-            completed.buffer,
-            completed.valid,
-            lambda offset, completed=completed: cupti.record_size(completed, offset),
-        )
+        size_of = partial(cupti.record_size, completed)
+        offsets = sizes.offsets(completed.buffer, completed.valid, size_of)
         operations = device_records(completed.buffer, offsets)
         timed = (operations.start > 0) & (operations.end >= operations.start)
         found["records"] += timed.size
