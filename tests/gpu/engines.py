@@ -67,7 +67,10 @@ def words_of(engine: str, size: str) -> list[str]:
     if engine == "sglang":
         words = ["--max-total-tokens", str(KV_TOKENS[size]), "--mem-fraction-static", "0.8"]
         words += ["--max-running-requests", "64", "--cuda-graph-max-bs", "64"]
-        return [*words, "--sleep-on-idle"]  # else it keeps a core from the server that is loaded
+        return [
+            *words,
+            "--sleep-on-idle",
+        ]  # else it keeps a core from the server that is loaded
     kv_bytes = KV_TOKENS[size] * KV_BYTES_PER_TOKEN[size]
     words = ["--kv-cache-memory-bytes", str(kv_bytes), "--max-num-seqs", "64"]
     return [*words, "--gpu-memory-utilization", "0.1"]
