@@ -37,6 +37,10 @@ ACTIVITY = {
         SGLANG_PASSES,
     ),
 }
+PROMPTS = {
+    ServerEngine.VLLM: "vllm:prompt_tokens_total",
+    ServerEngine.SGLANG: "sglang:prompt_tokens_total",
+}
 RUNNING = {ServerEngine.VLLM: VLLM_RUNNING, ServerEngine.SGLANG: SGLANG_RUNNING}
 
 
@@ -76,8 +80,26 @@ def unprofiled_step(
 
 
 def step_of(engine: ServerEngine, readings: Sequence[Reading]) -> UnprofiledStep | None:
-    """Return the time of a step while some readings were taken, by the best method that tells."""
-    return step_by(METHODS[engine], readings)
+    """Return the time of a step while some readings were taken, by the best method that tells.
+
+    Where prompts came in fewer than half of the intervals between readings, it is of the longest
+    run of intervals without any: a recording is as short as one, and most likely without, too.
+    """
+    return step_by(METHODS[engine], _mostly_without(PROMPTS[engine], readings))
+
+
+def _mostly_without(counter: str, readings: Sequence[Reading]) -> Sequence[Reading]:
+    """Return the longest run of readings between which a counter stood still, if mostly it did."""
+    grew = [difference(*pair, counter) > 0 for pair in pairwise(readings)]
+    if 2 * sum(grew) >= len(grew):
+        return readings
+    longest: Sequence[Reading] = ()
+    begin = 0
+    for end, ends_here in enumerate([*grew, True]):
+        if ends_here:
+            longest = max(longest, readings[begin : end + 1], key=len)
+            begin = end + 1
+    return longest
 
 
 def step_by(

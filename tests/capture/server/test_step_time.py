@@ -158,3 +158,45 @@ def test_counters_that_do_not_move_tell_nothing():
     assert not was_idle(VLLM, vllm(0, 5), vllm(1, 5))  # a long prompt is being worked on
     assert not was_idle(VLLM, vllm(0, 5, running=0), vllm(1, 6, running=0))
     assert not was_idle(VLLM, Reading(0, {}), Reading(1, {}))  # it does not say
+
+
+def with_prompts(times_s, passes, prompts):
+    labels = '{engine_type="unified"}'
+    return [
+        Reading(
+            time_s,
+            {
+                "sglang:cuda_graph_passes_total": {labels: counted},
+                "sglang:num_running_reqs": {labels: 32},
+                "sglang:prompt_tokens_total": {labels: prompt_tokens},
+            },
+        )
+        for time_s, counted, prompt_tokens in zip(times_s, passes, prompts, strict=True)
+    ]
+
+
+TIMES_S = (0.0, 0.5, 1.0, 1.5, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("passes", "prompts"),
+    [
+        ((0, 160, 230, 400, 570), (0, 0, 8192, 8192, 8192)),  # as it was on an H200
+        ((0, 70, 240, 410, 580), (0, 8192, 8192, 8192, 8192)),
+        ((0, 170, 340, 510, 580), (0, 0, 0, 0, 8192)),
+    ],
+)
+def test_an_interval_in_which_all_prompts_came_says_nothing_of_decoding(passes, prompts):
+    step = unprofiled_step(SGLANG, with_prompts(TIMES_S, passes, prompts), [])
+    assert step.step_ms == pytest.approx(500 / 170)
+    assert (step.low_ms, step.high_ms) == (
+        pytest.approx(500 / 170),
+        pytest.approx(500 / 170),
+    )
+
+
+def test_a_load_of_prompts_is_measured_with_them():
+    readings = with_prompts(TIMES_S, (0, 100, 220, 300, 400), (0, 200, 900, 900, 1800))
+    step = unprofiled_step(SGLANG, readings, [])
+    assert step.step_ms == pytest.approx(2000 / 400)
+    assert step.high_ms == pytest.approx(500 / 80)
