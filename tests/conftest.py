@@ -51,6 +51,8 @@ TWINS = (
     "sglang_8b_sync.json.gz",  # the one with stacks
     "transformers_async.json.gz",
     "vllm_8b_async.json.gz",  # vllm_1b_async
+    "vllm_1b_sync.json.gz",
+    "sglang_1b_sync.json.gz",
     "nsys_torchrun_2gpu_before.sqlite",  # nsys_2gpu_h100
 )
 REAL_TRACES = [

@@ -23,19 +23,27 @@ SERVERS = (
     ("vllm_8b_sync", "vLLM 0.24.0, 8B", "synchronous", 8.1, 6.16),
     ("vllm_8b_async", "vLLM 0.24.0, 8B", "asynchronous", 6.16, 6.16),
     ("vllm_1b_async", "vLLM 0.24.0, 1B", "asynchronous, host slower", 3.45, 3.45),
+    ("vllm_1b_sync", "vLLM 0.24.0, 1B", "synchronous", 4.34, 3.67),
     ("vllm_8b_tp2_sync/rank0", "vLLM 0.24.0, 8B, TP 2, rank 0", "synchronous", 6.3, 4.7),
     ("vllm_8b_tp2_sync/rank1", "vLLM 0.24.0, 8B, TP 2, rank 1", "synchronous", 6.3, 4.7),
     ("sglang_8b_sync", "SGLang 0.5.13, 8B", "synchronous", 7.55, 6.3),
     ("sglang_8b_sync_stacks", "SGLang 0.5.13, 8B, stacks", "synchronous", 7.8, 6.3),
+    ("sglang_1b_sync", "SGLang 0.5.13, 1B", "synchronous", 3.31, 2.9),
 )
 
 
 def located(name: str, folder: Path | None) -> Path:
-    """Return the trace of that name; of tensor parallelism the folder of both ranks."""
+    """Return the trace of that name; of tensor parallelism the folder of both ranks.
+
+    That of a folder, where it is there, else the project's own.
+    """
     job, _, _ = name.partition("/")
     fixture = ROOT / "tests" / "fixtures" / job
-    base = fixture if folder is None else folder / f"{job}_h200"
-    return base if base.is_dir() else base.with_name(f"{base.name}.json.gz")
+    bases = [fixture] if folder is None else [folder / f"{job}_h200", fixture]
+    traces = [
+        base if base.is_dir() else base.with_name(f"{base.name}.json.gz") for base in bases
+    ]
+    return next((path for path in traces if path.exists()), traces[-1])
 
 
 def analysed(name: str, folder: Path | None, step_ms: float | None) -> DeviceResult:

@@ -93,3 +93,33 @@ def test_preparation_before_a_graph_is_no_eager_execution():
     # 14 kernels one by one, 1.9 ms of idle between them, and the model in one graph.
     device = idlescope.analyze(open_trace(FIXTURES / "sglang_8b_watched")).results[0]
     assert "CUDA graph would help" not in device.verdict.text
+
+
+@pytest.fixture(scope="module")
+def quiet():
+    """Return a recording of vLLM 1B, synchronous: 30 steps, 38 s without requests, 53 steps."""
+    return open_trace(FIXTURES / "vllm_1b_quiet")
+
+
+def test_a_server_that_mostly_has_no_request_is_told_what_its_steps_cost(quiet):
+    device = idlescope.analyze(quiet).results[0]
+    assert device.verdict.kind == "no demand"
+    assert device.batching.kind == "synchronous"
+    assert "Asynchronous batching (vLLM: --async-scheduling) would make it" in (
+        device.verdict.text
+    )
+
+
+def test_a_time_without_requests_has_no_part_in_what_is_foretold(quiet):
+    parts = [
+        idlescope.analyze(quiet, window=f"steps:{window}").results[0]
+        for window in ("0-29", "30-82")
+    ]
+    whole = idlescope.analyze(quiet).results[0]
+    for case in ("recorded", "predicted"):
+        steps_ns = [
+            getattr(part.prediction, case).step_ns * len(part.steps) for part in parts
+        ]
+        mean_ns = sum(steps_ns) / sum(len(part.steps) for part in parts)
+        step_ns = getattr(whole.prediction, case).step_ns
+        assert step_ns == pytest.approx(mean_ns, rel=0.01)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from idlescope.trace.damage import LOSS
+from idlescope.trace.names.engines import ENGINES
 from idlescope.trace.scrub.counts import Scrubbed
 from idlescope.trace.scrub.texts import Texts
 
@@ -32,8 +33,18 @@ ENTRIES = frozenset(
         "record_shapes",
         "profile_memory",
         "interrupted",
+        # of a watch
+        "tool_version",
+        "steps_begin_late",
+        "overlaps",
     }
 )
+# What a program that is watched may have chosen: such names stay as are idlescope's own.
+CHOSEN_NAMES = {
+    "way": frozenset({"events", "activity", "host", "cpu", "cuda"}),
+    "engine": frozenset(engine.name for engine in ENGINES),
+}
+WATCHED_BY = "watched by "  # what our own notes on a watch begin with
 BACKENDS = frozenset({"nccl", "gloo", "mpi", "ucc", "xccl", "hccl"})
 # Words by which the analysis tells records that no figure depends on, and what such records are
 # called in a shared file.
@@ -55,9 +66,14 @@ MADE_BY_READERS = frozenset({"path", "events"})
 def cleaned(meta: Mapping[str, Any], texts: Texts, result: Scrubbed) -> dict[str, Any]:
     """Return the entries of `Trace.meta` that say nothing of who recorded it and where."""
     kept_entries = {key: _plain(meta[key], texts) for key in meta if key in ENTRIES}
-    if kept_entries.pop("warnings", None):
-        # they hold the names of files
-        kept_entries["warnings"] = [REPAIRED]
+    for key, own_names in CHOSEN_NAMES.items():
+        if meta.get(key) in own_names:
+            kept_entries[key] = meta[key]
+    if "engine" in kept_entries and "engine_version" in meta:
+        kept_entries["engine_version"] = _plain(meta["engine_version"], texts)
+    warnings = kept_entries.pop("warnings", None)
+    if warnings:
+        kept_entries["warnings"] = _warnings(warnings)
     if "dropped" in kept_entries:
         kept_entries["dropped"] = _losses_told(kept_entries["dropped"])
     distributed_info = meta.get("distributedInfo")
@@ -94,6 +110,13 @@ def losses(messages: Iterable[Any]) -> list[str]:
     """Return our own sentences for those of some messages that say that records were lost."""
     texts = [message for message in messages if isinstance(message, str)]
     return [loss(text) for text in texts if LOSS.search(text)]
+
+
+def _warnings(warnings: Any) -> list[str]:
+    """Return a watch's notes; what others say may hold the names of files."""
+    texts = [text for text in warnings if isinstance(text, str)]
+    notes = [text for text in texts if text.startswith(WATCHED_BY)]
+    return notes if len(notes) == len(texts) else [*notes, REPAIRED]
 
 
 def _losses_told(dropped: Any) -> list[str]:

@@ -204,6 +204,8 @@ SERVERS = [
     ("vllm_1b_async.json.gz", "asynchronous", True),
     ("sglang_8b_sync.json.gz", "synchronous", False),
     ("sglang_8b_sync_stacks.json.gz", "synchronous", False),
+    ("vllm_1b_sync.json.gz", "synchronous", False),
+    ("sglang_1b_sync.json.gz", "synchronous", False),
     ("vllm_8b_tp2_sync/rank0.json.gz", "synchronous", False),
 ]
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+
 import idlescope
 from idlescope.trace.model import OperationKind, RangeKind
+from idlescope.trace.open import open_trace
 from idlescope.trace.recording import files
 from idlescope.trace.scrub import meta
 from idlescope.trace.scrub.copy import scrub
+from tests.conftest import FIXTURES
 from tests.make.secrets import HOME, figures, tells_nothing
 from tests.make.traces import trace
 
@@ -20,6 +24,9 @@ def test_a_recording_tells_nothing_and_keeps_every_figure(tmp_path):
         meta={
             "path": HOME,
             "command": "zoltan",
+            "engine": "zoltan",
+            "engine_version": "zoltan",
+            "way": "zoltan",
             "warnings": [f"see {HOME}/log"],
             "lost": {"calls": 1},
             "distributedInfo": {"backend": "nccl", "rank": 1, "pg": "zoltan"},
@@ -48,3 +55,18 @@ def test_a_recording_tells_nothing_and_keeps_every_figure(tmp_path):
     assert list(got.meta.warnings) == [meta.REPAIRED]
     assert got.meta.distributed == {"backend": "nccl", "rank": 1}
     assert result.removed["names that no record has"] == 5
+
+
+@pytest.mark.parametrize(
+    "name", ["vllm_1b_watched", "vllm_8b_watched", "sglang_8b_watched", "vllm_1b_quiet"]
+)
+def test_a_watch_of_an_engine_is_judged_as_before(tmp_path, name):
+    """What the engine is called and was set to has a part in the verdict."""
+    scrub(FIXTURES / name, tmp_path / name)
+    before, after = (
+        idlescope.analyze(open_trace(folder / name)) for folder in (FIXTURES, tmp_path)
+    )
+    for device, scrubbed in zip(before.results, after.results, strict=True):
+        assert scrubbed.verdict == device.verdict
+        assert scrubbed.prediction.predicted == device.prediction.predicted
+    assert after.warnings == before.warnings
