@@ -59,7 +59,7 @@ _ACTIONS = {
     ),
     VerdictKind.QUEUE_BOUND: Action("look at what streams wait for", "not at batching"),
     VerdictKind.COLD_START: Action("leave the start out", "see what follows it"),
-    VerdictKind.NO_DEMAND: Action("nothing", "the device waits for requests"),
+    VerdictKind.NO_DEMAND: Action("give it more work", "the device waits for requests"),
     VerdictKind.BUSY: Action("nothing", "what is left is the device's own work"),
     VerdictKind.CANNOT_TELL: Action("record again", "the verdict says what is missing"),
 }
