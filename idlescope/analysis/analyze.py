@@ -16,7 +16,6 @@ from idlescope.analysis.grouping import by_value
 from idlescope.analysis.idle import causes, concentration, demand, stacks
 from idlescope.analysis.idle import occupancy as idle
 from idlescope.analysis.idle.communication import communication
-from idlescope.analysis.idle.host_labels import NO_DEMAND
 from idlescope.analysis.idle.shared_gpu import SharedGpu, shared_gpus
 from idlescope.analysis.measured import MeasuredDevice, Rest
 from idlescope.analysis.observer import observe
@@ -300,12 +299,11 @@ def _figures(
     doubted = doubts(view_inside, launches, window, occupancy, gaps)
     covered = coverage.measure(view_inside, launches, gaps, steps, doubted)
     seen = batching.classify(view, steps, of_engine.step, gaps)
+    gaps = demand.with_said(view, gaps)
     apart = concentration.set_apart(view, gaps, steps, empty, division.step)
     host_time = demand.divide(view, gaps, apart)
-    host_ns = host_time.all
-    gaps = demand.with_demand(view, gaps, apart.starved)
-    said_ns = host_ns.get(NO_DEMAND, 0) - int(gaps.host[apart.starved].sum())
-    spread = concentration.concentration(gaps, steps, apart, said_ns, host_time.pauses)
+    gaps = demand.with_starved(gaps, apart.starved)
+    spread = concentration.concentration(gaps, steps, apart, host_time.pauses)
     return MeasuredDevice(
         view=view,
         window=window,
@@ -313,11 +311,11 @@ def _figures(
         communication=communication(view, occupancy),
         gaps=gaps,
         min_gap_ns=0,
-        host_ns=host_ns,
+        host_ns=host_time.all,
         steps=steps,
         empty=empty,
         spread=spread,
-        set_apart=apart.all | (gaps.no_demand > 0),
+        apart=apart,
         step=of_engine.step,
         batching=seen,
         longest=[],
@@ -367,7 +365,7 @@ def judged(device: MeasuredDevice) -> MeasuredDevice:
         steps=device.steps,
         empty=device.empty,
         spread=device.spread,
-        set_apart=device.set_apart,
+        apart=device.apart,
         shared=device.shared,
         batching=device.batching,
         unprofiled=device.unprofiled,

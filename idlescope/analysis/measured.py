@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from msgspec import Struct
 
 from idlescope.analysis.idle.causes import Gaps
 from idlescope.analysis.idle.communication import Communication
-from idlescope.analysis.idle.concentration import Concentration
+from idlescope.analysis.idle.concentration import Apart, Concentration
 from idlescope.analysis.idle.occupancy import Occupancy
 from idlescope.analysis.idle.of_steps import of_steps
 from idlescope.analysis.idle.shared_gpu import SharedGpu
@@ -48,7 +49,7 @@ class MeasuredDevice:
     steps: Steps  # of the engine
     empty: Steps  # that scheduled no token: no steps of the engine
     spread: Concentration  # of idle time
-    set_apart: Bool  # of each gap: no cost of a step, but a pause, or for want of requests
+    apart: Apart  # which gaps are no cost of a step: pauses, and a lack of requests
     step: Int64  # of each operation; -1: not known
     batching: Batching
     longest: list[LongGap]
@@ -107,6 +108,13 @@ class MeasuredDevice:
             return None
         cost = of_steps(part.gaps, part.host_ns, part.spread)
         return cost.idle_ns / len(part.steps)
+
+    @property
+    def apart_of_steps_ns(self) -> int:
+        """Return how much of what the gaps took that steps ended is no cost of a step."""
+        ended = self.gaps.operation >= 0
+        by_step = np.isin(self.step[self.gaps.operation[ended]], self.steps.number)
+        return int(self.apart.ns[ended][by_step].sum())
 
     @property
     def operations_inside(self) -> int:

@@ -10,7 +10,9 @@ from __future__ import annotations
 import numpy as np
 from msgspec import Struct
 
-from idlescope.analysis.idle.of_steps import between_pct
+from idlescope.analysis import intervals
+from idlescope.analysis.idle.of_steps import beside
+from idlescope.analysis.intervals import Intervals
 from idlescope.analysis.measured import MeasuredDevice
 from idlescope.analysis.prediction.prediction import Prediction
 from idlescope.analysis.prediction.profiler_cost import unprofiled_is_known
@@ -91,13 +93,16 @@ def observe(device: MeasuredDevice, prediction: Prediction | None) -> Observer |
     no profiler recorded the device, or nothing tells.
     """
     device = device.judged_part
-    recorded_ns = _recorded_step_ns(device)
-    if recorded_ns is None:
-        return None
+    usual = _between_ends(device)
     known = device.unprofiled or _told(prediction)
-    if known is None:
+    if known is None or not usual.length.sum():
         return None
-    busy_share = 1 - between_pct(device.occupancy, device.spread) / 100
+    recorded_ns = float(usual.length.mean())
+    idle_ns = intervals.covered_within(device.occupancy.gaps, usual.start, usual.end)
+    busy_share = 1 - float(idle_ns.sum() / usual.length.sum())
+    if device.unprofiled is None and prediction is not None:
+        # What the recorder adds is that of the steps that were replayed.
+        recorded_ns = prediction.recorded.step_ns
     return Observer(
         known=unprofiled_is_known(device),
         method=known.method,
@@ -111,16 +116,16 @@ def observe(device: MeasuredDevice, prediction: Prediction | None) -> Observer |
     )
 
 
-def _recorded_step_ns(device: MeasuredDevice) -> float | None:
-    """Return the mean time from the end of one step to that of the next on the device.
+def _between_ends(device: MeasuredDevice) -> Intervals:
+    """Return the times from the end of one step to that of the next on the device.
 
-    Without pauses, and without idle time for want of requests, which are no cost of a step.
+    Those with a pause, or with idle time for want of requests, are left out: that is no cost of a
+    step, and what the device runs before and after it is not usual.
     """
-    done = device.steps.done[device.steps.operations > 0]
-    if done.size < 2:
-        return None
-    whole_ns = float(done[-1] - done[0]) - device.spread.apart_ns
-    return max(whole_ns, 0.0) / (done.size - 1) or None
+    done = np.maximum.accumulate(device.steps.done[device.steps.operations > 0])
+    times = Intervals(done[:-1], done[1:])
+    usual = ~beside(device.gaps.take(device.apart.touched), times)
+    return Intervals(times.start[usual], times.end[usual])
 
 
 def _told(prediction: Prediction | None) -> UnprofiledStep | None:

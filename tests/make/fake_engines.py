@@ -183,6 +183,7 @@ SGLANG = {
                 return [1]
     """,
     "sglang/srt/managers/scheduler.py": """
+        import time
         from types import SimpleNamespace
 
         from sglang.srt.managers.scheduler_components.batch_result_processor import (
@@ -236,8 +237,10 @@ SGLANG = {
             def is_fully_idle(self, for_health_check=False):
                 return True
 
+            sleep_ns = 0
+
             def on_idle(self):
-                pass
+                time.sleep(self.sleep_ns / 1e9)
     """,
     "sglang/srt/managers/scheduler_components/request_receiver.py": """
         class SchedulerRequestReceiver:

@@ -10,7 +10,7 @@ import idlescope
 from idlescope.analysis.steps.step_kind import StepKind
 from idlescope.trace.model import Device, OperationKind, Trace
 from idlescope.watching.ring import Kept, Watched, trace_of
-from idlescope.watching.rows import RESERVED_NAMES, joined
+from idlescope.watching.rows import COLLECTION, NO_DEMAND, RESERVED_NAMES, joined
 from idlescope.watching.ways.base import Ended
 
 MS = 1_000_000
@@ -134,3 +134,57 @@ def regular_trace(steps: int, rank: int | None = None) -> Trace:
     return trace_of(
         regular_rows(steps), end, REGULAR_NAMES, (), Device(0, 0, "a GPU"), said, 10**18
     )
+
+
+def waiting_for_requests(
+    every: int,
+    none_ns: int,
+    told_late_ns: int = 0,
+    collected_ns: int = 0,
+    loaded_ns: int = 0,
+    steps: int = 60,
+) -> Trace:
+    """Return a watched loop of 5 ms a step that says before some steps that it had no request.
+
+    It says so `told_late_ns` after it has none, and collects garbage meanwhile. Its device was busy
+    for 1 ms, `loaded_ns` before the first step.
+    """
+    rows = regular_rows(steps)
+    behind = none_ns * (np.arange(steps) // every)
+
+    def later(table, step):
+        moved = {name: table[name] + behind[step] for name in ("start", "end")}
+        return table | moved
+
+    def without_request(name, start_ns, end_ns):
+        begun = (rows.steps["start"] + behind)[every::every] - none_ns
+        name, step = np.full(begun.size, name), np.full(begun.size, -1)
+        return {
+            "name": name,
+            "step": step,
+            "start": begun + start_ns,
+            "end": begun + end_ns,
+        }
+
+    phases = [later(rows.phases, np.tile(np.arange(steps), 2))]
+    phases.append(without_request(NO_DEMAND, told_late_ns, none_ns))
+    if collected_ns:
+        collected_from = told_late_ns + MS
+        collected_to = collected_from + collected_ns
+        phases.append(without_request(COLLECTION, collected_from, collected_to))
+    operations = later(rows.operations, rows.operations["step"])
+    if loaded_ns:
+        loading = {name: values[:1].copy() for name, values in operations.items()}
+        loading |= {"launch": np.zeros(1, np.int64), "step": np.full(1, -1)}
+        loading["start"] = loading["start"] - loaded_ns
+        loading["end"] = loading["start"] + MS
+        operations = joined([loading, operations])
+    moved = Kept(
+        steps=later(rows.steps, np.arange(steps)),
+        calls=later(rows.calls, rows.calls["step"]),
+        phases=joined(phases),
+        operations=operations,
+    )
+    said = Watched("events", (), "vllm", "0.24.0", None, steps_in_phases=False)
+    end = int(moved.steps["end"][-1])
+    return trace_of(moved, end, REGULAR_NAMES, (), Device(0, 0, "a GPU"), said, 10**18)

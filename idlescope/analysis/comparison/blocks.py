@@ -33,7 +33,7 @@ from idlescope.errors import TraceError
 from idlescope.trace.model import RangeKind, Ranges
 from idlescope.trace.names.engines import IDLE, RANK_WAIT, STEP
 from idlescope.trace.names.own_engine import TOKENS
-from idlescope.trace.table import Bool, Float64, Int64
+from idlescope.trace.table import Float64, Int64
 
 # Few blocks, so that they are long, and slow changes of the machine are seen as noise.
 MOST_BLOCKS, FEWEST_BLOCKS = 16, 8
@@ -172,7 +172,7 @@ def _parts(device: DeviceResult, blocks: _Blocks) -> dict[str, Float64]:
         parts = {COMPUTE: useful, COMMUNICATION: compute - useful}
     parts[COPIES] = active - compute
 
-    gaps = device.gaps.take(~_is_pause(device))
+    gaps = device.gaps.take(np.delete(np.arange(len(device.gaps)), device.apart.pauses))
     groups = blocks.of_gaps(gaps)
     for label, ns in _host_labels(device, gaps, groups).items():
         parts[f"{HOST_PREFIX}{label}"] = ns[1:]
@@ -180,11 +180,6 @@ def _parts(device: DeviceResult, blocks: _Blocks) -> dict[str, Float64]:
         in_block = groups.total(getattr(gaps, cause))
         parts[f"{IDLE_PREFIX}{cause}"] = in_block[1:]
     return {name: np.asarray(ns, np.float64) for name, ns in parts.items()}
-
-
-def _is_pause(device: DeviceResult) -> Bool:
-    """Return which gaps are pauses: no cost of a step, though there were requests."""
-    return np.asarray(device.set_apart & (device.gaps.no_demand == 0), np.bool_)
 
 
 def _host_labels(device: DeviceResult, gaps: Gaps, groups: Groups) -> Mapping[str, Int64]:
@@ -208,7 +203,7 @@ def _host_work(device: DeviceResult, blocks: _Blocks) -> dict[str, Float64]:
     Waiting and pauses are left out. Host work is of the block in which it begins.
     """
     work: dict[str, Float64] = {}
-    paused = device.gaps.take(_is_pause(device))
+    paused = device.gaps.take(device.apart.pauses)
     pauses = Intervals(paused.start, paused.end)
     if len(device.steps):
         row = np.arange(len(device.steps))

@@ -9,6 +9,7 @@ import msgspec
 
 from idlescope import __version__
 from idlescope.analysis.comparison.checks import subject_of
+from idlescope.analysis.idle.of_steps import usual_steps
 from idlescope.analysis.result import Analysis, DeviceResult
 from idlescope.analysis.verdict.findings import CANNOT_TELL
 
@@ -53,12 +54,17 @@ def line_of(
 
 
 def _point(result: DeviceResult) -> Point:
-    steps = len(result.steps)
+    part = result.judged_part
+    steps = len(part.steps)
 
     def per_step(ns: int) -> float | None:
         return round(ns / steps / 1e6, 6) if steps else None
 
-    busy_and_idle = int(result.steps.device.sum() + result.steps.idle.sum())
+    host_ms = None
+    if steps:
+        usual = usual_steps(part.gaps, part.apart, part.steps)
+        host_ms = round(float(usual.host.mean()) / 1e6, 6)
+    busy_and_idle = int(part.steps.device.sum() + part.steps.idle.sum())
     idle_ns = result.idle_per_step_ns
     return Point(
         told=result.verdict.kind != CANNOT_TELL,
@@ -67,7 +73,7 @@ def _point(result: DeviceResult) -> Point:
         steps=steps,
         idle_pct=round(result.idle_pct, 4),
         idle_ms_per_step=None if idle_ns is None else round(idle_ns / 1e6, 6),
-        step_ms=per_step(max(busy_and_idle - result.spread.apart_ns, 0)),
-        host_ms_per_step=per_step(int(result.steps.host.sum())),
-        device_ms_per_step=per_step(int(result.steps.device.sum())),
+        step_ms=per_step(busy_and_idle - part.apart_of_steps_ns),
+        host_ms_per_step=host_ms,
+        device_ms_per_step=per_step(int(part.steps.device.sum())),
     )

@@ -22,7 +22,6 @@ from idlescope.analysis.idle.host_labels import CALL_PREFIX, NO_DEMAND, is_untra
 from idlescope.analysis.intervals import percent
 from idlescope.analysis.steps.measure import Steps
 from idlescope.analysis.view import DeviceView
-from idlescope.trace.model import RangeKind
 from idlescope.trace.table import Bool, Int64
 
 PAUSE_STEPS = 2  # a gap as long as so many usual steps is a pause
@@ -102,14 +101,17 @@ def gap_lengths(gaps: Gaps) -> list[LengthBin]:
 
 
 class Apart(NamedTuple):
-    """The gaps that are no cost of a step."""
+    """The gaps that are no cost of a step, all of them or a part."""
 
     starved: Bool  # of each gap: no token was scheduled in it, or nothing at all was done
     pauses: Int64  # rows of gaps
     doing: list[str]  # what the host did in each pause
-    all: (
-        Bool  # of each gap: one of these, or as long while there was no request, as it said
-    )
+    ns: Int64  # how much of each gap is no cost of a step; all of one that is starved or a pause
+
+    @property
+    def touched(self) -> Bool:
+        """Return which gaps are no cost of a step, in part at least."""
+        return np.asarray(self.ns > 0, np.bool_)
 
 
 def set_apart(
@@ -117,6 +119,7 @@ def set_apart(
 ) -> Apart:
     """Return which gaps are no cost of a step.
 
+    `gaps` are those with what was said to be without requests; a pause is what is left of one.
     `steps` are those of the engine, `empty` those that scheduled no token, `step` is the number of
     the step, of either sort, of each operation.
     """
@@ -127,42 +130,39 @@ def set_apart(
     asked_nothing = np.array(
         [leaves_untold and is_untraced(label) for label in labels], np.bool_
     )
-    waiting = np.array([label == NO_DEMAND for label in labels], np.bool_)
     starved[candidates[asked_nothing]] = True
-    pauses = candidates[~asked_nothing & ~waiting]
+    pauses = candidates[~asked_nothing]
     pause_labels = [
         label for row, label in zip(candidates, labels, strict=True) if row in pauses
     ]
-    all_apart = starved.copy()
-    all_apart[candidates] = True
-    return Apart(starved, pauses, pause_labels, all_apart)
+    apart_ns = np.where(starved, gaps.length, gaps.no_demand)
+    apart_ns[pauses] = gaps.length[pauses]
+    return Apart(starved, pauses, pause_labels, apart_ns)
 
 
 def concentration(
-    gaps: Gaps,
-    steps: Steps,
-    apart: Apart,
-    no_demand_ns: int,
-    pauses_host_ns: dict[str, int],
+    gaps: Gaps, steps: Steps, apart: Apart, pauses_host_ns: dict[str, int]
 ) -> Concentration:
     """Return how the idle time of a device is spread.
 
-    `no_demand_ns` is the `host` idle of the other gaps in spans that say that there was no request,
-    `pauses_host_ns` that of the pauses by what the host did.
+    `pauses_host_ns` is the `host` idle of the pauses by what the host did.
     """
     idle_ns = int(gaps.length.sum())
-    starved, pauses = apart.starved, apart.pauses
-    starved_ns = int(gaps.length[starved].sum()) + no_demand_ns
-    pauses_ns = int(gaps.length[pauses].sum())
-    doing = _most(apart.doing, gaps.length[pauses])
+    starved, pauses = apart.starved, gaps.take(apart.pauses)
+    pause_ns = pauses.length - pauses.no_demand
+    pauses_ns = int(pause_ns.sum())
+    starved_ns = int(apart.ns.sum()) - pauses_ns
+    pauses_cause_ns = pauses.totals()
+    pauses_cause_ns["host"] -= int(pauses.no_demand.sum())
+    doing = _most(apart.doing, pause_ns)
     return Concentration(
         kind=_kind(idle_ns, starved_ns, pauses_ns),
         longest_pct=round(_longest_pct(gaps), 2),
         half_in_steps=_half_in(steps.idle),
-        pauses=int(pauses.size),
+        pauses=len(pauses),
         pauses_ns=pauses_ns,
-        longest_pause_ns=int(gaps.length[pauses].max(initial=0)),
-        pauses_cause_ns=gaps.take(pauses).totals(),
+        longest_pause_ns=int(pause_ns.max(initial=0)),
+        pauses_cause_ns=pauses_cause_ns,
         pauses_host_ns=pauses_host_ns,
         doing=doing,
         is_inside_span=doing not in ("", *CAUSES)
@@ -186,14 +186,18 @@ def _kind(idle_ns: int, starved_ns: int, pauses_ns: int) -> Spread:
 
 
 def _is_pause(gaps: Gaps, steps: Steps) -> Bool:
-    """Return which gaps are several times as long as a usual step takes."""
+    """Return which gaps are several times as long as a usual step takes.
+
+    What of a gap there was said to be no request for does not count.
+    """
     step_ns = steps.device + steps.idle
     # A step of which the device has no record says nothing of how long steps take.
     recorded_ns = step_ns[step_ns > 0]
     if recorded_ns.size < ENOUGH_STEPS:
         return np.zeros(len(gaps), np.bool_)
     usual_step_ns = float(np.median(recorded_ns))
-    return np.asarray(gaps.length >= PAUSE_STEPS * usual_step_ns, np.bool_)
+    with_demand_ns = gaps.length - gaps.no_demand
+    return np.asarray(with_demand_ns >= PAUSE_STEPS * usual_step_ns, np.bool_)
 
 
 def _starved(gaps: Gaps, empty: Steps, step: Int64) -> Bool:
@@ -213,17 +217,21 @@ def _starved(gaps: Gaps, empty: Steps, step: Int64) -> Bool:
 def _doing(view: DeviceView, gaps: Gaps, rows: Int64) -> list[str]:
     """Return what the host did for most of each of some gaps, as `host_time` calls it.
 
-    Of many gaps only the longest are looked at; the others are called as the longest one is.
+    What there was said to be no request for does not count. Of many gaps only the longest are
+    looked at; the others are called as the longest one is.
     """
     if not rows.size:
         return []
     longest = np.sort(rows[np.argsort(-gaps.length[rows], kind="stable")][:MAX_EXPLAINED])
     some = gaps.take(longest)
+    with_demand = {cause: getattr(some, cause) for cause in CAUSES}
+    with_demand["host"] = some.host - some.no_demand
     each = Groups(np.arange(len(some)), len(some))
     by_label = host_time.divide_by(_near(view, some), some, each)
+    by_label.pop(NO_DEMAND, None)
     labels = []
     for row in range(len(some)):
-        cause = max(CAUSES, key=lambda name: int(getattr(some, name)[row]))
+        cause = max(CAUSES, key=lambda name: int(with_demand[name][row]))
         if cause == "host":
             labels.append(max(by_label, key=lambda name: int(by_label[name][row])))
         else:
@@ -255,10 +263,7 @@ def _leaves_demand_untold(view: DeviceView) -> bool:
     A known engine that works is within its spans for most of the time. One whose process says
     itself when there was no request is believed.
     """
-    ranges = view.trace.ranges
-    of_process = view.trace.threads_of(view.process)[ranges.thread]
-    says_itself = ((ranges.kind == RangeKind.NO_DEMAND) & of_process).any()
-    return bool(view.names.engine) and not says_itself
+    return bool(view.names.engine) and not host_time.no_request(view).start.size
 
 
 def _most(labels: list[str], length: Int64) -> str:

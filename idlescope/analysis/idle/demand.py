@@ -21,7 +21,6 @@ from idlescope.analysis.idle.concentration import Apart
 from idlescope.analysis.idle.host_labels import NO_DEMAND
 from idlescope.analysis.intervals import Intervals
 from idlescope.analysis.view import DeviceView
-from idlescope.trace.model import RangeKind
 from idlescope.trace.table import Bool
 
 
@@ -35,7 +34,8 @@ class HostTime(NamedTuple):
 def divide(view: DeviceView, gaps: Gaps, apart: Apart) -> HostTime:
     """Return `host` idle by what the host did, starved gaps and pauses apart.
 
-    The values add up to `gaps.host.sum()`; all of a starved gap's host part is `no demand`.
+    The values add up to `gaps.host.sum()`; all of a starved gap's host part is `no demand`. What of
+    a pause there was no request for is none of it.
     """
     in_pause = np.zeros(len(gaps), np.int64)
     in_pause[apart.pauses] = 1
@@ -43,6 +43,7 @@ def divide(view: DeviceView, gaps: Gaps, apart: Apart) -> HostTime:
     by_label = host_time.divide_by(view, gaps.take(usual), Groups(in_pause[usual], 2))
     totals = {label: int(ns.sum()) for label, ns in by_label.items()}
     of_pauses = {label: int(ns[1]) for label, ns in by_label.items() if ns[1]}
+    of_pauses.pop(NO_DEMAND, None)
     starved_ns = int(gaps.host[apart.starved].sum())
     if starved_ns:
         totals[NO_DEMAND] = totals.get(NO_DEMAND, 0) + starved_ns
@@ -61,14 +62,14 @@ def causes_apart(gaps: Gaps, host_ns: Mapping[str, int]) -> dict[str, int]:
     return {NO_DEMAND: no_demand_ns, **totals}
 
 
-def with_demand(view: DeviceView, gaps: Gaps, starved: Bool) -> Gaps:
-    """Return the gaps with what of their `host` part there was no request for."""
-    ranges = view.trace.ranges
-    is_said = ranges.kind == RangeKind.NO_DEMAND
-    if not starved.any() and not is_said.any():
-        return gaps
+def with_said(view: DeviceView, gaps: Gaps) -> Gaps:
+    """Return the gaps with what of their `host` part the process says it had no request for."""
     of_host = Intervals(gaps.start, gaps.start + gaps.host)
-    said = intervals.union(ranges.start[is_said], ranges.end[is_said])
-    shared = intervals.overlaps(of_host, said)
+    shared = intervals.overlaps(of_host, host_time.no_request(view))
     said_ns = Groups(shared.left, len(gaps)).total(shared.intervals.length)
-    return replace(gaps, no_demand=np.where(starved, gaps.host, said_ns))
+    return replace(gaps, no_demand=said_ns)
+
+
+def with_starved(gaps: Gaps, starved: Bool) -> Gaps:
+    """Return the gaps, all of the `host` part of the starved ones without a request."""
+    return replace(gaps, no_demand=np.where(starved, gaps.host, gaps.no_demand))

@@ -43,10 +43,10 @@ def divide_by(view: DeviceView, gaps: Gaps, groups: Groups) -> dict[str, Int64]:
     """Return `host` idle by what the launching thread did: by label, the ns of each group of gaps.
 
     The values add up to those of `gaps.host`. Each instant is charged once, to the first that fits:
-    profiler overhead, a call that waits or is slow (`call: NAME`), garbage collection, the
-    innermost named phase of the engine (with its span's name where that says more) and what ran
+    no demand, profiler overhead, a call that waits or is slow (`call: NAME`), garbage collection,
+    the innermost named phase of the engine (with its span's name where that says more) and what ran
     within it (`PHASE › NAME`), the innermost range, operator or Python frame of no phase
-    (`range: NAME`), no demand, a phase of the scheduler that the thread waits for, what precedes
+    (`range: NAME`), a phase of the scheduler that the thread waits for, what precedes
     and follows (`step: between X and Y`, `between PHASE and PHASE`), untraced.
     """
     totals: dict[str, Int64] = {}
@@ -86,8 +86,7 @@ class _Charging(Struct, frozen=True):
         for label, times in inside.waits:
             self.add(label, self.through(elsewhere.layers(view, thread), times))
 
-        remaining = self.through(_no_demand(view, thread), inside.rest)
-        remaining = self.through(elsewhere.layers(view, thread), remaining)
+        remaining = self.through(elsewhere.layers(view, thread), inside.rest)
         for label, times in neighbours.between_phases(view, thread, remaining):
             self.add(label or UNTRACED, times)
 
@@ -167,19 +166,25 @@ def _charge(layer: Layer, remaining: Intervals, gaps: Gaps, groups: Groups) -> _
 
 
 def _first_layers(view: DeviceView, thread: int) -> Iterator[Layer]:
-    """Yield what says more than any span that it lies in."""
+    """Yield what says more than any span that it lies in.
+
+    Without a request nothing that the host does is work for one.
+    """
     ranges = view.trace.ranges
+    none = no_request(view)
+    yield Layer(none.start, none.end, np.zeros(none.start.size, np.int64), (NO_DEMAND,))
     yield _labelled(view, _profiler_overhead(view, thread), PROFILER)
     yield _telling_calls(view, thread)
     collections = ranges.kind == RangeKind.GARBAGE_COLLECTION
     yield _labelled(view, collections & (ranges.thread == thread), COLLECTION)
 
 
-def _no_demand(view: DeviceView, thread: int) -> Iterator[Layer]:
-    """Yield when our own recordings say that there was no request."""
+def no_request(view: DeviceView) -> Intervals:
+    """Return when our own recordings say that the process had no request: disjoint intervals."""
     ranges = view.trace.ranges
-    no_request = (ranges.thread == thread) & (ranges.kind == RangeKind.NO_DEMAND)
-    yield _labelled(view, no_request, NO_DEMAND)
+    said = np.flatnonzero(ranges.kind == RangeKind.NO_DEMAND)
+    own = said[view.trace.threads_of(view.process)[ranges.thread[said]]]
+    return intervals.union(ranges.start[own], ranges.end[own])
 
 
 def _profiler_overhead(view: DeviceView, thread: int) -> Bool:

@@ -12,11 +12,11 @@ import numpy as np
 from msgspec import Struct
 
 from idlescope.analysis.idle.causes import Gaps
-from idlescope.analysis.idle.concentration import Concentration
+from idlescope.analysis.idle.concentration import ENOUGH_STEPS, Apart, Concentration
 from idlescope.analysis.idle.demand import causes_apart
 from idlescope.analysis.idle.host_labels import NO_DEMAND
 from idlescope.analysis.idle.occupancy import Occupancy
-from idlescope.analysis.intervals import percent
+from idlescope.analysis.intervals import Intervals, percent
 from idlescope.analysis.steps.measure import Steps
 from idlescope.trace.table import Bool
 
@@ -35,11 +35,20 @@ def between_pct(occupancy: Occupancy, spread: Concentration) -> float:
     return percent(max(occupancy.idle_ns - spread.apart_ns, 0), rest_ns)
 
 
-def beside(gaps: Gaps, steps: Steps) -> Bool:
-    """Return which steps the host worked for in one of some gaps."""
-    begun = np.searchsorted(gaps.start, steps.end)
-    over = np.searchsorted(gaps.end, steps.start, "right")
+def beside(gaps: Gaps, times: Steps | Intervals) -> Bool:
+    """Return which times touch one of some gaps; of steps, when the host worked for them."""
+    begun = np.searchsorted(gaps.start, times.end)
+    over = np.searchsorted(gaps.end, times.start, "right")
     return np.asarray(begun > over, np.bool_)
+
+
+def usual_steps(gaps: Gaps, apart: Apart, steps: Steps) -> Steps:
+    """Return the steps beside which there was neither a pause nor a lack of requests.
+
+    All of them, where these are few: what a pause takes is no work for a step.
+    """
+    usual = steps.take(~beside(gaps.take(apart.touched), steps))
+    return usual if len(usual) >= ENOUGH_STEPS else steps
 
 
 def all_idle(gaps: Gaps, host_ns: Mapping[str, int]) -> StepsIdle:

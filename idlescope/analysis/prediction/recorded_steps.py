@@ -203,7 +203,7 @@ def _beside_pauses(result: MeasuredDevice, lag: int) -> Bool:
     Neither they nor what a pause takes tell how long steps take. Of a run of our own the times are
     those of the whole run. `lag` is as in `RecordedSteps`.
     """
-    steps, gaps = result.steps, result.gaps.take(result.set_apart)
+    steps, gaps = result.steps, result.gaps.take(result.apart.touched)
     if steps.found == RECORDED or not len(gaps):
         return np.zeros(len(steps), np.bool_)
     beside_one = beside(gaps, steps)

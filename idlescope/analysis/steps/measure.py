@@ -18,7 +18,7 @@ from idlescope.analysis.steps.rank_waits import rank_waits
 from idlescope.analysis.steps.step_kind import StepKind
 from idlescope.analysis.view import DeviceView
 from idlescope.trace.distinct import distinct
-from idlescope.trace.model import Operations, Ranges, Trace
+from idlescope.trace.model import Operations, RangeKind, Ranges, Trace
 from idlescope.trace.names.calls import GRAPH_LAUNCH, matching
 from idlescope.trace.names.span_names import SpanNames
 from idlescope.trace.table import Bool, Int64
@@ -35,7 +35,7 @@ class Steps(Struct, frozen=True):
     start: Int64  # first host work for the step
     end: Int64  # last host work for the step
     # time the host worked for the step, not counting calls that wait for the device, nor spans and
-    # frames in which it waits for other ranks or processes
+    # frames in which it waits for other ranks, processes or requests
     host: Int64
     device: Int64  # union of the step's operations
     idle: Int64  # gaps ended by an operation of the step: the idle time that it exposed
@@ -69,7 +69,7 @@ class Steps(Struct, frozen=True):
 
 
 class Blocked(NamedTuple):
-    """How some host ranges waited for the device, other ranks or other processes, in ns."""
+    """How some host ranges waited for the device, other ranks, processes or requests, in ns."""
 
     length: Int64  # in each range
     last_end: Int64  # of the last wait in each range; 0: there is none
@@ -178,11 +178,14 @@ def _first_that_matters(steps: Groups, length: Int64, issued: Int64) -> Int64:
 
 
 def waits_for_others(trace: Trace, names: SpanNames) -> Ranges:
-    """Return the spans and frames of a trace in which a thread waits for others than its device."""
-    for_ranks, for_processes = rank_waits(trace, names), process_waits(trace)
-    if not len(for_processes):
-        return for_ranks
-    return Ranges.joined([for_ranks, for_processes])
+    """Return the spans and frames of a trace in which a thread waits for others than its device.
+
+    That are other ranks, other processes, and requests.
+    """
+    for_requests = trace.ranges.take(trace.ranges.kind == RangeKind.NO_DEMAND)
+    waits = (rank_waits(trace, names), process_waits(trace), for_requests)
+    some = [ranges for ranges in waits if len(ranges)]
+    return Ranges.joined(some) if some else Ranges.empty()
 
 
 def blocked(trace: Trace, host: Ranges, waits: Bool, for_others: Ranges) -> Blocked:

@@ -9,16 +9,15 @@ from msgspec import Struct
 
 from idlescope.analysis.idle.causes import Gaps
 from idlescope.analysis.idle.communication import Communication
-from idlescope.analysis.idle.concentration import Concentration
+from idlescope.analysis.idle.concentration import Apart, Concentration
 from idlescope.analysis.idle.occupancy import Occupancy
-from idlescope.analysis.idle.of_steps import StepsIdle, beside, between_pct, of_steps
+from idlescope.analysis.idle.of_steps import StepsIdle, between_pct, of_steps, usual_steps
 from idlescope.analysis.idle.shared_gpu import SharedGpu
 from idlescope.analysis.intervals import percent
-from idlescope.analysis.steps.batching import ENOUGH_STEPS, Batching
+from idlescope.analysis.steps.batching import Batching
 from idlescope.analysis.steps.measure import Steps
 from idlescope.analysis.verdict.coverage import Coverage
 from idlescope.analysis.verdict.doubts import Doubts
-from idlescope.trace.table import Bool
 from idlescope.trace.unprofiled import UnprofiledStep
 
 BUSY_IDLE_PCT = 2.0  # idle below this is called busy
@@ -68,7 +67,7 @@ class Findings(Struct, frozen=True, dict=True):
     steps: Steps  # of the engine
     empty: Steps  # that scheduled no token
     spread: Concentration
-    set_apart: Bool  # of each gap: no cost of a step, but a pause, or for want of requests
+    apart: Apart  # which gaps are no cost of a step
     shared: SharedGpu | None  # where other processes use the GPU, too
     batching: Batching
     unprofiled: UnprofiledStep | None  # None: not known
@@ -98,13 +97,8 @@ class Findings(Struct, frozen=True, dict=True):
 
     @cached_property
     def usual_steps(self) -> Steps:
-        """Return the steps beside which there was neither a pause nor a lack of requests.
-
-        All of them, where these are few: what a pause takes is no work for a step.
-        """
-        beside_one = beside(self.gaps.take(self.set_apart), self.steps)
-        usual = self.steps.take(~beside_one)
-        return usual if len(usual) >= ENOUGH_STEPS else self.steps
+        """Return the steps beside which there was neither a pause nor a lack of requests."""
+        return usual_steps(self.gaps, self.apart, self.steps)
 
     @property
     def empty_device_ns(self) -> int:

@@ -85,7 +85,8 @@ class SglangHooks:
         wrap(scheduler, "process_batch_result", phase(self.loop, UPDATE))
         sample_later = around(self.before_late_sample, self.after_late_sample)
         wrap(scheduler, "launch_batch_sample_if_needed", sample_later)
-        wrap(scheduler, "on_idle", around(after=self.after_on_idle))
+        # which sleeps for up to a second, if it is told to
+        wrap(scheduler, "on_idle", around(self.around_on_idle, self.around_on_idle))
 
     def wrap_receiver(self, module: ModuleType) -> None:
         """Wrap what receives requests, and hands them to the other ranks."""
@@ -129,7 +130,7 @@ class SglangHooks:
             self.loop.end_prepare()
 
     @harmless
-    def after_on_idle(self, scheduler: Any, *arguments: Any, **named: Any) -> None:
+    def around_on_idle(self, scheduler: Any, *arguments: Any, **named: Any) -> None:
         """Note that there is no request, where the scheduler says that it has nothing to do."""
         if self.loop.has_demand and self.loop.is_here() and is_idle(scheduler):
             self.loop.demand_ends()

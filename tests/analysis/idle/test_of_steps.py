@@ -16,13 +16,10 @@ from idlescope.analysis.comparison.checks import examine
 from idlescope.analysis.comparison.compare import compare
 from idlescope.analysis.comparison.limits import Limits
 from idlescope.analysis.verdict.findings import VerdictKind
-from idlescope.trace.model import Device
-from idlescope.watching.ring import Kept, Watched, trace_of
-from idlescope.watching.rows import NO_DEMAND, joined
 from tests.make.kineto_files import write
 from tests.make.serving_loops import MS, OWN, US, VLLM_V1, Plan, recorded
 from tests.make.views import measured
-from tests.make.watched_loops import REGULAR_NAMES, regular_rows, regular_trace
+from tests.make.watched_loops import regular_trace, waiting_for_requests
 
 STEPS = 60
 ONE = {30: 60 * MS}
@@ -87,31 +84,6 @@ def test_the_host_is_said_to_work_as_long_as_in_steps_without_pauses(tmp_path):
         device = measured(tmp_path, recorded(replace(plan, pauses=pauses)))
         said.append(re.search(r"it works ([\d.]+) ms per step", device.verdict.text)[1])
     assert said[0] == said[1]
-
-
-def waiting_for_requests(every, none_ns):
-    """Return a watched loop of 5 ms a step that says before some steps that it had no request."""
-    steps = 60
-    rows = regular_rows(steps)
-    behind = none_ns * (np.arange(steps) // every)
-
-    def later(table, step):
-        moved = {name: table[name] + behind[step] for name in ("start", "end")}
-        return table | moved
-
-    begun = rows.steps["start"] + behind
-    told = np.arange(every, steps, every)
-    none = {"name": np.full(told.size, NO_DEMAND), "step": np.full(told.size, -1)}
-    none |= {"start": begun[told] - none_ns, "end": begun[told]}
-    moved = Kept(
-        steps=later(rows.steps, np.arange(steps)),
-        calls=later(rows.calls, rows.calls["step"]),
-        phases=joined([later(rows.phases, np.tile(np.arange(steps), 2)), none]),
-        operations=later(rows.operations, rows.operations["step"]),
-    )
-    said = Watched("events", (), "vllm", "0.24.0", None, steps_in_phases=False)
-    end = int(moved.steps["end"][-1])
-    return trace_of(moved, end, REGULAR_NAMES, (), Device(0, 0, "a GPU"), said, 10**18)
 
 
 @pytest.mark.parametrize("none_ns", [2 * MS, 7 * MS, 20 * MS, 2000 * MS])

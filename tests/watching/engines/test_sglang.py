@@ -67,6 +67,16 @@ def test_without_requests_the_loop_goes_round_and_nothing_is_taken_down(sglang):
     assert len(phases) < 20
 
 
+def test_that_it_sleeps_without_requests_is_no_part_of_a_step(sglang, monkeypatch):
+    """With --sleep-on-idle `on_idle` waits for a request, for up to a second each time."""
+    scheduler = sglang.module("srt.managers.scheduler").Scheduler
+    monkeypatch.setattr(scheduler, "sleep_ns", 50_000_000)
+    scheduler([batch("decode"), batch("decode"), None, batch("decode")]).event_loop()
+    sglang.took_down()
+    kept = sglang.loop.watch._ring.tables()
+    assert (kept.steps["end"] - kept.steps["start"]).max() < 50_000_000
+
+
 def test_its_recording_says_that_a_batch_is_scheduled_before_its_step_begins(sglang):
     batches = [batch("decode"), batch("decode"), batch("decode")]
     sglang.module("srt.managers.scheduler").Scheduler(batches).event_loop()

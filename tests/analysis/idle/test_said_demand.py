@@ -1,0 +1,85 @@
+"""An engine that says when it had no request: nothing that is said of its steps counts that time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import idlescope
+from idlescope.analysis.comparison.compare import compare
+from idlescope.analysis.history.line import line_of
+from idlescope.analysis.idle.host_labels import NO_DEMAND
+from idlescope.trace.model import RangeKind, Thread
+from tests.make.watched_loops import MS, regular_trace, waiting_for_requests
+
+NONE_NS = 2_000 * MS
+QUIET = {
+    "it says so at once": {},
+    "it says so a second late": {"told_late_ns": 1_000 * MS},
+    "it says so one step late": {"told_late_ns": 6 * MS},
+    "it collects garbage meanwhile": {"collected_ns": 700 * MS},
+    "it started up before": {"loaded_ns": 15_000 * MS},
+}
+
+
+@pytest.fixture(scope="module")
+def usual():
+    return idlescope.analyze(regular_trace(60), step_ms=4.0)
+
+
+@pytest.fixture(scope="module", params=QUIET.values(), ids=QUIET)
+def quiet(request):
+    return idlescope.analyze(
+        waiting_for_requests(20, NONE_NS, **request.param), step_ms=4.0
+    )
+
+
+def test_each_nanosecond_of_idle_is_of_steps_or_apart_once(quiet):
+    (device,) = quiet.results
+    of_steps_ns = device.idle_per_step_ns * len(device.steps)
+    assert device.spread.apart_ns + of_steps_ns == pytest.approx(device.occupancy.idle_ns)
+    assert sum(device.host_ns.values()) == device.gaps.totals()["host"]
+    assert device.host_ns[NO_DEMAND] == device.gaps.no_demand.sum()
+    apart_ns = device.host_ns[NO_DEMAND] + device.spread.pauses_ns
+    assert apart_ns == pytest.approx(device.occupancy.window_ns - 60 * 5 * MS, rel=0.01)
+
+
+def test_steps_cost_what_they_do_without_quiet_time(usual, quiet):
+    (device,), (expected,) = quiet.results, usual.results
+    # what of a gap is no quiet time is shorter than two steps, or a pause
+    few_ms = 2 * 2 * 5 * MS / 60
+    assert device.idle_per_step_ns == pytest.approx(expected.idle_per_step_ns, abs=few_ms)
+    for figure in ("recorded_step_ns", "busy_ns", "idle_low_pct"):
+        expected_value = getattr(expected.observer, figure)
+        assert getattr(device.observer, figure) == pytest.approx(expected_value, rel=0.01)
+
+
+def test_waiting_for_requests_is_no_host_work(quiet):
+    (device,) = quiet.results
+    told_late_ns = max(device.spread.pauses_ns, 2 * 6 * MS)
+    assert device.steps.host.sum() < 60 * 5 * MS + told_late_ns
+
+
+def test_a_history_has_the_steps_alone(usual, quiet):
+    ((expected,),) = (line_of("a", {"": usual}).points.values(),)
+    ((point,),) = (line_of("b", {"": quiet}).points.values(),)
+    for figure in ("step_ms", "host_ms_per_step", "device_ms_per_step"):
+        assert getattr(point, figure) == pytest.approx(getattr(expected, figure), rel=0.06)
+
+
+def test_a_comparison_says_what_was_left_out(usual, quiet):
+    change = compare(usual, quiet)
+    assert change.verdict.kind in ("no difference", "shifted")
+    assert any(text.startswith("B stood still for") for text in change.warnings)
+
+
+def test_what_another_process_waits_for_is_no_lack_of_requests_here():
+    """Ranks of one file: one says that it had no request, and the other says nothing."""
+    trace = waiting_for_requests(20, NONE_NS)
+    says = trace.ranges.kind == RangeKind.NO_DEMAND
+    ranges = trace.ranges.replace(thread=np.where(says, 1, trace.ranges.thread))
+    elsewhere = replace(trace, ranges=ranges, threads=(*trace.threads, Thread(1, "loop")))
+    (here,), (there,) = idlescope.analyze(trace).results, idlescope.analyze(elsewhere).results
+    assert (here.spread.no_demand_gaps, there.spread.no_demand_gaps) == (0, 2)
