@@ -15,6 +15,8 @@ from idlescope.analysis import intervals
 from idlescope.analysis.idle.causes import Gaps
 from idlescope.analysis.idle.occupancy import Occupancy
 from idlescope.analysis.intervals import BEFORE_EVERYTHING
+from idlescope.analysis.steps.waited_for import BLOCKED_NS
+from idlescope.analysis.verdict.followed import WAKE_UP_NS
 from idlescope.analysis.verdict.outlying import outlying
 from idlescope.analysis.verdict.returned_early import waits_for_operations
 from idlescope.analysis.view import DeviceView
@@ -32,6 +34,7 @@ LAUNCH_NS = 200_000  # a launch on an idle device takes 4 to 12 µs in the real 
 MANY_LAUNCHES = 10
 IDLE_NS = 50_000  # a gap that is longer is none between kernels that follow one another
 FEWEST = 3  # records that make a habit
+ISSUING = 0.9  # of an operation, for which the call that issued it had not returned
 
 
 class Corruption(Struct, frozen=True):
@@ -44,6 +47,8 @@ class Corruption(Struct, frozen=True):
         int  # how far the device's clock is ahead of the host's, at least; < 0: behind
     )
     clock_records: int  # how many records show that
+    # of the one row, of a watch by events: a launch call that lasted as long; 0: it is none
+    issuing_ns: int = 0
     slow_to_begin: bool = (
         False  # what they show is launches on an idle device that begin late
     )
@@ -53,6 +58,12 @@ class Corruption(Struct, frozen=True):
         """Return the corrupt durations in a sentence; empty where there are none."""
         if not self.rows.size:
             return ""
+        if self.issuing_ns:
+            return (
+                f"One launch call lasted {self.issuing_ns / 1e6:,.1f} ms, as where something is "
+                "compiled or loaded in it: of what it issued only the beginning and the end are "
+                "known, and the device may have been idle for most of it."
+            )
         longest_ms = f"{self.longest_ns / 1e6:,.1f} ms"
         only_overlap = self.overlapping == self.rows.size
         if self.rows.size == 1:
@@ -119,7 +130,25 @@ def find(view: DeviceView, gaps: Gaps) -> Corruption:
         clock_ns=clock_ns,
         clock_records=records,
         slow_to_begin=slow_to_begin,
+        issuing_ns=_issuing_ns(view, rows),
     )
+
+
+def _issuing_ns(view: DeviceView, rows: Int64) -> int:
+    """Return how long a launch call took that issued all of a single operation; 0 where none did.
+
+    A watch by events has one operation for all that a call issues, from the first to the last.
+    """
+    if said_by_watch(view.trace.meta).way != "events" or rows.size != 1:
+        return 0
+    calls, launch_call = view.trace.calls, view.launches[rows[0]]
+    if launch_call < 0:
+        return 0
+    operation = view.operations.take(rows)
+    begun = np.maximum(calls.start[launch_call], operation.start)
+    issuing_ns = int((np.minimum(calls.end[launch_call], operation.end) - begun)[0])
+    length_ns = int((operation.end - operation.start)[0])
+    return issuing_ns if issuing_ns >= ISSUING * length_ns else 0
 
 
 def without_ns(operations: Operations, rows: Int64, occupancy: Occupancy) -> int:
@@ -167,9 +196,12 @@ def _device_ahead(view: DeviceView, gaps: Gaps) -> tuple[int, int]:
     far longer, it is the clocks. Launches count only where nothing can be missing before them: of a
     graph the first operations may be, and behind a graph, or work without a record, its last. The
     second is how many there are. A watch by events has no record of what is issued outside of its
-    launch calls, and keeps the clocks together itself.
+    launch calls, and keeps the clocks together itself. Where waits return as the device falls idle
+    the clocks agree: other processes' work on the same GPU is what launches wait for.
     """
-    if said_by_watch(view.trace.meta).way == "events":
+    if said_by_watch(view.trace.meta).way == "events" or _waits_return_as_work_ends(
+        view, gaps
+    ):
         return 0, 0
     telling = (gaps.host > 0) | (gaps.length > IDLE_NS)
     idle_launch = np.flatnonzero((gaps.call >= 0) & telling)
@@ -180,6 +212,18 @@ def _device_ahead(view: DeviceView, gaps: Gaps) -> tuple[int, int]:
     late_ns = gaps.end[idle_launch] - calls.start[gaps.call[idle_launch]]
     quickest_ns = int(late_ns.min())
     return (quickest_ns, idle_launch.size) if quickest_ns > LAUNCH_NS else (0, 0)
+
+
+def _waits_return_as_work_ends(view: DeviceView, gaps: Gaps) -> bool:
+    """Return whether most calls that were blocked returned just after the device fell idle."""
+    calls = view.trace.calls
+    waits = view.waits & (calls.end - calls.start >= BLOCKED_NS)
+    began, returned = calls.start[waits], calls.end[waits]
+    gap = np.searchsorted(gaps.start, returned, "right") - 1
+    fell_idle = np.append(gaps.start, BEFORE_EVERYTHING)[gap]
+    is_idle = returned < np.append(gaps.end, BEFORE_EVERYTHING)[gap]
+    as_it_ended = is_idle & (began < fell_idle) & (returned - fell_idle <= WAKE_UP_NS)
+    return int(as_it_ended.sum()) >= max(FEWEST, MOST * began.size)
 
 
 def _behind_unknown(view: DeviceView, launch_calls: Int64) -> Bool:

@@ -21,11 +21,11 @@ WAKE_UP_NS = 1_000_000
 def shown_to_end(view: DeviceView, rows: Int64) -> Bool:
     """Return for each of some operations of a device whether what follows shows when it ended."""
     ends = view.operations.end[rows]
-    queued = [_queued_work_begins(view, int(row)) for row in rows]
+    queued = [queued_work_begins(view, int(row)) for row in rows]
     return np.asarray(np.array(queued, np.bool_) | _wait_returns(view, ends), np.bool_)
 
 
-def _queued_work_begins(view: DeviceView, row: int) -> bool:
+def queued_work_begins(view: DeviceView, row: int) -> bool:
     """Return whether work that was queued behind an operation began as soon as it had ended."""
     operations = view.operations
     end = operations.end[row]

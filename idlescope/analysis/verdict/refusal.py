@@ -62,9 +62,9 @@ def _blocked(coverage: Coverage, occupancy: Occupancy) -> str | None:
         return None
     return (
         f"Records are missing: the host waits {blocked_ns / 1e6:,.0f} ms for the device, in calls "
-        "that fall into gaps in which nothing ran, so what it waited for was not recorded. That "
-        "time is not known to be idle: start the profiler before the work that it is to see, and "
-        "do not cut a step out of a longer trace."
+        "that fall into gaps in which nothing ran, so what it waited for was not recorded (or was "
+        "of other processes on this GPU). That time is not known to be idle: start the profiler "
+        "before the work that it is to see, and do not cut a step out of a longer trace."
     )
 
 

@@ -81,5 +81,8 @@ def test_what_another_process_waits_for_is_no_lack_of_requests_here():
     says = trace.ranges.kind == RangeKind.NO_DEMAND
     ranges = trace.ranges.replace(thread=np.where(says, 1, trace.ranges.thread))
     elsewhere = replace(trace, ranges=ranges, threads=(*trace.threads, Thread(1, "loop")))
-    (here,), (there,) = idlescope.analyze(trace).results, idlescope.analyze(elsewhere).results
+    (here,), (there,) = (
+        idlescope.analyze(trace).results,
+        idlescope.analyze(elsewhere).results,
+    )
     assert (here.spread.no_demand_gaps, there.spread.no_demand_gaps) == (0, 2)

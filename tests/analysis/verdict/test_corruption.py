@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from idlescope.analysis.analyze import analyze
@@ -130,6 +131,50 @@ def test_launches_on_an_idle_device_that_all_begin_late_are_clocks_that_disagree
     device = measured(tmp_path, events)
     assert device.doubts.corruption.clock_ns / MS == pytest.approx(0.53, abs=0.02)
     assert "is slow to begin" in device.verdict.text
+
+
+@pytest.mark.parametrize("device_ns", [0, 12 * MS])
+def test_launches_that_wait_for_other_processes_are_no_clocks_that_disagree(
+    tmp_path, device_ns
+):
+    """Each launch waits 12 ms for the GPU, and its wait returns when it is done; or the clock is off."""
+    events = []
+    for number in range(1, 31):
+        launched = 50 * MS * number
+        begun = launched + 20 * US + (0 if device_ns else 12 * MS)
+        events += [
+            call(launched, launched + 10 * US, number),
+            operation(begun + device_ns, begun + device_ns + 3 * MS, correlation=number),
+            call(launched + 15 * US, begun + 3_020 * US, 0, "cudaEventSynchronize"),
+        ]
+    device = measured(tmp_path, events)
+    assert bool(device.doubts.corruption.clock_ns) == bool(device_ns)
+    assert ("The clocks disagree" in device.verdict.text) == bool(device_ns)
+    assert "of other processes on this GPU" in device.verdict.text or device_ns
+
+
+@pytest.mark.parametrize("compiles", [True, False])
+def test_a_launch_call_that_compiles_has_no_corrupt_duration(compiles):
+    """By events, all that a call issues is one operation: the first was 12 s long in vLLM's start."""
+    rows = regular_rows(40)
+    operations, calls = ({**table} for table in (rows.operations, rows.calls))
+    first = operations["start"].argmin()
+    operations["start"] = operations["start"].copy()
+    operations["start"][first] -= 12_000 * MS
+    if compiles:
+        calls["start"] = calls["start"].copy()
+        calls["start"][calls["launch"] == operations["launch"][first]] -= 12_000 * MS
+        calls["end"] = np.where(
+            calls["launch"] == 1, operations["end"][first], calls["end"]
+        )
+    rows = rows._replace(operations=operations, calls=calls)
+    said = Watched("events", (), "vllm", "0.24.0", None, steps_in_phases=False)
+    (device,) = analyze(
+        trace_of(rows, 10**10, REGULAR_NAMES, (), Device(0, 0, "a GPU"), said, 10**18)
+    ).results
+    assert device.doubts.bounds.apart
+    assert ("One launch call lasted 12,0" in device.verdict.text) == compiles
+    assert ("duration is corrupt" in device.verdict.text) == (not compiles)
 
 
 def test_a_watch_by_events_does_not_see_what_its_launches_wait_for():

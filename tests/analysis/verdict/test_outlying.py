@@ -81,3 +81,16 @@ def test_a_kernel_forty_times_as_long_as_any_of_its_name_is_doubted(tmp_path):
     kernels = [event for event in events if event["cat"] == "kernel"]
     kernels[59]["dur"] *= 60  # the last of its step
     assert measured(tmp_path, events).coverage.corrupt_operations == 1
+
+
+@pytest.mark.parametrize(("queued", "doubted"), [(True, 0), (False, 1)])
+def test_a_kernel_that_others_work_interrupted_is_not_doubted(tmp_path, queued, doubted):
+    """Eight servers on one GPU, by turns of 2 ms: kernels of 0.1 ms took 18, and the next began then."""
+    events = eager_steps()
+    kernels = [event for event in events if event["cat"] == "kernel"]
+    kernels[59]["dur"] *= 120  # the last of its step
+    if queued:
+        end = round((kernels[59]["ts"] + kernels[59]["dur"]) * US)
+        events.append(call(end - MS, end - MS + 5 * US, 9_001))
+        events.append(operation(end + 1 * US, end + 21 * US, correlation=9_001))
+    assert measured(tmp_path, events).coverage.corrupt_operations == doubted
