@@ -117,7 +117,7 @@ def observe(device: MeasuredDevice, prediction: Prediction | None) -> Observer |
 
 
 def _between_ends(device: MeasuredDevice) -> Intervals:
-    """Return the times from the end of one step to that of the next on the device.
+    """Return the times from the end of one step to that of the next, within the window.
 
     Those with a pause, or with idle time for want of requests, are left out: that is no cost of a
     step, and what the device runs before and after it is not usual.
@@ -125,6 +125,7 @@ def _between_ends(device: MeasuredDevice) -> Intervals:
     done = np.maximum.accumulate(device.steps.done[device.steps.operations > 0])
     times = Intervals(done[:-1], done[1:])
     usual = ~beside(device.gaps.take(device.apart.touched), times)
+    usual &= (times.start >= device.window.start) & (times.end <= device.window.end)
     return Intervals(times.start[usual], times.end[usual])
 
 

@@ -229,7 +229,11 @@ SGLANG = {
                 return SimpleNamespace(delay_sample_func=None)
 
             def process_batch_result(self, batch, result):
-                self.batch_result_processor.process_batch_result_decode(batch, result)
+                processor = self.batch_result_processor
+                if batch.forward_mode.is_extend():
+                    processor.process_batch_result_prefill(batch, result)
+                else:
+                    processor.process_batch_result_decode(batch, result)
 
             def launch_batch_sample_if_needed(self, batch_result):
                 pass
@@ -248,10 +252,22 @@ SGLANG = {
                 return []
     """,
     "sglang/srt/managers/scheduler_components/batch_result_processor.py": """
+        import time
+
         class SchedulerBatchResultProcessor:
             def process_batch_result_decode(self, batch, result):
                 self._normalize_decode_outputs(
                     batch=batch, result=result, logits_output=None, next_token_ids=[1])
+
+            tolist_ns = 0  # how long the tokens of a prefill are waited for
+
+            def process_batch_result_prefill(self, batch, result):
+                time.sleep(self.tolist_ns / 1e9)
+                self._move_logprobs_to_cpu(batch=batch, logits_output=None)
+                time.sleep(self.tolist_ns / 1e9)
+
+            def _move_logprobs_to_cpu(self, *, batch, logits_output):
+                pass
 
             def _normalize_decode_outputs(self, *, batch, result, logits_output, next_token_ids):
                 return next_token_ids, None

@@ -143,6 +143,7 @@ def waiting_for_requests(
     collected_ns: int = 0,
     loaded_ns: int = 0,
     steps: int = 60,
+    steps_begin_late: bool = False,
 ) -> Trace:
     """Return a watched loop of 5 ms a step that says before some steps that it had no request.
 
@@ -185,6 +186,6 @@ def waiting_for_requests(
         phases=joined(phases),
         operations=operations,
     )
-    said = Watched("events", (), "vllm", "0.24.0", None, steps_in_phases=False)
+    said = Watched("events", (), "vllm", "0.24.0", None, False, steps_begin_late)
     end = int(moved.steps["end"][-1])
     return trace_of(moved, end, REGULAR_NAMES, (), Device(0, 0, "a GPU"), said, 10**18)

@@ -14,6 +14,7 @@ from idlescope.analysis.intervals import BEFORE_EVERYTHING, Intervals
 from idlescope.analysis.measured import MeasuredDevice
 from idlescope.analysis.steps.batching import ASYNCHRONOUS, SERIALISED
 from idlescope.analysis.steps.find import RECORDED
+from idlescope.analysis.steps.window import Window
 from idlescope.analysis.verdict.demand import recorder_was_off
 from idlescope.analysis.verdict.findings import CANNOT_TELL
 from idlescope.errors import TraceError
@@ -112,7 +113,7 @@ def recorded_steps(trace: Trace, result: MeasuredDevice) -> RecordedSteps:
     times = _times(trace, result, operation_step, computing)
     whole = times.whole
     _refuse_disordered(times, cannot_tell)
-    whole = whole & ~_cut_off(result)
+    whole = whole & ~_cut_off(result) & _inside(times, result.window)
     overlapping = result.batching.kind in (ASYNCHRONOUS, SERIALISED)
     lag = int(overlapping and result.steps.found != RECORDED)
     between_pauses = whole & ~_beside_pauses(result, lag)
@@ -180,6 +181,12 @@ def _refuse_disordered(times: StepTimes, cannot_tell: str) -> None:
         raise TraceError(
             f"{cannot_tell}: steps end on the device in another order than the host began them in"
         )
+
+
+def _inside(times: StepTimes, window: Window) -> Bool:
+    """Return which steps compute within a window; the host works there for others, too."""
+    began, ended = times.compute_start >= window.start, times.compute_end <= window.end
+    return np.asarray(began & ended, np.bool_)
 
 
 def _cut_off(result: MeasuredDevice) -> Bool:

@@ -51,6 +51,24 @@ class Waits:
         wrap(cuda, "synchronize", self._wrapping)
 
 
+def open_wait(loop: Loop, waited_for: str = wait_call(WAIT)) -> bool:
+    """Begin a wait, unless one is open or this is no thread of the loop; return whether it did."""
+    watch = loop.watch
+    if loop.active != get_ident() or loop.is_waiting or watch is None:
+        return False
+    loop.is_waiting = True
+    loop.shut()  # what is launched has been
+    watch.begin_wait(loop.rows.names[waited_for])
+    return True
+
+
+def close_wait(loop: Loop) -> None:
+    """End the wait of the loop that is open; nothing where none is."""
+    if loop.is_waiting and loop.watch is not None:
+        loop.is_waiting = False
+        loop.watch.end_wait()
+
+
 def waiting(
     loop: Loop, name: str = WAIT, after: Callable[[], None] | None = None
 ) -> Wrapping:
@@ -63,17 +81,12 @@ def waiting(
     def wrapping(call: Call) -> Call:
         @wraps(call)
         def wait(*arguments: Any, **named: Any) -> Any:
-            watch = loop.watch
-            if loop.active != get_ident() or loop.is_waiting or watch is None:
+            if not open_wait(loop, waited_for):
                 return call(*arguments, **named)
-            loop.is_waiting = True
-            loop.shut()  # what is launched has been
-            watch.begin_wait(loop.rows.names[waited_for])
             try:
                 return call(*arguments, **named)
             finally:
-                loop.is_waiting = False
-                watch.end_wait()
+                close_wait(loop)
                 if after is not None:
                     after()
 

@@ -25,7 +25,13 @@ from idlescope.watching.engines.loop import (
     launching_from,
     phase,
 )
-from idlescope.watching.engines.replays import Replays, Waits, waiting
+from idlescope.watching.engines.replays import (
+    Replays,
+    Waits,
+    close_wait,
+    open_wait,
+    waiting,
+)
 from idlescope.watching.patching import around, when_imported, wrap
 from idlescope.watching.safety import described
 
@@ -93,10 +99,13 @@ class SglangHooks:
         wrap(module.SchedulerRequestReceiver, "recv_requests", phase(self.loop, RECEIVE))
 
     def wrap_results(self, module: ModuleType) -> None:
-        """Wrap where a synchronous loop waits for the tokens of a decode step."""
+        """Wrap where a synchronous loop waits for tokens: `.tolist()` of a tensor on the device."""
         processor = module.SchedulerBatchResultProcessor
-        # `.tolist()` of a tensor on the device
         wrap(processor, "_normalize_decode_outputs", waiting(self.loop))
+        # Of a prefill it comes first, and is done before this is called.
+        if wrap(processor, "_move_logprobs_to_cpu", around(self.tokens_came)):
+            of_prefill = around(self.before_prefill_result, self.tokens_came)
+            wrap(processor, "process_batch_result_prefill", of_prefill)
 
     # -- steps ---------------------------------------------------------------------------------
 
@@ -136,6 +145,15 @@ class SglangHooks:
             self.loop.demand_ends()
 
     # -- within a step -------------------------------------------------------------------------
+
+    def before_prefill_result(self, *arguments: Any, **named: Any) -> None:
+        """Begin to wait for the tokens of a prefill."""
+        open_wait(self.loop)
+
+    def tokens_came(self, *arguments: Any, **named: Any) -> None:
+        """End that wait."""
+        if self.loop.active == get_ident():
+            close_wait(self.loop)
 
     @harmless
     def before_late_sample(

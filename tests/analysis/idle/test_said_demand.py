@@ -75,6 +75,16 @@ def test_a_comparison_says_what_was_left_out(usual, quiet):
     assert any(text.startswith("B stood still for") for text in change.warnings)
 
 
+@pytest.mark.parametrize("until_ms", [98.3, 150, 1_500])
+def test_a_window_that_ends_before_a_step_computes_predicts_its_own_steps(until_ms):
+    """The host begins the next step at once, which computes when there is a request again."""
+    trace = waiting_for_requests(20, NONE_NS, steps_begin_late=True)
+    window = f"time:0ms-{until_ms}ms"
+    (device,) = idlescope.analyze(trace, window=window, step_ms=4.0).results
+    assert device.prediction.recorded.step_ns == pytest.approx(5 * MS, rel=0.01)
+    assert device.observer.recorded_step_ns == pytest.approx(5 * MS, rel=0.01)
+
+
 def test_what_another_process_waits_for_is_no_lack_of_requests_here():
     """Ranks of one file: one says that it had no request, and the other says nothing."""
     trace = waiting_for_requests(20, NONE_NS)

@@ -50,6 +50,18 @@ def test_a_synchronous_loop(sglang):
     assert phases == (["prepare", "update", *between] * 3)[: -len(between)]
 
 
+def test_the_tokens_of_a_prefill_are_waited_for(sglang, monkeypatch):
+    """What follows them is work: an unseen wait of 50 ms was host work for that step on an H200."""
+    module = sglang.module("srt.managers.scheduler_components.batch_result_processor")
+    monkeypatch.setattr(module.SchedulerBatchResultProcessor, "tolist_ns", 20_000_000)
+    batches = [batch("extend", 1, 700), batch("decode")]
+    sglang.module("srt.managers.scheduler").Scheduler(batches).event_loop()
+    assert sglang.took_down()[1][:3] == ["launch.forward", "launch.sample", WAIT]
+    calls = sglang.loop.watch._ring.tables().calls
+    waited_ns = (calls["end"] - calls["start"])[2]
+    assert 19_000_000 < waited_ns < 39_000_000
+
+
 def test_an_overlapped_loop_processes_the_batch_before(sglang):
     scheduler = sglang.module("srt.managers.scheduler").Scheduler
     scheduler([batch("decode"), batch("decode"), None], overlap=True).event_loop()
