@@ -24,10 +24,13 @@ from idlescope.analysis.idle import host_time
 from idlescope.analysis.idle.causes import CAUSES, Gaps
 from idlescope.analysis.idle.host_labels import NO_DEMAND
 from idlescope.analysis.idle.occupancy import is_compute
-from idlescope.analysis.intervals import Intervals
+from idlescope.analysis.intervals import Intervals, percent
 from idlescope.analysis.no_device import no_device
 from idlescope.analysis.result import Analysis, DeviceResult
+from idlescope.analysis.steps.find import RECORDED
 from idlescope.analysis.steps.measure import blocked, waits_for_others
+from idlescope.analysis.steps.stated_work import steps_work
+from idlescope.analysis.steps.step_kind import StepKind
 from idlescope.analysis.verdict.findings import CANNOT_TELL
 from idlescope.errors import TraceError
 from idlescope.trace.model import RangeKind, Ranges
@@ -35,6 +38,7 @@ from idlescope.trace.names.engines import IDLE, RANK_WAIT, STEP
 from idlescope.trace.names.own_engine import TOKENS
 from idlescope.trace.table import Float64, Int64
 
+TOLD = 0.9  # of the steps, of which spans say what they had to do
 # Few blocks, so that they are long, and slow changes of the machine are seen as noise.
 MOST_BLOCKS, FEWEST_BLOCKS = 16, 8
 SHORTEST_BLOCK = 12  # steps, as long as there are FEWEST_BLOCKS
@@ -63,6 +67,10 @@ class _Blocks:
         """Return the block of each gap, that which it begins in, from 1; 0: before the first."""
         block = np.searchsorted(self.edges, gaps.start, "right")
         return Groups(np.clip(block, 0, len(self)), len(self) + 1)
+
+    def of_steps(self) -> Int64:
+        """Return the block of each step."""
+        return np.repeat(np.arange(len(self)), np.diff(self.first_step))
 
     def total(self, block: Int64, ns: Int64) -> Float64:
         """Return the sum of some lengths of time in each block."""
@@ -93,7 +101,7 @@ def of_analysis(analysis: Analysis) -> Breakdown:
         if fewest_steps:
             steps += np.diff(blocks.first_step)
         if len(devices) == 1:
-            tokens = _tokens(analysis, blocks)
+            tokens = _tokens(analysis, device, blocks)
     meta, first = analysis.trace.meta, devices[0]
     return Breakdown(
         path=str(analysis.source["path"]),
@@ -108,6 +116,7 @@ def of_analysis(analysis: Analysis) -> Breakdown:
         host_work=host_work,
         steps=steps,
         tokens=tokens,
+        prompt_pct=_prompt_pct(first),
     )
 
 
@@ -206,11 +215,9 @@ def _host_work(device: DeviceResult, blocks: _Blocks) -> dict[str, Float64]:
     paused = device.gaps.take(device.apart.pauses)
     pauses = Intervals(paused.start, paused.end)
     if len(device.steps):
-        row = np.arange(len(device.steps))
-        block = np.searchsorted(blocks.first_step, row, "right") - 1
         paused_ns = intervals.covered_within(pauses, device.steps.start, device.steps.end)
         worked_ns = np.maximum(device.steps.host - paused_ns, 0)
-        work[HOST_WORK] = blocks.total(block, worked_ns)
+        work[HOST_WORK] = blocks.total(blocks.of_steps(), worked_ns)
     names = device.view.names
     spans = _spans(device)
     for_others = waits_for_others(device.view.trace, names)
@@ -238,12 +245,31 @@ def _spans(device: DeviceResult) -> Ranges:
     return spans.take((spans.end > window.start) & (spans.start < window.end))
 
 
-def _tokens(analysis: Analysis, blocks: _Blocks) -> Float64:
-    """Return the tokens of each block as our own step clock counted them; else zeros."""
-    if analysis.engine != "idlescope":
+def _prompt_pct(device: DeviceResult) -> float | None:
+    """Return the share of the steps that compute a prompt; None where that is not told of most."""
+    kind = device.steps.kind
+    told = kind[kind != StepKind.UNKNOWN.code]
+    if not told.size or told.size < TOLD * kind.size:
+        return None
+    prompts = np.isin(told, (StepKind.PREFILL.code, StepKind.MIXED.code))
+    return percent(int(prompts.sum()), told.size)
+
+
+def _tokens(analysis: Analysis, device: DeviceResult, blocks: _Blocks) -> Float64:
+    """Return the tokens that the steps of each block give out; zeros where nothing tells.
+
+    Our own step clock counts them. What spans say of a step are its requests, each of which gets a
+    token of it at most. A step whose span the recording cuts off is taken for a usual one.
+    """
+    if device.steps.found == RECORDED:
+        counters = analysis.trace.counters
+        counters = counters.take(counters.name == analysis.trace.name_index(TOKENS))
+        # Tokens are counted when the host is done with a step: of the last one, after the window.
+        tokens = np.bincount(blocks.at(counters.time), counters.value, len(blocks))
+        return np.asarray(tokens, np.float64)
+    work = steps_work(device)
+    if work is None or work.known.mean() < TOLD:
         return np.zeros(len(blocks))
-    counters = analysis.trace.counters
-    counters = counters.take(counters.name == analysis.trace.name_index(TOKENS))
-    # Tokens are counted when the host is done with a step: of the last one, after the window.
-    tokens = np.bincount(blocks.at(counters.time), counters.value, len(blocks))
-    return np.asarray(tokens, np.float64)
+    usual = np.int64(np.median(work.sampled[work.known]))
+    requests = np.where(work.known, work.sampled, usual)
+    return blocks.total(blocks.of_steps(), requests)

@@ -46,6 +46,7 @@ class Breakdown:
     host_work: Mapping[str, Float64]  # ns in which the host worked: in all, and by phase
     steps: Float64  # 0 where they are not known
     tokens: Float64  # 0 where they are not known
+    prompt_pct: float | None = None  # of the steps, that compute a prompt; None: not told
 
     @property
     def blocks(self) -> int:

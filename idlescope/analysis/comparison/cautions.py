@@ -12,6 +12,7 @@ from idlescope.analysis.comparison.unit import Unit
 TOKENS_DIFFER = (
     0.02  # tokens per step: where they differ by more, steps are not the same work
 )
+PROMPTS_DIFFER = 2.0  # points of the steps that compute a prompt, likewise
 STEPS_DIFFER = (
     0.1  # steps: where they differ by more, the runs do not cover the same contexts
 )
@@ -36,6 +37,23 @@ def steps_differ(base: Side, other: Side) -> bool:
     if not before or not after:
         return False
     return abs(after - before) > TOKENS_DIFFER * before
+
+
+def other_load(base: Side, other: Side) -> tuple[str, ...]:
+    """Return in which respects the steps of the sides had other work to do, a clause each."""
+    one, two = base.letter, other.letter
+    found = []
+    if steps_differ(base, other):
+        found.append(
+            f"a step gives out {base.tokens_per_step:.1f} tokens in {one} and "
+            f"{other.tokens_per_step:.1f} in {two}"
+        )
+    before, after = base.prompt_pct, other.prompt_pct
+    if before is not None and after is not None and abs(after - before) > PROMPTS_DIFFER:
+        found.append(
+            f"{before:.1f} % of the steps compute prompts in {one}, {after:.1f} % in {two}"
+        )
+    return tuple(found)
 
 
 def _mixed_configurations(base: Side, other: Side) -> Iterator[str]:
@@ -68,14 +86,12 @@ def _machines(base: Side, other: Side) -> Iterator[str]:
 
 def _steps(base: Side, other: Side, unit: Unit) -> Iterator[str]:
     one, two = base.letter, other.letter
-    if steps_differ(base, other):
-        consequence = "so their steps are not the same work"
-        if unit == Unit.TOKEN:
-            consequence = "so times are given per token"
-        yield (
-            f"a step gives out {base.tokens_per_step:.1f} tokens in {one} and "
-            f"{other.tokens_per_step:.1f} in {two}, {consequence}"
-        )
+    consequence = "so their steps are not the same work"
+    if unit == Unit.TOKEN:
+        consequence = "so times are given per token"
+    loads = other_load(base, other)
+    if loads:
+        yield f"{', and '.join(loads)}, {consequence}"
     if unit == Unit.WINDOW:
         return
     before, after = base.steps, other.steps

@@ -102,6 +102,13 @@ class Side:
             ratios.append(tokens / steps)
         return float(np.median(ratios))
 
+    @property
+    def prompt_pct(self) -> float | None:
+        """Return which share of the steps computes a prompt, as `tokens_per_step`."""
+        shares = [recording.prompt_pct for recording in self.recordings]
+        told = [share for share in shares if share is not None]
+        return float(np.median(told)) if len(told) == len(shares) else None
+
     def document(self) -> SideDocument:
         """Return the side as it is written to JSON."""
         return SideDocument(

@@ -9,11 +9,15 @@ import pytest
 import idlescope
 from idlescope.analysis.analyze import analyze
 from idlescope.analysis.comparison.compare import compare
+from idlescope.analysis.steps.step_kind import StepKind
 from idlescope.errors import ConfigError, TraceError
+from idlescope.trace.model import Device
 from idlescope.trace.recording import files as stored
+from idlescope.watching.ring import Watched, trace_of
 from tests.conftest import FIXTURES
 from tests.make.kineto_files import call, operation, write
 from tests.make.noisy_recordings import BATCH, recording
+from tests.make.watched_loops import MS, REGULAR_NAMES, regular_rows, regular_trace
 
 SYNC, ASYNC = (
     FIXTURES / "transformers_sync.json.gz",
@@ -34,6 +38,35 @@ class TestUnits:
         assert c.verdict.kind == "faster"
         assert c.headline.percent == pytest.approx(-50, abs=1)
         assert "so times are given per token" in " ".join(c.warnings)
+
+    def test_what_spans_say_of_the_load_counts_of_any_engine(self):
+        """SGLang 8B served 32 requests synchronously, and 11 asynchronously."""
+        c = compare(*(FIXTURES / f"sglang_8b_{mode}.json.gz" for mode in ("sync", "async")))
+        assert (c.unit, c.verdict.kind) == ("token", "slower")
+        load = "The load is another: a step gives out 32.0 tokens in A and 11.0 in B."
+        assert load in c.verdict.text
+        same = compare(
+            *(FIXTURES / f"vllm_8b_{mode}.json.gz" for mode in ("sync", "async"))
+        )
+        assert (same.unit, same.verdict.kind) == ("step", "faster")
+        assert "The load is another" not in same.verdict.text
+
+    @pytest.mark.parametrize(("every", "differ"), [(10, True), (60, False)])
+    def test_prompts_among_the_steps_are_said(self, every, differ):
+        """Prompts of 256 tokens are no tokens that are given out."""
+        rows = regular_rows(60, step_ns=6 * MS)
+        kind, tokens = (rows.steps[name].copy() for name in ("kind", "tokens"))
+        kind[every - 1 :: every] = StepKind.MIXED.code
+        tokens[every - 1 :: every] = 256
+        steps = rows.steps | {"kind": kind, "tokens": tokens}
+        said = Watched("events", (), "vllm", "0.24.0", None, steps_in_phases=False)
+        device = Device(0, 0, "a GPU")
+        rows = rows._replace(steps=steps)
+        mixed = trace_of(rows, 10**10, REGULAR_NAMES, (), device, said, 10**18)
+        c = compare(regular_trace(60), mixed)
+        assert (c.unit, c.verdict.kind) == ("step", "slower")
+        load = "The load is another: 0.0 % of the steps compute prompts in A, 10.0 % in B."
+        assert (load in c.verdict.text) == differ
 
     def test_steps_that_are_asked_for_are_used_and_warned_of(self):
         c = compare(recording(1), recording(2, tokens=2 * BATCH), per="step")
