@@ -81,6 +81,24 @@ def beside(path: Path) -> UnprofiledStep | None:
     return None
 
 
+def of_a_lost_trace(path: Path) -> str:
+    """Return what to say of a time beside a trace that is of none that is there; "" where none is.
+
+    A trace that was renamed after its capture has lost its entry.
+    """
+    if beside(path) is not None:
+        return ""
+    folder = path if path.is_dir() else path.parent
+    for capture_entry in reversed(_entries(folder)):
+        gone = not any((folder / name).exists() for name in capture_entry.traces)
+        if gone and capture_entry.traces and capture_entry.makes_sense:
+            return (
+                f"{FILE} beside it is of {capture_entry.traces[0]}, which is not there: if that is "
+                f"this trace under another name, give --step-ms {capture_entry.step_ms:.3g}"
+            )
+    return ""
+
+
 def write_beside(
     traces: list[Path], step: UnprofiledStep, counters: dict[str, float]
 ) -> Path:

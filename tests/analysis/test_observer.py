@@ -106,6 +106,19 @@ def test_what_capture_noted_beside_a_trace_counts(tmp_path):
     assert "the server's counters" in device.observer.text()
 
 
+@pytest.mark.parametrize("also_there", [False, True])
+def test_what_capture_noted_of_a_trace_that_was_renamed_is_told(tmp_path, also_there):
+    """Nothing is said where the trace that it is of is still there: this is another."""
+    named, renamed = tmp_path / "named.json.gz", tmp_path / "renamed.json.gz"
+    for path in (renamed, named)[: 1 + also_there]:
+        path.write_bytes((FIXTURES / "sglang_8b_sync.json.gz").read_bytes())
+    write_beside([named], UnprofiledStep(7.55, 7.5, 7.6, "the server's counters"), {})
+    warnings = idlescope.analyze(open_trace(renamed)).warnings
+    told = [text for text in warnings if "give --step-ms 7.55" in text]
+    assert len(told) == (not also_there)
+    assert not also_there or not any("unprofiled.json" in text for text in warnings)
+
+
 @pytest.mark.parametrize("pauses", [{}, {30: 400 * MS}, {20: 40 * MS, 45: 60 * MS}])
 def test_a_pause_has_no_part_in_what_a_recorded_step_takes(tmp_path, pauses):
     """Nor does it say that the device is less busy without the profiler."""
