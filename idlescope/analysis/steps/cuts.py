@@ -96,6 +96,23 @@ def for_tokens(waits: Calls, place: Int64, launch_starts: Int64) -> Bool:
     return np.asarray(place == ending, np.bool_)
 
 
+def places_by_launches(launch_starts: Int64, waits: Calls) -> Int64:
+    """Return a number for each of some waits, in order, by how much was launched since the last.
+
+    A loop that waits several times in a step, always by the same call, launches another part of it
+    before each, and as much of it every time. One place for all, where it does not.
+    """
+    before = np.searchsorted(launch_starts, waits.end)
+    launched = np.diff(before, prepend=0)
+    turns = distinct(launched[1:]).tolist()
+    for one in turns:
+        at = np.flatnonzero(launched == one)
+        usual = np.median(np.diff(at)) if at.size >= FEWEST_TURNS else 1
+        if usual > 1 and at.size * usual >= NEARLY_ALWAYS * launched.size:
+            return launched
+    return np.zeros(launched.size, np.int64)
+
+
 def _by_turns(place: Int64, ending: int) -> bool:
     """Return whether between waits in a place there are others, nearly always the same, once each.
 

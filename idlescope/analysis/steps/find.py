@@ -27,6 +27,7 @@ from idlescope.analysis.steps.cuts import (
     for_tokens,
     forward_launches,
     last_before,
+    places_by_launches,
     with_unwaited,
 )
 from idlescope.analysis.steps.forwards import (
@@ -412,9 +413,20 @@ def _cuts_at_waits(view: DeviceView, thread: int, launched: Int64) -> Int64:
         ending = calls.take(rows[between_launches(launched, calls.take(rows))])
         if len(ending) + 1 >= ENOUGH:
             places = places_of(view.trace, ending)
+            # Prefills beside graphs, by turns, are steps of their own.
+            alike = not eager_forwards(view, thread).start.size
+            if alike and distinct(places).size == 1:
+                places = places_by_launches(_all_launches(view, thread), ending)
             cuts = ending.end[for_tokens(ending, places, launched)]
             return with_unwaited(cuts, launched)
     return ending.end
+
+
+def _all_launches(view: DeviceView, thread: int) -> Int64:
+    """Return when a thread launched anything, copies too, ascending, ns."""
+    calls = view.trace.calls
+    launches = matching(LAUNCH, view.trace.names)[calls.name] & (calls.thread == thread)
+    return np.sort(calls.start[launches])
 
 
 def _kinds_by_launch(view: DeviceView, steps: HostSteps) -> Int64:

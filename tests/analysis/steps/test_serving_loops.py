@@ -292,3 +292,30 @@ def test_what_waits_within_a_step_still_does_where_batching_is_asynchronous(
     step_ns = overlapped.prediction.recorded.step_ns
     for predicted in (device.prediction.predicted, overlapped.prediction.predicted):
         assert predicted.step_ns == pytest.approx(step_ns, rel=0.01)
+
+
+@pytest.mark.parametrize("value_after", [3, 8])
+@pytest.mark.parametrize("depth", [1, 2])
+def test_two_waits_of_a_step_may_have_one_name(tmp_path, depth, value_after):
+    """Without spans they were two steps: how much is launched before each tells them apart."""
+    plan = Plan(steps=40, graphs=0, depth=depth, value_after=value_after)
+    device = measured(tmp_path, recorded(replace(plan, wait="cudaStreamSynchronize")))
+    expected = measured(tmp_path, recorded(replace(plan, wait="cudaEventSynchronize")))
+    assert (len(device.steps), device.batching.kind) == (40, expected.batching.kind)
+    assert device.batching.kind == ("synchronous", "serialised")[depth - 1]
+    assert device.batching.culprit.count == 40
+    assert device.verdict.text.replace("Stream", "Event") == expected.verdict.text.replace(
+        "Stream", "Event"
+    )
+
+
+@pytest.mark.parametrize("graphs", [1, 0])
+@pytest.mark.parametrize("every", [2, 3])
+@pytest.mark.parametrize("depth", [1, 2])
+def test_prefills_by_turns_with_decodes_are_steps_of_their_own(
+    tmp_path, depth, every, graphs
+):
+    plan = Plan(steps=60, graphs=graphs, depth=depth, prefill_every=every)
+    device = measured(tmp_path, recorded(replace(plan, wait="cudaStreamSynchronize")))
+    assert len(device.steps) == pytest.approx(60, abs=1)
+    assert device.batching.kind == ("synchronous", "asynchronous")[depth - 1]
