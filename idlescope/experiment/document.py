@@ -56,7 +56,7 @@ class ModeSummary(Struct, forbid_unknown_fields=True):
     tokens_per_s: float
     active_pct: float  # of the window
     compute_pct: float
-    idle_ms_per_step: float
+    idle_ms_per_step: float  # without pauses, and without that for want of requests
     host_ms_per_step: float
     device_ms_per_step: float
     roofline_pct: float | None  # null where the device's peaks are not known

@@ -44,15 +44,13 @@ class ModeRun(Drawn):
 
     def row(self) -> list[str]:
         """Return the cells of MODE_COLUMNS."""
-        steps = len(self.result.steps)
-        idle_ms = self.result.occupancy.idle_ns / max(steps, 1) / 1e6
         return [
             self.mode.adjective.lower(),
             time_text(self.total_ns),
-            f"{steps:,}",
+            f"{len(self.result.steps):,}",
             f"{self.tokens / (self.total_ns / 1e9):,.0f}",
             f"{self.result.idle_pct:.2f} %",
-            f"{idle_ms:.3f} ms",
+            f"{self.idle_ms_per_step:.3f} ms",
         ]
 
     def _repr_html_(self) -> str:
@@ -80,7 +78,7 @@ class ModeRun(Drawn):
             tokens_per_s=self.tokens / total_s,
             active_pct=100.0 * occupancy.active_ns / window_ns,
             compute_pct=100.0 * occupancy.compute_ns / window_ns,
-            idle_ms_per_step=occupancy.idle_ns / len(run_steps) / 1e6,
+            idle_ms_per_step=self.idle_ms_per_step,
             host_ms_per_step=float(np.mean(run_steps.host)) / 1e6,
             device_ms_per_step=float(np.mean(run_steps.device)) / 1e6,
             roofline_pct=roofline_pct,
@@ -114,6 +112,11 @@ class ModeRun(Drawn):
             latency_name: None if figures is None else Percentiles(**figures)
             for latency_name, figures in latencies(*columns).items()
         }
+
+    @property
+    def idle_ms_per_step(self) -> float:
+        """Return idle per step without pauses and without that for want of requests, ms."""
+        return (self.result.idle_per_step_ns or 0.0) / 1e6
 
     @property
     def no_demand_ns(self) -> int:

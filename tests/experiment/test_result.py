@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 import idlescope
@@ -32,6 +34,20 @@ def test_a_notebook_shows_the_verdict_and_a_row_per_mode(result):
 def test_the_summary_is_built_once(result):
     assert result.document is result.document
     assert result.summary() == result.summary()
+
+
+def test_waiting_for_requests_is_no_idle_time_of_a_step():
+    """Verdict, table, notebook and summary.json have one figure."""
+    usual = RunConfig(
+        model="tiny", device="modelled", tokens=20, host_ms=1.0, device_ms=2.0
+    )
+    rarely = replace(usual, requests=10, arrival="poisson:5")
+    mode = run(rarely).modes["sync"]
+    idle_ms = mode.summary(None).idle_ms_per_step
+    assert idle_ms == pytest.approx(mode.result.idle_per_step_ns / 1e6)
+    assert mode.row()[-1] == f"{idle_ms:.3f} ms"
+    busy = run(usual).modes["sync"].summary(None)
+    assert idle_ms == pytest.approx(busy.idle_ms_per_step, rel=0.1)
 
 
 def test_the_package_lists_its_public_names_alone():

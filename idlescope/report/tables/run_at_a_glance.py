@@ -72,9 +72,7 @@ def _idle_at_load(load: dict[str, Any], modes: list[str]) -> Rows:
 
 
 def _idle_per_step(mode: ModeSummary) -> str:
-    """Return idle time per step, that of no request apart."""
-    idle_ns = mode["idle_ns"] - _no_demand_ns(mode)
-    return _ms(idle_ns / mode["steps"] / 1e6)
+    return _ms(mode["idle_ms_per_step"])
 
 
 def _no_demand_ns(mode: ModeSummary) -> int:
