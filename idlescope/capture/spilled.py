@@ -25,8 +25,8 @@ ROWS_AT_ONCE = 1 << 16  # of a file that is read
 class Spilled:
     """Rows of values of one type, one behind the other.
 
-    `recent` is what is appended to, whole rows at a time, between calls of `spill`. The file lies
-    in `folder`, that of temporary files unless given.
+    `recent` is what is appended to, whole rows at a time, between calls of `spill`, which Ctrl-C
+    may end anywhere. The file lies in `folder`, that of temporary files unless given.
     """
 
     def __init__(self, type_code: str, width: int, folder: Path | None = None) -> None:
@@ -34,9 +34,12 @@ class Spilled:
         self.width = width  # values of a row
         self._folder = folder
         self._file: int | None = None  # its descriptor
+        self._moving = 0  # values that go to the file now, to lie behind so many bytes:
+        self._begin_bytes = 0
 
     def __len__(self) -> int:
         """Return the number of rows."""
+        self._undo_half_a_move()
         in_file = 0 if self._file is None else os.fstat(self._file).st_size
         values = len(self.recent) + in_file // self.recent.itemsize
         return values // self.width
@@ -49,12 +52,23 @@ class Spilled:
         if self._file is None:
             self._file = _nameless_file(self._folder)
             weakref.finalize(self, os.close, self._file)
+        self._undo_half_a_move()
+        self._begin_bytes = os.fstat(self._file).st_size
+        self._moving = count
         # only these: a run of the garbage collector may append its own row meanwhile
         _append(self._file, self.recent[:count])
         del self.recent[:count]
+        self._moving = 0
+
+    def _undo_half_a_move(self) -> None:
+        """Take out of the file again what was not taken out of `recent`: it would count twice."""
+        if self._moving and len(self.recent) >= self._moving and self._file is not None:
+            os.ftruncate(self._file, self._begin_bytes)
+        self._moving = 0
 
     def column(self, index: int) -> NDArray[Any]:
         """Return one column of all rows, in order; of the others, a piece is read at a time."""
+        self._undo_half_a_move()
         dtype = np.dtype(self.recent.typecode)
         recent = np.array(self.recent, dtype).reshape(-1, self.width)[:, index]
         if self._file is None:

@@ -156,8 +156,8 @@ class StepClock:
                 operation.end,
                 operation.bytes,
             )
+            self._flops.append(operation.flops)  # first: Ctrl-C may come in between
             self._operations.extend(operation_row)
-            self._flops.append(operation.flops)
 
     def overhead(self, start: int, end: int) -> None:
         """Record the time that recording itself took."""
@@ -231,9 +231,13 @@ class StepClock:
         rest: dict[str, Sequence[Part]] = {
             "device": [self._same(0, "operations")],
             "correlation": [self._correlation],
-            "flops": [self._part("flops", "flops")],
+            "flops": [self._operations_flops],
         }
         return self._table(Operations, {**fields, **rest})
+
+    def _operations_flops(self) -> NDArray[Any]:
+        """Return the column of the operations that were taken down: the last may be missing."""
+        return self._part("flops", "flops")()[: len(self._rows["operations"])]
 
     def _correlation(self) -> Int64:
         """Return what a launch call and its operation share, counted from 1; 0 is none."""

@@ -24,6 +24,7 @@ ENDING = ("SIGINT", "SIGTERM", "SIGHUP")  # the last is not on Windows
 # A terminal that is closed sends several, an impatient hand too: those that follow so soon ask for
 # nothing new, and what tidies up is not disturbed.
 ONE_REQUEST_S = 1.0
+AGAIN_S = 0.01  # after which a signal is sent again that came where it has no effect
 
 
 class Requests:
@@ -141,5 +142,12 @@ def _ask_again(unraisable: sys.UnraisableHookArgs) -> None:
     if not issubclass(unraisable.exc_type, KeyboardInterrupt):
         sys.__unraisablehook__(unraisable)
     elif not Requests.has_ended:
+        # Not here: what is raised is dropped in this hook, too.
+        threading.Thread(target=_send_again, daemon=True).start()
+
+
+def _send_again() -> None:
+    time.sleep(AGAIN_S)
+    if not Requests.has_ended:
         Requests.last_s = -ONE_REQUEST_S
-        signal.raise_signal(signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)

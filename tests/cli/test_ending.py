@@ -187,3 +187,34 @@ def test_a_watch_ends_with_what_it_has_seen(tmp_path):
         stdout, stderr = process.communicate(timeout=30)
     assert (process.returncode, stderr) == (0, "")
     assert json.loads(stdout)["watched"]
+
+
+DROPPED = """
+import gc, os, signal, sys, time
+from idlescope.cli.signals import end_as_interrupted
+
+class Dropping:
+    def __del__(self):  # what is raised here has no effect
+        os.kill(os.getpid(), {number})
+
+end_as_interrupted()
+try:
+    Dropping()
+    time.sleep(20)
+except KeyboardInterrupt:
+    print("ended")
+"""
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_a_signal_that_comes_where_it_has_no_effect_comes_again(number):
+    program = DROPPED.format(number=int(number))
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        preexec_fn=obeying(number),
+    )
+    assert (done.stdout, done.stderr) == ("ended\n", "")

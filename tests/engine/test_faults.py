@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import errno
+import itertools
+import sys
+from contextlib import suppress
 from functools import partial
 
 import numpy as np
@@ -11,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from idlescope.analysis.analyze import analyze
-from idlescope.capture import spilled
+from idlescope.capture import spilled, step_clock
 from idlescope.capture.step_clock import StepClock
 from idlescope.engine.devices.modelled import ModelledDevice
 from idlescope.engine.loop import Engine
@@ -104,6 +107,29 @@ def test_requests_cancelled_at_random_leak_nothing(data):
     assert engine.scheduler.allocator.free == SHAPE.blocks
 
 
+def test_ctrl_c_anywhere_leaves_whole_rows():
+    """Whatever line of taking down it comes at: the run is kept up to there."""
+    for last in range(5, 1_500, 37):
+        engine, _ = started(2, 3)
+        lines = itertools.count()
+
+        def interrupt(frame, event, argument, lines=lines, last=last):
+            if frame.f_code.co_filename != step_clock.__file__:
+                return None
+            if event == "line" and next(lines) == last:
+                raise KeyboardInterrupt
+            return interrupt
+
+        sys.settrace(interrupt)
+        try:
+            with suppress(KeyboardInterrupt):
+                engine.run()
+        finally:
+            sys.settrace(None)
+        operations = engine.recorder.trace("h200", Metadata()).operations
+        assert len(operations.flops) == len(operations)
+
+
 class TestSpilled:
     def test_what_was_spilled_is_in_the_trace_as_if_it_had_not_been(self, monkeypatch):
         traces = []
@@ -134,6 +160,27 @@ class TestSpilled:
         monkeypatch.undo()
         assert len(rows) == 11
         assert rows.column(0).tolist() == [*range(0, 20, 2), 7]
+
+    @pytest.mark.parametrize("after", ["half of it", "the write"])
+    def test_ctrl_c_amid_it_loses_no_row_and_doubles_none(self, monkeypatch, after):
+        monkeypatch.setattr(spilled, "VALUES_IN_MEMORY", 10)
+        rows = spilled.Spilled("q", 2)
+        rows.recent.extend(range(20))
+        rows.spill()
+        write = spilled.os.write
+
+        def interrupted(descriptor, content):
+            write(descriptor, content[: 40 if after == "half of it" else None])
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(spilled.os, "write", interrupted)
+        rows.recent.extend(range(20, 40))
+        with pytest.raises(KeyboardInterrupt):
+            rows.spill()
+        monkeypatch.undo()
+        rows.recent.extend((40, 41))  # requests that have ended, for instance
+        assert rows.column(0).tolist() == [*range(0, 42, 2)]
+        assert len(rows) == 21
 
     def test_columns_of_a_long_run_are_mapped_and_written_in_pieces(
         self, monkeypatch, tmp_path
