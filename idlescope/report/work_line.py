@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from idlescope.analysis.measured import MeasuredDevice
@@ -31,9 +33,21 @@ def device_label(result: MeasuredDevice) -> str:
     return f"{result.device.index} {result.device.name}".strip() or "device"
 
 
+def device_labels(results: Sequence[MeasuredDevice]) -> list[str]:
+    """Return what tables call each of some devices; those called alike with their process."""
+    labels = [device_label(result) for result in results]
+    times_used = Counter(labels)
+    return [
+        f"{label}, {result.device.process_name}" if times_used[label] > 1 else label
+        for label, result in zip(labels, results, strict=True)
+    ]
+
+
 def of_analysis(analysis: Analysis) -> list[WorkLine]:
     """Return a line for each device of a trace."""
     return [
-        WorkLine(device_label(result), result.view.trace, result, analysis.phases)
-        for result in analysis.results
+        WorkLine(label, result.view.trace, result, analysis.phases)
+        for label, result in zip(
+            device_labels(analysis.results), analysis.results, strict=True
+        )
     ]

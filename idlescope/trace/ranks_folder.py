@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -139,7 +140,7 @@ def _stem(path: Path, suffixes: Sequence[str]) -> str:
 def labelled(rank: Rank) -> Trace:
     """Return a rank's trace, its processes called by the rank, as in the trace of a folder."""
     merged = _MergedTables()
-    merged.add(rank, 0)
+    merged.add(rank, _label(rank), 0)
     return replace(rank.trace, devices=tuple(merged.devices))
 
 
@@ -165,8 +166,12 @@ def merge(folder: Path, ranks: Sequence[Rank], left_out: Sequence[str] = ()) -> 
 def _merge_tables(ranks: Sequence[Rank]) -> Trace:
     merged = _MergedTables()
     shifts = _shifts(ranks) or [0] * len(ranks)
-    for rank, rank_shift in zip(ranks, shifts, strict=True):
-        merged.add(rank, rank_shift)
+    labels = [_label(rank) for rank in ranks]
+    times_used = Counter(labels)
+    for rank, label, rank_shift in zip(ranks, labels, shifts, strict=True):
+        # Two servers may each be rank 0 of their own.
+        whose = f" ({rank.path.name})" if times_used[label] > 1 else ""
+        merged.add(rank, f"{label}{whose}", rank_shift)
     return merged.trace()
 
 
@@ -186,8 +191,8 @@ class _MergedTables:
     collectives: list[Collectives] = field(default_factory=list)
     files: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
 
-    def add(self, rank: Rank, shift: int) -> None:
-        """Add one rank's trace, its times `shift` ns later."""
+    def add(self, rank: Rank, label: str, shift: int) -> None:
+        """Add one rank's trace, its processes called `label`, its times `shift` ns later."""
         rank_trace = rank.trace
         new_codes = {
             "name": self.names.codes(rank_trace.names),
@@ -207,7 +212,7 @@ class _MergedTables:
         self.counters.append(changed(rank_trace.counters))
         self.collectives.append(changed(rank_trace.collectives))
         self.files.append((rank.path.name, rank_trace.meta.distributed))
-        self._add_processes(rank_trace, _label(rank))
+        self._add_processes(rank_trace, label)
 
     def _add_processes(self, trace: Trace, label: str) -> None:
         device_processes = {device.process for device in trace.devices}

@@ -7,6 +7,7 @@ import pytest
 
 import idlescope
 from idlescope.errors import OutputExistsError
+from idlescope.report.work_line import device_labels
 from idlescope.trace.open import open_trace
 from idlescope.watching import foresight, recording
 from idlescope.watching.foresight import Foresight, elsewhere, here
@@ -156,3 +157,14 @@ def test_a_host_without_device_times_is_recorded_too(tmp_path):
     trace = open_trace(watch.record(tmp_path / "host"))
     assert len(trace.ranges) == 10
     assert any("cannot be told" in warning for warning in trace.meta.warnings)
+
+
+def test_two_servers_of_a_folder_that_are_both_rank_0_are_told_apart(tmp_path):
+    """One GPU, or two of one name: their devices are called alike."""
+    for name, steps in (("one", 40), ("other", 39)):
+        recording.write(regular_trace(steps, rank=0), tmp_path / "both" / name)
+    analysis = idlescope.analyze(open_trace(tmp_path / "both"))
+    called = ["0 a GPU, rank 0 (one)", "0 a GPU, rank 0 (other)"]
+    assert device_labels(analysis.results) == called
+    (alone,) = idlescope.analyze(open_trace(tmp_path / "both" / "one")).results
+    assert device_labels([alone]) == ["0 a GPU"]

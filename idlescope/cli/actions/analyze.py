@@ -383,7 +383,7 @@ def _show(console: Console, analysis: Analysis, list_steps: bool, verbose: bool)
     from idlescope.report.tables.host_phases import phase_table
     from idlescope.report.tables.terminal import plain
     from idlescope.report.tables.trace_at_a_glance import glance_tables
-    from idlescope.report.work_line import device_label
+    from idlescope.report.work_line import device_labels
 
     detailed = analysis.group is None or len(analysis.results) == 1
     if analysis.group is not None:
@@ -391,8 +391,8 @@ def _show(console: Console, analysis: Analysis, list_steps: bool, verbose: bool)
         _show_group(console, analysis.group, detailed)
     results = analysis.results if detailed else ()
     alone = len(results) == 1
-    for device in results:
-        whose = "" if alone else f"{device_label(device)}: "
+    for label, device in zip(device_labels(results), results, strict=True):
+        whose = "" if alone else f"{label}: "
         _show_verdict(console, device, whose, verbose)
     for warning in analysis.warnings:
         console.print(plain(warning, "yellow"))

@@ -13,7 +13,7 @@ from idlescope.analysis.result import Analysis, DeviceResult
 from idlescope.analysis.steps.window import WindowKind
 from idlescope.report.tables.terminal import Rows, side_by_side
 from idlescope.report.text import NOTHING, milliseconds, share, shorten
-from idlescope.report.work_line import device_label
+from idlescope.report.work_line import device_label, device_labels
 from idlescope.trace.table import Int64
 
 MAX_HOST_ROWS = 6  # largest divisions of `host`
@@ -43,7 +43,7 @@ def device_tables(title: str, analysis: Analysis, rows: Rows) -> list[Table]:
 
     `rows` have a cell for each device.
     """
-    columns = [device_label(device) for device in analysis.results]
+    columns = device_labels(analysis.results)
     tables = []
     device_count = len(columns)
     for first_device in range(0, device_count, DEVICES_BESIDE):
