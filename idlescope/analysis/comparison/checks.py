@@ -16,6 +16,7 @@ from idlescope.analysis.comparison.documents import CheckDocument
 from idlescope.analysis.comparison.limits import Limits, option
 from idlescope.analysis.comparison.read import Source, read, refuse_choice
 from idlescope.analysis.comparison.unit import Unit
+from idlescope.analysis.idle.of_steps import between_pct
 from idlescope.analysis.intervals import percent
 from idlescope.analysis.measured import MeasuredDevice
 from idlescope.analysis.no_device import no_device
@@ -187,7 +188,8 @@ def _check_device(device: MeasuredDevice, prefix: str, limits: Limits) -> list[C
     doubt = None
     if limits.max_idle is not None and bounds.crosses(limits.max_idle):
         doubt = f"It is {bounds.text} of the time.{bounds.reasons}"
-    at_most("max_idle", device.idle_pct, "%", "idle", unknown or doubt)
+    idle = f"idle{_counted_in(device)}"
+    at_most("max_idle", device.idle_pct, "%", idle, unknown or doubt)
     part, per_step_ns = device.judged_part, device.idle_per_step_ns
     no_steps = "No steps are known: see --phases." if per_step_ns is None else None
     doubt = None
@@ -207,6 +209,14 @@ def _check_device(device: MeasuredDevice, prefix: str, limits: Limits) -> list[C
     if limits.min_coverage is not None:
         checks.append(_coverage(device, subject, limits.min_coverage, unknown))
     return checks
+
+
+def _counted_in(device: MeasuredDevice) -> str:
+    """Return what idle is without what is no cost of a step, in brackets; empty where it is all."""
+    if not device.spread.apart_ns:
+        return ""
+    between = between_pct(device.occupancy, device.spread)
+    return f" (with pauses and for want of requests; without them {between:.3g} %)"
 
 
 def _left_out(device: MeasuredDevice) -> str:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import idlescope
+from idlescope.analysis.comparison.checks import examine
 from idlescope.analysis.comparison.compare import compare
+from idlescope.analysis.comparison.limits import Limits
 from idlescope.analysis.history.line import line_of
 from idlescope.analysis.idle.host_labels import NO_DEMAND
 from idlescope.trace.model import RangeKind, Thread
@@ -73,6 +76,18 @@ def test_a_comparison_says_what_was_left_out(usual, quiet):
     change = compare(usual, quiet)
     assert change.verdict.kind in ("no difference", "shifted")
     assert any(text.startswith("B stood still for") for text in change.warnings)
+
+
+def test_a_limit_that_idle_breaks_says_what_it_is_with_requests(usual, quiet):
+    """`idlescope watch` holds that to the limit, `check` all of the window."""
+    (whole,), (working,) = (
+        examine(analysis, Limits.of(max_idle="50%")) for analysis in (quiet, usual)
+    )
+    assert (whole.holds, working.holds) == (False, True)
+    assert "without them" in whole.says
+    assert "without" not in working.says
+    without_pct = float(re.search(r"without them ([\d.]+) %", whole.says)[1])
+    assert without_pct == pytest.approx(usual.results[0].idle_pct, abs=5)
 
 
 @pytest.mark.parametrize("until_ms", [98.3, 150, 1_500])
