@@ -117,13 +117,14 @@ def recorded_steps(trace: Trace, result: MeasuredDevice) -> RecordedSteps:
     overlapping = result.batching.kind in (ASYNCHRONOUS, SERIALISED)
     lag = int(overlapping and result.steps.found != RECORDED)
     between_pauses = whole & ~_beside_pauses(result, lag)
-    if between_pauses.sum() >= FEWEST_STEPS:
-        whole = between_pauses
-    if whole.sum() < FEWEST_STEPS:
+    if between_pauses.sum() < FEWEST_STEPS:
+        alone = ", with neither a pause nor a lack of requests beside them"
+        beside_some = alone if whole.sum() >= FEWEST_STEPS else ""
         raise TraceError(
-            f"{cannot_tell}: too few steps are in the trace as a whole, and a replay needs "
-            f"{FEWEST_STEPS}; record some more"
+            f"{cannot_tell}: too few steps are in the trace as a whole{beside_some}, and a replay "
+            f"needs {FEWEST_STEPS}; record some more"
         )
+    whole = between_pauses
     pieces, piece_step = _pieces(trace, result)
     launch_call = result.launches[computing]
     return RecordedSteps(

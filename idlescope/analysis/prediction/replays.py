@@ -36,7 +36,7 @@ from idlescope.errors import TraceError
 from idlescope.hardware.latencies import GRAPH_LAUNCH_NS
 from idlescope.trace.model import Trace
 from idlescope.trace.names.own_engine import DEPTHS, TOKENS
-from idlescope.trace.table import Int64
+from idlescope.trace.table import Bool, Int64
 
 # A replay of the trace as it is that is off by more says that the model does not hold for it.
 FAITHFUL = 0.1
@@ -75,7 +75,7 @@ class Replays:
         self.unprofiled = self._unprofiled()
         if self.unprofiled is not None and unprofiled_is_known(result):
             self.costs = self.unprofiled
-        self.tokens = _tokens(trace, result)
+        self.tokens = _tokens(trace, result, self.steps.whole)
         # Batches form anew only where every recorded step is replayed, one at a time.
         complete = self.whole_run and self.depth == 1 and self.steps.whole.all()
         self.requests = recorded_requests(trace, result.steps.end) if complete else None
@@ -254,14 +254,14 @@ def _compute_idle_pct(costs: StepCosts, step_ns: float) -> float:
     return max(0.0, 100.0 - percent(kernels_ns, whole_ns))
 
 
-def _tokens(trace: Trace, result: MeasuredDevice) -> int | None:
-    """Return how many tokens the steps yielded; None where the trace does not say."""
+def _tokens(trace: Trace, result: MeasuredDevice, whole: Bool) -> int | None:
+    """Return how many tokens the steps that are replayed yielded; None where nothing tells."""
     name = trace.name_index(TOKENS)
     if result.steps.found == RECORDED and name >= 0:
         counters = trace.counters
         of_steps = (counters.name == name) & np.isin(counters.time, result.steps.end)
         return int(counters.value[of_steps].sum())
     work = steps_work(result)
-    if work is None or not work.known.all():
+    if work is None or not work.known[whole].all():
         return None
-    return int(work.sampled.sum())
+    return int(work.sampled[whole].sum())

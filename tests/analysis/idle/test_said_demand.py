@@ -14,6 +14,7 @@ from idlescope.analysis.comparison.compare import compare
 from idlescope.analysis.comparison.limits import Limits
 from idlescope.analysis.history.line import line_of
 from idlescope.analysis.idle.host_labels import NO_DEMAND
+from idlescope.errors import TraceError
 from idlescope.trace.model import RangeKind, Thread
 from tests.make.watched_loops import MS, regular_trace, waiting_for_requests
 
@@ -76,6 +77,21 @@ def test_a_comparison_says_what_was_left_out(usual, quiet):
     change = compare(usual, quiet)
     assert change.verdict.kind in ("no difference", "shifted")
     assert any(text.startswith("B stood still for") for text in change.warnings)
+
+
+@pytest.mark.parametrize("every", [3, 20, 60])
+def test_tokens_per_second_are_those_of_the_steps_that_are_replayed(every):
+    """Each step gives out four in 5 ms, however many have quiet time beside them."""
+    (device,) = idlescope.analyze(waiting_for_requests(every, NONE_NS)).results
+    assert device.prediction.recorded.tokens_per_s == pytest.approx(800, rel=0.01)
+
+
+def test_steps_that_all_have_quiet_time_beside_them_tell_no_prediction():
+    """Two of 5 ms by turns with 2 s without requests were told to take 1,003 ms each."""
+    analysis = idlescope.analyze(waiting_for_requests(2, NONE_NS))
+    assert analysis.results[0].prediction is None
+    with pytest.raises(TraceError, match="nor a lack of requests beside them"):
+        idlescope.predict(analysis)
 
 
 def test_a_limit_that_idle_breaks_says_what_it_is_with_requests(usual, quiet):
