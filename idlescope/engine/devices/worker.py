@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -170,7 +171,9 @@ class Worker:
             try:
                 operation()
             except BaseException as error:
-                self.link.send_bytes(FAILURE + f"{type(error).__name__}: {error}".encode())
+                with suppress(OSError):  # the parent may be gone
+                    failure = f"{type(error).__name__}: {error}"
+                    self.link.send_bytes(FAILURE + failure.encode())
                 os._exit(1)
 
 

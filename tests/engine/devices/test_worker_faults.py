@@ -6,6 +6,8 @@ import errno
 import gc
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from contextlib import contextmanager, nullcontext, suppress
@@ -208,3 +210,25 @@ def test_a_long_run_with_arrivals_stays_flat(monkeypatch):
         device.close()
     assert engine.steps >= 400
     assert max(seen) - seen[1] < 4  # MB
+
+
+ORPHAN = """
+from multiprocessing import Pipe
+from queue import SimpleQueue
+from idlescope.engine.devices.worker import Worker
+
+ours, theirs = Pipe()
+theirs.close()
+worker = Worker.__new__(Worker)
+worker.link = ours
+queue = SimpleQueue()
+queue.put(lambda: ours.send_bytes(b"the times of a step"))
+worker._run(queue)
+"""
+
+
+def test_a_worker_whose_parent_is_gone_ends_without_a_word():
+    done = subprocess.run(
+        [sys.executable, "-c", ORPHAN], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (1, "")
