@@ -24,6 +24,8 @@ from idlescope.analysis.comparison.breakdown import (
 from idlescope.analysis.document import SCHEMA
 from idlescope.analysis.idle.causes import CAUSES
 from idlescope.analysis.idle.host_labels import NO_DEMAND
+from idlescope.analysis.steps.load import share_of_prompts
+from idlescope.analysis.steps.step_kind import StepKind
 from idlescope.analysis.verdict.findings import CANNOT_TELL
 from idlescope.errors import TraceError
 from idlescope.plain_files import plain_size, read_plain
@@ -66,6 +68,7 @@ class _Device(Struct):
     # files of before 2026-12 do not say these
     exposed_communication_ns: Nanoseconds = 0
     spread: _Spread = msgspec.field(default_factory=_Spread)
+    requests_per_step: float | None = None
 
     @property
     def apart_ns(self) -> int:
@@ -78,6 +81,7 @@ class _Step(Struct):
     process: str
     device: int
     host_ns: Nanoseconds
+    kind: str = StepKind.UNKNOWN
 
 
 class _Document(Struct):
@@ -143,8 +147,15 @@ def _breakdown(path: Path, document: _Document) -> Breakdown:
         apart=np.array([float(sum(device.apart_ns for device in devices))]),
         host_work=host_work,
         steps=np.array([float(known_steps)]),
-        tokens=np.zeros(1),
+        tokens=np.array([_tokens(devices, known_steps)]),
+        prompt_pct=share_of_prompts([step.kind for step in steps]),
     )
+
+
+def _tokens(devices: Sequence[_Device], steps: int) -> float:
+    """Return how many tokens the steps of a single device gave out; 0 where that is not known."""
+    per_step = devices[0].requests_per_step
+    return 0.0 if per_step is None or len(devices) > 1 else per_step * steps
 
 
 def _steps_of_all(devices: Sequence[_Device], steps: Sequence[_Step]) -> int:

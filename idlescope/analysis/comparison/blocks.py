@@ -24,13 +24,12 @@ from idlescope.analysis.idle import host_time
 from idlescope.analysis.idle.causes import CAUSES, Gaps
 from idlescope.analysis.idle.host_labels import NO_DEMAND
 from idlescope.analysis.idle.occupancy import is_compute
-from idlescope.analysis.intervals import Intervals, percent
+from idlescope.analysis.intervals import Intervals
 from idlescope.analysis.no_device import no_device
 from idlescope.analysis.result import Analysis, DeviceResult
 from idlescope.analysis.steps.find import RECORDED
+from idlescope.analysis.steps.load import prompt_pct, requests_of_steps
 from idlescope.analysis.steps.measure import blocked, waits_for_others
-from idlescope.analysis.steps.stated_work import steps_work
-from idlescope.analysis.steps.step_kind import StepKind
 from idlescope.analysis.verdict.findings import CANNOT_TELL
 from idlescope.errors import TraceError
 from idlescope.trace.model import RangeKind, Ranges
@@ -38,7 +37,6 @@ from idlescope.trace.names.engines import IDLE, RANK_WAIT, STEP
 from idlescope.trace.names.own_engine import TOKENS
 from idlescope.trace.table import Float64, Int64
 
-TOLD = 0.9  # of the steps, of which spans say what they had to do
 # Few blocks, so that they are long, and slow changes of the machine are seen as noise.
 MOST_BLOCKS, FEWEST_BLOCKS = 16, 8
 SHORTEST_BLOCK = 12  # steps, as long as there are FEWEST_BLOCKS
@@ -116,7 +114,7 @@ def of_analysis(analysis: Analysis) -> Breakdown:
         host_work=host_work,
         steps=steps,
         tokens=tokens,
-        prompt_pct=_prompt_pct(first),
+        prompt_pct=prompt_pct(first),
     )
 
 
@@ -245,21 +243,11 @@ def _spans(device: DeviceResult) -> Ranges:
     return spans.take((spans.end > window.start) & (spans.start < window.end))
 
 
-def _prompt_pct(device: DeviceResult) -> float | None:
-    """Return the share of the steps that compute a prompt; None where that is not told of most."""
-    kind = device.steps.kind
-    told = kind[kind != StepKind.UNKNOWN.code]
-    if not told.size or told.size < TOLD * kind.size:
-        return None
-    prompts = np.isin(told, (StepKind.PREFILL.code, StepKind.MIXED.code))
-    return percent(int(prompts.sum()), told.size)
-
-
 def _tokens(analysis: Analysis, device: DeviceResult, blocks: _Blocks) -> Float64:
     """Return the tokens that the steps of each block give out; zeros where nothing tells.
 
     Our own step clock counts them. What spans say of a step are its requests, each of which gets a
-    token of it at most. A step whose span the recording cuts off is taken for a usual one.
+    token of it at most.
     """
     if device.steps.found == RECORDED:
         counters = analysis.trace.counters
@@ -267,9 +255,7 @@ def _tokens(analysis: Analysis, device: DeviceResult, blocks: _Blocks) -> Float6
         # Tokens are counted when the host is done with a step: of the last one, after the window.
         tokens = np.bincount(blocks.at(counters.time), counters.value, len(blocks))
         return np.asarray(tokens, np.float64)
-    work = steps_work(device)
-    if work is None or work.known.mean() < TOLD:
+    requests = requests_of_steps(device)
+    if requests is None:
         return np.zeros(len(blocks))
-    usual = np.int64(np.median(work.sampled[work.known]))
-    requests = np.where(work.known, work.sampled, usual)
     return blocks.total(blocks.of_steps(), requests)

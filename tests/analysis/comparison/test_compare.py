@@ -51,6 +51,16 @@ class TestUnits:
         assert (same.unit, same.verdict.kind) == ("step", "faster")
         assert "The load is another" not in same.verdict.text
 
+    def test_an_analysis_json_says_the_load_too(self, tmp_path):
+        """A baseline of 32 requests, and 11 now: no regression would have been seen."""
+        base, other = (FIXTURES / f"sglang_8b_{mode}.json.gz" for mode in ("sync", "async"))
+        written = tmp_path / "base.json"
+        written.write_text(json.dumps(analyze(idlescope.open(base)).to_json()))
+        c = compare(written, other)
+        assert c.unit == "token"
+        assert "a step gives out 32.0 tokens in A and 11.0 in B" in " ".join(c.warnings)
+        assert c.base.prompt_pct == c.other.prompt_pct == 0
+
     @pytest.mark.parametrize(("every", "differ"), [(10, True), (60, False)])
     def test_prompts_among_the_steps_are_said(self, every, differ):
         """Prompts of 256 tokens are no tokens that are given out."""
