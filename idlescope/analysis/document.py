@@ -19,7 +19,7 @@ from idlescope.analysis.ranks.documents import GroupEntry
 from idlescope.analysis.roofline import Roofline
 from idlescope.analysis.steps.by_kind import by_kind
 from idlescope.analysis.steps.host_phases import HostPhases
-from idlescope.analysis.steps.load import requests_of_steps
+from idlescope.analysis.steps.load import mean_requests
 from idlescope.analysis.steps.step_kind import STEP_KINDS
 from idlescope.analysis.steps.window import Window
 from idlescope.trace.unseen import encodable
@@ -272,7 +272,7 @@ def device_entry(
         spread=_spread(measured.spread),
         gap_lengths=[GapLengthsEntry(*lengths) for lengths in gap_lengths(measured.gaps)],
         step_kinds=_step_kinds(measured),
-        requests_per_step=_requests_per_step(measured),
+        requests_per_step=mean_requests(measured),
         shared_gpu=None if measured.shared is None else _shared(measured.shared),
         streams=measured.streams,
         batching=_batching(measured),
@@ -394,12 +394,6 @@ def _shared(shared: SharedGpu) -> SharedEntry:
         idle_ns=shared.idle_ns,
         idle_pct=round(shared.idle_pct, 4),
     )
-
-
-def _requests_per_step(measured: MeasuredDevice) -> float | None:
-    """Return how many requests a step serves in the mean; None where nothing tells."""
-    requests = requests_of_steps(measured)
-    return None if requests is None else round(float(requests.mean()), 4)
 
 
 def _step_kinds(measured: MeasuredDevice) -> list[StepKindEntry]:

@@ -11,6 +11,7 @@ from idlescope import __version__
 from idlescope.analysis.comparison.checks import subject_of
 from idlescope.analysis.idle.of_steps import usual_steps
 from idlescope.analysis.result import Analysis, DeviceResult
+from idlescope.analysis.steps.load import mean_requests
 from idlescope.analysis.verdict.findings import CANNOT_TELL
 
 SCHEMA = 1
@@ -28,6 +29,7 @@ class Point(msgspec.Struct, frozen=True):
     step_ms: float | None
     host_ms_per_step: float | None
     device_ms_per_step: float | None
+    requests_per_step: float | None = None  # lines of before 2026-12 do not say it
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -76,4 +78,5 @@ def _point(result: DeviceResult) -> Point:
         step_ms=per_step(busy_and_idle - part.apart_of_steps_ns),
         host_ms_per_step=host_ms,
         device_ms_per_step=per_step(int(part.steps.device.sum())),
+        requests_per_step=mean_requests(part),
     )

@@ -24,6 +24,9 @@ CREEP_PCT = 10.0
 NOISES = 3.0
 NEIGHBOURS_PER_SIGMA = 0.954  # median |difference| of two normal values: 0.6745 * sqrt(2)
 MATTERS = 0.01  # of a step's time
+LOADS_DIFFER = (
+    0.05  # requests per step: of commits that differ by more, steps are other work
+)
 SHORT_COMMIT = 12  # characters
 JUMP_SHARE = 0.5  # of the rise that one commit makes is a jump
 
@@ -63,6 +66,7 @@ class Trend:
     commits: tuple[str, ...]  # in their order
     values: Float64
     untold: int  # commits that do not tell it
+    other_load: int  # of those: whose steps served other numbers of requests than the last
     kind: TrendKind
     best: float  # levels
     last: float
@@ -77,7 +81,10 @@ class Trend:
     def text(self) -> str:
         """Return what the figure did, in a sentence."""
         what = f"{self.subject}: {self.figure.name}"
-        return f"{what} {_SAYS[self.kind](self)}."
+        left_out = ""
+        if self.other_load:
+            left_out = f" ({self.other_load} of another load are left out)"
+        return f"{what} {_SAYS[self.kind](self)}{left_out}."
 
     @property
     def added(self) -> float:
@@ -151,6 +158,7 @@ class _Told(NamedTuple):
     of_commits: dict[str, list[float]]
     steps_ms: list[float]
     untold: int
+    other_load: int
 
     @property
     def values(self) -> Float64:
@@ -188,6 +196,7 @@ def _trend(
         commits=tuple(told.of_commits),
         values=values,
         untold=told.untold,
+        other_load=told.other_load,
         kind=kind,
         best=levels.best,
         last=levels.last,
@@ -197,16 +206,26 @@ def _trend(
 
 
 def _told(lines: Sequence[Line], subject: str, figure: Figure) -> _Told:
-    told = _Told({}, [], 0)
+    told = _Told({}, [], 0, 0)
+    newest = lines[-1].points[subject]
     for line in lines:
         point = line.points.get(subject)
         value = figure.value(point) if point is not None and point.told else None
         if point is None or value is None or not np.isfinite(value):
             told = told._replace(untold=told.untold + 1)
             continue
+        if _is_of_other_load(point, newest):
+            told = told._replace(untold=told.untold + 1, other_load=told.other_load + 1)
+            continue
         told.of_commits.setdefault(line.commit, []).append(value)
         told.steps_ms.append(point.step_ms or 0.0)
     return told
+
+
+def _is_of_other_load(point: Point, newest: Point) -> bool:
+    """Return whether steps of a commit are known to have served another number of requests."""
+    before, now = point.requests_per_step, newest.requests_per_step
+    return before is not None and now is not None and abs(before - now) > LOADS_DIFFER * now
 
 
 def _levels(values: Float64) -> _Levels:

@@ -27,6 +27,12 @@ def requests_of_steps(device: MeasuredDevice) -> Int64 | None:
     return np.where(work.known, work.sampled, usual)
 
 
+def mean_requests(device: MeasuredDevice) -> float | None:
+    """Return how many requests a step serves in the mean; None where it is not told of most."""
+    requests = requests_of_steps(device)
+    return None if requests is None else round(float(requests.mean()), 4)
+
+
 def prompt_pct(device: MeasuredDevice) -> float | None:
     """Return the share of the steps that compute a prompt; None where it is not told of most."""
     return share_of_prompts([STEP_KINDS[code] for code in device.steps.kind.tolist()])

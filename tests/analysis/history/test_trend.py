@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from idlescope.analysis.history.creep import creep_checks
 from idlescope.analysis.history.line import Line, Point
@@ -60,6 +61,20 @@ def test_one_commit_that_made_it_worse_is_named():
     found = trend_of(history(noisy([1.0] * 10 + [3.0] * 8)))
     assert found.kind == TrendKind.JUMP
     assert f"at commit {10:040x}"[:22] in found.text()
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_commits_of_another_load_are_in_no_trend(known):
+    """A batch of 8 and then one of 32 takes longer per step, whatever the commits did."""
+    lines = history(noisy([1.0] * 10 + [3.0] * 8))
+    if known:
+        for number, line in enumerate(lines):
+            (subject, point) = next(iter(line.points.items()))
+            requests = 8.0 if number < 10 else 32.0
+            line.points[subject] = replace(point, requests_per_step=requests)
+    found = trend_of(lines)
+    assert found.kind == (TrendKind.STEADY if known else TrendKind.JUMP)
+    assert ("(10 of another load are left out)" in found.text()) == known
 
 
 def test_better_is_not_worse():
