@@ -45,6 +45,7 @@ from idlescope.trace.names import span_names
 from idlescope.trace.names.engines import Rules
 from idlescope.trace.names.span_names import SpanNames
 from idlescope.trace.unprofiled import UnprofiledStep
+from idlescope.trace.watch_said import NOT_WATCHED, said_by_watch
 
 if TYPE_CHECKING:
     from idlescope.analysis.ranks.group import Group
@@ -287,7 +288,7 @@ def _figures(
     of_engine = division.of_engine
     occupancy = idle.occupancy(view.operations, (window.start, window.end))
     gaps = causes.attribute(view, occupancy.gaps)
-    steps = measure.measure(view, of_engine, gaps)
+    steps = of_trace = measure.measure(view, of_engine, gaps)
     empty = measure.measure(view, division.of_nothing, gaps)
     if window.kind != WindowKind.FIRST_LAST:
         steps = steps.within(window.start, window.end)
@@ -302,7 +303,8 @@ def _figures(
     covered = coverage.measure(view_inside, launches, gaps, steps, doubted)
     seen = batching.classify(view, steps, of_engine.step, gaps)
     gaps = demand.with_said(view, gaps)
-    apart = concentration.set_apart(view, gaps, steps, empty, division.step)
+    usual_ns = concentration.usual_step_ns(steps, of_trace)
+    apart = concentration.set_apart(view, gaps, usual_ns, empty, division.step)
     host_time = demand.divide(view, gaps, apart)
     gaps = demand.with_starved(gaps, apart.starved)
     spread = concentration.concentration(gaps, steps, apart, host_time.pauses)
@@ -374,6 +376,7 @@ def judged(device: MeasuredDevice) -> MeasuredDevice:
         eager_ns=eager_idle(device.view, device.step, device.gaps),
         doubts=device.doubts,
         operations=device.operations_inside,
+        watched=said_by_watch(device.view.trace.meta) is not NOT_WATCHED,
     )
     return replace(device, verdict=judge(findings))
 

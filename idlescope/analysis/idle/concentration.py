@@ -114,17 +114,34 @@ class Apart(NamedTuple):
         return np.asarray(self.ns > 0, np.bool_)
 
 
+def usual_step_ns(steps: Steps, of_trace: Steps) -> float | None:
+    """Return how long a step usually takes; None where too few are known.
+
+    Of a window with few of them, `steps`, it is that of the whole trace, from end to end.
+    """
+    step_ns = steps.device + steps.idle
+    # A step of which the device has no record says nothing of how long steps take.
+    recorded_ns = step_ns[step_ns > 0]
+    if recorded_ns.size < ENOUGH_STEPS:
+        recorded_ns = np.diff(of_trace.computed[of_trace.operations > 0])
+    return float(np.median(recorded_ns)) if recorded_ns.size >= ENOUGH_STEPS else None
+
+
 def set_apart(
-    view: DeviceView, gaps: Gaps, steps: Steps, empty: Steps, step: Int64
+    view: DeviceView,
+    gaps: Gaps,
+    usual_ns: float | None,
+    empty: Steps,
+    step: Int64,
 ) -> Apart:
     """Return which gaps are no cost of a step.
 
     `gaps` are those with what was said to be without requests; a pause is what is left of one.
-    `steps` are those of the engine, `empty` those that scheduled no token, `step` is the number of
-    the step, of either sort, of each operation.
+    `usual_ns` is `usual_step_ns`, `empty` the steps that scheduled no token, `step` is the number
+    of the step, of either sort, of each operation.
     """
     starved = _starved(gaps, empty, step)
-    candidates = np.flatnonzero(_is_pause(gaps, steps) & ~starved)
+    candidates = np.flatnonzero(_is_pause(gaps, usual_ns) & ~starved)
     labels = _doing(view, gaps, candidates)
     leaves_untold = _leaves_demand_untold(view)
     asked_nothing = np.array(
@@ -185,19 +202,15 @@ def _kind(idle_ns: int, starved_ns: int, pauses_ns: int) -> Spread:
     return Spread.PER_STEP
 
 
-def _is_pause(gaps: Gaps, steps: Steps) -> Bool:
+def _is_pause(gaps: Gaps, usual_ns: float | None) -> Bool:
     """Return which gaps are several times as long as a usual step takes.
 
     What of a gap there was said to be no request for does not count.
     """
-    step_ns = steps.device + steps.idle
-    # A step of which the device has no record says nothing of how long steps take.
-    recorded_ns = step_ns[step_ns > 0]
-    if recorded_ns.size < ENOUGH_STEPS:
+    if usual_ns is None:
         return np.zeros(len(gaps), np.bool_)
-    usual_step_ns = float(np.median(recorded_ns))
     with_demand_ns = gaps.length - gaps.no_demand
-    return np.asarray(with_demand_ns >= PAUSE_STEPS * usual_step_ns, np.bool_)
+    return np.asarray(with_demand_ns >= PAUSE_STEPS * usual_ns, np.bool_)
 
 
 def _starved(gaps: Gaps, empty: Steps, step: Int64) -> Bool:

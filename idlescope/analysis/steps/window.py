@@ -216,4 +216,13 @@ def _checked(window: Window, view: DeviceView) -> Window:
             f"--window {window.asked} does not touch the device's operations, which span "
             f"{span_ms:.3f} ms"
         )
+    operations = view.operations
+    if not window.touches(operations).any():
+        ended = operations.end[operations.end <= window.start].max()
+        next_start = operations.start[operations.start >= window.end].min()
+        gap = time_text(view, int(ended), int(next_start)).removeprefix("time:")
+        raise ConfigError(
+            f"--window {window.asked} lies within a gap: device {view.device.index} runs nothing "
+            f"in {gap}; take in what comes before and after it"
+        )
     return window

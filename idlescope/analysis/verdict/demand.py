@@ -100,9 +100,10 @@ def pauses(findings: Findings, batching: str) -> str | None:
     if spread.kind != Spread.PAUSES or findings.idle_pct < BUSY_IDLE_PCT:
         return None
     held_pct = percent(spread.pauses_ns, findings.occupancy.idle_ns)
+    in_steps = "one step" if steps == 1 else f"{steps:,} steps"
     return (
         f"The device is idle {findings.idle_text} of the time, {held_pct:.1f} % of that in "
-        f"{_pauses(spread)} in {steps:,} steps; between them it is "
+        f"{_pauses(spread)} in {in_steps}; between them it is "
         f"{_between(findings)}{batching}. {_pause_advice(findings)}"
     )
 
@@ -155,15 +156,27 @@ def _pause_advice(findings: Findings) -> str:
             "or its clock jumped; look at one part alone (--window time:A-B)."
         )
     if doing == NOTHING_RECORDED or findings.spread.is_inside_span:
-        inside = "" if doing == NOTHING_RECORDED else f" in {doing} with"
-        nothing = (
-            "did nothing that was recorded" if not inside else f"was{inside} nothing in it"
-        )
-        return (
-            f"The host {nothing}: likely garbage collection or descheduling; record with Python "
-            "frames, freeze the collector (gc.freeze()), or give the process cores of its own."
-        )
+        return _unseen(findings)
     return f"The host was in {doing}: no step needs that, so look for what called it."
+
+
+def _unseen(findings: Findings) -> str:
+    """Return what pauses are of which the recording shows no more than the span around them."""
+    doing = findings.spread.doing
+    likely = "likely garbage collection or descheduling"
+    advice = (
+        "record with Python frames, freeze the collector (gc.freeze()), or give the process cores "
+        "of its own"
+    )
+    if doing == NOTHING_RECORDED:
+        return f"The host did nothing that was recorded: {likely}; {advice}."
+    if findings.watched:
+        return (
+            f"The host was in {doing}, of which a watch takes down no more, and collected no "
+            "garbage: it compiled or loaded, as where a server starts up, or was descheduled; "
+            "record with Python frames, or give the process cores of its own."
+        )
+    return f"The host was in {doing} with nothing in it: {likely}; {advice}."
 
 
 def _gaps(count: int) -> str:

@@ -74,6 +74,9 @@ class Findings(Struct, frozen=True, dict=True):
     eager_ns: int  # idle of eager execution (`eager_idle`)
     doubts: Doubts
     operations: int
+    watched: (
+        bool  # by a watch, which takes down phases and collections, and nothing in them
+    )
 
     @property
     def idle_pct(self) -> float:

@@ -14,7 +14,7 @@ from idlescope.analysis.comparison.compare import compare
 from idlescope.analysis.comparison.limits import Limits
 from idlescope.analysis.history.line import line_of
 from idlescope.analysis.idle.host_labels import NO_DEMAND
-from idlescope.errors import TraceError
+from idlescope.errors import ConfigError, TraceError
 from idlescope.trace.model import RangeKind, Thread
 from tests.make.watched_loops import MS, regular_trace, waiting_for_requests
 
@@ -77,6 +77,23 @@ def test_a_comparison_says_what_was_left_out(usual, quiet):
     change = compare(usual, quiet)
     assert change.verdict.kind in ("no difference", "shifted")
     assert any(text.startswith("B stood still for") for text in change.warnings)
+
+
+def test_a_window_within_a_gap_is_refused_with_where_that_is():
+    trace = waiting_for_requests(20, NONE_NS)
+    gap = "lies within a gap: device 0 runs nothing in 98.000ms-2100.000ms"
+    with pytest.raises(ConfigError, match=gap):
+        idlescope.analyze(trace, window="time:500ms-1500ms")
+
+
+@pytest.mark.parametrize("window", ["first-last", "steps:18-20", "steps:19-20"])
+def test_a_pause_is_one_in_a_window_of_few_steps_and_a_watch_sees_no_more(window):
+    """The engine says a step too late that it had no request: `update` seems to last 2 s."""
+    trace = waiting_for_requests(20, NONE_NS, told_late_ns=NONE_NS - MS)
+    (device,) = idlescope.analyze(trace, window=window).results
+    assert device.spread.pauses == (2 if window == "first-last" else 1)
+    assert device.idle_per_step_ns < 5 * MS
+    assert "garbage collection" not in device.verdict.text
 
 
 @pytest.mark.parametrize("every", [3, 20, 60])
