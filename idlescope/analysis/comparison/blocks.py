@@ -19,6 +19,7 @@ from idlescope.analysis.comparison.breakdown import (
     Breakdown,
     is_modelled,
 )
+from idlescope.analysis.comparison.recorders import recorded_by
 from idlescope.analysis.grouping import Groups
 from idlescope.analysis.idle import host_time
 from idlescope.analysis.idle.causes import CAUSES, Gaps
@@ -115,6 +116,7 @@ def of_analysis(analysis: Analysis) -> Breakdown:
         steps=steps,
         tokens=tokens,
         prompt_pct=prompt_pct(first),
+        recorded_by=recorded_by(meta),
     )
 
 

@@ -47,6 +47,7 @@ class Breakdown:
     steps: Float64  # 0 where they are not known
     tokens: Float64  # 0 where they are not known
     prompt_pct: float | None = None  # of the steps, that compute a prompt; None: not told
+    recorded_by: str = ""  # what made it, in words; "" where that is not known
 
     @property
     def blocks(self) -> int:

@@ -25,6 +25,7 @@ def cautions(base: Side, other: Side, unit: Unit) -> tuple[str, ...]:
     return (
         *_mixed_configurations(base, other),
         *_machines(base, other),
+        *_recorders(base, other),
         *_steps(base, other, unit),
         *_apart(base, other, unit),
         *_own_warnings(base, other),
@@ -56,6 +57,17 @@ def other_load(base: Side, other: Side) -> tuple[str, ...]:
     return tuple(found)
 
 
+def other_recorder(base: Side, other: Side) -> str:
+    """Return by what each side was recorded, where that differs and is known; else ""."""
+    before, after = (
+        {recording.recorded_by for recording in side.recordings} for side in (base, other)
+    )
+    if before == after or "" in before | after:
+        return ""
+    one, two = (" or ".join(sorted(recorders)) for recorders in (before, after))
+    return f"{base.letter} was recorded by {one}, {other.letter} by {two}"
+
+
 def _mixed_configurations(base: Side, other: Side) -> Iterator[str]:
     for side in (base, other):
         configurations = {
@@ -82,6 +94,12 @@ def _machines(base: Side, other: Side) -> Iterator[str]:
         )
     if before.model and after.model and before.model != after.model:
         yield f"{one} ran {before.model}, {two} {after.model}"
+
+
+def _recorders(base: Side, other: Side) -> Iterator[str]:
+    said = other_recorder(base, other)
+    if said:
+        yield f"{said}: what recording costs the host is a part of the times"
 
 
 def _steps(base: Side, other: Side, unit: Unit) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from idlescope.analysis.comparison.cautions import other_load
+from idlescope.analysis.comparison.cautions import other_load, other_recorder
 from idlescope.analysis.comparison.change import (
     Change,
     Changes,
@@ -38,7 +38,8 @@ def judge(changes: Changes, material: float) -> ComparisonVerdict:
         text = f"{change}; whether that is more than noise cannot be told.{explained}"
         return ComparisonVerdict(ComparisonKind.CANNOT_TELL, text)
     if headline.different:
-        text = f"{change}.{explained}{_batching_text(changes)}{_load_text(changes)}"
+        text = f"{change}.{explained}{_batching_text(changes)}"
+        text += f"{_load_text(changes)}{_recorder_text(changes)}"
         return ComparisonVerdict(_direction(changes), text)
     return _within_noise(changes, max(headline.margin, material))
 
@@ -147,6 +148,12 @@ def _load_text(changes: Changes) -> str:
     """Return a sentence where the sides had other work to do; else nothing."""
     loads = other_load(changes.base, changes.other)
     return f" The load is another: {', and '.join(loads)}." if loads else ""
+
+
+def _recorder_text(changes: Changes) -> str:
+    """Return a sentence where the sides were recorded by different means; else nothing."""
+    said = other_recorder(changes.base, changes.other)
+    return f" {said}, and recording costs time." if said else ""
 
 
 def _with_amounts(parts: Sequence[Change], unit: Unit) -> str:

@@ -199,6 +199,28 @@ class TestSides:
         assert "A ran on Test GPU, B on modelled NVIDIA H200 SXM" in text
         assert "(modelled, not measured)" in c.other.label
 
+    @pytest.mark.parametrize(
+        ("one", "other", "said"),
+        [
+            ("vllm_8b_sync.json.gz", "vllm_8b_watched", "B by a watch by activity"),
+            (
+                "sglang_8b_sync.json.gz",
+                "sglang_8b_sync_stacks.json.gz",
+                "B by torch.profiler with stacks and shapes",
+            ),
+            ("vllm_8b_sync.json.gz", "vllm_8b_async.json.gz", ""),
+        ],
+    )
+    def test_other_recorders_are_said(self, one, other, said):
+        """Of one server: 9.2 ms under torch.profiler and 7.9 under a watch is no change of it."""
+        c = compare(FIXTURES / one, FIXTURES / other)
+        told = [text for text in c.warnings if "what recording costs the host" in text]
+        assert len(told) == bool(said)
+        if said:
+            expected = f"A was recorded by torch.profiler, {said}"
+            assert told[0].startswith(expected)
+            assert expected in c.verdict.text or c.verdict.kind not in ("slower", "faster")
+
     def test_warnings_of_the_recordings_are_said_once(self):
         early = "launched before the recording began"
         for others in ([ASYNC], [ASYNC, ASYNC]):
