@@ -46,8 +46,8 @@ def with_remedy(device: MeasuredDevice, prediction: Prediction | None) -> Verdic
     `prediction` is that of asynchronous batching; None where it cannot be told.
     """
     verdict = device.verdict
-    if device.spread.kind == Spread.NO_DEMAND and _can_be_asynchronous(prediction):
-        what = f"Its batching is synchronous. {_asynchronous(device, prediction)}"
+    what = _with_demand(device, prediction)
+    if device.spread.kind == Spread.NO_DEMAND and what:
         return replace(verdict, text=f"{verdict.text} {what}")
     paused = device.spread.kind == Spread.PAUSES and device.idle_pct >= BUSY_IDLE_PCT
     shared = verdict.kind == VerdictKind.BUSY and device.shared is not None
@@ -59,6 +59,18 @@ def with_remedy(device: MeasuredDevice, prediction: Prediction | None) -> Verdic
         return verdict
     remedy = FOR_RANKS if _waits_for_ranks(device) else _remedy(device, prediction)
     return replace(verdict, text=f"{verdict.text} {remedy}")
+
+
+def _with_demand(device: MeasuredDevice, prediction: Prediction | None) -> str:
+    """Return what would help a device without demand while it has some; empty: nothing."""
+    if _can_be_asynchronous(prediction):
+        return f"Its batching is synchronous. {_asynchronous(device, prediction)}"
+    batching = device.batching
+    host_is_slower = batching.kind == ASYNCHRONOUS and batching.host_is_slower
+    if device.verdict.kind != VerdictKind.NO_DEMAND or not host_is_slower:
+        return ""
+    slower = "Its batching is asynchronous, but the host is the slower side."
+    return f"{slower} {_shorter_host(prediction)}"
 
 
 def _can_be_asynchronous(prediction: Prediction | None) -> bool:

@@ -15,7 +15,9 @@ from idlescope.analysis.comparison.limits import Limits
 from idlescope.analysis.history.line import line_of
 from idlescope.analysis.idle.host_labels import NO_DEMAND
 from idlescope.errors import ConfigError, TraceError
-from idlescope.trace.model import RangeKind, Thread
+from idlescope.trace.model import RangeKind, Ranges, Thread
+from idlescope.trace.open import open_trace
+from tests.conftest import FIXTURES
 from tests.make.watched_loops import MS, regular_trace, waiting_for_requests
 
 NONE_NS = 2_000 * MS
@@ -94,6 +96,39 @@ def test_a_pause_is_one_in_a_window_of_few_steps_and_a_watch_sees_no_more(window
     assert device.spread.pauses == (2 if window == "first-last" else 1)
     assert device.idle_per_step_ns < 5 * MS
     assert "garbage collection" not in device.verdict.text
+
+
+def test_an_asynchronous_server_without_requests_is_told_that_its_host_is_slow():
+    """vLLM 1B, watched: 3.5 ms of its host per step, and 1.5 of its GPU; here with 5 s of quiet."""
+    trace = open_trace(FIXTURES / "vllm_1b_watched")
+    (usual,) = idlescope.analyze(trace).results
+    idle_from = int(usual.gaps.start[usual.gaps.length.argmax()])
+    (quiet,) = idlescope.analyze(with_quiet(trace, idle_from, 5_000 * MS)).results
+    assert quiet.verdict.kind == "no demand"
+    advice = (
+        "Its batching is asynchronous, but the host is the slower side. Shorten the host's"
+    )
+    assert advice in quiet.verdict.text
+    assert quiet.batching.kind == usual.batching.kind == "asynchronous"
+
+
+def with_quiet(trace, begin, length_ns):
+    """Return a trace in which there was no request for so long, from a time on."""
+
+    def later(table):
+        return table.replace(
+            start=table.start + np.where(table.start > begin, length_ns, 0),
+            end=table.end + np.where(table.end > begin, length_ns, 0),
+        )
+
+    told = trace.ranges.take(np.array([0])).replace(
+        start=np.array([begin]),
+        end=np.array([begin + length_ns]),
+        kind=np.array([RangeKind.NO_DEMAND]),
+    )
+    ranges = Ranges.joined([later(trace.ranges), told])
+    moved = {"operations": later(trace.operations), "calls": later(trace.calls)}
+    return replace(trace, ranges=ranges, **moved)
 
 
 @pytest.mark.parametrize("every", [3, 20, 60])
