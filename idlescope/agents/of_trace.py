@@ -160,7 +160,7 @@ def steps(memory: Memory, roots: Roots, question: StepsQuestion) -> StepsAnswer:
             device_ms=ms(figures.device_ns),
             idle_ms=ms(figures.idle_ns),
         )
-        for figures in by_kind(result.steps, result.empty)
+        for figures in by_kind(result)
     ]
     return StepsAnswer(
         process=name_text(result.device.process_name),

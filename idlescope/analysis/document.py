@@ -407,7 +407,7 @@ def _step_kinds(measured: MeasuredDevice) -> list[StepKindEntry]:
             idle_ns=figures.idle_ns,
             idle_pct=round(figures.idle_pct, 4),
         )
-        for figures in by_kind(measured.steps, measured.empty)
+        for figures in by_kind(measured)
     ]
 
 

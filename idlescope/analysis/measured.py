@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from msgspec import Struct
 
+from idlescope.analysis.grouping import by_key
 from idlescope.analysis.idle.causes import Gaps
 from idlescope.analysis.idle.communication import Communication
 from idlescope.analysis.idle.concentration import Apart, Concentration
@@ -109,12 +109,12 @@ class MeasuredDevice:
         cost = of_steps(part.gaps, part.host_ns, part.spread)
         return cost.idle_ns / len(part.steps)
 
-    @property
-    def apart_of_steps_ns(self) -> int:
-        """Return how much of what the gaps took that steps ended is no cost of a step."""
+    def apart_of(self, steps: Steps) -> Int64:
+        """Return how much of what the gaps took that steps ended is no cost of them, in ns each."""
         ended = self.gaps.operation >= 0
-        by_step = np.isin(self.step[self.gaps.operation[ended]], self.steps.number)
-        return int(self.apart.ns[ended][by_step].sum())
+        of_gap = self.step[self.gaps.operation[ended]]
+        by_step, known = by_key(steps.number, of_gap)
+        return by_step.total(self.apart.ns[ended][known])
 
     @property
     def operations_inside(self) -> int:

@@ -25,6 +25,7 @@ from idlescope.analysis.idle import host_time
 from idlescope.analysis.idle.causes import CAUSES, Gaps
 from idlescope.analysis.idle.host_labels import NO_DEMAND
 from idlescope.analysis.idle.occupancy import is_compute
+from idlescope.analysis.idle.of_steps import host_work
 from idlescope.analysis.intervals import Intervals
 from idlescope.analysis.no_device import no_device
 from idlescope.analysis.result import Analysis, DeviceResult
@@ -215,8 +216,7 @@ def _host_work(device: DeviceResult, blocks: _Blocks) -> dict[str, Float64]:
     paused = device.gaps.take(device.apart.pauses)
     pauses = Intervals(paused.start, paused.end)
     if len(device.steps):
-        paused_ns = intervals.covered_within(pauses, device.steps.start, device.steps.end)
-        worked_ns = np.maximum(device.steps.host - paused_ns, 0)
+        worked_ns = host_work(device.gaps, device.apart, device.steps)
         work[HOST_WORK] = blocks.total(blocks.of_steps(), worked_ns)
     names = device.view.names
     spans = _spans(device)

@@ -75,7 +75,7 @@ def _point(result: DeviceResult) -> Point:
         steps=steps,
         idle_pct=round(result.idle_pct, 4),
         idle_ms_per_step=None if idle_ns is None else round(idle_ns / 1e6, 6),
-        step_ms=per_step(busy_and_idle - part.apart_of_steps_ns),
+        step_ms=per_step(busy_and_idle - int(part.apart_of(part.steps).sum())),
         host_ms_per_step=host_ms,
         device_ms_per_step=per_step(int(part.steps.device.sum())),
         requests_per_step=mean_requests(part),

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 from msgspec import Struct
 
+from idlescope.analysis import intervals
 from idlescope.analysis.idle.causes import Gaps
 from idlescope.analysis.idle.concentration import ENOUGH_STEPS, Apart, Concentration
 from idlescope.analysis.idle.demand import causes_apart
@@ -18,7 +19,7 @@ from idlescope.analysis.idle.host_labels import NO_DEMAND
 from idlescope.analysis.idle.occupancy import Occupancy
 from idlescope.analysis.intervals import Intervals, percent
 from idlescope.analysis.steps.measure import Steps
-from idlescope.trace.table import Bool
+from idlescope.trace.table import Bool, Int64
 
 
 class StepsIdle(Struct, frozen=True):
@@ -49,6 +50,14 @@ def usual_steps(gaps: Gaps, apart: Apart, steps: Steps) -> Steps:
     """
     usual = steps.take(~beside(gaps.take(apart.touched), steps))
     return usual if len(usual) >= ENOUGH_STEPS else steps
+
+
+def host_work(gaps: Gaps, apart: Apart, steps: Steps) -> Int64:
+    """Return how long the host worked for each step, without what it did in pauses, in ns."""
+    paused = gaps.take(apart.pauses)
+    pauses = Intervals(paused.start, paused.end)
+    paused_ns = intervals.covered_within(pauses, steps.start, steps.end)
+    return np.maximum(steps.host - paused_ns, 0)
 
 
 def all_idle(gaps: Gaps, host_ns: Mapping[str, int]) -> StepsIdle:

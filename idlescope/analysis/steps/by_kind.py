@@ -6,10 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from idlescope.analysis.idle.of_steps import host_work
 from idlescope.analysis.intervals import percent
-from idlescope.analysis.steps.measure import Steps
+from idlescope.analysis.measured import MeasuredDevice
 from idlescope.analysis.steps.step_kind import STEP_KINDS, StepKind
-from idlescope.trace.table import Bool
+from idlescope.trace.table import Int64
 
 
 class KindFigures(NamedTuple):
@@ -28,26 +29,27 @@ class KindFigures(NamedTuple):
         return percent(self.idle_ns, self.step_ns)
 
 
-def by_kind(steps: Steps, empty: Steps) -> list[KindFigures]:
+def by_kind(measured: MeasuredDevice) -> list[KindFigures]:
     """Return the figures of each kind of step; [] where no step says its kind.
 
-    `steps` are those of the engine, `empty` those that scheduled no token.
+    Pauses, and idle time for want of requests, are no cost of a step of any kind that the engine
+    ran for requests.
     """
+    steps, empty = measured.steps, measured.empty
+    idle = steps.idle - measured.apart_of(steps)
+    host = host_work(measured.gaps, measured.apart, steps)
     figures = []
     for kind in STEP_KINDS:
         rows = steps.kind == kind.code
         if rows.any():
-            figures.append(_figures(kind, steps, rows))
+            figures.append(_means(kind, host[rows], steps.device[rows], idle[rows]))
     if [figure.kind for figure in figures] == [StepKind.UNKNOWN]:
         figures = []
     if len(empty):
-        figures.append(_figures(StepKind.EMPTY, empty, empty.kind == StepKind.EMPTY.code))
+        figures.append(_means(StepKind.EMPTY, empty.host, empty.device, empty.idle))
     return figures
 
 
-def _figures(kind: StepKind, steps: Steps, rows: Bool) -> KindFigures:
-    host, device, idle = (
-        round(float(np.mean(column[rows])))
-        for column in (steps.host, steps.device, steps.idle)
-    )
-    return KindFigures(kind, int(rows.sum()), device + idle, host, device, idle)
+def _means(kind: StepKind, *columns: Int64) -> KindFigures:
+    host, device, idle = (round(float(np.mean(column))) for column in columns)
+    return KindFigures(kind, columns[0].size, device + idle, host, device, idle)

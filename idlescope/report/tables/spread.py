@@ -25,7 +25,7 @@ ONE_KIND = 1  # its figures are those of all steps
 
 def kind_rows(device: DeviceResult) -> Rows:
     """Return the figures of each kind of step, means; no rows where there is one kind only."""
-    figures = by_kind(device.steps, device.empty)
+    figures = by_kind(device)
     if len(figures) <= ONE_KIND:
         return []
     return [

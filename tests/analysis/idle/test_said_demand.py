@@ -14,6 +14,7 @@ from idlescope.analysis.comparison.compare import compare
 from idlescope.analysis.comparison.limits import Limits
 from idlescope.analysis.history.line import line_of
 from idlescope.analysis.idle.host_labels import NO_DEMAND
+from idlescope.analysis.steps.by_kind import by_kind
 from idlescope.errors import ConfigError, TraceError
 from idlescope.trace.model import RangeKind, Ranges, Thread
 from idlescope.trace.open import open_trace
@@ -73,6 +74,14 @@ def test_a_history_has_the_steps_alone(usual, quiet):
     ((point,),) = (line_of("b", {"": quiet}).points.values(),)
     for figure in ("step_ms", "host_ms_per_step", "device_ms_per_step"):
         assert getattr(point, figure) == pytest.approx(getattr(expected, figure), rel=0.06)
+
+
+def test_no_kind_of_step_costs_quiet_time(usual, quiet):
+    """Seven prefills behind 28 s without requests were told to take 8.21 s each (SGLang 8B)."""
+    ((figures,), (expected,)) = (by_kind(of.results[0]) for of in (quiet, usual))
+    few_ms = 2 * 2 * 5 * MS / 60
+    assert figures.idle_ns == pytest.approx(expected.idle_ns, abs=few_ms)
+    assert figures.host_ns == pytest.approx(expected.host_ns, abs=few_ms)
 
 
 def test_a_comparison_says_what_was_left_out(usual, quiet):

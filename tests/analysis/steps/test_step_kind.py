@@ -82,7 +82,7 @@ def test_detailed_names_of_sglang_say_the_context(name, tokens, context, pairs):
 def test_an_eager_prefill_beside_graphs_is_a_step_of_its_own(tmp_path, spans):
     device = analysed(tmp_path, prefills_and_decodes(5, spans))
     assert kinds(device) == ["prefill", "decode"] * 5
-    prefill, decode = by_kind(device.steps, device.empty)
+    prefill, decode = by_kind(device)
     assert (prefill.steps, decode.steps) == (5, 5)
     assert (prefill.device_ns, decode.device_ns) == (16 * MS, 4 * MS)
     assert prefill.step_ns == prefill.device_ns + prefill.idle_ns
@@ -95,7 +95,7 @@ def test_a_loop_of_one_kind_of_launch_has_no_kinds(tmp_path):
         loop.wait(loop.launch())
     device = analysed(tmp_path, loop.events)
     assert set(kinds(device)) == {"not told"}
-    assert by_kind(device.steps, device.empty) == []
+    assert by_kind(device) == []
 
 
 def test_iterations_that_scheduled_nothing_are_no_steps(tmp_path):
@@ -126,7 +126,7 @@ def test_what_every_step_launches_outside_of_its_span_belongs_to_it(tmp_path):
 def test_idle_batches_of_sglang_are_no_steps(tmp_path):
     device = analysed(tmp_path, sglang_idle_rank(10))
     assert (len(device.steps), len(device.empty)) == (0, 10)
-    (figures,) = by_kind(device.steps, device.empty)
+    (figures,) = by_kind(device)
     assert (str(figures.kind), figures.steps, figures.device_ns) == ("empty", 10, 4 * MS)
 
 
