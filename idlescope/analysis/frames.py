@@ -10,6 +10,7 @@ import numpy as np
 
 from idlescope.analysis.document import StepEntry, device_entry, step_entries
 from idlescope.analysis.idle.causes import CAUSES
+from idlescope.analysis.idle.of_steps import host_work
 from idlescope.analysis.intervals import percent
 from idlescope.analysis.measured import MeasuredDevice
 from idlescope.analysis.notebook import shown
@@ -152,8 +153,10 @@ def _html_cells(result: MeasuredDevice) -> list[str]:
     count = len(steps)
     per_step = ["–"] * 3
     if count:
-        totals_ns = (occupancy.idle_ns, int(steps.host.sum()), int(steps.device.sum()))
-        per_step = [f"{total_ns / count / 1e6:.2f} ms" for total_ns in totals_ns]
+        worked_ns = host_work(result.gaps, result.apart, steps)
+        host_ns, device_ns = int(worked_ns.sum()) / count, int(steps.device.sum()) / count
+        means_ns = (result.idle_per_step_ns or 0.0, host_ns, device_ns)
+        per_step = [f"{mean_ns / 1e6:.2f} ms" for mean_ns in means_ns]
     return [
         f"{result.device.index} {result.device.name}".strip(),
         f"{result.operations_inside:,}",

@@ -150,6 +150,20 @@ def test_of_a_window_pauses_are_a_part(tmp_path):
     assert parts == pytest.approx(paused.results[0].idle_pct, rel=1e-6)
 
 
+def test_a_notebook_shows_steps_without_their_pauses(tmp_path):
+    plan = LOOPS["its spans are the user's"]
+    shown = [
+        measured_as(tmp_path / name, recorded(replace(plan, pauses=pauses)))._repr_html_()
+        for name, pauses in (("usual", {}), ("paused", SEVERAL))
+    ]
+    usual, paused = (
+        [float(cell) for cell in re.findall(r"<td>([\d.]+|[\d,]+\.\d) ms</td>", html)[1:]]
+        for html in shown
+    )
+    assert len(usual) == 3
+    assert paused == pytest.approx(usual, rel=0.1)
+
+
 def test_an_analysis_as_json_tells_its_pauses(tmp_path):
     plan = replace(LOOPS["synchronous"], pauses=ONE)
     analysis = measured_as(tmp_path / "paused", recorded(plan))
