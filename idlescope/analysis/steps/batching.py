@@ -101,12 +101,14 @@ class Batching(Struct, frozen=True):
         return self.kind == ASYNCHRONOUS and self.early <= MOST * self.followers
 
 
-def classify(view: DeviceView, steps: Steps, step: Int64, gaps: Gaps) -> Batching:
+def classify(
+    view: DeviceView, steps: Steps, step: Int64, gaps: Gaps, apart: Bool
+) -> Batching:
     """Return the batching that the steps of one device show.
 
     What tells is which step each wait of the launching thread was for (`waited_for`), so that a
     slow host does not turn asynchronous batching into synchronous. `step` is that of each
-    operation.
+    operation; `apart` says which gaps are no cost of a step.
     """
     follows = _following(steps)
     followers = int(follows.sum())
@@ -118,8 +120,9 @@ def classify(view: DeviceView, steps: Steps, step: Int64, gaps: Gaps) -> Batchin
     waits = step_waits(view, steps, step)
     if early > most:
         # The device may run dry behind a wait inside the step all the same.
-        culprit = _wait_inside(view, waits.inside_calls, gaps, len(steps))
-        holds_most = culprit and culprit.waited_ns > MOST * int(gaps.length.sum())
+        culprit = _wait_inside(view, waits.inside_calls, gaps, apart, len(steps))
+        idle_ns = int(gaps.length[~apart].sum())
+        holds_most = culprit and culprit.waited_ns > MOST * idle_ns
         matters = MATTERS_INSIDE if holds_most else MATTERS
         if culprit and culprit.waited_ns > matters * device_ns:
             return Batching(SERIALISED, early, followers, culprit)
@@ -133,7 +136,7 @@ def classify(view: DeviceView, steps: Steps, step: Int64, gaps: Gaps) -> Batchin
     if culprit and culprit.waited_ns > MATTERS * device_ns:
         return Batching(SERIALISED, early, followers, culprit)
     kind = _kind(view, steps, waits, follows, overlapping)
-    culprit = _wait_inside(view, waits.inside_calls, gaps, len(steps))
+    culprit = _wait_inside(view, waits.inside_calls, gaps, apart, len(steps))
     if culprit and culprit.waited_ns <= MATTERS_INSIDE * device_ns:
         culprit = None
     if culprit and (
@@ -191,16 +194,19 @@ def _token_wait(view: DeviceView, waits: StepWaits, steps: int) -> Culprit | Non
     return _costliest(view.trace, waits.own_calls, steps)
 
 
-def _wait_inside(view: DeviceView, calls: Int64, gaps: Gaps, steps: int) -> Culprit | None:
+def _wait_inside(
+    view: DeviceView, calls: Int64, gaps: Gaps, apart: Bool, steps: int
+) -> Culprit | None:
     """Find the wait for a part of a step after which the device runs dry.
 
     Its cost is the host's part of the gap that follows: what was launched before the wait ran out
-    before the host had launched the rest.
+    before the host had launched the rest. One that is no cost of a step has no part in it.
     """
     culprit = _costliest(view.trace, calls, steps)
     if culprit is None:
         return None
     delayed = _gaps_behind(view, calls, gaps)
+    delayed = delayed[~apart[delayed]]
     inside = culprit.inside
     if delayed.size:
         rows = gaps.call[delayed]

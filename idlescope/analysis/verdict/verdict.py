@@ -246,7 +246,7 @@ def _wait_explains(findings: Findings) -> bool:
     culprit = findings.batching.culprit
     if findings.batching.kind != SERIALISED or culprit is None or not culprit.inside_step:
         return False
-    return percent(culprit.waited_ns, findings.occupancy.idle_ns) >= MOSTLY_PCT
+    return percent(culprit.waited_ns, findings.steps_idle.idle_ns) >= MOSTLY_PCT
 
 
 def _host_is_slower(findings: Findings) -> bool:

@@ -319,3 +319,17 @@ def test_prefills_by_turns_with_decodes_are_steps_of_their_own(
     device = measured(tmp_path, recorded(replace(plan, wait="cudaStreamSynchronize")))
     assert len(device.steps) == pytest.approx(60, abs=1)
     assert device.batching.kind == ("synchronous", "asynchronous")[depth - 1]
+
+
+@pytest.mark.parametrize("pause_ms", [17, 90, 900])
+@pytest.mark.parametrize("how", VALUE, ids=["eager", "several graphs"])
+@pytest.mark.parametrize("engine", COMMON)
+def test_a_pause_hides_no_value_that_is_read_within_each_step(
+    tmp_path, engine, how, pause_ms
+):
+    """One of 17 ms held most idle time of 20 steps, and made the loop asynchronous."""
+    plan = replace(ENGINES[engine], depth=2, **how, pauses={10: pause_ms * 1_000 * US})
+    device = measured(tmp_path, recorded(plan))
+    assert device.batching.kind == "serialised"
+    assert device.batching.culprit.call == "cudaStreamSynchronize"
+    assert device.batching.culprit.waited_ns == pytest.approx(20 * 300 * US, rel=0.1)
