@@ -112,8 +112,3 @@ def by_key(keys: Int64, values: NDArray[np.integer[Any]]) -> tuple[Groups, Bool]
     row = np.minimum(np.searchsorted(keys, values), keys.size - 1)
     known = np.asarray(keys[row] == values, np.bool_)
     return Groups(row[known], keys.size), known
-
-
-def most_common(codes: NDArray[np.integer[Any]]) -> int:
-    """Return the most frequent code, of equals the smallest; there must be one at least."""
-    return int(np.bincount(codes).argmax())

@@ -8,9 +8,9 @@ from functools import cached_property
 
 import numpy as np
 from msgspec import Struct
+from numpy.typing import NDArray
 
 from idlescope.analysis import launches
-from idlescope.analysis.grouping import most_common
 from idlescope.analysis.idle import polling, waits
 from idlescope.trace.distinct import distinct
 from idlescope.trace.model import Device, OperationKind, Operations, Trace
@@ -78,7 +78,17 @@ class DeviceView(Struct, frozen=True, dict=True):
         launching_calls = self.launches[self.launches >= 0]
         if not launching_calls.size:
             return -1
-        return most_common(self.trace.calls.thread[launching_calls])
+        return most_common_thread(self.trace, self.trace.calls.thread[launching_calls])
+
+
+def most_common_thread(trace: Trace, threads: NDArray[np.int32]) -> int:
+    """Return the most frequent of some threads, at least one; of equals the first by its label.
+
+    Files number threads as they come.
+    """
+    counts = np.bincount(threads)
+    equals = np.flatnonzero(counts == counts.max()).tolist()
+    return min(equals, key=lambda thread: trace.threads[thread].label)
 
 
 def device_views(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from idlescope.analysis import intervals
-from idlescope.analysis.grouping import Groups, by_key, by_value, most_common
+from idlescope.analysis.grouping import Groups, by_key, by_value
 from idlescope.analysis.intervals import AFTER_EVERYTHING, BEFORE_EVERYTHING
 
 
@@ -78,7 +78,3 @@ def test_values_are_grouped_by_equality_or_by_key():
     groups, known = by_key(np.array([3, 7]), np.array([7, 4, 3, 9]))
     assert known.tolist() == [True, False, True, False]
     assert groups.row.tolist() == [1, 0]
-
-
-def test_of_equally_common_codes_the_smallest_is_taken():
-    assert most_common(np.array([5, 2, 2, 5])) == 2

@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 from msgspec import Struct
 
-from idlescope.analysis.grouping import Groups, most_common
+from idlescope.analysis.grouping import Groups
 from idlescope.analysis.idle.occupancy import is_compute
 from idlescope.analysis.idle.of_steps import beside
 from idlescope.analysis.intervals import BEFORE_EVERYTHING, Intervals
@@ -17,6 +17,7 @@ from idlescope.analysis.steps.find import RECORDED
 from idlescope.analysis.steps.window import Window
 from idlescope.analysis.verdict.demand import recorder_was_off
 from idlescope.analysis.verdict.findings import CANNOT_TELL
+from idlescope.analysis.view import most_common_thread
 from idlescope.errors import TraceError
 from idlescope.trace.model import Trace
 from idlescope.trace.table import Bool, Int64
@@ -130,7 +131,7 @@ def recorded_steps(trace: Trace, result: MeasuredDevice) -> RecordedSteps:
     return RecordedSteps(
         trace=trace,
         result=result,
-        thread=most_common(trace.calls.thread[launch_call]),
+        thread=most_common_thread(trace, trace.calls.thread[launch_call]),
         pieces=pieces,
         piece_step=piece_step,
         operation_step=operation_step,

@@ -18,7 +18,7 @@ import numpy as np
 from msgspec import Struct
 
 from idlescope.analysis import intervals
-from idlescope.analysis.grouping import Groups, most_common
+from idlescope.analysis.grouping import Groups
 from idlescope.analysis.intervals import AFTER_EVERYTHING
 from idlescope.analysis.steps.around import places_of
 from idlescope.analysis.steps.cuts import (
@@ -36,7 +36,7 @@ from idlescope.analysis.steps.forwards import (
     forwards_outside,
 )
 from idlescope.analysis.steps.step_kind import StepKind, stated_kinds
-from idlescope.analysis.view import DeviceView
+from idlescope.analysis.view import DeviceView, most_common_thread
 from idlescope.trace.distinct import distinct
 from idlescope.trace.model import Calls, RangeKind, Ranges, Trace
 from idlescope.trace.names.calls import GRAPH_LAUNCH, LAUNCH, matching
@@ -191,7 +191,7 @@ def _by_spans(trace: Trace, ranges: Ranges, names: SpanNames) -> HostSteps:
             break
     else:
         return _NONE
-    thread = most_common(spans.thread)
+    thread = most_common_thread(trace, spans.thread)
     starts = _outermost_starts(spans.take(spans.thread == thread))
     starts = _outside_work(starts, ranges.take(ranges.thread == thread), names)
     leading = _leading_to_work(starts, ranges, names)
@@ -379,7 +379,7 @@ def _by_calls(view: DeviceView) -> HostSteps:
     trace, linked = view.trace, view.launches[view.launches >= 0]
     if not linked.size:
         return _NONE
-    thread = most_common(trace.calls.thread[linked])
+    thread = view.launching_thread
     calls = trace.calls.take(trace.calls.thread == thread)
     calls = calls.take(np.argsort(calls.start, kind="stable"))
     graphs = calls.take(matching(GRAPH_LAUNCH, trace.names)[calls.name])
@@ -434,12 +434,11 @@ def _kinds_by_launch(view: DeviceView, steps: HostSteps) -> Int64:
 
     What a server launches kernel by kernel, beside steps that are graphs, are prefills.
     """
-    linked = view.launches[view.launches >= 0]
     empty = steps.kind == StepKind.EMPTY.code
     stated = (steps.kind != StepKind.UNKNOWN.code) & ~empty
-    if stated.any() or empty.all() or not linked.size:
+    if stated.any() or empty.all() or view.launching_thread < 0:
         return steps.kind
-    eager = eager_forwards(view, most_common(view.trace.calls.thread[linked])).start
+    eager = eager_forwards(view, view.launching_thread).start
     if not eager.size:
         return steps.kind
     row = np.searchsorted(steps.ranges.start, eager, "right") - 1

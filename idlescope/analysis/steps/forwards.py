@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from idlescope.analysis import intervals
-from idlescope.analysis.grouping import Groups, most_common
+from idlescope.analysis.grouping import Groups
 from idlescope.analysis.view import DeviceView
 from idlescope.trace.model import Ranges
 from idlescope.trace.names.calls import GRAPH_LAUNCH, matching
@@ -61,11 +61,9 @@ def forwards_outside(view: DeviceView, spans: Ranges, steps: Ranges) -> Forwards
     step's. Where most steps launch something outside of their spans, such as a draft model, it
     belongs to the steps: no forward pass is returned.
     """
-    linked = view.launches[view.launches >= 0]
-    calls = view.trace.calls
-    if not linked.size or not len(steps):
+    if view.launching_thread < 0 or not len(steps):
         return _Launched.of(view, -1).between(np.empty(0, np.int64))
-    launched = _Launched.of(view, most_common(calls.thread[linked]))
+    launched = _Launched.of(view, view.launching_thread)
     covered = intervals.union(spans.start, spans.end)
     inside = intervals.covers(covered, launched.start)
 
@@ -82,7 +80,7 @@ def forwards_outside(view: DeviceView, spans: Ranges, steps: Ranges) -> Forwards
         usual_graphs = float(np.median(graphs[spanned]))
 
     outside = launched.take(~inside)
-    cuts = np.concatenate((calls.end[view.waits], spans.start))
+    cuts = np.concatenate((view.trace.calls.end[view.waits], spans.start))
     if usual_graphs <= 1:
         cuts = np.concatenate((cuts, outside.start[outside.is_graph]))
     groups = outside.between(np.sort(cuts))

@@ -267,3 +267,19 @@ def test_a_small_pid_is_no_track_of_another_thread(tmp_path):
     document = written(replace(made, devices=pid_one + made.devices[1:]), tmp_path)
     assert {e["pid"] for e in document["traceEvents"] if e["ph"] == "X"} == {1}
     assert lint.findings(document) == []
+
+
+def test_of_threads_that_launch_as_much_the_same_one_counts_however_they_are_numbered(
+    tmp_path,
+):
+    calls = [(0, 0, 0, 0, 0), (0, 0, 2, 0, 2), (0, 0, 3, 0, 1)]
+    nothing_asked = [
+        (0, 0, 0, 0, int(ANNOTATION), 0),
+        (0, 1, 3, 0, int(RangeKind.NO_DEMAND), 0),
+    ]
+    operations = [operation(0, 0, device=min(n, 1), correlation=n) for n in range(3)]
+    made = trace(operations, calls, nothing_asked)
+    written(made, tmp_path)
+    again = idlescope.open(tmp_path / "t.json.gz")
+    assert [t.label for t in again.threads] != [t.label for t in made.threads]
+    assert numbers(idlescope.analyze(again)) == numbers(idlescope.analyze(made))
