@@ -263,10 +263,10 @@ SGLANG = {
 
             def process_batch_result_prefill(self, batch, result):
                 time.sleep(self.tolist_ns / 1e9)
-                self._move_logprobs_to_cpu(batch=batch, logits_output=None)
+                self.move_logprobs_to_cpu(batch=batch, logits_output=None)
                 time.sleep(self.tolist_ns / 1e9)
 
-            def _move_logprobs_to_cpu(self, *, batch, logits_output):
+            def move_logprobs_to_cpu(self, *, batch, logits_output):
                 pass
 
             def _normalize_decode_outputs(self, *, batch, result, logits_output, next_token_ids):

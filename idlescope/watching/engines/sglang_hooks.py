@@ -103,7 +103,7 @@ class SglangHooks:
         processor = module.SchedulerBatchResultProcessor
         wrap(processor, "_normalize_decode_outputs", waiting(self.loop))
         # Of a prefill it comes first, and is done before this is called.
-        if wrap(processor, "_move_logprobs_to_cpu", around(self.tokens_came)):
+        if wrap(processor, "move_logprobs_to_cpu", around(self.tokens_came)):
             of_prefill = around(self.before_prefill_result, self.tokens_came)
             wrap(processor, "process_batch_result_prefill", of_prefill)
 
@@ -146,10 +146,12 @@ class SglangHooks:
 
     # -- within a step -------------------------------------------------------------------------
 
+    @harmless
     def before_prefill_result(self, *arguments: Any, **named: Any) -> None:
         """Begin to wait for the tokens of a prefill."""
         open_wait(self.loop)
 
+    @harmless
     def tokens_came(self, *arguments: Any, **named: Any) -> None:
         """End that wait."""
         if self.loop.active == get_ident():

@@ -49,7 +49,7 @@ NEEDED = {
         "srt/managers/scheduler_components/batch_result_processor.py": {
             "SchedulerBatchResultProcessor": [
                 "_normalize_decode_outputs",
-                "_move_logprobs_to_cpu",
+                "move_logprobs_to_cpu",
                 "process_batch_result_prefill",
             ]
         },
