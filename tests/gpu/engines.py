@@ -9,7 +9,7 @@ python3 tests/gpu/engines.py OUT ranks       two GPUs: vLLM, tensor parallel, as
                                              asynchronous (not with two TURNS)
 python3 tests/gpu/engines.py OUT table       what OUT/engines.jsonl says
 
-Behind colons, as in vllm-8b:sync:bare+activity: only that mode and these ways, and only the first load.
+Behind colons, as in vllm-8b:sync:bare+activity: only that mode and these ways, and ONLY_LOADS, the first unless given, ONLY_TURNS times.
 All servers that are asked for are up at the same time, on one GPU.
 
 SITE, RUN: as in tests/gpu/watch.py; an engine's own SITE_VLLM or SITE_SGLANG comes first. WATCHES are the ways, WATCHES_ASYNC
@@ -60,6 +60,7 @@ BY_TURNS = [
 BY_TURNS_WAYS = os.environ.get("BY_TURNS_WAYS", "events,activity").split(",")
 # Of servers of which only one mode is asked for.
 ONLY_TURNS = int(os.environ.get("ONLY_TURNS", "5"))
+ONLY_LOADS = os.environ.get("ONLY_LOADS", LOADS[0]).split(",")
 
 
 def words_of(engine: str, size: str) -> list[str]:
@@ -227,8 +228,8 @@ def try_engines(asked: Sequence[str], out: Path) -> None:
             model = (watched.engine, watched.size)
             started.append(watched)
             by_model.setdefault(model, []).append(watched)
-            first_load = [(LOADS[0], turn) for turn in range(ONLY_TURNS)]
-            loads_of[model] = first_load if only else turns
+            of_only = list(itertools.product(ONLY_LOADS, range(ONLY_TURNS)))
+            loads_of[model] = of_only if only else turns
         all_up(started)
         say(out, up_s=time.monotonic() - begin)
         for watched, load in itertools.product(started, BY_TURNS):

@@ -14,6 +14,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -56,7 +57,13 @@ WAYS: dict[
     "graphs": (GRAPHS, (), (), ()),
     "graphs, kernels": (GRAPHS + KERNELS, (), (), ()),
     "graphs, runtime calls": ((*GRAPHS, RUNTIME), (), (), ()),
+    "copies": (COPIES, (), (), ()),
+    "copies, calls": ((*COPIES, *CALLS), (), (), ()),
+    # Graphs timed otherwise (by events), and kernels recorded only while there is no graph launched:
+    "copies, kernels beside graphs": (COPIES, (), (), ()),
 }
+# Of this way: what is on while the kernel besides the graph is launched, and at no other time.
+ONLY_BESIDE = {"copies, kernels beside graphs": KERNELS}
 
 
 def turn(cupti: Cupti, kinds: tuple[int, ...], on: bool) -> None:
@@ -105,15 +112,22 @@ def captured(
     return graph
 
 
-def timed(graph: torch.cuda.CUDAGraph) -> tuple[float, float]:
-    """Return how long a launch and a step take, in us."""
+def timed(
+    graph: torch.cuda.CUDAGraph, turn_beside: Callable[[bool], None]
+) -> tuple[float, float]:
+    """Return how long a launch and a step take, in us.
+
+    `turn_beside` turns on and off what is recorded of the kernel besides the graph.
+    """
     rows = torch.zeros(64, device="cuda")
     calls, steps = [], []
     for _ in range(LAUNCHES):
         begin = time.perf_counter_ns()
         graph.replay()
         end = time.perf_counter_ns()
+        turn_beside(True)
         rows.add_(1)
+        turn_beside(False)
         torch.cuda.synchronize()
         calls.append(end - begin)
         steps.append(time.perf_counter_ns() - begin)
@@ -149,7 +163,7 @@ def try_way(way: str) -> None:
                 before=lambda: turn(cupti, off_in_capture, False),
                 after=lambda: turn_both(cupti, on_after, off_after),
             )
-            call_us, step_us = timed(graph)
+            call_us, step_us = timed(graph, partial(turn, cupti, ONLY_BESIDE.get(way, ())))
             found[f"{nodes} nodes"] = {
                 "launch_us": round(call_us, 1),
                 "step_us": round(step_us, 1),
