@@ -124,7 +124,7 @@ def analyze(
         together, results = _as_ranks(trace, results)
     warnings = [*trace.meta.warnings]
     warnings += [warning for device in measured for warning in advice(device)]
-    if trace.meta.path and step_ms is None:
+    if trace.meta.path and unprofiled is None:
         warnings += filter(None, [unprofiled_steps.of_a_lost_trace(Path(trace.meta.path))])
     if not results:
         warnings.append(_why_no_device(trace))

@@ -10,7 +10,6 @@ import numpy as np
 
 from idlescope.analysis.document import StepEntry, device_entry, step_entries
 from idlescope.analysis.idle.causes import CAUSES
-from idlescope.analysis.idle.of_steps import host_work
 from idlescope.analysis.intervals import percent
 from idlescope.analysis.measured import MeasuredDevice
 from idlescope.analysis.notebook import shown
@@ -153,8 +152,8 @@ def _html_cells(result: MeasuredDevice) -> list[str]:
     count = len(steps)
     per_step = ["–"] * 3
     if count:
-        worked_ns = host_work(result.gaps, result.apart, steps)
-        host_ns, device_ns = int(worked_ns.sum()) / count, int(steps.device.sum()) / count
+        host_ns = int(result.host_work_ns.sum()) / count
+        device_ns = int(steps.device.sum()) / count
         means_ns = (result.idle_per_step_ns or 0.0, host_ns, device_ns)
         per_step = [f"{mean_ns / 1e6:.2f} ms" for mean_ns in means_ns]
     return [

@@ -12,7 +12,7 @@ from idlescope.analysis.idle.causes import Gaps
 from idlescope.analysis.idle.communication import Communication
 from idlescope.analysis.idle.concentration import Apart, Concentration
 from idlescope.analysis.idle.occupancy import Occupancy
-from idlescope.analysis.idle.of_steps import of_steps
+from idlescope.analysis.idle.of_steps import of_steps, outside_pauses, usual_steps
 from idlescope.analysis.idle.shared_gpu import SharedGpu
 from idlescope.analysis.idle.stacks import LongGap
 from idlescope.analysis.intervals import percent
@@ -108,6 +108,16 @@ class MeasuredDevice:
             return None
         cost = of_steps(part.gaps, part.host_ns, part.spread)
         return cost.idle_ns / len(part.steps)
+
+    @property
+    def usual_steps(self) -> Steps:
+        """Return the steps beside which there was neither a pause nor a lack of requests."""
+        return usual_steps(self.gaps, self.apart, self.steps)
+
+    @property
+    def host_work_ns(self) -> Int64:
+        """Return how long the host worked for each step, without what it did in pauses, in ns."""
+        return outside_pauses(self.gaps, self.apart, self.steps, self.steps.host)
 
     def apart_of(self, steps: Steps) -> Int64:
         """Return how much of what the gaps took that steps ended is no cost of them, in ns each."""

@@ -7,6 +7,8 @@ estimate from what was recorded. For a watch by activity CUPTI is what the profi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from msgspec import Struct
 
@@ -17,6 +19,7 @@ from idlescope.analysis.measured import MeasuredDevice
 from idlescope.analysis.prediction.prediction import Prediction
 from idlescope.analysis.prediction.profiler_cost import unprofiled_is_known
 from idlescope.hardware.latencies import UNPROFILED_GRAPH_LAUNCH_NS
+from idlescope.trace.metadata import Metadata
 from idlescope.trace.names.calls import GRAPH_LAUNCH, matching
 from idlescope.trace.unprofiled import UnprofiledStep
 from idlescope.trace.watch_said import CUPTI, PROFILER, recorder
@@ -78,7 +81,7 @@ class Observer(Struct, frozen=True):
                 f"Without {self.recorder} the device is idle for {idle} of a step: it takes "
                 f"{step_ms:.2f} ms instead of {recorded_ms:.2f} ({self.method})."
             )
-        with_options = f" with {' and '.join(self.options)}" if self.options else ""
+        with_options = with_each(self.options)
         return (
             f"These figures are under the profiler{with_options}, which costs the host time: "
             f"without it a step takes about {step_ms:.2f} ms instead of {recorded_ms:.2f}, idle "
@@ -111,7 +114,7 @@ def observe(device: MeasuredDevice, prediction: Prediction | None) -> Observer |
         low_ns=known.low_ms * 1e6,
         high_ns=known.high_ms * 1e6,
         busy_ns=recorded_ns * busy_share,
-        options=_dear_options(device),
+        options=_what_cost_most(device),
         recorder=recorder(device.view.trace.meta),
     )
 
@@ -145,10 +148,20 @@ def _told(prediction: Prediction | None) -> UnprofiledStep | None:
     return UnprofiledStep(step_ns / 1e6, low_ns / 1e6, high_ns / 1e6, method)
 
 
-def _dear_options(device: MeasuredDevice) -> tuple[str, ...]:
+def dear_options(meta: Metadata) -> list[str]:
+    """Return the options that cost much, of those that a profiler says it recorded with."""
+    return [word for key, word in DEAR_OPTIONS.items() if meta.extra.get(key)]
+
+
+def with_each(options: Sequence[str]) -> str:
+    """Return options as they follow what they are of; empty where there are none."""
+    return f" with {' and '.join(options)}" if options else ""
+
+
+def _what_cost_most(device: MeasuredDevice) -> tuple[str, ...]:
     """Return what the profiler was asked for that costs most."""
     trace = device.view.trace
-    options = [word for key, word in DEAR_OPTIONS.items() if trace.meta.extra.get(key)]
+    options = dear_options(trace.meta)
     calls = trace.calls
     graphs = np.flatnonzero(matching(GRAPH_LAUNCH, trace.names)[calls.name])
     if graphs.size and recorder(trace.meta) == PROFILER:

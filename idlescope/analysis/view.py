@@ -72,7 +72,7 @@ class DeviceView(Struct, frozen=True, dict=True):
         meta = self.trace.meta
         return meta.mode == "async" or said_by_watch(meta).overlaps
 
-    @property
+    @cached_property
     def launching_thread(self) -> int:
         """Return the thread that launched most of the operations; -1 where none is known."""
         launching_calls = self.launches[self.launches >= 0]

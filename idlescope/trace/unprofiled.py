@@ -84,10 +84,8 @@ def beside(path: Path) -> UnprofiledStep | None:
 def of_a_lost_trace(path: Path) -> str:
     """Return what to say of a time beside a trace that is of none that is there; "" where none is.
 
-    A trace that was renamed after its capture has lost its entry.
+    For a trace that `beside` has none of: one that was renamed after its capture lost it.
     """
-    if beside(path) is not None:
-        return ""
     folder = path if path.is_dir() else path.parent
     for capture_entry in reversed(_entries(folder)):
         gone = not any((folder / name).exists() for name in capture_entry.traces)

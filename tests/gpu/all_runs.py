@@ -18,8 +18,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 
-sys.path[:0] = [str(Path(__file__).parent)]
-
 ENGINES_JSON = Path(__file__).resolve().parents[2] / "reports" / "engines" / "engines.json"
 WAYS = ("events", "activity")
 BATCHING = {"sync": "synchronous", "async": "asynchronous"}

@@ -32,6 +32,7 @@ from statistics import median
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).parent)]
 
+import all_runs
 import by_turns
 import servers
 import watch
@@ -331,12 +332,6 @@ def try_ranks(out: Path) -> None:
         end(started, out)
 
 
-def step_of(line: dict) -> float:
-    """Return the time of a step, ms: as the server counted it while all decode, else by its clients."""
-    counted_ms = line.get("counted_ms") if line["load"].startswith("decode") else None
-    return counted_ms or line["step_ms"]
-
-
 def table(lines: Sequence[dict]) -> Iterator[str]:
     """Yield what was measured, a line for each server and load.
 
@@ -359,14 +354,18 @@ def table(lines: Sequence[dict]) -> Iterator[str]:
             )
             == key
         ]
-        bare = {line["turn"]: step_of(line) for line in of_key if line["way"] == "bare"}
+        bare = {
+            line["turn"]: all_runs.step_ms(line) for line in of_key if line["way"] == "bare"
+        }
         for way in dict.fromkeys(line["way"] for line in of_key):
             turns = [line for line in of_key if line["way"] == way]
             rate = median(line["tokens_per_s"] for line in turns)
-            step_ms = median(step_of(line) for line in turns)
+            step_ms = median(all_runs.step_ms(line) for line in turns)
             shown = f"{' '.join(key):26} {way:9} {rate:8.0f} tokens/s {step_ms:6.2f} ms"
             ratios = [
-                bare[line["turn"]] / step_of(line) for line in turns if line["turn"] in bare
+                bare[line["turn"]] / all_runs.step_ms(line)
+                for line in turns
+                if line["turn"] in bare
             ]
             if way != "bare" and ratios:
                 shown += "  ratio " + " ".join(f"{ratio:.3f}" for ratio in ratios)
@@ -380,7 +379,7 @@ def table(lines: Sequence[dict]) -> Iterator[str]:
                 without = median(
                     100
                     - (100 - line["watched"]["idle_pct"])
-                    * step_of(line)
+                    * all_runs.step_ms(line)
                     / bare[line["turn"]]
                     for line in watched
                 )

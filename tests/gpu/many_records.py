@@ -35,7 +35,7 @@ def taken(cupti: Cupti, sizes: RecordSizes) -> dict[str, int]:
         size_of = partial(cupti.record_size, completed)
         offsets = sizes.offsets(completed.buffer, completed.valid, size_of)
         operations = device_records(completed.buffer, offsets)
-        timed = (operations.start > 0) & (operations.end >= operations.start)
+        timed = operations.timed
         found["records"] += timed.size
         found["without times"] += int(timed.size - timed.sum())
         cupti.buffers.give_back(completed.address)

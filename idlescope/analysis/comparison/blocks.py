@@ -25,7 +25,7 @@ from idlescope.analysis.idle import host_time
 from idlescope.analysis.idle.causes import CAUSES, Gaps
 from idlescope.analysis.idle.host_labels import NO_DEMAND
 from idlescope.analysis.idle.occupancy import is_compute
-from idlescope.analysis.idle.of_steps import host_work
+from idlescope.analysis.idle.of_steps import outside_pauses
 from idlescope.analysis.intervals import Intervals
 from idlescope.analysis.no_device import no_device
 from idlescope.analysis.result import Analysis, DeviceResult
@@ -213,11 +213,8 @@ def _host_work(device: DeviceResult, blocks: _Blocks) -> dict[str, Float64]:
     Waiting and pauses are left out. Host work is of the block in which it begins.
     """
     work: dict[str, Float64] = {}
-    paused = device.gaps.take(device.apart.pauses)
-    pauses = Intervals(paused.start, paused.end)
     if len(device.steps):
-        worked_ns = host_work(device.gaps, device.apart, device.steps)
-        work[HOST_WORK] = blocks.total(blocks.of_steps(), worked_ns)
+        work[HOST_WORK] = blocks.total(blocks.of_steps(), device.host_work_ns)
     names = device.view.names
     spans = _spans(device)
     for_others = waits_for_others(device.view.trace, names)
@@ -229,10 +226,10 @@ def _host_work(device: DeviceResult, blocks: _Blocks) -> dict[str, Float64]:
         if not len(named):
             continue
         waited = blocked(device.view.trace, named, device.waits, for_others)
-        paused_ns = intervals.covered_within(pauses, named.start, named.end)
-        length = named.end - named.start - waited.length - paused_ns
-        block = blocks.at(named.start)
-        work[f"{PHASE_PREFIX}{label}"] = blocks.total(block, np.maximum(length, 0))
+        worked_ns = outside_pauses(
+            device.gaps, device.apart, named, named.end - named.start - waited.length
+        )
+        work[f"{PHASE_PREFIX}{label}"] = blocks.total(blocks.at(named.start), worked_ns)
     return work
 
 

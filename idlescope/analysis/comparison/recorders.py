@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from idlescope.analysis.observer import DEAR_OPTIONS
+from idlescope.analysis.observer import dear_options, with_each
 from idlescope.trace.metadata import Metadata
 from idlescope.trace.watch_said import NOT_WATCHED, said_by_watch
 
@@ -16,6 +16,4 @@ def recorded_by(meta: Metadata) -> str:
         return f"a watch by {said.way}"
     if meta.measured is not None:
         return "a step clock"
-    options = [word for key, word in DEAR_OPTIONS.items() if meta.extra.get(key)]
-    with_options = f" with {' and '.join(options)}" if options else ""
-    return f"{_TOOLS.get(meta.format, meta.format)}{with_options}"
+    return f"{_TOOLS.get(meta.format, meta.format)}{with_each(dear_options(meta))}"

@@ -9,7 +9,6 @@ import msgspec
 
 from idlescope import __version__
 from idlescope.analysis.comparison.checks import subject_of
-from idlescope.analysis.idle.of_steps import usual_steps
 from idlescope.analysis.result import Analysis, DeviceResult
 from idlescope.analysis.steps.load import mean_requests
 from idlescope.analysis.verdict.findings import CANNOT_TELL
@@ -64,8 +63,7 @@ def _point(result: DeviceResult) -> Point:
 
     host_ms = None
     if steps:
-        usual = usual_steps(part.gaps, part.apart, part.steps)
-        host_ms = round(float(usual.host.mean()) / 1e6, 6)
+        host_ms = round(float(part.usual_steps.host.mean()) / 1e6, 6)
     busy_and_idle = int(part.steps.device.sum() + part.steps.idle.sum())
     idle_ns = result.idle_per_step_ns
     return Point(

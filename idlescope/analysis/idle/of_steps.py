@@ -19,6 +19,7 @@ from idlescope.analysis.idle.host_labels import NO_DEMAND
 from idlescope.analysis.idle.occupancy import Occupancy
 from idlescope.analysis.intervals import Intervals, percent
 from idlescope.analysis.steps.measure import Steps
+from idlescope.trace.model import Ranges
 from idlescope.trace.table import Bool, Int64
 
 
@@ -52,12 +53,14 @@ def usual_steps(gaps: Gaps, apart: Apart, steps: Steps) -> Steps:
     return usual if len(usual) >= ENOUGH_STEPS else steps
 
 
-def host_work(gaps: Gaps, apart: Apart, steps: Steps) -> Int64:
-    """Return how long the host worked for each step, without what it did in pauses, in ns."""
+def outside_pauses(
+    gaps: Gaps, apart: Apart, times: Steps | Ranges, worked_ns: Int64
+) -> Int64:
+    """Return how long the host worked in some times, without what it did in pauses, in ns."""
     paused = gaps.take(apart.pauses)
     pauses = Intervals(paused.start, paused.end)
-    paused_ns = intervals.covered_within(pauses, steps.start, steps.end)
-    return np.maximum(steps.host - paused_ns, 0)
+    paused_ns = intervals.covered_within(pauses, times.start, times.end)
+    return np.maximum(worked_ns - paused_ns, 0)
 
 
 def all_idle(gaps: Gaps, host_ns: Mapping[str, int]) -> StepsIdle:

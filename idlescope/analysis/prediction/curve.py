@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from idlescope.analysis.idle.of_steps import usual_steps
 from idlescope.analysis.measured import MeasuredDevice
 from idlescope.analysis.prediction import published
 from idlescope.analysis.prediction.published import Point
@@ -85,8 +84,7 @@ def host_cost(recordings: Mapping[str, tuple[Trace, MeasuredDevice]]) -> HostCos
 
 def host_ms(replays: Replays) -> float:
     """Return the host work per step as recorded, beside no pause, on average, in ms."""
-    result = replays.result
-    return float(np.mean(usual_steps(result.gaps, result.apart, result.steps).host)) / 1e6
+    return float(np.mean(replays.result.usual_steps.host)) / 1e6
 
 
 def device_ms(replays: Replays) -> float:

@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from idlescope.analysis.idle.of_steps import host_work
 from idlescope.analysis.intervals import percent
 from idlescope.analysis.measured import MeasuredDevice
 from idlescope.analysis.steps.step_kind import STEP_KINDS, StepKind
@@ -37,7 +36,7 @@ def by_kind(measured: MeasuredDevice) -> list[KindFigures]:
     """
     steps, empty = measured.steps, measured.empty
     idle = steps.idle - measured.apart_of(steps)
-    host = host_work(measured.gaps, measured.apart, steps)
+    host = measured.host_work_ns
     figures = []
     for kind in STEP_KINDS:
         rows = steps.kind == kind.code

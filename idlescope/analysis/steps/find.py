@@ -262,9 +262,7 @@ def _end_of_work(trace: Trace, ranges: Ranges, names: SpanNames, thread: int) ->
     """Return when the last phase or launch of a thread ended: there the last step ends."""
     phases = (names.phase[ranges.name] >= 0) & (ranges.thread == thread)
     last_phase = int(ranges.end[phases].max())
-    calls = trace.calls
-    launches = matching(LAUNCH, trace.names)[calls.name] & (calls.thread == thread)
-    return max(last_phase, int(calls.end[launches].max(initial=0)))
+    return max(last_phase, int(_launches(trace, thread).end.max(initial=0)))
 
 
 def _begins_late(view: DeviceView, spans: Ranges) -> bool:
@@ -376,10 +374,9 @@ def _once_each(stated: Int64, spans: Ranges) -> Int64:
 
 def _by_calls(view: DeviceView) -> HostSteps:
     """Return a range per step, cut where waits between launches end, or at launches of graphs."""
-    trace, linked = view.trace, view.launches[view.launches >= 0]
-    if not linked.size:
+    trace, thread = view.trace, view.launching_thread
+    if thread < 0:
         return _NONE
-    thread = view.launching_thread
     calls = trace.calls.take(trace.calls.thread == thread)
     calls = calls.take(np.argsort(calls.start, kind="stable"))
     graphs = calls.take(matching(GRAPH_LAUNCH, trace.names)[calls.name])
@@ -416,17 +413,17 @@ def _cuts_at_waits(view: DeviceView, thread: int, launched: Int64) -> Int64:
             # Prefills beside graphs, by turns, are steps of their own.
             alike = not eager_forwards(view, thread).start.size
             if alike and distinct(places).size == 1:
-                places = places_by_launches(_all_launches(view, thread), ending)
+                launches = np.sort(_launches(view.trace, thread).start)
+                places = places_by_launches(launches, ending)
             cuts = ending.end[for_tokens(ending, places, launched)]
             return with_unwaited(cuts, launched)
     return ending.end
 
 
-def _all_launches(view: DeviceView, thread: int) -> Int64:
-    """Return when a thread launched anything, copies too, ascending, ns."""
-    calls = view.trace.calls
-    launches = matching(LAUNCH, view.trace.names)[calls.name] & (calls.thread == thread)
-    return np.sort(calls.start[launches])
+def _launches(trace: Trace, thread: int) -> Calls:
+    """Return the calls in which a thread launched anything, copies too."""
+    calls = trace.calls
+    return calls.take(matching(LAUNCH, trace.names)[calls.name] & (calls.thread == thread))
 
 
 def _kinds_by_launch(view: DeviceView, steps: HostSteps) -> Int64:

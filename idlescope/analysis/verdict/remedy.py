@@ -46,8 +46,9 @@ def with_remedy(device: MeasuredDevice, prediction: Prediction | None) -> Verdic
     `prediction` is that of asynchronous batching; None where it cannot be told.
     """
     verdict = device.verdict
-    what = _with_demand(device, prediction)
-    if device.spread.kind == Spread.NO_DEMAND and what:
+    starved = device.spread.kind == Spread.NO_DEMAND
+    what = _with_demand(device, prediction) if starved else ""
+    if what:
         return replace(verdict, text=f"{verdict.text} {what}")
     paused = device.spread.kind == Spread.PAUSES and device.idle_pct >= BUSY_IDLE_PCT
     shared = verdict.kind == VerdictKind.BUSY and device.shared is not None

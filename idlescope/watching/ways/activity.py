@@ -252,7 +252,9 @@ class ActivityWay:
             call_parts.append(calls)
         operations, calls = joined_operations(operation_parts), joined_calls(call_parts)
         operations = operations.only(operations.device == self._index)
-        operations = operations.only(self._are_timed(operations))
+        timed = operations.timed
+        self._count_timeless(timed)
+        operations = operations.only(timed)
         host = self._clock.host
         operations = operations._replace(
             start=host(operations.start), end=host(operations.end)
@@ -263,14 +265,12 @@ class ActivityWay:
         possible = (operations.start >= self._since_ns) & (operations.end <= latest)
         return Records(operations.only(possible), calls)
 
-    def _are_timed(self, operations: DeviceRecords) -> Bool:
-        """Return which operations have times, and count the others."""
-        timed = (operations.start > 0) & (operations.end >= operations.start)
+    def _count_timeless(self, timed: Bool) -> None:
+        """Count the operations that have no times, of those that came at once."""
         timeless = int(timed.size - timed.sum())
         self._timeless += timeless
         if timeless > max(MANY_TIMELESS, MOST_TIMELESS * timed.size):
             self._times_are_over = True
-        return np.asarray(timed, np.bool_)
 
     def _parsed(self, completed: Completed) -> tuple[DeviceRecords, CallRecords]:
         """Return the records of a buffer, and give it back."""

@@ -61,6 +61,11 @@ class DeviceRecords(NamedTuple):
     start: Int64
     end: Int64
 
+    @property
+    def timed(self) -> Bool:
+        """Return which operations have times: CUPTI may have had none to give."""
+        return np.asarray((self.start > 0) & (self.end >= self.start), np.bool_)
+
     def only(self, rows: Bool) -> DeviceRecords:
         """Return these rows."""
         return DeviceRecords(*(column[rows] for column in self))
