@@ -18,7 +18,11 @@ from idlescope.analysis.intervals import Intervals
 from idlescope.analysis.measured import MeasuredDevice
 from idlescope.analysis.prediction.prediction import Prediction
 from idlescope.analysis.prediction.profiler_cost import unprofiled_is_known
-from idlescope.hardware.latencies import UNPROFILED_GRAPH_LAUNCH_NS
+from idlescope.hardware.latencies import (
+    CUPTI_COPY_NS,
+    CUPTI_KERNEL_NS,
+    UNPROFILED_GRAPH_LAUNCH_NS,
+)
 from idlescope.trace.metadata import Metadata
 from idlescope.trace.names.calls import GRAPH_LAUNCH, matching
 from idlescope.trace.unprofiled import UnprofiledStep
@@ -29,8 +33,8 @@ from idlescope.trace.watch_said import CUPTI, PROFILER, recorder
 DEVICE_LONGER = 0.03
 ESTIMATE_OFF = 0.3  # the estimated share of the profiler may be off by so much
 BY_CUPTI = (
-    "less what CUPTI adds to launching CUDA graphs, beyond "
-    f"{UNPROFILED_GRAPH_LAUNCH_NS / 1e6} ms each"
+    f"less what CUPTI adds to launching: all beyond {UNPROFILED_GRAPH_LAUNCH_NS / 1e6} ms for a "
+    f"CUDA graph, {CUPTI_KERNEL_NS / 1e3} µs for a kernel, {CUPTI_COPY_NS / 1e3} for a copy"
 )
 DEAR_OPTIONS = {
     "with_stack": "stacks",

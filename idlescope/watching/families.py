@@ -184,7 +184,7 @@ _COUNTED = (
 _COUNTED_OF_DEVICES = (
     _Counted(
         "idlescope_watch_idle_seconds",
-        "Idle time that the watch made: by CUPTI launching a CUDA graph takes longer.",
+        "Idle time that the watch made: with CUPTI launching takes longer.",
         "own_idle_ns",
         1e9,
     ),

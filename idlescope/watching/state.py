@@ -94,7 +94,7 @@ class DeviceState(msgspec.Struct, frozen=True, kw_only=True):
     settling_ns: int = (
         0  # processor time of its other thread, most of it while the loop waits
     )
-    # Of idle_ns, what the watch made: by CUPTI launching a graph takes longer.
+    # Of idle_ns, what the watch made: with CUPTI launching takes longer.
     own_idle_ns: int = 0
     batching: str  # BatchingKind
     asynchronous: AsynchronousGain | None

@@ -16,7 +16,11 @@ import numpy as np
 from idlescope.analysis import intervals
 from idlescope.analysis.intervals import Intervals
 from idlescope.analysis.view import DeviceView
-from idlescope.hardware.latencies import UNPROFILED_GRAPH_LAUNCH_NS
+from idlescope.hardware.latencies import (
+    CUPTI_COPY_NS,
+    CUPTI_KERNEL_NS,
+    UNPROFILED_GRAPH_LAUNCH_NS,
+)
 from idlescope.trace.model import (
     Calls,
     Counters,
@@ -85,14 +89,21 @@ class Stretch:
         return intervals.clip(intervals.union(start, end), self.low, self.high).measure
 
     def lengthened(self) -> Intervals:
-        """Return when launching CUDA graphs took longer than it does without CUPTI.
+        """Return when calls that launch took longer than they do without CUPTI.
 
         Only CUPTI's own records tell of single calls.
         """
-        of_graphs = self.operations["kind"] == OperationKind.GRAPH
-        of_graphs &= self.operations["call_start"] > 0
-        usual_end = self.operations["call_start"][of_graphs] + UNPROFILED_GRAPH_LAUNCH_NS
-        return intervals.union(usual_end, self.operations["call_end"][of_graphs])
+        known = self.operations["call_start"] > 0
+        kind = self.operations["kind"][known]
+        start = self.operations["call_start"][known]
+        end = self.operations["call_end"][known]
+        added_ns = np.where(kind == OperationKind.KERNEL, CUPTI_KERNEL_NS, CUPTI_COPY_NS)
+        usual_end = np.where(
+            kind == OperationKind.GRAPH,
+            start + UNPROFILED_GRAPH_LAUNCH_NS,
+            np.maximum(end - added_ns, start),
+        )
+        return intervals.union(usual_end, end)
 
     def view(self) -> DeviceView:
         """Return what the analysis of a device starts from."""

@@ -75,8 +75,9 @@ def test_a_host_that_is_slower_under_the_profiler_alone_is_not_the_slower_side()
 
 @pytest.mark.parametrize(
     ("name", "cupti_ms"),
-    # what launching the graph took in the recording, less 0.06 ms
-    [("sglang_8b_watched", 0.45), ("vllm_8b_watched", 0.16), ("vllm_1b_watched", 0.11)],
+    # per step, by the records of launch calls: of a graph's all beyond 0.02 ms, and 19, 19 and 33
+    # kernels and some copies
+    [("sglang_8b_watched", 0.51), ("vllm_8b_watched", 0.23), ("vllm_1b_watched", 0.18)],
 )
 def test_a_watch_by_cupti_is_told_without_what_cupti_adds(name, cupti_ms):
     device = analysed(name)

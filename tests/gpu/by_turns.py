@@ -4,6 +4,8 @@ Two servers differ by more than a watch costs, and one server from one minute to
 some steps and not for the next. BY_TURNS is a folder: its file `states` says what follows what ("off,on"; one word: always
 that), and `PID.steps` gets what was measured, as `rows_of` reads it.
 
+`PID.replays` gets how long each launch of a CUDA graph takes the host, watched or not: start and time, ns.
+
 off     no hook takes anything down, no event is recorded; by activity, CUPTI goes on recording
 on      as it is
 hooks   hooks take down what they do, but the device is not timed
@@ -27,6 +29,7 @@ STATES = ("off", "on", "hooks", "gone", "settled")  # settled: a settling, from 
 WATCHED = ("on", "hooks")
 UNSETTLED = 4  # first steps of a turn that do not count
 FIELDS = 5
+REPLAYS_AT_ONCE = 100
 
 
 class NoWay:
@@ -100,6 +103,36 @@ class Turns:
                 way.give_way()
 
 
+def time_replays(out: Path) -> None:
+    """Take the time of every launch of a CUDA graph."""
+    import torch
+
+    replay = torch.cuda.CUDAGraph.replay
+    rows = array("q")
+
+    def timed(graph: Any) -> None:
+        start = perf_counter_ns()
+        replay(graph)
+        rows.extend((start, perf_counter_ns() - start))
+        if len(rows) >= REPLAYS_AT_ONCE * 2:
+            with out.open("ab") as file:
+                rows.tofile(file)
+            del rows[:]
+
+    torch.cuda.CUDAGraph.replay = timed
+
+
+def replays_of(folder: Path) -> list[int]:
+    """Return how long the launches took that were told since the last asking, ns."""
+    found: list[int] = []
+    for path in folder.glob("*.replays"):
+        values = array("q")
+        values.frombytes(path.read_bytes())
+        path.write_bytes(b"")
+        found += values[1::2]
+    return found
+
+
 def install() -> None:
     """Turn the watch of this process's loop off and on, if that is asked for."""
     if "BY_TURNS" not in os.environ:
@@ -109,6 +142,7 @@ def install() -> None:
 
     folder = Path(os.environ["BY_TURNS"])
     folder.mkdir(parents=True, exist_ok=True)
+    time_replays(folder / f"{os.getpid()}.replays")
     turns = Turns(folder)
     begin_step, settle = Loop.begin_step, Watch.settle
 

@@ -9,7 +9,7 @@ python3 tests/gpu/engines.py OUT ranks       two GPUs: vLLM, tensor parallel, as
                                              asynchronous (not with two TURNS)
 python3 tests/gpu/engines.py OUT table       what OUT/engines.jsonl says
 
-Behind colons, as in vllm-8b:sync:bare+activity: only that mode and these ways, and ONLY_LOADS, the first unless given, ONLY_TURNS times.
+Behind colons, as in vllm-8b:sync:bare+activity:decode=8,mixed=3: only that mode, these ways, and these loads so many times.
 All servers that are asked for are up at the same time, on one GPU.
 
 SITE, RUN: as in tests/gpu/watch.py; an engine's own SITE_VLLM or SITE_SGLANG comes first. WATCHES are the ways, WATCHES_ASYNC
@@ -59,9 +59,8 @@ BY_TURNS = [
     load for load in os.environ.get("BY_TURNS_LOADS", "decode,mixed").split(",") if load
 ]
 BY_TURNS_WAYS = os.environ.get("BY_TURNS_WAYS", "events,activity").split(",")
-# Of servers of which only one mode is asked for.
-ONLY_TURNS = int(os.environ.get("ONLY_TURNS", "5"))
-ONLY_LOADS = os.environ.get("ONLY_LOADS", LOADS[0]).split(",")
+USUAL_LOADS = ",".join(f"{load}={count}" for load, count in zip(LOADS, TURNS, strict=True))
+CAPTURED = os.environ.get("CAPTURED", "1") == "1"  # whether bare servers are recorded
 
 
 def words_of(engine: str, size: str) -> list[str]:
@@ -204,53 +203,64 @@ def about(watched: watch.Watched, **more: object) -> dict:
     return known | {"way": watched.way} | more
 
 
+def turns_of(loads: str) -> Iterator[tuple[str, int]]:
+    """Yield each load of words such as "decode=8,mixed=3", with the number of its turn."""
+    for word in loads.split(","):
+        load, _, count = word.partition("=")
+        for turn in range(int(count or 1)):
+            yield load, turn
+
+
 def start_all(asked: Sequence[str]) -> Iterator[tuple[watch.Watched, str]]:
-    """Start the servers of some engines and sizes; yield each with the mode asked for, or ""."""
+    """Start the servers of some engines and sizes; yield each with the word that asked for it."""
     for number, word in enumerate(asked):
-        name, only, ways = (*word.split(":"), "", "")[:3]
+        name, only, ways, _ = (*word.split(":"), "", "", "")[:4]
         engine, _, size = name.partition("-")
         for watched in start(engine, size, PORT + 10 * number, only, ways):
-            yield watched, only
+            yield watched, word
 
 
 def try_engines(asked: Sequence[str], out: Path) -> None:
     """Run everything on some engines and sizes, whose servers all fit on one GPU."""
     started: list[watch.Watched] = []
-    by_model: dict[tuple[str, str], list[watch.Watched]] = {}
-    loads_of: dict[tuple[str, str], list[tuple[str, int]]] = {}
-    turns = [
-        (load, turn)
-        for load, count in zip(LOADS, TURNS, strict=True)
-        for turn in range(count)
-    ]
+    by_word: dict[str, list[watch.Watched]] = {}
     begin = time.monotonic()
     try:
-        for watched, only in start_all(asked):
-            model = (watched.engine, watched.size)
+        for watched, word in start_all(asked):
             started.append(watched)
-            by_model.setdefault(model, []).append(watched)
-            of_only = list(itertools.product(ONLY_LOADS, range(ONLY_TURNS)))
-            loads_of[model] = of_only if only else turns
+            by_word.setdefault(word, []).append(watched)
         all_up(started)
         say(out, up_s=time.monotonic() - begin)
         for watched, load in itertools.product(started, BY_TURNS):
             chosen = STATES.get(watched.way, ()) if watched.way in BY_TURNS_WAYS else ()
             for states in chosen[:1] if load == "mixed" else chosen:
                 watched_by_turns(watched, load, states, out)
-        for model, those in by_model.items():
-            for load, turn in loads_of[model]:
+        for word, those in by_word.items():
+            loads = (*word.split(":"), "", "", "")[3] or USUAL_LOADS
+            for load, turn in turns_of(loads):
                 for watched in those if turn % 2 == 0 else those[::-1]:
-                    found = watched.loaded(LOAD_S, load_of(load, watched.size))
-                    say(out, **about(watched, load=load, turn=turn), **found)
+                    turn_of(watched, load, turn, out)
         for watched in started:
-            if watched.way == "bare":
-                say(out, **about(watched), captured=capture(watched, out))
-            else:
+            if watched.way != "bare":
                 say(out, **about(watched), recorded=watched.recorded(out))
+            elif CAPTURED:
+                say(out, **about(watched), captured=capture(watched, out))
     except Exception as error:  # what there is so far is worth keeping
         say(out, error=repr(error)[-3000:])
     finally:
         end(started, out)
+
+
+def turn_of(watched: watch.Watched, load: str, turn: int, out: Path) -> None:
+    """Load a server; say what it did, and how long launching its graphs took the host."""
+    folder = turns_folder(watched.engine, watched.size, watched.mode, watched.way)
+    by_turns.replays_of(folder)  # of before
+    found = watched.loaded(LOAD_S, load_of(load, watched.size))
+    replays_us = [time_ns / 1e3 for time_ns in by_turns.replays_of(folder)]
+    if replays_us:
+        found["replay_us"] = median(replays_us)
+        found["replays"] = len(replays_us)
+    say(out, **about(watched, load=load, turn=turn), **found)
 
 
 def end(started: Sequence[watch.Watched], out: Path) -> None:

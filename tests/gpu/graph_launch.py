@@ -1,7 +1,7 @@
 """What does CUPTI make of the launch of a CUDA graph? python3 tests/gpu/graph_launch.py
 
 Each way of turning kinds of records on is tried in a process of its own: a graph of small kernels is captured and
-launched, and a kernel besides it. Prints, as JSON a line, how long a launch call takes on the host, how long a step, and how many records
+launched, with a kernel before it and one after. Prints, as JSON a line, how long a launch call takes on the host, how long a step, and how many records
 of each kind came: the graph's (51), the kernels' (10) and the calls' (5, 4).
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import os
 import subprocess
 import sys
 import time
@@ -17,6 +18,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from statistics import median
+from typing import NamedTuple
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[2])]
 
@@ -34,36 +36,56 @@ from idlescope.watching.ways.cupti_records import (
 
 NODES = (400,)
 LAUNCHES = 300
-ROUNDS = 4
+ROUNDS = int(os.environ.get("ROUNDS", "4"))
+BUSY_CYCLES = 2_000_000  # of the device's clock: a millisecond
 COPIES = (MEMCPY, MEMSET)
 PEER_COPIES = (22,)  # of CUpti_ActivityKind: the watch does not ask for them, see below
 CALLS = (RUNTIME, DRIVER)
 KERNELS = (CONCURRENT_KERNEL,)
 GRAPHS = (GRAPH_TRACE,)
 ALL = (*KINDS, *CALLS)
-# What is on before the capture, what is off while it lasts, what is turned on and off after it.
-WAYS: dict[
-    str, tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], tuple[int, ...]]
-] = {
-    "none": ((), (), (), ()),
-    "all": (ALL, (), (), ()),
-    "all but driver calls": ((*KINDS, RUNTIME), (), (), ()),
-    "all but calls": (KINDS, (), (), ()),
-    "all and peer copies": ((*ALL, *PEER_COPIES), (), (), ()),
-    "all but copies": ((*GRAPHS, *KERNELS, *CALLS), (), (), ()),
-    "all but kernels": ((*GRAPHS, *COPIES, *CALLS), (), (), ()),
-    "all, kernels off in capture": (ALL, KERNELS, KERNELS, ()),
-    "all, off after capture": (ALL, (), (), ALL),
-    "graphs": (GRAPHS, (), (), ()),
-    "graphs, kernels": (GRAPHS + KERNELS, (), (), ()),
-    "graphs, runtime calls": ((*GRAPHS, RUNTIME), (), (), ()),
-    "copies": (COPIES, (), (), ()),
-    "copies, calls": ((*COPIES, *CALLS), (), (), ()),
-    # Graphs timed otherwise (by events), and kernels recorded only while there is no graph launched:
-    "copies, kernels beside graphs": (COPIES, (), (), ()),
+OPERATIONS = (*COPIES, *KERNELS)
+BESIDE = (*OPERATIONS, *CALLS)
+
+
+class Way(NamedTuple):
+    """Which kinds of records are on, and when."""
+
+    on: tuple[int, ...] = ()  # before the capture
+    off_in_capture: tuple[int, ...] = ()  # and on again after it
+    off_after: tuple[int, ...] = ()  # the capture
+    off_in_launches: tuple[int, ...] = ()  # on again after each
+
+
+# "chosen": of calls only those that launch work, turned on before there is a context.
+WAYS = {
+    "none": Way(),
+    "all": Way(ALL),
+    "all but driver calls": Way((*KINDS, RUNTIME)),
+    "all but calls": Way(KINDS),
+    "all and peer copies": Way((*ALL, *PEER_COPIES)),
+    "all but copies": Way((*GRAPHS, *KERNELS, *CALLS)),
+    "all but kernels": Way((*GRAPHS, *COPIES, *CALLS)),
+    "all, kernels off in capture": Way(ALL, off_in_capture=KERNELS),
+    "all, off after capture": Way(ALL, off_after=ALL),
+    "graphs": Way(GRAPHS),
+    "graphs, kernels": Way(GRAPHS + KERNELS),
+    "graphs, runtime calls": Way((*GRAPHS, RUNTIME)),
+    "copies": Way(COPIES),
+    "copies, calls": Way((*COPIES, *CALLS)),
+    "chosen calls": Way(CALLS),
+    # Graphs timed otherwise (by events), and not recorded while they are launched:
+    "kernels off in launches": Way(BESIDE, off_in_launches=KERNELS),
+    "kernels off in capture and launches": Way(BESIDE, KERNELS, off_in_launches=KERNELS),
+    "chosen, kernels off in launches": Way(BESIDE, off_in_launches=KERNELS),
+    "chosen, all off in launches": Way(BESIDE, off_in_launches=OPERATIONS),
+    "chosen, all off in capture and launches": Way(
+        BESIDE, OPERATIONS, off_in_launches=OPERATIONS
+    ),
+    "chosen, no copies, kernels off in launches": Way(
+        KERNELS + CALLS, off_in_launches=KERNELS
+    ),
 }
-# Of this way: what is on while the kernel besides the graph is launched, and at no other time.
-ONLY_BESIDE = {"copies, kernels beside graphs": KERNELS}
 
 
 def turn(cupti: Cupti, kinds: tuple[int, ...], on: bool) -> None:
@@ -77,14 +99,8 @@ def turn(cupti: Cupti, kinds: tuple[int, ...], on: bool) -> None:
                 cupti._choose(api, launching=False, record=False)
 
 
-def turn_both(cupti: Cupti, on: tuple[int, ...], off: tuple[int, ...]) -> None:
-    """Turn some kinds on and others off."""
-    turn(cupti, on, True)
-    turn(cupti, off, False)
-
-
 def begin(cupti: Cupti, way: str, kinds: tuple[int, ...]) -> None:
-    """Take records of these kinds."""
+    """Take records of these kinds; "chosen": of calls only those that launch work."""
     if way == "none":
         return
     buffers = cupti.buffers
@@ -93,7 +109,17 @@ def begin(cupti: Cupti, way: str, kinds: tuple[int, ...]) -> None:
         buffers.requested_callback,
         buffers.completed_callback,
     )
-    turn(cupti, kinds, True)
+    chosen = CALLS if way.startswith("chosen") else ()
+    turn(cupti, tuple(kind for kind in kinds if kind not in chosen), True)
+    for api in APIS:
+        if api.kind in chosen:
+            cupti._choose(api, launching=True, record=True)
+
+
+def after_capture(cupti: Cupti, tried: Way) -> None:
+    """Turn on what was off while a graph was captured, and off what is not wanted after."""
+    turn(cupti, tried.off_in_capture, True)
+    turn(cupti, tried.off_after, False)
 
 
 def captured(
@@ -113,21 +139,25 @@ def captured(
 
 
 def timed(
-    graph: torch.cuda.CUDAGraph, turn_beside: Callable[[bool], None]
+    graph: torch.cuda.CUDAGraph, turn_beside: Callable[[bool], None], busy_cycles: int = 0
 ) -> tuple[float, float]:
-    """Return how long a launch and a step take, in us.
+    """Return how long a launch and a step take, in us; a kernel goes before the graph and one after.
 
-    `turn_beside` turns on and off what is recorded of the kernel besides the graph.
+    `turn_beside` turns off and on what is not recorded of the graph. The device sleeps `busy_cycles` before: what
+    waits for it shows in the launch.
     """
     rows = torch.zeros(64, device="cuda")
     calls, steps = [], []
     for _ in range(LAUNCHES):
-        begin = time.perf_counter_ns()
-        graph.replay()
-        end = time.perf_counter_ns()
-        turn_beside(True)
+        if busy_cycles:
+            torch.cuda._sleep(busy_cycles)
         rows.add_(1)
+        begin = time.perf_counter_ns()
         turn_beside(False)
+        graph.replay()
+        turn_beside(True)
+        end = time.perf_counter_ns()
+        rows.add_(1)
         torch.cuda.synchronize()
         calls.append(end - begin)
         steps.append(time.perf_counter_ns() - begin)
@@ -151,22 +181,29 @@ def records(cupti: Cupti) -> dict[int, int]:
 
 def try_way(way: str) -> None:
     """Try one way; print what it costs."""
-    first, off_in_capture, on_after, off_after = WAYS[way]
-    torch.zeros(1, device="cuda")
+    tried = WAYS[way]
+    early = way.startswith(
+        "chosen"
+    )  # single calls can only be chosen before there is a context
+    if not early:
+        torch.zeros(1, device="cuda")
     cupti = Cupti()
-    begin(cupti, way, first)
+    begin(cupti, way, tried.on)
     found: dict[str, object] = {"way": way}
     try:
         for nodes in NODES:
             graph = captured(
                 nodes,
-                before=lambda: turn(cupti, off_in_capture, False),
-                after=lambda: turn_both(cupti, on_after, off_after),
+                before=lambda: turn(cupti, tried.off_in_capture, False),
+                after=lambda: after_capture(cupti, tried),
             )
-            call_us, step_us = timed(graph, partial(turn, cupti, ONLY_BESIDE.get(way, ())))
+            turn_beside = partial(turn, cupti, tried.off_in_launches)
+            call_us, step_us = timed(graph, turn_beside)
+            busy_us, _ = timed(graph, turn_beside, BUSY_CYCLES)
             found[f"{nodes} nodes"] = {
                 "launch_us": round(call_us, 1),
                 "step_us": round(step_us, 1),
+                "busy_launch_us": round(busy_us, 1),
             }
         if way != "none":
             cupti._try("cuptiActivityFlushAll", ctypes.c_uint32(1))
@@ -191,12 +228,14 @@ def try_in_process(way: str, script: str = __file__) -> None:
 
 
 def main() -> None:
-    """Try all ways, or the one that is named."""
-    if sys.argv[1:]:
-        try_way(sys.argv[1])
+    """Try all ways, those whose names hold one of these words, or the one that is named."""
+    words = sys.argv[1:]
+    if words and words[0] in WAYS:
+        try_way(words[0])
         return
+    ways = [way for way in WAYS if not words or any(word in way for word in words)]
     for _ in range(ROUNDS):
-        for way in WAYS:
+        for way in ways:
             try_in_process(way)
 
 

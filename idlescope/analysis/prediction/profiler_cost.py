@@ -1,8 +1,8 @@
 """What a profiler adds to the host work of recorded steps, and what steps cost without it.
 
 Each operator, annotation, call and Python frame that torch.profiler records takes a little of the
-launching thread's time, and the launch of a CUDA graph takes longer. The latter is all that CUPTI
-adds of which a watch by activity knows: how long each launch took.
+launching thread's time, and the launch of a CUDA graph takes longer. A watch by activity has CUPTI
+alone: the launch of a graph takes longer, and a little longer that of a kernel or a copy.
 """
 
 from __future__ import annotations
@@ -21,12 +21,14 @@ from idlescope.analysis.prediction.replay import replay
 from idlescope.analysis.prediction.step_costs import HOST_COLUMNS, StepCosts
 from idlescope.analysis.steps.find import RECORDED
 from idlescope.hardware.latencies import (
+    CUPTI_COPY_NS,
+    CUPTI_KERNEL_NS,
     PROFILED_FRAME_NS,
     PROFILED_RECORD_NS,
     UNPROFILED_GRAPH_LAUNCH_NS,
 )
-from idlescope.trace.model import RangeKind
-from idlescope.trace.names.calls import GRAPH_LAUNCH, matching
+from idlescope.trace.model import Calls, RangeKind
+from idlescope.trace.names.calls import COPY_LAUNCH, GRAPH_LAUNCH, KERNEL_LAUNCH, matching
 from idlescope.trace.table import Int64
 from idlescope.trace.watch_said import said_by_watch
 
@@ -139,7 +141,7 @@ def _record_costs(steps: RecordedSteps) -> _RecordCosts:
     launched = np.minimum(calls.start[graph] + UNPROFILED_GRAPH_LAUNCH_NS, calls.end[graph])
     graphs = _RecordCosts(launched, calls.end[graph] - launched)
     if said_by_watch(trace.meta).by_cupti:
-        return graphs
+        return _with_cupti(graphs, calls, trace.names)
 
     recorded = (ranges.thread == steps.thread) & (ranges.kind <= RangeKind.FRAME)
     is_frame = ranges.kind[recorded] == RangeKind.FRAME
@@ -149,4 +151,15 @@ def _record_costs(steps: RecordedSteps) -> _RecordCosts:
     return _RecordCosts(
         start=np.concatenate((ranges.start[recorded], call_start, graphs.start)),
         cost=np.concatenate((range_cost, call_cost, graphs.cost)),
+    )
+
+
+def _with_cupti(graphs: _RecordCosts, calls: Calls, names: tuple[str, ...]) -> _RecordCosts:
+    """Return what CUPTI adds to launches of graphs, and to those of kernels and copies."""
+    kernels = calls.start[matching(KERNEL_LAUNCH, names)[calls.name]]
+    copies = calls.start[matching(COPY_LAUNCH, names)[calls.name]]
+    cost = np.repeat((CUPTI_KERNEL_NS, CUPTI_COPY_NS), (kernels.size, copies.size))
+    return _RecordCosts(
+        start=np.concatenate((graphs.start, kernels, copies)),
+        cost=np.concatenate((graphs.cost, cost)),
     )

@@ -26,6 +26,8 @@ SYNCHRONISING = re.compile(
     r"|^AscendCL@aclrt(Synchronize(Stream|Device|Event)(WithTimeout)?|Memcpy)$"
 )
 GRAPH_LAUNCH = re.compile(r"GraphLaunch|^launch\.graph$")  # the latter of a watch by CUPTI
+KERNEL_LAUNCH = re.compile(r"^launch\.kernel$")  # of a watch by CUPTI
+COPY_LAUNCH = re.compile(r"^launch\.mem(cpy|set)$")
 LAUNCH = re.compile(
     r"LaunchKernel|LaunchCooperativeKernel|GraphLaunch|^(cuda|hip|cu)Mem(cpy|set)|^launch\."
     # Intel GPUs: urEnqueueKernelLaunch, urEnqueueUSMMemcpy, zeCommandListAppendMemoryCopy, …

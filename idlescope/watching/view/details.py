@@ -106,7 +106,7 @@ def _sentences(shown: Shown) -> Iterator[str]:
     if figures.own_idle_per_step_ns and figures.idle_without_watch_pct is not None:
         yield (
             f"idle without the watch: {figures.idle_without_watch_pct:.1f} %; CUPTI's part of "
-            f"launching graphs is {milliseconds(figures.own_idle_per_step_ns)} of each step's"
+            f"launching is {milliseconds(figures.own_idle_per_step_ns)} of each step's"
         )
 
 

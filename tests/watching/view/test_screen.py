@@ -39,7 +39,7 @@ def test_the_sentence_says_of_which_time(span, text):
 def test_idle_that_cupti_makes_is_told_apart():
     watched = device(900, 100, idle_ms={"launch": 100}, own_idle_ns=30 * MS, way="activity")
     text = said(document(state(watched)))
-    assert "idle without the watch: 7.2 %; CUPTI's part of launching graphs is" in text
+    assert "idle without the watch: 7.2 %; CUPTI's part of launching is" in text
     assert "300 µs of each step's" in text
     assert "idle without the watch" not in said(document(example()))
 

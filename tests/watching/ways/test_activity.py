@@ -209,7 +209,7 @@ def test_a_recording_has_all_calls_and_nothing_is_unattributed(stub, way, device
 
 def test_it_says_which_idle_time_is_its_own(stub, way, tmp_path):
     watch = Watch(way=way, folder=tmp_path)
-    launch_ns = 400 * US  # of which 60 us would be spent without CUPTI, too
+    launch_ns = 400 * US  # of which 20 us would be spent without CUPTI, too
     for number in range(1, 12):
         with watch.step(tokens=4, requests=4):
             with watch.launching("forward"):
