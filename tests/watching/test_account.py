@@ -12,7 +12,11 @@ from idlescope.analysis.idle import causes, host_time
 from idlescope.analysis.idle.occupancy import occupancy
 from idlescope.analysis.intervals import Intervals
 from idlescope.analysis.steps.step_kind import StepKind
-from idlescope.hardware.latencies import UNPROFILED_GRAPH_LAUNCH_NS
+from idlescope.hardware.latencies import (
+    CUPTI_COPY_NS,
+    CUPTI_KERNEL_NS,
+    UNPROFILED_GRAPH_LAUNCH_NS,
+)
 from idlescope.trace.model import Device, OperationKind
 from idlescope.watching.account import Account, OpenRows, _by_phase
 from idlescope.watching.rows import (
@@ -401,6 +405,37 @@ def test_what_launching_a_graph_took_longer_is_idle_of_the_watchs_own(cuts):
         )
         before = until
     assert account.totals.own_idle_ns == (2_400 - 2_100 - usual_us) * US
+
+
+@pytest.mark.parametrize(
+    ("kind", "added_ns"),
+    [
+        (OperationKind.KERNEL, CUPTI_KERNEL_NS),
+        (OperationKind.MEMCPY, CUPTI_COPY_NS),
+        (OperationKind.MEMSET, CUPTI_COPY_NS),
+    ],
+)
+def test_of_what_is_launched_besides_graphs_a_little_is_idle_of_the_watchs_own(
+    kind, added_ns
+):
+    account = Account(DEVICE)
+    rows = [(1, 0, 1_000 * US, 2_000 * US, 0), (2, 0, 2_400 * US, 2_500 * US, 1)]
+    calls = np.array([(900, 990), (2_100, 2_300)], np.int64).T * US
+    account.settle(
+        _ended(rows, 2_500 * US)._replace(
+            kind=np.full(2, kind), call_start=calls[0], call_end=calls[1]
+        ),
+        Taken(
+            row_table((), STEP_FIELDS),
+            row_table(
+                (LAUNCH, 0, *calls[:, 0], 1, LAUNCH, 1, *calls[:, 1], 2), CALL_FIELDS
+            ),
+            row_table((), PHASE_FIELDS),
+        ),
+        NOTHING_OPEN,
+        NAMES,
+    )
+    assert account.totals.own_idle_ns == added_ns
 
 
 @pytest.mark.parametrize("cuts", [(), (2_170,)])

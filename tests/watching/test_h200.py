@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from msgspec import structs
 
@@ -123,3 +124,17 @@ def test_a_time_without_requests_has_no_part_in_what_is_foretold(quiet):
         mean_ns = sum(steps_ns) / sum(len(part.steps) for part in parts)
         step_ns = getattr(whole.prediction, case).step_ns
         assert step_ns == pytest.approx(mean_ns, rel=0.01)
+
+
+def test_each_prefill_of_a_mixed_load_waits_for_its_tokens():
+    trace = open_trace(FIXTURES / "sglang_8b_mixed")
+    device = idlescope.analyze(trace).results[0]
+    assert device.batching.kind == device.verdict.kind == "synchronous"
+    names = np.array(trace.names)
+    is_step = np.char.startswith(names, "idlescope:step[")[trace.ranges.name]
+    steps = trace.ranges.take(is_step)
+    waits = trace.calls.take(names[trace.calls.name] == "event.synchronize (event)")
+    for start, end in zip(steps.start, steps.end, strict=True):
+        assert ((waits.start >= start) & (waits.end <= end)).sum() == 1
+    prefill = np.char.startswith(names, "idlescope:step[prefill")[steps.name]
+    assert (prefill.sum(), len(steps)) == (9, 53)

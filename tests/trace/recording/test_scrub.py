@@ -58,7 +58,14 @@ def test_a_recording_tells_nothing_and_keeps_every_figure(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["vllm_1b_watched", "vllm_8b_watched", "sglang_8b_watched", "vllm_1b_quiet"]
+    "name",
+    [
+        "vllm_1b_watched",
+        "vllm_8b_watched",
+        "sglang_8b_watched",
+        "sglang_8b_mixed",
+        "vllm_1b_quiet",
+    ],
 )
 def test_a_watch_of_an_engine_is_judged_as_before(tmp_path, name):
     """What the engine is called and was set to has a part in the verdict."""
