@@ -21,7 +21,7 @@ from idlescope.analysis.verdict.outlying import outlying
 from idlescope.analysis.verdict.returned_early import waits_for_operations
 from idlescope.analysis.view import DeviceView
 from idlescope.trace.distinct import distinct
-from idlescope.trace.model import Operations
+from idlescope.trace.model import OperationKind, Operations
 from idlescope.trace.names.calls import GRAPH_LAUNCH, LAUNCH, matching
 from idlescope.trace.table import Bool, Int64
 from idlescope.trace.watch_said import said_by_watch
@@ -34,6 +34,7 @@ LAUNCH_NS = 200_000  # a launch on an idle device takes 4 to 12 µs in the real 
 MANY_LAUNCHES = 10
 IDLE_NS = 50_000  # a gap that is longer is none between kernels that follow one another
 FEWEST = 3  # records that make a habit
+RETURNED_NS = 100_000  # after the copy that they waited for, calls return within 4 to 22 µs
 ISSUING = 0.9  # of an operation, for which the call that issued it had not returned
 
 
@@ -196,8 +197,9 @@ def _device_ahead(view: DeviceView, gaps: Gaps) -> tuple[int, int]:
     far longer, it is the clocks. Launches count only where nothing can be missing before them: of a
     graph the first operations may be, and behind a graph, or work without a record, its last. The
     second is how many there are. A watch by events has no record of what is issued outside of its
-    launch calls, and keeps the clocks together itself. Where waits return as the device falls idle
-    the clocks agree: other processes' work on the same GPU is what launches wait for.
+    launch calls, and keeps the clocks together itself. Where waits return as what they waited for
+    ends the clocks agree, and by no more can they disagree than any operation takes to begin: other
+    processes' work on the same GPU is what launches wait for.
     """
     if said_by_watch(view.trace.meta).way == "events" or _waits_return_as_work_ends(
         view, gaps
@@ -210,19 +212,34 @@ def _device_ahead(view: DeviceView, gaps: Gaps) -> tuple[int, int]:
     if idle_launch.size < MANY_LAUNCHES:
         return 0, 0
     late_ns = gaps.end[idle_launch] - calls.start[gaps.call[idle_launch]]
-    quickest_ns = int(late_ns.min())
+    quickest_ns = min(int(late_ns.min()), _quickest_launch_ns(view))
     return (quickest_ns, idle_launch.size) if quickest_ns > LAUNCH_NS else (0, 0)
 
 
+def _quickest_launch_ns(view: DeviceView) -> int:
+    """Return after how long the quickest operations of all begin: one corrupt time is no clock."""
+    linked = np.flatnonzero(view.launches >= 0)
+    begun = view.trace.calls.start[view.launches[linked]]
+    return int(np.sort(view.operations.start[linked] - begun)[:FEWEST][-1])
+
+
 def _waits_return_as_work_ends(view: DeviceView, gaps: Gaps) -> bool:
-    """Return whether most calls that were blocked returned just after the device fell idle."""
-    calls = view.trace.calls
+    """Return whether most calls that were blocked returned as the device fell idle or a copy ended.
+
+    The latter in an asynchronous loop, whose device does not fall idle: a step's tokens are copied
+    to the host, and the call that waits for them returns.
+    """
+    calls, operations = view.trace.calls, view.operations
     waits = view.waits & (calls.end - calls.start >= BLOCKED_NS)
+    waits &= (calls.end >= operations.start.min()) & (calls.start < operations.end.max())
     began, returned = calls.start[waits], calls.end[waits]
-    gap = np.searchsorted(gaps.start, returned, "right") - 1
-    fell_idle = np.append(gaps.start, BEFORE_EVERYTHING)[gap]
+    fell_idle = _last_before(gaps.start, returned)
+    gap = np.searchsorted(gaps.start, returned) - 1
     is_idle = returned < np.append(gaps.end, BEFORE_EVERYTHING)[gap]
     as_it_ended = is_idle & (began < fell_idle) & (returned - fell_idle <= WAKE_UP_NS)
+    copied = np.sort(operations.end[operations.kind == OperationKind.MEMCPY])
+    copied = _last_before(copied, returned)
+    as_it_ended |= (began < copied) & (returned - copied <= RETURNED_NS)
     return int(as_it_ended.sum()) >= max(FEWEST, MOST * began.size)
 
 

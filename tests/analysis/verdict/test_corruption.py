@@ -133,6 +133,53 @@ def test_launches_on_an_idle_device_that_all_begin_late_are_clocks_that_disagree
     assert "is slow to begin" in device.verdict.text
 
 
+def test_operations_that_begin_at_once_show_that_the_clocks_agree(tmp_path):
+    events = [event for event in steps(device_ns=500 * US) if "Memcpy" not in event["name"]]
+    for number in range(901, 904):
+        issued = 6 * MS + number * 50 * US
+        events.append(call(issued, issued + US, number))
+        events.append(
+            operation(issued + 3 * US, issued + 6 * US, "kernel", number, stream=9)
+        )
+    device = measured(tmp_path, events)
+    assert not device.doubts.corruption.clock_ns
+
+
+@pytest.mark.parametrize("device_ns", [0, 2 * MS])
+def test_an_asynchronous_engine_that_shares_its_gpu_has_no_clocks_that_disagree(
+    tmp_path, device_ns
+):
+    """Each step is issued 6 ms ahead, and waits 1.5 ms for the GPU; or the clock is off.
+
+    Its wait returns amid the step, as a copy to the host has ended.
+    """
+    events = []
+    for number in range(1, 21):
+        start = 10 * MS + number * 7 * MS
+        issued = start - 5_900 * US
+        calls = ("cudaMemcpyAsync", "cudaLaunchKernel", "cudaMemcpyAsync")
+        for place, name in enumerate(calls):
+            at = issued + place * 10 * US
+            events.append(call(at, at + 5 * US, 10 * number + place, name))
+        kernel_end = start + 5_500 * US
+        events += [
+            call(issued + 40 * US, start + 1_008 * US, 0, "cudaStreamSynchronize"),
+            operation(start + device_ns, start + device_ns + US, "memcpy", 10 * number),
+            _kernel(start + US, kernel_end, 10 * number + 1, device_ns),
+            operation(
+                start + MS + device_ns,
+                start + 1_002 * US + device_ns,
+                "memcpy",
+                10 * number + 2,
+                stream=9,
+                name="Memcpy DtoH (Device -> Pinned)",
+            ),
+        ]
+    device = measured(tmp_path, events)
+    assert device.doubts.corruption.clock_ns / MS == pytest.approx(device_ns / MS, abs=0.02)
+    assert not device.doubts.corruption.slow_to_begin
+
+
 @pytest.mark.parametrize("device_ns", [0, 12 * MS])
 def test_launches_that_wait_for_other_processes_are_no_clocks_that_disagree(
     tmp_path, device_ns
