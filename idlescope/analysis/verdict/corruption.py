@@ -201,9 +201,8 @@ def _device_ahead(view: DeviceView, gaps: Gaps) -> tuple[int, int]:
     ends the clocks agree, and by no more can they disagree than any operation takes to begin: other
     processes' work on the same GPU is what launches wait for.
     """
-    if said_by_watch(view.trace.meta).way == "events" or _waits_return_as_work_ends(
-        view, gaps
-    ):
+    by_events = said_by_watch(view.trace.meta).way == "events"
+    if len(gaps) < MANY_LAUNCHES or by_events or _waits_return_as_work_ends(view, gaps):
         return 0, 0
     telling = (gaps.host > 0) | (gaps.length > IDLE_NS)
     idle_launch = np.flatnonzero((gaps.call >= 0) & telling)
