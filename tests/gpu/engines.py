@@ -211,10 +211,16 @@ def turns_of(loads: str) -> Iterator[tuple[str, int]]:
             yield load, turn
 
 
+def parts_of(word: str) -> tuple[str, str, str, str]:
+    """Return an engine with its size, a mode, ways and loads, as somebody asked for them; "": all."""
+    name, mode, ways, loads = (*word.split(":"), "", "", "")[:4]
+    return name, mode, ways, loads
+
+
 def start_all(asked: Sequence[str]) -> Iterator[tuple[watch.Watched, str]]:
     """Start the servers of some engines and sizes; yield each with the word that asked for it."""
     for number, word in enumerate(asked):
-        name, only, ways, _ = (*word.split(":"), "", "", "")[:4]
+        name, only, ways, _ = parts_of(word)
         engine, _, size = name.partition("-")
         for watched in start(engine, size, PORT + 10 * number, only, ways):
             yield watched, word
@@ -236,8 +242,7 @@ def try_engines(asked: Sequence[str], out: Path) -> None:
             for states in chosen[:1] if load == "mixed" else chosen:
                 watched_by_turns(watched, load, states, out)
         for word, those in by_word.items():
-            loads = (*word.split(":"), "", "", "")[3] or USUAL_LOADS
-            for load, turn in turns_of(loads):
+            for load, turn in turns_of(parts_of(word)[3] or USUAL_LOADS):
                 for watched in those if turn % 2 == 0 else those[::-1]:
                     turn_of(watched, load, turn, out)
         for watched in started:

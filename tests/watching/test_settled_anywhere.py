@@ -144,9 +144,8 @@ def switching_often(monkeypatch):
 def test_whatever_one_thread_tells_is_counted_as_if_settled_once(seed):
     watch = idlescope.watch(way=PretendedDevice(length_ns=20_000))
     in_threads(watch, [lambda: chaos(watch, seed, 500)])
-    check(
-        watch, set()
-    )  # on a busy machine the device may never be idle in a phase of its own
+    # On a busy machine the device may never be idle in a certain phase.
+    check(watch, set())
     assert watch._account.totals.host_ns
 
 

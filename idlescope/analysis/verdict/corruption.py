@@ -21,7 +21,7 @@ from idlescope.analysis.verdict.outlying import outlying
 from idlescope.analysis.verdict.returned_early import waits_for_operations
 from idlescope.analysis.view import DeviceView
 from idlescope.trace.distinct import distinct
-from idlescope.trace.model import OperationKind, Operations
+from idlescope.trace.model import Calls, OperationKind, Operations
 from idlescope.trace.names.calls import GRAPH_LAUNCH, LAUNCH, matching
 from idlescope.trace.table import Bool, Int64
 from idlescope.trace.watch_said import said_by_watch
@@ -231,17 +231,23 @@ def _waits_return_as_work_ends(view: DeviceView, gaps: Gaps) -> bool:
     to the host, and the call that waits for them returns.
     """
     calls, operations = view.trace.calls, view.operations
-    waits = view.waits & (calls.end - calls.start >= BLOCKED_NS)
-    waits &= (calls.end >= operations.start.min()) & (calls.start < operations.end.max())
-    began, returned = calls.start[waits], calls.end[waits]
-    fell_idle = _last_before(gaps.start, returned)
-    gap = np.searchsorted(gaps.start, returned) - 1
-    is_idle = returned < np.append(gaps.end, BEFORE_EVERYTHING)[gap]
-    as_it_ended = is_idle & (began < fell_idle) & (returned - fell_idle <= WAKE_UP_NS)
+    blocked = view.waits & (calls.end - calls.start >= BLOCKED_NS)
+    blocked &= (calls.end >= operations.start.min()) & (calls.start < operations.end.max())
+    waits = calls.take(blocked)
+
+    gap = np.searchsorted(gaps.start, waits.end) - 1
+    idle_until = np.append(gaps.end, BEFORE_EVERYTHING)[gap]
+    as_it_ended = _return_after(waits, gaps.start, WAKE_UP_NS) & (waits.end < idle_until)
+
     copied = np.sort(operations.end[operations.kind == OperationKind.MEMCPY])
-    copied = _last_before(copied, returned)
-    as_it_ended |= (began < copied) & (returned - copied <= RETURNED_NS)
-    return int(as_it_ended.sum()) >= max(FEWEST, MOST * began.size)
+    as_it_ended |= _return_after(waits, copied, RETURNED_NS)
+    return int(as_it_ended.sum()) >= max(FEWEST, MOST * len(waits))
+
+
+def _return_after(waits: Calls, moments: Int64, within_ns: int) -> Bool:
+    """Return which waits last beyond one of some moments (ascending), but hardly."""
+    last = _last_before(moments, waits.end)
+    return np.asarray((waits.start < last) & (waits.end - last <= within_ns), np.bool_)
 
 
 def _behind_unknown(view: DeviceView, launch_calls: Int64) -> Bool:
